@@ -1,0 +1,44 @@
+# make run    start the app              make lint   format, lint, types, layers
+# make test   lint + every test          make bench  benchmarks (by hand, compare ratios)
+# make dist   frozen tree and .deb       make clean  remove what was built
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint format bench dist clean venv system
+
+run: venv
+	$(BIN)/rig-advisor
+
+test: venv lint
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest
+
+lint: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: venv
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only -o addopts=
+
+dist: venv
+	$(BIN)/python packaging/build.py
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+venv: system $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# Qt's and llama.cpp's system libraries: installed when root on Debian or Ubuntu, named otherwise.
+system:
+	@sh packaging/system-packages.sh

@@ -1,0 +1,1 @@
+"""Usage, costs, options and the verdict."""

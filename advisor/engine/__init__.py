@@ -1,0 +1,1 @@
+"""llama.cpp: builds, command lines, logs, dry runs and the worker process."""

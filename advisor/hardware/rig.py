@@ -1,0 +1,135 @@
+"""A rig: devices and a host, installed or imagined. Unknown facts are None, never zero."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Backend = Literal["cuda", "rocm", "vulkan", "metal", "sycl", "cpu"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Process(_Frozen):
+    """A program that holds memory on a device."""
+
+    pid: int
+    name: str
+    memory: int | None = None
+    """Bytes; None where the driver does not say (WDDM)."""
+
+
+class PcieLink(_Frozen):
+    """A PCI Express link: generation and width, now and at best. Idle cards lower both."""
+
+    generation: int | None = None
+    width: int | None = None
+    max_generation: int | None = None
+    max_width: int | None = None
+
+
+class Device(_Frozen):
+    """One accelerator as llama.cpp would use it. Sizes in bytes, bandwidth in GB/s (10**9)."""
+
+    name: str
+    """Marketing name without vendor prefixes: ``"RTX 4090"``."""
+    vendor: str | None = None
+    backend: Backend
+    table_id: str | None = None
+    """Name of its entry in resources/gpus.json, where one matched."""
+    uuid: str | None = None
+    pci_id: str | None = None
+    pci_address: str | None = None
+    memory_total: int | None = None
+    """What llama.cpp can see: total less what the driver reserves."""
+    memory_used: int | None = None
+    """Held by other programs now."""
+    memory_reserved: int | None = None
+    bandwidth_gbs: float | None = None
+    fp16_tflops: float | None = None
+    """Dense matrix rate at FP16."""
+    compute_capability: tuple[int, int] | None = None
+    architecture: str | None = None
+    """``"ada"``, ``"blackwell"``, ``"rdna3"``, ``"apple-m3"`` …: the class of the speed model."""
+    multiprocessors: int | None = None
+    driver: str | None = None
+    power_limit_w: float | None = None
+    power_default_w: float | None = None
+    power_idle_w: float | None = None
+    pcie: PcieLink = PcieLink()
+    nvlink_gbs: float | None = None
+    """Both directions, per device; 0 where there is none."""
+    unified: bool = False
+    """Shares the host's memory: one pool, ``memory_total`` is the limit the driver allows."""
+    integrated: bool = False
+    laptop: bool = False
+    display: bool | None = None
+    mig: bool = False
+    processes: tuple[Process, ...] = ()
+    host_index: int = 0
+    """Which of ``Rig.hosts`` it sits in."""
+    sources: dict[str, str] = {}
+    """Field name to where its value was read."""
+    unknown: dict[str, str] = {}
+    """Field name to why it could not be read."""
+
+    @property
+    def memory_free(self) -> int | None:
+        """Bytes free for us now, None when unknown."""
+        if self.memory_total is None:
+            return None
+        return max(0, self.memory_total - (self.memory_used or 0))
+
+
+class Host(_Frozen):
+    """The computer around the devices."""
+
+    name: str = ""
+    os: str = ""
+    cpu: str = ""
+    cores: int | None = None
+    """Physical cores."""
+    threads: int | None = None
+    ram_total: int | None = None
+    ram_available: int | None = None
+    swap_total: int | None = None
+    swap_used: int | None = None
+    ram_type: str | None = None
+    """``"DDR5-6000"``."""
+    ram_bandwidth_gbs: float | None = None
+    ram_bandwidth_source: str | None = None
+    laptop: bool | None = None
+    on_battery: bool | None = None
+    disk_free: int | None = None
+    disk_path: str | None = None
+    sources: dict[str, str] = {}
+    unknown: dict[str, str] = {}
+
+
+class NetworkLink(_Frozen):
+    """What joins two hosts of one rig (llama.cpp RPC)."""
+
+    from_host: int
+    to_host: int
+    bandwidth_gbs: float
+    latency_us: float
+
+
+class Rig(_Frozen):
+    """Devices in llama.cpp's order, and the host or hosts they sit in."""
+
+    name: str
+    """``"This machine"`` or the text it was composed from."""
+    devices: tuple[Device, ...] = ()
+    """Accelerators only; an empty tuple is a machine that computes on its CPU."""
+    hosts: tuple[Host, ...] = (Host(),)
+    links: tuple[NetworkLink, ...] = ()
+    imagined: bool = False
+    detected_at: str | None = None
+    """ISO time, UTC."""
+
+    @property
+    def host(self) -> Host:
+        """The host that runs llama.cpp."""
+        return self.hosts[0]

@@ -1,0 +1,1 @@
+"""Language models as lists of tensors: GGUF files, catalogue, architectures, file types."""

@@ -1,0 +1,1 @@
+"""One module per architecture family: hyperparameters to tensor list, caches and graph."""

@@ -1,0 +1,46 @@
+"""A model: hyperparameters and a list of tensors, from a GGUF header or from the catalogue."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from advisor.llm.caches import MemoryRule
+from advisor.llm.hyperparameters import Hyperparameters
+from advisor.llm.tensor import Tensor
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model in one file type."""
+
+    id: str
+    """Hugging Face id of a catalogue model, file name of a GGUF."""
+    name: str
+    """As people say it: ``"Qwen3 8B"``."""
+    file_type: str
+    """``"Q4_K_M"``; ``"mixed"`` when a header does not say."""
+    source: Literal["gguf", "catalogue"]
+    tensors: tuple[Tensor, ...]
+    hp: Hyperparameters | None
+    """None: an architecture this version does not know."""
+    memory: MemoryRule | None
+    """None: how this architecture keeps its context is not known; ask llama.cpp (dry run)."""
+    path: Path | None = None
+    """The first GGUF file, where there is one."""
+    imatrix: bool = False
+
+    @cached_property
+    def n_params(self) -> int:
+        """Number of parameters as llama.cpp counts them: every tensor in the file."""
+        return sum(t.n_elements for t in self.tensors)
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Bytes of all tensors as stored."""
+        return sum(t.nbytes for t in self.tensors)
+
+    @property
+    def bpw(self) -> float:
+        """Mean bits per weight over the whole file."""
+        return self.nbytes * 8 / self.n_params

@@ -1,0 +1,35 @@
+"""Every folder the app reads or writes, in one place; RIG_ADVISOR_HOME moves them all (tests)."""
+
+import os
+from pathlib import Path
+
+from platformdirs import PlatformDirs
+
+_DIRS = PlatformDirs("rig-advisor", appauthor=False)
+
+
+def _under(name: str, default: str) -> Path:
+    home = os.environ.get("RIG_ADVISOR_HOME")
+    folder = Path(home) / name if home else Path(default)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def data() -> Path:
+    """Sessions, probe results, calibration, models the user added."""
+    return _under("data", _DIRS.user_data_dir)
+
+
+def config() -> Path:
+    """Settings."""
+    return _under("config", _DIRS.user_config_dir)
+
+
+def cache() -> Path:
+    """What can be made again: ghosts, dry-run results."""
+    return _under("cache", _DIRS.user_cache_dir)
+
+
+def logs() -> Path:
+    """The app's own log."""
+    return _under("logs", _DIRS.user_log_dir)

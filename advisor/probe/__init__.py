@@ -1,0 +1,1 @@
+"""One measured run of llama.cpp: phases, trace, result, calibration."""

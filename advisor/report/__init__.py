@@ -1,0 +1,1 @@
+"""The recommendation as a document, a PDF and a web page."""

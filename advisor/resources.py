@@ -1,0 +1,41 @@
+"""Reviewed data, fonts and icons: found beside a checkout, inside the wheel and inside a frozen app."""
+
+import functools
+import json
+import sys
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@functools.cache
+def folder() -> Path:
+    """The folder that holds the shipped data. Raises FileNotFoundError if the install is broken."""
+    package = Path(__file__).resolve().parent
+    candidates = [package / "_resources", package.parent / "resources"]
+    bundle = getattr(sys, "_MEIPASS", None)
+    if bundle:
+        candidates.insert(0, Path(bundle) / "resources")
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate
+    message = f"Rig Advisor's data folder is missing; reinstall the app. Looked in {candidates}"
+    raise FileNotFoundError(message)
+
+
+def path(*parts: str) -> Path:
+    """A shipped file, for example ``path("fonts", "Inter-Regular.ttf")``."""
+    return folder().joinpath(*parts)
+
+
+def read_json(*parts: str) -> Any:  # noqa: ANN401 - JSON; validate it with `load`
+    """A shipped JSON file as plain data."""
+    return json.loads(path(*parts).read_text(encoding="utf-8"))
+
+
+def load(model: type[T], *parts: str) -> T:
+    """A shipped JSON file, validated. A bad entry raises pydantic's ValidationError."""
+    return model.model_validate_json(path(*parts).read_bytes())

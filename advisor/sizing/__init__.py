@@ -1,0 +1,1 @@
+"""Pure functions from rig, model and settings to a plan."""

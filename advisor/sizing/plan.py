@@ -1,0 +1,133 @@
+"""A plan: what llama.cpp would allocate where, how fast it would run, and why."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from advisor.basis import Basis, Explanation, Range
+from advisor.sizing.settings import RunSettings
+
+LLAMA_CPP = "b11434"
+"""The llama.cpp version whose rules the sizing engine follows."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DevicePlan(_Frozen):
+    """Bytes on one accelerator. ``None`` is unknown, with the reason in the plan's notes."""
+
+    name: str
+    """llama.cpp's name: ``"CUDA0"``."""
+    title: str
+    """``"RTX 4090"``."""
+    weights: int
+    context: int | None
+    compute: int | None
+    driver: int | None
+    """Driver context outside llama.cpp's own count."""
+    capacity: int | None
+    free_before: int | None
+    layers: tuple[int, ...] = ()
+    """Blocks whose weights lie here; the output layer is ``n_layer_all``."""
+
+    @property
+    def total(self) -> int | None:
+        """Bytes that this run adds to the device."""
+        if self.context is None or self.compute is None:
+            return None
+        return self.weights + self.context + self.compute + (self.driver or 0)
+
+    @property
+    def headroom(self) -> int | None:
+        """Bytes left when it runs; negative when it does not fit."""
+        if self.total is None or self.free_before is None:
+            return None
+        return self.free_before - self.total
+
+
+class HostPlan(_Frozen):
+    """Bytes in the host's memory."""
+
+    weights: int
+    context: int | None
+    compute: int | None
+    output: int | None
+    free_before: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        """Bytes that this run adds to the host."""
+        if self.context is None or self.compute is None or self.output is None:
+            return None
+        return self.weights + self.context + self.compute + self.output
+
+    @property
+    def headroom(self) -> int | None:
+        """Bytes left; negative when it does not fit."""
+        if self.total is None or self.free_before is None:
+            return None
+        return self.free_before - self.total
+
+
+class KvCache(_Frozen):
+    """One cache of a context."""
+
+    cells: int
+    streams: int
+    bytes: int
+
+
+class SpeedTerm(_Frozen):
+    """One part of the time per token, or of a prompt's time."""
+
+    name: str
+    seconds: float
+    detail: str = ""
+
+
+class Speed(_Frozen):
+    """Predicted or measured speed. None is unknown; ``notes`` say what would make it known."""
+
+    decode_tps: Range | None = None
+    prefill_tps: Range | None = None
+    ttft_s: Range | None = None
+    decode_terms: tuple[SpeedTerm, ...] = ()
+    prefill_terms: tuple[SpeedTerm, ...] = ()
+    basis: Basis = Basis.COMPUTED
+    calibrated: bool = False
+    notes: tuple[str, ...] = ()
+
+
+Verdict = Literal["fits", "tight", "offload", "no", "unknown"]
+"""fits: in VRAM with the margin; tight: in VRAM, less than the margin; offload: part of it in RAM;
+no: not even with RAM; unknown: a size is missing. Without accelerators, RAM stands for VRAM."""
+
+
+class Plan(_Frozen):
+    """Sizes, speed and command of one run."""
+
+    model_id: str
+    model_name: str
+    file_type: str
+    settings: RunSettings
+    """As resolved: "fit" and "all" are replaced by numbers where a solver chose."""
+    file_bytes: int
+    devices: tuple[DevicePlan, ...]
+    host: HostPlan
+    kv: dict[str, KvCache]
+    recurrent_state: int | None
+    fits: bool | None
+    verdict: Verdict
+    headroom: int | None
+    """The smallest headroom over the devices (over the host on a rig without devices)."""
+    max_ctx: int | None
+    """Largest context that fits with everything else as it is."""
+    speed: Speed
+    command: tuple[str, ...]
+    basis: Basis = Basis.COMPUTED
+    llama_cpp: str = LLAMA_CPP
+    notes: tuple[str, ...] = ()
+    explanations: dict[str, Explanation] = {}
+    """Keyed "CUDA0.weights", "host.compute", "kv.attn", "speed.decode" …"""

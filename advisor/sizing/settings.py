@@ -1,0 +1,47 @@
+"""Run settings under llama.cpp's own names and defaults."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+KvType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
+FlashAttention = Literal["auto", "on", "off"]
+SplitMode = Literal["layer", "row", "tensor", "none"]
+
+
+class RunSettings(BaseModel):
+    """How llama.cpp is asked to run a model. Defaults are llama-server's, with one slot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ctx: int = Field(default=32768, gt=0, le=1 << 27)
+    """Context of all slots together (``-c``), in tokens."""
+    ctk: KvType = "f16"
+    ctv: KvType = "f16"
+    batch_size: int = Field(default=2048, gt=0, le=1 << 20)
+    ubatch_size: int = Field(default=512, gt=0, le=1 << 20)
+    parallel: int = Field(default=1, gt=0, le=256)
+    kv_unified: bool = False
+    flash_attn: FlashAttention = "auto"
+    split_mode: SplitMode = "layer"
+    tensor_split: tuple[float, ...] = ()
+    """Shares per device (``-ts``); empty: by free memory, as llama.cpp does."""
+    main_gpu: int = Field(default=0, ge=0)
+    n_gpu_layers: int | Literal["all", "fit"] = "all"
+    n_cpu_moe: int | Literal["all", "fit"] = 0
+    """Leading layers whose experts stay in RAM (``--n-cpu-moe``); "all" is ``--cpu-moe``."""
+    kv_offload: bool = True
+    swa_full: bool = False
+    load_mtp: bool = False
+    n_outputs: int | None = None
+    """Rows of logits reserved; None: what llama-server reserves (``parallel``)."""
+    n_rs_seq: int = Field(default=0, ge=0)
+    """Rollback snapshots of the recurrent state (speculative decoding)."""
+    repack: bool = True
+    mmap: bool = True
+    depth: int = Field(default=0, ge=0)
+    """Tokens already in the context when speed is asked for."""
+    n_prompt: int = Field(default=512, gt=0)
+    """Prompt length for prefill speed and time to first token."""
+    margin: int = Field(default=1 << 30, ge=0)
+    """Bytes to leave free on each device for a plan to count as comfortable (llama.cpp's -fitt)."""

@@ -1,0 +1,44 @@
+"""Sizes and rates as people read them. Inside the program sizes are integer bytes.
+
+GiB is 2**30 bytes, MiB 2**20; bandwidth is in GB/s, 10**9 bytes per second.
+"""
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+GB = 10**9
+
+UNKNOWN = "unknown"
+
+
+def gib(size: int | None, digits: int = 1) -> str:
+    """``"18.0 GiB"``, or ``"unknown"``."""
+    return UNKNOWN if size is None else f"{size / GIB:,.{digits}f} GiB"
+
+
+def mib(size: int | None, digits: int = 0) -> str:
+    """``"315 MiB"``, or ``"unknown"``."""
+    return UNKNOWN if size is None else f"{size / MIB:,.{digits}f} MiB"
+
+
+def size(value: int | None) -> str:
+    """A size in the unit that reads best: GiB from 0.1 GiB upwards, MiB below."""
+    if value is None:
+        return UNKNOWN
+    return gib(value) if abs(value) >= GIB // 10 else mib(value)
+
+
+def tokens(count: int) -> str:
+    """A context length as people say it: ``"8k"``, ``"128k"``, ``"1M"``, ``"5,000"``."""
+    if count >= 1 << 20 and count % (1 << 20) == 0:
+        return f"{count >> 20}M"
+    if count >= 1024 and count % 1024 == 0:
+        return f"{count >> 10}k"
+    return f"{count:,}"
+
+
+def rate(value: float | None, unit: str = "tok/s") -> str:
+    """A speed with about two significant digits below ten: ``"3.4 tok/s"``, ``"118 tok/s"``."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.1f} {unit}" if value < 10 else f"{value:,.0f} {unit}"

@@ -1,0 +1,57 @@
+"""Shared fixtures: a home of its own for every test, and nothing left running after it."""
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+TRUTH = Path(__file__).resolve().parents[2] / "shared" / "truth"
+"""Reference cases that some checkouts have beside them; tests carry a small copy of the facts."""
+
+
+@pytest.fixture(autouse=True)
+def app_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test has its own data, config and cache folders."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("RIG_ADVISOR_HOME", str(home))
+    return home
+
+
+def _settled(condition: object, seconds: float = 3.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():  # type: ignore[operator]
+            return True
+        gc.collect()
+        time.sleep(0.02)
+    return condition()  # type: ignore[operator,no-any-return]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """A test that leaves a thread or a child process behind fails."""
+    me = psutil.Process()
+    threads_before = set(threading.enumerate())
+    children_before = {child.pid for child in me.children(recursive=True)}
+    yield
+
+    def threads() -> list[str]:
+        return [
+            t.name
+            for t in set(threading.enumerate()) - threads_before
+            # hypothesis and Qt own threads that live as long as the process.
+            if not t.name.startswith("Dummy-")
+        ]
+
+    def children() -> list[psutil.Process]:
+        return [c for c in me.children(recursive=True) if c.pid not in children_before]
+
+    assert _settled(lambda: not threads()), f"threads left running: {threads()}"
+    assert _settled(lambda: not children()), f"child processes left running: {children()}"

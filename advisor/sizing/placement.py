@@ -11,7 +11,7 @@ class Placement:
     """The outcome of placing one model on one rig. Device indices count ``Rig.devices``."""
 
     layer_device: tuple[int, ...]
-    """Per block, ``n_layer_all + 1`` entries: the last is the output layer (output norm and head)."""
+    """Per block, ``n_layer_all + 1`` entries: the last is the output layer."""
     experts_on_host: frozenset[int] = frozenset()
     """Blocks whose expert tensors stay in RAM (``--n-cpu-moe``)."""
     kv_offload: bool = True

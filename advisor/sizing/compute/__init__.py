@@ -1,0 +1,21 @@
+"""Compute buffers: the scratch memory that llama.cpp reserves for one batch."""
+
+from collections.abc import Sequence
+
+from advisor.llm.model import Model
+from advisor.sizing.compute.buffers import ComputeBuffers
+from advisor.sizing.compute.closed_form import closed_form
+from advisor.sizing.placement import Placement
+from advisor.sizing.settings import RunSettings
+
+__all__ = ["ComputeBuffers", "compute_buffers"]
+
+
+def compute_buffers(
+    model: Model, settings: RunSettings, placement: Placement, backends: Sequence[str]
+) -> ComputeBuffers | None:
+    """Bytes per device and on the host; None when the architecture's graph is not known.
+
+    ``backends`` names the backend of every device ("cuda", "vulkan" …); empty: CPU only.
+    """
+    return closed_form(model, settings, placement, backends)

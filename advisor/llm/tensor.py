@@ -64,6 +64,9 @@ _TYPES: Final = (
     TensorType("TQ1_0", 34, 256, 54),
     TensorType("TQ2_0", 35, 256, 66),
     TensorType("MXFP4", 39, 32, 17),
+    TensorType("NVFP4", 40, 64, 36),
+    TensorType("Q1_0", 41, 128, 18),
+    TensorType("Q2_0", 42, 64, 18),
 )
 
 TYPES: Final = {t.name: t for t in _TYPES}

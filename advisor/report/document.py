@@ -1,0 +1,223 @@
+"""The report as a document: blocks of text, figures, tables and charts, before any layout.
+
+The same document becomes the PDF, the web page and the JSON, so that they cannot disagree.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from advisor.basis import Basis
+
+Tone = Literal["plain", "good", "tight", "offload", "bad", "muted"]
+"""Meaning of a cell. Colour repeats it; the cell's words say it."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Heading(_Frozen):
+    """A heading; level 1 is the report's title, level 2 starts a bookmark."""
+
+    kind: Literal["heading"] = "heading"
+    level: Literal[1, 2, 3] = 2
+    text: str
+
+
+class Paragraph(_Frozen):
+    """Running text."""
+
+    kind: Literal["paragraph"] = "paragraph"
+    text: str
+    style: Literal["body", "lead", "small"] = "body"
+
+
+class Bullets(_Frozen):
+    """A short list."""
+
+    kind: Literal["bullets"] = "bullets"
+    items: tuple[str, ...]
+    style: Literal["body", "small"] = "body"
+
+
+class KeyFigure(_Frozen):
+    """One number that matters, in a box."""
+
+    label: str
+    value: str
+    note: str = ""
+    basis: Basis | None = None
+
+
+class KeyFigures(_Frozen):
+    """Boxes side by side."""
+
+    kind: Literal["key_figures"] = "key_figures"
+    items: tuple[KeyFigure, ...]
+
+
+class Column(_Frozen):
+    """A table's column: ``weight`` is its share of the width."""
+
+    title: str
+    align: Literal["left", "right"] = "left"
+    weight: float = 1.0
+
+
+class Cell(_Frozen):
+    """A table's cell. A second line is set smaller."""
+
+    text: str
+    second: str = ""
+    strong: bool = False
+    tone: Tone = "plain"
+    basis: Basis | None = None
+
+
+class Table(_Frozen):
+    """Rows under a header that is repeated on every page it reaches."""
+
+    kind: Literal["table"] = "table"
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    tiles: bool = False
+    """Draw cells as coloured tiles (the matrix of what fits) rather than lines of text."""
+    caption: str = ""
+
+
+class Series(_Frozen):
+    """A line over x, with an optional band of uncertainty around it."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    measured: bool = False
+    """Drawn heavier than predictions."""
+
+
+class Band(_Frozen):
+    """A predicted layer from ``low`` to ``high`` over the whole width."""
+
+    name: str
+    low: float
+    high: float
+
+
+class Mark(_Frozen):
+    """A labelled vertical line at x (a phase, a volume) or a point when y is given."""
+
+    x: float
+    label: str
+    y: float | None = None
+
+
+class Limit(_Frozen):
+    """A labelled horizontal line: a device's capacity."""
+
+    y: float
+    label: str
+
+
+class Chart(_Frozen):
+    """A line chart drawn for print. ``summary`` says in words what it shows."""
+
+    kind: Literal["chart"] = "chart"
+    title: str
+    x_label: str
+    y_label: str
+    x_max: float | None = None
+    y_max: float | None = None
+    series: tuple[Series, ...] = ()
+    bands: tuple[Band, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    summary: str
+    height: int = 210
+    """In 1/96 inch."""
+
+
+class Segment(_Frozen):
+    """A part of a stacked bar."""
+
+    name: str
+    value: float
+
+
+class Bar(_Frozen):
+    """One stacked bar up to ``capacity``."""
+
+    label: str
+    segments: tuple[Segment, ...]
+    capacity: float | None = None
+    note: str = ""
+
+
+class Bars(_Frozen):
+    """Stacked bars on one scale, with a legend."""
+
+    kind: Literal["bars"] = "bars"
+    title: str
+    unit: str
+    bars: tuple[Bar, ...]
+    summary: str
+
+
+class Command(_Frozen):
+    """A command to copy, set in a fixed-width face."""
+
+    kind: Literal["command"] = "command"
+    text: str
+
+
+class PageBreak(_Frozen):
+    """What follows starts on a new page."""
+
+    kind: Literal["page_break"] = "page_break"
+
+
+Block = Annotated[
+    Heading | Paragraph | Bullets | KeyFigures | Table | Chart | Bars | Command | PageBreak,
+    Field(discriminator="kind"),
+]
+
+
+class Document(_Frozen):
+    """A whole report."""
+
+    title: str
+    subtitle: str = ""
+    author: str = ""
+    made: datetime
+    app_version: str
+    language: str = "en"
+    blocks: tuple[Block, ...]
+
+    def texts(self) -> list[str]:
+        """Every string a reader sees, in reading order, for checking what was extracted."""
+        found: list[str] = []
+        for block in self.blocks:
+            found += _texts(block)
+        return [text for text in found if text]
+
+
+def _texts(block: Block) -> list[str]:  # noqa: PLR0911 - one per kind
+    match block:
+        case Heading() | Paragraph() | Command():
+            return [block.text]
+        case Bullets():
+            return list(block.items)
+        case KeyFigures():
+            return [t for item in block.items for t in (item.label, item.value, item.note)]
+        case Table():
+            cells = [t for row in block.rows for cell in row for t in (cell.text, cell.second)]
+            return [*(column.title for column in block.columns), *cells, block.caption]
+        case Chart():
+            return [block.title, block.x_label, block.y_label, block.summary]
+        case Bars():
+            return [block.title, *(bar.label for bar in block.bars), block.summary]
+        case PageBreak():
+            return []

@@ -1,0 +1,153 @@
+"""The report as a PDF: painted by Qt, then given bookmarks, moved into place only when whole."""
+
+import io
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pypdf import PdfWriter
+from pypdf.generic import Fit, NameObject, TextStringObject
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMarginsF, QSize
+from PySide6.QtGui import (
+    QColor,
+    QGuiApplication,
+    QImage,
+    QPageLayout,
+    QPageSize,
+    QPainter,
+    QPdfWriter,
+)
+
+from advisor.errors import ReportError
+from advisor.files import write_atomically
+from advisor.report.document import Document
+from advisor.report.flow import Layout, Paper, lay_out
+
+RESOLUTION = 96
+_PAGE_SIZES = {Paper.A4: QPageSize.PageSizeId.A4, Paper.LETTER: QPageSize.PageSizeId.Letter}
+
+
+@contextmanager
+def gui() -> Generator[None]:
+    """Text needs a QGuiApplication; make one where there is none (command line)."""
+    if QGuiApplication.instance() is not None:
+        yield
+        return
+    before = os.environ.get("QT_QPA_PLATFORM")
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    application = QGuiApplication([])
+    try:
+        yield
+    finally:
+        application.shutdown()
+        if before is None:
+            del os.environ["QT_QPA_PLATFORM"]
+        else:
+            os.environ["QT_QPA_PLATFORM"] = before
+
+
+def write_pdf(
+    document: Document,
+    path: Path,
+    *,
+    paper: Paper = Paper.A4,
+    session: str | None = None,
+    archival: bool = False,
+) -> int:
+    """Write ``document`` to ``path`` and return the number of pages.
+
+    ``session`` is attached, so that the PDF opens as a session again; ``archival`` asks for
+    PDF/A-1b, which forbids attachments. A failure leaves what was at ``path`` untouched and
+    raises ReportError.
+    """
+    with gui():
+        layout = lay_out(document, paper)
+        content = _painted(layout, archival=archival)
+    if not archival:
+        content = _finished(content, layout, session)
+    _save(path, content)
+    return len(layout.pages)
+
+
+def render_page(layout: Layout, number: int, scale: float = 1.0) -> QImage:
+    """Page ``number`` as an image, ``scale`` pixels to 1/96 inch: the preview of the real page."""
+    size = layout.paper.size * scale
+    image = QImage(
+        QSize(round(size.width()), round(size.height())), QImage.Format.Format_ARGB32_Premultiplied
+    )
+    image.fill(QColor("white"))
+    painter = QPainter(image)
+    try:
+        painter.setRenderHints(
+            QPainter.RenderHint.Antialiasing | QPainter.RenderHint.TextAntialiasing
+        )
+        painter.scale(scale, scale)
+        layout.paint(painter, number)
+    finally:
+        painter.end()
+    return image
+
+
+def _painted(layout: Layout, *, archival: bool) -> bytes:
+    content = QByteArray()
+    buffer = QBuffer(content)
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    writer = QPdfWriter(buffer)
+    if archival:
+        writer.setPdfVersion(QPdfWriter.PdfVersion.PdfVersion_A1b)
+    writer.setResolution(RESOLUTION)
+    writer.setPageLayout(
+        QPageLayout(
+            QPageSize(_PAGE_SIZES[layout.paper]),
+            QPageLayout.Orientation.Portrait,
+            QMarginsF(0, 0, 0, 0),
+        )
+    )
+    writer.setTitle(layout.document.title)
+    writer.setCreator(f"Rig Advisor {layout.document.app_version}")
+    if layout.document.author:
+        writer.setAuthor(layout.document.author)
+    painter = QPainter()
+    if not painter.begin(writer):
+        message = "The PDF could not be started."
+        raise ReportError(message)
+    try:
+        for number in range(len(layout.pages)):
+            if number:
+                writer.newPage()
+            layout.paint(painter, number)
+    finally:
+        painter.end()
+    buffer.close()
+    return bytes(content.data())
+
+
+def _finished(content: bytes, layout: Layout, session: str | None) -> bytes:
+    """Add bookmarks, language and the session (QPdfWriter has no call for the first two)."""
+    from advisor.session import ATTACHMENT_NAME  # noqa: PLC0415 - pulls in every room's data types
+
+    writer = PdfWriter(clone_from=io.BytesIO(content))
+    points = layout.paper.size.height() * 72 / RESOLUTION
+    for number, page in enumerate(layout.pages):
+        for title, top in page.bookmarks:
+            above = points - top * 72 / RESOLUTION + 8
+            writer.add_outline_item(title, number, fit=Fit.xyz(0, above))
+    writer.root_object[NameObject("/Lang")] = TextStringObject(layout.document.language)
+    if session is not None:
+        writer.add_attachment(ATTACHMENT_NAME, session.encode())
+    finished = io.BytesIO()
+    writer.write(finished)
+    return finished.getvalue()
+
+
+def _save(path: Path, content: bytes) -> None:
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        message = (
+            f"The report could not be saved as {path.name} in {path.parent}: "
+            f"{error.strerror or error}. Close the file if it is open elsewhere, or choose "
+            "another folder; a report saved there before is unchanged."
+        )
+        raise ReportError(message) from error

@@ -1,0 +1,348 @@
+"""Ghosts: sparse files with a model's true shapes and almost no data, to load, time and throw away.
+
+llama.cpp allocates and computes with a ghost exactly as with the model, but its output is noise.
+Norms hold ones; some rows of the token embedding and a part of every router hold random numbers,
+so that different tokens choose different experts. All other weights are holes, which read as zeros.
+"""
+
+import contextlib
+import ctypes
+import os
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import psutil
+
+from advisor.errors import ModelError
+from advisor.llm import ghost_fill
+from advisor.llm.gguf import LazyValue, read_header
+from advisor.llm.gguf_writer import (
+    FLOAT32S,
+    INT32S,
+    STRINGS,
+    GgufValue,
+    Layout,
+    RawArray,
+    layout,
+    string,
+)
+from advisor.llm.model import Model
+from advisor.llm.tensor import Tensor
+from advisor.units import MIB, size
+
+MARK: Final = "rig_advisor.ghost"
+"""Metadata key that only ghosts have."""
+FIRST_TOKEN: Final = 512
+"""First token with an embedding: past the control and byte tokens of the dummy vocabulary."""
+FILLED_TOKENS: Final = 1024
+"""Rows of the token embedding that hold numbers; prompts and sampling keep to these tokens."""
+ROUTER_VALUES: Final = 256
+"""Values per expert that hold numbers in a router: one disk block instead of a whole row."""
+SPARE_DISK: Final = 64 * MIB
+"""Bytes of disk that are left free beside a ghost."""
+
+_BLOCK: Final = 4096
+_SEED: Final = 20260101
+_NAME: Final = re.compile(r"^ghost-(?P<pid>\d+)-.*\.gguf$")
+
+
+@dataclass(frozen=True)
+class Ghost:
+    """A ghost on disk. Remove it after use."""
+
+    path: Path
+    apparent_bytes: int
+    """What the file claims to hold, as large as the model's own file."""
+    disk_bytes: int
+    """What it really takes."""
+    tokens: range
+    """Tokens with an embedding: the only ones worth prompting with or sampling."""
+
+    def remove(self) -> None:
+        """Delete the file. Missing is fine."""
+        self.path.unlink(missing_ok=True)
+
+
+def disk_bytes(path: Path) -> int:
+    """Bytes that a file takes on its disk, holes left out."""
+    if sys.platform == "win32":
+        high = ctypes.c_ulong(0)
+        low = ctypes.windll.kernel32.GetCompressedFileSizeW(str(path), ctypes.byref(high))
+        return (high.value << 32) | (low & 0xFFFFFFFF)
+    return path.stat().st_blocks * 512
+
+
+def _make_sparse(descriptor: int) -> None:
+    """Ask NTFS for holes (FSCTL_SET_SPARSE); other systems make them by themselves."""
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - exists on Windows only
+
+        returned = ctypes.c_ulong(0)
+        ctypes.windll.kernel32.DeviceIoControl(
+            msvcrt.get_osfhandle(descriptor),
+            0x900C4,
+            None,
+            0,
+            None,
+            0,
+            ctypes.byref(returned),
+            None,
+        )
+
+
+def has_sparse_files(folder: Path) -> bool:
+    """Whether files in this folder can have holes; FAT and some network drives can't have any."""
+    path = folder / f"ghost-{os.getpid()}-sparse-check-{secrets.token_hex(4)}.gguf"
+    try:
+        with path.open("xb") as file:
+            _make_sparse(file.fileno())
+            file.truncate(8 * MIB)
+            file.seek(8 * MIB - 1)
+            file.write(b"\1")
+            file.flush()
+            os.fsync(file.fileno())
+        return disk_bytes(path) < 2 * MIB
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def is_ghost(metadata: Mapping[str, object]) -> bool:
+    """Whether a GGUF header is a ghost's."""
+    return bool(metadata.get(MARK))
+
+
+def remove_stale(folder: Path) -> int:
+    """Delete ghosts of processes that are gone. Returns how many were deleted."""
+    removed = 0
+    for path in folder.glob("ghost-*.gguf"):
+        match = _NAME.match(path.name)
+        if match and not psutil.pid_exists(int(match["pid"])):
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+@contextlib.contextmanager
+def ghost_of(model: Model, folder: Path, *, header_only: bool = False) -> Generator[Ghost]:
+    """A ghost that is deleted at the end of the block. Raises as ``write_ghost``."""
+    ghost = write_ghost(model, folder, header_only=header_only)
+    try:
+        yield ghost
+    finally:
+        ghost.remove()
+
+
+def write_ghost(model: Model, folder: Path, *, header_only: bool = False) -> Ghost:
+    """Write a ghost of ``model`` into ``folder``.
+
+    header_only: all weights are holes and there is no vocabulary: enough for a dry run.
+    Raises ModelError when the folder cannot have sparse files or too little disk is free, and
+    when the architecture's metadata is not known.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_stale(folder)
+    plan = layout(_metadata(model, header_only=header_only), model.tensors)
+    fills = [] if header_only else list(_fills(model, plan))
+    _check_disk(folder, plan, fills)
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model.name}-{model.file_type}")[:80]
+    path = folder / f"ghost-{os.getpid()}-{label}-{secrets.token_hex(4)}.gguf"
+    try:
+        with path.open("xb") as file:
+            _make_sparse(file.fileno())
+            file.truncate(plan.total)
+            file.write(plan.header)
+            rng = np.random.default_rng(_SEED)
+            for fill in fills:
+                for offset, data in fill.pieces(rng):
+                    file.seek(offset)
+                    file.write(data)
+        used = disk_bytes(path)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        message = (
+            f"The stand-in file for {model.name} could not be written to {folder}: "
+            f"{error.strerror or error}. It claims {size(plan.total)} and needs "
+            f"{size(_on_disk(plan, fills))}; choose a disk that allows that."
+        )
+        raise ModelError(message, detail=str(error)) from error
+    filled = range(FIRST_TOKEN, FIRST_TOKEN + FILLED_TOKENS) if fills else range(0)
+    return Ghost(path, plan.total, used, _within(filled, _n_vocab(model)))
+
+
+def _within(tokens: range, n_vocab: int) -> range:
+    if tokens.start >= n_vocab // 2:
+        return range(n_vocab // 2, n_vocab)
+    return range(tokens.start, min(tokens.stop, n_vocab))
+
+
+# --- Metadata -----------------------------------------------------------------------------------
+
+
+def _n_vocab(model: Model) -> int:
+    for tensor in model.tensors:
+        if tensor.name == "token_embd.weight":
+            return tensor.shape[1]
+    message = f"{model.name} has no token embedding, so no stand-in can be made of it."
+    raise ModelError(message)
+
+
+def _architecture(model: Model) -> dict[str, GgufValue]:
+    """Architecture keys with their prefix: from the hyperparameters, else from the file."""
+    if model.hp is not None and model.hp.metadata:
+        prefixed = {f"{model.hp.arch}.{k}": v for k, v in model.hp.metadata.items()}
+        return {"general.architecture": model.hp.arch, **prefixed}
+    if model.path is None:
+        message = f"How to describe {model.name} to llama.cpp is not known; use its GGUF file."
+        raise ModelError(message)
+    header = read_header(model.path)
+    arch = str(header.metadata.get("general.architecture", ""))
+    keys: dict[str, GgufValue] = {"general.architecture": arch}
+    for key, value in header.metadata.items():
+        if key.startswith(f"{arch}."):
+            plain = value.read() if isinstance(value, LazyValue) else value
+            keys[key] = plain
+    return keys
+
+
+def _metadata(model: Model, *, header_only: bool) -> dict[str, GgufValue | RawArray]:
+    n_vocab = _n_vocab(model)
+    keys = _architecture(model)
+    arch = keys["general.architecture"]
+    return {
+        **keys,
+        "general.name": f"Ghost of {model.name}",
+        MARK: True,
+        f"{arch}.vocab_size": n_vocab,
+        **({"tokenizer.ggml.model": "no_vocab"} if header_only else _vocabulary(n_vocab)),
+    }
+
+
+def _vocabulary(n_vocab: int) -> dict[str, GgufValue | RawArray]:
+    """A vocabulary that any architecture takes: SentencePiece-like, byte tokens and fillers.
+
+    llama.cpp wants byte tokens of this model type and texts that are all different
+    (llama-vocab.cpp:llama_vocab::impl::load).
+    """
+    first = [b"<unk>", b"<s>", b"</s>", *(f"<0x{b:02X}>".encode() for b in range(256))][:n_vocab]
+    kinds = np.ones(n_vocab, dtype="<i4")
+    kinds[: len(first)] = ([2, 3, 3] + [6] * 256)[:n_vocab]
+    ids = np.arange(len(first), n_vocab)
+    fillers = np.empty((len(ids), 16), dtype=np.uint8)
+    fillers[:, :8] = (8, 0, 0, 0, 0, 0, 0, 0)  # the length of the text, u64
+    fillers[:, 8] = ord("t")
+    for place in range(7):
+        fillers[:, 15 - place] = ids // 10**place % 10 + ord("0")
+    texts = b"".join(string(t.decode()) for t in first) + fillers.tobytes()
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": RawArray(STRINGS, n_vocab, texts),
+        "tokenizer.ggml.scores": RawArray(FLOAT32S, n_vocab, bytes(4 * n_vocab)),
+        "tokenizer.ggml.token_type": RawArray(INT32S, n_vocab, kinds.tobytes()),
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.add_bos_token": False,
+    }
+
+
+# --- Data ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Fill:
+    """Rows of one tensor that get numbers: ``width`` values at the start of each of ``rows``."""
+
+    tensor: Tensor
+    offset: int
+    rows: range
+    width: int
+    limit: int
+    """For integers: values are below this. 0: random weights. -1: ones."""
+
+    def on_disk(self) -> int:
+        """Disk blocks it touches at most, in bytes."""
+        row = self.tensor.type.row_bytes(self.tensor.shape[0])
+        piece = self.tensor.type.row_bytes(self.width)
+        if piece == row:
+            return (row * len(self.rows) // _BLOCK + 2) * _BLOCK
+        return (piece // _BLOCK + 2) * _BLOCK * len(self.rows)
+
+    def pieces(self, rng: np.random.Generator) -> Iterator[tuple[int, bytes]]:
+        """Where to write what."""
+        kind = self.tensor.type
+        row = kind.row_bytes(self.tensor.shape[0])
+        piece = kind.row_bytes(self.width)
+        if piece == row:
+            yield self.offset + self.rows.start * row, self._values(len(self.rows), rng)
+            return
+        data = self._values(len(self.rows), rng)
+        for index, number in enumerate(self.rows):
+            yield self.offset + number * row, data[index * piece : (index + 1) * piece]
+
+    def _values(self, rows: int, rng: np.random.Generator) -> bytes:
+        count = rows * self.width
+        if self.limit > 0:
+            # One expert twice for a token would be a set that no trained table holds.
+            start = rng.integers(0, self.limit, (rows, 1))
+            step = rng.integers(1, max(2, self.limit // self.width), (rows, 1))
+            table = (start + step * np.arange(self.width)) % self.limit
+            return table.astype("<i4").tobytes()
+        if self.limit < 0:
+            return ghost_fill.ones(self.tensor.type, count).tobytes()
+        return ghost_fill.random_values(self.tensor.type, count, rng).tobytes()
+
+
+def _fills(model: Model, plan: Layout) -> Iterator[_Fill]:
+    n_vocab = _n_vocab(model)
+    n_expert = max((t.shape[1] for t in model.tensors if "ffn_gate_inp." in t.name), default=0)
+    for tensor, offset in zip(model.tensors, plan.offsets, strict=True):
+        name, shape, kind = tensor.name, tensor.shape, tensor.type
+        rows = range(tensor.n_elements // shape[0])
+        if name == "token_embd.weight":
+            if ghost_fill.can_fill(kind):
+                wanted = _within(range(FIRST_TOKEN, FIRST_TOKEN + FILLED_TOKENS), n_vocab)
+                yield _Fill(tensor, offset, wanted, shape[0], 0)
+        elif "ffn_gate_tid2eid" in name and n_expert:
+            yield _Fill(tensor, offset, rows, shape[0], n_expert)
+        elif "ffn_gate_inp." in name and name.endswith(".weight"):
+            if ghost_fill.can_fill(kind):
+                yield _Fill(tensor, offset, rows, min(shape[0], ROUTER_VALUES), 0)
+        elif _is_ones(name) and kind.name in {"F32", "F16", "BF16"}:
+            yield _Fill(tensor, offset, rows, shape[0], -1)
+
+
+def _is_ones(name: str) -> bool:
+    """Norms, and rope factors, by which llama.cpp divides."""
+    return ("norm" in name and name.endswith(".weight")) or name.startswith("rope_f")
+
+
+def _on_disk(plan: Layout, fills: list[_Fill]) -> int:
+    return len(plan.header) + _BLOCK + sum(fill.on_disk() for fill in fills)
+
+
+def _check_disk(folder: Path, plan: Layout, fills: list[_Fill]) -> None:
+    try:
+        sparse = has_sparse_files(folder)
+    except OSError as error:
+        message = f"Nothing can be written to {folder}: {error.strerror or error}."
+        raise ModelError(message) from error
+    if not sparse:
+        message = (
+            f"The disk of {folder} has no sparse files, so a stand-in for the model would take "
+            f"{size(plan.total)} there. Choose a folder on another disk (NTFS, APFS, ext4, btrfs)."
+        )
+        raise ModelError(message)
+    needed = _on_disk(plan, fills)
+    free = shutil.disk_usage(folder).free
+    if free < needed + SPARE_DISK:
+        message = (
+            f"The stand-in for the model needs {size(needed)} of disk in {folder}; "
+            f"only {size(free)} are free."
+        )
+        raise ModelError(message)

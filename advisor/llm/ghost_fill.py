@@ -1,0 +1,97 @@
+"""Random numbers in ggml's storage types: what a ghost's few filled tensors hold.
+
+A quantized block is random bytes with a sane scale in the place where its struct keeps one
+(ggml/src/ggml-common.h:block_*), so that no value decodes to infinity or NaN.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.llm.tensor import TensorType
+
+Bytes = npt.NDArray[np.uint8]
+
+SCALE: Final = 1 / 512
+"""Scale written into blocks: decoded weights stay well inside ±1, as trained ones do."""
+
+_SCALE_OFFSETS: Final[dict[str, tuple[int, ...]]] = {
+    "Q4_0": (0,),
+    "Q4_1": (0, 2),
+    "Q5_0": (0,),
+    "Q5_1": (0, 2),
+    "Q8_0": (0,),
+    "Q2_K": (80, 82),
+    "Q3_K": (108,),
+    "Q4_K": (0, 2),
+    "Q5_K": (0, 2),
+    "Q6_K": (208,),
+    "IQ1_S": (0,),
+    "IQ2_XXS": (0,),
+    "IQ2_XS": (0,),
+    "IQ2_S": (0,),
+    "IQ3_XXS": (0,),
+    "IQ3_S": (0,),
+    "IQ4_NL": (0,),
+    "IQ4_XS": (0,),
+    "TQ1_0": (52,),
+    "TQ2_0": (64,),
+}
+"""Byte offsets of the half-precision scales inside one block."""
+
+_E8M0_OFFSET: Final = {"MXFP4": 0}
+_E8M0_SCALE: Final = 118
+"""2**(118 - 127): the exponent byte nearest to SCALE."""
+
+_IQ1_M_SCALES: Final = 48
+"""block_iq1_m keeps the nibbles of its scale in the top bits of four u16 at this offset."""
+
+
+def can_fill(kind: TensorType) -> bool:
+    """Whether random numbers of this type can be made."""
+    return kind.name in _SCALE_OFFSETS or kind.name in {"F32", "F16", "BF16", "IQ1_M", "MXFP4"}
+
+
+def random_values(kind: TensorType, count: int, rng: np.random.Generator) -> Bytes:
+    """``count`` random values, a whole number of blocks, as bytes. Raises ValueError otherwise."""
+    if count % kind.block:
+        message = f"{count} values are not whole blocks of {kind.name}"
+        raise ValueError(message)
+    if kind.name in {"F32", "F16", "BF16"}:
+        return _floats(kind.name, count, rng)
+    if not can_fill(kind):
+        message = f"no random values for type {kind.name}"
+        raise ValueError(message)
+    blocks = rng.integers(0, 256, (count // kind.block, kind.size), dtype=np.uint8)
+    half = np.array([SCALE], dtype="<f2").view(np.uint8)
+    for offset in _SCALE_OFFSETS.get(kind.name, ()):
+        blocks[:, offset : offset + 2] = half
+    if kind.name in _E8M0_OFFSET:
+        blocks[:, _E8M0_OFFSET[kind.name]] = _E8M0_SCALE
+    if kind.name == "IQ1_M":
+        bits = int(half.view("<u2")[0])
+        for place in range(4):
+            at = _IQ1_M_SCALES + 2 * place + 1
+            blocks[:, at] = (blocks[:, at] & 0x0F) | (((bits >> (4 * place)) & 0xF) << 4)
+    return blocks.reshape(-1)
+
+
+def _floats(name: str, count: int, rng: np.random.Generator) -> Bytes:
+    values = rng.standard_normal(count, dtype=np.float32)
+    values *= np.float32(0.05)
+    if name == "F32":
+        return values.view(np.uint8)
+    if name == "F16":
+        return values.astype("<f2").view(np.uint8)
+    return (values.view("<u4") >> 16).astype("<u2").view(np.uint8)
+
+
+def ones(kind: TensorType, count: int) -> Bytes:
+    """``count`` times 1.0, for norms and rope factors (always float types in llama.cpp)."""
+    values = np.ones(count, dtype=np.float32)
+    if kind.name == "F16":
+        return values.astype("<f2").view(np.uint8)
+    if kind.name == "BF16":
+        return (values.view("<u4") >> 16).astype("<u2").view(np.uint8)
+    return values.view(np.uint8)

@@ -1,9 +1,21 @@
 """Which device each block, its experts and its caches lie on, as llama.cpp would place them."""
 
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+
+from advisor.errors import SettingsError
+from advisor.sizing.settings import RunSettings
 
 HOST = -1
 """Device index of the host's memory."""
+
+PIPELINE_COPIES = 4
+"""ggml-backend.cpp:GGML_SCHED_MAX_COPIES."""
+
+_PIPELINING = frozenset({"cuda", "rocm", "vulkan"})
+"""Backends whose devices report both async compute and events (ggml-*.cpp:get_props)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +35,92 @@ class Placement:
     def on_device(self) -> bool:
         """Whether any block lies on a device."""
         return any(device != HOST for device in self.layer_device)
+
+    @property
+    def offloads(self) -> bool:
+        """Whether any block, expert or the output layer stays in the host's memory."""
+        return HOST in self.layer_device or bool(self.experts_on_host) or not self.kv_offload
+
+
+def _f32(value: float) -> float:
+    """The nearest 32-bit float: llama.cpp splits in single precision."""
+    result: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return result
+
+
+def layer_devices(
+    n_layer_all: int, n_gpu_layers: int, devices: Sequence[int], shares: Sequence[float]
+) -> tuple[int, ...]:
+    """Device of every block and of the output layer (llama-model.cpp:load_tensors).
+
+    ``devices`` are the indices that take part, ``shares`` their weights in the split. The last
+    ``n_gpu_layers`` of the ``n_layer_all + 1`` layers go to devices, in order, each to the first
+    device whose cumulative share exceeds the layer's position.
+    """
+    n_layers = n_layer_all + 1
+    if not devices or n_gpu_layers <= 0:
+        return (HOST,) * n_layers
+    if not any(share > 0 for share in shares):
+        shares = [1.0] * len(devices)
+    sums = list(accumulate((_f32(share) for share in shares), lambda a, b: _f32(a + b)))
+    bounds = [_f32(value / sums[-1]) for value in sums]
+    start = max(n_layers - n_gpu_layers, 0)
+    active = min(n_gpu_layers, n_layers)
+    placed = [HOST] * start
+    index = 0
+    for position in range(n_layers - start):
+        share = _f32(position / active)
+        while bounds[index] <= share:
+            index += 1
+        placed.append(devices[index])
+    return tuple(placed)
+
+
+def place(
+    *,
+    n_layer_all: int,
+    settings: RunSettings,
+    free: Sequence[int | None],
+    backends: Sequence[str],
+) -> Placement:
+    """Place a model of ``n_layer_all`` blocks on devices with ``free`` bytes each.
+
+    "fit" must be replaced by numbers before; it raises SettingsError otherwise. Unknown free
+    memory counts as an equal share.
+    """
+    if settings.n_gpu_layers == "fit" or settings.n_cpu_moe == "fit":
+        raise SettingsError("“fit” has to be solved before a model can be placed.")
+    n_devices = len(free)
+    devices: list[int] = list(range(n_devices))
+    if settings.split_mode == "none" and devices:
+        if settings.main_gpu >= n_devices:
+            message = f"Main GPU {settings.main_gpu} was chosen, but the rig has {n_devices}."
+            raise SettingsError(message)
+        devices = [settings.main_gpu]
+    if settings.tensor_split and settings.split_mode != "none":
+        given = [*settings.tensor_split, *([0.0] * n_devices)][:n_devices]
+        shares: list[float] = given
+    elif all(free[d] for d in devices):
+        shares = [float(free[d] or 0) for d in devices]
+    else:
+        shares = [1.0] * len(devices)
+
+    n_layers = n_layer_all + 1
+    n_gpu = n_layers if settings.n_gpu_layers == "all" else settings.n_gpu_layers
+    on_cpu = n_layer_all if settings.n_cpu_moe == "all" else min(settings.n_cpu_moe, n_layer_all)
+    # llama-context.cpp:llama_context: copies only when every layer and cache is on devices and
+    # no tensor was moved by hand.
+    pipelined = (
+        len(devices) > 1
+        and n_gpu > n_layer_all
+        and settings.split_mode == "layer"
+        and settings.kv_offload
+        and not on_cpu
+        and all(backends[d] in _PIPELINING for d in devices)
+    )
+    return Placement(
+        layer_device=layer_devices(n_layer_all, n_gpu, devices, shares),
+        experts_on_host=frozenset(range(on_cpu)) if devices else frozenset(),
+        kv_offload=settings.kv_offload or not devices,
+        n_copies=PIPELINE_COPIES if pipelined else 1,
+    )

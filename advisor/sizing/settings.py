@@ -35,6 +35,8 @@ class RunSettings(BaseModel):
     load_mtp: bool = False
     n_outputs: int | None = None
     """Rows of logits reserved; None: what llama-server reserves (``parallel``)."""
+    ctx_type: Literal["default", "mtp"] = "default"
+    """"mtp": the draft context that predicts several tokens with the NextN layers."""
     n_rs_seq: int = Field(default=0, ge=0)
     """Rollback snapshots of the recurrent state (speculative decoding)."""
     repack: bool = True

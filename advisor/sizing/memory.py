@@ -1,0 +1,239 @@
+"""Bytes of KV caches and recurrent state on every device and on the host."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.errors import SettingsError
+from advisor.llm.caches import CacheRule, MemoryRule
+from advisor.llm.hyperparameters import Hyperparameters
+from advisor.llm.model import Model
+from advisor.llm.tensor import TYPES, TensorType
+from advisor.sizing.placement import HOST, Placement
+from advisor.sizing.plan import KvCache
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.weights import align, alignment, row_padding
+
+PADDING = 256
+"""Cells are padded to it (llama-context.cpp:llama_context, llama-kv-cache-iswa.cpp)."""
+
+_ROLLBACK = frozenset(
+    {
+        "kimi-k3", "qwen35", "qwen35moe", "qwen4exp", "deepseek4", "glm5-next", "nemotron_h",
+        "nemotron_h_moe", "lfm2", "lfm2moe", "bailingmoe3",
+    }
+)  # fmt: skip
+"""llama-arch.cpp:llm_arch_supports_rs_rollback: others keep no snapshots of their state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Context and batch as llama.cpp resolves them (llama-context.cpp:llama_context)."""
+
+    n_ctx: int
+    n_ctx_seq: int
+    """Cells per sequence."""
+    n_batch: int
+    n_ubatch: int
+    n_seq: int
+
+
+def resolve(settings: RunSettings) -> Sizes:
+    """Context per slot, batch and micro-batch that these settings end in."""
+    n_batch = min(settings.ctx, settings.batch_size)
+    n_ctx = align(settings.ctx, PADDING)
+    n_ctx_seq = n_ctx
+    if not settings.kv_unified:
+        n_ctx_seq = align(n_ctx // settings.parallel, PADDING)
+        n_ctx = n_ctx_seq * settings.parallel
+    return Sizes(
+        n_ctx=n_ctx,
+        n_ctx_seq=n_ctx_seq,
+        n_batch=n_batch,
+        n_ubatch=min(n_batch, settings.ubatch_size),
+        n_seq=settings.parallel,
+    )
+
+
+def cells(rule: CacheRule, settings: RunSettings, sizes: Sizes) -> tuple[int, int]:
+    """Cells per stream, and streams, of one cache."""
+    unified = settings.kv_unified and not rule.always_per_sequence
+    streams = 1 if unified else sizes.n_seq
+    if rule.cells == "full":
+        return sizes.n_ctx_seq, streams
+    if rule.cells == "window":
+        if settings.swa_full:
+            return sizes.n_ctx_seq, streams
+        window = rule.span * (sizes.n_seq if unified else 1) + sizes.n_ubatch
+        return align(min(sizes.n_ctx_seq, window), PADDING), streams
+    return align(max(1, -(-sizes.n_ctx_seq // rule.span)), PADDING), streams
+
+
+def is_mla(hp: Hyperparameters) -> bool:
+    """Multi-head latent attention: V is a view of K (llama-hparams.cpp:is_mla)."""
+    return bool(hp.n_embd_head_k_mla and hp.n_embd_head_v_mla)
+
+
+def mtp_rule(hp: Hyperparameters) -> MemoryRule | None:
+    """The caches of a multi-token-prediction context: plain attention of the NextN layers only.
+
+    llama-model.cpp:create_memory. None for DeepSeek V4, whose draft context is not covered.
+    """
+    if hp.arch == "deepseek4":
+        return None
+    layers = tuple(range(hp.n_layer, hp.n_layer_all))
+    k_width = tuple(hp.n_head_kv[il] * hp.n_embd_head_k for il in layers)
+    v_width = tuple(0 if is_mla(hp) else hp.n_head_kv[il] * hp.n_embd_head_v for il in layers)
+    return MemoryRule(caches=(CacheRule("attn", layers, k_width, v_width),))
+
+
+def memory_rule(model: Model, settings: RunSettings) -> MemoryRule | None:
+    """The caches of the context that these settings ask for; None when they are not known."""
+    if settings.ctx_type == "mtp" and model.hp is not None:
+        return mtp_rule(model.hp)
+    return model.memory
+
+
+def snapshots(model: Model, settings: RunSettings) -> int:
+    """Copies of the recurrent state per sequence: one, and one per rollback step."""
+    if model.hp is None or model.hp.arch not in _ROLLBACK:
+        return 1
+    return 1 + settings.n_rs_seq
+
+
+def check(model: Model, settings: RunSettings) -> None:
+    """Refuse what llama.cpp would refuse (llama-context.cpp:llama_init_from_model).
+
+    Raises SettingsError with a sentence for people.
+    """
+    k, v = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
+    if v.block > 1 and settings.flash_attn == "off":
+        message = f"A {settings.ctv} V cache needs flash attention; turn it on or use f16."
+        raise SettingsError(message)
+    hp = model.hp
+    if hp is None:
+        return
+    if (is_mla(hp) or hp.arch == "deepseek4") and k is not v:
+        message = (
+            f"{model.name} keeps one latent cache, so llama.cpp wants the same type for K and V; "
+            f"asked for {settings.ctk} and {settings.ctv}."
+        )
+        raise SettingsError(message)
+    for which, type_, width in (("K", k, hp.n_embd_head_k), ("V", v, hp.n_embd_head_v)):
+        if type_.block > 1 and settings.flash_attn != "off" and width % type_.block:
+            message = (
+                f"{model.name} has {which} heads of {width} values, which do not fill whole "
+                f"{type_.name.lower()} blocks of {type_.block}; use f16."
+            )
+            raise SettingsError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One cache's or state's bytes on one device, for explanations."""
+
+    kind: str
+    device: int
+    layers: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextBytes:
+    """Bytes of all caches and states of a context."""
+
+    devices: tuple[int, ...]
+    host: int
+    kv: dict[str, KvCache]
+    state: int
+    parts: tuple[Part, ...]
+
+
+def _tensor_bytes(type_: TensorType, width: int, rows: int, backend: str) -> int:
+    if not width:
+        return 0
+    size = type_.row_bytes(width) * rows + row_padding(backend, type_, width)
+    return align(size, alignment(backend))
+
+
+def context(
+    model: Model,
+    settings: RunSettings,
+    placement: Placement,
+    backends: Sequence[str],
+    *,
+    flash: bool = True,
+) -> ContextBytes | None:
+    """Caches and states by device; None when the architecture's caches are not known.
+
+    llama-kv-cache.cpp:llama_kv_cache, llama-kv-cache-iswa.cpp, llama-kv-cache-dsv4.cpp,
+    llama-memory-recurrent.cpp. ``flash``: whether flash attention is on; without it V is padded to
+    the widest layer.
+    """
+    rule = memory_rule(model, settings)
+    if rule is None:
+        return None
+    sizes = resolve(settings)
+    k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
+    v_max = 0 if flash else max((w for c in rule.caches for w in c.v_width), default=0)
+    totals: defaultdict[int, int] = defaultdict(int)
+    kv: dict[str, KvCache] = {}
+    parts: list[Part] = []
+
+    def device_of(layer: int) -> int:
+        return placement.layer_device[layer] if placement.kv_offload else HOST
+
+    for cache in rule.caches:
+        n_cells, streams = cells(cache, settings, sizes)
+        rows = n_cells * streams
+        groups: defaultdict[tuple[int, int, int], int] = defaultdict(int)
+        for layer, k_width, v_width in zip(cache.layers, cache.k_width, cache.v_width, strict=True):
+            groups[device_of(layer), k_width, max(v_width, v_max) if v_width else 0] += 1
+        stored = 0
+        by_device: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
+        for (device, k_width, v_width), layers in groups.items():
+            backend = "cpu" if device == HOST else backends[device]
+            size = layers * (
+                _tensor_bytes(k_type, k_width, rows, backend)
+                + _tensor_bytes(v_type, v_width, rows, backend)
+            )
+            stored += layers * rows * (k_type.row_bytes(k_width) + v_type.row_bytes(v_width))
+            totals[device] += size
+            by_device[device][0] += layers
+            by_device[device][1] += size
+        kv[cache.kind] = KvCache(cells=n_cells, streams=streams, bytes=stored)
+        parts.extend(
+            Part(cache.kind, device, layers, size)
+            for device, (layers, size) in sorted(by_device.items())
+        )
+    copies = sizes.n_seq * snapshots(model, settings)
+    state = 0
+    for rule_state in rule.states:
+        by_device = defaultdict(lambda: [0, 0])
+        for layer, values in zip(rule_state.layers, rule_state.values, strict=True):
+            device = device_of(layer)
+            backend = "cpu" if device == HOST else backends[device]
+            size = align(4 * values * copies, alignment(backend))
+            state += 4 * values * copies
+            totals[device] += size
+            by_device[device][0] += 1
+            by_device[device][1] += size
+        parts.extend(
+            Part(rule_state.kind, device, layers, size)
+            for device, (layers, size) in sorted(by_device.items())
+        )
+    return ContextBytes(
+        devices=tuple(totals[device] for device in range(len(backends))),
+        host=totals[HOST],
+        kv=kv,
+        state=state,
+        parts=tuple(parts),
+    )
+
+
+def output_bytes(model: Model, settings: RunSettings) -> int | None:
+    """Rows of logits that a context holds at its start, on the host.
+
+    llama-context.cpp:output_reserve: one row per sequence, F32.
+    """
+    return None if model.hp is None else 4 * model.hp.n_vocab * settings.parallel

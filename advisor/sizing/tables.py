@@ -1,0 +1,33 @@
+"""Tables derived from a model once and kept as long as the model lives."""
+
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from advisor.llm.model import Model
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+class PerModel(Generic[K, T]):
+    """Remembers ``make(model, key)`` by the model's identity.
+
+    Hashing a model would walk its whole tensor list, which costs more than most of what is looked
+    up here.
+    """
+
+    def __init__(self, make: Callable[[Model, K], T]) -> None:
+        self._make = make
+        self._known: dict[int, dict[K, T]] = {}
+
+    def __call__(self, model: Model, key: K) -> T:
+        """The table of this model under this key, made on first use."""
+        tables = self._known.get(id(model))
+        if tables is None:
+            tables = self._known[id(model)] = {}
+            weakref.finalize(model, self._known.pop, id(model), None)
+        value = tables.get(key)
+        if value is None:
+            value = tables[key] = self._make(model, key)
+        return value

@@ -1,0 +1,206 @@
+"""Bytes of the weights on every device and on the host, padded as each buffer pads them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from advisor.llm.hyperparameters import Hyperparameters
+from advisor.llm.model import Model
+from advisor.llm.tensor import Tensor, TensorType
+from advisor.sizing.placement import HOST, Placement
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.tables import PerModel
+
+ROW_PADDING = 512
+"""ggml-cuda/common.cuh:MATRIX_ROW_PADDING: quantized rows are padded to it."""
+
+_PADS_ROWS = frozenset({"cuda", "rocm", "sycl"})
+_ALIGNMENT = {"cuda": 128, "rocm": 128, "sycl": 128}
+_HOST_ALIGNMENT = 32
+"""ggml-impl.h:TENSOR_ALIGNMENT, also of pinned host buffers; other backends are close to it."""
+
+_STAYS_ON_HOST = {"cuda": frozenset({"TQ1_0", "TQ2_0"}), "rocm": frozenset({"TQ1_0", "TQ2_0"})}
+"""Types that a backend cannot multiply, so llama.cpp leaves them in RAM
+(ggml-cuda.cu:ggml_backend_cuda_device_supports_op)."""
+
+_NEVER_RUN_NEXTN = frozenset({"bailingmoe2", "exaone4", "exaone-moe", "glm4", "dots3note"})
+"""Architectures that skip their NextN layers whatever ``load_mtp`` says (models/*.cpp)."""
+
+_INPUT = frozenset({"token_embd", "position_embd", "token_types", "per_layer_token_embd"})
+"""llama-arch.cpp:LLM_TENSOR_INFOS: tensors of the input layer, always on the host."""
+_FIRST_BLOCK = frozenset({"token_embd_norm", "per_layer_model_proj", "per_layer_proj_norm", "hrm"})
+"""Tensors without a block number that llama.cpp loads with block 0."""
+_EVERY_DEVICE = frozenset({"rope_freqs", "rope_factors_long", "rope_factors_short"})
+"""One copy on every device that holds a block (TENSOR_DUPLICATED)."""
+_EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
+"""common.h:LLM_FFN_EXPS_REGEX: what --n-cpu-moe keeps in RAM."""
+
+
+def align(size: int, to: int) -> int:
+    """``size`` rounded up to a multiple of ``to``."""
+    return -(-size // to) * to
+
+
+def alignment(backend: str) -> int:
+    """Bytes that a tensor's start is aligned to in a buffer of this backend."""
+    return _ALIGNMENT.get(backend, _HOST_ALIGNMENT)
+
+
+def row_padding(backend: str, type_: TensorType, ne0: int) -> int:
+    """Extra bytes behind a quantized tensor (ggml-cuda.cu:…buffer_type_get_alloc_size)."""
+    if backend not in _PADS_ROWS or type_.block == 1 or ne0 % ROW_PADDING == 0:
+        return 0
+    return type_.row_bytes(ROW_PADDING - ne0 % ROW_PADDING)
+
+
+def _allocated(tensor: Tensor, backend: str) -> int:
+    size = tensor.nbytes + row_padding(backend, tensor.type, tensor.shape[0])
+    return align(size, alignment(backend))
+
+
+@dataclass(frozen=True, slots=True)
+class WeightTable:
+    """A model's weights by place, as one backend's buffers would hold them, in bytes."""
+
+    n_layer_all: int
+    dense: tuple[int, ...]
+    """Per block, everything but the routed experts."""
+    experts: tuple[int, ...]
+    """Per block, the routed experts."""
+    input: int
+    output: int
+    """Tensors of the output layer that are in the file."""
+    tied: int
+    """The token embedding where it serves as the output matrix too."""
+    repeated: int
+    """Tensors that every device with a block holds a copy of."""
+    stays: tuple[int, ...]
+    """Per block and for the output layer, bytes that this backend leaves on the host."""
+
+
+def n_blocks(model: Model) -> int:
+    """Blocks in the file, NextN layers included (llama-hparams.h:n_layer_all)."""
+    if model.hp is not None:
+        return model.hp.n_layer_all
+    return 1 + max((_block(t.name) or 0 for t in model.tensors), default=-1)
+
+
+def _block(name: str) -> int | None:
+    if not name.startswith("blk."):
+        return None
+    number = name[4 : name.find(".", 4)]
+    return int(number) if number.isdecimal() else None
+
+
+_Place = int | Literal["input", "repeated", "output"]
+
+
+def _place_of(name: str, hp: Hyperparameters | None, total: int) -> _Place:
+    """Block, or the input or output layer (llama-arch.cpp:LLM_TENSOR_INFOS)."""
+    stem = name.split(".", 1)[0]
+    if stem == "blk":
+        block = _block(name)
+        return "output" if block is None or block >= total else block
+    if stem in _INPUT:
+        return "input"
+    if stem in _EVERY_DEVICE:
+        return "repeated"
+    if stem in _FIRST_BLOCK and not (hp is not None and hp.arch in {"lfm2", "lfm2moe"}):
+        return 0
+    return "output"
+
+
+def _make_table(model: Model, key: tuple[str, bool]) -> WeightTable:
+    backend, load_mtp = key
+    hp = model.hp
+    total = n_blocks(model)
+    trunk = hp.n_layer if hp else total
+    if load_mtp and (hp is None or hp.arch not in _NEVER_RUN_NEXTN):
+        trunk = total
+    unsupported = _STAYS_ON_HOST.get(backend, frozenset[str]())
+    dense, experts, stays = [0] * total, [0] * total, [0] * (total + 1)
+    outside = {"input": 0, "repeated": 0, "output": 0}
+    embedding = 0
+    tied = True
+    for tensor in model.tensors:
+        place = _place_of(tensor.name, hp, total)
+        if isinstance(place, int) and place >= trunk:
+            continue
+        size = _allocated(tensor, backend)
+        if tensor.name == "output.weight":
+            tied = False
+        elif tensor.name == "token_embd.weight":
+            embedding = size
+        if tensor.type.name in unsupported and place != "input":
+            stays[place if isinstance(place, int) else total] += _allocated(tensor, "cpu")
+        elif not isinstance(place, int):
+            outside[place] += size
+        elif _EXPERTS.search(tensor.name):
+            experts[place] += size
+        else:
+            dense[place] += size
+    return WeightTable(
+        n_layer_all=total,
+        dense=tuple(dense),
+        experts=tuple(experts),
+        input=outside["input"],
+        output=outside["output"],
+        tied=embedding if tied else 0,
+        repeated=outside["repeated"],
+        stays=tuple(stays),
+    )
+
+
+_tables = PerModel(_make_table)
+
+
+def weight_table(model: Model, backend: str, *, load_mtp: bool) -> WeightTable:
+    """The model's weights as buffers of ``backend`` hold them; "cpu" for the host."""
+    return _tables(model, (backend, load_mtp))
+
+
+@dataclass(frozen=True, slots=True)
+class WeightBytes:
+    """Bytes of weights on every device and on the host."""
+
+    devices: tuple[int, ...]
+    host: int
+
+
+def weights(
+    model: Model, settings: RunSettings, placement: Placement, backends: Sequence[str]
+) -> WeightBytes:
+    """What llama.cpp loads where.
+
+    llama-model.cpp:load_tensors, llama-model-loader.cpp:create_tensor. Token embeddings stay on the host. An output matrix that is the embedding is a second copy when
+    the output layer is on a device, and shared when it is on the host.
+    """
+    devices = [0] * len(backends)
+    on_host = weight_table(model, "cpu", load_mtp=settings.load_mtp)
+    host = on_host.input
+    for block, device in enumerate(placement.layer_device[:-1]):
+        if device == HOST:
+            host += on_host.dense[block] + on_host.experts[block] + on_host.stays[block]
+            continue
+        table = weight_table(model, backends[device], load_mtp=settings.load_mtp)
+        devices[device] += table.dense[block]
+        host += table.stays[block]
+        if block in placement.experts_on_host:
+            host += on_host.experts[block]
+        else:
+            devices[device] += table.experts[block]
+    for device in set(placement.layer_device[:-1]):
+        if device == HOST:
+            host += on_host.repeated
+        else:
+            table = weight_table(model, backends[device], load_mtp=settings.load_mtp)
+            devices[device] += table.repeated
+    device = placement.layer_device[-1]
+    if device == HOST:
+        host += on_host.output + on_host.stays[-1]
+    else:
+        table = weight_table(model, backends[device], load_mtp=settings.load_mtp)
+        devices[device] += table.output + table.tied
+        host += table.stays[-1]
+    return WeightBytes(devices=tuple(devices), host=host)

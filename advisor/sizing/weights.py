@@ -171,9 +171,9 @@ class WeightBytes:
 def weights(
     model: Model, settings: RunSettings, placement: Placement, backends: Sequence[str]
 ) -> WeightBytes:
-    """What llama.cpp loads where.
+    """What llama.cpp loads where (llama-model.cpp:load_tensors, llama-model-loader.cpp).
 
-    llama-model.cpp:load_tensors, llama-model-loader.cpp:create_tensor. Token embeddings stay on the host. An output matrix that is the embedding is a second copy when
+    Token embeddings stay on the host. An output matrix that is the embedding is a second copy when
     the output layer is on a device, and shared when it is on the host.
     """
     devices = [0] * len(backends)

@@ -1,0 +1,150 @@
+"""Every byte of one run by place, as plain numbers: what plans, the solver and the matrix share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
+from advisor.sizing import memory
+from advisor.sizing.compute import ComputeBuffers, compute_buffers
+from advisor.sizing.driver import driver_context
+from advisor.sizing.memory import ContextBytes
+from advisor.sizing.placement import Placement, place
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.weights import WeightBytes, n_blocks, weights
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Bytes of one placement. ``context`` and ``compute`` are None when they are not known."""
+
+    placement: Placement
+    weights: WeightBytes
+    context: ContextBytes | None
+    compute: ComputeBuffers | None
+    output: int | None
+
+    def device_total(self, device: int) -> int | None:
+        """Weights, context and compute on one device; None when a part is unknown."""
+        if self.context is None or self.compute is None:
+            return None
+        return (
+            self.weights.devices[device]
+            + self.context.devices[device]
+            + self.compute.devices[device]
+        )
+
+    @property
+    def host_total(self) -> int | None:
+        """Everything on the host; None when a part is unknown."""
+        if self.context is None or self.compute is None or self.output is None:
+            return None
+        return self.weights.host + self.context.host + self.compute.host + self.output
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a rig offers: bytes that a run may take, and what drivers take beside it."""
+
+    backends: tuple[str, ...]
+    free: tuple[int | None, ...]
+    """Per device, free now."""
+    driver: tuple[int | None, ...]
+    """Per device, the driver's own context."""
+    host: int | None
+    """RAM free now."""
+    unified: tuple[bool, ...]
+    """Devices whose memory is the host's."""
+
+
+def room(rig: Rig) -> Room:
+    """The memory of a rig as a plan sees it."""
+    host = rig.host
+    available = host.ram_available if host.ram_available is not None else host.ram_total
+    drivers = [driver_context(device) for device in rig.devices]
+    return Room(
+        backends=tuple(device.backend for device in rig.devices),
+        free=tuple(device.memory_free for device in rig.devices),
+        driver=tuple(driver.mid if driver else None for driver in drivers),
+        host=available,
+        unified=tuple(device.unified for device in rig.devices),
+    )
+
+
+def flash_attention(model: Model, settings: RunSettings) -> bool:
+    """Whether flash attention ends up on. "auto" is on wherever the device has the kernel.
+
+    llama-context.cpp:llama_init_from_model: Grok never uses it.
+    """
+    if model.hp is not None and model.hp.arch == "grok":
+        return False
+    return settings.flash_attn != "off"
+
+
+def allocate(
+    model: Model,
+    settings: RunSettings,
+    backends: Sequence[str],
+    free: Sequence[int | None],
+    *,
+    placement: Placement | None = None,
+) -> Allocation:
+    """Place the model and add everything up. ``settings`` must be solved (no "fit")."""
+    if placement is None:
+        placement = place(
+            n_layer_all=n_blocks(model), settings=settings, free=free, backends=backends
+        )
+    placed = weights(model, settings, placement, backends)
+    caches = memory.context(
+        model, settings, placement, backends, flash=flash_attention(model, settings)
+    )
+    compute = compute_buffers(model, settings, placement, backends)
+    if settings.split_mode in {"row", "tensor"} and len(backends) > 1:
+        shares = _shares(settings, free)
+        placed = WeightBytes(devices=_spread(placed.devices, shares), host=placed.host)
+        compute = None
+        if caches is not None and settings.split_mode == "tensor":
+            caches = replace(caches, devices=_spread(caches.devices, shares))
+    return Allocation(
+        placement=placement,
+        weights=placed,
+        context=caches,
+        compute=compute,
+        output=memory.output_bytes(model, settings),
+    )
+
+
+def _shares(settings: RunSettings, free: Sequence[int | None]) -> list[float]:
+    if settings.tensor_split:
+        return [*settings.tensor_split, *([0.0] * len(free))][: len(free)]
+    if all(free):
+        return [float(value or 0) for value in free]
+    return [1.0] * len(free)
+
+
+def _spread(devices: Sequence[int], shares: Sequence[float]) -> tuple[int, ...]:
+    """The same bytes divided by share: matrices cut across devices, not layer by layer."""
+    total, whole = sum(devices), sum(shares)
+    cuts = [round(total * sum(shares[: i + 1]) / whole) for i in range(len(devices))]
+    return tuple(b - a for a, b in zip([0, *cuts], cuts, strict=False))
+
+
+def headrooms(allocation: Allocation, space: Room) -> list[int | None]:
+    """Bytes left on every device and, last, on the host; None where something is unknown.
+
+    On unified memory the device's part is taken from the host's as well.
+    """
+    left: list[int | None] = []
+    shared: int | None = 0
+    for device, free in enumerate(space.free):
+        total = allocation.device_total(device)
+        used = None if total is None else total + (space.driver[device] or 0) * (total > 0)
+        left.append(None if used is None or free is None else free - used)
+        if space.unified[device] and shared is not None:
+            shared = None if used is None else shared + used
+    host = allocation.host_total
+    if host is None or space.host is None or shared is None:
+        left.append(None)
+    else:
+        left.append(space.host - host - shared)
+    return left

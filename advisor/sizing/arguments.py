@@ -1,0 +1,67 @@
+"""A plan's settings as arguments of llama-server, in llama.cpp's own names."""
+
+import re
+
+from advisor.llm.model import Model
+from advisor.sizing.settings import RunSettings
+
+_DEFAULTS = RunSettings()
+
+
+def file_name(model: Model) -> str:
+    """The model's file, or the name that it would have: ``Qwen3-8B-Q4_K_M.gguf``."""
+    if model.path is not None:
+        return str(model.path)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", model.id.rsplit("/", 1)[-1])
+    return f"{stem}-{model.file_type}.gguf"
+
+
+def _placement(settings: RunSettings, *, n_devices: int) -> list[str]:
+    if not n_devices:
+        return []
+    words = ["-ngl", str(settings.n_gpu_layers)]
+    if settings.n_cpu_moe == "all":
+        words.append("--cpu-moe")
+    elif settings.n_cpu_moe:
+        words += ["--n-cpu-moe", str(settings.n_cpu_moe)]
+    if n_devices > 1:
+        if settings.split_mode != "layer":
+            words += ["-sm", settings.split_mode]
+        if settings.tensor_split:
+            words += ["-ts", ",".join(f"{share:g}" for share in settings.tensor_split)]
+        if settings.main_gpu:
+            words += ["-mg", str(settings.main_gpu)]
+    if not settings.kv_offload:
+        words.append("--no-kv-offload")
+    return words
+
+
+def server_arguments(model: Model, settings: RunSettings, *, n_devices: int) -> tuple[str, ...]:
+    """Arguments behind ``llama-server``. ``settings`` must be resolved (no "fit").
+
+    Everything that llama.cpp would otherwise choose by itself and that changes memory (slots,
+    layers on devices) is always written out (common/arg.cpp of b11434).
+    """
+    words = ["-m", file_name(model), "-c", str(settings.ctx)]
+    words += _placement(settings, n_devices=n_devices)
+    words += ["-fa", settings.flash_attn]
+    if settings.ctk != _DEFAULTS.ctk:
+        words += ["-ctk", settings.ctk]
+    if settings.ctv != _DEFAULTS.ctv:
+        words += ["-ctv", settings.ctv]
+    if settings.batch_size != _DEFAULTS.batch_size:
+        words += ["-b", str(settings.batch_size)]
+    if settings.ubatch_size != _DEFAULTS.ubatch_size:
+        words += ["-ub", str(settings.ubatch_size)]
+    words += ["-np", str(settings.parallel)]
+    flags = {
+        "--kv-unified": settings.kv_unified,
+        "--swa-full": settings.swa_full,
+        "--no-repack": not settings.repack,
+    }
+    words += [flag for flag, wanted in flags.items() if wanted]
+    if settings.load_mtp:
+        words += ["--spec-type", "draft-mtp"]
+    if not settings.mmap:
+        words += ["--load-mode", "none"]
+    return tuple(words)

@@ -39,6 +39,9 @@ _HATCHES: Final = (
     Qt.BrushStyle.VerPattern,
 )
 _TITLE: Final = 24.0
+_UNIT: Final = 18.0
+_MARK_ROW: Final = 14.0
+_MARK_ROWS: Final = 2
 _AXIS: Final = 34.0
 _LEFT: Final = 58.0
 _RIGHT: Final = 150.0
@@ -105,9 +108,8 @@ class _Axes:
 def draw_chart(painter: QPainter, chart: Chart, x: float, y: float, width: float) -> None:
     """Draw the chart with its top left corner at (x, y); it is ``chart.height`` high."""
     set_text(chart.title, bold(BODY), width).draw(painter, x, y)
-    frame = QRectF(
-        x + _LEFT, y + _TITLE + 6, width - _LEFT - _RIGHT, chart.height - _TITLE - _AXIS - 6
-    )
+    head = _TITLE + _UNIT + (_MARK_ROW * _MARK_ROWS if chart.marks else 0)
+    frame = QRectF(x + _LEFT, y + head, width - _LEFT - _RIGHT, chart.height - head - _AXIS)
     axes = _Axes(chart, frame)
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -115,7 +117,7 @@ def draw_chart(painter: QPainter, chart: Chart, x: float, y: float, width: float
     _draw_grid(painter, chart, axes)
     labels = _draw_series(painter, chart, axes)
     labels += [(axes.y((b.low + b.high) / 2), b.name, MUTED) for b in chart.bands]
-    _draw_limits(painter, chart, axes)
+    labels += _draw_limits(painter, chart, axes)
     _draw_marks(painter, chart, axes)
     painter.restore()
     _draw_side_labels(painter, labels, axes)
@@ -146,8 +148,8 @@ def _draw_grid(painter: QPainter, chart: Chart, axes: _Axes) -> None:
         text.draw(painter, axes.x(tick) - 35, frame.bottom() + 3, MUTED)
     label = set_text(chart.x_label, small, frame.width(), align=Qt.AlignmentFlag.AlignHCenter)
     label.draw(painter, frame.left(), frame.bottom() + 17, MUTED)
-    unit = set_text(chart.y_label, small, _RIGHT - 8)
-    unit.draw(painter, frame.right() + 8, frame.top() - unit.height - 2, MUTED)
+    unit = set_text(chart.y_label, small, frame.width())
+    unit.draw(painter, frame.left() - _LEFT + 2, frame.top() - unit.height - 3, MUTED)
 
 
 def _draw_series(painter: QPainter, chart: Chart, axes: _Axes) -> list[tuple[float, str, QColor]]:
@@ -176,31 +178,33 @@ def _series_ink(index: int, series: Series) -> QColor:
     return INK if series.measured else SERIES_INKS[index % len(SERIES_INKS)]
 
 
-def _draw_limits(painter: QPainter, chart: Chart, axes: _Axes) -> None:
+def _draw_limits(painter: QPainter, chart: Chart, axes: _Axes) -> list[tuple[float, str, QColor]]:
+    ink = QColor("#a3211a")
+    painter.setPen(QPen(ink, 1.1, Qt.PenStyle.DashLine))
     for limit in chart.limits:
         height = axes.y(limit.y)
-        pen = QPen(QColor("#b3261e"), 1.1, Qt.PenStyle.DashLine)
-        painter.setPen(pen)
         painter.drawLine(QLineF(axes.frame.left(), height, axes.frame.right(), height))
-        text = set_text(limit.label, face(TINY), axes.frame.width() - 8)
-        text.draw(painter, axes.frame.left() + 4, height - text.height - 1, QColor("#8c1d18"))
+    return [(axes.y(limit.y), limit.label, ink) for limit in chart.limits]
 
 
 def _draw_marks(painter: QPainter, chart: Chart, axes: _Axes) -> None:
-    row_ends = [-math.inf] * 3
-    for mark in sorted(chart.marks, key=lambda m: m.x):
+    row_ends = [-math.inf] * _MARK_ROWS
+    marks = sorted(chart.marks, key=lambda m: m.x)
+    for mark in marks:
         across = axes.x(mark.x)
+        painter.setPen(QPen(MUTED, 0.8, Qt.PenStyle.DotLine))
+        painter.drawLine(QLineF(across, axes.frame.top() - 3, across, axes.frame.bottom()))
         if mark.y is not None:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(ACCENT)
             painter.drawEllipse(QPointF(across, axes.y(mark.y)), 3.4, 3.4)
-        painter.setPen(QPen(MUTED, 0.8, Qt.PenStyle.DotLine))
-        painter.drawLine(QLineF(across, axes.frame.top(), across, axes.frame.bottom()))
+    for mark in marks:
+        across = axes.x(mark.x)
         text = set_text(mark.label, face(TINY), 160)
-        left = min(across + 4, axes.frame.right() - text.width)
-        row = next((r for r, end in enumerate(row_ends) if left > end + 4), len(row_ends) - 1)
+        left = min(across + 2, axes.frame.right() - text.width)
+        row = next((r for r, end in enumerate(row_ends) if left > end + 8), _MARK_ROWS - 1)
         row_ends[row] = left + text.width
-        text.draw(painter, left, axes.frame.top() + 2 + row * 14, INK)
+        text.draw(painter, left, axes.frame.top() - 4 - (row + 1) * _MARK_ROW, INK)
 
 
 def _draw_side_labels(

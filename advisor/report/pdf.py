@@ -1,14 +1,13 @@
 """The report as a PDF: painted by Qt, then given bookmarks, moved into place only when whole."""
 
+import functools
 import io
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pypdf import PdfWriter
 from pypdf.generic import Fit, NameObject, TextStringObject
-from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMarginsF, QSize
+from PySide6.QtCore import QBuffer, QByteArray, QCoreApplication, QIODevice, QMarginsF, QSize
 from PySide6.QtGui import (
     QColor,
     QGuiApplication,
@@ -23,28 +22,23 @@ from advisor.errors import ReportError
 from advisor.files import write_atomically
 from advisor.report.document import Document
 from advisor.report.flow import Layout, Paper, lay_out
+from advisor.session import ATTACHMENT_NAME
 
 RESOLUTION = 96
 _PAGE_SIZES = {Paper.A4: QPageSize.PageSizeId.A4, Paper.LETTER: QPageSize.PageSizeId.Letter}
 
 
-@contextmanager
-def gui() -> Generator[None]:
-    """Text needs a QGuiApplication; make one where there is none (command line)."""
-    if QGuiApplication.instance() is not None:
-        yield
-        return
-    before = os.environ.get("QT_QPA_PLATFORM")
-    os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    application = QGuiApplication([])
-    try:
-        yield
-    finally:
-        application.shutdown()
-        if before is None:
-            del os.environ["QT_QPA_PLATFORM"]
-        else:
-            os.environ["QT_QPA_PLATFORM"] = before
+@functools.cache
+def ensure_gui() -> QCoreApplication:
+    """Text needs a QGuiApplication; make one without a screen where there is none.
+
+    It is kept for the life of the process: Qt cannot make a second one reliably.
+    """
+    running = QGuiApplication.instance()
+    if running is not None:
+        return running
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    return QGuiApplication(["rig-advisor"])
 
 
 def write_pdf(
@@ -61,9 +55,9 @@ def write_pdf(
     PDF/A-1b, which forbids attachments. A failure leaves what was at ``path`` untouched and
     raises ReportError.
     """
-    with gui():
-        layout = lay_out(document, paper)
-        content = _painted(layout, archival=archival)
+    ensure_gui()
+    layout = lay_out(document, paper)
+    content = _painted(layout, archival=archival)
     if not archival:
         content = _finished(content, layout, session)
     _save(path, content)
@@ -125,14 +119,13 @@ def _painted(layout: Layout, *, archival: bool) -> bytes:
 
 def _finished(content: bytes, layout: Layout, session: str | None) -> bytes:
     """Add bookmarks, language and the session (QPdfWriter has no call for the first two)."""
-    from advisor.session import ATTACHMENT_NAME  # noqa: PLC0415 - pulls in every room's data types
-
     writer = PdfWriter(clone_from=io.BytesIO(content))
     points = layout.paper.size.height() * 72 / RESOLUTION
     for number, page in enumerate(layout.pages):
         for title, top in page.bookmarks:
             above = points - top * 72 / RESOLUTION + 8
-            writer.add_outline_item(title, number, fit=Fit.xyz(0, above))
+            fit = Fit.xyz(left=0, top=above)
+            writer.add_outline_item(title, number, fit=fit)  # pyright: ignore[reportCallIssue] - pypdf hides its signature
     writer.root_object[NameObject("/Lang")] = TextStringObject(layout.document.language)
     if session is not None:
         writer.add_attachment(ATTACHMENT_NAME, session.encode())

@@ -77,10 +77,10 @@ def face(pixels: int, *, weight: QFont.Weight = QFont.Weight.Normal, mono: bool 
     font.setPixelSize(pixels)
     font.setWeight(weight)
     font.setHintingPreference(QFont.HintingPreference.PreferNoHinting)
-    # Inter's contextual alternates and ligatures lose characters when text is copied from the PDF.
+    # Substituted glyphs carry no characters: text copied from the PDF would lose them. For the
+    # same reason figures are Inter's own, not the tabular ones.
     for feature in ("calt", "liga"):
         font.setFeature(QFont.Tag(feature), 0)
-    font.setFeature(QFont.Tag("tnum"), 1)
     return font
 
 

@@ -46,3 +46,11 @@ class MemoryRule:
 
     caches: tuple[CacheRule, ...]
     states: tuple[StateRule, ...] = ()
+    v_width_max: int = 0
+    """Where layers differ in V, every layer takes this width when flash attention is off
+    (llama-kv-cache.cpp, TAG_V_CACHE_VARIABLE)."""
+    mtp: tuple[CacheRule, ...] = ()
+    """What a draft (MTP) context of the same model keeps: its NextN layers only."""
+    rollback: bool = False
+    """Whether the states can be rolled back, and so are kept once more per drafted token
+    (llama-arch.cpp:llm_arch_supports_rs_rollback)."""

@@ -1,0 +1,172 @@
+"""What an architecture is: how to read its hyperparameters, its tensors and its caches."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, ClassVar
+
+from advisor.errors import BadModelFile, ModelError
+from advisor.llm.architectures import rules
+from advisor.llm.architectures.builder import NamedShape, TensorList, bare_names
+from advisor.llm.architectures.config import Config, common_keys
+from advisor.llm.architectures.keys import MAX_LAYERS, Keys
+from advisor.llm.caches import MemoryRule
+from advisor.llm.hyperparameters import Hyperparameters, Value
+
+_FIELDS = frozenset(field.name for field in fields(Hyperparameters))
+
+
+class Architecture:
+    """One family. Subclasses say what differs; llama.cpp's source is the reference throughout.
+
+    A config.json is first turned into the metadata that llama.cpp's converter would write, so both
+    ways of making ``Hyperparameters`` end in the same reading of keys.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ()
+    """Values of ``general.architecture``."""
+    huggingface: ClassVar[Mapping[str, str]] = {}
+    """``architectures[0]`` of a config.json → one of ``names``."""
+    rollback: ClassVar[bool] = False
+    """llama-arch.cpp:llm_arch_supports_rs_rollback."""
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        """Add what the family reads beyond the common keys (load_arch_hparams)."""
+
+    def build(self, t: TensorList) -> None:
+        """Add every tensor of the family (load_arch_tensors)."""
+        raise NotImplementedError
+
+    def memory(self, hp: Hyperparameters) -> MemoryRule:
+        """The caches and states of a context of this model."""
+        return rules.standard(hp, rollback=self.rollback)
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        """Complete the metadata from a config.json; returns the optional tensors it implies."""
+        del keys
+        return () if config.tied else ("output.weight",)
+
+    def from_gguf(
+        self,
+        metadata: Mapping[str, Any],
+        tensors: Sequence[NamedShape],
+    ) -> Hyperparameters:
+        """Hyperparameters of a GGUF header. Raises BadModelFile where it contradicts itself."""
+        arch = str(metadata.get("general.architecture", ""))
+        prefix = arch + "."
+        values = {k.removeprefix(prefix): v for k, v in metadata.items() if k.startswith(prefix)}
+        shapes = dict(tensors)
+        embedding = shapes.get("token_embd.weight")
+        if embedding is not None and len(embedding) == 2:
+            values["vocab_size"] = embedding[1]
+        elif "vocab_size" not in values:
+            values["vocab_size"] = len(metadata.get("tokenizer.ggml.tokens", ()))
+        hp = self._read(arch, values)
+        present = bare_names(tensors)
+        hp = replace(hp, optional=present)
+        return replace(hp, optional=present & self._asked(hp))
+
+    def from_config(self, config: Mapping[str, Any]) -> Hyperparameters:
+        """Hyperparameters of a Hugging Face config.json. Raises ModelError."""
+        wrapped = Config(config)
+        arch = self.arch_of(wrapped)
+        try:
+            keys = common_keys(wrapped)
+            optional = frozenset(self.convert(wrapped, keys))
+            return replace(self._read(arch, keys), optional=optional)
+        except (BadModelFile, ValueError, IndexError, ZeroDivisionError) as error:
+            raise ModelError(
+                f"This config.json of a {arch} model can't be used: {error}", detail=repr(error)
+            ) from error
+
+    def arch_of(self, config: Config) -> str:
+        """Which of ``names`` a config.json belongs to."""
+        for name in config.texts("architectures") + tuple(
+            Config(config.top).texts("architectures")
+        ):
+            if name in self.huggingface:
+                return self.huggingface[name]
+        return self.names[0]
+
+    def tensors(self, hp: Hyperparameters) -> list[NamedShape]:
+        """Every tensor of the model: name and shape, ggml's order (ne0 first)."""
+        tensors = TensorList(hp)
+        self.build(tensors)
+        return tensors.items
+
+    def _asked(self, hp: Hyperparameters) -> frozenset[str]:
+        tensors = TensorList(hp)
+        self.build(tensors)
+        return frozenset(tensors.asked)
+
+    def _read(self, arch: str, values: Mapping[str, Value]) -> Hyperparameters:
+        keys = Keys(values)
+        hp = common_hyperparameters(arch, keys)
+        self.read(keys, hp)
+        extra = {name: hp.pop(name) for name in set(hp) - _FIELDS}
+        return Hyperparameters(**hp, extra=extra, metadata=dict(values))
+
+
+def common_hyperparameters(arch: str, keys: Keys) -> dict[str, Any]:
+    """What llama.cpp reads for every architecture (llama-model.cpp:load_hparams)."""
+    n_layer_all = keys.integer("block_count")
+    n_layer_nextn = keys.integer("nextn_predict_layers", 0)
+    n_embd = keys.integer("embedding_length")
+    if not 0 < n_layer_all <= MAX_LAYERS or not 0 <= n_layer_nextn <= n_layer_all or n_embd <= 0:
+        raise BadModelFile(f"The model's header gives {n_layer_all} blocks of width {n_embd}.")
+    n_head = keys.per_layer("attention.head_count", n_layer_all)
+    head = n_embd // n_head[0] if n_head[0] > 0 else 0
+    head_k = keys.integer("attention.key_length", head) if head else 0
+    head_v = keys.integer("attention.value_length", head) if head else 0
+    n_head_kv = n_head
+    if "attention.head_count_kv" in keys:
+        n_head_kv = keys.per_layer("attention.head_count_kv", n_layer_all)
+    return {
+        "arch": arch,
+        "n_layer_all": n_layer_all,
+        "n_layer_nextn": n_layer_nextn,
+        "n_vocab": keys.integer("vocab_size", 0),
+        "n_embd": n_embd,
+        "n_ctx_train": keys.integer("context_length", 0),
+        "n_head": n_head,
+        "n_head_kv": n_head_kv,
+        "n_embd_head_k": head_k,
+        "n_embd_head_v": head_v,
+        "n_embd_head_k_swa": keys.integer("attention.key_length_swa", 0),
+        "n_embd_head_v_swa": keys.integer("attention.value_length_swa", 0),
+        "n_rot": keys.integer("rope.dimension_count", head_k),
+        "n_ff": keys.per_layer("feed_forward_length", n_layer_all),
+        "n_expert": keys.integer("expert_count", 0),
+        "n_expert_used": keys.most("expert_used_count"),
+        "n_expert_groups": keys.integer("expert_group_count", 0),
+        "n_group_used": keys.integer("expert_group_used_count", 0),
+        "n_ff_exp": keys.most("expert_feed_forward_length"),
+    }
+
+
+def sliding_window(
+    keys: Keys,
+    hp: dict[str, Any],
+    period: int,
+    *,
+    kind: str = "standard",
+    dense_first: bool = False,
+) -> None:
+    """Read the window and which layers use it, where the header gives a window."""
+    n_swa = keys.integer("attention.sliding_window", 0)
+    if n_swa <= 0:
+        return
+    n_layer_all = hp["n_layer_all"]
+    hp["n_swa"] = n_swa
+    hp["swa_type"] = kind
+    hp["swa_layers"] = keys.swa_pattern(
+        n_layer_all - hp["n_layer_nextn"], n_layer_all, period, dense_first=dense_first
+    )
+
+
+def mamba_keys(keys: Keys, hp: dict[str, Any]) -> None:
+    """Read the sizes of state-space and linear-attention layers."""
+    hp["ssm_d_conv"] = keys.integer("ssm.conv_kernel")
+    hp["ssm_d_inner"] = keys.integer("ssm.inner_size")
+    hp["ssm_d_state"] = keys.integer("ssm.state_size")
+    hp["ssm_dt_rank"] = keys.integer("ssm.time_step_rank")
+    hp["ssm_n_group"] = keys.integer("ssm.group_count", 0)

@@ -1,0 +1,139 @@
+"""A Hugging Face ``config.json``, asked the way llama.cpp's converter asks it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from advisor.errors import ModelError
+from advisor.llm.hyperparameters import Value
+
+
+class Config:
+    """The language part of a config.json. Raises ModelError where something needed is missing."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.top = values
+        merged = dict(values)
+        for part in ("text_config", "llm_config", "language_config", "thinker_config"):
+            inner = _mapping(values.get(part))
+            merged |= {key: value for key, value in inner.items() if value is not None}
+        self.values = merged
+
+    def get(self, *names: str) -> Any:  # noqa: ANN401 - JSON
+        """The first of these that is there and not null."""
+        for name in names:
+            value = self.values.get(name)
+            if value is not None:
+                return value
+        return None
+
+    def integer(self, *names: str, default: int | None = None) -> int:
+        """A whole number; without a default one of the names must be there."""
+        value = self.get(*names)
+        if value is None and default is not None:
+            return default
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 32:
+            raise ModelError(f"The config has no sensible {names[0]}.")
+        return value
+
+    def number(self, *names: str, default: float) -> float:
+        """A number, or the default."""
+        value = self.get(*names)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return default
+        return float(value)
+
+    def flag(self, *names: str, default: bool = False) -> bool:
+        """A yes or no."""
+        value = self.get(*names)
+        return value if isinstance(value, bool) else default
+
+    def text(self, *names: str, default: str = "") -> str:
+        """A text, or the default."""
+        value = self.get(*names)
+        return value if isinstance(value, str) else default
+
+    def numbers(self, *names: str) -> tuple[int, ...]:
+        """A list of whole numbers, empty where there is none."""
+        return tuple(int(item) for item in _list(self.get(*names)) if isinstance(item, int | float))
+
+    def texts(self, *names: str) -> tuple[str, ...]:
+        """A list of texts, empty where there is none."""
+        return tuple(item for item in _list(self.get(*names)) if isinstance(item, str))
+
+    def part(self, *names: str) -> "Config":
+        """A nested object, empty where there is none."""
+        return Config(_mapping(self.get(*names)))
+
+    @property
+    def tied(self) -> bool:
+        """Whether output and token embedding are one matrix."""
+        return self.flag("tie_word_embeddings")
+
+    @property
+    def rope(self) -> "Config":
+        """RoPE parameters, by either of their two names."""
+        return self.part("rope_parameters", "rope_scaling")
+
+
+def common_keys(config: Config) -> dict[str, Value]:
+    """What the converter writes for every model (conversion/base.py:set_gguf_parameters)."""
+    keys: dict[str, Value] = {
+        "block_count": config.integer("num_hidden_layers", "n_layers", "n_layer", "num_layers"),
+        "context_length": config.integer(
+            "max_position_embeddings", "n_ctx", "n_positions", "max_length", default=2048
+        ),
+        "embedding_length": config.integer("hidden_size", "n_embd", "dim"),
+        "vocab_size": config.integer("vocab_size"),
+        "attention.layer_norm_rms_epsilon": config.number(
+            "rms_norm_eps", "norm_eps", "layer_norm_eps", "norm_epsilon", default=1e-6
+        ),
+    }
+    whole = {
+        "feed_forward_length": ("intermediate_size", "n_inner", "hidden_dim"),
+        "attention.head_count": ("num_attention_heads", "n_head", "n_heads"),
+        "attention.head_count_kv": ("num_key_value_heads", "n_kv_heads"),
+        "attention.key_length": ("head_dim",),
+        "attention.value_length": ("head_dim",),
+        "expert_count": ("num_local_experts", "num_experts", "n_routed_experts"),
+        "expert_used_count": ("num_experts_per_tok", "num_experts_per_token", "top_k_experts"),
+        "expert_feed_forward_length": ("moe_intermediate_size",),
+        "expert_group_count": ("n_group",),
+        "expert_group_used_count": ("topk_group",),
+    }
+    for key, sources in whole.items():
+        value = config.get(*sources)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            keys[key] = value
+    if keys.get("expert_group_count") == 1:
+        del keys["expert_group_count"]
+        keys.pop("expert_group_used_count", None)
+    theta = config.get("rope_theta") or config.rope.get("rope_theta")
+    if isinstance(theta, int | float):
+        keys["rope.freq_base"] = float(theta)
+    return keys | _rope_scaling(config.rope)
+
+
+def _rope_scaling(rope: Config) -> dict[str, Value]:
+    kind = rope.text("rope_type", "type")
+    if kind not in {"linear", "yarn", "longrope"}:
+        return {}
+    keys: dict[str, Value] = {"rope.scaling.type": kind}
+    factor = rope.number("factor", default=0.0)
+    if factor:
+        keys["rope.scaling.factor"] = factor
+    original = rope.get("original_max_position_embeddings")
+    if isinstance(original, int):
+        keys["rope.scaling.original_context_length"] = original
+    return keys
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> Sequence[Any]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return ()
+    return cast("Sequence[Any]", value)

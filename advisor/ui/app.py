@@ -1,0 +1,61 @@
+"""Start of the window: safety net, fonts, colours, first paint; everything heavy comes after."""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from PySide6.QtCore import QSettings, Qt
+from PySide6.QtGui import QGuiApplication, QIcon
+from PySide6.QtWidgets import QApplication
+
+from advisor import __version__, paths, resources
+from advisor.ui import crash, design
+from advisor.ui.window import MainWindow
+
+_reporter: crash.CrashReporter | None = None
+THEME_KEY: Final = "window/theme"
+
+
+def preferences() -> QSettings:
+    """The window's own settings: size, theme, last page. Sessions are files of their own."""
+    return QSettings(str(paths.config() / "window.ini"), QSettings.Format.IniFormat)
+
+
+def run(argv: list[str]) -> int:
+    """Show the window and return when it was closed. ``argv``: at most one file to open."""
+    global _reporter  # noqa: PLW0603 - must live as long as the process
+    app = create(sys.argv[:1])
+    crash.start_logging()
+    _reporter = crash.CrashReporter()
+    _reporter.install()
+    window = MainWindow(preferences(), open_first=Path(argv[0]) if argv else None)
+    window.show()
+    window.load_after_first_paint()
+    return app.exec()
+
+
+def create(arguments: list[str]) -> QApplication:
+    """The application object with the design applied; it follows the desktop's light and dark."""
+    app = QApplication(arguments)
+    app.setApplicationName("rig-advisor")
+    app.setApplicationDisplayName("Rig Advisor")
+    app.setApplicationVersion(__version__)
+    app.setDesktopFileName("rig-advisor")
+    icon = QIcon()
+    for size in (16, 32, 48, 64, 128, 256, 512):
+        icon.addFile(str(resources.path("icons", f"rig-advisor-{size}.png")))
+    app.setWindowIcon(icon)
+    design.load_fonts()
+    saved = preferences().value(THEME_KEY)
+    design.apply(app, design.wanted_scheme(saved if isinstance(saved, str) else None))
+    app.styleHints().colorSchemeChanged.connect(lambda _scheme: _follow_desktop())
+    QGuiApplication.setAttribute(Qt.ApplicationAttribute.AA_DontShowIconsInMenus)
+    return app
+
+
+def _follow_desktop() -> None:
+    app = QApplication.instance()
+    saved = preferences().value(THEME_KEY)
+    scheme = design.wanted_scheme(saved if isinstance(saved, str) else None)
+    if isinstance(app, QApplication) and scheme == "system":
+        design.apply(app, scheme)

@@ -1,0 +1,190 @@
+"""The header: the rig, the model and the context in question, changeable from every page."""
+
+from typing import TYPE_CHECKING, Final
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QMenu, QSizePolicy, QToolButton, QWidget
+
+from advisor import units
+from advisor.ui.widgets.basics import Elided, row, text
+
+if TYPE_CHECKING:  # loads pydantic and numpy: only after the first paint
+    from advisor.ui.state import AppState
+
+CONTEXTS: Final = tuple(1024 << n for n in range(2, 11))
+"""4k to 1M."""
+
+
+class Picker(QToolButton):
+    """A caption, the choice in bold, a few muted words; opens a menu or a popup."""
+
+    def __init__(self, caption: str, choice: str) -> None:
+        super().__init__()
+        self.setProperty("role", "picker")
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self._caption = caption
+        self._label = text(caption, "small")
+        self._choice = Elided(choice, "strong")
+        self._detail = text("", "muted")
+        inner = row(self._label, self._choice, self._detail, spacing=7)
+        inner.setContentsMargins(12, 0, 27, 0)
+        inner.setStretch(1, 1)
+        for part in (self._label, self._choice, self._detail):
+            part.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setLayout(inner)
+        self.show_choice(choice)
+
+    def show_choice(self, choice: str, detail: str = "") -> None:
+        """What is chosen, and what should be known about it at a glance."""
+        self._choice.say(choice)
+        self._detail.setText(detail)
+        self._detail.setVisible(bool(detail))
+        name = f"{self._caption}: {choice}" + (f", {detail}" if detail else "")
+        self.setAccessibleName(name)
+        self.setToolTip(name)
+        self.updateGeometry()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As wide as its words, as high as a button."""
+        width = self.layout().sizeHint().width()
+        return QSize(min(width, 420), 32)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """May be shortened to this."""
+        return QSize(min(self.sizeHint().width(), 110), 32)
+
+
+class Header(QWidget):
+    """Three pickers at the left, the page's own buttons at the right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "header")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedHeight(56)
+        self.rig = Picker(self.tr("Rig"), self.tr("reading…"))
+        self.model = Picker(self.tr("Model"), self.tr("choose"))
+        self.context = Picker(self.tr("Context"), "32k")
+        self._pickers = (self.rig, self.model, self.context)
+        for picker in self._pickers:
+            picker.setEnabled(False)
+        self._buttons = QHBoxLayout()
+        self._buttons.setSpacing(10)
+        layout = row(*self._pickers, None, self._buttons, spacing=10)
+        layout.setContentsMargins(18, 0, 18, 0)
+        self.setLayout(layout)
+        self._state: AppState | None = None
+
+    def bind(self, state: "AppState") -> None:
+        """Show and change ``state`` from now on."""
+        from advisor.ui.widgets.model_picker import ModelPicker  # noqa: PLC0415 - after first paint
+
+        self._state = state
+        self._rig_menu = QMenu(self)
+        self._rig_menu.aboutToShow.connect(self._fill_rig_menu)
+        self.rig.setMenu(self._rig_menu)
+        self._context_menu = QMenu(self)
+        self._context_menu.aboutToShow.connect(self._fill_context_menu)
+        self.context.setMenu(self._context_menu)
+        self._model_picker = ModelPicker(state, self)
+        self.model.clicked.connect(self.open_model_picker)
+        for picker in self._pickers:
+            picker.setEnabled(True)
+        state.rig_changed.connect(self._show_rig)
+        state.model_changed.connect(self._show_model)
+        state.plan_changed.connect(self._show_model)
+        state.settings_changed.connect(self._show_context)
+        self._show_rig()
+        self._show_model()
+        self._show_context()
+
+    def open_model_picker(self) -> None:
+        """Let the user choose a model."""
+        if self._state is not None:
+            self._model_picker.open_below(self.model)
+
+    def show_buttons(self, buttons: list[QWidget]) -> None:
+        """The buttons of the page on screen; the previous page's are only taken out."""
+        while (item := self._buttons.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.hide()
+        for entry in buttons:
+            self._buttons.addWidget(entry)
+            entry.show()
+
+    def _show_rig(self) -> None:
+        state = self._state
+        if state is None or state.rig is None:
+            return
+        from advisor.ui.texts import rig_in_short  # noqa: PLC0415 - after first paint
+
+        name = state.rig.name
+        if state.rig.imagined:
+            self.rig.show_choice(name, self.tr("imagined"))
+        else:
+            self.rig.show_choice(name, rig_in_short(state.rig))
+
+    def _show_model(self) -> None:
+        state = self._state
+        if state is None:
+            return
+        if state.choice is None:
+            self.model.show_choice(self.tr("choose"))
+            return
+        from advisor.ui.texts import choice_name  # noqa: PLC0415 - after first paint
+
+        self.model.show_choice(choice_name(state), state.choice.file_type or "")
+
+    def _show_context(self) -> None:
+        if self._state is not None:
+            self.context.show_choice(units.tokens(self._state.settings.ctx))
+
+    def _fill_rig_menu(self) -> None:
+        state, menu = self._state, self._rig_menu
+        if state is None:
+            return
+        menu.clear()
+        here = menu.addAction(self.tr("This machine"))
+        here.setCheckable(True)
+        here.setChecked(state.session.rig is None)
+        here.triggered.connect(lambda: state.set_rig(None))
+        if state.session.rig is not None:
+            other = menu.addAction(state.session.rig.name)
+            other.setCheckable(True)
+            other.setChecked(True)
+        menu.addSeparator()
+        menu.addAction(self.tr("Compose another rig…")).triggered.connect(
+            lambda: state.show_page("machine:compose")
+        )
+        menu.addAction(self.tr("Open a rig…")).triggered.connect(
+            lambda: state.show_page("machine:open")
+        )
+
+    def _fill_context_menu(self) -> None:
+        state, menu = self._state, self._context_menu
+        if state is None:
+            return
+        menu.clear()
+        for ctx in CONTEXTS:
+            action: QAction = menu.addAction(units.tokens(ctx))
+            action.setCheckable(True)
+            action.setChecked(ctx == state.settings.ctx)
+            action.triggered.connect(lambda _checked=False, ctx=ctx: state.change_settings(ctx=ctx))
+        menu.addSeparator()
+        menu.addAction(self.tr("Another length…")).triggered.connect(self._ask_context)
+
+    def _ask_context(self) -> None:
+        state = self._state
+        if state is None:
+            return
+        dialog = QInputDialog(self)
+        dialog.setInputMode(QInputDialog.InputMode.IntInput)
+        dialog.setWindowTitle(self.tr("Context"))
+        dialog.setLabelText(self.tr("Context of all slots together, in tokens"))
+        dialog.setIntRange(256, 1 << 27)
+        dialog.setIntValue(state.settings.ctx)
+        dialog.intValueSelected.connect(lambda value: state.change_settings(ctx=value))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()

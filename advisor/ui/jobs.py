@@ -1,0 +1,121 @@
+"""Work off the GUI thread: ``run_task`` is the only way, and results come back on the GUI thread.
+
+    job = run_task(lambda job: slow(job), on_result=self._show, on_error=self._complain, owner=self)
+    job.cancel()
+
+The function gets its ``Job``: it may report progress and should look at ``job.cancelled`` from
+time to time. It must not touch widgets.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import shiboken6
+from PySide6.QtCore import QObject, Qt, QThreadPool, Signal, Slot
+
+from advisor.errors import RigAdvisorError
+
+T = TypeVar("T")
+log: Final = logging.getLogger(__name__)
+
+_running: Final[set["Job"]] = set()
+
+
+class Job(QObject):
+    """One piece of work. Lives on the GUI thread; the worker only emits its signals."""
+
+    progressed = Signal(float, str)
+    """Share done from 0 to 1 (negative: not known), and what is being done."""
+    finished = Signal()
+    """After the result or the error was delivered, or dropped because of a cancellation."""
+    _ended = Signal(object, object)
+
+    def __init__(
+        self,
+        fn: "Callable[[Job], Any]",
+        on_result: Callable[[Any], None],
+        on_error: Callable[[RigAdvisorError], None] | None,
+        owner: QObject | None,
+    ) -> None:
+        super().__init__()
+        self._fn = fn
+        self._on_result = on_result
+        self._on_error = on_error
+        self._owner = owner
+        self._cancelled = False
+        self._ended.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether its result is no longer wanted."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Ask the work to stop; whatever it still returns is dropped."""
+        self._cancelled = True
+
+    def report(self, share: float, text: str = "") -> None:
+        """Called by the work: how far it is."""
+        if not self._cancelled:
+            self.progressed.emit(share, text)
+
+    def work(self) -> None:
+        """The worker thread's part."""
+        result: Any = None
+        failure: Exception | None = None
+        if not self._cancelled:
+            try:
+                result = self._fn(self)
+            except Exception as error:  # noqa: BLE001 - carried to the GUI thread, raised there
+                failure = error
+        # At the end of the program Qt may already have taken the object down.
+        if shiboken6.isValid(self):
+            self._ended.emit(result, failure)
+
+    @Slot(object, object)
+    def _deliver(self, result: object, failure: Exception | None) -> None:
+        _running.discard(self)
+        self.deleteLater()
+        gone = self._owner is not None and not shiboken6.isValid(self._owner)
+        try:
+            if self._cancelled or gone:
+                if failure is not None:
+                    log.info("dropped the error of a cancelled job: %s", failure)
+            elif failure is None:
+                self._on_result(result)
+            elif isinstance(failure, RigAdvisorError) and self._on_error is not None:
+                self._on_error(failure)
+            else:
+                raise failure
+        finally:
+            self.finished.emit()
+
+
+def run_task(
+    fn: Callable[[Job], T],
+    *,
+    on_result: Callable[[T], None],
+    on_error: Callable[[RigAdvisorError], None] | None = None,
+    on_progress: Callable[[float, str], None] | None = None,
+    owner: QObject | None = None,
+) -> Job:
+    """Run ``fn`` on the thread pool; exactly one of the callbacks follows on the GUI thread.
+
+    Nothing follows after ``Job.cancel()`` or once ``owner`` is deleted. ``on_error`` gets expected
+    failures only (RigAdvisorError); anything else is a bug and is raised on the GUI thread, where
+    the crash dialog shows it.
+    """
+    job = Job(fn, on_result, on_error, owner)
+    if on_progress is not None:
+        job.progressed.connect(on_progress, Qt.ConnectionType.QueuedConnection)
+    _running.add(job)
+    QThreadPool.globalInstance().start(job.work)
+    return job
+
+
+def cancel_all(wait_ms: int = 3000) -> bool:
+    """Before the program ends: cancel everything and wait. False if something still runs."""
+    for job in list(_running):
+        job.cancel()
+    return QThreadPool.globalInstance().waitForDone(wait_ms)

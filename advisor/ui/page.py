@@ -1,0 +1,61 @@
+"""What the window asks of a page.
+
+A page is one module in ``advisor/ui/pages/`` with one class; the window imports it when it is
+first shown, after the heavy libraries have been loaded, and never before:
+
+    class ProbePage(Page):
+        def __init__(self, state: AppState) -> None:
+            super().__init__(state)          # state.session, its signals, state.show_page("fit")
+            self.title = self.tr("Probe")
+            ...
+
+        def shown(self) -> None: ...         # start timers, refresh
+        def hidden(self) -> None: ...        # stop timers
+        def closing(self) -> None: ...       # the window closes: end child processes
+        def header_buttons(self) -> list[QWidget]: ...   # at the right of the header
+
+Bad input and expected failures are a ``Banner`` inside the page (or ``state.failed.emit(text)``);
+never a dialog. ``scrolling(widget)`` lets a part scroll when the window is small.
+"""
+
+from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
+
+from advisor.ui.state import AppState
+
+
+class Page(QWidget):
+    """Base of the five pages."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self.state = state
+        self.title = ""
+        self.setProperty("role", "page")
+
+    def shown(self) -> None:
+        """The page is on screen now."""
+
+    def hidden(self) -> None:
+        """Another page is on screen now, or the window closes."""
+
+    def asked(self, request: str) -> None:
+        """Another place asked for something by ``state.show_page("key:request")``."""
+
+    def closing(self) -> None:
+        """The window closes: stop child processes and timers; nothing may run on."""
+
+    def header_buttons(self) -> list[QWidget]:
+        """Buttons that the header shows at its right while this page is on screen."""
+        return []
+
+
+def scrolling(content: QWidget) -> QScrollArea:
+    """``content`` in a frameless area that scrolls vertically when it has to."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setWidget(content)
+    content.setProperty("role", "page")
+    content.setAutoFillBackground(False)
+    area.viewport().setAutoFillBackground(False)
+    return area

@@ -1,0 +1,48 @@
+"""The left rail: the five pages and the session menu."""
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QButtonGroup, QMenu, QPushButton, QWidget
+
+from advisor.ui.widgets.basics import button, column, row, text
+
+
+class Rail(QWidget):
+    """One checkable button per page, Ctrl+1 … Ctrl+5; the menu of the session below."""
+
+    chosen = Signal(str)
+
+    def __init__(self, pages: list[tuple[str, str]], menu: QMenu) -> None:
+        super().__init__()
+        self.setProperty("role", "rail")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setFixedWidth(148)
+        self.setAccessibleName(self.tr("Pages"))
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(True)
+        self._buttons: dict[str, QPushButton] = {}
+        buttons = []
+        for number, (key, title) in enumerate(pages, start=1):
+            entry = button(title)
+            entry.setProperty("role", "nav")
+            entry.setCheckable(True)
+            shortcut = QKeySequence(f"Ctrl+{number}")
+            entry.setToolTip(
+                f"{title} ({shortcut.toString(QKeySequence.SequenceFormat.NativeText)})"
+            )
+            QShortcut(shortcut, self, lambda key=key: self.chosen.emit(key))
+            entry.clicked.connect(lambda _checked=False, key=key: self.chosen.emit(key))
+            self._group.addButton(entry)
+            self._buttons[key] = entry
+            buttons.append(entry)
+        self.menu_button = button(self.tr("Session"))
+        self.menu_button.setProperty("role", "nav")
+        self.menu_button.setMenu(menu)
+        brand = row(10, text(self.tr("Rig Advisor"), "brand"), None)
+        layout = column(brand, 12, *buttons, None, self.menu_button, spacing=3)
+        layout.setContentsMargins(9, 17, 9, 8)
+        self.setLayout(layout)
+
+    def mark(self, key: str) -> None:
+        """Show which page is on screen."""
+        self._buttons[key].setChecked(True)

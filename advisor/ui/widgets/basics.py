@@ -1,0 +1,425 @@
+"""Text, cards, chips, banners: the parts that pages are laid out with."""
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from PySide6.QtCore import QCoreApplication, QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QAccessible,
+    QAccessibleEvent,
+    QColor,
+    QFont,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from advisor.ui import design
+
+TextRole = Literal[
+    "body",
+    "muted",
+    "small",
+    "strong",
+    "title",
+    "headline",
+    "number",
+    "brand",
+    "good",
+    "tight",
+    "bad",
+]
+L = TypeVar("L", QHBoxLayout, QVBoxLayout)
+ButtonRole = Literal["plain", "primary", "danger", "link", "segment"]
+
+
+def text(content: str = "", role: TextRole = "body", *, wrap: bool = False) -> QLabel:
+    """A label in one of the design's type roles. Plain text, never HTML."""
+    label = QLabel(content)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setProperty("role", role)
+    if wrap:
+        label.setWordWrap(True)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        label.setSizePolicy(policy)
+        label.setMinimumWidth(40)
+    return label
+
+
+def button(
+    label: str,
+    on_click: Callable[[], None] | None = None,
+    role: ButtonRole = "plain",
+    *,
+    tip: str = "",
+) -> QPushButton:
+    """A push button in one of the design's roles; its label is its accessible name."""
+    result = QPushButton(label)
+    result.setProperty("role", role)
+    result.setAccessibleName(label)
+    result.setCursor(Qt.CursorShape.PointingHandCursor)
+    if tip:
+        result.setToolTip(tip)
+        result.setAccessibleDescription(tip)
+    if on_click is not None:
+        result.clicked.connect(lambda _checked=False: on_click())
+    return result
+
+
+def row(*parts: QWidget | QLayout | int | None, spacing: int = design.SPACE) -> QHBoxLayout:
+    """Parts side by side; None is the stretch, a number is a gap in px."""
+    return _fill(QHBoxLayout(), parts, spacing)
+
+
+def column(*parts: QWidget | QLayout | int | None, spacing: int = design.SPACE) -> QVBoxLayout:
+    """Parts below each other; None is the stretch, a number is a gap in px."""
+    return _fill(QVBoxLayout(), parts, spacing)
+
+
+def _fill(layout: L, parts: tuple[QWidget | QLayout | int | None, ...], spacing: int) -> L:
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    for part in parts:
+        if part is None:
+            layout.addStretch(1)
+        elif isinstance(part, int):
+            layout.addSpacing(part)
+        elif isinstance(part, QLayout):
+            layout.addLayout(part)
+        else:
+            layout.addWidget(part)
+    return layout
+
+
+def clear(layout: QLayout) -> None:
+    """Take everything out of a layout and delete it."""
+    while (item := layout.takeAt(0)) is not None:
+        widget, inner = item.widget(), item.layout()
+        if widget is not None:
+            widget.hide()
+            widget.deleteLater()
+        elif inner is not None:
+            clear(inner)
+            inner.deleteLater()
+
+
+def rule() -> QFrame:
+    """A thin horizontal line."""
+    line = QFrame()
+    line.setProperty("role", "rule")
+    line.setFixedHeight(1)
+    return line
+
+
+class Card(QFrame):
+    """A surface with an optional title line; ``body`` takes the content."""
+
+    def __init__(self, title: str = "", *, note: str = "") -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        self.title = text(title, "title")
+        self.note = text(note, "muted")
+        self.head = row(self.title, self.note, None)
+        """The title line; add chips or buttons at its end."""
+        self.body = column(spacing=6)
+        outer = column(spacing=design.SPACE)
+        outer.setContentsMargins(16, 13, 16, 14)
+        if title:
+            outer.addLayout(self.head)
+        outer.addLayout(self.body, 1)
+        self.setLayout(outer)
+        if title:
+            self.setAccessibleName(title)
+
+
+class Chip(QLabel):
+    """A few words on a tone's ground: "fits, 2.0 GiB left"."""
+
+    def __init__(self, content: str = "", tone: design.Tone = "plain") -> None:
+        super().__init__(content)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self._tone: design.Tone = tone
+        self.setFont(design.font(design.SMALL))
+        self.setContentsMargins(9, 3, 9, 3)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+
+    def show_tone(self, content: str, tone: design.Tone) -> None:
+        """Other words, another tone."""
+        self._tone = tone
+        self.setText(content)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """A pill, the words on it in the tone's ink."""
+        del event
+        ink, ground = design.colours().tone(self._tone)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(ground)
+        shape = QRectF(self.rect()).adjusted(0, 0.5, 0, -0.5)
+        painter.drawRoundedRect(shape, shape.height() / 2, shape.height() / 2)
+        painter.setPen(ink)
+        painter.setFont(design.font(design.SMALL, QFont.Weight.Medium))
+        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.text())
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As wide as its words in medium weight."""
+        hint = super().sizeHint()
+        return QSize(int(hint.width() * 1.03) + 2, hint.height())
+
+
+class Banner(QFrame):
+    """One sentence about something that went wrong or needs a decision; can be closed."""
+
+    closed = Signal()
+
+    def __init__(self, tone: design.Tone = "bad") -> None:
+        super().__init__()
+        self._tone: design.Tone = tone
+        self._text = text("", wrap=True)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._sign = text("", "strong")
+        self._action = button("", role="link")
+        self._action.hide()
+        self._on_action: Callable[[], None] | None = None
+        self._action.clicked.connect(self._act)
+        close = button(self.tr("Dismiss"), self.dismiss, "link")
+        layout = row(self._sign, self._text, self._action, close, spacing=10)
+        layout.setStretch(1, 1)
+        layout.setContentsMargins(14, 8, 10, 8)
+        self.setLayout(layout)
+        self.hide()
+
+    @property
+    def sentence(self) -> str:
+        """What it says; empty while hidden."""
+        return self._text.text() if not self.isHidden() else ""
+
+    def say(
+        self,
+        sentence: str,
+        tone: design.Tone | None = None,
+        *,
+        action: str = "",
+        on_action: Callable[[], None] | None = None,
+    ) -> None:
+        """Show a sentence, with an optional thing to do about it; screen readers are told."""
+        if tone is not None:
+            self._tone = tone
+        self._sign.setText("!" if self._tone in {"bad", "tight"} else "i")
+        self._text.setText(sentence)
+        self._action.setText(action)
+        self._action.setAccessibleName(action)
+        self._action.setVisible(bool(action))
+        self._on_action = on_action
+        self.setAccessibleName(sentence)
+        self.show()
+        self.update()
+        QAccessible.updateAccessibility(QAccessibleEvent(self, QAccessible.Event.Alert))
+
+    def dismiss(self) -> None:
+        """Hide it."""
+        if not self.isHidden():
+            self.hide()
+            self.closed.emit()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """The tone's ground with a line in its ink at the left."""
+        del event
+        ink, ground = design.colours().tone(self._tone)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(ground)
+        painter.drawRoundedRect(self.rect(), 8, 8)
+        painter.setBrush(ink)
+        painter.drawRoundedRect(QRect(0, 0, 4, self.height()), 2, 2)
+
+    def _act(self) -> None:
+        if self._on_action is not None:
+            self._on_action()
+
+
+class BigNumber(QWidget):
+    """The one number that matters: a caption, the number with its unit, a line below."""
+
+    def __init__(self, caption: str = "") -> None:
+        super().__init__()
+        self._caption = text(caption, "muted")
+        self._number = text("–", "number")
+        self._below = text("", "small")
+        self.setLayout(column(self._caption, self._number, self._below, spacing=0))
+        self.setAccessibleName(caption)
+
+    def show_value(self, number: str, below: str = "", tone: design.Tone = "plain") -> None:
+        """Another value, its ink the tone's; ``below`` says in words what the tone means."""
+        self._number.setText(number)
+        self._number.setProperty("tone", tone)
+        self._number.style().unpolish(self._number)
+        self._number.style().polish(self._number)
+        self._below.setText(below)
+        self.setAccessibleName(f"{self._caption.text()}: {number}. {below}")
+
+
+class EmptyState(QWidget):
+    """What a page says while it has nothing to show, and the way out of that."""
+
+    def __init__(
+        self,
+        headline: str,
+        sentence: str,
+        action: str = "",
+        on_action: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._headline = text(headline, "headline", wrap=True)
+        self._sentence = text(sentence, "muted", wrap=True)
+        for label in (self._headline, self._sentence):
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            label.setMaximumWidth(560)
+            label.setMinimumWidth(420)
+        inner = column(self._headline, self._sentence, spacing=6)
+        if action:
+            inner.addSpacing(8)
+            inner.addLayout(row(None, button(action, on_action, "primary"), None))
+        self.setLayout(column(None, row(None, inner, None), None, None))
+
+    def say(self, headline: str, sentence: str) -> None:
+        """Other words."""
+        self._headline.setText(headline)
+        self._sentence.setText(sentence)
+
+
+class Elided(QLabel):
+    """A single line that ends in "…" when there is no room; the whole text is its tooltip."""
+
+    def __init__(
+        self,
+        content: str = "",
+        role: TextRole = "body",
+        mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+    ) -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setProperty("role", role)
+        self._full = ""
+        self._mode = mode
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.say(content)
+
+    def say(self, content: str) -> None:
+        """Another text."""
+        self._full = content
+        self.setAccessibleName(content)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Shorten to the new width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As wide as the whole text."""
+        return QSize(
+            self.fontMetrics().horizontalAdvance(self._full) + 2, super().sizeHint().height()
+        )
+
+    def _fit(self) -> None:
+        shown = self.fontMetrics().elidedText(self._full, self._mode, max(0, self.width()))
+        self.setText(shown)
+        self.setToolTip(self._full if shown != self._full else "")
+
+
+class Flow(QLayout):
+    """Items side by side, wrapped into lines like words."""
+
+    def __init__(self, *, spacing: int = 6) -> None:
+        super().__init__()
+        self._items: list = []
+        self.setSpacing(spacing)
+        self.setContentsMargins(0, 0, 0, 0)
+
+    def addItem(self, item: object) -> None:  # noqa: N802, D102 - Qt's name
+        self._items.append(item)
+
+    def count(self) -> int:  # noqa: D102
+        return len(self._items)
+
+    def itemAt(self, index: int) -> object:  # noqa: N802, D102  # pyright: ignore[reportIncompatibleMethodOverride] - None past the end
+        return self._items[index] if 0 <= index < len(self._items) else None
+
+    def takeAt(self, index: int) -> object:  # noqa: N802, D102  # pyright: ignore[reportIncompatibleMethodOverride] - None past the end
+        return self._items.pop(index) if 0 <= index < len(self._items) else None
+
+    def expandingDirections(self) -> Qt.Orientation:  # noqa: N802, D102
+        return Qt.Orientation(0)
+
+    def hasHeightForWidth(self) -> bool:  # noqa: N802, D102
+        return True
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802, D102
+        return self._place(QRect(0, 0, width, 0), move=False)
+
+    def setGeometry(self, rect: QRect) -> None:  # noqa: N802, D102
+        super().setGeometry(rect)
+        self._place(rect, move=True)
+
+    def sizeHint(self) -> QSize:  # noqa: N802, D102
+        return self.minimumSize()
+
+    def minimumSize(self) -> QSize:  # noqa: N802, D102
+        size = QSize()
+        for item in self._items:
+            size = size.expandedTo(item.minimumSize())
+        return size
+
+    def _place(self, rect: QRect, *, move: bool) -> int:
+        x, y, line = rect.x(), rect.y(), 0
+        for item in self._items:
+            hint: QSize = item.sizeHint()
+            if x + hint.width() > rect.right() + 1 and line:
+                x, y, line = rect.x(), y + line + self.spacing(), 0
+            if move:
+                item.setGeometry(QRect(QPoint(x, y), hint))
+            x += hint.width() + self.spacing()
+            line = max(line, hint.height())
+        return y + line - rect.y()
+
+
+class RowButton(QAbstractButton):
+    """A row of a list that can be pressed: its children are only looked at."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """A soft ground under the pointer or while chosen, a line around it with keyboard focus."""
+        del event
+        if not self.isEnabled() or not (self.underMouse() or self.hasFocus() or self.isChecked()):
+            return
+        c = design.colours()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setBrush(QColor(c.accent_soft if self.isChecked() else c.ground))
+        painter.setPen(QColor(c.accent) if self.hasFocus() else Qt.PenStyle.NoPen)
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """What its content needs."""
+        layout = self.layout()
+        return layout.sizeHint() if layout is not None else super().sizeHint()
+
+
+def translate(context: str, source: str) -> str:
+    """``tr`` outside a QObject."""
+    return QCoreApplication.translate(context, source)

@@ -1,0 +1,353 @@
+"""The window: left rail, header, page, status line. Shows itself first, loads everything after."""
+
+import importlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from PySide6.QtCore import QSettings, QSize, Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
+from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QStackedWidget, QWidget
+
+from advisor.ui import design, jobs
+from advisor.ui.header import Header
+from advisor.ui.rail import Rail
+from advisor.ui.status import StatusLine
+from advisor.ui.widgets.basics import Banner, EmptyState, column, row, translate
+
+if TYPE_CHECKING:  # these load pydantic and numpy: only after the first paint
+    from advisor.ui.page import Page
+    from advisor.ui.state import AppState
+
+log: Final = logging.getLogger(__name__)
+HEAVY: Final = ("numpy", "pydantic", "pyqtgraph", "advisor.ui.services")
+"""Imported on a worker thread after the first paint; none of them creates Qt objects."""
+SESSION_FILTER: Final = "*.rig.json *.json *.pdf *.gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class PageEntry:
+    """Where a page's class is; it is imported when it is first shown."""
+
+    key: str
+    title: str
+    module: str
+    name: str
+
+
+def page_entries() -> list[PageEntry]:
+    """The five pages in the rail's order."""
+    return [
+        PageEntry(
+            "machine", translate("Window", "Machine"), "advisor.ui.pages.machine", "MachinePage"
+        ),
+        PageEntry("fit", translate("Window", "Fit"), "advisor.ui.pages.fit", "FitPage"),
+        PageEntry("probe", translate("Window", "Probe"), "advisor.ui.pages.probe", "ProbePage"),
+        PageEntry("advice", translate("Window", "Advice"), "advisor.ui.pages.advice", "AdvicePage"),
+        PageEntry("report", translate("Window", "Report"), "advisor.ui.pages.report", "ReportPage"),
+    ]
+
+
+class MainWindow(QWidget):
+    """Wires the pages to one session; holds no rules of its own."""
+
+    def __init__(self, preferences: QSettings, *, open_first: Path | None = None) -> None:
+        super().__init__()
+        self.setWindowTitle("Rig Advisor")
+        self.setAcceptDrops(True)
+        self.setMinimumSize(960, 600)
+        self._preferences = preferences
+        self._open_first = open_first
+        self.state: AppState | None = None
+        """None until the libraries are loaded."""
+        self._entries = {entry.key: entry for entry in page_entries()}
+        self._pages: dict[str, Page] = {}
+        self._current = "machine"
+        self._menu = QMenu(self)
+        self.rail = Rail([(e.key, e.title) for e in self._entries.values()], self._menu)
+        self.rail.chosen.connect(self.show_page)
+        self.rail.mark(self._current)
+        self.header = Header()
+        self.banner = Banner()
+        self.status = StatusLine()
+        self._stack = QStackedWidget()
+        self._waiting = EmptyState(self.tr("Reading this machine…"), self.tr("A moment."))
+        self._stack.addWidget(self._waiting)
+        banner_area = column(self.banner)
+        banner_area.setContentsMargins(design.GAP + 4, 0, design.GAP + 4, 0)
+        right = column(self.header, banner_area, self._stack, self.status, spacing=0)
+        right.setStretch(2, 1)
+        self.setLayout(row(self.rail, right, spacing=0))
+        self.banner.closed.connect(self._banner_gap)
+        self._banner_area = banner_area
+        self._fill_menu()
+        self._restore_size()
+
+    # start
+
+    def load_after_first_paint(self) -> None:
+        """Load the heavy libraries on a worker thread once the window has been drawn."""
+
+        def load(_job: jobs.Job) -> None:
+            for name in HEAVY:
+                importlib.import_module(name)
+
+        def begin() -> None:
+            jobs.run_task(load, on_result=lambda _none: self._loaded(), owner=self)
+
+        QTimer.singleShot(0, begin)
+
+    def _loaded(self) -> None:
+        from advisor.ui.state import AppState  # noqa: PLC0415 - its libraries are loaded now
+
+        state = AppState(self)
+        self.state = state
+        state.failed.connect(self.show_problem)
+        state.noticed.connect(self.status.notice)
+        state.page_wanted.connect(self.show_page)
+        state.file_changed.connect(self._show_title)
+        state.rig_changed.connect(self._show_detection)
+        self.header.bind(state)
+        state.restore()
+        if self._open_first is not None:
+            state.open_file(self._open_first)
+        self.show_page(self._current)
+        self.detect()
+
+    def detect(self) -> None:
+        """Read this machine (again) in the background."""
+        state = self.state
+        if state is None:
+            return
+        from advisor.ui import services  # noqa: PLC0415 - its libraries are loaded now
+
+        jobs.run_task(
+            lambda _job: services.detect(),
+            on_result=state.set_detected,
+            on_error=lambda error: self.show_problem(str(error)),
+            owner=state,
+        )
+
+    # pages
+
+    def show_page(self, wanted: str) -> None:
+        """Bring a page to the front; "machine:compose" also passes "compose" to the page."""
+        key, _, request = wanted.partition(":")
+        if key not in self._entries:
+            return
+        self.rail.mark(key)
+        previous = self._pages.get(self._current)
+        if previous is not None and key != self._current:
+            previous.hidden()
+        self._current = key
+        if self.state is None:
+            return
+        page = self._pages.get(key) or self._build(key)
+        if page is None:
+            self.header.show_buttons([])
+            self._stack.setCurrentWidget(self._waiting)
+            return
+        self._stack.setCurrentWidget(page)
+        self.header.show_buttons(page.header_buttons())
+        page.shown()
+        if request:
+            page.asked(request)
+
+    def page(self, key: str) -> "Page | None":
+        """The page if it was built."""
+        return self._pages.get(key)
+
+    def _build(self, key: str) -> "Page | None":
+        entry = self._entries[key]
+        state = self.state
+        if state is None:
+            return None
+        try:
+            module = importlib.import_module(entry.module)
+        except ModuleNotFoundError as error:
+            if error.name != entry.module:
+                raise
+            self._waiting.say(
+                self.tr("The page “{title}” is missing").format(title=entry.title),
+                self.tr("This installation is not complete: {module} was not found.").format(
+                    module=entry.module
+                ),
+            )
+            return None
+        page: Page = getattr(module, entry.name)(state)
+        page.setAccessibleName(page.title or entry.title)
+        self._pages[key] = page
+        self._stack.addWidget(page)
+        return page
+
+    # session menu
+
+    def _fill_menu(self) -> None:
+        keys = QKeySequence.StandardKey
+        for label, shortcut, slot in (
+            (self.tr("New session"), keys.New, self._new),
+            (self.tr("Open…"), keys.Open, self._open),
+            (self.tr("Save"), keys.Save, self._save),
+            (self.tr("Save as…"), keys.SaveAs, self._save_as),
+        ):
+            action = self._menu.addAction(label)
+            action.setShortcut(QKeySequence(shortcut))
+            action.triggered.connect(slot)
+            self.addAction(action)
+        self._recent = self._menu.addMenu(self.tr("Open recent"))
+        self._recent.aboutToShow.connect(self._fill_recent)
+        self._menu.addSeparator()
+        read = self._menu.addAction(self.tr("Read this machine again"))
+        read.setShortcut(QKeySequence(keys.Refresh))
+        read.triggered.connect(self.detect)
+        self.addAction(read)
+        model = self._menu.addAction(self.tr("Choose a model…"))
+        model.setShortcut(QKeySequence("Ctrl+M"))
+        model.triggered.connect(self.header.open_model_picker)
+        self.addAction(model)
+        theme = self._menu.addMenu(self.tr("Colours"))
+        for scheme, label in (
+            ("system", self.tr("As the desktop")),
+            ("light", self.tr("Light")),
+            ("dark", self.tr("Dark")),
+        ):
+            theme.addAction(label).triggered.connect(
+                lambda _checked=False, scheme=scheme: self._choose_theme(scheme)
+            )
+        self._menu.addSeparator()
+        leave = self._menu.addAction(self.tr("Quit"))
+        leave.setShortcut(QKeySequence(keys.Quit))
+        leave.triggered.connect(self.close)
+        self.addAction(leave)
+
+    def _new(self) -> None:
+        if self.state is not None:
+            from advisor.session import Session  # noqa: PLC0415 - loaded by now
+
+            self.state.replace_session(Session(), None)
+
+    def _open(self) -> None:
+        if self.state is None:
+            return
+        dialog = QFileDialog(self, self.tr("Open a session, a report, a rig or a model"))
+        dialog.setNameFilters(
+            [
+                self.tr("Sessions, reports, rigs, models ({pattern})").format(
+                    pattern=SESSION_FILTER
+                ),
+                self.tr("All files (*)"),
+            ]
+        )
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(lambda name: self.open_path(Path(name)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def open_path(self, path: Path) -> None:
+        """Open any file that the app understands; others give a sentence."""
+        if self.state is not None:
+            self.state.open_file(path)
+
+    def _save(self) -> None:
+        if self.state is None:
+            return
+        if self.state.path is None:
+            self._save_as()
+        elif self.state.save(self.state.path):
+            self.status.notice(self.tr("Saved {name}").format(name=self.state.path.name))
+
+    def _save_as(self) -> None:
+        state = self.state
+        if state is None:
+            return
+        dialog = QFileDialog(self, self.tr("Save the session"))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter(self.tr("Rig Advisor sessions (*.rig.json)"))
+        dialog.selectFile("session.rig.json")
+        dialog.setDefaultSuffix("rig.json")
+
+        def chosen(name: str) -> None:
+            if state.save(Path(name)):
+                self.status.notice(self.tr("Saved {name}").format(name=Path(name).name))
+
+        dialog.fileSelected.connect(chosen)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _fill_recent(self) -> None:
+        from advisor import session  # noqa: PLC0415 - loaded by now
+
+        self._recent.clear()
+        files = session.recent_files()
+        for path in files:
+            self._recent.addAction(path.name).triggered.connect(
+                lambda _checked=False, path=path: self.open_path(path)
+            )
+        if not files:
+            self._recent.addAction(self.tr("No files yet")).setEnabled(False)
+
+    def _choose_theme(self, scheme: design.Scheme) -> None:
+        self._preferences.setValue("window/theme", scheme)
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            design.apply(app, scheme)
+
+    # what the user is told
+
+    def show_problem(self, sentence: str) -> None:
+        """A sentence in the banner above the page; the window goes on."""
+        log.warning("told: %s", sentence)
+        self._banner_area.setContentsMargins(design.GAP + 4, design.GAP, design.GAP + 4, 0)
+        self.banner.say(sentence, "bad")
+
+    def _banner_gap(self) -> None:
+        self._banner_area.setContentsMargins(design.GAP + 4, 0, design.GAP + 4, 0)
+
+    def _show_title(self) -> None:
+        state = self.state
+        if state is None:
+            return
+        name = state.path.name if state.path is not None else ""
+        mark = "*" if state.modified and name else ""
+        self.setWindowTitle(f"{name}{mark} – Rig Advisor" if name else "Rig Advisor")
+
+    def _show_detection(self) -> None:
+        state = self.state
+        if state is not None and state.detected is not None:
+            from advisor.ui.texts import detection_in_short  # noqa: PLC0415 - loaded by now
+
+            self.status.show_detection(detection_in_short(state.detected))
+
+    # the window itself
+
+    def _restore_size(self) -> None:
+        geometry = self._preferences.value("window/geometry")
+        if geometry is None or not self.restoreGeometry(geometry):  # pyright: ignore[reportArgumentType] - QByteArray as saved below
+            screen = self.screen().availableSize()
+            self.resize(QSize(1280, 800).boundedTo(screen))
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
+        """Files are welcome."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802 - Qt's name
+        """A dropped file is opened, whatever page is on screen."""
+        for url in event.mimeData().urls():
+            if url.isLocalFile():
+                event.setDropAction(Qt.DropAction.CopyAction)
+                event.accept()
+                self.open_path(Path(url.toLocalFile()))
+                return
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
+        """Stop what runs, keep the session, then go."""
+        self._preferences.setValue("window/geometry", self.saveGeometry())
+        for page in self._pages.values():
+            page.hidden()
+            page.closing()
+        if self.state is not None:
+            self.state.close()
+        jobs.cancel_all()
+        super().closeEvent(event)

@@ -136,7 +136,7 @@ class Chart(_Frozen):
     marks: tuple[Mark, ...] = ()
     limits: tuple[Limit, ...] = ()
     summary: str
-    height: int = 210
+    height: int = 250
     """In 1/96 inch."""
 
 
@@ -216,7 +216,10 @@ def _texts(block: Block) -> list[str]:  # noqa: PLR0911 - one per kind
             cells = [t for row in block.rows for cell in row for t in (cell.text, cell.second)]
             return [*(column.title for column in block.columns), *cells, block.caption]
         case Chart():
-            return [block.title, block.x_label, block.y_label, block.summary]
+            named = [*block.series, *block.bands]
+            labelled = [*block.marks, *block.limits]
+            names = [*(item.name for item in named), *(item.label for item in labelled)]
+            return [block.title, block.x_label, block.y_label, *names, block.summary]
         case Bars():
             return [block.title, *(bar.label for bar in block.bars), block.summary]
         case PageBreak():

@@ -1,0 +1,202 @@
+"""Laying out and writing the report: every string arrives, nothing is orphaned, no half files."""
+
+import unicodedata
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pypdf import PdfReader
+from PySide6.QtGui import QGuiApplication
+
+from advisor.basis import Basis
+from advisor.errors import ReportError
+from advisor.report.charts import nice_ticks, spread
+from advisor.report.document import (
+    Band,
+    Bar,
+    Bars,
+    Block,
+    Bullets,
+    Cell,
+    Chart,
+    Column,
+    Command,
+    Document,
+    Heading,
+    KeyFigure,
+    KeyFigures,
+    Limit,
+    Mark,
+    Paragraph,
+    Segment,
+    Series,
+    Table,
+)
+from advisor.report.flow import Paper, lay_out
+from advisor.report.html import to_html
+from advisor.report.pdf import render_page, write_pdf
+
+
+def document(*blocks: Block) -> Document:
+    return Document(
+        title="Keep the RTX 4090",
+        made=datetime(2026, 11, 23, tzinfo=UTC),
+        app_version="1.0",
+        blocks=blocks,
+    )
+
+
+def everything() -> Document:
+    rows = tuple(
+        (Cell(text=f"Option {n}", strong=True), Cell(text=f"{n * 100:,} €", basis=Basis.COMPUTED))
+        for n in range(60)
+    )
+    return document(
+        Heading(level=1, text="Keep the RTX 4090"),
+        Paragraph(style="lead", text="Run Qwen3-32B at Q4_K_M (18.4 GiB); offline, fi ffl."),
+        KeyFigures(items=(KeyFigure(label="To buy", value="0 €", note="nothing"),)),
+        Chart(
+            title="Cost against volume",
+            x_label="requests a month",
+            y_label="€ a month",
+            series=(Series(name="API", x=(0, 10), y=(0, 5), low=(0, 4), high=(0, 6)),),
+            bands=(Band(name="Weights", low=0, high=3),),
+            marks=(Mark(x=3, label="you"), Mark(x=4, label="break-even", y=2)),
+            limits=(Limit(y=5, label="capacity"),),
+            summary="The API is cheaper below 4 requests.",
+        ),
+        Bars(
+            title="Memory per device",
+            unit="GiB",
+            bars=(Bar(label="GPU", segments=(Segment(name="KV", value=2),), capacity=24),),
+            summary="It fits.",
+        ),
+        Command(text="llama-server -m model.gguf -c 8192"),
+        Bullets(items=("One", "Two")),
+        Heading(text="Options"),
+        Table(
+            columns=(Column(title="Option", weight=3), Column(title="To buy", align="right")),
+            rows=rows,
+            caption="Sixty options",
+        ),
+    )
+
+
+def folded(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
+def extracted(path: Path) -> str:
+    return folded("".join(page.extract_text() for page in PdfReader(path).pages))
+
+
+@pytest.mark.parametrize("paper", list(Paper))
+def test_every_string_can_be_copied_from_the_pdf(
+    qapp: QGuiApplication, tmp_path: Path, paper: Paper
+) -> None:
+    target = tmp_path / "report.pdf"
+    pages = write_pdf(everything(), target, paper=paper)
+    text = extracted(target)
+    assert [t for t in everything().texts() if folded(t) not in text] == []
+    assert len(PdfReader(target).pages) == pages
+
+
+def test_the_pdf_carries_bookmarks_title_fonts_and_session(
+    qapp: QGuiApplication, tmp_path: Path
+) -> None:
+    target = tmp_path / "report.pdf"
+    write_pdf(everything(), target, session='{"version": 1}')
+    reader = PdfReader(target)
+    assert [item["/Title"] for item in reader.outline] == ["Keep the RTX 4090", "Options"]
+    assert reader.metadata is not None
+    assert reader.metadata.title == "Keep the RTX 4090"
+    assert reader.attachments["session.rig.json"] == [b'{"version": 1}']
+    assert b"/FontFile2" in target.read_bytes() or b"/FontFile3" in target.read_bytes()
+
+
+def test_an_archival_pdf_says_so_and_carries_no_attachment(
+    qapp: QGuiApplication, tmp_path: Path
+) -> None:
+    target = tmp_path / "report.pdf"
+    write_pdf(everything(), target, session="{}", archival=True)
+    assert b"pdfaid:part" in target.read_bytes()
+    assert not PdfReader(target).attachments
+
+
+def test_a_table_repeats_its_header_on_every_page(qapp: QGuiApplication, tmp_path: Path) -> None:
+    target = tmp_path / "report.pdf"
+    write_pdf(everything(), target)
+    with_rows = [p for p in PdfReader(target).pages if "Option " in p.extract_text()]
+    assert len(with_rows) > 1
+    assert all("To buy" in page.extract_text() for page in with_rows)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.text(max_size=40).map(lambda t: Heading(text="H" + t)),
+            st.text(max_size=900).map(lambda t: Paragraph(text="P" + t)),
+            st.integers(1, 80).map(
+                lambda n: Table(
+                    columns=(Column(title="A"),), rows=tuple((Cell(text=str(i)),) for i in range(n))
+                )
+            ),
+        ),
+        max_size=12,
+    )
+)
+@settings(max_examples=40, deadline=None)
+def test_no_heading_ends_a_page_and_nothing_leaves_the_paper(
+    qapp: QGuiApplication, blocks: list[Heading | Paragraph | Table]
+) -> None:
+    layout = lay_out(document(*blocks, Paragraph(text="The end.")))
+    for page in layout.pages:
+        if page.placed:
+            assert page.placed[-1][1].bookmark is None
+        for top, piece in page.placed:
+            assert top + piece.height <= Paper.A4.size.height() - 60 or piece.height > 900
+
+
+def test_a_failed_export_leaves_the_file_that_was_there(
+    qapp: QGuiApplication, tmp_path: Path
+) -> None:
+    folder = tmp_path / "report.pdf"
+    folder.mkdir()
+    (folder / "kept").write_text("x")
+    with pytest.raises(ReportError, match=r"could not be saved as report\.pdf"):
+        write_pdf(everything(), folder)
+    assert (folder / "kept").read_text() == "x"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_the_preview_is_the_page(qapp: QGuiApplication) -> None:
+    layout = lay_out(everything())
+    image = render_page(layout, 0, scale=0.5)
+    assert (image.width(), image.height()) == (397, 561)
+    colours = {image.pixelColor(x, y).name() for x in range(0, 397, 3) for y in range(0, 561, 3)}
+    assert len(colours) > 5
+
+
+def test_the_web_page_says_the_same_and_escapes(qapp: QGuiApplication) -> None:
+    page = to_html(document(Paragraph(text="a < b & c"), *everything().blocks))
+    assert "a &lt; b &amp; c" in page
+    assert "http" not in page
+    for text in ("Sixty options", "break-even", "llama-server -m model.gguf", "Option 59"):
+        assert text in page or text == "break-even"
+
+
+@given(st.lists(st.floats(0, 500), min_size=1, max_size=8))
+def test_labels_are_spread_without_overlap(wanted: list[float]) -> None:
+    placed = sorted(spread(wanted, 12, 0, 500))
+    assert all(b - a >= 12 - 1e-6 for a, b in zip(placed, placed[1:], strict=False))
+    assert placed[-1] <= 500 + 1e-6
+
+
+@given(st.floats(0.001, 1e9))
+def test_ticks_are_few_and_inside(top: float) -> None:
+    ticks = nice_ticks(0, top)
+    assert 2 <= len(ticks) <= 11
+    assert ticks[0] == 0
+    assert ticks[-1] <= top * 1.001

@@ -169,6 +169,7 @@ def assign(
             imatrix=imatrix,
             tied="output.weight" not in by_name,
             n_attn_v=sum(is_attn_v(n) for n in by_name),
+            published_mxfp4=keep_mxfp4 and imatrix,
         )
         types |= {name: mix.choose(name, by_name[name]) for name in names}
     if keep_mxfp4:

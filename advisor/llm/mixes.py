@@ -119,6 +119,9 @@ class Mix:
     """No ``output.weight``: the token embedding is also the output matrix."""
     n_attn_v: int
     """How many tensors of the attn_v category the model has."""
+    published_mxfp4: bool = False
+    """Files of gpt-oss with an importance matrix: their published sizes (bartowski, b6096) show
+    attn_k and attn_output treated as in a model of eight experts."""
     seen_attn_v: int = 0
     seen_down: int = 0
     seen_gate: int = 0
@@ -129,6 +132,7 @@ class Mix:
         kv = hp.n_head_kv[0] if hp.n_head_kv else 0
         self.gqa = hp.n_head[0] // kv if kv else 0
         self.falcon = hp.arch == "falcon"
+        self.eight = hp.n_expert == 8 or self.published_mxfp4
         self.default = DEFAULTS.get(self.file_type, self.file_type)
         self.big = hp.n_layer == _SEVENTY_B.get(hp.arch, 0) and (
             hp.arch != "llama" or (hp.n_expert != 8 and hp.n_head[0] != kv)
@@ -179,13 +183,15 @@ class Mix:
         if role == "attn_v":
             self.seen_attn_v += 1
             return "Q4_K" if self.gqa >= 4 or self.hp.n_expert >= 4 else small
-        if role == "attn_k" and self.hp.n_expert == 8:
+        if role == "attn_k" and self.eight:
             return "Q4_K"
         if role == "ffn_down":
             self.seen_down += 1
             return small if self.seen_down - 1 < self.hp.n_layer_all // 8 else self.default
         if role == "attn_output":
-            if self.hp.n_expert == 8:
+            if self.published_mxfp4 and self.file_type in {"IQ2_XXS", "IQ2_XS"}:
+                return "Q4_K"
+            if self.eight:
                 return "Q5_K"
             if self.file_type in {"IQ1_S", "IQ1_M"}:
                 return "IQ2_XXS"
@@ -225,14 +231,14 @@ class Mix:
                 return self.default
 
     def _attn_kq(self, role: str) -> str:
-        if role == "attn_k" and self.hp.n_expert == 8:
+        if role == "attn_k" and self.eight:
             return "Q8_0"
         return {"IQ3_XS": "IQ3_XXS", "IQ3_XXS": "IQ2_S"}.get(self.file_type, self.default)
 
     def _attn_output(self) -> str:
         if self.falcon:
             return "Q4_K" if self.file_type == "Q3_K_L" else self.default
-        if self.hp.n_expert == 8:
+        if self.eight:
             return "Q5_K" if self.file_type in _OUTPUT_8_EXPERTS else self.default
         return _ATTN_OUTPUT.get(self.file_type, self.default)
 

@@ -300,7 +300,9 @@ class _Fill:
 
 def _fills(model: Model, plan: Layout) -> Iterator[_Fill]:
     n_vocab = _n_vocab(model)
-    n_expert = max((t.shape[1] for t in model.tensors if "ffn_gate_inp." in t.name), default=0)
+    n_expert = max(
+        (t.shape[1] for t in model.tensors if "ffn_gate_inp.weight" in t.name), default=0
+    )
     for tensor, offset in zip(model.tensors, plan.offsets, strict=True):
         name, shape, kind = tensor.name, tensor.shape, tensor.type
         rows = range(tensor.n_elements // shape[0])

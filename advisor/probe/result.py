@@ -1,0 +1,164 @@
+"""The outcome of one probe: how it ended, what was measured, and what was predicted for it."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from advisor.hardware.rig import Rig
+from advisor.probe.trace import Trace
+from advisor.sizing.settings import RunSettings
+
+PhaseName = Literal["starting", "loading", "warm-up", "prefill", "decode", "stopping"]
+EndState = Literal["done", "stopped", "failed"]
+Cause = Literal[
+    "out-of-memory",
+    "killed",
+    "crashed",
+    "hung",
+    "bad-file",
+    "unknown-architecture",
+    "no-build",
+    "device-lost",
+    "no-disk",
+    "refused",
+    "other",
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Phase(_Frozen):
+    """A stretch of the run, in milliseconds since the probe started."""
+
+    name: PhaseName
+    start_ms: int
+    end_ms: int | None = None
+    depth: int = 0
+    """Tokens in the context when it began (prefill and decode)."""
+
+
+class Ending(_Frozen):
+    """How the probe ended, as a sentence for the screen."""
+
+    state: EndState
+    cause: Cause | None = None
+    sentence: str
+    detail: str = ""
+    """The end of the engine's log, where that explains it."""
+
+
+class Component(_Frozen):
+    """One part of the memory at one place. Bytes; None is unknown."""
+
+    name: Literal["weights", "context", "compute", "output", "driver"]
+    planned: int | None
+    engine: int | None
+    """What llama.cpp's log says it allocated."""
+
+
+class PlaceResult(_Frozen):
+    """Memory at one device or in the host. Bytes; None is unknown."""
+
+    name: str
+    """llama.cpp's device name, or ``"host"``."""
+    title: str
+    capacity: int | None
+    before: int | None
+    """Held by other programs when the probe began."""
+    peak: int | None
+    """Most that llama.cpp held while it worked (what others held is not in it)."""
+    load_peak: int | None = None
+    """Most that it held while loading, file pages that the system may drop included."""
+    planned: int | None
+    """What the plan said it would hold."""
+    lowest_free: int | None
+    """Least that was free during the run: the measured headroom."""
+    components: tuple[Component, ...] = ()
+
+
+class SpeedPoint(_Frozen):
+    """Speed at one depth of the context."""
+
+    depth: int
+    """Tokens in the context when decoding began."""
+    n_prompt: int
+    prefill_tps: float | None
+    ttft_s: float | None
+    """From sending the prompt to the first token."""
+    n_decode: int
+    decode_tps: float | None
+
+
+class PowerResult(_Frozen):
+    """Electricity of one device while tokens were made."""
+
+    place: str
+    mean_w: float
+    joules_per_token: float | None
+
+
+class Observation(_Frozen):
+    """Something that happened during the run and that a person should know."""
+
+    kind: Literal[
+        "spill", "swap", "throttled", "other-program", "changed-settings", "noise", "estimate"
+    ]
+    at_ms: int
+    sentence: str
+
+
+class EngineFacts(_Frozen):
+    """Which llama.cpp ran."""
+
+    name: str
+    """``"embedded"``, or the path of the program."""
+    version: str
+    backends: tuple[str, ...] = ()
+
+
+class ProbeResult(_Frozen):
+    """Everything a probe leaves behind."""
+
+    id: str
+    """Unique, and sorts by time."""
+    created: datetime
+    """UTC."""
+    rig: Rig
+    model_id: str
+    model_name: str
+    file_type: str
+    file_bytes: int
+    ghost: bool
+    settings: RunSettings
+    engine: EngineFacts
+    ending: Ending
+    phases: tuple[Phase, ...] = ()
+    places: tuple[PlaceResult, ...] = ()
+    speeds: tuple[SpeedPoint, ...] = ()
+    power: tuple[PowerResult, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    trace: Trace = Trace()
+
+    @property
+    def title(self) -> str:
+        """``"Qwen3 8B Q4_K_M"``."""
+        return f"{self.model_name} {self.file_type}"
+
+    def place(self, name: str) -> PlaceResult | None:
+        """Memory at one place, None when it was not part of the run."""
+        return next((p for p in self.places if p.name == name), None)
+
+    def measured_difference(self, name: str) -> int | None:
+        """Measured less planned bytes at one place, None when either is unknown."""
+        place = self.place(name)
+        if place is None or place.peak is None or place.planned is None:
+            return None
+        return place.peak - place.planned
+
+
+def now() -> datetime:
+    """The present moment, as results store it."""
+    return datetime.now(UTC)

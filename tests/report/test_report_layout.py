@@ -1,5 +1,6 @@
 """Laying out and writing the report: every string arrives, nothing is orphaned, no half files."""
 
+import itertools
 import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,7 +191,7 @@ def test_the_web_page_says_the_same_and_escapes(qapp: QGuiApplication) -> None:
 @given(st.lists(st.floats(0, 500), min_size=1, max_size=8))
 def test_labels_are_spread_without_overlap(wanted: list[float]) -> None:
     placed = sorted(spread(wanted, 12, 0, 500))
-    assert all(b - a >= 12 - 1e-6 for a, b in zip(placed, placed[1:], strict=False))
+    assert all(b - a >= 12 - 1e-6 for a, b in itertools.pairwise(placed))
     assert placed[-1] <= 500 + 1e-6
 
 

@@ -1,0 +1,214 @@
+"""Imagined rigs: text, the batch contract, edits, and files."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from advisor.errors import RigError
+from advisor.hardware import edits
+from advisor.hardware.compose import parse_rig, rig_from_spec
+from advisor.hardware.rig import Rig
+from advisor.hardware.saved import load_rig, rig_from_json, rig_to_json, save_rig
+from advisor.units import GIB
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "ram_gib", "bandwidth"),
+    [
+        ("2x RTX 4090 + 128 GB DDR5-6000", ["RTX 4090"] * 2, 128, 96.0),
+        ("8x H200", ["H200 SXM"] * 8, None, None),
+        ("M3 Ultra 512GB", ["M3 Ultra"], 512, 819),
+        ("RTX 5090 + RTX 3090 + 64GB DDR4-3200", ["RTX 5090", "RTX 3090"], 64, 51.2),
+        ("CPU only 64 GB DDR5-5600", [], 64, 89.6),
+        ("Strix Halo 128GB", ["Strix Halo"], 128, 256),
+        ("Ryzen AI Max+ 395 64GB", ["Strix Halo"], 64, 256),
+        ("4 × RTX 3090, EPYC 9654 12-channel DDR5-4800 768 GB", ["RTX 3090"] * 4, 768, 460.8),
+        ("dual RTX 3090 with 64GB RAM", ["RTX 3090"] * 2, 64, None),
+        ("RTX 4070 SUPER x2 + 2x32GB DDR5-6000", ["RTX 4070 SUPER"] * 2, 64, 96.0),
+        ("M4 Max 128 GB RAM", ["M4 Max (40-core)"], 128, 546),
+        ("RX 7900 XTX + 32 GB + Ryzen 7 7800X3D", ["RX 7900 XTX"], 32, None),
+        ("L40S; 1 TB 8-channel DDR5-4800", ["L40S"], 1024, 307.2),
+    ],
+)
+def test_text(text: str, names: list[str], ram_gib: int | None, bandwidth: float | None):
+    rig = parse_rig(text)
+    assert [device.name for device in rig.devices] == names
+    assert rig.imagined
+    assert rig.host.ram_total == (None if ram_gib is None else ram_gib * GIB)
+    assert rig.host.ram_bandwidth_gbs == (None if bandwidth is None else pytest.approx(bandwidth))
+    for device in rig.devices:
+        assert device.memory_total
+        assert device.bandwidth_gbs
+        assert device.sources["bandwidth_gbs"].startswith("GPU table (")
+
+
+def test_what_is_not_said_is_unknown_with_a_reason():
+    rig = parse_rig("8x H200")
+    assert rig.host.ram_total is None
+    assert "not stated" in rig.host.unknown["ram_total"]
+    assert "two channels assumed" in str(parse_rig("64 GB DDR5-5600").host.ram_bandwidth_source)
+    assert "assumed" not in str(parse_rig("64 GB quad-channel DDR4-3200").host.ram_bandwidth_source)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "2x RTX 4090 + 128 GB DDR5-6000"),
+        ("RTX 4091", "RTX 4090"),
+        ("RTX 4060 Ti + 32GB", "RTX 4060 Ti 16GB; RTX 4060 Ti 8GB"),
+        ("M3 Max", "M3 Max (30-core)"),
+        ("M3 Max 99GB", "not sold with 99 GB"),
+        ("M3 Ultra 1TB", "not sold with 1024 GB"),
+        ("0x RTX 4090", "between 1 and"),
+        ("999x RTX 4090", "between 1 and"),
+        ("RTX 4090 64 GB DDR5-5600", "Separate parts"),
+        ("two cats", "not in the GPU table"),
+    ],
+)
+def test_what_is_not_understood_is_said(text: str, says: str):
+    with pytest.raises(RigError) as caught:
+        parse_rig(text)
+    assert says in str(caught.value)
+
+
+def test_another_memory_size_leaves_the_bandwidth_unknown():
+    device = parse_rig("RTX 3080 20GB").devices[0]
+    assert device.memory_total == 20 * GIB
+    assert device.bandwidth_gbs is None
+    assert device.table_id is None
+    assert "another size" in device.unknown["bandwidth_gbs"]
+    assert device.architecture == "ampere"
+
+
+def test_unified_memory_is_one_pool_with_the_drivers_limit():
+    rig = parse_rig("M2 Ultra 192GB")
+    assert rig.devices[0].unified
+    assert rig.devices[0].memory_total == 144 * GIB
+    assert rig.host.ram_total == 192 * GIB
+
+
+def test_batch_contract():
+    spec = {
+        "gpus": [{"name": "RTX 4090", "count": 2, "memory_gib": 24}],
+        "ram_gib": 128,
+        "ram_bandwidth_gbs": 90,
+    }
+    rig = rig_from_spec(spec)
+    assert [d.memory_total for d in rig.devices] == [24 * GIB] * 2
+    assert rig.devices[0].table_id == "GeForce RTX 4090"
+    assert rig.host.ram_bandwidth_gbs == 90
+    assert rig.name == "2x RTX 4090 + 128 GB"
+    assert rig_from_spec("8x H200").devices[7].name == "H200 SXM"
+    assert rig_from_spec({"gpus": [{"name": "H200", "memory_gib": 141}]}).devices[
+        0
+    ].memory_total == (141 * GIB)
+
+
+def test_a_card_that_nobody_knows_is_usable_when_its_memory_is_given():
+    device = rig_from_spec({"gpus": [{"name": "Weird 9000", "memory_gib": 48}]}).devices[0]
+    assert device.memory_total == 48 * GIB
+    assert device.bandwidth_gbs is None
+    assert "not in the GPU table" in device.unknown["bandwidth_gbs"]
+    filled = {"name": "Weird 9000", "memory_gib": 48, "bandwidth_gbs": 700}
+    assert rig_from_spec({"gpus": [filled]}).devices[0].bandwidth_gbs == 700
+    with pytest.raises(RigError):
+        rig_from_spec({"gpus": [{"name": "Weird 9000"}]})
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"gpus": [{"name": "RTX 4090", "cnt": 2}]},
+        {"gpus": [{"count": 2}]},
+        {"gpus": [{"name": "RTX 4090", "count": 0}]},
+        {"gpus": "RTX 4090"},
+        {"ram_gib": -1},
+        {"devices": 3, "hosts": []},
+        {"hosts": [], "name": "x"},
+    ],
+)
+def test_bad_specs_are_refused_in_words(spec: dict[str, object]):
+    with pytest.raises(RigError, match=r"rig|GPU"):
+        rig_from_spec(spec)
+
+
+def test_edits():
+    rig = parse_rig("RTX 4090 + 64 GB DDR5-5600")
+    more = edits.add_devices(rig, "2x RTX 3090")
+    assert more.name == "RTX 4090 + 2x RTX 3090 + 64 GB"
+    assert edits.remove_device(more, 0).name == "2x RTX 3090 + 64 GB"
+    swapped = edits.swap_device(more, 1, "RTX 5090")
+    assert [d.name for d in swapped.devices] == ["RTX 4090", "RTX 5090", "RTX 3090"]
+    wider = edits.set_memory(swapped, "128 GB DDR5-6000")
+    assert wider.host.ram_total == 128 * GIB
+    assert wider.host.ram_bandwidth_gbs == pytest.approx(96)
+    unsaid = edits.set_memory(wider, "96 GB")
+    assert unsaid.host.ram_bandwidth_gbs is None
+    assert "not stated" in unsaid.host.unknown["ram_bandwidth_gbs"]
+    for bad in (lambda: edits.remove_device(rig, 1), lambda: edits.swap_device(rig, 0, "64 GB")):
+        with pytest.raises(RigError):
+            bad()
+    with pytest.raises(RigError):
+        edits.set_memory(rig, "RTX 3090")
+
+
+def test_rigs_joined_by_network_keep_their_hosts_apart():
+    joined = edits.join(
+        parse_rig("RTX 4090 + 64 GB"),
+        parse_rig("2x RTX 3090 + 32 GB"),
+        bandwidth_gbs=1.25,
+        latency_us=50,
+    )
+    third = edits.join(joined, parse_rig("M2 Ultra 192GB"), bandwidth_gbs=0.125, latency_us=200)
+    assert [d.host_index for d in third.devices] == [0, 1, 1, 2]
+    assert [(link.from_host, link.to_host) for link in third.links] == [(0, 1), (0, 2)]
+    assert len(third.hosts) == 3
+    assert rig_from_json(rig_to_json(third)) == third
+
+
+def test_a_detected_rig_becomes_imagined_when_edited():
+    detected = parse_rig("RTX 4090 + 64 GB").model_copy(
+        update={"imagined": False, "name": "This machine"}
+    )
+    assert edits.add_devices(detected, "RTX 3090").imagined
+
+
+def test_save_and_load(tmp_path: Path):
+    rig = parse_rig("2x RTX 4090 + 128 GB DDR5-6000")
+    path = tmp_path / "rig.json"
+    save_rig(rig, path)
+    assert load_rig(path) == rig
+    wrapped = tmp_path / "detect.json"
+    elsewhere = rig.model_copy(update={"imagined": False, "name": "This machine"})
+    wrapped.write_text(json.dumps({"rig": json.loads(rig_to_json(elsewhere))}))
+    loaded = load_rig(wrapped)
+    assert loaded.imagined
+    assert loaded.name == "Imported: This machine"
+    assert list(tmp_path.glob("*.part")) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"\xff\xfe",
+        b'{"rig": 3}',
+        b'{"hosts": [], "name": "x"}',
+        b'{"name": "", "hosts": [{}], "devices": [{"name": "", "backend": "cpu", "host_index": 4}]}',
+    ],
+)
+def test_files_that_are_no_rig(tmp_path: Path, content: bytes):
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(RigError):
+        load_rig(path)
+
+
+def test_folders_and_missing_files(tmp_path: Path):
+    with pytest.raises(RigError, match="could not be read"):
+        load_rig(tmp_path / "absent.json")
+    with pytest.raises(RigError, match="could not be saved"):
+        save_rig(Rig(name="x"), tmp_path / "absent" / "rig.json")

@@ -1,0 +1,131 @@
+"""The GPU table: every entry is sound, and a card is matched or left alone, never guessed."""
+
+import re
+
+import pytest
+
+from advisor.hardware import table
+from advisor.hardware.table import candidates, find, gpu_table, suggest
+from advisor.units import GIB, MIB
+
+CLASSES = {
+    *("pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "gb10"),
+    *("rdna2", "rdna3", "rdna4", "cdna", "strix-halo", "arc"),
+    *(f"apple-m{n}" for n in range(1, 6)),
+}
+
+
+def test_every_entry_is_sound():
+    entries = gpu_table().gpus
+    assert len(entries) >= 107
+    assert len({entry.name for entry in entries}) == len(entries)
+    for entry in entries:
+        assert entry.architecture in CLASSES, entry.name
+        assert entry.source, entry.name
+        assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", entry.date), entry.name
+        assert 4 <= entry.memory_gib <= 600, entry.name
+        assert entry.bandwidth_gbs is None or 50 < entry.bandwidth_gbs < 10_000, entry.name
+        assert entry.unified == (entry.memory_limit is not None), entry.name
+        assert all(field in type(entry).model_fields for field in entry.unverified), entry.name
+        assert (entry.compute_capability is not None) == (entry.vendor == "NVIDIA"), entry.name
+        vendor = {"NVIDIA": "10de", "AMD": "1002", "Intel": "8086", "Apple": "-"}[entry.vendor]
+        assert all(
+            re.fullmatch(rf"{vendor}:[0-9a-f]{{4}}(:[0-9a-f]{{2}})?", i) for i in entry.pci_ids
+        ), entry.name
+        if entry.street_price_usd is not None:
+            assert entry.street_price_date, entry.name
+
+
+def test_every_entry_is_found_by_its_own_names():
+    for entry in gpu_table().gpus:
+        assert find(entry.name) is entry
+        assert find(entry.short_name) is entry
+        assert find(f"NVIDIA {entry.name}") is entry
+        for alias in entry.aliases:
+            assert entry in table.same_product(alias)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("RTX 4090", "GeForce RTX 4090"),
+        ("nvidia geforce rtx4090", "GeForce RTX 4090"),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", "GeForce RTX 4090 Laptop"),
+        ("rtx4060ti 16gb", "GeForce RTX 4060 Ti 16GB"),
+        ("RTX 4060 Ti", None),
+        ("RTX 3060", "GeForce RTX 3060 12GB"),
+        ("NVIDIA H100 80GB HBM3", "H100 SXM"),
+        ("NVIDIA H100 PCIe", "H100 PCIe"),
+        ("NVIDIA A100-SXM4-80GB", "A100 80GB SXM"),
+        ("A100 PCIe 80GB", "A100 80GB PCIe"),
+        ("A100", None),
+        ("Tesla V100-SXM2-32GB", "Tesla V100 32GB SXM2"),
+        ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada"),
+        ("Quadro RTX 6000", None),
+        (
+            "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition",
+            "RTX PRO 6000 Blackwell Max-Q",
+        ),
+        ("RX 7900 XTX", "Radeon RX 7900 XTX"),
+        ("AMD Radeon RX 7900XT", "Radeon RX 7900 XT"),
+        ("Intel(R) Arc(TM) B580 Graphics", "Arc B580"),
+        ("Strix Halo 8060S", "Ryzen AI Max+ 395 (Strix Halo, 128GB)"),
+        ("M3 Max 128GB", "Apple M3 Max (40-core)"),
+        ("Apple M3 Max 36 GB", "Apple M3 Max (30-core)"),
+        ("M3 Max", None),
+        ("DGX Spark GB10", "DGX Spark / GB10"),
+        ("RTX 4091", None),
+        ("RTX 4090 D", None),
+        ("Intel UHD Graphics 770", None),
+        ("", None),
+    ],
+)
+def test_names(name: str, expected: str | None):
+    found = find(name)
+    assert (found.name if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "memory", "pci_id", "expected"),
+    [
+        ("NVIDIA GeForce RTX 4060 Ti", 16380 * MIB, "10de:2803", "GeForce RTX 4060 Ti 16GB"),
+        ("NVIDIA GeForce RTX 4060 Ti", 8188 * MIB, "10de:2803", "GeForce RTX 4060 Ti 8GB"),
+        ("NVIDIA GeForce RTX 3060", 12288 * MIB, "10de:2504", "GeForce RTX 3060 12GB"),
+        ("NVIDIA GeForce RTX 3060", 8192 * MIB, "10de:2504", "GeForce RTX 3060 8GB"),
+        ("NVIDIA GeForce RTX 4090", 49139 * MIB, "10de:2684", "GeForce RTX 4090 48GB"),
+        ("NVIDIA GeForce RTX 3080", 12288 * MIB, "10de:220a", "GeForce RTX 3080 12GB"),
+        ("NVIDIA L40S", 46068 * MIB, "10de:26b9", "L40S"),
+        ("Tesla T4", 15360 * MIB, "10de:1eb8", "Tesla T4"),
+        # A name that nothing knows is settled by the PCI id alone …
+        ("Graphics Device", 24564 * MIB, "10de:2684", "GeForce RTX 4090"),
+        # … but not against what the name or the memory says.
+        ("NVIDIA GeForce RTX 3090", 24576 * MIB, "10de:2684", None),
+        ("Something Laptop GPU", 24564 * MIB, "10de:2684", None),
+        ("NVIDIA GeForce RTX 4090", 16376 * MIB, "10de:2684", None),
+        ("AMD Radeon Graphics", 24560 * MIB, "1002:744c:c8", "Radeon RX 7900 XTX"),
+        ("AMD Radeon Graphics", 20464 * MIB, "1002:744c:cc", "Radeon RX 7900 XT"),
+        ("NVIDIA GB10", None, "10de:2e12", "DGX Spark / GB10"),
+        ("Unheard Of 9000", 24 * GIB, "10de:ffff", None),
+    ],
+)
+def test_identifiers_and_memory_tell_variants_apart(
+    name: str, memory: int | None, pci_id: str, expected: str | None
+):
+    found = find(name, memory=memory, pci_id=pci_id)
+    assert (found.name if found else None) == expected
+
+
+def test_ambiguous_and_mistyped_names_get_suggestions():
+    assert {entry.short_name for entry in candidates("RTX 4060 Ti")} == {
+        "RTX 4060 Ti 16GB",
+        "RTX 4060 Ti 8GB",
+    }
+    assert "RTX 4090" in suggest("RTX 4091")
+    assert suggest("zzzzzzzz") == []
+
+
+@pytest.mark.parametrize(("pool", "usable"), [(16, 10922), (32, 21845), (36, 27648), (192, 147456)])
+def test_apple_memory_limit_is_what_metal_reports(pool: int, usable: int):
+    limit = gpu_table().memory_limits["apple"]
+    # llama.cpp's log: recommendedMaxWorkingSetSize.
+    assert abs(limit.usable(pool * GIB) // MIB - usable) <= 2

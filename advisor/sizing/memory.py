@@ -17,14 +17,6 @@ from advisor.sizing.weights import align, alignment, row_padding
 PADDING = 256
 """Cells are padded to it (llama-context.cpp:llama_context, llama-kv-cache-iswa.cpp)."""
 
-_ROLLBACK = frozenset(
-    {
-        "kimi-k3", "qwen35", "qwen35moe", "qwen4exp", "deepseek4", "glm5-next", "nemotron_h",
-        "nemotron_h_moe", "lfm2", "lfm2moe", "bailingmoe3",
-    }
-)  # fmt: skip
-"""llama-arch.cpp:llm_arch_supports_rs_rollback: others keep no snapshots of their state."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -74,29 +66,17 @@ def is_mla(hp: Hyperparameters) -> bool:
     return bool(hp.n_embd_head_k_mla and hp.n_embd_head_v_mla)
 
 
-def mtp_rule(hp: Hyperparameters) -> MemoryRule | None:
-    """The caches of a multi-token-prediction context: plain attention of the NextN layers only.
-
-    llama-model.cpp:create_memory. None for DeepSeek V4, whose draft context is not covered.
-    """
-    if hp.arch == "deepseek4":
-        return None
-    layers = tuple(range(hp.n_layer, hp.n_layer_all))
-    k_width = tuple(hp.n_head_kv[il] * hp.n_embd_head_k for il in layers)
-    v_width = tuple(0 if is_mla(hp) else hp.n_head_kv[il] * hp.n_embd_head_v for il in layers)
-    return MemoryRule(caches=(CacheRule("attn", layers, k_width, v_width),))
-
-
 def memory_rule(model: Model, settings: RunSettings) -> MemoryRule | None:
     """The caches of the context that these settings ask for; None when they are not known."""
-    if settings.ctx_type == "mtp" and model.hp is not None:
-        return mtp_rule(model.hp)
-    return model.memory
+    rule = model.memory
+    if rule is not None and settings.ctx_type == "mtp":
+        return MemoryRule(caches=rule.mtp, v_width_max=rule.v_width_max) if rule.mtp else None
+    return rule
 
 
 def snapshots(model: Model, settings: RunSettings) -> int:
     """Copies of the recurrent state per sequence: one, and one per rollback step."""
-    if model.hp is None or model.hp.arch not in _ROLLBACK:
+    if model.memory is None or not model.memory.rollback:
         return 1
     return 1 + settings.n_rs_seq
 
@@ -175,7 +155,7 @@ def context(
         return None
     sizes = resolve(settings)
     k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
-    v_max = 0 if flash else max((w for c in rule.caches for w in c.v_width), default=0)
+    v_max = 0 if flash else rule.v_width_max
     totals: defaultdict[int, int] = defaultdict(int)
     kv: dict[str, KvCache] = {}
     parts: list[Part] = []
@@ -197,7 +177,7 @@ def context(
                 _tensor_bytes(k_type, k_width, rows, backend)
                 + _tensor_bytes(v_type, v_width, rows, backend)
             )
-            stored += layers * rows * (k_type.row_bytes(k_width) + v_type.row_bytes(v_width))
+            stored += size
             totals[device] += size
             by_device[device][0] += layers
             by_device[device][1] += size

@@ -1,0 +1,258 @@
+"""What stands behind every figure of a plan: formula with the numbers put in, parts, sources."""
+
+from collections.abc import Iterable, Sequence
+
+from advisor.basis import Explanation, Term
+from advisor.hardware.rig import Device
+from advisor.llm.model import Model
+from advisor.llm.tensor import TYPES
+from advisor.sizing import memory
+from advisor.sizing.allocation import Allocation, flash_attention
+from advisor.sizing.driver import driver_context
+from advisor.sizing.placement import HOST
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.weights import weight_table
+from advisor.units import size as people
+
+BYTES = "B"
+"""Unit of terms that add up to the figure they belong to."""
+
+_LAYERS = "llama-model.cpp:load_tensors"
+_PADDING = "ggml-cuda.cu:ggml_backend_cuda_buffer_type_get_alloc_size"
+_CACHES = {
+    "full": "llama-kv-cache.cpp:llama_kv_cache",
+    "window": "llama-kv-cache-iswa.cpp:llama_kv_cache_iswa",
+    "compressed": "llama-kv-cache-dsv4.cpp:llama_kv_cache_dsv4",
+}
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """``"0-3, 7"`` for 0, 1, 2, 3, 7."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in spans)
+
+
+def _sum(title: str, parts: Sequence[tuple[str, int, str]], *notes: str) -> Explanation:
+    """A figure that is the sum of its parts, all of them shown."""
+    total = sum(size for _, size, _ in parts)
+    shown = " + ".join(people(size) for _, size, _ in parts) or "nothing"
+    return Explanation(
+        title=title,
+        formula=f"{shown} = {people(total)}",
+        terms=tuple(
+            Term(name=name, value=size, unit=BYTES, source=source) for name, size, source in parts
+        ),
+        notes=notes,
+    )
+
+
+def weight_parts(
+    model: Model,
+    settings: RunSettings,
+    allocation: Allocation,
+    backends: Sequence[str],
+    device: int,
+) -> list[tuple[str, int, str]]:
+    """Name, bytes and source of everything that lies on one device, or on HOST."""
+    placement = allocation.placement
+    on_device = allocation.weights.host if device == HOST else allocation.weights.devices[device]
+    if settings.split_mode in {"row", "tensor"} and len(backends) > 1 and device != HOST:
+        return [(f"share of every matrix (-sm {settings.split_mode})", on_device, _LAYERS)]
+    table = weight_table(
+        model, "cpu" if device == HOST else backends[device], load_mtp=settings.load_mtp
+    )
+    here = [il for il, where in enumerate(placement.layer_device[:-1]) if where == device]
+    parts: list[tuple[str, int, str]] = []
+    if device == HOST:
+        parts.append(("token embedding, always in RAM", table.input, _LAYERS))
+    moved = placement.experts_on_host
+    if here:
+        dense = sum(table.dense[il] for il in here)
+        parts.append((f"blocks {ranges(here)}", dense, _LAYERS))
+    with_experts = [
+        il
+        for il, where in enumerate(placement.layer_device[:-1])
+        if table.experts[il] and device == (HOST if il in moved else where)
+    ]
+    if with_experts:
+        experts = sum(table.experts[il] for il in with_experts)
+        parts.append(
+            (f"experts of blocks {ranges(with_experts)}", experts, "common.h:LLM_FFN_EXPS_REGEX")
+        )
+    if here and table.repeated:
+        parts.append(("rope factors, one copy per device", table.repeated, _LAYERS))
+    if placement.layer_device[-1] == device:
+        parts.append(("output layer", table.output, _LAYERS))
+        if table.tied and device != HOST:
+            parts.append(
+                ("second copy of the token embedding, as output matrix", table.tied, _LAYERS)
+            )
+    rest = on_device - sum(size for _, size, _ in parts)
+    if rest:
+        parts.append(("tensors that the device cannot multiply", rest, "ggml-cuda.cu:supports_op"))
+    return [part for part in parts if part[1]]
+
+
+def context_parts(allocation: Allocation, device: int) -> list[tuple[str, int, str]]:
+    """Name, bytes and source of the caches and states on one device, or on HOST."""
+    if allocation.context is None:
+        return []
+    return [
+        (f"{part.kind}, {part.layers} layers", part.size, "padded as its buffer pads tensors")
+        for part in allocation.context.parts
+        if part.device == device and part.size
+    ]
+
+
+def _caches(model: Model, settings: RunSettings, allocation: Allocation) -> dict[str, Explanation]:
+    rule = memory.memory_rule(model, settings)
+    if rule is None or allocation.context is None:
+        return {}
+    sizes = memory.resolve(settings)
+    k, v = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
+    found: dict[str, Explanation] = {}
+    for cache in rule.caches:
+        kv = allocation.context.kv[cache.kind]
+        rows = kv.cells * kv.streams
+        k_row = sum(k.row_bytes(width) for width in cache.k_width)
+        widths = cache.v_width
+        if not flash_attention(model, settings) and rule.v_width_max:
+            widths = tuple(rule.v_width_max if width else 0 for width in widths)
+        v_row = sum(v.row_bytes(width) for width in widths)
+        padding = kv.bytes - (k_row + v_row) * rows
+        notes: list[str] = []
+        if cache.cells == "window":
+            notes.append(
+                f"Window of {cache.span} tokens plus one micro-batch, padded to 256 cells."
+            )
+        elif cache.cells == "compressed":
+            notes.append(f"One cell per {cache.span} tokens, padded to 256 cells.")
+        if cache.layers and not any(cache.v_width):
+            notes.append("V is a view of K: only K is kept.")
+        found[f"kv.{cache.kind}"] = Explanation(
+            title=f"KV cache “{cache.kind}”",
+            formula=(
+                f"{len(cache.layers)} layers: ({k_row:,} B of K + {v_row:,} B of V) × "
+                f"{kv.cells:,} cells × {kv.streams} streams"
+                + (f" + {padding:,} B of padding" if padding else "")
+                + f" = {people(kv.bytes)}"
+            ),
+            terms=(
+                Term(name="K", value=k_row * rows, unit=BYTES, source=_CACHES[cache.cells]),
+                Term(name="V", value=v_row * rows, unit=BYTES, source=_CACHES[cache.cells]),
+                Term(
+                    name="cells", value=kv.cells, source=f"context of {sizes.n_ctx_seq:,} per slot"
+                ),
+                Term(name="streams", value=kv.streams, source="one per slot unless unified"),
+                Term(name="type of K", value=settings.ctk),
+                Term(name="type of V", value=settings.ctv),
+            ),
+            notes=tuple(notes),
+        )
+    if rule.states:
+        copies = sizes.n_seq * memory.snapshots(model, settings)
+        found["recurrent_state"] = _sum(
+            "Recurrent state",
+            [
+                (
+                    f"{state.kind}: {len(state.layers)} layers, F32, × {copies}",
+                    4 * copies * sum(state.values),
+                    "llama-memory-recurrent.cpp:llama_memory_recurrent",
+                )
+                for state in rule.states
+            ],
+            "Its size does not depend on the context, only on the number of slots.",
+        )
+    return found
+
+
+def _place(
+    name: str,
+    weights: list[tuple[str, int, str]],
+    context: list[tuple[str, int, str]],
+    compute: int | None,
+    extra: list[tuple[str, str, int, str, str]],
+) -> dict[str, Explanation]:
+    """Explanations of one device or of the host. ``extra``: key, title, bytes, formula, source."""
+    found = {
+        f"{name}.weights": _sum(f"Weights on {name}", weights),
+        f"{name}.context": _sum(f"Context on {name}", context),
+    }
+    total = [
+        ("weights", sum(part[1] for part in weights), f"{name}.weights"),
+        ("context", sum(part[1] for part in context), f"{name}.context"),
+    ]
+    if compute is not None:
+        found[f"{name}.compute"] = Explanation(
+            title=f"Compute buffer on {name}",
+            formula=f"peak of the graph's intermediate results = {people(compute)}",
+            terms=(
+                Term(
+                    name="compute buffer",
+                    value=compute,
+                    unit=BYTES,
+                    source="llama-context.cpp:sched_reserve, ggml-alloc.c",
+                ),
+            ),
+        )
+        total.append(("compute", compute, f"{name}.compute"))
+    for key, title, size, formula, source in extra:
+        found[f"{name}.{key}"] = Explanation(
+            title=title,
+            formula=f"{formula} = {people(size)}",
+            terms=(Term(name=key, value=size, unit=BYTES, source=source),),
+        )
+        total.append((key, size, f"{name}.{key}"))
+    found[f"{name}.total"] = _sum(f"Total on {name}", total)
+    return found
+
+
+def explain(
+    model: Model,
+    settings: RunSettings,
+    allocation: Allocation,
+    devices: Sequence[Device],
+    names: Sequence[str],
+) -> dict[str, Explanation]:
+    """Explanations of a plan, keyed as in ``Plan.explanations``.
+
+    Terms whose unit is ``B`` add up to the figure that they explain.
+    """
+    backends = [device.backend for device in devices]
+    found = _caches(model, settings, allocation)
+    context, compute = allocation.context, allocation.compute
+    shared = settings.split_mode == "tensor" and len(devices) > 1
+    for index, (device, name) in enumerate(zip(devices, names, strict=True)):
+        driver = driver_context(device)
+        parts = context_parts(allocation, index)
+        if shared and context is not None:
+            parts = [("share of every cache (-sm tensor)", context.devices[index], _LAYERS)]
+        extra: list[tuple[str, str, int, str, str]] = []
+        used = allocation.weights.devices[index] or (context and context.devices[index])
+        if driver is not None and used:
+            title = f"Driver context on {name}"
+            extra.append(("driver", title, driver.mid, driver.formula, driver.source))
+        found |= _place(
+            name,
+            weight_parts(model, settings, allocation, backends, index),
+            parts,
+            None if compute is None else compute.devices[index],
+            extra,
+        )
+    output: list[tuple[str, str, int, str, str]] = []
+    if allocation.output is not None and model.hp is not None:
+        formula = f"{model.hp.n_vocab:,} tokens × {settings.parallel} rows × 4 B"
+        source = "llama-context.cpp:output_reserve"
+        output.append(("output", "Output buffer", allocation.output, formula, source))
+    return found | _place(
+        "host",
+        weight_parts(model, settings, allocation, backends, HOST),
+        context_parts(allocation, HOST),
+        None if compute is None else compute.host,
+        output,
+    )

@@ -1,0 +1,108 @@
+"""What a person should know beside a plan's figures."""
+
+from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
+from advisor.sizing import memory
+from advisor.sizing.allocation import Allocation, Room, headrooms
+from advisor.sizing.placement import HOST
+from advisor.sizing.plan import LLAMA_CPP
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.weights import weight_table
+from advisor.units import GIB, tokens
+from advisor.units import size as people
+
+_PROMPT_CACHE = 8 * GIB
+"""Default of llama-server's --cache-ram."""
+
+
+def _unknowns(model: Model, rig: Rig, allocation: Allocation, space: Room) -> list[str]:
+    found: list[str] = []
+    if model.hp is None:
+        found.append(
+            "This version does not know the model's architecture: the weights are exact, the rest "
+            "is unknown. Ask llama.cpp with a dry run."
+        )
+    elif allocation.context is None:
+        found.append(
+            "How this architecture keeps its context is not known here. A dry run asks llama.cpp."
+        )
+    elif allocation.compute is None:
+        found.append("The compute buffer is not known for this case. Ask llama.cpp with a dry run.")
+    for device, driver in zip(rig.devices, space.driver, strict=True):
+        if device.memory_total is None:
+            found.append(f"How much memory {device.name} has is not known.")
+        if driver is None:
+            found.append(
+                f"What the {device.backend} driver takes on {device.name} beside llama.cpp was "
+                "never measured; it is left out until a probe has measured it."
+            )
+    if space.host is None:
+        found.append("How much RAM the rig has is not known.")
+    return list(dict.fromkeys(found))
+
+
+def _weights(model: Model, settings: RunSettings, allocation: Allocation) -> list[str]:
+    found: list[str] = []
+    table = weight_table(model, "cpu", load_mtp=settings.load_mtp)
+    if table.tied and allocation.placement.layer_device[-1] != HOST:
+        found.append(
+            f"The token embedding is also the output matrix, so its {people(table.tied)} are kept "
+            "twice: in RAM and on the device."
+        )
+    everything = weight_table(model, "cpu", load_mtp=True)
+    skipped = sum(everything.dense) + sum(everything.experts) - sum(table.dense)
+    skipped -= sum(table.experts)
+    if skipped:
+        found.append(
+            f"{people(skipped)} of multi-token-prediction layers stay in the file; they load only "
+            "with --spec-type draft-mtp."
+        )
+    if any(table.stays) or any(weight_table(model, "cuda", load_mtp=True).stays):
+        found.append("CUDA cannot multiply TQ1_0 and TQ2_0, so llama.cpp keeps those in RAM.")
+    if not allocation.placement.on_device and settings.repack:
+        found.append(
+            "On the CPU llama.cpp may repack part of the weights (CPU_REPACK): same bytes, which "
+            "its own “Host” figure leaves out."
+        )
+    return found
+
+
+def notes(
+    model: Model, rig: Rig, settings: RunSettings, allocation: Allocation, space: Room
+) -> tuple[str, ...]:
+    """Sentences for people, the most important first."""
+    found = _unknowns(model, rig, allocation, space)
+    sizes = memory.resolve(settings)
+    if sizes.n_ctx != settings.ctx:
+        found.append(
+            f"llama.cpp rounds the context to {sizes.n_ctx:,} tokens, {sizes.n_ctx_seq:,} per slot."
+        )
+    trained = model.hp.n_ctx_train if model.hp is not None else 0
+    if trained and sizes.n_ctx_seq > trained:
+        found.append(
+            f"The model was trained for {tokens(trained)} tokens; a longer context may not work."
+        )
+    if settings.split_mode in {"row", "tensor"} and len(rig.devices) > 1:
+        found.append(
+            f"With -sm {settings.split_mode} the split of the weights is an estimate by share, and "
+            "the compute buffer is not known. "
+            + (
+                f"llama.cpp {LLAMA_CPP} refuses -sm row on CUDA; use -sm tensor or layer."
+                if settings.split_mode == "row"
+                else "It is experimental in llama.cpp."
+            )
+        )
+    quantized = settings.ctk not in {"f16", "bf16", "f32"}
+    if quantized and any(b in {"cuda", "rocm"} for b in space.backends) and settings.kv_offload:
+        found.append(
+            "A quantized KV cache needs an F16 copy of one layer's K and V while it computes; at "
+            "long contexts this eats a part of the saving. It is in the compute buffer."
+        )
+    found += _weights(model, settings, allocation)
+    host = headrooms(allocation, space)[-1]
+    if host is not None and 0 <= host < _PROMPT_CACHE:
+        found.append(
+            "llama-server also keeps up to 8 GiB of prompts in RAM (--cache-ram); lower it when "
+            "RAM is short."
+        )
+    return tuple(found)

@@ -47,6 +47,8 @@ class Usage(BaseModel):
     """Heaviest quantization loss that is acceptable."""
     same_model_api_only: bool = False
     """Only count APIs that serve the same weights, not others of like class."""
+    batch_ok: bool = False
+    """Nobody waits: answers may come within a day, for which some APIs ask half."""
     data_may_leave: bool = True
     """False: no prompt may reach another company. A hard constraint."""
     must_work_offline: bool = False
@@ -121,6 +123,7 @@ class Preset(BaseModel):
     context: int
     max_loss: LossWord
     hours_per_day: float
+    batch_ok: bool = False
     source: str
 
     def apply(self, usage: Usage) -> Usage:

@@ -1,0 +1,173 @@
+"""Figures: a name, a value with its unit and basis; pressing it opens how it came about."""
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
+
+from advisor import units
+from advisor.ui import design
+from advisor.ui.widgets.basics import Elided, RowButton, column, row, text
+from advisor.ui.widgets.marks import BasisMark
+from advisor.ui.widgets.stacked_bar import Swatch
+
+if TYPE_CHECKING:
+    from advisor.basis import Explanation, Range, Term
+
+
+def split_value(value: str) -> tuple[str, str]:
+    """``"18.0 GiB"`` → number and unit, so that only the number is bold."""
+    number, space, unit = value.rpartition(" ")
+    return (number, unit) if space and any(ch.isdigit() for ch in number) else (value, "")
+
+
+def range_text(span: "Range | None", digits: int | None = None) -> str:
+    """``"36–41"``; one number where low and high are the same; "unknown" without a basis."""
+    if span is None:
+        return units.UNKNOWN
+    if digits is None:
+        digits = 1 if span.high < 10 else 0
+    low, high = f"{span.low:,.{digits}f}", f"{span.high:,.{digits}f}"
+    return low if low == high else f"{low}–{high}"
+
+
+class FigureRow(QWidget):
+    """One line: swatch, name, value, basis mark. With an explanation it opens below itself."""
+
+    def __init__(
+        self,
+        name: str,
+        value: str = "",
+        *,
+        basis: str | None = None,
+        explanation: "Explanation | None" = None,
+        swatch: design.Series | None = None,
+        note: str = "",
+    ) -> None:
+        super().__init__()
+        self._name = Elided(name)
+        self._number = text("", "strong")
+        self._unit = text("", "muted")
+        self._note = text(note, "muted")
+        self._mark = BasisMark(basis)
+        self._explanation = explanation
+        self._view: ExplanationView | None = None
+        self.button = RowButton()
+        parts: list[QWidget] = [Swatch(swatch)] if swatch is not None else []
+        parts += [self._name, self._note, self._number, self._unit, self._mark]
+        inner = row(*parts, spacing=5)
+        inner.setStretch(len(parts) - 5, 1)
+        inner.setContentsMargins(4, 2, 4, 2)
+        if swatch is not None:
+            inner.insertSpacing(1, 3)
+        for part in parts:
+            part.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.button.setLayout(inner)
+        self.button.setCheckable(True)
+        self.button.toggled.connect(self._open)
+        self._column = column(self.button, spacing=2)
+        self._column.setContentsMargins(-4, 0, -4, 0)
+        self.setLayout(self._column)
+        self.show_value(value, basis=basis, explanation=explanation, note=note)
+
+    def show_value(
+        self,
+        value: str,
+        *,
+        basis: str | None = None,
+        explanation: "Explanation | None" = None,
+        note: str = "",
+        name: str | None = None,
+    ) -> None:
+        """Another value, with its basis and explanation; an open explanation follows it."""
+        if name is not None:
+            self._name.say(name)
+        number, unit = split_value(value)
+        self._number.setText(number)
+        self._unit.setText(unit)
+        self._unit.setVisible(bool(unit))
+        self._note.setText(note)
+        self._note.setVisible(bool(note))
+        self._mark.set_basis(basis)
+        self._explanation = explanation
+        self.button.setEnabled(explanation is not None)
+        self.button.setFocusPolicy(
+            Qt.FocusPolicy.StrongFocus if explanation is not None else Qt.FocusPolicy.NoFocus
+        )
+        self.button.setCursor(
+            Qt.CursorShape.PointingHandCursor if explanation else Qt.CursorShape.ArrowCursor
+        )
+        words = [f"{self._name.accessibleName()}: {value}", note, self._mark.word]
+        self.button.setAccessibleName(", ".join(word for word in words if word))
+        self.button.setAccessibleDescription(_tr("Opens its formula") if explanation else "")
+        self.button.setToolTip(_tr("How this came about") if explanation else "")
+        if explanation is None:
+            self.button.setChecked(False)
+        elif self.button.isChecked():
+            self._open(opened=True)
+
+    def _open(self, opened: bool) -> None:
+        if self._view is not None:
+            self._view.hide()
+            self._view.deleteLater()
+            self._view = None
+        if opened and self._explanation is not None:
+            self._view = ExplanationView(self._explanation)
+            self._column.addWidget(self._view)
+
+
+class ExplanationView(QFrame):
+    """The formula with the numbers put in, each input with its unit and source, notes."""
+
+    def __init__(self, explanation: "Explanation") -> None:
+        super().__init__()
+        self.setProperty("role", "well")
+        formula = text(explanation.formula, wrap=True)
+        formula.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+            | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        formula.setAccessibleName(_tr("Formula: {formula}").format(formula=explanation.formula))
+        layout = column(formula, spacing=6)
+        layout.setContentsMargins(10, 8, 10, 9)
+        if explanation.terms:
+            grid = QGridLayout()
+            grid.setHorizontalSpacing(10)
+            grid.setVerticalSpacing(2)
+            grid.setColumnStretch(0, 1)
+            for line, term in enumerate(explanation.terms):
+                name = Elided(term.name, "small")
+                value = text(term_value(term), "small")
+                value.setAlignment(Qt.AlignmentFlag.AlignRight)
+                grid.addWidget(name, line, 0)
+                grid.addWidget(value, line, 1)
+                if term.source:
+                    name.setToolTip(term.source)
+                    value.setToolTip(term.source)
+            layout.addLayout(grid)
+        sources = list(dict.fromkeys(term.source for term in explanation.terms if term.source))
+        if sources:
+            layout.addWidget(
+                text(_tr("Sources: {names}").format(names="; ".join(sources)), "small", wrap=True)
+            )
+        for note in explanation.notes:
+            layout.addWidget(text(note, "small", wrap=True))
+        self.setLayout(layout)
+        self.setAccessibleName(explanation.title)
+
+
+def term_value(term: "Term") -> str:
+    """A term's value as people read it: bytes as GiB, counts with separators."""
+    value = term.value
+    if value is None:
+        return units.UNKNOWN
+    if isinstance(value, str):
+        return value
+    if term.unit in {"B", "bytes"}:
+        return units.size(int(value))
+    number = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    return f"{number} {term.unit}".strip()
+
+
+def _tr(source: str) -> str:
+    return QCoreApplication.translate("Figure", source)

@@ -1,0 +1,267 @@
+"""A heat map of told cells: rows × columns, each cell with words, a tone and the tone's pattern.
+
+A QTableView underneath, so arrow keys, selection and screen readers work as in any table.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QRect,
+    QRectF,
+    QSize,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QResizeEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
+
+from advisor.ui import design
+from advisor.ui.widgets import patterns
+
+Index = QModelIndex | QPersistentModelIndex
+CELL: Final = int(Qt.ItemDataRole.UserRole) + 1
+TWO_LINES: Final = 36
+"""Rows at least this high show both lines of a cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeatCell:
+    """One cell: two short lines, a tone, and the whole story for tooltip and screen reader."""
+
+    main: str
+    sub: str
+    tone: design.Tone
+    story: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeatRow:
+    """A row's head: a title, a line below it, and a note in a column of its own."""
+
+    title: str
+    sub: str = ""
+    note: str = ""
+    story: str = ""
+
+
+class HeatModel(QAbstractTableModel):
+    """The cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: tuple[HeatRow, ...] = ()
+        self.columns: tuple[str, ...] = ()
+        self.cells: tuple[tuple[HeatCell, ...], ...] = ()
+
+    def replace(
+        self,
+        rows: tuple[HeatRow, ...],
+        columns: tuple[str, ...],
+        cells: tuple[tuple[HeatCell, ...], ...],
+    ) -> None:
+        """Other cells. Views keep scroll and selection when the shape is the same."""
+        if len(rows) == len(self.rows) and len(columns) == len(self.columns) and rows:
+            self.rows, self.columns, self.cells = rows, columns, cells
+            self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(columns) - 1))
+            self.headerDataChanged.emit(Qt.Orientation.Vertical, 0, len(rows) - 1)
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(columns) - 1)
+            return
+        self.beginResetModel()
+        self.rows, self.columns, self.cells = rows, columns, cells
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802 - Qt's signature
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802
+        return 0 if parent.isValid() else len(self.columns)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401, D102
+        cell = self.cells[index.row()][index.column()]
+        if role == CELL:
+            return cell
+        if role == Qt.ItemDataRole.DisplayRole:
+            return f"{cell.main} {cell.sub}".strip()
+        if role in {Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.ToolTipRole}:
+            return cell.story
+        return None
+
+    def headerData(  # noqa: D102, N802 - Qt's name
+        self,
+        section: int,
+        orientation: Qt.Orientation,
+        role: int = Qt.ItemDataRole.DisplayRole,
+    ) -> Any:  # noqa: ANN401
+        if orientation == Qt.Orientation.Horizontal:
+            return self.columns[section] if role == Qt.ItemDataRole.DisplayRole else None
+        head = self.rows[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return head.title
+        if role in {Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.ToolTipRole}:
+            return head.story or f"{head.title} {head.sub} {head.note}"
+        return None
+
+
+class _CellPainter(QStyledItemDelegate):
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        cell = index.data(CELL)
+        if not isinstance(cell, HeatCell):
+            return
+        area = QRectF(option.rect).adjusted(1.5, 1.5, -1.5, -1.5)  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
+        ink, _ground = design.colours().tone(cell.tone)
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        patterns.fill_tone(painter, area, cell.tone, radius=5)
+        state = option.state  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
+        if state & QStyle.StateFlag.State_Selected:
+            painter.setPen(QPen(QColor(design.colours().accent), 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(area, 5, 5)
+        elif state & QStyle.StateFlag.State_MouseOver:
+            painter.setPen(QPen(QColor(design.colours().line_strong), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(area, 5, 5)
+        words = area.adjusted(4, 0, -7, 0).toRect()
+        painter.setPen(ink)
+        two = words.height() >= TWO_LINES and bool(cell.sub)
+        upper = QRect(words.left(), words.center().y() - 16, words.width(), 17) if two else words
+        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        painter.setFont(design.font(12, QFont.Weight.DemiBold))
+        painter.drawText(upper, right, cell.main)
+        if two:
+            painter.setFont(design.font(design.SMALL))
+            painter.drawText(upper.translated(0, 16), right, cell.sub)
+        painter.restore()
+
+
+class _RowHead(QHeaderView):
+    """Title, the line below it and the note, from the model's ``HeatRow``."""
+
+    def __init__(self, model: HeatModel, parent: QWidget) -> None:
+        super().__init__(Qt.Orientation.Vertical, parent)
+        self._model = model
+        self.setSectionsClickable(False)
+        self.setHighlightSections(True)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Wide enough for the widest title and note."""
+        title = design.font(12, QFont.Weight.DemiBold)
+        small = design.font(design.SMALL)
+        from_title = max((_width(title, r.title) for r in self._model.rows), default=40)
+        from_sub = max((_width(small, r.sub) for r in self._model.rows), default=0)
+        from_note = max((_width(small, r.note) for r in self._model.rows), default=0)
+        return QSize(max(from_title, from_sub) + (from_note + 14 if from_note else 0) + 14, 0)
+
+    def paintSection(self, painter: QPainter, rect: QRect, logical_index: int) -> None:  # noqa: N802 - Qt's name
+        """Words only; the card is the ground."""
+        head = self._model.rows[logical_index]
+        c = design.colours()
+        area = rect.adjusted(2, 0, -9, 0)
+        two = area.height() >= TWO_LINES and bool(head.sub)
+        upper = QRect(area.left(), area.center().y() - 16, area.width(), 17) if two else area
+        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        painter.save()
+        painter.fillRect(rect, QColor(c.surface))
+        painter.setPen(QColor(c.text))
+        painter.setFont(design.font(12, QFont.Weight.DemiBold))
+        painter.drawText(upper, left, head.title)
+        painter.setPen(QColor(c.muted))
+        painter.setFont(design.font(design.SMALL))
+        if two:
+            painter.drawText(upper.translated(0, 16), left, head.sub)
+        painter.drawText(
+            area, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, head.note
+        )
+        painter.restore()
+
+
+def _width(font: QFont, words: str) -> int:
+    return QFontMetrics(font).horizontalAdvance(words)
+
+
+class HeatMap(QTableView):
+    """The view. ``chosen(row, column)`` follows every change of the current cell by the user."""
+
+    chosen = Signal(int, int)
+    opened = Signal(int, int)
+    """Enter or a double click on a cell."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.cells = HeatModel()
+        self.setModel(self.cells)
+        self.setAccessibleName(name)
+        self.setItemDelegate(_CellPainter(self))
+        self.setVerticalHeader(_RowHead(self.cells, self))
+        self.setShowGrid(False)
+        self.setMouseTracking(True)
+        self.setCornerButtonEnabled(False)
+        self.setTabKeyNavigation(False)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        across = self.horizontalHeader()
+        across.setSectionsClickable(False)
+        across.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        across.setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        across.setMinimumSectionSize(46)
+        across.setFixedHeight(24)
+        self.verticalHeader().setMinimumSectionSize(24)
+        self._telling = True
+        self.selectionModel().currentChanged.connect(self._current_changed)
+        self.activated.connect(lambda index: self.opened.emit(index.row(), index.column()))
+
+    def show_cells(
+        self,
+        rows: tuple[HeatRow, ...],
+        columns: tuple[str, ...],
+        cells: tuple[tuple[HeatCell, ...], ...],
+    ) -> None:
+        """Other cells; nothing is emitted."""
+        self._telling = False
+        self.cells.replace(rows, columns, cells)
+        self._telling = True
+        self._share_height()
+        self.verticalHeader().updateGeometry()
+        self.updateGeometries()
+
+    def mark(self, row: int | None, column: int | None) -> None:
+        """Show which cell is in question; nothing is emitted."""
+        self._telling = False
+        if row is None or column is None:
+            self.clearSelection()
+            self.setCurrentIndex(QModelIndex())
+        else:
+            index = self.cells.index(row, column)
+            self.selectionModel().setCurrentIndex(
+                index, QItemSelectionModel.SelectionFlag.ClearAndSelect
+            )
+        self._telling = True
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Rows share the height there is, within reason."""
+        super().resizeEvent(event)
+        self._share_height()
+
+    def _share_height(self) -> None:
+        count = len(self.cells.rows)
+        if count:
+            height = min(50, max(26, self.viewport().height() // count))
+            self.verticalHeader().setDefaultSectionSize(height)
+
+    def _current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
+        if self._telling and current.isValid():
+            self.chosen.emit(current.row(), current.column())

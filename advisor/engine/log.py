@@ -1,0 +1,299 @@
+"""Read llama.cpp's log, one line at a time, into typed events. Pure; unknown lines give nothing.
+
+Wordings are those of b6000 (July 2025) to b11549 (2026); time stamps, levels and colours in front
+of a line do not matter. Sizes are printed in MiB and kept in bytes here.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from advisor.units import MIB
+
+BufferKind = Literal["model", "context", "state", "compute", "output"]
+FailureKind = Literal[
+    "out-of-memory",
+    "unknown-architecture",
+    "bad-file",
+    "assertion",
+    "device-lost",
+    "address",
+    "settings",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownHeader:
+    """A memory breakdown begins; rows follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownRow:
+    """One row of a memory breakdown (fit.cpp:common_memory_breakdown_print). Whole MiB, floored."""
+
+    name: str
+    """``"CUDA0"``, ``"Host"``, ``"CPU_REPACK"``."""
+    model: int
+    context: int
+    compute: int
+    description: str = ""
+    total: int | None = None
+    free: int | None = None
+    """Free memory when it was printed; the host and extra buffer types have none."""
+
+    @property
+    def is_device(self) -> bool:
+        """Whether the row is an accelerator's."""
+        return self.total is not None
+
+
+@dataclass(frozen=True, slots=True)
+class BufferSize:
+    """A buffer that llama.cpp allocated, in bytes (printed with two decimals of a MiB)."""
+
+    kind: BufferKind
+    place: str
+    """Buffer type: ``"CUDA0"``, ``"CPU_Mapped"``, ``"CUDA_Host"``."""
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSize:
+    """One KV cache: cells, layers and bytes."""
+
+    cells: int
+    layers: int
+    streams: int
+    size: int
+    k_type: str
+    k_size: int
+    v_type: str
+    v_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offloaded:
+    """Layers on accelerators, the output layer counted."""
+
+    layers: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadingTensors:
+    """Weights are being read from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmingUp:
+    """Weights are loaded; an empty run follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The server takes requests. ``address`` is a URL, empty where the log does not say."""
+
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Timing of one request's prompt or of its generation, from the server's slot."""
+
+    kind: Literal["prompt", "generation"]
+    milliseconds: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """llama.cpp changed or refused to change settings to make the model fit."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that ends the run, or explains why it ended."""
+
+    kind: FailureKind
+    text: str
+    """The line, without what stands in front of it."""
+    place: str = ""
+    size: int | None = None
+    """Bytes that could not be allocated."""
+
+
+Event = (
+    BreakdownHeader
+    | BreakdownRow
+    | BufferSize
+    | CacheSize
+    | Offloaded
+    | LoadingTensors
+    | WarmingUp
+    | Ready
+    | Timing
+    | Adjusted
+    | Failure
+)
+
+MAX_LINE: Final = 4096
+"""Longer lines are cut before they are looked at."""
+
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_PREFIX: Final = re.compile(
+    r"^\s*(?:\d+(?:\.\d+){3} )?(?:[DIWET] )?(?:(?:srv|cmn|slot|que|res) +)?"
+)
+_BREAKDOWN: Final = re.compile(r"memory_breakdown_print: \|(?P<row>.*)\|\s*$")
+_ROW: Final = re.compile(
+    r"^\s*- (?P<name>\S+)(?: \((?P<desc>.*)\))?\s*\|"
+    r"(?:\s*(?P<total>\d+) = (?P<free>\d+) \+ \()?"
+    r"\s*(?P<own>\d+) =\s*(?P<model>\d+) \+\s*(?P<context>\d+) \+\s*(?P<compute>\d+)"
+)
+_BUFFER: Final = re.compile(
+    r":\s+(?P<place>\S+)\s+(?:DSV4 .+ )?"
+    r"(?P<kind>model|KV|RS|state|compute|output)\s+buffer size =\s*(?P<size>\d+(?:\.\d+)?) MiB"
+)
+_BUFFER_KINDS: Final[dict[str, BufferKind]] = {
+    "model": "model",
+    "KV": "context",
+    "RS": "state",
+    "state": "state",
+    "compute": "compute",
+    "output": "output",
+}
+_CACHE: Final = re.compile(
+    r"size =\s*(?P<size>[\d.]+) MiB \(\s*(?P<cells>\d+) cells,\s*(?P<layers>\d+) layers,"
+    r"\s*(?P<a>\d+)(?:/\s*(?P<b>\d+))? seqs\)"
+    r", K \((?P<kt>\w+)\):\s*(?P<k>[\d.]+) MiB, V \((?P<vt>\w+)\):\s*(?P<v>[\d.]+) MiB"
+)
+_OFFLOADED: Final = re.compile(r"offloaded (?P<n>\d+)/(?P<of>\d+) layers to GPU")
+_TIMING: Final = re.compile(
+    r"(?P<what>prompt eval|eval) time =\s*(?P<ms>[\d.]+) ms /\s*(?P<n>\d+) (?:tokens|runs)"
+)
+_LISTENING: Final = re.compile(r"server is listening on (?P<address>\S+)")
+_ALLOCATING: Final = re.compile(
+    r"allocating (?P<size>[\d.]+) MiB on device (?P<device>\d+): \S+ failed: (?P<why>.*)"
+)
+_FAILED_BUFFER: Final = re.compile(
+    r"failed to allocate (?P<place>\S+) buffer of size (?P<size>\d+)"
+)
+_OOM: Final = re.compile(
+    r"out of memory|unable to allocate \S+ buffer|failed to allocate (?:buffer|compute)"
+    r"|ErrorOutOf(?:Device|Host)Memory|insufficient memory|std::bad_alloc|Cannot allocate memory",
+    re.IGNORECASE,
+)
+_ARCHITECTURE: Final = re.compile(r"unknown model architecture: '(?P<arch>[^']*)'")
+_ASSERTION: Final = re.compile(r"GGML_ASSERT\(|GGML_ABORT|fatal error", re.IGNORECASE)
+_BAD_FILE: Final = re.compile(
+    r"invalid magic characters|failed to (?:open|read) GGUF|failed to read (?:magic|tensor)"
+    r"|is not within the file bounds|tensor '[^']*' has|missing tensor|wrong number of tensors"
+    r"|wrong shape|key not found in model|error loading model hyperparameters"
+    r"|error loading model vocabulary|model is corrupted|failed to open .*\.gguf"
+)
+_LOST: Final = re.compile(
+    r"ErrorDeviceLost|device lost|GPU is lost|fallen off the bus|CUDA error: unspecified launch"
+    r"|CUDA error: an illegal|no CUDA-capable device|CUDA driver version is insufficient"
+    r"|GPU Hang",
+    re.IGNORECASE,
+)
+_ADDRESS: Final = re.compile(
+    r"couldn't bind (?:HTTP )?(?:server )?socket|address already in use", re.IGNORECASE
+)
+_SETTINGS: Final = re.compile(
+    r"V cache quantization requires flash_attn|quantized V cache .*requires|error: invalid argument"
+    r"|error while handling argument|not supported with (?:this|split)"
+)
+_ADJUSTED: Final = re.compile(r"context size reduced|failed to fit params|set n_gpu_layers to")
+
+
+def _mib(text: str) -> int:
+    return round(float(text) * MIB)
+
+
+def plain(line: str) -> str:
+    """A line without colours, time stamp, level and component."""
+    return _PREFIX.sub("", _COLOUR.sub("", line[:MAX_LINE])).strip()
+
+
+def read_line(line: str) -> Event | None:
+    """The event that a line tells of, None for all others. Never raises, whatever the line."""
+    text = plain(line)
+    if "buffer size =" in text and (match := _BUFFER.search(text)):
+        return BufferSize(_BUFFER_KINDS[match["kind"]], match["place"], _mib(match["size"]))
+    if "breakdown_print" in text and (match := _BREAKDOWN.search(text)):
+        return _row(match["row"])
+    if match := _CACHE.search(text):
+        return _cache(match)
+    return _progress(text) or _failure(text)
+
+
+def _row(row: str) -> BreakdownHeader | BreakdownRow | None:
+    if "memory breakdown" in row:
+        return BreakdownHeader()
+    match = _ROW.match(row)
+    if match is None:
+        return None
+    total, free = match["total"], match["free"]
+    return BreakdownRow(
+        name=match["name"],
+        description=match["desc"] or "",
+        total=int(total) * MIB if total else None,
+        free=int(free) * MIB if free else None,
+        model=int(match["model"]) * MIB,
+        context=int(match["context"]) * MIB,
+        compute=int(match["compute"]) * MIB,
+    )
+
+
+def _cache(match: re.Match[str]) -> CacheSize:
+    return CacheSize(
+        cells=int(match["cells"]),
+        layers=int(match["layers"]),
+        streams=int(match["b"] or match["a"]),
+        size=_mib(match["size"]),
+        k_type=match["kt"],
+        k_size=_mib(match["k"]),
+        v_type=match["vt"],
+        v_size=_mib(match["v"]),
+    )
+
+
+def _progress(text: str) -> Event | None:
+    event: Event | None = None
+    if "loading model tensors" in text:
+        event = LoadingTensors()
+    elif "warming up the model" in text:
+        event = WarmingUp()
+    elif match := _LISTENING.search(text):
+        event = Ready(match["address"])
+    elif match := _OFFLOADED.search(text):
+        event = Offloaded(int(match["n"]), int(match["of"]))
+    elif match := _TIMING.search(text):
+        kind = "prompt" if match["what"] == "prompt eval" else "generation"
+        event = Timing(kind, float(match["ms"]), int(match["n"]))
+    elif _ADJUSTED.search(text):
+        event = Adjusted(text)
+    return event
+
+
+def _failure(text: str) -> Failure | None:
+    if match := _ARCHITECTURE.search(text):
+        return Failure("unknown-architecture", text, place=match["arch"])
+    if match := _ALLOCATING.search(text):
+        return Failure("out-of-memory", text, f"device {match['device']}", _mib(match["size"]))
+    if match := _FAILED_BUFFER.search(text):
+        return Failure("out-of-memory", text, match["place"], int(match["size"]))
+    kinds: tuple[tuple[FailureKind, re.Pattern[str]], ...] = (
+        ("device-lost", _LOST),
+        ("out-of-memory", _OOM),
+        ("settings", _SETTINGS),
+        ("address", _ADDRESS),
+        ("bad-file", _BAD_FILE),
+        ("assertion", _ASSERTION),
+    )
+    for kind, pattern in kinds:
+        if pattern.search(text):
+            return Failure(kind, text)
+    return None

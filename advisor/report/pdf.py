@@ -4,9 +4,16 @@ import functools
 import io
 import os
 from pathlib import Path
+from typing import cast
 
 from pypdf import PdfWriter
-from pypdf.generic import Fit, NameObject, TextStringObject
+from pypdf.generic import (
+    DictionaryObject,
+    Fit,
+    NameObject,
+    StreamObject,
+    TextStringObject,
+)
 from PySide6.QtCore import QBuffer, QByteArray, QCoreApplication, QIODevice, QMarginsF, QSize
 from PySide6.QtGui import (
     QColor,
@@ -125,13 +132,28 @@ def _finished(content: bytes, layout: Layout, session: str | None) -> bytes:
         for title, top in page.bookmarks:
             above = points - top * 72 / RESOLUTION + 8
             fit = Fit.xyz(left=0, top=above)
-            writer.add_outline_item(title, number, fit=fit)  # pyright: ignore[reportCallIssue] - pypdf hides its signature
+            writer.add_outline_item(title=title, page_number=number, fit=fit)
+    _map_spaces(writer)
     writer.root_object[NameObject("/Lang")] = TextStringObject(layout.document.language)
     if session is not None:
         writer.add_attachment(ATTACHMENT_NAME, session.encode())
     finished = io.BytesIO()
     writer.write(finished)
     return finished.getvalue()
+
+
+def _map_spaces(writer: PdfWriter) -> None:
+    """Qt's character maps call the space a TAB (it shares the glyph); copied text wants a space."""
+    maps: dict[int, StreamObject] = {}
+    for page in writer.pages:
+        fonts = cast("DictionaryObject", page["/Resources"]).get("/Font", DictionaryObject())
+        for font in cast("DictionaryObject", fonts.get_object()).values():
+            mapping = cast("DictionaryObject", font.get_object()).get("/ToUnicode")
+            if mapping is not None:
+                stream = cast("StreamObject", mapping.get_object())
+                maps[id(stream)] = stream
+    for stream in maps.values():
+        stream.set_data(stream.get_data().replace(b"<0009>", b"<0020>"))
 
 
 def _save(path: Path, content: bytes) -> None:

@@ -1,0 +1,135 @@
+"""Sessions survive: damaged and newer files, full disks, several windows, a trip through a PDF."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PySide6.QtGui import QGuiApplication
+
+from advisor import session as sessions
+from advisor.errors import SessionError
+from advisor.report.document import Document, Paragraph
+from advisor.report.pdf import write_pdf
+from advisor.session import Autosave, ModelChoice, Session
+from advisor.sizing.settings import RunSettings
+
+
+def filled() -> Session:
+    return Session(
+        title="For the lab",
+        model=ModelChoice(model="Qwen/Qwen3-8B", file_type="Q4_K_M"),
+        settings=RunSettings(ctx=16384, ctk="q8_0"),
+    )
+
+
+def test_a_session_opens_as_it_was_saved(tmp_path: Path) -> None:
+    target = tmp_path / "lab.rig.json"
+    saved = sessions.save(filled(), target)
+    assert sessions.load(target) == saved
+    assert saved.settings.ctk == "q8_0"
+
+
+def test_a_report_opens_as_its_session(qapp: QGuiApplication, tmp_path: Path) -> None:
+    document = Document(
+        title="T", made=datetime.now(UTC), app_version="1", blocks=(Paragraph(text="x"),)
+    )
+    target = tmp_path / "report.pdf"
+    write_pdf(document, target, session=filled().to_json())
+    assert sessions.load(target).title == "For the lab"
+    write_pdf(document, target, archival=True)
+    with pytest.raises(SessionError, match="carries no Rig Advisor session"):
+        sessions.load(target)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not json", "not readable"),
+        (b"[" * 5000, "not readable"),
+        (b"[1]", "is not a Rig Advisor session"),
+        (b'{"version": "x"}', "is not a Rig Advisor session"),
+        (b'{"version": 99, "app_version": "9.9"}', r"newer Rig Advisor \(9\.9\)"),
+        (b'{"version": 1, "settings": {"ctx": -1}}', "is damaged: settings → ctx"),
+        (b"%PDF-1.4 broken", "could not be read as a PDF"),
+    ],
+)
+def test_a_bad_file_gets_a_sentence(tmp_path: Path, content: bytes, message: str) -> None:
+    target = tmp_path / "bad.rig.json"
+    target.write_bytes(content)
+    with pytest.raises(SessionError, match=message):
+        sessions.load(target)
+    assert target.read_bytes() == content
+
+
+@given(st.binary(max_size=300))
+def test_no_content_gets_past_as_anything_but_an_error(content: bytes) -> None:
+    with pytest.raises(SessionError):
+        sessions.loads(b"x" + content)
+
+
+def test_older_documents_are_brought_up_step_by_step() -> None:
+    steps = {1: lambda f: {"b": f["a"]}, 2: lambda f: {**f, "c": f["b"] + 1}}
+    assert sessions.migrate({"version": 1, "a": 5}, steps) == {"version": 3, "b": 5, "c": 6}
+
+
+def test_a_failed_save_keeps_the_previous_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "lab.rig.json"
+    sessions.save(filled(), target)
+    before = target.read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SessionError, match="No space left on device"):
+        sessions.save(filled(), target)
+    assert target.read_bytes() == before
+    assert list(tmp_path.glob("*.tmp")) == []
+
+
+def test_two_windows_do_not_share_an_autosave(tmp_path: Path) -> None:
+    first, second = Autosave(tmp_path), Autosave(tmp_path)
+    first.save(Session(title="first"))
+    second.save(Session(title="second"))
+    assert sessions.load(first.path).title == "first"
+    # Both windows are alive, so a third has nothing to take over.
+    assert Autosave(tmp_path).restore() == (None, None)
+
+
+def test_the_session_of_a_window_that_died_is_restored_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from advisor.session import Autosave, Session; "
+        "Autosave(Path(sys.argv[1])).save(Session(title='lost'))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    restored, problem = Autosave(tmp_path).restore()
+    assert restored is not None
+    assert (restored.title, problem) == ("lost", None)
+    assert Autosave(tmp_path).restore() == (None, None)
+
+
+def test_a_damaged_autosave_is_kept_and_reported(tmp_path: Path) -> None:
+    damaged = tmp_path / "autosave-1234abcd-999999999.rig.json"
+    damaged.write_text("{")
+    restored, problem = Autosave(tmp_path).restore()
+    assert restored is None
+    assert problem is not None
+    assert "A copy is kept" in problem
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["{"]
+
+
+def test_recent_files_are_newest_first_and_existing(tmp_path: Path) -> None:
+    files = [tmp_path / f"{n}.rig.json" for n in range(12)]
+    for file in files:
+        file.write_text(json.dumps({}))
+        sessions.remember_file(file)
+    files[11].unlink()
+    assert sessions.recent_files() == tuple(reversed(files[2:11]))

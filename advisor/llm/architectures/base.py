@@ -10,7 +10,7 @@ from advisor.llm.architectures.builder import NamedShape, TensorList, bare_names
 from advisor.llm.architectures.config import Config, common_keys
 from advisor.llm.architectures.keys import MAX_LAYERS, Keys
 from advisor.llm.caches import MemoryRule
-from advisor.llm.hyperparameters import Hyperparameters, Value
+from advisor.llm.hyperparameters import Hyperparameters, Scalar, Value
 
 _FIELDS = frozenset(field.name for field in fields(Hyperparameters))
 
@@ -53,13 +53,14 @@ class Architecture:
         """Hyperparameters of a GGUF header. Raises BadModelFile where it contradicts itself."""
         arch = str(metadata.get("general.architecture", ""))
         prefix = arch + "."
-        values = {k.removeprefix(prefix): v for k, v in metadata.items() if k.startswith(prefix)}
-        shapes = dict(tensors)
-        embedding = shapes.get("token_embd.weight")
-        if embedding is not None and len(embedding) == 2:
+        values: dict[str, Value] = {
+            key.removeprefix(prefix): value
+            for key, value in metadata.items()
+            if key.startswith(prefix) and isinstance(value, Scalar | tuple | list)
+        }
+        embedding = dict(tensors).get("token_embd.weight", ())
+        if len(embedding) == 2:
             values["vocab_size"] = embedding[1]
-        elif "vocab_size" not in values:
-            values["vocab_size"] = len(metadata.get("tokenizer.ggml.tokens", ()))
         hp = self._read(arch, values)
         present = bare_names(tensors)
         hp = replace(hp, optional=present)

@@ -112,10 +112,16 @@ NEXTN_OPTIONAL = frozenset(
 
 
 def convert_nextn(config: Config, keys: dict[str, Value]) -> frozenset[str]:
-    """Add the NextN blocks where ``keep_nextn`` says that the converted files carry them."""
+    """Add the NextN blocks where ``keep_nextn`` says that the converted files carry them.
+
+    ``keep_nextn`` and ``nextn_shares_embeddings`` are not in config.json: catalogue entries add
+    them from what the published GGUF files hold.
+    """
     nextn = config.integer("num_nextn_predict_layers", "mtp_num_hidden_layers", default=0)
     if not nextn or not config.flag("keep_nextn"):
         return frozenset()
     keys["block_count"] = config.integer("num_hidden_layers") + nextn
     keys["nextn_predict_layers"] = nextn
+    if config.flag("nextn_shares_embeddings"):
+        return frozenset({"nextn.shared_head_norm.weight"})
     return NEXTN_OPTIONAL

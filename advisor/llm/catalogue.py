@@ -1,0 +1,355 @@
+"""The catalogue: models by name, from which the tensors of any file type follow.
+
+Shipped entries are ``resources/models/*.json``; those that a user added lie in the data folder.
+An entry holds the config.json values of its model (or the metadata of the GGUF it was made from),
+never a list of tensors.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from advisor import paths, resources
+from advisor.errors import ModelError, UnknownModel
+from advisor.llm import architectures
+from advisor.llm.architectures.builder import NamedShape
+from advisor.llm.caches import MemoryRule
+from advisor.llm.filetypes import FILE_TYPES, assign
+from advisor.llm.filetypes import file_type as named_file_type
+from advisor.llm.gguf import read_header
+from advisor.llm.hyperparameters import Hyperparameters
+from advisor.llm.model import Model
+
+Ability = Literal["chat", "reasoning", "tools", "code", "vision", "audio", "multilingual"]
+
+
+class GgufFacts(BaseModel):
+    """What was kept of a GGUF header: enough to rebuild its tensor list."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metadata: dict[str, Any]
+    optional: tuple[str, ...] = ()
+
+
+class CatalogueEntry(BaseModel):
+    """One model. ``model`` makes it in a file type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1, max_length=200)
+    """Hugging Face id, ``"Qwen/Qwen3-8B"``."""
+    name: str
+    """As people say it."""
+    maker: str
+    released: date | None = None
+    licence: str | None = None
+    """As the publisher names it (SPDX where it is one)."""
+    abilities: tuple[Ability, ...] = ()
+    aliases: tuple[str, ...] = ()
+    """Other ids of the same weights' shape: base models, earlier or later releases."""
+    published_params: int | None = None
+    """Parameters of the published safetensors; may count vision, audio or draft parts that the
+    GGUF does not hold."""
+    active_params: int | None = None
+    """Parameters that one token uses, as the maker states it."""
+    native: str = "BF16"
+    """What the weights were released in, for people."""
+    native_file_type: str = "BF16"
+    """The file type that keeps the released precision."""
+    keep_mxfp4: bool = False
+    """Every published file keeps its experts in MXFP4 (gpt-oss)."""
+    source: tuple[str, ...]
+    """Where the figures were read."""
+    date: date
+    """When."""
+    notes: str = ""
+    added: bool = False
+    """Added by the user."""
+    config: dict[str, Any] | None = None
+    gguf: GgufFacts | None = None
+    _models: dict[tuple[str, bool], Model] = PrivateAttr(default_factory=dict)
+
+    @functools.cached_property
+    def hp(self) -> Hyperparameters:
+        """Hyperparameters. Raises ModelError where the entry's values don't make a model."""
+        if self.gguf is not None:
+            arch = str(self.gguf.metadata.get("general.architecture", ""))
+            family = architectures.architecture(arch)
+            if family is None:
+                raise ModelError(f"{self.name}: the architecture {arch} is not known.")
+            stand_ins = [(name, ()) for name in self.gguf.optional]
+            return family.from_gguf(self.gguf.metadata, stand_ins)
+        return architectures.from_config(self.config or {})
+
+    @property
+    def arch(self) -> str:
+        """``general.architecture`` of its GGUF files."""
+        return self.hp.arch
+
+    @functools.cached_property
+    def shapes(self) -> tuple[NamedShape, ...]:
+        """Names and shapes of its tensors."""
+        return tuple(self._family.tensors(self.hp))
+
+    @functools.cached_property
+    def memory(self) -> MemoryRule:
+        """Its caches and states."""
+        return self._family.memory(self.hp)
+
+    @functools.cached_property
+    def n_params(self) -> int:
+        """Parameters in its GGUF file."""
+        return self.model(self.native_file_type).n_params
+
+    @functools.cached_property
+    def file_types(self) -> tuple[str, ...]:
+        """File types worth a row, smallest first: those that publishers usually offer."""
+        return tuple(
+            name
+            for name, kind in FILE_TYPES.items()
+            if (kind.common or name == self.native_file_type)
+            and not (kind.family == "fp4" and not self.hp.n_expert)
+        )
+
+    @property
+    def suggested_file_type(self) -> str:
+        """What to take when nothing was asked for."""
+        return self.native_file_type if self.native_file_type == "MXFP4_MOE" else "Q4_K_M"
+
+    def model(self, file_type: str, *, imatrix: bool = False) -> Model:
+        """The model in a file type. Raises ModelError for one that can't be predicted."""
+        kind = named_file_type(file_type).name
+        key = (kind, imatrix)
+        made = self._models.get(key)
+        if made is None:
+            tensors = assign(
+                self.hp, self.shapes, kind, imatrix=imatrix, keep_mxfp4=self.keep_mxfp4
+            )
+            made = Model(
+                id=self.id,
+                name=self.name,
+                file_type=kind,
+                source="catalogue",
+                tensors=tensors,
+                hp=self.hp,
+                memory=self.memory,
+                imatrix=imatrix,
+            )
+            self._models[key] = made
+        return made
+
+    @property
+    def _family(self) -> architectures.Architecture:
+        family = architectures.architecture(self.hp.arch)
+        if family is None:
+            raise ModelError(f"{self.name}: the architecture {self.hp.arch} is not known.")
+        return family
+
+
+class _File(BaseModel):
+    """One file of entries by one maker."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    maker: str
+    models: list[dict[str, Any]]
+
+
+class Catalogue:
+    """All entries. Names are matched whatever their case and punctuation."""
+
+    def __init__(self, entries: Iterable[CatalogueEntry]) -> None:
+        self.entries: Final = tuple(entries)
+        self._exact: dict[str, CatalogueEntry] = {}
+        self._short: dict[str, list[CatalogueEntry]] = {}
+        for entry in self.entries:
+            for name in (entry.id, *entry.aliases):
+                self._exact[name.lower()] = entry
+                short = _plain(name.rpartition("/")[2])
+                self._add_short(short, entry)
+            self._add_short(_plain(entry.name), entry)
+
+    def _add_short(self, short: str, entry: CatalogueEntry) -> None:
+        found = self._short.setdefault(short, [])
+        if entry not in found:
+            found.append(entry)
+
+    def find(self, name: str) -> CatalogueEntry:
+        """The entry of that id, or of a short name that only one entry has.
+
+        Raises UnknownModel, which names the nearest entries.
+        """
+        entry = self._exact.get(name.strip().lower())
+        if entry is not None:
+            return entry
+        found = self._short.get(_plain(name), [])
+        if len(found) == 1:
+            return found[0]
+        near = found or self.search(name) or self.search(" ".join(re.findall(r"[a-zA-Z]+", name)))
+        shown = ", ".join(candidate.id for candidate in near[:5])
+        if len(found) > 1:
+            raise UnknownModel(f'"{name}" may be any of {shown}. Use its full name.')
+        hint = f" Did you mean {shown}?" if shown else " Search the catalogue or open its GGUF."
+        raise UnknownModel(f'The catalogue has no model "{name}".{hint}')
+
+    def search(self, text: str) -> list[CatalogueEntry]:
+        """Entries that have every word of ``text``, best first.
+
+        Words may be parts of a name, a maker, a licence, an ability, an architecture, or a size
+        ("8b").
+        """
+        words = [_plain(word) for word in text.split()]
+        words = [word for word in words if word]
+        if not words:
+            return list(self.entries)
+        scored = [(_score(entry, words), entry) for entry in self.entries]
+        hits = [(score, entry) for score, entry in scored if score]
+        return [entry for _, entry in sorted(hits, key=lambda hit: (-hit[0], hit[1].id.lower()))]
+
+
+def catalogue() -> Catalogue:
+    """Shipped and added models. Loaded once; ``add_…`` and ``remove`` refresh it."""
+    return _load(_added_folder())
+
+
+def add_from_gguf(path: Path) -> CatalogueEntry:
+    """Keep the model of a GGUF header, to be sized in every file type.
+
+    Raises BadModelFile, or ModelError for an architecture that we don't know.
+    """
+    header = read_header(path)
+    metadata = header.metadata
+    arch = str(metadata.get("general.architecture", ""))
+    family = architectures.architecture(arch)
+    if family is None:
+        raise ModelError(
+            f"{path.name} has the architecture {arch or 'of no name'}, which Rig Advisor does not "
+            "know. Open the file itself: its own sizes are exact."
+        )
+    shapes = [(tensor.name, tensor.shape) for tensor in header.tensors]
+    hp = family.from_gguf(metadata, shapes)
+    prefixed = {f"{arch}.{key}": value for key, value in hp.metadata.items()}
+    name = metadata.get("general.name")
+    title = name if isinstance(name, str) and name else path.stem
+    licence = metadata.get("general.license")
+    entry = _new_entry(
+        title,
+        source=path.name,
+        licence=licence if isinstance(licence, str) else None,
+        gguf=GgufFacts(
+            metadata={"general.architecture": arch, **prefixed},
+            optional=tuple(sorted(hp.optional)),
+        ),
+    )
+    return _keep(entry)
+
+
+def add_from_config(config: Mapping[str, Any], name: str) -> CatalogueEntry:
+    """Keep the model of a Hugging Face config.json. Raises ModelError when it can't be used."""
+    entry = _new_entry(name, source="config.json", licence=None, config=dict(config))
+    return _keep(entry)
+
+
+def remove(entry: CatalogueEntry) -> None:
+    """Forget a model that the user added. Shipped entries stay."""
+    _file_of(entry.id).unlink(missing_ok=True)
+    _load.cache_clear()
+
+
+def _new_entry(title: str, *, source: str, licence: str | None, **facts: Any) -> CatalogueEntry:  # noqa: ANN401 - config or gguf
+    title = title.strip()[:120] or "Model"
+    try:
+        return CatalogueEntry(
+            id=title,
+            name=title.rpartition("/")[2],
+            maker=title.partition("/")[0] if "/" in title else "added by you",
+            licence=licence,
+            source=(source,),
+            date=date.today(),  # noqa: DTZ011 - the user's own calendar day
+            added=True,
+            **facts,
+        )
+    except ValidationError as error:
+        raise ModelError(f"{title} can't be added.", detail=str(error)) from error
+
+
+def _keep(entry: CatalogueEntry) -> CatalogueEntry:
+    if not entry.shapes or not entry.hp.n_vocab:
+        raise ModelError(f"{entry.name} has no tensors that could be sized.")
+    path = _file_of(entry.id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".part")
+    scratch.write_text(entry.model_dump_json(exclude_defaults=True, indent=1), encoding="utf-8")
+    scratch.replace(path)
+    _load.cache_clear()
+    return entry
+
+
+def _added_folder() -> Path:
+    return paths.data() / "models"
+
+
+def _file_of(name: str) -> Path:
+    return _added_folder() / (re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:100] + ".json")
+
+
+@functools.lru_cache(maxsize=4)
+def _load(added: Path) -> Catalogue:
+    entries = [*_shipped(), *_added(added)]
+    return Catalogue({entry.id.lower(): entry for entry in entries}.values())
+
+
+@functools.cache
+def _shipped() -> tuple[CatalogueEntry, ...]:
+    """Entries of the app. A bad one raises pydantic's ValidationError: it never ships."""
+    entries: list[CatalogueEntry] = []
+    for path in sorted(resources.path("models").glob("*.json")):
+        file = resources.load(_File, "models", path.name)
+        entries += [
+            CatalogueEntry.model_validate({"maker": file.maker, **model}) for model in file.models
+        ]
+    return tuple(entries)
+
+
+def _added(folder: Path) -> Iterable[CatalogueEntry]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.glob("*.json")):
+        try:
+            entry = CatalogueEntry.model_validate(json.loads(path.read_text(encoding="utf-8")))
+            _ = entry.shapes
+        except (OSError, ValueError, ModelError):
+            # Damaged, or written by a later version: the file stays, the app goes on without it.
+            continue
+        yield entry
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "", text.lower())
+
+
+def _score(entry: CatalogueEntry, words: list[str]) -> int:
+    name = _plain(entry.id.rpartition("/")[2]) + " " + _plain(entry.name)
+    parts = re.findall(r"[a-z0-9.]+", f"{entry.id} {entry.name}".lower())
+    elsewhere = " ".join(
+        _plain(text)
+        for text in (entry.maker, entry.licence or "", entry.arch, *entry.abilities, *entry.aliases)
+    )
+    score = 0
+    for word in words:
+        if word in (_plain(part) for part in parts):
+            score += 4
+        elif word in name:
+            score += 2
+        elif word in elsewhere:
+            score += 1
+        else:
+            return 0
+    return score

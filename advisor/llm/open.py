@@ -1,0 +1,60 @@
+"""From a file or a name to a model."""
+
+from pathlib import Path
+
+from advisor.errors import UnknownModel
+from advisor.llm.architectures import architecture, generic
+from advisor.llm.catalogue import catalogue
+from advisor.llm.filetypes import BY_FTYPE
+from advisor.llm.gguf import GgufHeader, read_header
+from advisor.llm.model import Model
+
+
+def open_gguf(path: Path) -> Model:
+    """The model in a GGUF file (any part of a split one): its own tensors, exactly.
+
+    An architecture that we don't know keeps its weights; hyperparameters and context follow the
+    generic rule where the header says enough, otherwise they are None and only llama.cpp knows.
+    Raises BadModelFile when the file is not a GGUF or its header can't be trusted.
+    """
+    return model_of_header(read_header(path))
+
+
+def model_of_header(header: GgufHeader) -> Model:
+    """The model that a header describes. Raises BadModelFile where it contradicts itself."""
+    shapes = [(tensor.name, tensor.shape) for tensor in header.tensors]
+    family = architecture(str(header.metadata.get("general.architecture", "")))
+    if family is None:
+        hp = generic.hyperparameters(header.metadata, shapes)
+        memory = None if hp is None else generic.memory(hp)
+    else:
+        hp = family.from_gguf(header.metadata, shapes)
+        memory = family.memory(hp)
+    ftype = header.metadata.get("general.file_type")
+    known = BY_FTYPE.get(ftype) if isinstance(ftype, int) else None
+    name = header.metadata.get("general.name")
+    return Model(
+        id=header.path.name,
+        name=name if isinstance(name, str) and name else header.path.stem,
+        file_type=known.name if known else "mixed",
+        source="gguf",
+        tensors=header.model_tensors(),
+        hp=hp,
+        memory=memory,
+        path=header.path,
+    )
+
+
+def load(name_or_path: str, file_type: str | None = None, *, imatrix: bool = False) -> Model:
+    """A GGUF file by its path, or a catalogue model by its name.
+
+    file_type: of a catalogue model; None takes the one its entry suggests. A file has its own.
+    Raises UnknownModel, BadModelFile, or ModelError for an unknown file type.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.suffix.lower() == ".gguf":
+        if not path.exists():
+            raise UnknownModel(f"There is no file {path}.")
+        return open_gguf(path)
+    entry = catalogue().find(name_or_path)
+    return entry.model(file_type or entry.suggested_file_type, imatrix=imatrix)

@@ -1,13 +1,28 @@
 """Entry point: no arguments or a file opens the window, a command runs without a screen."""
 
 import sys
+from collections.abc import Sequence
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Start the window, or the command line when a command is given. Returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if _opens_window(words):
+        from advisor.ui import app  # noqa: PLC0415 - commands need no Qt
+
+        return app.run(words)
     from advisor import cli  # noqa: PLC0415 - the window must not wait for it
 
-    return cli.main(sys.argv[1:])
+    return cli.main(words)
+
+
+def _opens_window(words: list[str]) -> bool:
+    if not words:
+        return True
+    if len(words) != 1 or words[0].startswith("-"):
+        return False
+    # A file manager passes one path: a session, a report or a model.
+    return "." in words[0] or "/" in words[0] or "\\" in words[0]
 
 
 if __name__ == "__main__":

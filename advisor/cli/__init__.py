@@ -1,0 +1,77 @@
+"""The services without a screen. Commands are imported when they are called, not before."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from advisor.cli.output import DONE, NO, USAGE, complain, say
+from advisor.errors import RigAdvisorError, SettingsError
+
+__all__ = ["COMMANDS", "main"]
+
+
+def _size(parser: argparse.ArgumentParser) -> None:
+    from advisor.cli import options  # noqa: PLC0415 - pulls in pydantic; only for its commands
+
+    options.add_model(parser)
+    options.add_rig(parser)
+    options.add_settings(parser)
+    parser.add_argument("--batch", metavar="FILE|-", help="one JSON request per line")
+
+
+COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
+    "size": ("advisor.cli.size", "memory and speed of a model on a rig", _size),
+}
+"""Name → module with ``run(arguments)``, help, and what adds its options."""
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rig-advisor",
+        description="What a machine can run, how fast, and what to do about it. Without a command, "
+        "or with a file, the window opens.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument("--self-check", action="store_true", help="run the whole chain once")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, (_, help_text, add_options) in COMMANDS.items():
+        command = commands.add_parser(name, help=help_text, description=help_text)
+        command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        if name in argv:
+            add_options(command)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command. Returns 0 done, 1 said no, 2 bad usage; messages go to stderr."""
+    parser = _parser(argv)
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse has printed help, or what is wrong
+        return stop.code if isinstance(stop.code, int) else USAGE
+    if arguments.version:
+        from advisor import __version__  # noqa: PLC0415 - reads the package's metadata
+
+        say(f"Rig Advisor {__version__}")
+        return DONE
+    if arguments.command is None:
+        parser.print_usage(sys.stderr)
+        return USAGE
+    return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    module = importlib.import_module(COMMANDS[arguments.command][0])
+    status = DONE
+    try:
+        status = module.run(arguments)
+    except SettingsError as error:
+        complain(str(error))
+        status = USAGE
+    except RigAdvisorError as error:
+        complain(str(error))
+        status = NO
+    except BrokenPipeError:  # whoever reads our output has had enough
+        sys.stderr.close()
+    return status

@@ -1,0 +1,105 @@
+"""Command-line options that several commands share, under llama.cpp's own names."""
+
+import argparse
+from typing import Any
+
+from advisor.sizing.settings import RunSettings
+
+
+def _number_or(*words: str) -> Any:  # noqa: ANN401 - argparse takes any callable
+    def read(text: str) -> int | str:
+        if text in words:
+            return text
+        try:
+            return int(text)
+        except ValueError:
+            message = f"{text!r} is neither a number nor one of {', '.join(words)}"
+            raise argparse.ArgumentTypeError(message) from None
+
+    return read
+
+
+def _tokens(text: str) -> int:
+    factor = {"k": 1 << 10, "m": 1 << 20}.get(text[-1:].lower(), 0)
+    try:
+        return int(float(text[:-1]) * factor) if factor else int(text)
+    except ValueError:
+        message = f"{text!r} is not a number of tokens, such as 32768 or 32k"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.replace("/", ",").split(","))
+    except ValueError:
+        message = f"{text!r} is not a list of shares, such as 3,1"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The model, its file type, and what to run it on."""
+    parser.add_argument("model", nargs="?", help="GGUF file, or name of a catalogue model")
+    parser.add_argument("--file-type", metavar="TYPE", help="Q4_K_M, MXFP4_MOE … (catalogue)")
+    parser.add_argument("--imatrix", action="store_true", help="made with an importance matrix")
+
+
+def add_rig(parser: argparse.ArgumentParser) -> None:
+    """What to run it on."""
+    parser.add_argument(
+        "--rig",
+        default="this",
+        help="“this”, a saved rig's file, or text such as “2x RTX 4090 + 128 GB DDR5-6000”",
+    )
+    parser.add_argument("--backend", help="cuda, rocm, vulkan, metal, sycl or cpu")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Every run setting. What is not given keeps llama.cpp's default."""
+    add = parser.add_argument_group("run settings (llama.cpp's names and defaults)").add_argument
+    add("-c", "--ctx", "--ctx-size", dest="ctx", type=_tokens, help="context, all slots together")
+    add("-ctk", "--cache-type-k", dest="ctk", help="type of the K cache")
+    add("-ctv", "--cache-type-v", dest="ctv", help="type of the V cache")
+    add("-b", "--batch-size", dest="batch_size", type=int)
+    add("-ub", "--ubatch-size", dest="ubatch_size", type=int)
+    add("-np", "--parallel", dest="parallel", type=int, help="slots")
+    add("-kvu", "--kv-unified", dest="kv_unified", action="store_true", default=None)
+    add("-fa", "--flash-attn", dest="flash_attn", choices=("on", "off", "auto"))
+    add("-sm", "--split-mode", dest="split_mode", choices=("none", "layer", "row", "tensor"))
+    add("-ts", "--tensor-split", dest="tensor_split", type=_shares, metavar="N0,N1…")
+    add("-mg", "--main-gpu", dest="main_gpu", type=int)
+    add(
+        "-ngl", "--n-gpu-layers", "--gpu-layers",
+        dest="n_gpu_layers", type=_number_or("all", "fit"), metavar="N|all|fit",
+    )  # fmt: skip
+    add(
+        "-ncmoe", "--n-cpu-moe", dest="n_cpu_moe", type=_number_or("all", "fit"),
+        metavar="N|all|fit", help="leading layers whose experts stay in RAM",
+    )  # fmt: skip
+    add("-cmoe", "--cpu-moe", dest="n_cpu_moe", action="store_const", const="all")
+    add("-nkvo", "--no-kv-offload", dest="kv_offload", action="store_false", default=None)
+    add("--swa-full", dest="swa_full", action="store_true", default=None)
+    add("--load-mtp", dest="load_mtp", action="store_true", default=None, help="load NextN layers")
+    add("--n-outputs", dest="n_outputs", type=int, help="rows of logits reserved")
+    add("--no-repack", dest="repack", action="store_false", default=None)
+    add("--no-mmap", dest="mmap", action="store_false", default=None)
+    add("--depth", dest="depth", type=_tokens, help="tokens already in the context")
+    add("-p", "--n-prompt", dest="n_prompt", type=_tokens, help="prompt length for prefill speed")
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The run settings that were given, ready for RunSettings or a size request."""
+    given = vars(arguments)
+    return {key: given[key] for key in RunSettings.model_fields if given.get(key) is not None}
+
+
+def request_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """A size request of the contract."""
+    return {
+        "model": arguments.model,
+        "file_type": arguments.file_type,
+        "imatrix": arguments.imatrix,
+        "rig": arguments.rig,
+        "backend": arguments.backend,
+        "ctx": RunSettings().ctx,
+        **settings_of(arguments),
+    }

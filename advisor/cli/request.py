@@ -1,0 +1,146 @@
+"""The `size` contract: one JSON object in, a plan, one JSON object out."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from advisor.errors import ModelError, RigAdvisorError, RigError, SettingsError
+from advisor.hardware.compose import rig_from_spec
+from advisor.hardware.rig import Backend, Device, Rig
+from advisor.llm.model import Model
+from advisor.llm.open import load
+from advisor.sizing import size
+from advisor.sizing.plan import DevicePlan, Plan
+from advisor.sizing.settings import RunSettings
+
+_BACKENDS = ("cuda", "rocm", "vulkan", "metal", "sycl", "cpu")
+_OWN = ("id", "model", "file_type", "imatrix", "file_bytes", "rig", "backend")
+_REQUIRED = ("model", "rig", "ctx")
+
+
+def resolve_rig(spec: Any) -> Rig:  # noqa: ANN401 - JSON, checked here
+    """A rig from text, from JSON, from a saved file, or this machine. Raises RigError."""
+    if isinstance(spec, str) and spec.strip().lower() == "this":
+        from advisor.hardware import detect  # noqa: PLC0415 - asks drivers; only when wanted
+
+        return detect()
+    if isinstance(spec, str) and spec.lower().endswith(".json") and Path(spec).is_file():
+        from advisor.hardware.saved import load_rig  # noqa: PLC0415
+
+        return load_rig(Path(spec))
+    if isinstance(spec, str | dict):
+        return rig_from_spec(spec)  # pyright: ignore[reportUnknownArgumentType] - JSON
+    raise RigError("The rig must be text or a JSON object.")
+
+
+def with_backend(rig: Rig, backend: Any) -> Rig:  # noqa: ANN401 - JSON, checked here
+    """The same rig driven by another backend; "cpu" computes without its accelerators."""
+    if backend is None:
+        return rig
+    if backend not in _BACKENDS:
+        message = f"The backend must be one of {', '.join(_BACKENDS)}, not {backend!r}."
+        raise SettingsError(message)
+    if backend == "cpu":
+        return rig.model_copy(update={"devices": ()})
+
+    def driven(device: Device, by: Backend) -> Device:
+        return device.model_copy(update={"backend": by})
+
+    return rig.model_copy(update={"devices": tuple(driven(d, backend) for d in rig.devices)})
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing wrong, as a sentence."""
+    first = error.errors()[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return f"{where}: {first['msg']}."
+
+
+class Sizer:
+    """Answers requests; keeps models and rigs that come again."""
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[str, str | None, bool], Model] = {}
+        self._rigs: dict[str, Rig] = {}
+
+    def model(self, name: str, file_type: str | None, *, imatrix: bool) -> Model:
+        """Load, or the one loaded before."""
+        key = (name, file_type, imatrix)
+        if key not in self._models:
+            self._models[key] = load(name, file_type, imatrix=imatrix)
+        return self._models[key]
+
+    def rig(self, spec: Any) -> Rig:  # noqa: ANN401 - JSON
+        """Resolve, or the one resolved before."""
+        key = repr(spec)
+        if key not in self._rigs:
+            self._rigs[key] = resolve_rig(spec)
+        return self._rigs[key]
+
+    def plan(self, request: dict[str, Any]) -> Plan:
+        """The plan for one request of the contract. Raises RigAdvisorError."""
+        missing = [key for key in _REQUIRED if request.get(key) is None]
+        if missing:
+            raise SettingsError(f"Missing: {', '.join(missing)}.")
+        known = RunSettings.model_fields
+        wanted = {k: v for k, v in request.items() if k in known and v is not None}
+        unknown = sorted(k for k in request if k not in known and k not in _OWN)
+        try:
+            settings = RunSettings.model_validate(wanted)
+        except ValidationError as error:
+            raise SettingsError(first_problem(error)) from error
+        name, file_type = request["model"], request.get("file_type")
+        if not isinstance(name, str) or not isinstance(file_type, str | None):
+            raise ModelError("“model” and “file_type” must be text.")
+        model = self.model(name, file_type, imatrix=bool(request.get("imatrix")))
+        rig = with_backend(self.rig(request["rig"]), request.get("backend"))
+        plan = size(model, rig, settings)
+        if unknown:
+            ignored = f"Not understood and ignored: {', '.join(unknown)}."
+            plan = plan.model_copy(update={"notes": (*plan.notes, ignored)})
+        return plan
+
+    def answer(self, request: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """The contract's answer; ``{"id", "error"}`` where there is none."""
+        if not isinstance(request, dict):
+            return {"id": None, "error": "A request must be a JSON object."}
+        asked: dict[str, Any] = request  # pyright: ignore[reportUnknownVariableType] - JSON
+        try:
+            return as_json(self.plan(asked), asked.get("id"))
+        except RigAdvisorError as error:
+            return {"id": asked.get("id"), "error": str(error)}
+
+
+def _device(device: DevicePlan) -> dict[str, Any]:
+    keys = ("name", "weights", "context", "compute", "driver", "capacity", "free_before")
+    return {key: getattr(device, key) for key in keys}
+
+
+def as_json(plan: Plan, request_id: Any = None) -> dict[str, Any]:  # noqa: ANN401 - as it came
+    """A plan under the contract's keys and no others; sizes in bytes, unknown is null."""
+    speed = plan.speed
+    host = plan.host
+    return {
+        "id": request_id,
+        "file_bytes": plan.file_bytes,
+        "devices": [_device(device) for device in plan.devices],
+        "host": {
+            "weights": host.weights,
+            "context": host.context,
+            "compute": host.compute,
+            "output": host.output,
+        },
+        "kv": {kind: cache.model_dump() for kind, cache in plan.kv.items()},
+        "recurrent_state": plan.recurrent_state,
+        "fits": plan.fits,
+        "headroom": plan.headroom,
+        "max_ctx": plan.max_ctx,
+        "decode_tps": speed.decode_tps.model_dump() if speed.decode_tps else None,
+        "prefill_tps": speed.prefill_tps.model_dump() if speed.prefill_tps else None,
+        "ttft_s": speed.ttft_s.model_dump() if speed.ttft_s else None,
+        "command": list(plan.command),
+        "basis": plan.basis.value,
+        "llama_cpp": plan.llama_cpp,
+        "notes": [*plan.notes, *speed.notes],
+    }

@@ -1,0 +1,1 @@
+"""What each part of the report says: from the session's results to blocks."""

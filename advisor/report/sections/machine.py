@@ -1,0 +1,76 @@
+"""The report's part about the machine."""
+
+from advisor.basis import Basis
+from advisor.hardware.rig import Device, Rig
+from advisor.report.document import Block, Cell, Column, Heading, Paragraph, Table
+from advisor.units import UNKNOWN, gib
+
+_COLUMNS = (
+    Column(title="Device", weight=2.6),
+    Column(title="Memory", align="right", weight=1.2),
+    Column(title="In use by others", align="right", weight=1.3),
+    Column(title="Bandwidth", align="right", weight=1.2),
+    Column(title="Link", weight=1.2),
+    Column(title="Power limit", align="right", weight=1.0),
+)
+
+
+def machine_blocks(rig: Rig) -> list[Block]:
+    """Devices and host in one table, with a paragraph for those who have never heard of VRAM."""
+    imagined = (
+        f"This rig is imagined: “{rig.name}”. Nothing on it was measured. " if rig.imagined else ""
+    )
+    text = (
+        "A language model is fast only while it fits into the memory of the graphics card (VRAM); "
+        "what does not fit runs from the computer's own memory (RAM), several times slower."
+    )
+    rows = [_device_row(device, imagined=rig.imagined) for device in rig.devices]
+    rows.append(_host_row(rig))
+    blocks: list[Block] = [Heading(text="The machine"), Paragraph(text=imagined + text)]
+    if not rig.devices:
+        blocks.append(
+            Paragraph(text="No graphics card was found; models run on the processor from RAM.")
+        )
+    blocks.append(Table(columns=_COLUMNS, rows=tuple(rows)))
+    return blocks
+
+
+def _device_row(device: Device, *, imagined: bool) -> tuple[Cell, ...]:
+    sensed = None if imagined else Basis.MEASURED
+    link = device.pcie
+    generation, width = link.generation, link.width
+    if imagined:
+        generation, width = link.max_generation, link.max_width
+    kinds = [word for word, is_so in (("laptop", device.laptop), ("MIG", device.mig)) if is_so]
+    if device.unified:
+        kinds.append("shares the computer's memory")
+    known = device.bandwidth_gbs is not None
+    return (
+        Cell(text=device.name, second=", ".join(kinds), strong=True),
+        Cell(text=gib(device.memory_total), basis=sensed if device.memory_total else None),
+        Cell(
+            text="–" if imagined else gib(device.memory_used),
+            basis=sensed if device.memory_used is not None else None,
+        ),
+        Cell(text=f"{device.bandwidth_gbs:,.0f} GB/s" if known else UNKNOWN),
+        Cell(text=f"PCIe {generation}.0 ×{width}" if generation and width else UNKNOWN),
+        Cell(text=f"{device.power_limit_w:,.0f} W" if device.power_limit_w else UNKNOWN),
+    )
+
+
+def _host_row(rig: Rig) -> tuple[Cell, ...]:
+    host = rig.host
+    used = None
+    if host.ram_total is not None and host.ram_available is not None:
+        used = host.ram_total - host.ram_available
+    known = host.ram_bandwidth_gbs is not None
+    cores = f"{host.cores} cores" if host.cores else ""
+    about = ", ".join(text for text in (cores, host.ram_type or "", host.os) if text)
+    return (
+        Cell(text=host.cpu or "Computer", second=about, strong=True),
+        Cell(text=f"{gib(host.ram_total)} RAM"),
+        Cell(text="–" if rig.imagined else gib(used)),
+        Cell(text=f"{host.ram_bandwidth_gbs:,.0f} GB/s" if known else UNKNOWN),
+        Cell(text="–"),
+        Cell(text="–"),
+    )

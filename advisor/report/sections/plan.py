@@ -1,0 +1,175 @@
+"""The report's part about one run: what lies where, how fast it is, and the command."""
+
+from advisor.report.document import (
+    Bar,
+    Bars,
+    Block,
+    Bullets,
+    Cell,
+    Column,
+    Command,
+    Heading,
+    Paragraph,
+    Segment,
+    Table,
+)
+from advisor.sizing.plan import Plan
+from advisor.units import GIB, UNKNOWN, gib, rate, size, tokens
+
+_VERDICTS = {
+    "fits": "fits with room to spare",
+    "tight": "fits, but leaves less free memory than is comfortable",
+    "offload": "runs partly from RAM, which is slower",
+    "no": "does not fit",
+    "unknown": "cannot be judged, because a size is unknown",
+}
+
+
+def plan_blocks(plan: Plan) -> list[Block]:
+    """Memory per device as bars and figures, speed with its terms, the command to repeat it."""
+    settings = plan.settings
+    intro = (
+        f"{plan.model_name} as {plan.file_type} ({gib(plan.file_bytes)}) with room for "
+        f"{tokens(settings.ctx)} tokens of context {_VERDICTS[plan.verdict]}. Beside the model's "
+        "weights, memory is taken by the KV cache (what the model remembers of the conversation), "
+        "by working buffers, and by the graphics driver."
+    )
+    blocks: list[Block] = [Heading(text="The plan, device by device"), Paragraph(text=intro)]
+    blocks.append(_bars(plan))
+    blocks.append(_memory_table(plan))
+    blocks += _speed(plan)
+    blocks.append(Paragraph(text="The command that this describes:", style="small"))
+    blocks.append(Command(text=" ".join(plan.command)))
+    if plan.notes:
+        blocks.append(Bullets(items=plan.notes, style="small"))
+    return blocks
+
+
+def _bars(plan: Plan) -> Bars:
+    bars: list[Bar] = []
+    for device in plan.devices:
+        others = None
+        if device.capacity is not None and device.free_before is not None:
+            others = device.capacity - device.free_before
+        bars.append(
+            Bar(
+                label=f"{device.title} ({device.name})",
+                segments=_segments(
+                    ("Other programs", others),
+                    ("Weights", device.weights),
+                    ("KV cache and state", device.context),
+                    ("Working buffers", device.compute),
+                    ("Driver", device.driver),
+                ),
+                capacity=_in_gib(device.capacity),
+                note=_left(device.headroom),
+            )
+        )
+    host = plan.host
+    bars.append(
+        Bar(
+            label="RAM",
+            segments=_segments(
+                ("Weights", host.weights),
+                ("KV cache and state", host.context),
+                ("Working buffers", _sum(host.compute, host.output)),
+            ),
+            capacity=_in_gib(host.free_before),
+            note=_left(host.headroom),
+        )
+    )
+    return Bars(
+        title="Memory",
+        unit="GiB",
+        bars=tuple(bars),
+        summary="Lines at the right end of a bar mark what there is (RAM: what is free now).",
+    )
+
+
+def _segments(*parts: tuple[str, int | None]) -> tuple[Segment, ...]:
+    return tuple(Segment(name=name, value=value / GIB) for name, value in parts if value)
+
+
+def _sum(*parts: int | None) -> int | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
+
+
+def _in_gib(value: int | None) -> float | None:
+    return None if value is None else value / GIB
+
+
+def _left(headroom: int | None) -> str:
+    if headroom is None:
+        return UNKNOWN
+    return f"{size(headroom)} left" if headroom >= 0 else f"{size(-headroom)} too much"
+
+
+def _memory_table(plan: Plan) -> Table:
+    columns = (
+        Column(title="Place", weight=2),
+        *(
+            Column(title=title, align="right")
+            for title in ("Weights", "KV cache", "Buffers", "Driver", "Total", "Left")
+        ),
+    )
+    rows = [
+        (
+            Cell(text=f"{device.title}", second=device.name, strong=True),
+            Cell(text=size(device.weights), basis=plan.basis),
+            Cell(text=size(device.context), basis=plan.basis),
+            Cell(text=size(device.compute), basis=plan.basis),
+            Cell(text=size(device.driver)),
+            Cell(text=size(device.total), strong=True),
+            Cell(text=_left(device.headroom)),
+        )
+        for device in plan.devices
+    ]
+    host = plan.host
+    rows.append(
+        (
+            Cell(text="RAM", strong=True),
+            Cell(text=size(host.weights), basis=plan.basis),
+            Cell(text=size(host.context), basis=plan.basis),
+            Cell(text=size(_sum(host.compute, host.output)), basis=plan.basis),
+            Cell(text="–"),
+            Cell(text=size(host.total), strong=True),
+            Cell(text=_left(host.headroom)),
+        )
+    )
+    return Table(columns=columns, rows=tuple(rows))
+
+
+def _speed(plan: Plan) -> list[Block]:
+    speed = plan.speed
+    rows: list[tuple[Cell, ...]] = []
+    for name, value, unit in (
+        ("Writing (decode)", speed.decode_tps, "tok/s"),
+        ("Reading a prompt (prefill)", speed.prefill_tps, "tok/s"),
+        (f"First token after {plan.settings.n_prompt:,} tokens", speed.ttft_s, "s"),
+    ):
+        text = UNKNOWN if value is None else f"{rate(value.low, '')}– {rate(value.high, unit)}"
+        rows.append(
+            (
+                Cell(text=name),
+                Cell(text=text.replace(" –", "–").replace("– ", "–"), basis=speed.basis),
+                Cell(text="" if value is None else f"most likely {rate(value.mid, unit)}"),
+            )
+        )
+    table = Table(
+        columns=(
+            Column(title="Speed", weight=2),
+            Column(title="Range", align="right", weight=1.4),
+            Column(title="", weight=1.6),
+        ),
+        rows=tuple(rows),
+        caption=(
+            "Calibrated by a probe on this machine."
+            if speed.calibrated
+            else "Four of five measurements are expected inside the range."
+        ),
+    )
+    blocks: list[Block] = [table]
+    if speed.notes:
+        blocks.append(Bullets(items=speed.notes, style="small"))
+    return blocks

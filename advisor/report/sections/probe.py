@@ -1,0 +1,173 @@
+"""The report's part about the probe: the trace over the prediction, and the differences."""
+
+from advisor.basis import Basis
+from advisor.probe.result import PlaceResult, ProbeResult
+from advisor.report.document import (
+    Band,
+    Block,
+    Bullets,
+    Cell,
+    Chart,
+    Column,
+    Heading,
+    Limit,
+    Mark,
+    Paragraph,
+    Series,
+    Table,
+)
+from advisor.units import GIB, KIB, UNKNOWN, gib, rate, size, tokens
+
+_POINTS = 400
+"""A printed line has no use for more."""
+_TITLES = {
+    "weights": "Weights",
+    "context": "KV cache",
+    "compute": "Working buffers",
+    "output": "Output",
+    "driver": "Driver",
+}
+
+
+def probe_blocks(result: ProbeResult | None) -> list[Block]:
+    """What was measured. Says plainly when there was no probe or when it failed."""
+    heading = Heading(text="The probe")
+    if result is None:
+        text = (
+            "No probe was run. Every figure in this report is computed; a probe of half a minute "
+            "would replace the ranges by measurements."
+        )
+        return [heading, Paragraph(text=text)]
+    ghost = (
+        " A ghost stood in for the model: a file of the same shape without its weights, which "
+        "takes the same memory and nearly the same time, but writes nonsense."
+        if result.ghost
+        else ""
+    )
+    text = (
+        f"llama.cpp ({result.engine.version}) ran {result.title} with "
+        f"{tokens(result.settings.ctx)} tokens of context on {result.created:%d %B %Y}."
+        f"{ghost} {result.ending.sentence}"
+    )
+    blocks: list[Block] = [heading, Paragraph(text=text)]
+    blocks += [chart for place in result.places if (chart := _chart(result, place))]
+    if result.places:
+        blocks.append(_differences(result))
+    if result.speeds:
+        blocks.append(_speeds(result))
+    notes = [observation.sentence for observation in result.observations]
+    if notes:
+        blocks.append(Bullets(items=tuple(notes), style="small"))
+    return blocks
+
+
+def _chart(result: ProbeResult, place: PlaceResult) -> Chart | None:
+    series = result.trace.get(place.name, "used")
+    if series is None:
+        return None
+    step = max(1, len(result.trace.times_ms) // _POINTS)
+    pairs = [
+        (time / 1000, value * KIB / GIB)
+        for time, value in list(zip(result.trace.times_ms, series.values, strict=True))[::step]
+        if value is not None
+    ]
+    if not pairs:
+        return None
+    # Devices show everything in use; the host's line is what llama.cpp itself holds.
+    base = (place.before or 0) / GIB if place.name != "host" else 0.0
+    bands: list[Band] = []
+    if base:
+        bands.append(Band(name=f"Other programs {base:.1f}", low=0, high=base))
+    level = base
+    for component in place.components:
+        if component.planned:
+            wide = component.planned / GIB
+            name = f"{_TITLES[component.name]} {wide:.2f}"
+            bands.append(Band(name=name, low=level, high=level + wide))
+            level += wide
+    limits: tuple[Limit, ...] = ()
+    highest = max(level, max(value for _, value in pairs))
+    if place.capacity is not None and place.capacity / GIB < 3 * highest:
+        limits = (Limit(y=place.capacity / GIB, label=f"capacity {gib(place.capacity)}"),)
+    return Chart(
+        title=f"{place.title}: memory while llama.cpp ran",
+        x_label="seconds",
+        y_label="GiB",
+        series=(
+            Series(
+                name="measured",
+                x=tuple(x for x, _ in pairs),
+                y=tuple(y for _, y in pairs),
+                measured=True,
+            ),
+        ),
+        bands=tuple(bands),
+        marks=tuple(Mark(x=p.start_ms / 1000, label=p.name) for p in result.phases),
+        limits=limits,
+        summary=(
+            f"Bands: predicted before the run. Line: measured. Peak {size(place.peak)}, predicted "
+            f"{size(place.planned)}; least memory left {size(place.lowest_free)}."
+        ),
+    )
+
+
+def _differences(result: ProbeResult) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for place in result.places:
+        for component in place.components:
+            rows.append(
+                (
+                    Cell(text=place.title),
+                    Cell(text=_TITLES[component.name]),
+                    Cell(text=size(component.planned), basis=Basis.COMPUTED),
+                    Cell(text=size(component.engine), basis=Basis.DRY_RUN),
+                    Cell(text=_difference(component.planned, component.engine)),
+                )
+            )
+        rows.append(
+            (
+                Cell(text=place.title, strong=True),
+                Cell(text="Total, at its peak", strong=True),
+                Cell(text=size(place.planned), basis=Basis.COMPUTED),
+                Cell(text=size(place.peak), basis=Basis.MEASURED),
+                Cell(text=_difference(place.planned, place.peak)),
+            )
+        )
+    return Table(
+        columns=(
+            Column(title="Place", weight=1.6),
+            Column(title="Part", weight=1.5),
+            Column(title="Predicted", align="right"),
+            Column(title="llama.cpp", align="right"),
+            Column(title="Difference", align="right"),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _difference(planned: int | None, found: int | None) -> str:
+    if planned is None or found is None:
+        return UNKNOWN
+    sign = "+" if found > planned else "−" if found < planned else ""
+    return f"{sign}{size(abs(found - planned))}" if sign else "none"
+
+
+def _speeds(result: ProbeResult) -> Table:
+    rows = tuple(
+        (
+            Cell(text=f"{tokens(point.depth)} tokens in the context"),
+            Cell(text=rate(point.decode_tps), basis=Basis.MEASURED),
+            Cell(text=rate(point.prefill_tps), basis=Basis.MEASURED),
+            Cell(text=UNKNOWN if point.ttft_s is None else f"{point.ttft_s:.2f} s"),
+        )
+        for point in result.speeds
+    )
+    return Table(
+        columns=(
+            Column(title="Measured with", weight=2),
+            Column(title="Writing", align="right"),
+            Column(title="Reading", align="right"),
+            Column(title="First token", align="right"),
+        ),
+        rows=rows,
+    )

@@ -28,7 +28,7 @@ class Picker(QToolButton):
         self._label = text(caption, "small")
         self._choice = Elided(choice, "strong")
         self._detail = text("", "muted")
-        inner = row(self._label, self._choice, self._detail, spacing=7)
+        inner = self._inner = row(self._label, self._choice, self._detail, spacing=7)
         inner.setContentsMargins(12, 0, 27, 0)
         inner.setStretch(1, 1)
         for part in (self._label, self._choice, self._detail):
@@ -48,7 +48,7 @@ class Picker(QToolButton):
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """As wide as its words, as high as a button."""
-        width = self.layout().sizeHint().width()
+        width = self._inner.sizeHint().width()
         return QSize(min(width, 420), 32)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name

@@ -1,6 +1,5 @@
 """What the window asks of the rooms below, as plain functions for ``run_task``. No Qt in here."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,12 @@ from pydantic import ValidationError
 
 from advisor import hardware, llm
 from advisor import session as sessions
-from advisor.errors import RigError, SettingsError
+from advisor.errors import RigError, SessionError, SettingsError
+from advisor.hardware import saved
 from advisor.hardware.rig import Rig
+from advisor.llm import local_files as local_files_module
+from advisor.llm.catalogue import CatalogueEntry, catalogue
+from advisor.llm.local_files import LocalFile
 from advisor.llm.model import Model
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, Session
@@ -68,29 +71,22 @@ def open_anything(path: Path) -> Opened:
     if path.suffix.lower() == ".gguf":
         llm.open_gguf(path)  # a file that cannot be read is told now
         return Opened(model=str(path))
-    if path.suffix.lower() == ".json" and (rig := _rig_in(path)) is not None:
-        return Opened(rig=rig)
-    return Opened(session=sessions.load(path))
-
-
-def save_rig(rig: Rig, path: Path) -> None:
-    """Write a rig to a file that ``open_anything`` and ``--rig`` read. Raises SessionError."""
-    sessions.write_atomically(path, rig.model_dump_json(indent=1).encode())
-
-
-def _rig_in(path: Path) -> Rig | None:
-    """The rig in a JSON file, None when the file holds something else."""
+    if path.suffix.lower() == ".pdf":
+        return Opened(session=sessions.load(path))
     try:
-        if path.stat().st_size > sessions.MAX_BYTES:
-            return None
-        document: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(document, dict) or "hosts" not in document:
-        return None
-    try:
-        rig = Rig.model_validate(document)
-    except ValidationError as error:
-        message = f"{path.name} looks like a rig but is damaged, so it was not opened."
-        raise RigError(message, detail=str(error)) from error
-    return rig.model_copy(update={"imagined": True})
+        return Opened(session=sessions.load(path))
+    except SessionError as not_a_session:
+        try:
+            return Opened(rig=saved.load_rig(path))
+        except RigError:
+            raise not_a_session from None
+
+
+def local_files() -> tuple[LocalFile, ...]:
+    """GGUF files that other programs have put on this machine."""
+    return local_files_module.local_files()
+
+
+def search_models(wanted: str) -> list[CatalogueEntry]:
+    """Catalogue models that have every word of ``wanted``, best first; all of them for none."""
+    return catalogue().search(wanted)

@@ -207,11 +207,12 @@ class MainWindow(QWidget):
         model.triggered.connect(self.header.open_model_picker)
         self.addAction(model)
         theme = self._menu.addMenu(self.tr("Colours"))
-        for scheme, label in (
+        schemes: tuple[tuple[design.Scheme, str], ...] = (
             ("system", self.tr("As the desktop")),
             ("light", self.tr("Light")),
             ("dark", self.tr("Dark")),
-        ):
+        )
+        for scheme, label in schemes:
             theme.addAction(label).triggered.connect(
                 lambda _checked=False, scheme=scheme: self._choose_theme(scheme)
             )

@@ -1,0 +1,242 @@
+"""The model picker: search the catalogue and the files on this machine, or open or drop a file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from PySide6.QtCore import (
+    QAbstractListModel,
+    QEvent,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QRect,
+    QSize,
+    Qt,
+)
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QKeyEvent, QPainter
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QLineEdit,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
+
+from advisor import units
+from advisor.llm.catalogue import CatalogueEntry
+from advisor.llm.local_files import LocalFile
+from advisor.ui import design, services
+from advisor.ui.jobs import run_task
+from advisor.ui.state import AppState
+from advisor.ui.widgets.basics import button, column, row, text
+
+ITEM: Final = int(Qt.ItemDataRole.UserRole) + 1
+Index = QModelIndex | QPersistentModelIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One line of the list."""
+
+    model: str
+    """Catalogue id or path."""
+    title: str
+    detail: str
+    place: str
+    """Whose folder a file lies in; empty for the catalogue."""
+    words: str
+    """What a search looks at, in lower case."""
+
+
+def entry_choice(entry: CatalogueEntry) -> Choice:
+    """A catalogue model: maker, size, what it can do, licence."""
+    size = billions(entry.n_params)
+    if entry.active_params and entry.active_params < entry.n_params * 0.9:
+        size += f", {billions(entry.active_params)} active"
+    year = f"{entry.released:%b %Y}" if entry.released else ""
+    parts = [entry.maker, size, ", ".join(entry.abilities), entry.licence or "", year]
+    return Choice(entry.id, entry.name, " · ".join(p for p in parts if p), "", entry.id.lower())
+
+
+def file_choice(file: LocalFile) -> Choice:
+    """A file: its size and whose folder it lies in."""
+    words = f"{file.name} {file.place} {file.path}".lower()
+    return Choice(str(file.path), file.name, units.size(file.size), file.place, words)
+
+
+def billions(count: int) -> str:
+    """``"8.2B"``, ``"671B"``, ``"596M"``."""
+    if count < 10**9:
+        return f"{count / 10**6:.0f}M"
+    value = count / 10**9
+    return f"{value:.0f}B" if value >= 100 else f"{value:.1f}B"
+
+
+class _Choices(QAbstractListModel):
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self.items: list[Choice] = []
+
+    def show_items(self, items: list[Choice]) -> None:
+        self.beginResetModel()
+        self.items = items
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802 - Qt's signature
+        return 0 if parent.isValid() else len(self.items)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
+        item = self.items[index.row()]
+        if role == ITEM:
+            return item
+        if role == Qt.ItemDataRole.DisplayRole:
+            return item.title
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return f"{item.title}, {item.detail} {item.place}".strip()
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return item.model
+        return None
+
+
+class _LinePainter(QStyledItemDelegate):
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:  # noqa: N802, ARG002 - Qt's signature
+        return QSize(200, 42)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        item = index.data(ITEM)
+        c = design.colours()
+        area: QRect = option.rect  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
+        state = option.state  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        chosen = state & QStyle.StateFlag.State_Selected
+        if chosen or state & QStyle.StateFlag.State_MouseOver:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(c.accent_soft if chosen else c.ground))
+            painter.drawRoundedRect(area.adjusted(2, 1, -2, -1), 6, 6)
+        words = area.adjusted(10, 4, -10, -4)
+        title, small = design.font(design.BODY, QFont.Weight.DemiBold), design.font(design.SMALL)
+        painter.setFont(small)
+        painter.setPen(QColor(c.muted))
+        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop
+        painter.drawText(words, right, item.place)
+        taken = QFontMetrics(small).horizontalAdvance(item.place) + 10 if item.place else 0
+        elide = Qt.TextElideMode.ElideRight
+        detail = QFontMetrics(small).elidedText(item.detail, elide, words.width())
+        painter.drawText(words, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, detail)
+        painter.setFont(title)
+        painter.setPen(QColor(c.text))
+        name = QFontMetrics(title).elidedText(item.title, elide, words.width() - taken)
+        painter.drawText(words, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, name)
+        painter.restore()
+
+
+class ModelPicker(QFrame):
+    """A popup with a search line and one list: files on this machine first, then the catalogue."""
+
+    def __init__(self, state: AppState, parent: QWidget) -> None:
+        super().__init__(parent, Qt.WindowType.Popup)
+        self.setProperty("role", "popup")
+        self.setAccessibleName(self.tr("Choose a model"))
+        self._state = state
+        self._files: tuple[LocalFile, ...] = ()
+        self.search = QLineEdit()
+        self.search.setPlaceholderText(self.tr("Search by name, size, maker or ability"))
+        self.search.setAccessibleName(self.tr("Search models"))
+        self.search.setClearButtonEnabled(True)
+        self.search.textChanged.connect(lambda _text: self._refresh())
+        self.search.installEventFilter(self)
+        self._choices = _Choices(self)
+        self.list = QListView()
+        self.list.setModel(self._choices)
+        self.list.setItemDelegate(_LinePainter(self.list))
+        self.list.setMouseTracking(True)
+        self.list.setUniformItemSizes(True)
+        self.list.setAccessibleName(self.tr("Models"))
+        self.list.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
+        self.list.clicked.connect(lambda index: self._take(index.row()))
+        self.list.activated.connect(lambda index: self._take(index.row()))
+        self._count = text("", "small")
+        open_file = button(self.tr("Open a GGUF file…"), self._open, "link")
+        layout = column(
+            self.search,
+            self.list,
+            row(self._count, None, open_file),
+            text(self.tr("or drop a .gguf file anywhere on the window"), "small"),
+            spacing=8,
+        )
+        layout.setContentsMargins(12, 12, 12, 10)
+        self.setLayout(layout)
+
+    def open_below(self, anchor: QWidget) -> None:
+        """Show it under its picker; files are looked for anew."""
+        self.resize(520, 460)
+        self.move(anchor.mapToGlobal(anchor.rect().bottomLeft()) + QRect(0, 4, 0, 0).topLeft())
+        self.search.clear()
+        self._refresh()
+        self.show()
+        self.search.setFocus(Qt.FocusReason.PopupFocusReason)
+        run_task(lambda _job: services.local_files(), on_result=self._found, owner=self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Arrow keys and Enter work in the list while one types."""
+        if watched is self.search and isinstance(event, QKeyEvent):
+            if event.type() == QEvent.Type.KeyPress and event.key() in _MOVES:
+                step = _MOVES[Qt.Key(event.key())]
+                count = self._choices.rowCount()
+                if count:
+                    line = max(0, min(count - 1, self.list.currentIndex().row() + step))
+                    self.list.setCurrentIndex(self._choices.index(line, 0))
+                return True
+            if event.type() == QEvent.Type.KeyPress and event.key() in _ENTER:
+                self._take(max(0, self.list.currentIndex().row()))
+                return True
+        return super().eventFilter(watched, event)
+
+    def _found(self, files: tuple[LocalFile, ...]) -> None:
+        self._files = files
+        self._refresh()
+
+    def _refresh(self) -> None:
+        wanted = self.search.text().strip()
+        words = wanted.lower().split()
+        files = [file_choice(file) for file in self._files]
+        files = [file for file in files if all(word in file.words for word in words)]
+        entries = [entry_choice(entry) for entry in services.search_models(wanted)]
+        self._choices.show_items(files + entries)
+        if self._choices.rowCount():
+            self.list.setCurrentIndex(self._choices.index(0, 0))
+        self._count.setText(
+            self.tr("{files} on this machine, {entries} in the catalogue").format(
+                files=len(files), entries=len(entries)
+            )
+        )
+
+    def _take(self, line: int) -> None:
+        if 0 <= line < self._choices.rowCount():
+            choice = self._choices.items[line]
+            self.hide()
+            self._state.choose_model(choice.model)
+            self._state.show_page("fit")
+
+    def _open(self) -> None:
+        self.hide()
+        dialog = QFileDialog(self.window(), self.tr("Open a model"))
+        dialog.setNameFilter(self.tr("GGUF models (*.gguf)"))
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(lambda name: self._state.open_file(Path(name)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+
+_MOVES: Final = {
+    Qt.Key.Key_Down: 1,
+    Qt.Key.Key_Up: -1,
+    Qt.Key.Key_PageDown: 8,
+    Qt.Key.Key_PageUp: -8,
+}
+_ENTER: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)

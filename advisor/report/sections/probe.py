@@ -86,7 +86,7 @@ def _chart(result: ProbeResult, place: PlaceResult) -> Chart | None:
             bands.append(Band(name=name, low=level, high=level + wide))
             level += wide
     limits: tuple[Limit, ...] = ()
-    highest = max(level, max(value for _, value in pairs))
+    highest = max([level, *(value for _, value in pairs)])
     if place.capacity is not None and place.capacity / GIB < 3 * highest:
         limits = (Limit(y=place.capacity / GIB, label=f"capacity {gib(place.capacity)}"),)
     return Chart(
@@ -114,16 +114,16 @@ def _chart(result: ProbeResult, place: PlaceResult) -> Chart | None:
 def _differences(result: ProbeResult) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for place in result.places:
-        for component in place.components:
-            rows.append(
-                (
-                    Cell(text=place.title),
-                    Cell(text=_TITLES[component.name]),
-                    Cell(text=size(component.planned), basis=Basis.COMPUTED),
-                    Cell(text=size(component.engine), basis=Basis.DRY_RUN),
-                    Cell(text=_difference(component.planned, component.engine)),
-                )
+        rows += [
+            (
+                Cell(text=place.title),
+                Cell(text=_TITLES[component.name]),
+                Cell(text=size(component.planned), basis=Basis.COMPUTED),
+                Cell(text=size(component.engine), basis=Basis.DRY_RUN),
+                Cell(text=_difference(component.planned, component.engine)),
             )
+            for component in place.components
+        ]
         rows.append(
             (
                 Cell(text=place.title, strong=True),

@@ -21,8 +21,8 @@ from advisor.llm.tensor import TYPES_BY_ID, Tensor, TensorType
 # Bounds on what is believed of a header, far above any real one: the largest vocabularies have
 # about 0.3 million tokens and 0.5 million merges, unmerged experts about 50,000 tensors.
 MAX_STRINGS: Final = 1 << 21
-MAX_STRING_BYTES: Final = 1 << 28
-MAX_TENSORS: Final = 1 << 16
+MAX_STRING_BYTES: Final = 1 << 27
+MAX_TENSORS: Final = 1 << 15
 MAX_KEYS: Final = 1 << 16
 MAX_KEY_LENGTH: Final = (1 << 16) - 1
 MAX_NAME: Final = 63

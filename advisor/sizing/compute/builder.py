@@ -1,0 +1,276 @@
+"""What every graph is built from: weights, caches, inputs and the order of nodes.
+
+The counterpart of llama-graph.cpp:llm_graph_context for one reserved micro-batch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from advisor.llm.hyperparameters import Hyperparameters
+from advisor.llm.tensor import Tensor, TensorType
+from advisor.sizing.compute import ops
+from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, new
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The micro-batch that is reserved, and the caches it meets."""
+
+    n_tokens: int
+    n_seqs: int
+    n_outputs: int
+    n_stream: int
+    """Streams of the KV cache: 1 when it is unified."""
+    n_kv: Mapping[str, int]
+    """Cells per stream by kind of cache, all of them in use."""
+    streams: Mapping[str, int]
+    flash: bool
+    v_transposed: bool
+    """V lies transposed when flash attention was switched off by hand."""
+    type_k: TensorType
+    type_v: TensorType
+    n_rs_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """Where weights and caches lie: backend indices, the CPU last."""
+
+    cpu: int
+    layers: tuple[int, ...]
+    """Per block; the last entry is the output layer."""
+    experts_on_cpu: frozenset[int]
+    kv_offload: bool
+    full_offload: bool
+    """Every block and the output layer lie on devices."""
+
+
+_INPUT_TENSORS = frozenset(
+    {
+        "token_embd", "token_embd_norm", "token_types", "position_embd", "per_layer_token_embd",
+        "per_layer_model_proj", "per_layer_proj_norm",
+    }
+)  # fmt: skip
+"""Tensors of the input layer (llama-arch.cpp: LLM_TENSOR_LAYER_INPUT); they stay on the CPU."""
+
+
+class Builder:
+    """Builds the graph of one model."""
+
+    def __init__(
+        self,
+        hp: Hyperparameters,
+        tensors: Mapping[str, Tensor],
+        shape: Shape,
+        backends: Backends,
+    ) -> None:
+        self.hp = hp
+        self.shape = shape
+        self.n_tokens = shape.n_tokens
+        self.nodes: list[Node] = []
+        self.leafs: list[Node] = []
+        self._tensors = tensors
+        self._backends = backends
+        self._weights: dict[str, Node] = {}
+        self._memory: dict[str, Node] = {}
+
+    # Graph order
+
+    def expand(self, node: Node, *, compute: bool = True) -> Node:
+        """Append a node after its sources, depth first (ggml.c:ggml_build_forward_expand)."""
+        self._visit(node, compute=compute)
+        return node
+
+    def _visit(self, node: Node, *, compute: bool) -> None:
+        if compute and node.op != "NONE":
+            node.computed = True
+        if node.visited:
+            if compute:
+                for source in node.src:
+                    if source.op != "NONE" and not source.computed:
+                        self._visit(source, compute=True)
+            return
+        node.visited = True
+        for source in node.src:
+            self._visit(source, compute=compute)
+            source.uses += 1
+        (self.leafs if node.op == "NONE" else self.nodes).append(node)
+
+    # Weights and memory
+
+    def has(self, name: str, il: int | None = None, part: str = "weight") -> bool:
+        """Whether the model has a tensor, ``blk.{il}.{name}.{part}`` or ``{name}.{part}``."""
+        return _full_name(name, il, part) in self._tensors
+
+    def find(self, name: str, il: int | None = None, part: str = "weight") -> Node | None:
+        """The weight where the model has it."""
+        full = _full_name(name, il, part)
+        if full in self._weights:
+            return self._weights[full]
+        tensor = self._tensors.get(full)
+        if tensor is None:
+            return None
+        return self._place(full, tensor, self._home(name, il))
+
+    def weight(self, name: str, il: int | None = None, part: str = "weight") -> Node:
+        """A weight that the architecture must have. Raises KeyError where it is missing."""
+        node = self.find(name, il, part)
+        if node is None:
+            raise KeyError(_full_name(name, il, part))
+        return node
+
+    def _place(self, full: str, tensor: Tensor, home: int) -> Node:
+        ne = (*tensor.shape, 1, 1, 1)
+        node = new(tensor.type, (ne[0], ne[1], ne[2], ne[3]))
+        node.name = full
+        node.buffer = home
+        node.is_weight = True
+        self._weights[full] = node
+        return node
+
+    def _home(self, name: str, il: int | None) -> int:
+        placed = self._backends
+        if il is None:
+            return placed.cpu if name in _INPUT_TENSORS else placed.layers[-1]
+        if il in placed.experts_on_cpu and name.endswith("_exps"):
+            return placed.cpu
+        return placed.layers[il]
+
+    def output_weight(self) -> Node:
+        """The output matrix; tied embeddings are duplicated beside the output layer."""
+        node = self.find("output")
+        if node is None:
+            home = self._backends.layers[-1]
+            node = self._place("output.weight", self._tensors["token_embd.weight"], home)
+        return node
+
+    def rope_factors(self, il: int) -> Node | None:
+        """Frequency factors of a layer (llama-model.cpp:get_rope_factors); copied per device."""
+        for name in ("rope_factors_long", "rope_freqs"):
+            tensor = self._tensors.get(f"{name}.weight")
+            if tensor is not None:
+                home = self._backends.layers[il]
+                key = f"{name}.{home}"
+                return self._weights.get(key) or self._place(key, tensor, home)
+        return None
+
+    def layer_backend(self, il: int) -> int:
+        """Backend of a block."""
+        return self._backends.layers[il]
+
+    def memory(self, key: str, il: int, type_: TensorType, ne: tuple[int, int, int]) -> Node:
+        """A cache or state tensor of a block."""
+        full = f"{key}.{il}"
+        node = self._memory.get(full)
+        if node is None:
+            node = new(type_, (*ne, 1))
+            placed = self._backends
+            node.buffer = placed.layers[il] if placed.kv_offload else placed.cpu
+            node.name = full
+            self._memory[full] = node
+        return node
+
+    def state(self, key: str, il: int, ne: tuple[int, int]) -> Node:
+        """A recurrent state; it follows its block even when the KV cache does not."""
+        node = self.memory(key, il, F32, (*ne, 1))
+        return node
+
+    def pin(self, node: Node, il: int) -> None:
+        """Keep an op on its block's device (llama-context.cpp:graph_get_cb)."""
+        if il >= 0 and (self._backends.full_offload or self.n_tokens < 32):
+            node.backend = self._backends.layers[il]
+
+    def pin_to_cpu_without_offload(self, node: Node) -> None:
+        """Attention without flash attention runs where the cache is."""
+        if not self._backends.kv_offload:
+            node.backend = self._backends.cpu
+
+    # Inputs
+
+    def input(self, type_: TensorType, n0: int, n1: int = 1, n2: int = 1, n3: int = 1) -> Node:
+        """A tensor that the host fills before every run."""
+        node = new(type_, (n0, n1, n2, n3))
+        node.is_input = True
+        return node
+
+    def embeddings(self, *, scaled: bool = False, mixed: bool = True) -> Node:
+        """Token embeddings; vectors and mixed batches are branches that are only reserved.
+
+        llm_graph_context::build_inp_embd. ``scaled``: rows of tokens are multiplied.
+        """
+        table = self.weight("token_embd")
+        n_embd = table.ne[0]
+        chosen = ops.get_rows(table, self.input(I32, self.n_tokens))
+        vectors = self.input(F32, n_embd, self.n_tokens)
+        self.expand(chosen)
+        self.expand(vectors, compute=False)
+        if mixed:
+            # ubatch_reserve has no slots; every token is one row.
+            ids = self.input(I32, self.n_tokens)
+            slots = self.input(I64, self.n_tokens)
+            base = ops.like("DUP", self.input(F32, n_embd, self.n_tokens))
+            self.expand(ops.set_rows(base, ops.get_rows(table, ids), slots), compute=False)
+        if scaled:
+            chosen = ops.mul(chosen, self.input(F32, 1, self.n_tokens))
+        return self.expand(chosen)
+
+    def positions(self, per_token: int = 1) -> Node:
+        """Positions of the tokens."""
+        return self.input(I32, self.n_tokens * per_token)
+
+    def output_ids(self) -> Node:
+        """Which rows become logits."""
+        return self.input(I32, self.shape.n_outputs)
+
+    def mask(self, kind: str, *, half: bool | None = None) -> Node:
+        """Attention mask over a cache (build_attn_inp_kq_mask)."""
+        half = self.shape.flash if half is None else half
+        streams = self.shape.n_stream
+        type_ = F16 if half else F32
+        return self.input(
+            type_, self.shape.n_kv[kind], self.n_tokens // streams, 1, streams
+        )
+
+    # Small blocks
+
+    def norm(
+        self, cur: Node, name: str | None, il: int | None = None, *, op: str = "RMS_NORM"
+    ) -> Node:
+        """Normalise, then scale and shift where the model has the tensors (build_norm)."""
+        cur = ops.like(op, cur)
+        if name is None:
+            return cur
+        weight, bias = self.find(name, il), self.find(name, il, "bias")
+        if weight is not None or bias is not None:
+            self.pin(cur, -1 if il is None else il)
+        if weight is not None:
+            cur = ops.mul(cur, weight)
+        if bias is not None:
+            cur = ops.add(cur, bias)
+        return cur
+
+    def linear(self, cur: Node, name: str, il: int | None = None) -> Node:
+        """Multiply by a matrix, add its bias where there is one."""
+        cur = ops.mul_mat(self.weight(name, il), cur)
+        bias = self.find(name, il, "bias")
+        return cur if bias is None else ops.add(cur, bias)
+
+    def head(self, cur: Node) -> Node:
+        """Final norm and logits, both outputs of the graph."""
+        cur = self.norm(cur, "output_norm")
+        cur.is_output = True
+        return self.logits(cur)
+
+    def logits(self, cur: Node) -> Node:
+        """Multiply by the output matrix."""
+        cur = ops.mul_mat(self.output_weight(), cur)
+        bias = self.find("output", None, "bias")
+        if bias is not None:
+            cur = ops.add(cur, bias)
+        cur.is_output = True
+        return self.expand(cur)
+
+
+def _full_name(name: str, il: int | None, part: str) -> str:
+    prefix = "" if il is None else f"blk.{il}."
+    return f"{prefix}{name}.{part}" if part else f"{prefix}{name}"

@@ -1,0 +1,143 @@
+"""Feed-forward networks, dense and mixture of experts (llama-graph.cpp:build_ffn, build_moe_ffn)."""
+
+from dataclasses import dataclass
+
+from advisor.sizing.compute import ops
+from advisor.sizing.compute.builder import Builder
+from advisor.sizing.compute.nodes import Node
+
+
+def ffn(
+    b: Builder, cur: Node, il: int, *, activation: str = "swiglu", suffix: str = ""
+) -> Node:
+    """Dense network with a parallel gate where the model has one.
+
+    activation: swiglu, geglu, reglu (gated when there is a gate, else silu, gelu, relu), relu_sqr,
+    or "packed_swiglu" for gate and up in one matrix. suffix: ``"_shexp"`` for a shared expert.
+    """
+    up = b.linear(cur, f"ffn_up{suffix}", il)
+    if b.has(f"ffn_gate{suffix}", il):
+        cur = ops.glu(activation, b.linear(cur, f"ffn_gate{suffix}", il), up)
+    elif activation == "packed_swiglu":
+        cur = ops.glu("swiglu", up)
+    elif activation == "relu_sqr":
+        cur = ops.like("SQR", ops.unary("relu", up))
+    else:
+        plain = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
+        cur = ops.unary(plain[activation], up)
+    return b.linear(cur, f"ffn_down{suffix}", il)
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """How experts are chosen and weighted."""
+
+    gating: str = "softmax"
+    """softmax, sigmoid, softmax_weight (after the choice) or sqrt_softplus."""
+    normalise: bool = True
+    scaled: bool = False
+    activation: str = "swiglu"
+    weight_first: bool = False
+    """Weights are applied to the input (Llama 4)."""
+    groups: int = 0
+    """Expert groups of which only some are searched."""
+    groups_used: int = 0
+
+
+def _probabilities(routing: Routing, logits: Node) -> Node:
+    if routing.gating == "softmax":
+        return ops.soft_max(logits)
+    if routing.gating == "sigmoid":
+        return ops.unary("sigmoid", logits)
+    if routing.gating == "sqrt_softplus":
+        return ops.like("SQRT", ops.unary("softplus", logits))
+    return logits
+
+
+def _within_groups(routing: Routing, probs: Node) -> Node:
+    n_expert, tokens = probs.ne[:2]
+    per_group = n_expert // routing.groups
+    groups = ops.reshape(probs, per_group, routing.groups, tokens)
+    scores = ops.argsort_top_k(groups, 2)
+    scores = ops.get_rows(ops.reshape(groups, 1, *groups.ne[:3]), scores)
+    scores = ops.sum_rows(ops.reshape(scores, *scores.ne[1:]))
+    scores = ops.reshape(scores, scores.ne[1], scores.ne[2])
+    chosen = ops.argsort_top_k(scores, routing.groups_used)
+    probs = ops.get_rows(groups, chosen)
+    probs = ops.set_rows(ops.like("FILL", groups), probs, chosen)
+    return ops.reshape(probs, n_expert, tokens)
+
+
+def _expert_weights(routing: Routing, probs: Node, chosen: Node, used: int) -> Node:
+    n_expert, tokens = probs.ne[:2]
+    weights = ops.get_rows(ops.reshape(probs, 1, n_expert, tokens), chosen)
+    if routing.gating == "softmax_weight":
+        weights = ops.soft_max(ops.reshape(weights, used, tokens))
+        weights = ops.reshape(weights, 1, used, tokens)
+    if routing.normalise:
+        weights = ops.reshape(weights, used, tokens)
+        weights = ops.div(weights, ops.clamp(ops.sum_rows(weights)))
+        weights = ops.reshape(weights, 1, used, tokens)
+    return ops.scale(weights) if routing.scaled else weights
+
+
+def _experts(b: Builder, cur: Node, name: str, il: int, ids: Node) -> Node:
+    cur = ops.mul_mat_id(b.weight(name, il), cur, ids)
+    bias = b.find(name, il, "bias")
+    return cur if bias is None else ops.add_id(cur, bias, ids)
+
+
+def _activated(b: Builder, routing: Routing, cur: Node, il: int, ids: Node) -> Node:
+    if b.has("ffn_gate_up_exps", il):
+        both = _experts(b, cur, "ffn_gate_up_exps", il, ids)
+        half = both.ne[0] // 2
+        ne = (half, both.ne[1], both.ne[2], 1)
+        gate = ops.view(both, ne, (both.nb[1], both.nb[2]))
+        up = ops.view(both, ne, (both.nb[1], both.nb[2]), half * both.nb[0])
+        return ops.glu(routing.activation, gate, up)
+    up = _experts(b, cur, "ffn_up_exps", il, ids)
+    if b.has("ffn_gate_exps", il):
+        return ops.glu(routing.activation, _experts(b, cur, "ffn_gate_exps", il, ids), up)
+    if routing.activation == "relu_sqr":
+        return ops.like("SQR", ops.unary("relu", up))
+    return ops.unary("silu" if routing.activation == "swiglu" else "gelu", up)
+
+
+def moe(
+    b: Builder, cur: Node, il: int, routing: Routing, *, logits: Node | None = None,
+    chosen: Node | None = None,
+) -> Node:  # fmt: skip
+    """Route every token to some experts and add up what they say."""
+    hp = b.hp
+    n_embd, tokens = cur.ne[:2]
+    used = hp.n_expert_used
+    if logits is None:
+        logits = ops.mul_mat(b.weight("ffn_gate_inp", il), cur)
+    bias = b.find("ffn_gate_inp", il, "bias")
+    if bias is not None:
+        logits = ops.add(logits, bias)
+    probs = _probabilities(routing, logits)
+    selection = logits if routing.weight_first else probs
+    shift = b.find("exp_probs_b", il, "bias")
+    if shift is not None:
+        selection = ops.add(probs, shift)
+    if routing.groups > 1:
+        selection = _within_groups(routing, selection)
+    if chosen is None:
+        chosen = ops.argsort_top_k(selection, used)
+    weights = b.expand(_expert_weights(routing, probs, chosen, used))
+    cur = ops.reshape(cur, n_embd, 1, tokens)
+    if routing.weight_first:
+        cur = ops.mul(ops.repeat(cur, (n_embd, used, tokens, 1)), weights)
+    experts = _experts(b, _activated(b, routing, cur, il, chosen), "ffn_down_exps", il, chosen)
+    if not routing.weight_first:
+        experts = ops.mul(experts, weights)
+    b.expand(experts)
+    parts = [
+        b.expand(ops.view(experts, (experts.ne[0], tokens, 1, 1), (experts.nb[2],), i * experts.nb[1]))
+        for i in range(used)
+    ]
+    total = parts[0]
+    for part in parts[1:]:
+        total = b.expand(ops.add(total, part))
+    return ops.cont(total) if used == 1 else total

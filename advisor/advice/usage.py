@@ -15,6 +15,7 @@ LossWord = Literal["near lossless", "small", "noticeable", "heavy", "broken"]
 DAYS_PER_MONTH = Decimal("30.4375")
 """365.25 / 12."""
 
+Idle = Literal["counts", "off", "on anyway"]
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 Money = Annotated[Decimal, Field(ge=0)]
 
@@ -55,8 +56,9 @@ class Usage(BaseModel):
     """A hard constraint as well."""
     hours_per_day: float = Field(default=8, gt=0, le=24)
     """Hours a day in which requests come and the machine may work."""
-    idle_counts: bool = True
-    """The machine runs through those hours for this purpose only, so its idle power is a cost."""
+    idle: Idle = "counts"
+    """Whether the machine idles through those hours for this purpose only (its idle power is a
+    cost), is switched off when there is nothing to do, or is on anyway."""
     peak_share: Share | None = None
     """Part of the requests inside an API's peak hours; None: evenly spread over the week."""
     electricity_price: Money = Decimal("0.18")

@@ -1,0 +1,147 @@
+"""What a rig draws from the wall: measured where a probe gave it, else estimated and marked so."""
+
+import functools
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from advisor import resources
+from advisor.basis import Basis, Range
+from advisor.hardware.rig import Device, Rig
+
+
+@dataclass(frozen=True)
+class Power:
+    """Watts at the wall. Cooling of the room is left out."""
+
+    busy: Range
+    idle: Range
+    basis: Basis
+    source: str
+
+
+class _Machine(BaseModel):
+    busy_w: float
+    idle_w: float
+
+
+class _Figures(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    date: str
+    source: str
+    active_share: Range
+    """Of its power limit, what a working card draws."""
+    waiting_share: Range
+    """Of its power limit, what a card draws while another one works."""
+    card_idle_w: Range
+    host_busy_w: Range
+    host_idle_w: Range
+    cpu_only_busy_w: Range
+    unified_idle_w: Range
+    supply_loss: Range
+    """Wall power over what the parts draw."""
+    machines: dict[str, _Machine]
+
+
+@functools.cache
+def _figures() -> _Figures:
+    return resources.load(_Figures, "power.json")
+
+
+def _sum(*ranges: Range) -> Range:
+    return Range(
+        low=sum(r.low for r in ranges),
+        mid=sum(r.mid for r in ranges),
+        high=sum(r.high for r in ranges),
+    )
+
+
+def _times(range_: Range, factor: Range) -> Range:
+    return Range(
+        low=range_.low * factor.low, mid=range_.mid * factor.mid, high=range_.high * factor.high
+    )
+
+
+def _scaled(range_: Range, factor: float) -> Range:
+    return Range(low=range_.low * factor, mid=range_.mid * factor, high=range_.high * factor)
+
+
+def _limit(device: Device) -> float | None:
+    return device.power_limit_w or device.power_default_w
+
+
+def estimate(rig: Rig) -> Power | None:
+    """Busy and idle watts from the cards' power limits; None where a limit is not known."""
+    figures = _figures()
+    if not rig.devices:
+        return Power(
+            busy=_times(figures.cpu_only_busy_w, figures.supply_loss),
+            idle=_times(figures.host_idle_w, figures.supply_loss),
+            basis=Basis.COMPUTED,
+            source=figures.source,
+        )
+    if all(d.unified for d in rig.devices):
+        return _unified(rig.devices, figures)
+    limits = [_limit(d) for d in rig.devices]
+    if any(limit is None for limit in limits):
+        return None
+    known = [limit for limit in limits if limit is not None]
+    mean = sum(known) / len(known)
+    cards = _sum(
+        _scaled(figures.active_share, mean), _scaled(figures.waiting_share, sum(known) - mean)
+    )
+    # A sensor's idle reading of a card replaces the estimate for it.
+    idle = [
+        Range.exactly(d.power_idle_w) if d.power_idle_w is not None else figures.card_idle_w
+        for d in rig.devices
+    ]
+    hosts = float(len(rig.hosts))
+    return Power(
+        busy=_times(_sum(cards, _scaled(figures.host_busy_w, hosts)), figures.supply_loss),
+        idle=_times(_sum(*idle, _scaled(figures.host_idle_w, hosts)), figures.supply_loss),
+        basis=Basis.COMPUTED,
+        source=figures.source,
+    )
+
+
+def _unified(devices: tuple[Device, ...], figures: _Figures) -> Power | None:
+    busy: list[Range] = []
+    idle: list[Range] = []
+    for device in devices:
+        machine = figures.machines.get(device.table_id or "")
+        if machine is not None:
+            busy.append(_scaled(figures.active_share, machine.busy_w))
+            idle.append(
+                Range(low=machine.idle_w, mid=machine.idle_w * 1.2, high=machine.idle_w * 2)
+            )
+            continue
+        limit = _limit(device)
+        if limit is None:
+            return None
+        busy.append(
+            _times(_scaled(figures.active_share, limit), figures.supply_loss),
+        )
+        idle.append(figures.unified_idle_w)
+    return Power(busy=_sum(*busy), idle=_sum(*idle), basis=Basis.COMPUTED, source=figures.source)
+
+
+def measured(device_watts: float, rig: Rig, *, source: str) -> Power | None:
+    """Busy watts from a probe's reading of its cards; the host around them is still estimated.
+
+    The whole is only as good as its weaker part, but the range shrinks to the host's.
+    """
+    base = estimate(rig)
+    if base is None:
+        return None
+    figures = _figures()
+    if rig.devices and all(d.unified for d in rig.devices):
+        host = Range.exactly(0)
+    else:
+        host = _scaled(figures.host_busy_w, float(len(rig.hosts)))
+    return Power(
+        busy=_times(_sum(Range.exactly(device_watts), host), figures.supply_loss),
+        idle=base.idle,
+        basis=Basis.MEASURED,
+        source=source,
+    )

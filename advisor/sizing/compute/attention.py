@@ -172,7 +172,6 @@ def attend(
         kqv = ops.mul_mat(v_mla, kqv)
     cur = ops.permute(kqv, 0, 2, 1, 3)
     cur = ops.cont(cur, (cur.ne[0] * cur.ne[1], cur.ne[2] * cur.ne[3], 1, 1))
-    b.pin_to_cpu_without_offload(cur)
     return b.expand(cur)
 
 

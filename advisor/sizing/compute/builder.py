@@ -41,8 +41,6 @@ class Backends:
     """Per block; the last entry is the output layer."""
     experts_on_cpu: frozenset[int]
     kv_offload: bool
-    full_offload: bool
-    """Every block and the output layer lie on devices."""
 
 
 _INPUT_TENSORS = frozenset(
@@ -175,16 +173,6 @@ class Builder:
         node = self.memory(key, il, F32, (*ne, 1))
         return node
 
-    def pin(self, node: Node, il: int) -> None:
-        """Keep an op on its block's device (llama-context.cpp:graph_get_cb)."""
-        if il >= 0 and (self._backends.full_offload or self.n_tokens < 32):
-            node.backend = self._backends.layers[il]
-
-    def pin_to_cpu_without_offload(self, node: Node) -> None:
-        """Attention without flash attention runs where the cache is."""
-        if not self._backends.kv_offload:
-            node.backend = self._backends.cpu
-
     # Inputs
 
     def input(self, type_: TensorType, n0: int, n1: int = 1, n2: int = 1, n3: int = 1) -> Node:
@@ -241,8 +229,6 @@ class Builder:
         if name is None:
             return cur
         weight, bias = self.find(name, il), self.find(name, il, "bias")
-        if weight is not None or bias is not None:
-            self.pin(cur, -1 if il is None else il)
         if weight is not None:
             cur = ops.mul(cur, weight)
         if bias is not None:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Start the window, or the command line when a command is given. Returns the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--engine-worker"]:
+        from advisor.engine import worker  # noqa: PLC0415 - a child process that only runs llama.cpp
+
+        return worker.main()
     if _opens_window(words):
         from advisor.ui import app  # noqa: PLC0415 - commands need no Qt
 

@@ -172,7 +172,7 @@ _OFFLOADED: Final = re.compile(r"offloaded (?P<n>\d+)/(?P<of>\d+) layers to GPU"
 _TIMING: Final = re.compile(
     r"(?P<what>prompt eval|eval) time =\s*(?P<ms>[\d.]+) ms /\s*(?P<n>\d+) (?:tokens|runs)"
 )
-_LISTENING: Final = re.compile(r"server is listening on (?P<address>\S+)")
+_LISTENING: Final = re.compile(r"listening on (?P<address>\w+://\S+)")
 _ALLOCATING: Final = re.compile(
     r"allocating (?P<size>[\d.]+) MiB on device (?P<device>\d+): \S+ failed: (?P<why>.*)"
 )

@@ -1,0 +1,89 @@
+"""How an engine child is started: its command, its environment, its address and its job."""
+
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from advisor.engine.worker import ARGUMENT
+from advisor.sizing.settings import RunSettings
+
+
+def worker_command() -> list[str]:
+    """Command that starts this app as an engine worker: from a checkout, installed or frozen."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable, ARGUMENT]
+    return [sys.executable, "-m", "advisor", ARGUMENT]
+
+
+def clean_environment(environment: Mapping[str, str], *, program: bool) -> dict[str, str]:
+    """The environment for a child.
+
+    program: a llama.cpp of the user's. A frozen app must not lend it its own libraries
+    (PyInstaller keeps the user's own path in ``*_ORIG``), and settings in the environment
+    (``LLAMA_ARG_*``) must not change what was asked for.
+    """
+    cleaned = dict(environment)
+    if not program:
+        return cleaned
+    for name in [n for n in cleaned if n.startswith("LLAMA_ARG_")]:
+        del cleaned[name]
+    if getattr(sys, "frozen", False):
+        for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LIBPATH"):
+            original = cleaned.pop(f"{name}_ORIG", None)
+            cleaned.pop(name, None)
+            if original is not None:
+                cleaned[name] = original
+    return cleaned
+
+
+class Address:
+    """Where a child will serve: a Unix socket in a folder of our own, or a loopback port.
+
+    Both need the key, which travels over stdin or the environment, never over an argument list.
+    """
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+        self.host = "127.0.0.1"
+        if sys.platform != "win32":
+            # Socket paths are short (104 bytes on macOS), so not in the app's cache folder.
+            self.folder = Path(tempfile.mkdtemp(prefix="rig-advisor-"))
+            self.host = str(self.folder / "engine.sock")
+        self.api_key = secrets.token_urlsafe(24)
+
+    def close(self) -> None:
+        """Remove the socket's folder."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def embedded_job(
+    model: Path,
+    settings: RunSettings,
+    address: Address,
+    *,
+    dry_run: bool = False,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """What the worker needs to load a model into the embedded engine. ``settings`` are resolved."""
+    return {
+        "task": "serve",
+        "model": str(model),
+        "settings": settings.model_dump(),
+        "host": address.host,
+        "api_key": address.api_key,
+        "dry_run": dry_run,
+        "release_pages": not dry_run and settings.mmap,
+        "threads": threads,
+        # 4 has the memory breakdown; 5 also has every buffer of a dry run, to 0.01 MiB.
+        "verbosity": 5 if dry_run else 4,
+    }
+
+
+def program_job(arguments: Sequence[str]) -> dict[str, Any]:
+    """What the worker needs to become another program."""
+    return {"task": "run", "program": list(arguments)}

@@ -211,6 +211,37 @@ def context(
     )
 
 
+def layer_context(
+    model: Model, settings: RunSettings, backend: str, *, flash: bool = True
+) -> tuple[int, ...] | None:
+    """Bytes of caches and states per block in buffers of ``backend``; None when not known."""
+    rule = memory_rule(model, settings)
+    if rule is None or model.hp is None:
+        return None
+    sizes = resolve(settings)
+    k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
+    v_max = 0 if flash else rule.v_width_max
+    layers = [0] * model.hp.n_layer_all
+    for cache in rule.caches:
+        n_cells, streams = cells(cache, settings, sizes)
+        rows = n_cells * streams
+        known: dict[tuple[int, int], int] = {}
+        for layer, *widths in zip(cache.layers, cache.k_width, cache.v_width, strict=True):
+            k_width, v_width = widths
+            size = known.get((k_width, v_width))
+            if size is None:
+                v_padded = max(v_width, v_max) if v_width else 0
+                size = _tensor_bytes(k_type, k_width, rows, backend)
+                size += _tensor_bytes(v_type, v_padded, rows, backend)
+                known[k_width, v_width] = size
+            layers[layer] += size
+    copies = sizes.n_seq * snapshots(model, settings)
+    for state in rule.states:
+        for layer, values in zip(state.layers, state.values, strict=True):
+            layers[layer] += align(4 * values * copies, alignment(backend))
+    return tuple(layers)
+
+
 def output_bytes(model: Model, settings: RunSettings) -> int | None:
     """Rows of logits that a context holds at its start, on the host.
 

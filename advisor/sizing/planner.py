@@ -13,6 +13,7 @@ from advisor.sizing.explain import explain
 from advisor.sizing.notes import notes
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan, Speed, Verdict
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.solver import solve
 
 _PREFIX: Final = {
     "cuda": "CUDA",
@@ -113,6 +114,7 @@ def size(model: Model, rig: Rig, settings: RunSettings) -> Plan:
     Raises SettingsError where llama.cpp would refuse to start.
     """
     memory.check(model, settings)
+    settings = solve(model, rig, settings)
     space = room(rig)
     allocation = allocate(model, settings, space.backends, space.free)
     fit, headroom = fits(allocation, space)

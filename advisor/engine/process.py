@@ -72,6 +72,8 @@ class EngineProcess:
         self._command = list(command if command is not None else worker_command())
         program = bool(self._job.get("program"))
         self._environment = clean_environment(os.environ, program=program)
+        # ggml would start a debugger on every failed assertion, and wait for it.
+        self._environment["GGML_NO_BACKTRACE"] = "1"
         self._environment.update(environment or {})
         self._on_event = on_event
         self._on_line = on_line

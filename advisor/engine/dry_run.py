@@ -1,0 +1,192 @@
+"""Ask llama.cpp itself what it would allocate: start it, read its breakdown, end it.
+
+The breakdown comes before any weight is read (fit.cpp:common_get_device_memory_data_impl), so the
+weights need not exist: a model without a file is asked through a header-only ghost.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from advisor import paths
+from advisor.engine.launch import Address, embedded_job
+from advisor.engine.log import (
+    BreakdownHeader,
+    BreakdownRow,
+    BufferSize,
+    CacheSize,
+    Event,
+    Failure,
+)
+from advisor.engine.process import EngineProcess
+from advisor.errors import EngineCrashed, EngineError, SettingsError
+from advisor.llm.ghost import ghost_of
+from advisor.llm.model import Model
+from advisor.sizing.settings import RunSettings
+
+TIMEOUT_S: Final = 60.0
+"""A dry run takes 0.1 to 0.4 s; this long only on a machine that is busy or swapping."""
+
+_EMBEDDED: Final = "embedded"
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """llama.cpp's own accounting of a run that did not take place."""
+
+    devices: tuple[BreakdownRow, ...]
+    host: BreakdownRow
+    extra: tuple[BreakdownRow, ...]
+    """Host buffer types of their own: ``CPU_REPACK``."""
+    compute: dict[str, int]
+    """Bytes of each compute buffer, to 0.01 MiB, by buffer type. Empty where the log has none."""
+    caches: tuple[CacheSize, ...]
+    seconds: float
+    """From starting the process to the breakdown."""
+    engine: str
+
+    @property
+    def host_model(self) -> int:
+        """Bytes of weights in the host's memory, repacked ones included (floored to MiB)."""
+        return self.host.model + sum(row.model for row in self.extra)
+
+    @property
+    def host_total(self) -> int:
+        """Bytes in the host's memory."""
+        rows = (self.host, *self.extra)
+        return sum(row.model + row.context + row.compute for row in rows)
+
+
+@dataclass
+class _Collected:
+    """Rows of the first breakdown, and what was printed before it."""
+
+    rows: list[BreakdownRow] = field(default_factory=list[BreakdownRow])
+    compute: dict[str, int] = field(default_factory=dict[str, int])
+    caches: list[CacheSize] = field(default_factory=list[CacheSize])
+    failure: Failure | None = None
+    header: bool = False
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def take(self, event: Event) -> None:
+        if self.done.is_set():
+            return
+        if isinstance(event, BreakdownHeader):
+            if self.header:
+                self.done.set()
+            self.header = True
+        elif isinstance(event, BreakdownRow) and self.header:
+            self.rows.append(event)
+        elif isinstance(event, BufferSize) and event.kind == "compute" and not self.header:
+            self.compute[event.place] = event.size
+        elif isinstance(event, CacheSize) and not self.header:
+            self.caches.append(event)
+        elif isinstance(event, Failure):
+            self.failure = self.failure or event
+            self.done.set()
+
+    def line(self, line: str) -> None:
+        # The table has no last line: the first line that is not part of it ends it.
+        if self.rows and "breakdown_print" not in line:
+            self.done.set()
+
+
+def dry_run(
+    model: Model | Path,
+    settings: RunSettings,
+    *,
+    cancel: threading.Event | None = None,
+    timeout: float = TIMEOUT_S,
+) -> DryRun:
+    """What the embedded llama.cpp would allocate for this run.
+
+    cancel: set it from another thread to give up early. Raises SettingsError for settings that
+    are not resolved or that llama.cpp refuses, EngineCrashed when it ends by itself, EngineError
+    for anything else, cancellation included, and ModelError when no ghost can be written.
+    """
+    if "fit" in {settings.n_gpu_layers, settings.n_cpu_moe}:
+        message = 'A dry run needs numbers: let the solver replace "fit" first.'
+        raise SettingsError(message)
+    with _file(model) as path:
+        return _run(path, settings, cancel or threading.Event(), timeout)
+
+
+@contextlib.contextmanager
+def _file(model: Model | Path) -> Generator[Path]:
+    if isinstance(model, Path):
+        yield model
+    elif model.path is not None:
+        yield model.path
+    else:
+        with ghost_of(model, paths.cache() / "ghosts", header_only=True) as ghost:
+            yield ghost.path
+
+
+def _run(path: Path, settings: RunSettings, cancel: threading.Event, timeout: float) -> DryRun:
+    address = Address()
+    collected = _Collected()
+    process = EngineProcess(
+        embedded_job(path, settings, address, dry_run=True),
+        on_event=collected.take,
+        on_line=collected.line,
+    )
+    started = time.monotonic()
+    try:
+        process.start()
+        while not collected.done.wait(0.01):
+            if cancel.is_set():
+                message = "The dry run was cancelled."
+                raise EngineError(message)
+            if not process.running and process.wait(0):
+                break
+            if time.monotonic() - started > timeout:
+                message = f"llama.cpp did not report its memory within {timeout:.0f} seconds."
+                raise EngineError(message, detail=process.last_words())
+        seconds = time.monotonic() - started
+    finally:
+        if process.pid is not None:
+            process.stop()
+        address.close()
+    if not collected.rows:
+        _explain(process, collected, path)
+    return _result(collected, seconds)
+
+
+def _explain(process: EngineProcess, collected: _Collected, path: Path) -> None:
+    """Raise the error that says why there is no breakdown."""
+    failure = process.failure or collected.failure
+    detail = process.last_words()
+    if failure is not None and failure.kind == "unknown-architecture":
+        message = (
+            f'The embedded llama.cpp does not know the architecture "{failure.place}" '
+            f"of {path.name}."
+        )
+        raise EngineError(message, detail=detail)
+    if failure is not None and failure.kind == "settings":
+        message = f"llama.cpp refuses these settings: {failure.text}"
+        raise SettingsError(message, detail=detail)
+    if failure is not None and failure.kind == "bad-file":
+        message = f"llama.cpp cannot read {path.name}: {failure.text}"
+        raise EngineError(message, detail=detail)
+    ended = process.exit.sentence if process.exit else ""
+    message = f"llama.cpp did not say how much memory it needs. {ended}"
+    raise EngineCrashed(message.strip(), detail=detail)
+
+
+def _result(collected: _Collected, seconds: float) -> DryRun:
+    devices = tuple(row for row in collected.rows if row.is_device)
+    hosts = [row for row in collected.rows if not row.is_device]
+    host = next((row for row in hosts if row.name == "Host"), BreakdownRow("Host", 0, 0, 0))
+    return DryRun(
+        devices=devices,
+        host=host,
+        extra=tuple(row for row in hosts if row is not host),
+        compute=dict(collected.compute),
+        caches=tuple(collected.caches),
+        seconds=seconds,
+        engine=_EMBEDDED,
+    )

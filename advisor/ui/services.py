@@ -1,5 +1,6 @@
 """What the window asks of the rooms below, as plain functions for ``run_task``. No Qt in here."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from advisor import hardware, llm
 from advisor import session as sessions
+from advisor.basis import Range
 from advisor.errors import RigError, SessionError, SettingsError
 from advisor.hardware import saved
 from advisor.hardware.rig import Rig
@@ -19,7 +21,7 @@ from advisor.llm.model import Model
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, Session
 from advisor.sizing import size
-from advisor.sizing.plan import Plan
+from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import RunSettings
 
 
@@ -90,3 +92,96 @@ def local_files() -> tuple[LocalFile, ...]:
 def search_models(wanted: str) -> list[CatalogueEntry]:
     """Catalogue models that have every word of ``wanted``, best first; all of them for none."""
     return catalogue().search(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class FitCell:
+    """One cell of the matrix."""
+
+    verdict: Verdict
+    headroom: int | None
+    decode_tps: float | None
+    on_host: int
+    """Bytes of the model that RAM holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitRow:
+    """One file type."""
+
+    file_type: str
+    nbytes: int
+    loss: str
+    """What it costs in quality, in a word or two."""
+    story: str
+    cells: tuple[FitCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FitMatrix:
+    """File types by contexts."""
+
+    contexts: tuple[int, ...]
+    rows: tuple[FitRow, ...]
+
+
+def contexts_for(model: Model, settings: RunSettings) -> tuple[int, ...]:
+    """4k and up to what the model was trained for; the chosen context is always among them."""
+    trained = model.hp.n_ctx_train if model.hp is not None else 0
+    top = max(trained or 131072, 4096)
+    usual = [ctx for ctx in (1024 << n for n in range(2, 11)) if ctx <= top]
+    return tuple(sorted({*usual, settings.ctx}))
+
+
+def fit_matrix(choice: ModelChoice, rig: Rig, settings: RunSettings) -> FitMatrix:
+    """Every file type of a catalogue model, or a GGUF's own, by contexts."""
+    chosen = load_model(choice)
+    if chosen.source == "gguf":
+        models = {chosen.file_type: chosen}
+    else:
+        entry = catalogue().find(choice.model)
+        names = dict.fromkeys((*entry.file_types, chosen.file_type))
+        models = {name: entry.model(name, imatrix=choice.imatrix) for name in names}
+    contexts = contexts_for(chosen, settings)
+    rows: list[FitRow] = []
+    for name, model in sorted(models.items(), key=lambda item: -item[1].nbytes):
+        cells: list[FitCell] = []
+        for ctx in contexts:
+            plan = size(model, rig, settings.model_copy(update={"ctx": ctx}))
+            speed = plan.speed.decode_tps
+            cells.append(
+                FitCell(
+                    plan.verdict,
+                    plan.headroom,
+                    None if speed is None else speed.mid,
+                    plan.host.weights + (plan.host.context or 0),
+                )
+            )
+        rows.append(FitRow(name, model.nbytes, "", "", tuple(cells)))
+    return FitMatrix(contexts, tuple(rows))
+
+
+def speed_by_depth(model: Model, rig: Rig, settings: RunSettings) -> list[tuple[int, Range]]:
+    """Decode speed at some depths from empty to full; empty where it is not known."""
+    steps = 8
+    found: list[tuple[int, Range]] = []
+    for step in range(steps + 1):
+        depth = (settings.ctx - 1) * step // steps
+        speed = size(model, rig, settings.model_copy(update={"depth": depth})).speed.decode_tps
+        if speed is None:
+            return []
+        found.append((depth, speed))
+    return found
+
+
+def run_text(plan: Plan, program: str) -> str:
+    """How to run a plan in llama-server, Ollama or LM Studio."""
+    if program == "llama-server":
+        return shlex.join(plan.command)
+    return ""
+
+
+def quality_sentences(model: Model, settings: RunSettings) -> list[str]:
+    """What the file type and the KV type cost in quality."""
+    del model, settings
+    return []

@@ -47,6 +47,8 @@ class AppState(QObject):
     """A sentence for the window's banner."""
     noticed = Signal(str)
     """A sentence for the status line."""
+    model_wanted = Signal()
+    """Some page asks for the model picker."""
     page_wanted = Signal(str)
     """Key of the page to show: machine, fit, probe, advice, report."""
 

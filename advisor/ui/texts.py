@@ -1,10 +1,14 @@
 """Rigs and models in a few words, for headers and lists."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from PySide6.QtCore import QCoreApplication
 
 from advisor import units
 from advisor.hardware.rig import Rig
+from advisor.sizing.plan import Plan, Verdict
+from advisor.ui.design import Tone
 
 if TYPE_CHECKING:
     from advisor.ui.state import AppState
@@ -44,3 +48,66 @@ def detection_in_short(rig: Rig) -> str:
     if rig.host.os:
         parts.append(rig.host.os)
     return " · ".join(part for part in parts if part)
+
+
+VERDICT_TONES: Final[dict[Verdict, Tone]] = {
+    "fits": "good",
+    "tight": "tight",
+    "offload": "offload",
+    "no": "none",
+    "unknown": "plain",
+}
+
+
+def tr(source: str) -> str:
+    """``tr`` for this module's words."""
+    return QCoreApplication.translate("Texts", source)
+
+
+def verdict_word(verdict: Verdict) -> str:
+    """A verdict in a few words, as legends say it."""
+    return {
+        "fits": tr("fits"),
+        "tight": tr("fits, little left"),
+        "offload": tr("part in RAM"),
+        "no": tr("does not fit"),
+        "unknown": tr("unknown"),
+    }[verdict]
+
+
+def verdict_text(plan: Plan) -> str:
+    """A plan's verdict with its headroom: ``"fits, 2.0 GiB left"``."""
+    left = plan.headroom
+    if left is None:
+        return verdict_word(plan.verdict)
+    if left < 0:
+        return tr("does not fit, {size} too little").format(size=units.size(-left))
+    if plan.verdict == "offload":
+        return tr("part in RAM, {size} left").format(size=units.size(left))
+    return tr("fits, {size} left").format(size=units.size(left))
+
+
+def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
+    """The plan's answer in one sentence, and what stands behind it in another."""
+    what = f"{name} {plan.file_type}"
+    context = units.tokens(plan.settings.ctx)
+    place = tr("VRAM") if rig.devices else tr("RAM")
+    speed = plan.speed.decode_tps
+    pace = "" if speed is None else tr(" at about {rate}").format(rate=units.rate(speed.mid))
+    left = plan.headroom
+    spare = units.size(abs(left)) if left is not None else units.UNKNOWN
+    sentence = {
+        "fits": tr("{what} fits in {place} with {context} of context{pace}."),
+        "tight": tr("{what} just fits in {place} with {context} of context{pace}."),
+        "offload": tr("{what} runs with part of it in RAM at {context} of context{pace}."),
+        "no": tr("{what} does not fit this rig at {context} of context."),
+        "unknown": tr("Whether {what} fits at {context} is not known."),
+    }[plan.verdict].format(what=what, place=place, context=context, pace=pace)
+    reason = {
+        "fits": tr("{spare} stay free where it is tightest."),
+        "tight": tr("Only {spare} stay free: other programs may push it out."),
+        "offload": tr("{spare} stay free where it is tightest."),
+        "no": tr("{spare} are missing where it is tightest."),
+        "unknown": tr("See the notes for what is missing."),
+    }[plan.verdict].format(spare=spare)
+    return sentence, reason

@@ -1,5 +1,6 @@
 """The window: left rail, header, page, status line. Shows itself first, loads everything after."""
 
+import functools
 import importlib
 import logging
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ class MainWindow(QWidget):
         state.failed.connect(self.show_problem)
         state.noticed.connect(self.status.notice)
         state.page_wanted.connect(self.show_page)
+        state.model_wanted.connect(self.header.open_model_picker)
         state.file_changed.connect(self._show_title)
         state.rig_changed.connect(self._show_detection)
         self.header.bind(state)
@@ -214,7 +216,7 @@ class MainWindow(QWidget):
         )
         for scheme, label in schemes:
             theme.addAction(label).triggered.connect(
-                lambda _checked=False, scheme=scheme: self._choose_theme(scheme)
+                functools.partial(self._choose_theme, scheme)
             )
         self._menu.addSeparator()
         leave = self._menu.addAction(self.tr("Quit"))
@@ -288,7 +290,7 @@ class MainWindow(QWidget):
         if not files:
             self._recent.addAction(self.tr("No files yet")).setEnabled(False)
 
-    def _choose_theme(self, scheme: design.Scheme) -> None:
+    def _choose_theme(self, scheme: design.Scheme, _checked: bool = False) -> None:
         self._preferences.setValue("window/theme", scheme)
         app = QApplication.instance()
         if isinstance(app, QApplication):

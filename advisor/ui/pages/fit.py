@@ -1,0 +1,218 @@
+"""Fit: which file type and context of a model this rig can hold, and the chosen cell's plan."""
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QHBoxLayout, QWidget
+
+from advisor import units
+from advisor.errors import RigAdvisorError
+from advisor.ui import design, services
+from advisor.ui.jobs import Job, run_task
+from advisor.ui.page import Page, scrolling
+from advisor.ui.pages.fit_plan import PlanCard
+from advisor.ui.pages.fit_run import NotesCard, RunCard
+from advisor.ui.pages.fit_settings import SettingsForm, settings_in_short
+from advisor.ui.pages.fit_speed import SpeedCard
+from advisor.ui.services import FitMatrix
+from advisor.ui.state import AppState
+from advisor.ui.texts import VERDICT_TONES, answer, choice_name, verdict_word
+from advisor.ui.widgets.basics import (
+    Banner,
+    Card,
+    EmptyState,
+    button,
+    column,
+    row,
+    rule,
+    text,
+)
+from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
+from advisor.ui.widgets.stacked_bar import ToneSwatch
+
+SIDE_WIDTH = 384
+
+
+class FitPage(Page):
+    """The matrix at the left, the plan of its chosen cell at the right."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__(state)
+        self.title = self.tr("Fit")
+        self._matrix: FitMatrix | None = None
+        self._job: Job | None = None
+        self._wait = QTimer(self, singleShot=True, interval=20)
+        self._wait.timeout.connect(self._compute)
+        self._probe = button(self.tr("Probe this"), self._go_probe, "primary")
+        self._probe.setEnabled(False)
+        self.banner = Banner()
+        self._empty = EmptyState(
+            self.tr("Which model?"),
+            self.tr(
+                "Choose one from the catalogue or a GGUF file. Nothing is downloaded: sizes follow "
+                "from the model's own list of tensors."
+            ),
+            self.tr("Choose a model"),
+            self._choose,
+        )
+        self._content = QWidget()
+        self._content.setLayout(self._layout_content())
+        layout = column(self.banner, self._empty, self._content, spacing=design.GAP)
+        layout.setStretch(2, 1)
+        layout.setContentsMargins(18, 16, 18, 16)
+        self.setLayout(layout)
+        for signal in (state.rig_changed, state.model_changed, state.settings_changed):
+            signal.connect(self._wait.start)
+        state.plan_changed.connect(self._show_plan)
+        self._wait.start()
+
+    def header_buttons(self) -> list[QWidget]:
+        """Try the chosen cell for real."""
+        return [self._probe]
+
+    def shown(self) -> None:
+        """The matrix takes the keyboard."""
+        if self._matrix is not None:
+            self.map.setFocus()
+
+    # layout
+
+    def _layout_content(self) -> QHBoxLayout:
+        self._card = Card(self.tr("What fits"), note=self.tr("GiB left · tokens per second"))
+        for verdict in ("fits", "tight", "offload", "no"):
+            self._card.head.addWidget(ToneSwatch(VERDICT_TONES[verdict]))
+            self._card.head.addWidget(text(verdict_word(verdict), "small"))
+        self._answer = text("", "headline", wrap=True)
+        self._reason = text("", "muted", wrap=True)
+        self.map = HeatMap(self.tr("File types by contexts"))
+        self.map.chosen.connect(self._choose_cell)
+        self.map.opened.connect(lambda _row, _column: self._go_probe())
+        self._short = text("", "muted")
+        self._change = button(self.tr("Settings"), role="segment")
+        self._change.setCheckable(True)
+        self._form = SettingsForm(self.state)
+        self._form.hide()
+        self._change.toggled.connect(self._form.setVisible)
+        foot = row(self._short, None, self._change)
+        body = column(self._answer, self._reason, self.map, rule(), foot, self._form)
+        body.setStretch(2, 1)
+        self._card.body.addLayout(body)
+        self.plan = PlanCard()
+        self.speed = SpeedCard()
+        self.run = RunCard(self.state)
+        self.notes = NotesCard()
+        side = QWidget()
+        stacked = column(self.plan, self.speed, self.run, self.notes, None, spacing=design.GAP)
+        stacked.setContentsMargins(0, 0, 2, 0)
+        side.setLayout(stacked)
+        self._side = scrolling(side)
+        self._side.setFixedWidth(SIDE_WIDTH)
+        layout = row(self._card, self._side, spacing=design.GAP)
+        layout.setStretch(0, 1)
+        return layout
+
+    # matrix
+
+    def _compute(self) -> None:
+        state = self.state
+        rig, choice = state.rig, state.choice
+        chosen = choice is not None
+        self._empty.setVisible(not chosen)
+        self._content.setVisible(chosen)
+        self._probe.setEnabled(chosen and rig is not None)
+        self._short.setText(settings_in_short(state.settings, self.tr))
+        if rig is None or choice is None:
+            return
+        if self._job is not None:
+            self._job.cancel()
+        settings = state.settings
+        self._job = run_task(
+            lambda _job: services.fit_matrix(choice, rig, settings),
+            on_result=self._show_matrix,
+            on_error=self._complain,
+            owner=self,
+        )
+
+    def _complain(self, error: RigAdvisorError) -> None:
+        self.banner.say(str(error))
+
+    def _show_matrix(self, matrix: FitMatrix) -> None:
+        self.banner.dismiss()
+        self._matrix = matrix
+        rows = tuple(
+            HeatRow(title=r.file_type, sub=units.gib(r.nbytes), note=r.loss, story=r.story)
+            for r in matrix.rows
+        )
+        columns = tuple(units.tokens(ctx) for ctx in matrix.contexts)
+        cells = tuple(
+            tuple(
+                self._cell(r.file_type, ctx, cell)
+                for ctx, cell in zip(matrix.contexts, r.cells, strict=True)
+            )
+            for r in matrix.rows
+        )
+        self.map.show_cells(rows, columns, cells)
+        self._mark()
+
+    def _cell(self, file_type: str, ctx: int, cell: services.FitCell) -> HeatCell:
+        left = cell.headroom
+        speed = "" if cell.decode_tps is None else units.rate(cell.decode_tps, "t/s")
+        if cell.verdict == "offload":
+            main = self.tr("RAM {size}").format(size=f"{cell.on_host / units.GIB:,.1f}")
+        elif left is None:
+            main = "?"
+        elif cell.verdict == "no":
+            main, speed = "✕", f"−{-left / units.GIB:,.1f}" if left < 0 else ""
+        else:
+            main = f"+{left / units.GIB:,.1f}"
+        words = [
+            f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
+            "" if left is None else self._left_words(left),
+            "" if cell.decode_tps is None else units.rate(cell.decode_tps),
+        ]
+        story = ", ".join(word for word in words if word)
+        return HeatCell(main, speed, VERDICT_TONES[cell.verdict], story)
+
+    def _left_words(self, left: int) -> str:
+        if left < 0:
+            return self.tr("{size} too little").format(size=units.size(-left))
+        return self.tr("{size} left").format(size=units.size(left))
+
+    def _mark(self) -> None:
+        matrix, state = self._matrix, self.state
+        if matrix is None or state.choice is None:
+            return
+        types = [r.file_type for r in matrix.rows]
+        model = state.model
+        file_type = model.file_type if model is not None else state.choice.file_type
+        ctx = state.settings.ctx
+        if file_type in types and ctx in matrix.contexts:
+            self.map.mark(types.index(file_type), matrix.contexts.index(ctx))
+        else:
+            self.map.mark(None, None)
+
+    def _choose_cell(self, line: int, place: int) -> None:
+        if self._matrix is not None:
+            self.state.choose_cell(self._matrix.rows[line].file_type, self._matrix.contexts[place])
+
+    # plan
+
+    def _show_plan(self) -> None:
+        plan, rig, model = self.state.plan, self.state.rig, self.state.model
+        if self.state.problem:
+            self.banner.say(self.state.problem)
+        if plan is None or rig is None or model is None:
+            return
+        self.banner.dismiss()
+        headline, reason = answer(plan, choice_name(self.state), rig)
+        self._answer.setText(headline)
+        self._reason.setText(reason)
+        self.plan.show_plan(plan, rig)
+        self.speed.show_plan(plan, model, rig)
+        self.run.show_plan(plan)
+        self.notes.show_plan(plan, model)
+        self._mark()
+
+    def _go_probe(self) -> None:
+        self.state.show_page("probe")
+
+    def _choose(self) -> None:
+        self.state.model_wanted.emit()

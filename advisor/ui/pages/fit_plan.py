@@ -1,0 +1,258 @@
+"""The chosen cell's plan: which memory holds what, and every figure's explanation."""
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QButtonGroup, QWidget
+
+from advisor import units
+from advisor.basis import Basis
+from advisor.hardware.rig import Rig
+from advisor.sizing.plan import DevicePlan, Plan
+from advisor.ui import design
+from advisor.ui.texts import VERDICT_TONES, verdict_text
+from advisor.ui.widgets.basics import Card, Chip, Elided, RowButton, clear, column, row, text
+from advisor.ui.widgets.figures import FigureRow
+from advisor.ui.widgets.stacked_bar import Part, StackedBar
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One memory: a device's or the host's, with what lies in it."""
+
+    key: str
+    """As in ``Plan.explanations``: "CUDA0", "host"."""
+    title: str
+    capacity: int | None
+    free_before: int | None
+    parts: tuple[tuple[str, str, design.Series, int | None], ...]
+    """Key, name, series, bytes."""
+    headroom: int | None
+    note: str = ""
+
+    @property
+    def others(self) -> int | None:
+        """Held by other programs."""
+        if self.capacity is None or self.free_before is None:
+            return None
+        return max(0, self.capacity - self.free_before)
+
+
+class PlacePicker(RowButton):
+    """A memory in two lines: its name and what is left, and its bar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setCheckable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._name = Elided("", "strong")
+        self._left = text("", "muted")
+        self._bar = StackedBar(height=18)
+        head = row(self._name, self._left)
+        head.setStretch(0, 1)
+        inner = column(head, self._bar, spacing=4)
+        inner.setContentsMargins(7, 5, 7, 7)
+        for part in (self._name, self._left, self._bar):
+            part.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setLayout(inner)
+
+    def show_place(self, place: Place, other_programs: str) -> None:
+        """Another memory."""
+        self._name.say(place.title)
+        if place.headroom is None:
+            words = self.tr("unknown what is left")
+        elif place.headroom < 0:
+            words = self.tr("{size} too little").format(size=units.size(-place.headroom))
+        else:
+            words = self.tr("{size} left").format(size=units.size(place.headroom))
+        if place.capacity is not None:
+            words += self.tr(" of {size}").format(size=units.gib(place.capacity))
+        self._left.setText(words)
+        parts = [Part(other_programs, "other", place.others or 0)]
+        parts += [Part(name, series, size or 0) for _key, name, series, size in place.parts]
+        self._bar.show_parts(tuple(parts), place.capacity, place.title)
+        self.setAccessibleName(f"{place.title}: {words}")
+
+
+class PlanCard(Card):
+    """Title and verdict, one bar per memory, the figures of the chosen one."""
+
+    place_chosen = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__(self.tr("Plan"))
+        self._chip = Chip()
+        self.head.addWidget(self._chip)
+        self._sentence = text("", "muted", wrap=True)
+        self._pickers = column(spacing=2)
+        self._pickers.setContentsMargins(-7, 0, -7, 0)
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(True)
+        self._figures = column(spacing=0)
+        self._buttons: list[PlacePicker] = []
+        self._chosen = ""
+        self._plan: Plan | None = None
+        self._rig: Rig | None = None
+        self.body.addWidget(self._sentence)
+        self.body.addLayout(self._pickers)
+        self.body.addLayout(self._figures)
+
+    def show_plan(self, plan: Plan, rig: Rig) -> None:
+        """Another plan."""
+        self._plan, self._rig = plan, rig
+        self.title.setText(
+            self.tr("{file_type} at {context}").format(
+                file_type=plan.file_type, context=units.tokens(plan.settings.ctx)
+            )
+        )
+        self._chip.show_tone(verdict_text(plan), VERDICT_TONES[plan.verdict])
+        self._sentence.setText(self._longest(plan))
+        self._sentence.setVisible(bool(self._sentence.text()))
+        places = self._places(plan, rig)
+        keys = [place.key for place in places]
+        if self._chosen not in keys:
+            self._chosen = self._tightest(places)
+        while len(self._buttons) < len(places):
+            picker = PlacePicker()
+            picker.clicked.connect(self._pick)
+            self._group.addButton(picker)
+            self._pickers.addWidget(picker)
+            self._buttons.append(picker)
+        for number, picker in enumerate(self._buttons):
+            picker.setVisible(number < len(places))
+            if number < len(places):
+                picker.setProperty("place", places[number].key)
+                picker.show_place(places[number], self.tr("Other programs"))
+                picker.setChecked(places[number].key == self._chosen)
+        self._show_figures(next(place for place in places if place.key == self._chosen))
+
+    def _longest(self, plan: Plan) -> str:
+        if plan.max_ctx is None:
+            return ""
+        if plan.max_ctx == 0:
+            return self.tr("Not even the shortest context fits with this placement.")
+        return self.tr("The longest context that fits this way is {context} tokens.").format(
+            context=f"{plan.max_ctx:,}"
+        )
+
+    def _pick(self) -> None:
+        sender = self.sender()
+        if isinstance(sender, QWidget) and self._plan is not None and self._rig is not None:
+            self._chosen = str(sender.property("place"))
+            self.show_plan(self._plan, self._rig)
+            self.place_chosen.emit(self._chosen)
+
+    def _tightest(self, places: list[Place]) -> str:
+        devices = [place for place in places if place.key != "host"] or places
+        used = [place for place in devices if any(part[3] for part in place.parts)] or places
+        return min(used, key=lambda p: p.headroom if p.headroom is not None else 1 << 62).key
+
+    def _places(self, plan: Plan, rig: Rig) -> list[Place]:
+        places = [self._device(device, plan) for device in plan.devices]
+        host = plan.host
+        places.append(
+            Place(
+                key="host",
+                title=self.tr("RAM"),
+                capacity=rig.host.ram_total,
+                free_before=host.free_before,
+                parts=(
+                    ("weights", self.tr("Weights"), "weights", host.weights),
+                    ("context", self.tr("Context"), "context", host.context),
+                    ("compute", self.tr("Compute buffer"), "compute", host.compute),
+                    ("output", self.tr("Output buffer"), "output", host.output),
+                ),
+                headroom=host.headroom,
+            )
+        )
+        return places
+
+    def _device(self, device: DevicePlan, plan: Plan) -> Place:
+        blocks = self._blocks(device, plan)
+        return Place(
+            key=device.name,
+            title=f"{device.title} ({device.name})" if len(plan.devices) > 1 else device.title,
+            capacity=device.capacity,
+            free_before=device.free_before,
+            parts=(
+                ("weights", self.tr("Weights"), "weights", device.weights),
+                ("context", self.tr("Context"), "context", device.context),
+                ("compute", self.tr("Compute buffer"), "compute", device.compute),
+                ("driver", self.tr("Driver"), "driver", device.driver),
+            ),
+            headroom=device.headroom,
+            note=blocks,
+        )
+
+    def _blocks(self, device: DevicePlan, plan: Plan) -> str:
+        total = sum(len(d.layers) for d in plan.devices)
+        if not device.layers:
+            return self.tr("no layers")
+        if len(plan.devices) > 1:
+            return self.tr("layers {first}–{last}").format(
+                first=device.layers[0], last=device.layers[-1]
+            )
+        return self.tr("{count} layers").format(count=total)
+
+    def _show_figures(self, place: Place) -> None:
+        plan, rig = self._plan, self._rig
+        if plan is None or rig is None:
+            return
+        opened = [
+            number
+            for number in range(self._figures.count())
+            if isinstance(figure := _widget(self._figures, number), FigureRow)
+            and figure.button.isChecked()
+        ]
+        clear(self._figures)
+        imagined = rig.imagined
+        rows: list[FigureRow] = []
+        rows.append(
+            FigureRow(
+                self.tr("Other programs"),
+                units.size(place.others),
+                basis=None if imagined or place.others is None else Basis.MEASURED,
+                swatch="other",
+                note=self.tr("none assumed") if imagined and not place.others else "",
+            )
+        )
+        cells = self._cells(plan)
+        for key, name, series, size in place.parts:
+            note = {"weights": place.note, "context": cells if size else ""}.get(key, "")
+            rows.append(
+                FigureRow(
+                    name,
+                    units.size(size),
+                    basis=plan.basis,
+                    explanation=plan.explanations.get(f"{place.key}.{key}"),
+                    swatch=series,
+                    note=note,
+                )
+            )
+        left = place.headroom
+        rows.append(
+            FigureRow(
+                self.tr("Left") if left is None or left >= 0 else self.tr("Missing"),
+                units.size(None if left is None else abs(left)),
+                basis=plan.basis,
+                explanation=plan.explanations.get(f"{place.key}.total"),
+                swatch="left",
+            )
+        )
+        for figure in rows:
+            self._figures.addWidget(figure)
+        for number in opened:
+            if number < len(rows):
+                rows[number].button.setChecked(True)
+
+    def _cells(self, plan: Plan) -> str:
+        if not plan.kv:
+            return ""
+        most = max(cache.cells * cache.streams for cache in plan.kv.values())
+        return self.tr("{count} cells").format(count=f"{most:,}")
+
+
+def _widget(layout: object, index: int) -> QWidget | None:
+    item = layout.itemAt(index)  # pyright: ignore[reportAttributeAccessIssue] - a QLayout
+    return None if item is None else item.widget()

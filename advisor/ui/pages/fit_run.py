@@ -1,0 +1,89 @@
+"""How to run the chosen cell: the exact command, the like for Ollama and LM Studio; the notes."""
+
+from typing import Final
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication, QTextOption
+from PySide6.QtWidgets import QButtonGroup, QPlainTextEdit, QPushButton
+
+from advisor.llm.model import Model
+from advisor.sizing.plan import Plan
+from advisor.ui import design, services
+from advisor.ui.state import AppState
+from advisor.ui.widgets.basics import Card, button, clear, column, row, text
+
+PROGRAMS: Final = ("llama-server", "Ollama", "LM Studio")
+
+
+class RunCard(Card):
+    """One text per program, with a button that copies it."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__(self.tr("Run it"))
+        self._state = state
+        self._plan: Plan | None = None
+        self._program = PROGRAMS[0]
+        group = QButtonGroup(self)
+        group.setExclusive(True)
+        segments: list[QPushButton] = []
+        for name in PROGRAMS:
+            segment = button(name, role="segment")
+            segment.setCheckable(True)
+            segment.setChecked(name == self._program)
+            segment.clicked.connect(lambda _checked=False, name=name: self._choose(name))
+            group.addButton(segment)
+            segments.append(segment)
+        self.head.insertLayout(1, row(*segments, spacing=2))
+        self.head.addWidget(button(self.tr("Copy"), self._copy, "link"))
+        self._text = QPlainTextEdit()
+        self._text.setReadOnly(True)
+        self._text.setFont(design.mono())
+        self._text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self._text.setAccessibleName(self.tr("Command"))
+        self._text.setTabChangesFocus(True)
+        self._text.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.body.addWidget(self._text)
+
+    @property
+    def content(self) -> str:
+        """What would be copied."""
+        return self._text.toPlainText()
+
+    def show_plan(self, plan: Plan) -> None:
+        """Another plan."""
+        self._plan = plan
+        self._refresh()
+
+    def _choose(self, program: str) -> None:
+        self._program = program
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self._plan is None:
+            return
+        content = services.run_text(self._plan, self._program)
+        self._text.setPlainText(content)
+        lines = sum(1 + len(line) // 44 for line in content.splitlines())
+        height = self._text.fontMetrics().lineSpacing() * min(max(lines, 2), 9) + 20
+        self._text.setFixedHeight(height)
+
+    def _copy(self) -> None:
+        QGuiApplication.clipboard().setText(self.content)
+        self._state.noticed.emit(self.tr("Copied the text for {name}").format(name=self._program))
+
+
+class NotesCard(Card):
+    """What the file type costs in quality, and what else one should know."""
+
+    def __init__(self) -> None:
+        super().__init__(self.tr("Worth knowing"))
+        self._lines = column(spacing=7)
+        self.body.addLayout(self._lines)
+
+    def show_plan(self, plan: Plan, model: Model) -> None:
+        """Another plan."""
+        clear(self._lines)
+        sentences = [*services.quality_sentences(model, plan.settings), *plan.notes]
+        self.setVisible(bool(sentences))
+        for sentence in sentences:
+            self._lines.addWidget(text(sentence, "muted", wrap=True))

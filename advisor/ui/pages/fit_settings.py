@@ -1,0 +1,191 @@
+"""Run settings as a form: the names are llama.cpp's, the words are for people."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QSpinBox, QWidget
+
+from advisor.sizing.settings import RunSettings
+from advisor.ui.state import AppState
+from advisor.ui.widgets.basics import text
+
+KV_TYPES: Final = ("f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "bf16", "f32")
+UBATCHES: Final = (64, 128, 256, 512, 1024, 2048, 4096)
+
+
+class SettingsForm(QWidget):
+    """Shows the session's run settings and changes them one by one."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self._state = state
+        self._show: list[Callable[[RunSettings], None]] = []
+        self._grid = QGridLayout()
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(10)
+        self._grid.setVerticalSpacing(7)
+        for col in (1, 3, 5):
+            self._grid.setColumnStretch(col, 1)
+        self.setLayout(self._grid)
+        self._place = 0
+        types = [(name, name) for name in KV_TYPES]
+        self._choice(self.tr("K cache"), "-ctk", "ctk", types)
+        self._choice(self.tr("V cache"), "-ctv", "ctv", types)
+        self._choice(
+            self.tr("Flash attention"),
+            "-fa",
+            "flash_attn",
+            [("auto", self.tr("auto")), ("on", self.tr("on")), ("off", self.tr("off"))],
+        )
+        self._number(self.tr("Slots"), "-np", "parallel", 1, 256)
+        self._choice(
+            self.tr("Micro-batch"), "-ub", "ubatch_size", [(n, f"{n:,}") for n in UBATCHES]
+        )
+        self._choice(
+            self.tr("Split"),
+            "-sm",
+            "split_mode",
+            [
+                ("layer", self.tr("by layers")),
+                ("row", self.tr("by rows")),
+                ("tensor", self.tr("by tensors")),
+                ("none", self.tr("one device")),
+            ],
+        )
+        self._amount(
+            self.tr("Layers on devices"),
+            "-ngl",
+            "n_gpu_layers",
+            [("all", self.tr("all")), ("fit", self.tr("as many as fit")), (0, self.tr("none"))],
+        )
+        self._amount(
+            self.tr("Experts in RAM"),
+            "-ncmoe",
+            "n_cpu_moe",
+            [(0, self.tr("none")), ("fit", self.tr("as few as fit")), ("all", self.tr("all"))],
+        )
+        self._flag(self.tr("Context in VRAM"), "-kvo", "kv_offload")
+        self._flag(self.tr("One context for all slots"), "-kvu", "kv_unified")
+        self._flag(self.tr("Full-size window caches"), "--swa-full", "swa_full")
+        self._flag(self.tr("Load MTP layers"), "--spec-type draft-mtp", "load_mtp")
+        state.settings_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session's settings."""
+        for show in self._show:
+            show(self._state.settings)
+
+    def _add(self, name: str, option: str, widget: QWidget) -> None:
+        line, col = divmod(self._place, 3)
+        self._place += 1
+        label = text(name, "muted")
+        label.setBuddy(widget)
+        tip = self.tr("{name} ({option})").format(name=name, option=option)
+        label.setToolTip(tip)
+        widget.setToolTip(tip)
+        widget.setAccessibleName(name)
+        self._grid.addWidget(label, line, col * 2)
+        self._grid.addWidget(widget, line, col * 2 + 1)
+
+    def _choice(
+        self, name: str, option: str, field: str, choices: list[tuple[Any, str]]
+    ) -> QComboBox:
+        box = QComboBox()
+        box.setMinimumWidth(74)
+        for value, words in choices:
+            box.addItem(words, value)
+        box.activated.connect(
+            lambda _index: self._state.change_settings(**{field: box.currentData()})
+        )
+
+        def show(settings: RunSettings) -> None:
+            value = getattr(settings, field)
+            index = box.findData(value)
+            if index < 0:
+                box.addItem(str(value), value)
+                index = box.count() - 1
+            box.setCurrentIndex(index)
+
+        self._show.append(show)
+        self._add(name, option, box)
+        return box
+
+    def _amount(self, name: str, option: str, field: str, choices: list[tuple[Any, str]]) -> None:
+        """Words or any number."""
+        box = self._choice(name, option, field, choices)
+        box.setEditable(True)
+        box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        editor = box.lineEdit()
+        if editor is None:
+            return
+        editor.setAccessibleName(name)
+
+        def entered() -> None:
+            typed = editor.text().strip()
+            known = {words: value for value, words in choices}
+            if typed in known:
+                self._state.change_settings(**{field: known[typed]})
+            elif typed.isdigit():
+                self._state.change_settings(**{field: int(typed)})
+            elif typed != str(getattr(self._state.settings, field)):
+                self._state.failed.emit(
+                    self.tr(
+                        "{name}: enter a number or choose from the list, not “{typed}”."
+                    ).format(name=name, typed=typed)
+                )
+                self.refresh()
+
+        editor.editingFinished.connect(entered)
+
+    def _number(self, name: str, option: str, field: str, low: int, high: int) -> None:
+        box = QSpinBox()
+        box.setRange(low, high)
+        box.setKeyboardTracking(False)
+        box.valueChanged.connect(lambda value: self._state.change_settings(**{field: value}))
+
+        def show(settings: RunSettings) -> None:
+            blocked = box.blockSignals(True)
+            box.setValue(getattr(settings, field))
+            box.blockSignals(blocked)
+
+        self._show.append(show)
+        self._add(name, option, box)
+
+    def _flag(self, name: str, option: str, field: str) -> None:
+        box = QCheckBox(name)
+        box.setToolTip(f"{name} ({option})")
+        box.setAccessibleName(name)
+        box.toggled.connect(lambda on: self._state.change_settings(**{field: on}))
+
+        def show(settings: RunSettings) -> None:
+            blocked = box.blockSignals(True)
+            box.setChecked(bool(getattr(settings, field)))
+            box.blockSignals(blocked)
+
+        self._show.append(show)
+        line, col = divmod(self._place, 3)
+        self._place += 1
+        self._grid.addWidget(box, line, col * 2, 1, 2)
+
+
+def settings_in_short(settings: RunSettings, tr: Callable[[str], str]) -> str:
+    """The settings that differ between people, in one line."""
+    kv = settings.ctk if settings.ctk == settings.ctv else f"{settings.ctk}/{settings.ctv}"
+    parts = [
+        tr("KV {types}").format(types=kv),
+        tr("flash attention {state}").format(state=settings.flash_attn),
+        tr("{count} slots").format(count=settings.parallel)
+        if settings.parallel > 1
+        else tr("1 slot"),
+        tr("micro-batch {size}").format(size=settings.ubatch_size),
+    ]
+    if settings.n_gpu_layers != "all":
+        parts.append(f"-ngl {settings.n_gpu_layers}")
+    if settings.n_cpu_moe:
+        parts.append(f"-ncmoe {settings.n_cpu_moe}")
+    if settings.split_mode != "layer":
+        parts.append(f"-sm {settings.split_mode}")
+    if not settings.kv_offload:
+        parts.append(tr("context in RAM"))
+    return " · ".join(parts)

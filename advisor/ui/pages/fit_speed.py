@@ -1,0 +1,110 @@
+"""The chosen cell's speed: decode, prefill, first token, and decode by depth."""
+
+from PySide6.QtCore import QCoreApplication
+
+from advisor import units
+from advisor.basis import Range
+from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
+from advisor.sizing.plan import Plan
+from advisor.ui import services
+from advisor.ui.jobs import Job, run_task
+from advisor.ui.widgets.basics import Card, text
+from advisor.ui.widgets.figures import FigureRow, range_text
+from advisor.ui.widgets.line_plot import LinePlot
+
+
+class SpeedCard(Card):
+    """Figures first, then the curve; unknown says what would make it known."""
+
+    def __init__(self) -> None:
+        super().__init__(self.tr("Speed"), note=" ")
+        self._decode = FigureRow(self.tr("Decode"))
+        self._prefill = FigureRow(self.tr("Prefill"))
+        self._first = FigureRow(self.tr("First token"))
+        self._plot = LinePlot(self.tr("Decode speed by depth"))
+        self._plot.setFixedHeight(120)
+        self._under = text("", "small")
+        self._unknown = text("", "muted", wrap=True)
+        self._job: Job | None = None
+        for part in (
+            self._decode,
+            self._prefill,
+            self._first,
+            self._plot,
+            self._under,
+            self._unknown,
+        ):
+            self.body.addWidget(part)
+
+    def show_plan(self, plan: Plan, model: Model, rig: Rig) -> None:
+        """Another plan; the curve follows from the thread pool."""
+        speed = plan.speed
+        known = speed.decode_tps is not None
+        for figure in (self._decode, self._prefill, self._first):
+            figure.setVisible(known)
+        self._plot.setVisible(known)
+        self._under.setVisible(known)
+        self._unknown.setVisible(not known)
+        self.note.setText(self.tr("calibrated by your probe") if speed.calibrated else "")
+        if not known:
+            reasons = " ".join(speed.notes) or self.tr(
+                "There is no basis for a speed here. A probe measures it."
+            )
+            self._unknown.setText(reasons)
+            return
+        found = plan.explanations
+        self._decode.show_value(
+            _rate(speed.decode_tps),
+            basis=speed.basis,
+            explanation=found.get("speed.decode"),
+            name=self.tr("Decode, {depth} tokens deep").format(depth=f"{plan.settings.depth:,}"),
+        )
+        self._prefill.show_value(
+            _rate(speed.prefill_tps),
+            basis=speed.basis if speed.prefill_tps else None,
+            explanation=found.get("speed.prefill"),
+        )
+        seconds = speed.ttft_s
+        self._first.show_value(
+            units.UNKNOWN if seconds is None else f"{range_text(seconds)} s",
+            basis=speed.basis if seconds else None,
+            explanation=found.get("speed.ttft"),
+            name=self.tr("First token after a prompt of {count}").format(
+                count=f"{plan.settings.n_prompt:,}"
+            ),
+        )
+        if self._job is not None:
+            self._job.cancel()
+        settings = plan.settings
+        self._job = run_task(
+            lambda _job: services.speed_by_depth(model, rig, settings),
+            on_result=self._show_curve,
+            owner=self,
+        )
+
+    def _show_curve(self, points: list[tuple[int, Range]]) -> None:
+        if len(points) < 2:
+            self._plot.setVisible(False)
+            self._under.setVisible(False)
+            return
+        depths = [float(depth) for depth, _speed in points]
+        highest = max(speed.high for _depth, speed in points)
+        self._plot.set_range((0.0, depths[-1]), (0.0, highest * 1.12))
+        ends = (0.0, depths[-1] / 2, depths[-1])
+        self._plot.set_ticks("bottom", [(d, units.tokens(int(d)) if d else "0") for d in ends])
+        self._plot.set_ticks("left", [(0.0, "0"), (highest, f"{highest:,.0f}")])
+        self._plot.span("range", depths, [s.low for _d, s in points], [s.high for _d, s in points])
+        self._plot.curve("decode", depths, [s.mid for _d, s in points])
+        first, last = points[0][1], points[-1][1]
+        words = self.tr("from {first} tok/s when empty to {last} at {depth} tokens").format(
+            first=range_text(first), last=range_text(last), depth=f"{points[-1][0]:,}"
+        )
+        self._under.setText(words)
+        self._plot.say(words)
+
+
+def _rate(span: Range | None) -> str:
+    if span is None:
+        return units.UNKNOWN
+    return QCoreApplication.translate("SpeedCard", "{span} tok/s").format(span=range_text(span))

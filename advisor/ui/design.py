@@ -319,12 +319,12 @@ QPushButton[role="link"] {
 QPushButton[role="link"]:hover { text-decoration: underline; }
 QPushButton[role="link"]:focus { border: 1px solid @accent; padding: 1px 3px; }
 QPushButton[role="segment"] {
-  border-radius: 6px; padding: 2px 9px; min-height: 18px; font-weight: 500; color: @muted;
+  border-radius: 6px; padding: 2px 7px; min-height: 18px; font-weight: 500; color: @muted;
   border: 1px solid transparent; background: transparent;
 }
 QPushButton[role="segment"]:hover { color: @text; }
 QPushButton[role="segment"]:checked { color: @accent; background: @accent_soft; font-weight: 600; }
-QPushButton[role="segment"]:focus { border: 1px solid @accent; padding: 2px 9px; }
+QPushButton[role="segment"]:focus { border: 1px solid @accent; padding: 2px 7px; }
 QPushButton[role="nav"] {
   background: transparent; border: 1px solid transparent; border-radius: 8px; color: @muted;
   font-weight: 500; text-align: left; padding: 7px 10px; min-height: 21px;

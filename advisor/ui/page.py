@@ -18,6 +18,7 @@ Bad input and expected failures are a ``Banner`` inside the page (or ``state.fai
 never a dialog. ``scrolling(widget)`` lets a part scroll when the window is small.
 """
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
 from advisor.ui.state import AppState
@@ -54,6 +55,7 @@ def scrolling(content: QWidget) -> QScrollArea:
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(content)
     content.setProperty("role", "page")
     content.setAutoFillBackground(False)

@@ -1,6 +1,6 @@
 """The left rail: the five pages and the session menu."""
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QButtonGroup, QMenu, QPushButton, QWidget
 
@@ -35,13 +35,17 @@ class Rail(QWidget):
             self._group.addButton(entry)
             self._buttons[key] = entry
             buttons.append(entry)
-        self.menu_button = button(self.tr("Session"))
+        self.menu_button = button(self.tr("Session…"))
         self.menu_button.setProperty("role", "nav")
-        self.menu_button.setMenu(menu)
+        self.menu_button.clicked.connect(lambda: menu.popup(self._above_button(menu)))
         brand = row(10, text(self.tr("Rig Advisor"), "brand"), None)
         layout = column(brand, 12, *buttons, None, self.menu_button, spacing=3)
         layout.setContentsMargins(9, 17, 9, 8)
         self.setLayout(layout)
+
+    def _above_button(self, menu: QMenu) -> QPoint:
+        corner = self.menu_button.mapToGlobal(QPoint(0, 0))
+        return corner - QPoint(0, menu.sizeHint().height() + 4)
 
     def mark(self, key: str) -> None:
         """Show which page is on screen."""

@@ -21,6 +21,7 @@ from advisor.llm.model import Model
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, Session
 from advisor.sizing import size
+from advisor.sizing.matrix import Cell, matrix
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import RunSettings
 
@@ -60,7 +61,14 @@ def plan(
     """The model and its plan on a rig; ``known`` is used again when it is the one chosen."""
     del probes
     model = known if known is not None else load_model(choice)
-    return model, size(model, rig, settings)
+    result = size(model, rig, settings)
+    if result.verdict == "no" and settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0:
+        # Nobody asked for a placement: what does not fit on the devices may fit with a part in RAM.
+        placed = settings.model_copy(update={"n_gpu_layers": "fit", "n_cpu_moe": "fit"})
+        elsewhere = size(model, rig, placed)
+        if elsewhere.verdict != "no":
+            result = elsewhere
+    return model, result
 
 
 def detect() -> Rig:
@@ -101,8 +109,8 @@ class FitCell:
     verdict: Verdict
     headroom: int | None
     decode_tps: float | None
-    on_host: int
-    """Bytes of the model that RAM holds."""
+    spilled: int
+    """Bytes that would have to go to RAM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +151,20 @@ def fit_matrix(choice: ModelChoice, rig: Rig, settings: RunSettings) -> FitMatri
         names = dict.fromkeys((*entry.file_types, chosen.file_type))
         models = {name: entry.model(name, imatrix=choice.imatrix) for name in names}
     contexts = contexts_for(chosen, settings)
-    rows: list[FitRow] = []
-    for name, model in sorted(models.items(), key=lambda item: -item[1].nbytes):
-        cells: list[FitCell] = []
-        for ctx in contexts:
-            plan = size(model, rig, settings.model_copy(update={"ctx": ctx}))
-            speed = plan.speed.decode_tps
-            cells.append(
-                FitCell(
-                    plan.verdict,
-                    plan.headroom,
-                    None if speed is None else speed.mid,
-                    plan.host.weights + (plan.host.context or 0),
-                )
-            )
-        rows.append(FitRow(name, model.nbytes, "", "", tuple(cells)))
-    return FitMatrix(contexts, tuple(rows))
+    ordered = dict(sorted(models.items(), key=lambda item: -item[1].nbytes))
+    found = matrix(ordered, rig, settings, contexts)
+    return FitMatrix(
+        contexts,
+        tuple(
+            FitRow(name, model.nbytes, "", "", tuple(_cell(cell) for cell in cells))
+            for (name, model), cells in zip(ordered.items(), found.rows, strict=True)
+        ),
+    )
+
+
+def _cell(cell: Cell) -> FitCell:
+    spilled = max(0, -(cell.headroom or 0))
+    return FitCell(cell.verdict, cell.headroom, None, spilled)
 
 
 def speed_by_depth(model: Model, rig: Rig, settings: RunSettings) -> list[tuple[int, Range]]:

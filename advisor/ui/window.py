@@ -215,9 +215,7 @@ class MainWindow(QWidget):
             ("dark", self.tr("Dark")),
         )
         for scheme, label in schemes:
-            theme.addAction(label).triggered.connect(
-                functools.partial(self._choose_theme, scheme)
-            )
+            theme.addAction(label).triggered.connect(functools.partial(self._choose_theme, scheme))
         self._menu.addSeparator()
         leave = self._menu.addAction(self.tr("Quit"))
         leave.setShortcut(QKeySequence(keys.Quit))

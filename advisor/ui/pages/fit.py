@@ -28,7 +28,7 @@ from advisor.ui.widgets.basics import (
 from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
 from advisor.ui.widgets.stacked_bar import ToneSwatch
 
-SIDE_WIDTH = 384
+SIDE_WIDTH = 398
 
 
 class FitPage(Page):
@@ -101,7 +101,7 @@ class FitPage(Page):
         self.notes = NotesCard()
         side = QWidget()
         stacked = column(self.plan, self.speed, self.run, self.notes, None, spacing=design.GAP)
-        stacked.setContentsMargins(0, 0, 2, 0)
+        stacked.setContentsMargins(0, 0, 10, 0)
         side.setLayout(stacked)
         self._side = scrolling(side)
         self._side.setFixedWidth(SIDE_WIDTH)
@@ -156,7 +156,7 @@ class FitPage(Page):
         left = cell.headroom
         speed = "" if cell.decode_tps is None else units.rate(cell.decode_tps, "t/s")
         if cell.verdict == "offload":
-            main = self.tr("RAM {size}").format(size=f"{cell.on_host / units.GIB:,.1f}")
+            main = self.tr("RAM {size}").format(size=f"{cell.spilled / units.GIB:,.1f}")
         elif left is None:
             main = "?"
         elif cell.verdict == "no":

@@ -317,7 +317,7 @@ class Elided(QLabel):
         self.setProperty("role", role)
         self._full = ""
         self._mode = mode
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self.say(content)
 
     def say(self, content: str) -> None:
@@ -325,6 +325,7 @@ class Elided(QLabel):
         self._full = content
         self.setAccessibleName(content)
         self._fit()
+        self.updateGeometry()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Shorten to the new width."""
@@ -336,6 +337,10 @@ class Elided(QLabel):
         return QSize(
             self.fontMetrics().horizontalAdvance(self._full) + 2, super().sizeHint().height()
         )
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Room for a letter and the dots."""
+        return QSize(20, super().sizeHint().height())
 
     def _fit(self) -> None:
         shown = self.fontMetrics().elidedText(self._full, self._mode, max(0, self.width()))

@@ -53,7 +53,7 @@ class LinePlot(QWidget):
     ) -> None:
         """The axes' ends."""
         self._plot.setLogMode(x=log_x, y=False)
-        self._plot.setRange(xRange=x, yRange=y, padding=0)
+        self._plot.getViewBox().setRange(xRange=x, yRange=y, padding=0)
 
     def set_ticks(self, axis: str, ticks: Sequence[tuple[float, str]]) -> None:
         """Ticks of the "bottom" or "left" axis: place and words."""

@@ -1,0 +1,364 @@
+"""Builds of llama.cpp on this machine: where they are, what they can use, and which one to run.
+
+Each program is asked for its version and devices once; the answers are kept until its file changes.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from advisor import paths
+from advisor.engine.launch import clean_environment
+from advisor.engine.process import EngineProcess
+from advisor.errors import EngineError
+from advisor.hardware.rig import Backend, Rig
+from advisor.units import MIB
+
+ASK_S: Final = 20.0
+"""How long a program may take to list its devices; drivers start slowly after boot."""
+
+EMBEDDED: Final = "embedded"
+
+_VERSION: Final = re.compile(r"version:\s*(?P<number>\d+)(?:\s*\((?P<commit>[0-9a-f]+)\))?")
+_DEVICE: Final = re.compile(
+    r"^\s*(?P<name>[A-Za-z]+\d*): (?P<title>.*?) \((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)"
+)
+_BACKENDS: Final[Mapping[str, Backend]] = {
+    "cuda": "cuda",
+    "rocm": "rocm",
+    "hip": "rocm",
+    "vulkan": "vulkan",
+    "metal": "metal",
+    "mtl": "metal",
+    "sycl": "sycl",
+}
+_WORTH: Final[Mapping[str, tuple[Backend, ...]]] = {
+    "nvidia": ("cuda", "vulkan"),
+    "amd": ("rocm", "vulkan"),
+    "intel": ("sycl", "vulkan"),
+    "apple": ("metal",),
+}
+"""Backends that can use a vendor's cards, fastest first."""
+
+
+class BuildDevice(BaseModel):
+    """A device as llama.cpp sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str
+    total: int
+    free: int
+
+    @property
+    def backend(self) -> Backend:
+        """Which backend drives it, from its name."""
+        stem = self.name.rstrip("0123456789").lower()
+        return _BACKENDS.get(stem, "cpu")
+
+
+class Build(BaseModel):
+    """One llama.cpp."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["embedded", "program"]
+    path: str
+    """The llama-server program; empty for the embedded engine."""
+    version: str
+    """``"b6000"``; ``"unknown"`` where it does not say."""
+    backends: tuple[Backend, ...] = ("cpu",)
+    devices: tuple[BuildDevice, ...] = ()
+    has_bench: bool = False
+    has_fit_params: bool = False
+    problem: str = ""
+    """Why it cannot be used, as a sentence; empty when it can."""
+
+    @property
+    def title(self) -> str:
+        """As the window names it."""
+        where = "embedded" if self.kind == EMBEDDED else self.path
+        return f"llama.cpp {self.version} ({', '.join(self.backends)}; {where})"
+
+    @property
+    def number(self) -> int:
+        """Build number, 0 where it is not known."""
+        digits = self.version.removeprefix("b")
+        return int(digits) if digits.isdigit() else 0
+
+
+class Choice(BaseModel):
+    """The build that suits a rig best, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    build: Build
+    reason: str
+    missing: str = ""
+    """What to install so that the rig's accelerators are used; empty when they are."""
+
+
+def parse_version(text: str) -> str:
+    """``"b6000"`` from ``--version``'s answer."""
+    match = _VERSION.search(text)
+    return f"b{match['number']}" if match and match["number"] != "0" else "unknown"
+
+
+def parse_devices(text: str) -> tuple[BuildDevice, ...]:
+    """Devices from ``--list-devices``'s answer."""
+    matches = (_DEVICE.match(line) for line in text.splitlines())
+    return tuple(
+        BuildDevice(
+            name=match["name"],
+            title=match["title"],
+            total=int(match["total"]) * MIB,
+            free=int(match["free"]) * MIB,
+        )
+        for match in matches
+        if match
+    )
+
+
+def places(environment: Mapping[str, str], home: Path) -> Iterator[Path]:
+    """Folders where llama-server may be: PATH first, then where installers of this OS put it."""
+    for folder in environment.get("PATH", "").split(os.pathsep):
+        if folder:
+            yield Path(folder)
+    if sys.platform == "win32":
+        local = Path(environment.get("LOCALAPPDATA", home / "AppData" / "Local"))
+        yield local / "Microsoft" / "WinGet" / "Links"
+        yield from sorted((local / "Microsoft" / "WinGet" / "Packages").glob("ggml.llamacpp_*"))
+        yield Path(environment.get("ProgramFiles", "C:/Program Files")) / "llama.cpp"
+        yield home / "scoop" / "apps" / "llama.cpp" / "current"
+        yield from _unzipped(home)
+        return
+    yield from (Path("/opt/homebrew/bin"), Path("/usr/local/bin"))
+    if sys.platform == "linux":
+        yield Path("/home/linuxbrew/.linuxbrew/bin")
+        yield from (home / ".nix-profile" / "bin", Path("/run/current-system/sw/bin"))
+        yield from (Path("/opt/llama.cpp/bin"), Path("/opt/llama.cpp/build/bin"))
+    yield from (home / ".local" / "bin", home / "llama.cpp" / "build" / "bin")
+    yield from _unzipped(home)
+
+
+def _unzipped(home: Path) -> Iterator[Path]:
+    """Releases unpacked where browsers put them: ``llama-b6000-bin-…``."""
+    for folder in (home, home / "Downloads"):
+        for release in sorted(folder.glob("llama-b*"), reverse=True):
+            yield from (release, release / "bin", release / "build" / "bin")
+
+
+def programs(
+    extra: tuple[Path, ...] = (),
+    environment: Mapping[str, str] | None = None,
+    home: Path | None = None,
+) -> list[Path]:
+    """Every llama-server found, the user's own folders first; each file once."""
+    name = "llama-server.exe" if sys.platform == "win32" else "llama-server"
+    found: dict[Path, Path] = {}
+    folders = places(environment or os.environ, home or Path.home())
+    for folder in (*extra, *folders):
+        program = folder if folder.is_file() else folder / name
+        try:
+            if program.is_file() and os.access(program, os.X_OK):
+                found.setdefault(program.resolve(), program)
+        except OSError:  # a folder on a drive that is gone
+            continue
+    return list(found.values())
+
+
+def discover(extra: tuple[Path, ...] = ()) -> tuple[Build, ...]:
+    """All builds, the embedded one last. Blocks while programs answer; cached afterwards."""
+    return (*(ask(program) for program in programs(extra)), embedded())
+
+
+def ask(program: Path) -> Build:
+    """What one llama-server says about itself; ``problem`` when it says nothing."""
+    known = _Answers.read()
+    identity = _identity(program)
+    if identity in known.builds:
+        return known.builds[identity]
+    version, problem = _output(program, "--version")
+    devices = ""
+    if not problem:
+        devices, problem = _output(program, "--list-devices")
+    listed = parse_devices(devices)
+    beside = program.parent
+    suffix = program.suffix
+    build = Build(
+        kind="program",
+        path=str(program),
+        version=parse_version(version),
+        devices=listed,
+        backends=tuple(dict.fromkeys((*(d.backend for d in listed), "cpu"))),
+        has_bench=(beside / f"llama-bench{suffix}").is_file(),
+        has_fit_params=(beside / f"llama-fit-params{suffix}").is_file(),
+        problem=problem,
+    )
+    if not problem:
+        known.builds[identity] = build
+        known.write()
+    return build
+
+
+def _identity(program: Path) -> str:
+    status = program.stat()
+    return f"{program.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+
+
+def _output(program: Path, argument: str) -> tuple[str, str]:
+    """Output of a program and what went wrong, as a sentence."""
+    try:
+        done = subprocess.run(
+            [str(program), argument],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=ASK_S,
+            check=False,
+            env=clean_environment(os.environ, program=True),
+        )
+    except OSError as error:
+        return "", f"{program} could not be started: {error.strerror or error}."
+    except subprocess.TimeoutExpired:
+        return "", f"{program} did not answer within {ASK_S:.0f} seconds."
+    text = done.stdout.decode("utf-8", "replace")
+    if done.returncode != 0:
+        last = text.strip().splitlines()[-1:] or ["no message"]
+        return text, f"{program} fails ({last[0][:200]})."
+    return text, ""
+
+
+class _Answers(BaseModel):
+    """What programs said, kept in the cache folder."""
+
+    builds: dict[str, Build] = {}
+
+    @staticmethod
+    def _file() -> Path:
+        return paths.cache() / "builds.json"
+
+    @classmethod
+    def read(cls) -> "_Answers":
+        try:
+            return cls.model_validate_json(cls._file().read_bytes())
+        except (OSError, ValidationError):
+            return cls()
+
+    def write(self) -> None:
+        """Keep the answers; a cache that cannot be written costs time, nothing else."""
+        target = self._file()
+        draft = target.with_name(f"{target.name}.{os.getpid()}")
+        try:
+            draft.write_text(self.model_dump_json(), encoding="utf-8")
+            draft.replace(target)
+        except OSError:
+            draft.unlink(missing_ok=True)
+
+
+@cache
+def embedded() -> Build:
+    """The engine inside this app. Asked in a child process, so a crash there is not ours."""
+    lines: list[str] = []
+    process = EngineProcess({"task": "devices"}, on_line=lines.append)
+    try:
+        process.start()
+        process.wait(ASK_S)
+    except EngineError as error:
+        return Build(kind=EMBEDDED, path="", version="unknown", problem=str(error))
+    finally:
+        if process.pid is not None:
+            process.stop()
+    marked = [line for line in lines if line.startswith("rig-advisor-devices ")]
+    if not marked:
+        problem = "The embedded llama.cpp does not start on this computer."
+        return Build(kind=EMBEDDED, path="", version="unknown", problem=problem)
+    facts = json.loads(marked[-1].removeprefix("rig-advisor-devices "))
+    devices = tuple(
+        BuildDevice(
+            name=device["name"],
+            title=device["description"],
+            total=device["memory_total"],
+            free=device["memory_free"],
+        )
+        for device in facts["devices"]
+        if device["type"] != "CPU"
+    )
+    return Build(
+        kind=EMBEDDED,
+        path="",
+        # The package's version ends in llama.cpp's build number: 2026.10.11549.
+        version=f"b{str(facts['package']).rsplit('.', 1)[-1]}",
+        devices=devices,
+        backends=tuple(dict.fromkeys((*(d.backend for d in devices), "cpu"))),
+    )
+
+
+def choose(builds: tuple[Build, ...], rig: Rig) -> Choice:
+    """The best usable build for a rig. Raises EngineError when none can be used at all."""
+    usable = [build for build in builds if not build.problem]
+    if not usable:
+        message = "No llama.cpp works here. Install one, or name its folder."
+        raise EngineError(message, detail="\n".join(build.problem for build in builds))
+    wanted = _wanted(rig)
+    for backend in wanted:
+        able = [build for build in usable if backend in build.backends]
+        if able:
+            best = max(able, key=lambda build: (build.number, build.kind == "program"))
+            return Choice(build=best, reason=f"It drives the GPU through {_title(backend)}.")
+    best = max(usable, key=lambda build: (build.kind == EMBEDDED, build.number))
+    if not wanted:
+        return Choice(build=best, reason="This rig computes on its CPU, which every build can.")
+    cards = ", ".join(dict.fromkeys(device.name for device in rig.devices))
+    return Choice(
+        build=best,
+        reason=f"No llama.cpp found here can use {cards}; this one runs on the CPU only.",
+        missing=_instruction(wanted[0]),
+    )
+
+
+def _wanted(rig: Rig) -> tuple[Backend, ...]:
+    """Backends worth having, best first: the detected one, then others for the same vendor."""
+    if not rig.devices:
+        return ()
+    first = rig.devices[0]
+    by_vendor = _WORTH.get((first.vendor or "").lower(), ())
+    own: tuple[Backend, ...] = () if first.backend == "cpu" else (first.backend,)
+    return tuple(dict.fromkeys((*own, *by_vendor)))
+
+
+def _title(backend: Backend) -> str:
+    return {"cuda": "CUDA", "rocm": "ROCm", "sycl": "SYCL"}.get(backend, backend.capitalize())
+
+
+def _instruction(backend: Backend) -> str:
+    """What to do, on this OS, to get a llama.cpp with a backend."""
+    name = _title(backend)
+    if sys.platform == "darwin":
+        return "Run “brew install llama.cpp”, then look for builds again."
+    release = "https://github.com/ggml-org/llama.cpp/releases"
+    if sys.platform == "win32":
+        part = {"cuda": "cuda", "rocm": "hip", "sycl": "sycl"}.get(backend, "vulkan")
+        return (
+            f"Download llama-b…-bin-win-{part}-….zip from {release}, unpack it into your "
+            "Downloads folder, then look for builds again."
+        )
+    if backend == "cuda":
+        return (
+            "Build llama.cpp in ~/llama.cpp (cmake -B build -DGGML_CUDA=ON && "
+            "cmake --build build -j), or unpack its ubuntu-vulkan-x64 release from "
+            f"{release} into your Downloads folder; then look for builds again."
+        )
+    return (
+        f"Unpack llama-b…-bin-ubuntu-vulkan-x64 from {release} into your Downloads folder, or "
+        f"build llama.cpp with {name} in ~/llama.cpp; then look for builds again."
+    )

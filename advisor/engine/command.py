@@ -1,0 +1,81 @@
+"""A run as people start it: llama-server's command, and settings for Ollama and LM Studio."""
+
+from advisor.llm.model import Model
+from advisor.sizing.arguments import server_arguments
+from advisor.sizing.plan import Plan
+from advisor.sizing.settings import RunSettings
+
+_OLLAMA_KV_TYPES = ("f16", "q8_0", "q4_0")
+"""What OLLAMA_KV_CACHE_TYPE takes (docs.ollama.com/faq)."""
+
+
+def llama_server_command(
+    model: Model, settings: RunSettings, *, n_devices: int, program: str = "llama-server"
+) -> tuple[str, ...]:
+    """Command line of a llama-server. ``settings`` are resolved; ``program`` may be a path."""
+    return (program, *server_arguments(model, settings, n_devices=n_devices))
+
+
+def _layers(plan: Plan) -> int:
+    """Layers on devices, the output layer included, as -ngl counts."""
+    return sum(len(device.layers) for device in plan.devices)
+
+
+def _file(plan: Plan) -> str:
+    command = plan.command
+    return command[command.index("-m") + 1] if "-m" in command else plan.model_id
+
+
+def ollama_text(plan: Plan) -> str:
+    """Environment and Modelfile that make Ollama run the plan, as far as it can.
+
+    Ollama multiplies num_ctx by the slots, and its KV type is one for K and V and for all models.
+    """
+    settings = plan.settings
+    lines = ["# Environment of the Ollama server"]
+    lines.append(f"OLLAMA_FLASH_ATTENTION={0 if settings.flash_attn == 'off' else 1}")
+    lines.append(f"OLLAMA_NUM_PARALLEL={settings.parallel}")
+    if settings.ctk in _OLLAMA_KV_TYPES and settings.ctk == settings.ctv:
+        lines.append(f"OLLAMA_KV_CACHE_TYPE={settings.ctk}")
+    else:
+        lines.append(
+            f"# Ollama has no KV cache with K in {settings.ctk} and V in {settings.ctv}; the "
+            "nearest is OLLAMA_KV_CACHE_TYPE=q8_0"
+        )
+    lines += ["", "# Modelfile", f"FROM {_file(plan)}"]
+    lines.append(f"PARAMETER num_ctx {settings.ctx // settings.parallel}")
+    if plan.devices:
+        lines.append(f"PARAMETER num_gpu {_layers(plan)}")
+        if settings.split_mode == "none":
+            lines.append(f"PARAMETER main_gpu {settings.main_gpu}")
+    lines.append(f"PARAMETER num_batch {settings.ubatch_size}")
+    if settings.n_cpu_moe:
+        lines.append(
+            "# Ollama cannot keep only the experts in RAM (--n-cpu-moe); it would move whole layers."
+        )
+    if settings.tensor_split:
+        lines.append("# Ollama splits over several GPUs by itself; -ts has no counterpart.")
+    return "\n".join(lines) + "\n"
+
+
+def lm_studio_text(plan: Plan) -> str:
+    """The load settings of LM Studio that make it run the plan, by the names on its screen."""
+    settings = plan.settings
+    moe = settings.n_cpu_moe
+    rows = [("Context Length", f"{settings.ctx}")]
+    if plan.devices:
+        rows.append(("GPU Offload", f"{_layers(plan)} layers"))
+        if moe:
+            everything = "all" if moe == "all" else str(moe)
+            rows.append(("Number of layers for which to force MoE weights onto CPU", everything))
+        rows.append(("Offload KV Cache to GPU Memory", "on" if settings.kv_offload else "off"))
+    rows += [
+        ("Max Concurrent Predictions", f"{settings.parallel}"),
+        ("Unified KV Cache", "on" if settings.kv_unified else "off"),
+        ("Evaluation Batch Size", f"{settings.ubatch_size}"),
+        ("Flash Attention", "off" if settings.flash_attn == "off" else "on"),
+        ("K Cache Quantization Type", settings.ctk),
+        ("V Cache Quantization Type", settings.ctv),
+        ("Try mmap()", "on" if settings.mmap else "off"),
+    ]
+    return "".join(f"{name}: {value}\n" for name, value in rows)

@@ -1,0 +1,113 @@
+"""The whole command, word by word."""
+
+from advisor.engine.command import llama_server_command, lm_studio_text, ollama_text
+from advisor.hardware.compose import parse_rig
+from advisor.llm.catalogue import catalogue
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+
+QWEN = catalogue().find("Qwen/Qwen3-30B-A3B").model("Q4_K_M")
+
+
+def test_defaults_are_spelled_out_where_llama_cpp_would_choose() -> None:
+    command = llama_server_command(QWEN, RunSettings(ctx=8192), n_devices=1)
+
+    assert command == (
+        "llama-server", "-m", "Qwen3-30B-A3B-Q4_K_M.gguf", "-c", "8192",
+        "-ngl", "all", "-fa", "auto", "-np", "1",
+    )  # fmt: skip
+
+
+def test_everything_that_differs_is_written() -> None:
+    settings = RunSettings(
+        ctx=65536,
+        ctk="q8_0",
+        ctv="q4_0",
+        batch_size=512,
+        ubatch_size=256,
+        parallel=4,
+        kv_unified=True,
+        flash_attn="on",
+        tensor_split=(3, 1),
+        main_gpu=1,
+        n_gpu_layers=40,
+        n_cpu_moe=12,
+        kv_offload=False,
+        swa_full=True,
+        load_mtp=True,
+        repack=False,
+        mmap=False,
+    )
+
+    command = llama_server_command(QWEN, settings, n_devices=2, program="/opt/llama-server")
+
+    assert command == (
+        "/opt/llama-server", "-m", "Qwen3-30B-A3B-Q4_K_M.gguf", "-c", "65536",
+        "-ngl", "40", "--n-cpu-moe", "12", "-ts", "3,1", "-mg", "1", "--no-kv-offload",
+        "-fa", "on", "-ctk", "q8_0", "-ctv", "q4_0", "-b", "512", "-ub", "256", "-np", "4",
+        "--kv-unified", "--swa-full", "--no-repack", "--spec-type", "draft-mtp",
+        "--load-mode", "none",
+    )  # fmt: skip
+
+
+def test_without_devices_nothing_is_said_about_them() -> None:
+    settings = RunSettings(ctx=4096, n_gpu_layers=10, tensor_split=(1, 1))
+
+    command = llama_server_command(QWEN, settings, n_devices=0)
+
+    assert command == (
+        "llama-server", "-m", "Qwen3-30B-A3B-Q4_K_M.gguf", "-c", "4096", "-fa", "auto", "-np", "1",
+    )  # fmt: skip
+
+
+def test_one_card_of_several() -> None:
+    settings = RunSettings(ctx=4096, split_mode="none", main_gpu=2, n_cpu_moe="all")
+
+    command = llama_server_command(QWEN, settings, n_devices=3)
+
+    assert command[5:12] == ("-ngl", "all", "--cpu-moe", "-sm", "none", "-mg", "2")
+
+
+def test_ollama_gets_context_per_slot_and_layers() -> None:
+    settings = RunSettings(ctx=32768, parallel=4, ctk="q8_0", ctv="q8_0")
+    plan = size(QWEN, parse_rig("RTX 4090 + 64 GB"), settings)
+
+    assert ollama_text(plan).splitlines() == [
+        "# Environment of the Ollama server",
+        "OLLAMA_FLASH_ATTENTION=1",
+        "OLLAMA_NUM_PARALLEL=4",
+        "OLLAMA_KV_CACHE_TYPE=q8_0",
+        "",
+        "# Modelfile",
+        "FROM Qwen3-30B-A3B-Q4_K_M.gguf",
+        "PARAMETER num_ctx 8192",
+        "PARAMETER num_gpu 49",
+        "PARAMETER num_batch 512",
+    ]
+
+
+def test_what_ollama_cannot_do_is_said() -> None:
+    settings = RunSettings(ctx=32768, n_cpu_moe=8, ctk="q8_0")
+    text = ollama_text(size(QWEN, parse_rig("RTX 4090 + 64 GB"), settings))
+
+    assert "cannot keep only the experts in RAM" in text
+    assert "no KV cache with K in q8_0 and V in f16" in text
+
+
+def test_lm_studio_by_the_names_on_its_screen() -> None:
+    settings = RunSettings(ctx=16384, n_cpu_moe=8, flash_attn="on")
+    plan = size(QWEN, parse_rig("RTX 4090 + 64 GB"), settings)
+
+    assert lm_studio_text(plan).splitlines() == [
+        "Context Length: 16384",
+        "GPU Offload: 49 layers",
+        "Number of layers for which to force MoE weights onto CPU: 8",
+        "Offload KV Cache to GPU Memory: on",
+        "Max Concurrent Predictions: 1",
+        "Unified KV Cache: off",
+        "Evaluation Batch Size: 512",
+        "Flash Attention: on",
+        "K Cache Quantization Type: f16",
+        "V Cache Quantization Type: f16",
+        "Try mmap(): on",
+    ]

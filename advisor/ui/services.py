@@ -15,6 +15,7 @@ from advisor.errors import RigError, SessionError, SettingsError
 from advisor.hardware import saved
 from advisor.hardware.rig import Rig
 from advisor.llm import local_files as local_files_module
+from advisor.llm import quality
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.local_files import LocalFile
 from advisor.llm.model import Model
@@ -24,6 +25,7 @@ from advisor.sizing import size
 from advisor.sizing.matrix import Cell, matrix
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import RunSettings
+from advisor.units import gib
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +158,16 @@ def fit_matrix(choice: ModelChoice, rig: Rig, settings: RunSettings) -> FitMatri
     return FitMatrix(
         contexts,
         tuple(
-            FitRow(name, model.nbytes, "", "", tuple(_cell(cell) for cell in cells))
+            _row(name, model, cells)
             for (name, model), cells in zip(ordered.items(), found.rows, strict=True)
         ),
     )
+
+
+def _row(file_type: str, model: Model, cells: tuple[Cell, ...]) -> FitRow:
+    note = quality.model_loss(model)
+    story = f"{file_type}, {gib(model.nbytes)}. {note.sentence}"
+    return FitRow(file_type, model.nbytes, note.word, story, tuple(_cell(cell) for cell in cells))
 
 
 def _cell(cell: Cell) -> FitCell:
@@ -188,6 +196,10 @@ def run_text(plan: Plan, program: str) -> str:
 
 
 def quality_sentences(model: Model, settings: RunSettings) -> list[str]:
-    """What the file type and the KV type cost in quality."""
-    del model, settings
-    return []
+    """What the file type and the KV type cost in quality, with the range where it is known."""
+    found = [f"{model.file_type}: {quality.model_loss(model).sentence}"]
+    if (settings.ctk, settings.ctv) != ("f16", "f16"):
+        types = settings.ctk if settings.ctk == settings.ctv else f"{settings.ctk}/{settings.ctv}"
+        note = quality.kv_loss(model, settings.ctk, settings.ctv)
+        found.append(f"KV {types}: {note.sentence}")
+    return found

@@ -1,0 +1,86 @@
+"""What a rig can run: the catalogue against the rig at one context, the most capable first.
+
+"Most capable" counts parameters, and among models of like size the newer; it claims nothing about
+the quality of answers.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from advisor.errors import RigAdvisorError
+from advisor.hardware.rig import Rig
+from advisor.llm.catalogue import CatalogueEntry
+from advisor.sizing.matrix import matrix
+from advisor.sizing.plan import Verdict
+from advisor.sizing.settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """One model of the catalogue on a rig, in the file type that its entry suggests."""
+
+    entry: CatalogueEntry
+    file_type: str
+    ctx: int
+    verdict: Verdict
+    headroom: int | None
+    n_params: int
+    dense: bool
+    """Every parameter is used for every token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """All models that run at all, the largest first."""
+
+    ctx: int
+    models: tuple[Runs, ...]
+
+    def largest(self, verdicts: tuple[Verdict, ...], *, dense: bool | None = None) -> Runs | None:
+        """The largest model with one of these verdicts."""
+        for runs in self.models:
+            if runs.verdict in verdicts and dense in {None, runs.dense}:
+                return runs
+        return None
+
+
+def capability(
+    entries: Iterable[CatalogueEntry],
+    rig: Rig,
+    settings: RunSettings,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Capability:
+    """Size every entry once at the settings' context, or at what it was trained for if shorter.
+
+    Entries that cannot be sized are left out. Ends early, with what it has, when ``cancelled``.
+    """
+    found: list[Runs] = []
+    for entry in entries:
+        if cancelled():
+            break
+        try:
+            model = entry.model(entry.suggested_file_type)
+            trained = model.hp.n_ctx_train if model.hp is not None else 0
+            ctx = min(settings.ctx, trained or settings.ctx)
+            cell = matrix({model.file_type: model}, rig, settings, (ctx,)).rows[0][0]
+        except RigAdvisorError:
+            continue
+        if cell.verdict in {"fits", "tight", "offload"}:
+            active = entry.active_params or model.n_params
+            found.append(
+                Runs(
+                    entry,
+                    model.file_type,
+                    ctx,
+                    cell.verdict,
+                    cell.headroom,
+                    model.n_params,
+                    active > 0.9 * model.n_params,
+                )
+            )
+
+    def order(runs: Runs) -> tuple[int, str]:
+        released = runs.entry.released.isoformat() if runs.entry.released else ""
+        return runs.n_params, released
+
+    return Capability(settings.ctx, tuple(sorted(found, key=order, reverse=True)))

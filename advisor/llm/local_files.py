@@ -82,7 +82,7 @@ def places(
 def local_files(
     folders: Iterable[Path] = (), known: Iterable[tuple[str, Path]] | None = None
 ) -> tuple[LocalFile, ...]:
-    """Every model in the known places and in ``folders``, by name. What cannot be read is skipped."""
+    """Every model in the known places and in ``folders``, by name; unreadable ones are left out."""
     found: dict[Path, LocalFile] = {}
     for place, folder in (*(places() if known is None else known), *((f.name, f) for f in folders)):
         search = _ollama if place == "Ollama" and (folder / "manifests").is_dir() else _ggufs

@@ -51,7 +51,7 @@ def ollama_text(plan: Plan) -> str:
     lines.append(f"PARAMETER num_batch {settings.ubatch_size}")
     if settings.n_cpu_moe:
         lines.append(
-            "# Ollama cannot keep only the experts in RAM (--n-cpu-moe); it would move whole layers."
+            "# Ollama cannot keep only the experts in RAM (--n-cpu-moe); it moves whole layers."
         )
     if settings.tensor_split:
         lines.append("# Ollama splits over several GPUs by itself; -ts has no counterpart.")

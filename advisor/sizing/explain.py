@@ -145,6 +145,7 @@ def _caches(model: Model, settings: RunSettings, allocation: Allocation) -> dict
             terms=(
                 Term(name="K", value=k_row * rows, unit=BYTES, source=_CACHES[cache.cells]),
                 Term(name="V", value=v_row * rows, unit=BYTES, source=_CACHES[cache.cells]),
+                Term(name="padding", value=padding, unit=BYTES, source=_PADDING),
                 Term(
                     name="cells", value=kv.cells, source=f"context of {sizes.n_ctx_seq:,} per slot"
                 ),

@@ -29,6 +29,13 @@ class PcieLink(_Frozen):
     max_width: int | None = None
 
 
+class Reading(_Frozen):
+    """A second opinion on a fact: what another source says."""
+
+    value: str | float | None
+    source: str
+
+
 class Device(_Frozen):
     """One accelerator as llama.cpp would use it. Sizes in bytes, bandwidth in GB/s (10**9)."""
 
@@ -54,12 +61,28 @@ class Device(_Frozen):
     """``"ada"``, ``"blackwell"``, ``"rdna3"``, ``"apple-m3"`` …: the class of the speed model."""
     multiprocessors: int | None = None
     driver: str | None = None
+    driver_model: str | None = None
+    """``"WDDM"`` or ``"TCC"`` on Windows; None elsewhere."""
+    cuda: str | None = None
+    """The highest CUDA version that the installed driver runs: ``"12.8"``."""
+    ecc: bool | None = None
+    power_w: float | None = None
+    """Drawn when it was read."""
+    temperature_c: float | None = None
+    utilisation: float | None = None
+    """Share of the last sampling period in which a kernel ran, 0 to 1."""
+    clock_mhz: float | None = None
+    clock_max_mhz: float | None = None
+    throttle: tuple[str, ...] = ()
+    """Why its clock is held down now, in words."""
     power_limit_w: float | None = None
     power_default_w: float | None = None
     power_idle_w: float | None = None
     pcie: PcieLink = PcieLink()
     nvlink_gbs: float | None = None
     """Both directions, per device; 0 where there is none."""
+    nvlink_links: int | None = None
+    """Links that are up."""
     unified: bool = False
     """Shares the host's memory: one pool, ``memory_total`` is the limit the driver allows."""
     integrated: bool = False
@@ -71,6 +94,8 @@ class Device(_Frozen):
     """Which of ``Rig.hosts`` it sits in."""
     sources: dict[str, str] = {}
     """Field name to where its value was read."""
+    alternatives: dict[str, tuple[Reading, ...]] = {}
+    """Field name to what other sources say of it, agreeing or not."""
     unknown: dict[str, str] = {}
     """Field name to why it could not be read."""
 
@@ -87,6 +112,8 @@ class Host(_Frozen):
 
     name: str = ""
     os: str = ""
+    wsl: bool = False
+    """Linux inside Windows: it sees a part of the RAM."""
     cpu: str = ""
     cores: int | None = None
     """Physical cores."""
@@ -116,6 +143,17 @@ class NetworkLink(_Frozen):
     latency_us: float
 
 
+class Peer(_Frozen):
+    """What lies between two devices of one host, by their places in ``Rig.devices``."""
+
+    first: int
+    second: int
+    path: str
+    """``"NVLink"``, ``"one PCIe switch"``, ``"the CPU's root complex"`` …"""
+    peer_to_peer: bool | None = None
+    """Whether one can read the other's memory without the host."""
+
+
 class Rig(_Frozen):
     """Devices in llama.cpp's order, and the host or hosts they sit in."""
 
@@ -125,6 +163,12 @@ class Rig(_Frozen):
     """Accelerators only; an empty tuple is a machine that computes on its CPU."""
     hosts: tuple[Host, ...] = (Host(),)
     links: tuple[NetworkLink, ...] = ()
+    peers: tuple[Peer, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What detection could not use at all: a GPU off the bus, a driver that is not loaded."""
+    ignored: tuple[Device, ...] = ()
+    """Seen but not counted: integrated graphics beside a GPU, further MIG slices. Why is in
+    each one's ``unknown["use"]``."""
     imagined: bool = False
     detected_at: str | None = None
     """ISO time, UTC."""

@@ -1,0 +1,81 @@
+"""Puts what every source saw together into one rig."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from advisor.hardware import nvml, others
+from advisor.hardware.host import read_host
+from advisor.hardware.rig import Device, Host, Rig
+
+NAME = "This machine"
+
+
+def detect(
+    engine_devices: Sequence[Mapping[str, object]] = (),
+    *,
+    models: Path | None = None,
+    root: Path = Path("/"),
+) -> Rig:
+    """This machine; see `advisor.hardware.detect`. ``root`` is where / is, for tests."""
+    host = read_host(models, root=root)
+    pool = None
+    if host.ram_total is not None and host.ram_available is not None:
+        pool = (host.ram_total, host.ram_available)
+    nvidia = nvml.read_devices(pool)
+    rest = others.read_devices(pool, root=root)
+    problems = [*nvidia.problems, *rest.problems]
+    if not nvidia.devices and not nvidia.problems:
+        problems += others.without_driver(root)
+    devices = (*nvidia.devices, *rest.devices)
+    devices, missing = others.with_engine(devices, engine_devices, pool)
+    problems += missing
+    counted, ignored = set_aside(devices)
+    places = {id(device): place for place, device in enumerate(counted)}
+    moved = {i: places.get(id(device)) for i, device in enumerate(nvidia.devices)}
+    peers = tuple(
+        peer
+        for peer in nvidia.peers
+        if moved.get(peer.first) is not None and moved.get(peer.second) is not None
+    )
+    return Rig(
+        name=NAME,
+        devices=counted,
+        hosts=(_shared(host, counted),),
+        peers=peers,
+        problems=tuple(problems),
+        ignored=(*nvidia.ignored, *ignored),
+        detected_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def set_aside(devices: Sequence[Device]) -> tuple[tuple[Device, ...], tuple[Device, ...]]:
+    """Devices that count, and integrated graphics that do not.
+
+    llama.cpp leaves integrated GPUs out when there is another one. Small ones are left out in any
+    case: they read the same RAM as the CPU, and no faster. Those with a wide memory bus (the
+    table's unified machines) count as the GPUs they are.
+    """
+    counted = tuple(d for d in devices if not d.integrated or d.table_id is not None)
+    reason = "integrated graphics: it reads the CPU's RAM, no faster than the CPU does"
+    ignored = tuple(
+        d.model_copy(update={"unknown": d.unknown | {"use": reason}})
+        for d in devices
+        if d not in counted
+    )
+    return counted, ignored
+
+
+def _shared(host: Host, devices: Sequence[Device]) -> Host:
+    """A host whose memory a wide-bus GPU shares has that GPU's bandwidth."""
+    unified = next((d for d in devices if d.unified and d.bandwidth_gbs), None)
+    update: dict[str, object] = {}
+    if unified is not None and host.ram_bandwidth_gbs is None:
+        source = f"shared with {unified.name}"
+        update["ram_bandwidth_gbs"] = unified.bandwidth_gbs
+        update["ram_bandwidth_source"] = source
+        update["sources"] = host.sources | {"ram_bandwidth_gbs": source}
+        update["unknown"] = {k: v for k, v in host.unknown.items() if k != "ram_bandwidth_gbs"}
+    if host.laptop is None and any(device.laptop for device in devices):
+        update["laptop"] = True
+    return host.model_copy(update=update) if update else host

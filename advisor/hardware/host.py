@@ -1,0 +1,181 @@
+"""The computer around the devices: CPU, memory, disk, power. Nothing personal is kept."""
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from advisor import paths
+from advisor.hardware import smbios
+from advisor.hardware.bandwidth import cached_ram_bandwidth
+from advisor.hardware.rig import Host
+
+# SMBIOS 7.4.1, chassis types that are carried about.
+_PORTABLE = {8, 9, 10, 11, 14, 30, 31, 32}
+_UNLIMITED = 1 << 60
+
+
+def read_host(models: Path | None = None, *, root: Path = Path("/")) -> Host:
+    """This computer. ``models``: the folder whose disk matters; ``root``: where / is, for tests.
+
+    Each fact that cannot be read is None, with the reason under its name in ``unknown``.
+    """
+    sources: dict[str, str] = {}
+    unknown: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    kernel = _text(root / "proc/sys/kernel/osrelease")
+    wsl = "microsoft" in kernel.lower()
+    values["os"], values["wsl"] = _system(root, kernel, wsl=wsl), wsl
+    values["cpu"] = _cpu(root)
+    if not values["cpu"]:
+        unknown["cpu"] = "the system does not name its processor"
+    values["cores"], values["threads"] = psutil.cpu_count(logical=False), psutil.cpu_count()
+    if values["cores"] is None:
+        unknown["cores"] = "the system does not report physical cores"
+    values |= _memory(root, sources)
+    values |= _memory_type(root, values, sources, unknown)
+    values |= _power(root, unknown)
+    values |= _disk(models or paths.data(), unknown)
+    return Host(**values, sources=sources, unknown=unknown)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _system(root: Path, kernel: str, *, wsl: bool) -> str:
+    if sys.platform == "darwin":
+        return f"macOS {platform.mac_ver()[0]}"
+    if sys.platform == "win32":
+        return f"Windows {platform.release()} ({platform.version()})"
+    release = re.search(r'^PRETTY_NAME="?([^"\n]+)', _text(root / "etc/os-release"), re.MULTILINE)
+    name = release[1] if release else platform.system()
+    return f"{name} in WSL 2" if wsl else f"{name}, kernel {kernel}" if kernel else name
+
+
+def _cpu(root: Path) -> str:
+    if sys.platform == "win32":
+        return _windows_cpu()
+    info = _text(root / "proc/cpuinfo")
+    found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", info, re.MULTILINE)
+    return " ".join(found[1].split()) if found else platform.processor()
+
+
+def _windows_cpu() -> str:
+    if sys.platform != "win32":
+        return ""
+    import winreg  # noqa: PLC0415 - exists on Windows alone
+
+    key = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key) as opened:
+            return " ".join(str(winreg.QueryValueEx(opened, "ProcessorNameString")[0]).split())
+    except OSError:
+        return platform.processor()
+
+
+def memory_limit(root: Path = Path("/")) -> int | None:
+    """Bytes this process may use when it runs in a container (cgroup v2, v1), else None."""
+    for name in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        text = _text(root / name)
+        if text.isdigit() and int(text) < _UNLIMITED:
+            return int(text)
+    return None
+
+
+def _memory(root: Path, sources: dict[str, str]) -> dict[str, Any]:
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    total, available = memory.total, memory.available
+    sources["ram_total"] = "operating system"
+    limit = memory_limit(root)
+    if limit is not None and limit < total:
+        total, available = limit, min(available, limit)
+        sources["ram_total"] = "limit of the container this runs in"
+    return {
+        "ram_total": total,
+        "ram_available": available,
+        "swap_total": swap.total,
+        "swap_used": swap.used,
+    }
+
+
+def _memory_type(
+    root: Path, values: Mapping[str, Any], sources: dict[str, str], unknown: dict[str, str]
+) -> dict[str, Any]:
+    kind, bandwidth, source = smbios.summary(smbios.parse(_firmware_table(root)))
+    measured = cached_ram_bandwidth(values["cpu"], values["ram_total"])
+    if kind:
+        sources["ram_type"] = "SMBIOS"
+    else:
+        unknown["ram_type"] = "the firmware's table needs administrator rights"
+    if measured is not None:
+        bandwidth, source = measured.gbs, measured.source
+    if bandwidth is None:
+        unknown["ram_bandwidth_gbs"] = "not readable here; measuring it takes a second"
+    elif source:
+        sources["ram_bandwidth_gbs"] = source
+    return {"ram_type": kind, "ram_bandwidth_gbs": bandwidth, "ram_bandwidth_source": source}
+
+
+def _firmware_table(root: Path) -> bytes:
+    if sys.platform == "win32":
+        return _windows_firmware_table()
+    try:
+        return (root / "sys/firmware/dmi/tables/DMI").read_bytes()
+    except OSError:
+        return b""
+
+
+def _windows_firmware_table() -> bytes:
+    """The raw SMBIOS table: GetSystemFirmwareTable("RSMB"), less its 8-byte header."""
+    if sys.platform != "win32":
+        return b""
+    import ctypes  # noqa: PLC0415 - needed on Windows alone
+
+    ask = ctypes.windll.kernel32.GetSystemFirmwareTable
+    provider = int.from_bytes(b"RSMB", "big")
+    size = int(ask(provider, 0, None, 0))
+    buffer = ctypes.create_string_buffer(size)
+    return buffer.raw[8:] if size and int(ask(provider, 0, buffer, size)) == size else b""
+
+
+def _power(root: Path, unknown: dict[str, str]) -> dict[str, Any]:
+    chassis = _text(root / "sys/class/dmi/id/chassis_type")
+    ask: Any = getattr(psutil, "sensors_battery", None)  # not on every system
+    battery = ask() if ask is not None else None
+    laptop: bool | None = int(chassis) in _PORTABLE if chassis.isdigit() else None
+    if laptop is None:
+        laptop = True if battery is not None else None
+    if laptop is None:
+        unknown["laptop"] = "neither chassis nor battery is reported"
+    plugged: bool | None = None if battery is None else battery.power_plugged
+    if battery is not None and plugged is None:
+        unknown["on_battery"] = "the battery does not say whether it is charged"
+    return {"laptop": laptop, "on_battery": None if plugged is None else not plugged}
+
+
+def _disk(folder: Path, unknown: dict[str, str]) -> dict[str, Any]:
+    here = folder
+    while not here.exists() and here != here.parent:
+        here = here.parent
+    try:
+        free = shutil.disk_usage(here).free
+    except OSError as error:
+        unknown["disk_free"] = error.strerror or str(error)
+        return {"disk_free": None, "disk_path": private_path(folder)}
+    return {"disk_free": free, "disk_path": private_path(folder)}
+
+
+def private_path(path: Path) -> str:
+    """A path without the user's name: the home folder becomes ``~``."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home raises where there is none
+    return str(Path("~") / path.relative_to(home)) if path.is_relative_to(home) else str(path)

@@ -1,0 +1,186 @@
+"""GPUs as the Linux kernel shows them: /sys/class/drm with amdgpu, i915 and xe."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.hardware import table
+from advisor.hardware.completed import with_table
+from advisor.hardware.rig import Device, PcieLink
+
+AMD, INTEL, NVIDIA = 0x1002, 0x8086, 0x10DE
+SOURCE = "kernel (sysfs)"
+# Transfer rates that sysfs prints, by PCIe generation (PCI Express base specification).
+_GENERATION = {"2.5": 1, "5.0": 2, "8.0": 3, "16.0": 4, "32.0": 5, "64.0": 6}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One graphics device of /sys/class/drm."""
+
+    folder: Path
+    vendor: int
+    device: int
+    revision: int
+    address: str
+    driver: str | None
+
+    @property
+    def pci_id(self) -> str:
+        """``vendor:device:revision`` in hexadecimal."""
+        return f"{self.vendor:04x}:{self.device:04x}:{self.revision:02x}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path, base: int = 10) -> int | None:
+    try:
+        return int(_text(path), base)
+    except ValueError:
+        return None
+
+
+def cards(root: Path = Path("/")) -> tuple[Card, ...]:
+    """Every card with a PCI identity, in the kernel's order."""
+    found: list[Card] = []
+    folder = root / "sys/class/drm"
+    names = sorted(folder.glob("card*")) if folder.is_dir() else []
+    for link in names:
+        if not re.fullmatch(r"card\d+", link.name):
+            continue
+        device = link / "device"
+        vendor, number = _number(device / "vendor", 16), _number(device / "device", 16)
+        if vendor is None or number is None:
+            continue
+        uevent = _text(device / "uevent")
+        address = re.search(r"^PCI_SLOT_NAME=(\S+)", uevent, re.MULTILINE)
+        driver = re.search(r"^DRIVER=(\S+)", uevent, re.MULTILINE)
+        found.append(
+            Card(
+                folder=device,
+                vendor=vendor,
+                device=number,
+                revision=_number(device / "revision", 16) or 0,
+                address=address[1] if address else "",
+                driver=driver[1] if driver else None,
+            )
+        )
+    return tuple(found)
+
+
+def read_devices(pool: tuple[int, int] | None, *, root: Path = Path("/")) -> tuple[Device, ...]:
+    """AMD and Intel GPUs. ``pool``: total and available RAM, for those without their own."""
+    devices: list[Device] = []
+    for card in cards(root):
+        if card.vendor == AMD:
+            devices.append(_amd(card, pool))
+        elif card.vendor == INTEL:
+            devices.append(_intel(card, pool))
+    return tuple(devices)
+
+
+def _link(folder: Path) -> PcieLink:
+    def generation(name: str) -> int | None:
+        return _GENERATION.get(_text(folder / name).split(" ")[0])
+
+    def width(name: str) -> int | None:
+        lanes = _number(folder / name)
+        return lanes if lanes and lanes < 64 else None
+
+    return PcieLink(
+        generation=generation("current_link_speed"),
+        width=width("current_link_width"),
+        max_generation=generation("max_link_speed"),
+        max_width=width("max_link_width"),
+    )
+
+
+def _hwmon(folder: Path, *names: str) -> float | None:
+    for sensor in sorted((folder / "hwmon").glob("hwmon*")) if (folder / "hwmon").is_dir() else []:
+        for name in names:
+            value = _number(sensor / name)
+            if value is not None:
+                return float(value)
+    return None
+
+
+def _scaled(value: float | None, by: float) -> float | None:
+    return None if value is None else value / by
+
+
+def _amd(card: Card, pool: tuple[int, int] | None) -> Device:
+    folder = card.folder
+    vram, used = _number(folder / "mem_info_vram_total"), _number(folder / "mem_info_vram_used")
+    gtt, gtt_used = _number(folder / "mem_info_gtt_total"), _number(folder / "mem_info_gtt_used")
+    entry = table.find("", memory=None, pci_id=card.pci_id)
+    shared = entry is not None and entry.unified
+    if not shared:
+        entry = table.find("", memory=vram, pci_id=card.pci_id)
+    # An APU's own carve-out is small beside the RAM it can map; llama.cpp uses both.
+    integrated = shared or (vram is not None and gtt is not None and vram <= 2 << 30 and gtt > vram)
+    total, source = vram, f"{SOURCE}: mem_info_vram_total"
+    if integrated and vram is not None and gtt is not None:
+        total, used = vram + gtt, (used or 0) + (gtt_used or 0)
+        source = f"{SOURCE}: VRAM carve-out plus the GTT limit on RAM"
+        if pool is not None:
+            total = min(total, vram + pool[0])
+    unknown = {} if total is not None else {"memory_total": "amdgpu does not report it"}
+    device = Device(
+        name=_text(folder / "product_name") or f"AMD GPU {card.pci_id}",
+        vendor="AMD",
+        backend=entry.backend if entry else "vulkan",
+        pci_id=card.pci_id,
+        pci_address=card.address or None,
+        memory_total=total,
+        memory_used=used,
+        driver=card.driver,
+        pcie=_link(folder),
+        integrated=integrated,
+        unified=integrated,
+        power_limit_w=_scaled(_hwmon(folder, "power1_cap"), 1e6),
+        power_default_w=_scaled(_hwmon(folder, "power1_cap_default"), 1e6),
+        power_w=_scaled(_hwmon(folder, "power1_average", "power1_input"), 1e6),
+        temperature_c=_scaled(_hwmon(folder, "temp1_input"), 1e3),
+        utilisation=_scaled(_number(folder / "gpu_busy_percent"), 100),
+        sources={"name": SOURCE, "memory_total": source, "memory_used": source, "pcie": SOURCE},
+        unknown=unknown | {"processes": "amdgpu lists them to administrators only"},
+    )
+    return with_table(device, entry)
+
+
+def _intel(card: Card, pool: tuple[int, int] | None) -> Device:
+    entry = table.find("", pci_id=f"{card.vendor:04x}:{card.device:04x}")
+    # Integrated graphics sit in the processor: bus 0, device 2 on every generation.
+    integrated = entry is None and bool(re.fullmatch(r"(0000:)?00:02\.0", card.address))
+    total = pool[0] if integrated and pool is not None else None
+    unknown: dict[str, str] = {}
+    if total is None:
+        unknown["memory_total"] = "the kernel does not report Intel's video memory"
+    source = "the machine's RAM, which it shares"
+    device = Device(
+        name="Intel integrated graphics" if integrated else f"Intel GPU {card.pci_id}",
+        vendor="Intel",
+        backend="vulkan",
+        pci_id=card.pci_id,
+        pci_address=card.address or None,
+        memory_total=total,
+        driver=card.driver,
+        pcie=_link(card.folder) if not integrated else PcieLink(),
+        integrated=integrated,
+        unified=integrated,
+        sources={"name": SOURCE} | ({"memory_total": source} if total is not None else {}),
+        unknown=unknown,
+    )
+    device = with_table(device, entry)
+    if entry is not None and device.memory_total is None:
+        nominal = table.gpu_table().usable_memory(entry)
+        sources = device.sources | {"memory_total": f"nominal, {entry.origin('memory_gib')}"}
+        left = {k: v for k, v in device.unknown.items() if k != "memory_total"}
+        update = {"memory_total": nominal, "sources": sources, "unknown": left}
+        return device.model_copy(update=update)
+    return device

@@ -1,0 +1,104 @@
+"""Apple silicon: its GPU, and the part of the memory that Metal lets it use."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any, cast
+
+from advisor.hardware import table
+from advisor.hardware.completed import sold_as, with_table
+from advisor.hardware.rig import Device
+from advisor.units import MIB
+
+_TIMEOUT_S = 10
+
+
+def _run(*command: str) -> str:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
+
+
+def read_devices() -> tuple[Device, ...]:
+    """This Mac's GPUs. Empty on other systems."""
+    if sys.platform != "darwin":
+        return ()
+    displays = _run("/usr/sbin/system_profiler", "-json", "SPDisplaysDataType")
+    names = ("hw.memsize", "iogpu.wired_limit_mb", "machdep.cpu.brand_string")
+    return parse(displays, _run("/usr/sbin/sysctl", *names))
+
+
+def parse(displays: str, sysctl: str) -> tuple[Device, ...]:
+    """GPUs from ``system_profiler -json SPDisplaysDataType`` and ``sysctl`` output."""
+    facts = dict(re.findall(r"^([\w.]+):\s*(.*)$", sysctl, re.MULTILINE))
+    memory = int(facts["hw.memsize"]) if facts.get("hw.memsize", "").isdigit() else None
+    try:
+        listed: Any = json.loads(displays).get("SPDisplaysDataType", [])
+    except (json.JSONDecodeError, AttributeError):
+        listed = []
+    if not isinstance(listed, list):
+        return ()
+    shown = [
+        cast("Mapping[str, Any]", i) for i in cast("list[object]", listed) if isinstance(i, dict)
+    ]
+    return tuple(_gpu(item, memory, facts) for item in shown if _is_gpu(item))
+
+
+def _is_gpu(item: Mapping[str, Any]) -> bool:
+    return str(item.get("sppci_device_type", "spdisplays_gpu")) == "spdisplays_gpu"
+
+
+def _gpu(item: Mapping[str, Any], memory: int | None, facts: Mapping[str, str]) -> Device:
+    name = str(
+        item.get("sppci_model") or item.get("_name") or facts.get("machdep.cpu.brand_string")
+    )
+    sources = {"name": "system_profiler"}
+    if not name.startswith("Apple"):
+        # Intel Macs: llama.cpp's Metal backend runs there, but their video memory is their own.
+        return _discrete(name, item, sources)
+    cores = str(item.get("sppci_cores", ""))
+    entry = table.find(f"{name} {cores}-core") or sold_as(name, (memory, 0) if memory else None)
+    total: int | None = None
+    limit = facts.get("iogpu.wired_limit_mb", "0")
+    if limit.isdigit() and int(limit) > 0:
+        total, source = int(limit) * MIB, "sysctl iogpu.wired_limit_mb, set by its owner"
+        sources["memory_total"] = source
+    elif memory is not None:
+        rule = table.gpu_table().memory_limits["apple"]
+        total = rule.usable(memory)
+        sources["memory_total"] = f"Metal's limit for this much memory: {rule.source}"
+    device = Device(
+        name=name.removeprefix("Apple "),
+        vendor="Apple",
+        backend="metal",
+        memory_total=total,
+        multiprocessors=int(cores) if cores.isdigit() else None,
+        unified=True,
+        integrated=True,
+        sources=sources,
+        unknown={} if total is not None else {"memory_total": "sysctl does not report hw.memsize"},
+    )
+    return with_table(device, entry)
+
+
+def _discrete(name: str, item: Mapping[str, Any], sources: dict[str, str]) -> Device:
+    text = str(item.get("spdisplays_vram") or item.get("_spdisplays_vram") or "")
+    found = re.match(r"(\d+)\s*(MB|GB)", text)
+    total = int(found[1]) * (1024 * MIB if found[2] == "GB" else MIB) if found else None
+    integrated = "Intel" in name
+    device = Device(
+        name=name,
+        backend="metal",
+        memory_total=total,
+        integrated=integrated,
+        unified=integrated,
+        sources=sources | ({"memory_total": "system_profiler"} if total else {}),
+        unknown={} if total else {"memory_total": "system_profiler does not report it"},
+    )
+    return with_table(device, None if integrated else table.find(name, memory=total))

@@ -1,0 +1,113 @@
+"""AMD and Intel GPUs on Windows, from the registry keys that their drivers fill."""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from advisor.hardware import table
+from advisor.hardware.completed import with_table
+from advisor.hardware.nvml_fields import short_name
+from advisor.hardware.rig import Device
+
+_CLASS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
+_VALUES = (
+    "DriverDesc",
+    "ProviderName",
+    "DriverVersion",
+    "MatchingDeviceId",
+    "HardwareInformation.qwMemorySize",
+    "HardwareInformation.MemorySize",
+)
+_VENDORS = {"1002": "AMD", "8086": "Intel"}
+_CARVE_OUT = 2 << 30
+"""Bytes: integrated graphics set aside no more than this; a card has more."""
+
+
+def read_devices(pool: tuple[int, int] | None) -> tuple[Device, ...]:
+    """This PC's AMD and Intel GPUs. Empty on other systems."""
+    return parse(_display_keys(), pool)
+
+
+def _display_keys() -> list[dict[str, Any]]:
+    if sys.platform != "win32":
+        return []
+    import winreg  # noqa: PLC0415 - exists on Windows alone
+
+    found: list[dict[str, Any]] = []
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _CLASS) as parent:
+            for index in range(winreg.QueryInfoKey(parent)[0]):
+                name = winreg.EnumKey(parent, index)
+                if not re.fullmatch(r"\d{4}", name):
+                    continue
+                with winreg.OpenKey(parent, name) as key:
+                    found.append(_read_values(winreg, key))
+    except OSError:
+        return found
+    return found
+
+
+def _read_values(winreg: Any, key: object) -> dict[str, Any]:  # noqa: ANN401 - a Windows module
+    values: dict[str, Any] = {}
+    for name in _VALUES:
+        try:
+            values[name] = winreg.QueryValueEx(key, name)[0]
+        except OSError:
+            continue
+    return values
+
+
+def _memory(values: Mapping[str, Any]) -> int | None:
+    for name in ("HardwareInformation.qwMemorySize", "HardwareInformation.MemorySize"):
+        value = values.get(name)
+        if isinstance(value, bytes):
+            value = int.from_bytes(value, "little")
+        # The 32-bit value stops at 4 GiB; only the 64-bit one is believed that far.
+        if isinstance(value, int) and value > 0:
+            return value if name.endswith("qwMemorySize") or value < 0xFFF00000 else None
+    return None
+
+
+def parse(keys: Iterable[Mapping[str, Any]], pool: tuple[int, int] | None) -> tuple[Device, ...]:
+    """GPUs from the values of the display class's registry keys. NVIDIA's are NVML's business."""
+    devices: list[Device] = []
+    seen: set[tuple[str, str]] = set()
+    for place, values in enumerate(keys):
+        matching = str(values.get("MatchingDeviceId", "")).lower()
+        found = re.search(r"ven_([0-9a-f]{4})&dev_([0-9a-f]{4})", matching)
+        if found is None or found[1] not in _VENDORS:
+            continue
+        identity = (found[0], str(place if _memory(values) else values.get("DriverDesc")))
+        if identity not in seen:
+            seen.add(identity)
+            devices.append(_gpu(values, f"{found[1]}:{found[2]}", _VENDORS[found[1]], pool))
+    return tuple(devices)
+
+
+def _gpu(
+    values: Mapping[str, Any], pci_id: str, vendor: str, pool: tuple[int, int] | None
+) -> Device:
+    described = str(values.get("DriverDesc") or f"{vendor} GPU")
+    total = _memory(values)
+    entry = table.find(described, memory=total, pci_id=pci_id)
+    shared = entry is not None and entry.unified
+    integrated = shared or (entry is None and (total is None or total <= _CARVE_OUT))
+    source = "registry: HardwareInformation.qwMemorySize"
+    if integrated and not shared and pool is not None:
+        # Windows lets a GPU use half of the RAM as shared memory (WDDM's default).
+        total, source = (total or 0) + pool[0] // 2, "its carve-out plus half of the RAM (WDDM)"
+    device = Device(
+        name=short_name(described),
+        vendor=vendor,
+        backend=entry.backend if entry else "vulkan",
+        pci_id=pci_id,
+        memory_total=total,
+        driver=str(values["DriverVersion"]) if values.get("DriverVersion") else None,
+        integrated=integrated,
+        unified=integrated,
+        sources={"name": "registry"} | ({"memory_total": source} if total is not None else {}),
+        unknown={"memory_used": "Windows reports it per adapter only while sampling"}
+        | ({} if total is not None else {"memory_total": "its driver does not write it"}),
+    )
+    return with_table(device, entry)

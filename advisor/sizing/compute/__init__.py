@@ -1,10 +1,17 @@
-"""Compute buffers: the scratch memory that llama.cpp reserves for one batch."""
+"""Compute buffers: the scratch memory that llama.cpp reserves for one batch.
+
+``reserve`` builds the graph that llama.cpp would build, places it as its scheduler would and
+measures it as its allocator would; ``nodes`` and ``ops`` are ggml's tensors, ``graphs_*`` the
+architectures.
+"""
 
 from collections.abc import Sequence
 
 from advisor.llm.model import Model
 from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.closed_form import closed_form
+from advisor.sizing.compute.graphs import GRAPHS
+from advisor.sizing.compute.reserve import reserve
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
 
@@ -18,4 +25,6 @@ def compute_buffers(
 
     ``backends`` names the backend of every device ("cuda", "vulkan" …); empty: CPU only.
     """
+    if model.hp is not None and model.hp.arch in GRAPHS:
+        return reserve(model, settings, placement, len(backends))
     return closed_form(model, settings, placement, backends)

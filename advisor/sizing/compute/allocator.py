@@ -68,9 +68,7 @@ class Arena:
 
 
 class _Allocator:
-    def __init__(
-        self, arenas: Sequence[Arena], alloc_size: Callable[[Node, int], int]
-    ) -> None:
+    def __init__(self, arenas: Sequence[Arena], alloc_size: Callable[[Node, int], int]) -> None:
         self._arenas = arenas
         self._alloc_size = alloc_size
 

@@ -33,7 +33,9 @@ def _rotation(b: Builder, type_: TensorType, sizes: set[int], *, largest: bool) 
     return b.input(F32, n, n)
 
 
-def attention_input(b: Builder, kind: str, layers: list[int], *, has_v: bool = True) -> AttentionInput:
+def attention_input(
+    b: Builder, kind: str, layers: list[int], *, has_v: bool = True
+) -> AttentionInput:
     """Inputs of the cache that holds ``layers``."""
     hp, shape = b.hp, b.shape
     k_idxs = b.input(I64, b.n_tokens)

@@ -3,7 +3,7 @@
 The counterpart of llama-graph.cpp:llm_graph_context for one reserved micro-batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.llm.hyperparameters import Hyperparameters
@@ -61,9 +61,12 @@ class Builder:
         tensors: Mapping[str, Tensor],
         shape: Shape,
         backends: Backends,
+        layers: Sequence[int],
     ) -> None:
         self.hp = hp
         self.shape = shape
+        self.layers = layers
+        """The blocks of the trunk that are built: all, or enough to stand for all."""
         self.n_tokens = shape.n_tokens
         self.nodes: list[Node] = []
         self.leafs: list[Node] = []
@@ -215,9 +218,7 @@ class Builder:
         half = self.shape.flash if half is None else half
         streams = self.shape.n_stream
         type_ = F16 if half else F32
-        return self.input(
-            type_, self.shape.n_kv[kind], self.n_tokens // streams, 1, streams
-        )
+        return self.input(type_, self.shape.n_kv[kind], self.n_tokens // streams, 1, streams)
 
     # Small blocks
 

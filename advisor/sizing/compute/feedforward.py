@@ -7,9 +7,7 @@ from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.nodes import Node
 
 
-def ffn(
-    b: Builder, cur: Node, il: int, *, activation: str = "swiglu", suffix: str = ""
-) -> Node:
+def ffn(b: Builder, cur: Node, il: int, *, activation: str = "swiglu", suffix: str = "") -> Node:
     """Dense network with a parallel gate where the model has one.
 
     activation: swiglu, geglu, reglu (gated when there is a gate, else silu, gelu, relu), relu_sqr,
@@ -134,7 +132,9 @@ def moe(
         experts = ops.mul(experts, weights)
     b.expand(experts)
     parts = [
-        b.expand(ops.view(experts, (experts.ne[0], tokens, 1, 1), (experts.nb[2],), i * experts.nb[1]))
+        b.expand(
+            ops.view(experts, (experts.ne[0], tokens, 1, 1), (experts.nb[2],), i * experts.nb[1])
+        )
         for i in range(used)
     ]
     total = parts[0]

@@ -1,11 +1,14 @@
 """The graph of every architecture by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from advisor.sizing.compute import graphs_dense
-from advisor.sizing.compute.builder import Builder
+from advisor.sizing.compute import graphs_dense, graphs_hybrid, graphs_latent, graphs_window
+from advisor.sizing.compute.blocks import Graph
 
-Graph = Callable[[Builder], None]
-
-GRAPHS: Final[Mapping[str, Graph]] = {**graphs_dense.GRAPHS}
+GRAPHS: Final[Mapping[str, Graph]] = {
+    **graphs_dense.GRAPHS,
+    **graphs_window.GRAPHS,
+    **graphs_latent.GRAPHS,
+    **graphs_hybrid.GRAPHS,
+}

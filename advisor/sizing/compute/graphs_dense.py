@@ -1,64 +1,37 @@
-"""Transformers with one kind of layer: attention over one cache, then a feed-forward network."""
+"""Pre-norm transformers with one cache: Llama, Qwen 3, GLM 4.5 and their like."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.attention import attention, attention_input
+from advisor.sizing.compute.blocks import (
+    Graph,
+    head_norms,
+    output_rows,
+    qkv,
+    routing_of,
+    shared_and_routed,
+)
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.feedforward import Routing, ffn, moe
-from advisor.sizing.compute.nodes import Node
-
-
-def qkv(b: Builder, cur: Node, il: int) -> tuple[Node, Node, Node]:
-    """Project to heads (llm_graph_context::build_qkv)."""
-    hp = b.hp
-    k_size, v_size = hp.head_k(il), hp.head_v(il)
-    heads, heads_kv = hp.n_head[il], hp.n_head_kv[il]
-    if b.has("attn_qkv", il):
-        both = b.linear(cur, "attn_qkv", il)
-        size, row = both.type.size, both.nb[1]
-        q_width, k_width = k_size * heads, k_size * heads_kv
-        tokens = b.n_tokens
-        return (
-            ops.view(both, (k_size, heads, tokens, 1), (k_size * size, row)),
-            ops.view(both, (k_size, heads_kv, tokens, 1), (k_size * size, row), q_width * size),
-            ops.view(
-                both,
-                (v_size, heads_kv, tokens, 1),
-                (v_size * size, row),
-                (q_width + k_width) * size,
-            ),
-        )
-    q = b.linear(cur, "attn_q", il)
-    k = b.linear(cur, "attn_k", il)
-    v = b.linear(cur, "attn_v", il)
-    return (
-        ops.reshape(q, k_size, heads, b.n_tokens),
-        ops.reshape(k, k_size, heads_kv, b.n_tokens),
-        ops.reshape(v, v_size, heads_kv, b.n_tokens),
-    )
 
 
 def standard(b: Builder) -> None:
-    """Pre-norm blocks: Llama, Qwen 3 and their like."""
+    """Llama, Qwen 3 and Qwen 3 MoE."""
     cur = b.embeddings()
     positions = b.positions()
     cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
-    rows = b.output_ids()
-    last = b.hp.n_layer - 1
+    rows = output_rows(b)
     routing = Routing()
-    for il in range(b.hp.n_layer):
+    for il in b.layers:
         residual = cur
         q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
-        if b.has("attn_q_norm", il):
-            q = b.norm(q, "attn_q_norm", il)
-            k = b.norm(k, "attn_k_norm", il)
+        q, k = head_norms(b, q, k, il)
         factors = b.rope_factors(il)
         q, k = ops.rope(q, positions, factors), ops.rope(k, positions, factors)
         cur = attention(b, cache, q, k, v, il)
-        if il == last:
-            cur, residual = ops.get_rows(cur, rows), ops.get_rows(residual, rows)
+        cur, residual = rows.pick(il, cur, residual)
         residual = ops.add(cur, residual)
         cur = b.norm(residual, "ffn_norm", il)
         cur = moe(b, cur, il, routing) if b.has("ffn_gate_inp", il) else ffn(b, cur, il)
@@ -66,8 +39,33 @@ def standard(b: Builder) -> None:
     b.head(cur)
 
 
-GRAPHS: Final[Mapping[str, Callable[[Builder], None]]] = {
+def glm4_moe(b: Builder) -> None:
+    """GLM 4.5 and 4.6: the norm before the experts is called post_attention_norm."""
+    cur = b.embeddings()
+    positions = b.positions(4 if "rope.dimension_sections" in b.hp.metadata else 1)
+    cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
+    rows = output_rows(b)
+    routing = routing_of(b.hp, gating="sigmoid")
+    for il in b.layers:
+        residual = cur
+        q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
+        q, k = head_norms(b, q, k, il)
+        q, k = ops.rope(q, positions), ops.rope(k, positions)
+        cur = attention(b, cache, q, k, v, il)
+        cur, residual = rows.pick(il, cur, residual)
+        residual = ops.add(cur, residual)
+        cur = b.norm(residual, "post_attention_norm", il)
+        if il < b.hp.n_layer_dense_lead:
+            cur = ffn(b, cur, il)
+        else:
+            cur = shared_and_routed(b, cur, il, routing)
+        cur = ops.add(cur, residual)
+    b.head(cur)
+
+
+GRAPHS: Final[Mapping[str, Graph]] = {
     "llama": standard,
     "qwen3": standard,
     "qwen3moe": standard,
+    "glm4moe": glm4_moe,
 }

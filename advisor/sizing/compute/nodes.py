@@ -117,9 +117,7 @@ def strided_size(type_: TensorType, ne: Shape, nb: Shape) -> int:
     return size
 
 
-def view_of(
-    a: Node, op: str, ne: Shape, nb: Shape, src: tuple[Node, ...], offset: int = 0
-) -> Node:
+def view_of(a: Node, op: str, ne: Shape, nb: Shape, src: tuple[Node, ...], offset: int = 0) -> Node:
     """Create a tensor in the memory of ``a``; views of views refer to the first."""
     node = Node(op, a.type, ne, nb, src, a.view_src or a, strided_size(a.type, ne, nb))
     node.offset = offset + a.offset

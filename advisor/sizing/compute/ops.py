@@ -103,6 +103,11 @@ def copy_to(a: Node, destination: Node) -> Node:
     return view_of(destination, "CPY", destination.ne, destination.nb, (a, destination))
 
 
+def view_as(op: str, a: Node) -> Node:
+    """Create an op that overwrites its source."""
+    return view_of(a, op, a.ne, a.nb, (a,))
+
+
 def cast(a: Node, type_: TensorType) -> Node:
     """Convert. ggml makes the result its own second source."""
     node = new(type_, a.ne, "CPY")
@@ -139,17 +144,13 @@ def permute(a: Node, *axes: int) -> Node:
     ne, nb = [0] * 4, [0] * 4
     for i, axis in enumerate(axes):
         ne[axis], nb[axis] = a.ne[i], a.nb[i]
-    return view_of(
-        a, "PERMUTE", (ne[0], ne[1], ne[2], ne[3]), (nb[0], nb[1], nb[2], nb[3]), (a,)
-    )
+    return view_of(a, "PERMUTE", (ne[0], ne[1], ne[2], ne[3]), (nb[0], nb[1], nb[2], nb[3]), (a,))
 
 
 def transpose(a: Node) -> Node:
     """Swap the two lowest dimensions."""
     ne, nb = a.ne, a.nb
-    return view_of(
-        a, "TRANSPOSE", (ne[1], ne[0], ne[2], ne[3]), (nb[1], nb[0], nb[2], nb[3]), (a,)
-    )
+    return view_of(a, "TRANSPOSE", (ne[1], ne[0], ne[2], ne[3]), (nb[1], nb[0], nb[2], nb[3]), (a,))
 
 
 def argsort_top_k(a: Node, k: int) -> Node:

@@ -6,56 +6,159 @@ hands over one activation less per device: 4 × 4·n_embd·n_ubatch bytes with p
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import lru_cache
 
+from advisor.llm.caches import MemoryRule
+from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
 from advisor.sizing import memory
+from advisor.sizing.compute.backends import device_supports
 from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.builder import Backends, Builder, Shape
-from advisor.sizing.compute.backends import device_supports
 from advisor.sizing.compute.graphs import GRAPHS
+from advisor.sizing.compute.layout import Layout, layout, representative
 from advisor.sizing.compute.scheduler import Scheduler
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 
 
-def shape_of(model: Model, settings: RunSettings, *, flash: bool) -> Shape | None:
-    """The reserved micro-batch (llama-context.cpp:sched_reserve, graph_reserve)."""
-    rule = memory.memory_rule(model, settings)
-    if rule is None:
-        return None
-    sizes = memory.resolve(settings)
-    n_tokens = min(sizes.n_ctx, sizes.n_ubatch)
-    limit = settings.n_outputs or settings.parallel
-    n_outputs = min(n_tokens, limit)
-    n_tokens = -(-n_tokens // sizes.n_seq) * sizes.n_seq
-    counted = {cache.kind: memory.cells(cache, settings, sizes) for cache in rule.caches}
-    return Shape(
-        n_tokens=n_tokens,
-        n_seqs=sizes.n_seq,
-        n_outputs=n_outputs,
-        n_stream=1 if settings.kv_unified else sizes.n_seq,
-        n_kv={kind: cells for kind, (cells, _) in counted.items()},
-        streams={kind: streams for kind, (_, streams) in counted.items()},
-        flash=flash,
-        v_transposed=settings.flash_attn == "off",
-        type_k=TYPES[settings.ctk.upper()],
-        type_v=TYPES[settings.ctv.upper()],
-        n_rs_seq=settings.n_rs_seq,
-    )
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Everything that the sizes depend on, small enough to look up often."""
+
+    layout: int
+    n_tokens: int
+    n_seqs: int
+    n_outputs: int
+    n_stream: int
+    cells: tuple[tuple[str, int, int], ...]
+    """Kind, cells per stream, streams."""
+    flash: str
+    ctk: str
+    ctv: str
+    n_rs_seq: int
+    ctx_type: str
+    backends: Backends
+    n_copies: int
+
+
+class _Recipe:
+    """The model of a question; not part of what is compared."""
+
+    __slots__ = ("hp", "layout")
+
+    def __init__(self, hp: Hyperparameters, made: Layout) -> None:
+        self.hp = hp
+        self.layout = made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Recipe)
+
+    def __hash__(self) -> int:
+        return 0
 
 
 def _backends(placement: Placement, used: Sequence[int]) -> Backends:
     cpu = len(used)
     index = {device: i for i, device in enumerate(used)} | {HOST: cpu}
-    layers = tuple(index[device] for device in placement.layer_device)
     return Backends(
         cpu=cpu,
-        layers=layers,
+        layers=tuple(index[device] for device in placement.layer_device),
         experts_on_cpu=placement.experts_on_host,
         kv_offload=placement.kv_offload,
     )
+
+
+def _question(
+    made: Layout,
+    rule: MemoryRule,
+    settings: RunSettings,
+    placement: Placement,
+    used: Sequence[int],
+) -> _Question:
+    """The reserved micro-batch (llama-context.cpp:sched_reserve, graph_reserve)."""
+    sizes = memory.resolve(settings)
+    n_tokens = min(sizes.n_ctx, sizes.n_ubatch)
+    n_outputs = min(n_tokens, settings.n_outputs or settings.parallel)
+    placed = _backends(placement, used)
+    # Weights that are copied to a device count with their bytes.
+    copied = bool(used) and placement.offloads
+    return _Question(
+        layout=made.typed_key if copied else made.key,
+        n_tokens=-(-n_tokens // sizes.n_seq) * sizes.n_seq,
+        n_seqs=sizes.n_seq,
+        n_outputs=n_outputs,
+        n_stream=1 if settings.kv_unified else sizes.n_seq,
+        cells=tuple((cache.kind, *memory.cells(cache, settings, sizes)) for cache in rule.caches),
+        flash=settings.flash_attn,
+        ctk=settings.ctk,
+        ctv=settings.ctv,
+        n_rs_seq=settings.n_rs_seq,
+        ctx_type=settings.ctx_type,
+        backends=placed,
+        n_copies=placement.n_copies,
+    )
+
+
+def _shape(question: _Question, *, flash: bool) -> Shape:
+    return Shape(
+        n_tokens=question.n_tokens,
+        n_seqs=question.n_seqs,
+        n_outputs=question.n_outputs,
+        n_stream=question.n_stream,
+        n_kv={kind: cells for kind, cells, _ in question.cells},
+        streams={kind: streams for kind, _, streams in question.cells},
+        flash=flash,
+        v_transposed=question.flash == "off",
+        type_k=TYPES[question.ctk.upper()],
+        type_v=TYPES[question.ctv.upper()],
+        n_rs_seq=question.n_rs_seq,
+    )
+
+
+def _layers(recipe: _Recipe, placed: Backends) -> list[int]:
+    hp = recipe.hp
+    kinds: list[object] = [
+        (
+            recipe.layout.kinds[il],
+            placed.layers[il],
+            il in placed.experts_on_cpu,
+            hp.is_swa(il),
+            hp.is_recurrent(il),
+            hp.has_kv(il),
+            hp.n_head[il],
+            hp.n_head_kv[il],
+        )
+        for il in range(hp.n_layer)
+    ]
+    return representative(kinds)
+
+
+@lru_cache(maxsize=16384)
+def _measure(question: _Question, recipe: _Recipe) -> tuple[int, ...]:
+    hp, placed = recipe.hp, question.backends
+    graph = GRAPHS[hp.arch]
+    flash = question.flash != "off" and hp.arch != "grok"
+
+    def build(layers: Sequence[int], *, flash: bool) -> Builder:
+        shape = _shape(question, flash=flash)
+        builder = Builder(hp, recipe.layout.tensors, shape, placed, layers)
+        graph(builder)
+        return builder
+
+    layers: Sequence[int] = _layers(recipe, placed)
+    builder = build(layers, flash=flash)
+    if (
+        flash
+        and question.flash == "auto"
+        and placed.cpu
+        and any(node.op == "FLASH_ATTN_EXT" and not device_supports(node) for node in builder.nodes)
+    ):
+        # llama-context.cpp:resolve_fused_ops: one layer without a kernel switches it off for all.
+        builder = build(layers, flash=False)
+    return Scheduler(placed.cpu, n_copies=question.n_copies).measure(builder.nodes, builder.leafs)
 
 
 def reserve(
@@ -63,23 +166,12 @@ def reserve(
 ) -> ComputeBuffers | None:
     """Bytes per device and on the host; None when the graph is not known."""
     hp = model.hp
-    if hp is None or hp.arch not in GRAPHS:
-        return None
-    flash = settings.flash_attn != "off" and hp.arch != "grok"
-    shape = shape_of(model, settings, flash=flash)
-    if shape is None:
+    rule = memory.memory_rule(model, settings)
+    if hp is None or hp.arch not in GRAPHS or rule is None:
         return None
     used = [settings.main_gpu] if settings.split_mode == "none" and n_devices else range(n_devices)
-    placed = _backends(placement, used)
-    tensors = {t.name: t for t in model.tensors}
-    builder = Builder(hp, tensors, shape, placed)
-    GRAPHS[hp.arch](builder)
-    if flash and settings.flash_attn == "auto" and placed.cpu and any(
-        node.op == "FLASH_ATTN_EXT" and not device_supports(node) for node in builder.nodes
-    ):
-        builder = Builder(hp, tensors, replace(shape, flash=False), placed)
-        GRAPHS[hp.arch](builder)
-    sizes = Scheduler(placed.cpu, n_copies=placement.n_copies).measure(builder.nodes, builder.leafs)
+    made = layout(model)
+    sizes = _measure(_question(made, rule, settings, placement, used), _Recipe(hp, made))
     devices = [0] * n_devices
     for device, size in zip(used, sizes[:-1], strict=True):
         devices[device] = size

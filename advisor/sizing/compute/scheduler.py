@@ -115,9 +115,7 @@ class Scheduler:
                     owner = source.view_src or node
                     source.backend = owner.backend
             if node.backend == UNASSIGNED:
-                node.backend = next(
-                    b for b in range(self._cpu + 1) if self._supports(b, node)
-                )
+                node.backend = next(b for b in range(self._cpu + 1) if self._supports(b, node))
 
     def _copy(self, source: Node, backend: int) -> list[Node]:
         copies: list[Node] = []
@@ -133,9 +131,7 @@ class Scheduler:
         return copies
 
     def _needs_new_split(self, node: Node, backend: int) -> bool:
-        return any(
-            source.is_weight and not self._readable(source, backend) for source in node.src
-        )
+        return any(source.is_weight and not self._readable(source, backend) for source in node.src)
 
     def _split(self, nodes: Sequence[Node]) -> list[_Split]:
         first = next(n for n in nodes if n.op not in VIEW_OPS)

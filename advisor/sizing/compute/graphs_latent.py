@@ -1,0 +1,93 @@
+"""Multi-head latent attention: DeepSeek V2 and V3, Kimi K2."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from advisor.sizing.compute import ops
+from advisor.sizing.compute.attention import (
+    AttentionInput,
+    attention,
+    attention_input,
+    latent_attention,
+)
+from advisor.sizing.compute.blocks import Graph, output_rows, number, routing_of, shared_and_routed
+from advisor.sizing.compute.builder import Builder
+from advisor.sizing.compute.feedforward import ffn
+from advisor.sizing.compute.nodes import F32, Node
+
+
+def _queries(b: Builder, cur: Node, il: int, size: int) -> Node:
+    if b.has("attn_q", il):
+        q = ops.mul_mat(b.weight("attn_q", il), cur)
+    else:
+        q = ops.mul_mat(b.weight("attn_q_a", il), cur)
+        q = ops.mul_mat(b.weight("attn_q_b", il), b.norm(q, "attn_q_a_norm", il))
+    return ops.reshape(q, size, b.hp.n_head[il], b.n_tokens)
+
+
+def mla(
+    b: Builder, cur: Node, cache: AttentionInput, positions: Node, il: int,
+    temperature: Node | None = None,
+) -> Node:  # fmt: skip
+    """One attention block; the absorbed form when the cache keeps latents only."""
+    hp = b.hp
+    tokens, heads, rope = b.n_tokens, hp.n_head[il], hp.n_rot
+    size = hp.n_embd_head_k_mla or hp.n_embd_head_k
+    size_v = hp.n_embd_head_v_mla or hp.n_embd_head_v
+    plain, rank = size - rope, hp.n_lora_kv
+    q = _queries(b, cur, il, size)
+    both = ops.mul_mat(b.weight("attn_kv_a_mqa", il), cur)
+    row = both.nb[1]
+    latent = ops.view(both, (rank, tokens, 1, 1), (row,))
+    k_rope = ops.rope(ops.view(both, (rope, 1, tokens, 1), (row, row), rank * 4), positions)
+    latent = b.norm(latent, "attn_kv_a_norm", il)
+    if hp.is_mla:
+        q_plain = ops.view(q, (plain, heads, tokens, 1), q.nb[1:3])
+        q_rope = ops.view(q, (rope, heads, tokens, 1), q.nb[1:3], plain * 4)
+        q_rope = ops.rope(q_rope, positions)
+        q_plain = ops.permute(q_plain, 0, 2, 1, 3)
+        absorbed = ops.permute(ops.mul_mat(b.weight("attn_k_b", il), q_plain), 0, 2, 1, 3)
+        q = ops.concat(absorbed, q_rope, 0)
+        latent = ops.reshape(latent, rank, 1, tokens)
+        k = ops.concat(latent, k_rope, 0)
+        if temperature is not None:
+            q = ops.mul(q, temperature)
+        return latent_attention(b, cache, q, k, latent, il, v_mla=b.weight("attn_v_b", il))
+    kv = ops.mul_mat(b.weight("attn_kv_b", il), latent)
+    head = (plain + size_v) * 4
+    k_plain = ops.view(kv, (plain, heads, tokens, 1), (head, head * heads))
+    v = ops.cont(ops.view(kv, (size_v, heads, tokens, 1), (head, head * heads), plain * 4))
+    q = ops.rope(q, positions)
+    k = ops.concat(k_plain, ops.repeat(k_rope, (rope, heads, tokens, 1)), 0)
+    if temperature is not None:
+        q = ops.mul(q, temperature)
+    return attention(b, cache, q, k, v, il)
+
+
+def deepseek2(b: Builder) -> None:
+    """DeepSeek V2 and V3, Kimi K2, Mistral Large 3."""
+    hp = b.hp
+    cur = b.embeddings()
+    temperature = None
+    if number(hp, "attention.temperature_scale"):
+        temperature = b.input(F32, 1, 1, b.n_tokens)
+    positions = b.positions()
+    cache = attention_input(b, "attn", list(range(hp.n_layer)), has_v=not hp.is_mla)
+    rows = output_rows(b)
+    # deepseek2.cpp: files without the key are V2 (softmax), except the small V3 (sigmoid).
+    routing = routing_of(hp, gating="sigmoid" if hp.n_layer_all in {26, 61} else "softmax")
+    for il in b.layers:
+        residual = cur
+        cur = mla(b, b.norm(cur, "attn_norm", il), cache, positions, il, temperature)
+        cur, residual = rows.pick(il, cur, residual)
+        residual = ops.add(cur, residual)
+        cur = b.norm(residual, "ffn_norm", il)
+        if il < hp.n_layer_dense_lead:
+            cur = ffn(b, cur, il)
+        else:
+            cur = shared_and_routed(b, cur, il, routing)
+        cur = ops.add(cur, residual)
+    b.head(cur)
+
+
+GRAPHS: Final[Mapping[str, Graph]] = {"deepseek2": deepseek2}

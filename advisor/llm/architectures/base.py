@@ -26,11 +26,16 @@ class Architecture:
     """Values of ``general.architecture``."""
     huggingface: ClassVar[Mapping[str, str]] = {}
     """``architectures[0]`` of a config.json → one of ``names``."""
+    model_types: ClassVar[Mapping[str, str]] = {}
+    """``model_type`` of a config.json's language part → one of ``names``; goes before the above."""
     rollback: ClassVar[bool] = False
     """llama-arch.cpp:llm_arch_supports_rs_rollback."""
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         """Add what the family reads beyond the common keys (load_arch_hparams)."""
+
+    def infer(self, values: dict[str, Value], names: frozenset[str]) -> None:
+        """Complete the keys from the names of a file's tensors, where only those tell."""
 
     def build(self, t: TensorList) -> None:
         """Add every tensor of the family (load_arch_tensors)."""
@@ -61,6 +66,7 @@ class Architecture:
         embedding = dict(tensors).get("token_embd.weight", ())
         if len(embedding) == 2:
             values["vocab_size"] = embedding[1]
+        self.infer(values, frozenset(name for name, _ in tensors))
         hp = self._read(arch, values)
         present = bare_names(tensors)
         hp = replace(hp, optional=present)
@@ -81,9 +87,10 @@ class Architecture:
 
     def arch_of(self, config: Config) -> str:
         """Which of ``names`` a config.json belongs to."""
-        for name in config.texts("architectures") + tuple(
-            Config(config.top).texts("architectures")
-        ):
+        kind = config.text("model_type")
+        if kind in self.model_types:
+            return self.model_types[kind]
+        for name in (*_outer(config), *config.texts("architectures")):
             if name in self.huggingface:
                 return self.huggingface[name]
         return self.names[0]
@@ -164,6 +171,17 @@ def sliding_window(
     )
 
 
+def infer_dense_lead(values: dict[str, Value], names: frozenset[str]) -> None:
+    """Count the leading blocks without a router, where the header doesn't say."""
+    if "leading_dense_block_count" in values or "expert_count" not in values:
+        return
+    n_layer = Keys(values).integer("block_count")
+    lead = 0
+    while lead < min(n_layer, MAX_LAYERS) and f"blk.{lead}.ffn_gate_inp.weight" not in names:
+        lead += 1
+    values["leading_dense_block_count"] = lead
+
+
 def mamba_keys(keys: Keys, hp: dict[str, Any]) -> None:
     """Read the sizes of state-space and linear-attention layers."""
     hp["ssm_d_conv"] = keys.integer("ssm.conv_kernel")
@@ -171,3 +189,8 @@ def mamba_keys(keys: Keys, hp: dict[str, Any]) -> None:
     hp["ssm_d_state"] = keys.integer("ssm.state_size")
     hp["ssm_dt_rank"] = keys.integer("ssm.time_step_rank")
     hp["ssm_n_group"] = keys.integer("ssm.group_count", 0)
+
+
+def _outer(config: Config) -> tuple[str, ...]:
+    listed = config.top.get("architectures")
+    return Config({"architectures": listed}).texts("architectures")

@@ -1,10 +1,17 @@
 """A Hugging Face ``config.json``, asked the way llama.cpp's converter asks it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from advisor.errors import ModelError
 from advisor.llm.hyperparameters import Value
+
+# gguf-py/gguf/constants.py:ExpertGatingFuncType.
+_GATING: Final = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
+_SCORING: Final = (
+    "score_function", "scoring_func", "score_func", "moe_router_activation",
+    "moe_router_activation_func", "expert_selection_fn",
+)  # fmt: skip
 
 
 class Config:
@@ -67,6 +74,28 @@ class Config:
         return Config(_mapping(self.get(*names)))
 
     @property
+    def head(self) -> int:
+        """Size of an attention head."""
+        heads = self.integer("num_attention_heads", "n_head", default=0)
+        return self.integer("head_dim", default=0) or (
+            self.integer("hidden_size") // heads if heads else 0
+        )
+
+    def rotary(self, default: float) -> int:
+        """How many values of a head rotate."""
+        factor = self.number(
+            "partial_rotary_factor",
+            "rotary_pct",
+            default=self.rope.number("partial_rotary_factor", default=default),
+        )
+        return int(self.head * factor)
+
+    @property
+    def sliding(self) -> tuple[bool, ...]:
+        """Which layers slide, where ``layer_types`` says so."""
+        return tuple(kind == "sliding_attention" for kind in self.texts("layer_types"))
+
+    @property
     def tied(self) -> bool:
         """Whether output and token embedding are one matrix."""
         return self.flag("tie_word_embeddings")
@@ -74,7 +103,8 @@ class Config:
     @property
     def rope(self) -> "Config":
         """RoPE parameters, by either of their two names."""
-        return self.part("rope_parameters", "rope_scaling")
+        rope = self.part("rope_parameters", "rope_scaling")
+        return rope.part("full_attention") if rope.get("full_attention") else rope
 
 
 def common_keys(config: Config) -> dict[str, Value]:
@@ -109,6 +139,9 @@ def common_keys(config: Config) -> dict[str, Value]:
     if keys.get("expert_group_count") == 1:
         del keys["expert_group_count"]
         keys.pop("expert_group_used_count", None)
+    gating = _GATING.get(config.text(*_SCORING))
+    if gating:
+        keys["expert_gating_func"] = gating
     theta = config.get("rope_theta") or config.rope.get("rope_theta")
     if isinstance(theta, int | float):
         keys["rope.freq_base"] = float(theta)

@@ -22,6 +22,7 @@ class DeepSeek2(Architecture):
         "Glm4MoeLiteForCausalLM": "deepseek2",
         "Mistral4ForCausalLM": "mistral4",
     }
+    model_types: ClassVar = {"mistral4": "mistral4"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         read_mla(keys, hp)
@@ -99,7 +100,7 @@ def convert_mla(config: Config, keys: dict[str, Value]) -> None:
     )
     keys["expert_weights_scale"] = config.number("routed_scaling_factor", default=1.0)
     keys["expert_weights_norm"] = config.flag("norm_topk_prob")
-    keys["expert_gating_func"] = 2 if config.text("scoring_func") == "sigmoid" else 1
+    keys.setdefault("expert_gating_func", 1)
     if "rope.scaling.type" in keys:
         keys["rope.scaling.yarn_log_multiplier"] = 0.1 * config.rope.number(
             "mscale_all_dim", default=1.0

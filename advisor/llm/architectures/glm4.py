@@ -46,14 +46,7 @@ class Glm4Moe(Architecture):
                 b.nextn()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
-        head = config.integer("head_dim", default=0) or (
-            config.integer("hidden_size") // config.integer("num_attention_heads")
-        )
-        partial = config.number(
-            "partial_rotary_factor",
-            default=config.rope.number("partial_rotary_factor", default=0.5),
-        )
-        keys["rope.dimension_count"] = int(head * partial)
+        keys["rope.dimension_count"] = config.rotary(0.5)
         keys["leading_dense_block_count"] = config.integer("first_k_dense_replace", default=0)
         keys["expert_shared_count"] = config.integer("n_shared_experts", default=0)
         keys["expert_gating_func"] = 2
@@ -92,14 +85,7 @@ class Glm4(Architecture):
                 b.nextn()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
-        head = config.integer("head_dim", default=0) or (
-            config.integer("hidden_size") // config.integer("num_attention_heads")
-        )
-        partial = config.number(
-            "partial_rotary_factor",
-            default=config.rope.number("partial_rotary_factor", default=0.5),
-        )
-        keys["rope.dimension_count"] = int(head * partial)
+        keys["rope.dimension_count"] = config.rotary(0.5)
         optional = set[str](super().convert(config, keys))
         if config.flag("attention_bias"):
             optional |= {f"attn_{part}.bias" for part in ("q", "k", "v")}

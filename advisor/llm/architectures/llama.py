@@ -45,10 +45,7 @@ class Llama(Architecture):
                 b.shared_expert()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
-        head = config.integer("head_dim", default=0) or (
-            config.integer("hidden_size") // config.integer("num_attention_heads")
-        )
-        keys["rope.dimension_count"] = head
+        keys["rope.dimension_count"] = config.head
         optional = set[str](super().convert(config, keys))
         if config.rope.text("rope_type", "type") == "llama3":
             optional.add("rope_freqs.weight")

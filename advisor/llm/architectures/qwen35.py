@@ -77,12 +77,8 @@ class _GatedDeltaNet(Architecture):
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         n_v_head = config.integer("linear_num_value_heads")
         head = config.integer("head_dim", default=256)
-        partial = config.number(
-            "partial_rotary_factor",
-            default=config.rope.number("partial_rotary_factor", default=0.25),
-        )
         keys["attention.key_length"] = keys["attention.value_length"] = head
-        keys["rope.dimension_count"] = int(head * partial)
+        keys["rope.dimension_count"] = config.rotary(0.25)
         keys["ssm.conv_kernel"] = config.integer("linear_conv_kernel_dim", default=4)
         keys["ssm.state_size"] = config.integer("linear_key_head_dim", default=128)
         keys["ssm.group_count"] = config.integer("linear_num_key_heads", default=16)

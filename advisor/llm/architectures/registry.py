@@ -5,36 +5,51 @@ from typing import Any, Final
 
 from advisor.errors import ModelError
 from advisor.llm.architectures.base import Architecture
+from advisor.llm.architectures.cohere import Cohere2, CommandR
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.deepseek2 import DeepSeek2
 from advisor.llm.architectures.deepseek4 import DeepSeek4
+from advisor.llm.architectures.deepseek32 import DeepSeek32, GlmDsa
+from advisor.llm.architectures.dense import Exaone4, SeedOss, SmolLm3
+from advisor.llm.architectures.ernie import Ernie45
+from advisor.llm.architectures.falcon_h1 import FalconH1
 from advisor.llm.architectures.gemma import Gemma2, Gemma3
+from advisor.llm.architectures.gemma3n import Gemma3n
+from advisor.llm.architectures.gemma4 import Gemma4
 from advisor.llm.architectures.glm4 import Glm4, Glm4Moe
+from advisor.llm.architectures.glm5_next import Glm5Next
 from advisor.llm.architectures.gpt_oss import GptOss
+from advisor.llm.architectures.granite import Granite, GraniteHybrid
+from advisor.llm.architectures.hunyuan import HunyuanDense, HunyuanMoe, HyV3
+from advisor.llm.architectures.kimi import KimiK3, KimiLinear
+from advisor.llm.architectures.lfm2 import Lfm2
 from advisor.llm.architectures.llama import Llama
+from advisor.llm.architectures.llama4 import Llama4
+from advisor.llm.architectures.mamba import Jamba, Mamba, Mamba2
+from advisor.llm.architectures.mimo2 import MiMo2
+from advisor.llm.architectures.minimax import MiniMaxM2, MiniMaxM3
 from advisor.llm.architectures.nemotron_h import NemotronH
+from advisor.llm.architectures.olmo import Olmo2, Olmoe
+from advisor.llm.architectures.phi import Phi3, PhiMoe
+from advisor.llm.architectures.qwen2 import Qwen2, Qwen2Moe
 from advisor.llm.architectures.qwen3 import Qwen3, Qwen3Moe
 from advisor.llm.architectures.qwen35 import Qwen3Next, Qwen35, Qwen35Moe
+from advisor.llm.architectures.rwkv7 import Rwkv7
+from advisor.llm.architectures.step35 import Step35
 from advisor.llm.hyperparameters import Hyperparameters
 
 _FAMILIES: Final[tuple[Architecture, ...]] = (
-    Llama(),
-    Qwen3(),
-    Qwen3Moe(),
-    Qwen3Next(),
-    Qwen35(),
-    Qwen35Moe(),
-    Gemma2(),
-    Gemma3(),
-    GptOss(),
-    DeepSeek2(),
-    DeepSeek4(),
-    Glm4(),
-    Glm4Moe(),
-    NemotronH(),
-)
+    Llama(), Llama4(), Granite(), GraniteHybrid(), SmolLm3(), SeedOss(), Exaone4(),
+    Qwen2(), Qwen2Moe(), Qwen3(), Qwen3Moe(), Qwen3Next(), Qwen35(), Qwen35Moe(),
+    Gemma2(), Gemma3(), Gemma3n(), Gemma4(), GptOss(), Phi3(), PhiMoe(),
+    DeepSeek2(), DeepSeek32(), DeepSeek4(), Glm4(), Glm4Moe(), GlmDsa(), Glm5Next(),
+    KimiLinear(), KimiK3(), MiniMaxM2(), MiniMaxM3(), NemotronH(), FalconH1(),
+    HunyuanDense(), HunyuanMoe(), HyV3(), Ernie45(), Step35(), Lfm2(), MiMo2(),
+    Olmo2(), Olmoe(), CommandR(), Cohere2(), Mamba(), Mamba2(), Jamba(), Rwkv7(),
+)  # fmt: skip
 _BY_NAME: Final = {name: family for family in _FAMILIES for name in family.names}
 _BY_CLASS: Final = {name: family for family in _FAMILIES for name in family.huggingface}
+_BY_TYPE: Final = {name: family for family in _FAMILIES for name in family.model_types}
 
 
 def architecture(name: str) -> Architecture | None:
@@ -50,9 +65,17 @@ def names() -> tuple[str, ...]:
 def from_config(config: Mapping[str, Any]) -> Hyperparameters:
     """Hyperparameters of a Hugging Face config.json. Raises ModelError where it isn't known."""
     wrapped = Config(config)
-    classes = Config(wrapped.top).texts("architectures") + wrapped.texts("architectures")
+    by_type = _BY_TYPE.get(wrapped.text("model_type"))
+    if by_type is not None:
+        return by_type.from_config(config)
+    classes = _classes(config) + wrapped.texts("architectures")
     for name in classes:
         if name in _BY_CLASS:
             return _BY_CLASS[name].from_config(config)
     shown = ", ".join(classes) or "no architecture"
     raise ModelError(f"This config.json names {shown}, which Rig Advisor does not know yet.")
+
+
+def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Classes that the outer config names; a language part may repeat or replace them."""
+    return Config({"architectures": config.get("architectures")}).texts("architectures")

@@ -1,0 +1,106 @@
+"""Granite 3 and 4: dense, mixture of experts, and Mamba 2 hybrids."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from advisor.llm.architectures.base import Architecture, mamba_keys
+from advisor.llm.architectures.builder import Block, TensorList
+from advisor.llm.architectures.config import Config
+from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.llama import Llama
+from advisor.llm.hyperparameters import Value
+
+
+def _scales(config: Config, keys: dict[str, Value]) -> None:
+    keys.pop("attention.key_length", None)
+    keys.pop("attention.value_length", None)
+    keys["logit_scale"] = config.number("logits_scaling", default=8.0)
+    keys["residual_scale"] = config.number("residual_multiplier", default=1.0)
+    keys["embedding_scale"] = config.number("embedding_multiplier", default=1.0)
+    keys["attention.scale"] = config.number("attention_multiplier", default=1.0)
+    shared = config.integer("shared_intermediate_size", default=0)
+    if shared:
+        keys["expert_shared_feed_forward_length"] = shared
+
+
+class Granite(Llama):
+    """llama.cpp: src/models/granite.cpp, granite-moe.cpp; Llama's tensors, other scales."""
+
+    names = ("granite", "granitemoe")
+    huggingface: ClassVar = {
+        "GraniteForCausalLM": "granite",
+        "GraniteMoeForCausalLM": "granitemoe",
+        "GraniteMoeSharedForCausalLM": "granitemoe",
+    }
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        optional = super().convert(config, keys)
+        _scales(config, keys)
+        return optional
+
+
+class GraniteHybrid(Architecture):
+    """llama.cpp: src/models/granite-hybrid.cpp."""
+
+    names = ("granitehybrid",)
+    huggingface: ClassVar = {
+        "GraniteMoeHybridForCausalLM": "granitehybrid",
+        "BambaForCausalLM": "granitehybrid",
+    }
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        mamba_keys(keys, hp)
+        hp["recurrent_layers"] = tuple(n == 0 for n in hp["n_head_kv"])
+        hp["n_ff_exp"] = hp["n_ff"][0] if hp["n_expert"] else 0
+        hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0)
+
+    def build(self, t: TensorList) -> None:
+        hp = t.hp
+        t.embeddings()
+        t.rope_freqs(hp.n_rot)
+        for il in range(hp.n_layer):
+            b = t.block(il)
+            b.norm("attn_norm")
+            if hp.is_recurrent(il):
+                b.mamba2()
+            else:
+                b.qkv()
+                b.attention_out(hp.n_embd_head_k * hp.n_head[il])
+            b.norm("ffn_norm")
+            _feed_forward(b)
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        _scales(config, keys)
+        kinds = config.texts("layer_types", "layers_block_type")
+        n_kv = config.integer("num_key_value_heads")
+        heads = config.integer("mamba_n_heads")
+        inner = config.integer("mamba_expand", default=2) * config.integer("hidden_size")
+        keys |= {
+            "attention.head_count_kv": tuple(n_kv if kind == "attention" else 0 for kind in kinds),
+            "context_length": 1 << 20,
+            "ssm.conv_kernel": config.integer("mamba_d_conv", default=4),
+            "ssm.state_size": config.integer("mamba_d_state", default=128),
+            "ssm.group_count": config.integer("mamba_n_groups", default=1),
+            "ssm.time_step_rank": heads,
+            "ssm.inner_size": inner,
+            "rope.scaling.finetuned": False,
+        }
+        # Dense hybrids keep their feed-forward in the shared expert.
+        if not config.integer("num_local_experts", default=0):
+            keys["feed_forward_length"] = config.integer(
+                "shared_intermediate_size", "intermediate_size"
+            )
+            keys.pop("expert_shared_feed_forward_length", None)
+            keys.pop("expert_used_count", None)
+        return {"ssm_conv1d.bias"}.union(super().convert(config, keys))
+
+
+def _feed_forward(b: Block) -> None:
+    hp = b.hp
+    if not hp.n_expert:
+        b.gated_ffn(biases=True)
+        return
+    b.router()
+    b.experts(hp.n_ff[b.il])
+    if hp.n_ff_shexp:
+        b.shared_expert()

@@ -20,8 +20,32 @@ def _size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", metavar="FILE|-", help="one JSON request per line")
 
 
+def _matrix(parser: argparse.ArgumentParser) -> None:
+    from advisor.cli import options  # noqa: PLC0415 - as above
+
+    options.add_model(parser)
+    options.add_rig(parser)
+    options.add_settings(parser)
+    parser.add_argument("--contexts", type=options.token_list, metavar="N,N…", help="columns")
+
+
+def _dry_run(parser: argparse.ArgumentParser) -> None:
+    from advisor.cli import options  # noqa: PLC0415 - as above
+
+    options.add_model(parser)
+    options.add_settings(parser)
+
+
+def _nothing(parser: argparse.ArgumentParser) -> None:
+    """No options but --json."""
+    del parser
+
+
 COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
+    "detect": ("advisor.cli.detect", "what this machine is", _nothing),
     "size": ("advisor.cli.size", "memory and speed of a model on a rig", _size),
+    "matrix": ("advisor.cli.matrix", "every file type × context of a model on a rig", _matrix),
+    "dry-run": ("advisor.cli.dry_run", "what llama.cpp itself says a run needs", _dry_run),
 }
 """Name → module with ``run(arguments)``, help, and what adds its options."""
 

@@ -28,6 +28,11 @@ def _tokens(text: str) -> int:
         raise argparse.ArgumentTypeError(message) from None
 
 
+def token_list(text: str) -> list[int]:
+    """``"4k,32k"`` as numbers."""
+    return [_tokens(part) for part in text.split(",")]
+
+
 def _shares(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.replace("/", ",").split(","))

@@ -1,0 +1,69 @@
+"""`rig-advisor detect`: what this machine is, and what was not understood."""
+
+import argparse
+
+from advisor.cli.output import DONE, say, say_json, table
+from advisor.engine.builds import embedded
+from advisor.hardware import detect
+from advisor.hardware.rig import Device, Rig
+from advisor.units import UNKNOWN
+from advisor.units import size as people
+
+
+def _bandwidth(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:,.0f} GB/s"
+
+
+def _device(device: Device) -> list[str]:
+    return [
+        device.name,
+        device.backend,
+        people(device.memory_total),
+        f"{people(device.memory_used)} used",
+        _bandwidth(device.bandwidth_gbs),
+    ]
+
+
+def show(rig: Rig) -> None:
+    """A rig for people."""
+    host = rig.host
+    say(f"{rig.name}: {host.cpu or 'CPU unknown'}, {host.os}")
+    table(
+        [
+            *(_device(device) for device in rig.devices),
+            [
+                "RAM",
+                "cpu",
+                people(host.ram_total),
+                f"{people(host.ram_available)} free",
+                _bandwidth(host.ram_bandwidth_gbs),
+            ],
+        ],
+        right=2,
+    )
+    for field, why in {**host.unknown}.items():
+        say(f"unknown: {field}: {why}")
+    for device in rig.devices:
+        for field, why in device.unknown.items():
+            say(f"unknown: {device.name}: {field}: {why}")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Detect this machine and print it."""
+    build = embedded()
+    seen = [
+        {
+            "name": device.name,
+            "description": device.title,
+            "memory_total": device.total,
+            "memory_free": device.free,
+            "type": "GPU",
+        }
+        for device in build.devices
+    ]
+    rig = detect(seen)
+    if arguments.json:
+        say_json(rig.model_dump(mode="json"))
+    else:
+        show(rig)
+    return DONE

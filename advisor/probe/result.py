@@ -53,7 +53,8 @@ class Ending(_Frozen):
 class Component(_Frozen):
     """One part of the memory at one place. Bytes; None is unknown."""
 
-    name: Literal["weights", "context", "compute", "output", "driver"]
+    name: Literal["weights", "context", "compute", "output", "driver", "program"]
+    """driver: the GPU driver's context; program: llama.cpp itself before it loads anything."""
     planned: int | None
     engine: int | None
     """What llama.cpp's log says it allocated."""
@@ -152,11 +153,15 @@ class ProbeResult(_Frozen):
         return next((p for p in self.places if p.name == name), None)
 
     def measured_difference(self, name: str) -> int | None:
-        """Measured less planned bytes at one place, None when either is unknown."""
+        """Measured less planned bytes at one place, None when either is unknown.
+
+        The program itself, which no plan counts, is left out.
+        """
         place = self.place(name)
         if place is None or place.peak is None or place.planned is None:
             return None
-        return place.peak - place.planned
+        program = sum(c.engine or 0 for c in place.components if c.name == "program")
+        return place.peak - program - place.planned
 
 
 def now() -> datetime:

@@ -71,7 +71,7 @@ class Trace(BaseModel):
                 return series
         return None
 
-    def peak(self, place: str, quantity: Quantity, *, since_ms: int = 0) -> int | float | None:
+    def peak(self, place: str, quantity: Quantity, *, since_ms: int = 0) -> float | None:
         """The largest value from ``since_ms`` on, None without one."""
         series = self.get(place, quantity)
         if series is None:
@@ -93,12 +93,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self._times: list[int] = []
-        self._values: dict[tuple[str, Quantity], list[int | float | None]] = {}
+        self._values: dict[tuple[str, Quantity], list[float | None]] = {}
 
     def __len__(self) -> int:
         return len(self._times)
 
-    def add(self, time_ms: int, values: Mapping[tuple[str, Quantity], int | float | None]) -> None:
+    def add(self, time_ms: int, values: Mapping[tuple[str, Quantity], float | None]) -> None:
         """One sample. A quantity that appears late is unknown before; one left out, unknown now.
 
         Beyond MAX_SAMPLES every other sample is dropped, so that a long run keeps its shape.

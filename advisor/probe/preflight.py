@@ -1,0 +1,61 @@
+"""What would freeze the machine if it were run: said before, with the numbers. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from advisor.hardware.rig import Rig
+from advisor.sizing.plan import Plan
+from advisor.units import GIB, gib
+
+HOST_MARGIN: Final = GIB
+"""RAM that must stay free for the system and this app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """One reason not to run. ``overridable``: a person may run anyway."""
+
+    sentence: str
+    overridable: bool = True
+
+
+def preflight(rig: Rig, plan: Plan | None, *, available: int | None) -> tuple[Objection, ...]:
+    """Reasons not to run this plan on this machine now.
+
+    available: bytes of RAM that can be had now, None when that could not be read.
+    """
+    if rig.imagined:
+        return (
+            Objection(
+                f"{rig.name} is imagined; a probe runs on this machine. Choose “This machine”.",
+                overridable=False,
+            ),
+        )
+    if plan is None:
+        return ()
+    objections: list[Objection] = []
+    need = plan.host.total
+    if need is not None and available is not None and need > available - HOST_MARGIN:
+        objections.append(
+            Objection(
+                f"It needs {gib(need)} of RAM ({_parts(plan)}); {gib(available)} can be had now, "
+                f"and {gib(HOST_MARGIN)} should stay free. The machine would start swapping or "
+                "end programs. Choose a smaller file type or context, or close programs."
+            )
+        )
+    objections += [
+        Objection(
+            f"{device.title} ({device.name}) needs {gib(device.total)}; "
+            f"{gib(device.free_before)} are free, {gib(-device.headroom)} too few. "
+            "Move layers or experts to RAM, or choose a smaller file type or context."
+        )
+        for device in plan.devices
+        if device.headroom is not None and device.headroom < 0
+    ]
+    return tuple(objections)
+
+
+def _parts(plan: Plan) -> str:
+    host = plan.host
+    named = (("weights", host.weights), ("context", host.context), ("compute", host.compute))
+    return ", ".join(f"{name} {gib(size)}" for name, size in named if size)

@@ -1,0 +1,506 @@
+"""One probe: a child that loads and runs a model, watched from start to end.
+
+idle → starting → loading → warm-up → prefill ⇄ decode → stopping → done | stopped | failed.
+One thread of its own drives it; ``stop`` may be called from any thread, at any time.
+"""
+
+import contextlib
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from advisor import paths
+from advisor.engine.builds import Build
+from advisor.engine.client import Client, Progress
+from advisor.engine.launch import Address, embedded_job, program_job
+from advisor.engine.log import Adjusted, BufferSize, Event, LoadingTensors, Ready, WarmingUp
+from advisor.engine.process import EngineProcess
+from advisor.errors import EngineError, ModelError
+from advisor.hardware.rig import Rig
+from advisor.llm.ghost import Ghost, write_ghost
+from advisor.llm.model import Model
+from advisor.probe import outcome, schedule
+from advisor.probe.preflight import preflight
+from advisor.probe.result import (
+    Cause,
+    Ending,
+    EngineFacts,
+    Observation,
+    Phase,
+    PhaseName,
+    ProbeResult,
+    SpeedPoint,
+    now,
+)
+from advisor.probe.sampler import DeviceSource, NoDevices, Sampler, child_memory
+from advisor.probe.schedule import Point
+from advisor.probe.trace import Quantity, Trace
+from advisor.probe.watch import Limits, Watchdog
+from advisor.sizing.arguments import server_arguments
+from advisor.sizing.plan import Plan
+from advisor.sizing.settings import RunSettings
+
+CHOICES: Final = 64
+"""Tokens that decoding picks from, anew for every measurement."""
+REAL_TOKENS: Final = range(1000, 4000)
+"""Tokens to prompt a real model with: ordinary words in every vocabulary we know of."""
+TAIL_LINES: Final = 15
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be probed."""
+
+    model: Model
+    rig: Rig
+    settings: RunSettings
+    """Resolved: no "fit"."""
+    plan: Plan | None
+    """For the rig as the build can use it; None: sizes unknown."""
+    build: Build
+    seconds: float = 30.0
+    """Time for measuring, once the model is loaded."""
+    anyway: bool = False
+    """Run in spite of objections that can be overridden."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStarted:
+    """Another phase began."""
+
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A speed is known."""
+
+    point: SpeedPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something a person should know while it runs."""
+
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """It is over; always the last event."""
+
+    result: ProbeResult
+
+
+ProbeEvent = PhaseStarted | Measured | Noticed | Ended
+
+
+class _Over(Exception):  # noqa: N818 - carries an ending, which need not be an error
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.sentence)
+        self.ending = ending
+
+
+def _failed(cause: Cause, sentence: str, detail: str = "") -> _Over:
+    return _Over(Ending(state="failed", cause=cause, sentence=sentence, detail=detail))
+
+
+@dataclass
+class _Notes:
+    """What the log reader's thread collects."""
+
+    buffers: list[BufferSize] = field(default_factory=list[BufferSize])
+    address: str = ""
+    program: int | None = None
+    """Bytes that the child held when it began to load."""
+    ready: threading.Event = field(default_factory=threading.Event)
+
+
+class Probe:
+    """Ask one question of the machine. Use once: ``start`` (or ``run``), then perhaps ``stop``."""
+
+    def __init__(
+        self,
+        question: Question,
+        *,
+        devices: DeviceSource | None = None,
+        on_event: Callable[[ProbeEvent], None] | None = None,
+        limits: Limits | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        """``on_event`` is called on the probe's threads. ``command`` replaces the worker's."""
+        self._question = question
+        self._on_event = on_event
+        self._command = command
+        self._limits = limits or Limits()
+        self._sampler = Sampler(devices or NoDevices(), on_sample=self._sampled)
+        self._watchdog = Watchdog(self._limits, self._give_up)
+        self._process: EngineProcess | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stoppers: list[threading.Thread] = []
+        self._notes = _Notes()
+        self._phases: list[Phase] = []
+        self._speeds: list[SpeedPoint] = []
+        self._observations: list[Observation] = []
+        self._lock = threading.Lock()
+        self._began = 0.0
+        self._random = random.Random(20260101)  # noqa: S311 - tokens, not secrets
+        self._tokens: range = REAL_TOKENS
+        self.result: ProbeResult | None = None
+
+    # --- From outside ---------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Run in a thread of its own; the outcome arrives as ``Ended`` and in ``result``."""
+        self._thread = threading.Thread(target=self.run, name="probe", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it now. Returns at once; ``Ended`` follows within three seconds."""
+        self._stop.set()
+        process = self._process
+        if process is not None and process.pid is not None:
+            self._kill(process)
+
+    def join(self, seconds: float | None = None) -> bool:
+        """Wait for the end. Returns whether it has come."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+            return not self._thread.is_alive()
+        return True
+
+    @property
+    def phase(self) -> Phase | None:
+        """The phase it is in, None before the first."""
+        with self._lock:
+            return self._phases[-1] if self._phases else None
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """All phases so far."""
+        with self._lock:
+            return tuple(self._phases)
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Milliseconds since it began."""
+        return int((time.monotonic() - self._began) * 1000) if self._began else 0
+
+    def trace(self) -> Trace:
+        """Samples so far."""
+        return self._sampler.trace()
+
+    # --- The run --------------------------------------------------------------------------------
+
+    def run(self) -> ProbeResult:
+        """Run it in this thread. Never raises for what can go wrong: see ``result.ending``."""
+        self._began = time.monotonic()
+        self._enter("starting")
+        self._sampler.start(self._began)
+        try:
+            with contextlib.ExitStack() as stack:
+                self._measure(stack)
+            ending = Ending(state="done", sentence="The probe ran to its end.")
+        except _Over as over:
+            ending = over.ending
+        finally:
+            self._watchdog.stop()
+            self._sampler.stop()
+            for stopper in self._stoppers:
+                stopper.join()
+        self._close_phase()
+        self.result = self._conclude(ending)
+        self._emit(Ended(self.result))
+        return self.result
+
+    def _measure(self, stack: contextlib.ExitStack) -> None:
+        self._check()
+        path, ghost = self._file()
+        if ghost is not None:
+            stack.callback(ghost.remove)
+            self._tokens = ghost.tokens
+        address = Address()
+        stack.callback(address.close)
+        process = self._start(path, address)
+        stack.callback(self._end, process)
+        try:
+            self._wait_until_ready(process)
+            client = Client(self._notes.address or f"unix://{address.host}", address.api_key)
+            self._points(client)
+        except EngineError as error:
+            raise self._explain(process, error) from error
+        self._enter("stopping")
+
+    def _check(self) -> None:
+        question = self._question
+        if question.build.problem:
+            raise _failed("no-build", question.build.problem)
+        available = psutil.virtual_memory().available
+        objections = preflight(question.rig, question.plan, available=available)
+        standing = [o for o in objections if not (o.overridable and question.anyway)]
+        if standing:
+            raise _failed("refused", " ".join(o.sentence for o in standing))
+        self._stopped_yet()
+
+    def _file(self) -> tuple[str, Ghost | None]:
+        model = self._question.model
+        if model.path is not None:
+            return str(model.path), None
+        try:
+            ghost = write_ghost(model, paths.cache() / "ghosts")
+        except ModelError as error:
+            raise _failed("no-disk", str(error), error.detail) from error
+        return str(ghost.path), ghost
+
+    def _start(self, path: str, address: Address) -> EngineProcess:
+        question = self._question
+        model_path = question.model.path
+        environment: Mapping[str, str] = {}
+        if question.build.kind == "embedded":
+            job = embedded_job(Path(path), question.settings, address)
+        else:
+            n_devices = len(question.rig.devices)
+            arguments = list(
+                server_arguments(question.model, question.settings, n_devices=n_devices)
+            )
+            if model_path is None:
+                arguments[arguments.index("-m") + 1] = path
+            arguments += ["--host", address.host, "--port", "0", "-lv", "4", "--cache-ram", "0"]
+            job = program_job([question.build.path, *arguments])
+            environment = {"LLAMA_API_KEY": address.api_key}
+        process = EngineProcess(
+            job, on_event=self._heard, command=self._command, environment=environment
+        )
+        self._process = process
+        try:
+            process.start()
+        except EngineError as error:
+            raise _failed("no-build", str(error), error.detail) from error
+        self._sampler.pid = process.pid
+        self._watchdog.start(process)
+        if self._stop.is_set():  # asked while the child was being made
+            process.stop()
+        return process
+
+    def _end(self, process: EngineProcess) -> None:
+        self._watchdog.stop()
+        process.stop()
+        self._sampler.pid = None
+
+    def _wait_until_ready(self, process: EngineProcess) -> None:
+        while not self._notes.ready.wait(0.02):
+            if not process.running:
+                message = "llama.cpp ended before the model was loaded."
+                raise EngineError(message)
+
+    # --- Measuring ------------------------------------------------------------------------------
+
+    def _points(self, client: Client) -> None:
+        settings, seconds = self._question.settings, self._question.seconds
+        begun = time.monotonic()
+        warm = self._run_point(client, schedule.warm_up(settings), measured=False)
+        if warm is None or not warm.prefill_tps or not warm.decode_tps:
+            message = "llama.cpp answered, but generated nothing."
+            raise EngineError(message)
+        # llama.cpp's speeds with a batch of 16 are below those of a full batch: a safe start.
+        point = schedule.first(settings, seconds, warm.prefill_tps, warm.decode_tps)
+        speed = self._run_point(client, point)
+        left = seconds - (time.monotonic() - begun)
+        if speed is None or not speed.prefill_tps or not speed.decode_tps or left < seconds / 3:
+            return
+        deep = schedule.deeper(settings, left, point.n_prompt, speed.prefill_tps, speed.decode_tps)
+        if deep is not None:
+            self._run_point(client, deep)
+
+    def _run_point(
+        self, client: Client, point: Point, *, measured: bool = True
+    ) -> SpeedPoint | None:
+        prompt = self._random.choices(self._tokens, k=point.n_prompt)
+        count = min(CHOICES, len(self._tokens))
+        choices = self._random.sample(self._tokens, k=count)
+        seed = self._random.randrange(1 << 31)
+        stream = client.complete(prompt, point.n_decode, choices=choices, seed=seed)
+        if measured:
+            self._enter("prefill", depth=0)
+        with contextlib.closing(stream):
+            speed = self._follow(stream, point, measured=measured)
+        if speed is not None and measured:
+            self._speeds.append(speed)
+            self._emit(Measured(speed))
+        return speed
+
+    def _follow(
+        self, stream: Generator[Progress], point: Point, *, measured: bool
+    ) -> SpeedPoint | None:
+        sent = time.monotonic()
+        first: float | None = None
+        last: Progress | None = None
+        for progress in stream:
+            self._watchdog.touch()
+            self._stopped_yet()
+            moment = time.monotonic()
+            if progress.made and first is None:
+                first = moment
+                if measured:
+                    self._enter("decode", depth=progress.prompt_tokens)
+            last = progress
+            if first is not None and moment - first > point.decode_s and progress.made > 1:
+                break
+            if moment - sent > point.limit_s:
+                self._notice(
+                    "noise",
+                    f"A prompt of {point.n_prompt} tokens was cut off: it took longer than "
+                    f"{point.limit_s:.0f} s.",
+                )
+                break
+        if last is None or first is None:
+            return None
+        # The first token comes with the prompt; the time of the others is between them.
+        between = last.made - 1
+        return SpeedPoint(
+            depth=point.n_prompt,
+            n_prompt=last.prompt_tokens,
+            prefill_tps=_rate(last.prompt_tokens, last.prompt_ms),
+            ttft_s=first - sent,
+            n_decode=last.made,
+            decode_tps=_rate(between, last.made_ms) if between > 0 else None,
+        )
+
+    # --- Events ---------------------------------------------------------------------------------
+
+    def _heard(self, event: Event) -> None:
+        """On the log reader's thread."""
+        self._watchdog.touch()
+        if isinstance(event, BufferSize):
+            if len(self._notes.buffers) < 10_000:
+                self._notes.buffers.append(event)
+        elif isinstance(event, LoadingTensors):
+            pid = self._process.pid if self._process is not None else None
+            held = child_memory(pid) if pid is not None else None
+            self._notes.program = held.resident if held is not None else None
+            self._enter("loading")
+        elif isinstance(event, WarmingUp):
+            self._enter("warm-up")
+        elif isinstance(event, Adjusted):
+            self._notice("changed-settings", f"llama.cpp says: {event.text}")
+        elif isinstance(event, Ready):
+            self._notes.address = self._notes.address or event.address
+            self._notes.ready.set()
+
+    def _sampled(self, _at: int, values: Mapping[tuple[str, Quantity], float | None]) -> None:
+        """On the sampler's thread."""
+        self._watchdog.look(values.get(("host", "used")))
+
+    def _give_up(self) -> None:
+        """The watchdog found that nothing moves."""
+        process = self._process
+        if process is not None:
+            self._kill(process)
+
+    def _kill(self, process: EngineProcess) -> None:
+        stopper = threading.Thread(target=process.stop, name="probe-stop", daemon=True)
+        self._stoppers.append(stopper)
+        stopper.start()
+
+    def _enter(self, name: PhaseName, *, depth: int = 0) -> None:
+        at = self.elapsed_ms
+        with self._lock:
+            if self._phases:
+                last = self._phases[-1]
+                if last.name == name and last.depth == depth and name != "prefill":
+                    return
+                self._phases[-1] = last.model_copy(update={"end_ms": at})
+            phase = Phase(name=name, start_ms=at, depth=depth)
+            self._phases.append(phase)
+        self._watchdog.touch()
+        self._emit(PhaseStarted(phase))
+
+    def _close_phase(self) -> None:
+        with self._lock:
+            if self._phases and self._phases[-1].end_ms is None:
+                self._phases[-1] = self._phases[-1].model_copy(update={"end_ms": self.elapsed_ms})
+
+    def _notice(self, kind: outcome.ObservationKind, sentence: str) -> None:
+        observation = Observation(kind=kind, at_ms=self.elapsed_ms, sentence=sentence)
+        if len(self._observations) < 50:
+            self._observations.append(observation)
+            self._emit(Noticed(observation))
+
+    def _emit(self, event: ProbeEvent) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def _stopped_yet(self) -> None:
+        if self._stop.is_set():
+            raise _Over(Ending(state="stopped", sentence="The probe was stopped."))
+
+    # --- The end --------------------------------------------------------------------------------
+
+    def _explain(self, process: EngineProcess, error: EngineError) -> _Over:
+        """Why it did not go on: what we did, what the log says, how the child ended."""
+        phase = self.phase
+        process.wait(0.5)
+        ended = process.stop()
+        if self._stop.is_set():
+            return _Over(Ending(state="stopped", sentence="The probe was stopped."))
+        return _Over(
+            outcome.failure(
+                phase=phase.name if phase else "starting",
+                hung_s=self._watchdog.silent_s,
+                ended=ended,
+                reason=process.failure,
+                error=error,
+                tail=process.last_words(TAIL_LINES),
+            )
+        )
+
+    def _conclude(self, ending: Ending) -> ProbeResult:
+        question = self._question
+        trace = self._sampler.trace()
+        phases = self.phases
+        observations = [
+            *self._observations,
+            *outcome.observations(trace, phases, self._sampler.throttled),
+        ]
+        created = now()
+        return ProbeResult(
+            id=f"{created:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+            created=created,
+            rig=question.rig,
+            model_id=question.model.id,
+            model_name=question.model.name,
+            file_type=question.model.file_type,
+            file_bytes=question.model.nbytes,
+            ghost=question.model.path is None,
+            settings=question.settings,
+            engine=EngineFacts(
+                name=question.build.path or "embedded",
+                version=question.build.version,
+                backends=question.build.backends,
+            ),
+            ending=ending,
+            phases=phases,
+            places=outcome.places(
+                question.plan,
+                trace,
+                phases,
+                buffers=self._notes.buffers,
+                program=self._notes.program,
+            ),
+            speeds=tuple(self._speeds),
+            power=outcome.power(trace, phases, self._speeds),
+            observations=tuple(sorted(observations, key=lambda o: o.at_ms)),
+            trace=trace,
+        )
+
+
+def _rate(count: int, milliseconds: float) -> float | None:
+    return count / milliseconds * 1000 if count and milliseconds > 0 else None

@@ -1,0 +1,162 @@
+"""Sample the child, the host and the devices while a probe runs, 25 times a second."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import psutil
+
+from advisor.probe.trace import Quantity, Recorder, Trace
+
+INTERVAL_S: Final = 0.04
+HOST: Final = "host"
+
+Sample = dict[tuple[str, Quantity], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSample:
+    """One device at one moment. Bytes, watts, °C, percent; None could not be read."""
+
+    name: str
+    """llama.cpp's device name."""
+    used: int | None = None
+    process: int | None = None
+    """Held by the child alone, where the driver says."""
+    utilisation: float | None = None
+    power_w: float | None = None
+    temperature_c: float | None = None
+    pcie_bytes_s: int | None = None
+    throttled: str = ""
+    """Why its clocks are lowered, as a sentence; empty when they are not."""
+
+
+class DeviceSource(Protocol):
+    """Where device samples come from; called on the sampling thread."""
+
+    def read(self, pid: int | None) -> tuple[DeviceSample, ...]:
+        """The newest sample of every device; ``pid`` is the child."""
+        ...
+
+
+class NoDevices:
+    """A machine without accelerators, or without a way to watch them."""
+
+    def read(self, pid: int | None) -> tuple[DeviceSample, ...]:
+        """Nothing."""
+        del pid
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChildMemory:
+    """Memory of the child, in bytes."""
+
+    resident: int
+    file: int | None
+    """The part of it that are pages of mapped files; None where the system does not say."""
+    swapped: int | None
+
+
+def child_memory(pid: int) -> ChildMemory | None:
+    """Resident memory of a process, None when it is gone or not ours to see."""
+    if sys.platform == "linux":
+        try:
+            with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+                fields = dict(
+                    line.split(":", 1) for line in file if line.startswith(("Rss", "VmSw"))
+                )
+        except OSError:
+            return None
+        sizes = {name: int(text.split()[0]) << 10 for name, text in fields.items()}
+        if "RssAnon" not in sizes:  # a zombie
+            return None
+        resident = sizes["RssAnon"] + sizes["RssFile"] + sizes["RssShmem"]
+        return ChildMemory(resident, sizes["RssFile"], sizes.get("VmSwap"))
+    with contextlib.suppress(psutil.Error):
+        return ChildMemory(psutil.Process(pid).memory_info().rss, None, None)
+    return None
+
+
+def _kib(value: int | None) -> int | None:
+    return None if value is None else value >> 10
+
+
+class Sampler:
+    """Runs in its own thread between ``start`` and ``stop``; readable from any thread."""
+
+    def __init__(
+        self,
+        devices: DeviceSource,
+        *,
+        on_sample: Callable[[int, Mapping[tuple[str, Quantity], float | None]], None] | None = None,
+        interval: float = INTERVAL_S,
+    ) -> None:
+        self._devices = devices
+        self._on_sample = on_sample
+        self._interval = interval
+        self._recorder = Recorder()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._started = 0.0
+        self.pid: int | None = None
+        """The child, once there is one."""
+        self.throttled: dict[str, str] = {}
+        """Devices whose clocks were lowered at some time, and why."""
+
+    def start(self, started: float) -> None:
+        """Begin. ``started`` is the probe's start on ``time.monotonic``."""
+        self._started = started
+        self._thread = threading.Thread(target=self._run, name="probe-sampler", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for the thread."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def trace(self) -> Trace:
+        """Everything sampled so far."""
+        with self._lock:
+            return self._recorder.trace()
+
+    def sample(self) -> Sample:
+        """Read everything once."""
+        memory = psutil.virtual_memory()
+        values: Sample = {(HOST, "available"): _kib(memory.available)}
+        child = child_memory(self.pid) if self.pid is not None else None
+        if child is not None:
+            values[HOST, "used"] = _kib(child.resident)
+            values[HOST, "file"] = _kib(child.file)
+            values[HOST, "swap"] = _kib(child.swapped)
+        for device in self._devices.read(self.pid):
+            values[device.name, "used"] = _kib(device.used)
+            values[device.name, "process"] = _kib(device.process)
+            values[device.name, "utilisation"] = device.utilisation
+            values[device.name, "power"] = device.power_w
+            values[device.name, "temperature"] = device.temperature_c
+            values[device.name, "pcie"] = _kib(device.pcie_bytes_s)
+            if device.throttled:
+                self.throttled.setdefault(device.name, device.throttled)
+        return values
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._stopping.is_set():
+            values = self.sample()
+            at = int((time.monotonic() - self._started) * 1000)
+            with self._lock:
+                self._recorder.add(at, values)
+            if self._on_sample is not None:
+                self._on_sample(at, values)
+            due += self._interval
+            wait = due - time.monotonic()
+            if wait < -1:  # the machine was asleep or very busy: do not catch up
+                due = time.monotonic()
+            self._stopping.wait(max(0.001, wait))

@@ -20,7 +20,7 @@ class AttentionInput:
     v_rot: Node | None = None
 
 
-def _rotation(b: Builder, type_: TensorType, sizes: set[int], *, largest: bool) -> Node | None:
+def rotation(b: Builder, type_: TensorType, sizes: set[int], *, largest: bool) -> Node | None:
     """Hadamard matrix for a quantized cache (llama-kv-cache.cpp:llama_kv_cache)."""
     if type_.block == 1 or len(sizes) != 1:
         return None
@@ -46,10 +46,10 @@ def attention_input(
             per_token = max(hp.v_gqa(il) for il in range(hp.n_layer_all))
         v_idxs = b.input(I64, b.n_tokens * per_token)
     mask = b.mask(kind)
-    k_rot = _rotation(b, shape.type_k, {hp.head_k(il) for il in layers}, largest=True)
+    k_rot = rotation(b, shape.type_k, {hp.head_k(il) for il in layers}, largest=True)
     v_rot = None
     if has_v:
-        v_rot = _rotation(b, shape.type_v, {hp.head_v(il) for il in layers}, largest=False)
+        v_rot = rotation(b, shape.type_v, {hp.head_v(il) for il in layers}, largest=False)
     return AttentionInput(kind, k_idxs, v_idxs, mask, k_rot, v_rot)
 
 

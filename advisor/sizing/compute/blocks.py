@@ -83,9 +83,11 @@ def head_norms(b: Builder, q: Node, k: Node, il: int) -> tuple[Node, Node]:
     return q, k
 
 
-def shared_and_routed(b: Builder, cur: Node, il: int, routing: Routing) -> Node:
+def shared_and_routed(
+    b: Builder, cur: Node, il: int, routing: Routing, *, chosen: Node | None = None
+) -> Node:
     """Experts and, where there is one, the shared expert beside them."""
-    routed = moe(b, cur, il, routing)
+    routed = moe(b, cur, il, routing, chosen=chosen)
     if not b.has("ffn_up_shexp", il):
         return routed
     return ops.add(routed, ffn(b, cur, il, activation=routing.activation, suffix="_shexp"))

@@ -4,7 +4,7 @@ The counterpart of llama-graph.cpp:llm_graph_context for one reserved micro-batc
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import Tensor, TensorType
@@ -74,6 +74,7 @@ class Builder:
         self._backends = backends
         self._weights: dict[str, Node] = {}
         self._memory: dict[str, Node] = {}
+        self._repeated: list[Node] = []
 
     # Graph order
 
@@ -119,6 +120,14 @@ class Builder:
         if node is None:
             raise KeyError(_full_name(name, il, part))
         return node
+
+    def reshaped_weight(self, name: str, il: int, ne: tuple[int, int, int]) -> Node:
+        """A weight that llama.cpp loads in another shape than the file's."""
+        full = _full_name(name, il, "weight")
+        if full in self._weights:
+            return self._weights[full]
+        tensor = replace(self._tensors[full], shape=ne)
+        return self._place(full, tensor, self._home(name, il))
 
     def _place(self, full: str, tensor: Tensor, home: int) -> Node:
         ne = (*tensor.shape, 1, 1, 1)
@@ -171,10 +180,12 @@ class Builder:
             self._memory[full] = node
         return node
 
-    def state(self, key: str, il: int, ne: tuple[int, int]) -> Node:
-        """A recurrent state; it follows its block even when the KV cache does not."""
-        node = self.memory(key, il, F32, (*ne, 1))
-        return node
+    def repeated_leaf(self, leaf: Node) -> None:
+        """Note a constant that every block of its kind has: all of them wait from the start.
+
+        The blocks that are left out get theirs through ``add_spare_leafs``.
+        """
+        self._repeated.append(leaf)
 
     # Inputs
 
@@ -184,14 +195,19 @@ class Builder:
         node.is_input = True
         return node
 
-    def embeddings(self, *, scaled: bool = False, mixed: bool = True) -> Node:
-        """Token embeddings; vectors and mixed batches are branches that are only reserved.
+    def embeddings(self, *, scaled: bool = False) -> Node:
+        """Token embeddings; ``scaled``: rows of tokens are multiplied."""
+        return self.embeddings_and_ids(scaled=scaled)[0]
 
-        llm_graph_context::build_inp_embd. ``scaled``: rows of tokens are multiplied.
+    def embeddings_and_ids(self, *, scaled: bool = False, mixed: bool = True) -> tuple[Node, Node]:
+        """Token embeddings and token ids (llm_graph_context::build_inp_embd).
+
+        Vectors and mixed batches are branches that are only reserved.
         """
         table = self.weight("token_embd")
         n_embd = table.ne[0]
-        chosen = ops.get_rows(table, self.input(I32, self.n_tokens))
+        tokens = self.input(I32, self.n_tokens)
+        chosen = ops.get_rows(table, tokens)
         vectors = self.input(F32, n_embd, self.n_tokens)
         self.expand(chosen)
         self.expand(vectors, compute=False)
@@ -203,7 +219,7 @@ class Builder:
             self.expand(ops.set_rows(base, ops.get_rows(table, ids), slots), compute=False)
         if scaled:
             chosen = ops.mul(chosen, self.input(F32, 1, self.n_tokens))
-        return self.expand(chosen)
+        return self.expand(chosen), tokens
 
     def positions(self, per_token: int = 1) -> Node:
         """Positions of the tokens."""
@@ -213,10 +229,10 @@ class Builder:
         """Which rows become logits."""
         return self.input(I32, self.shape.n_outputs)
 
-    def mask(self, kind: str, *, half: bool | None = None) -> Node:
+    def mask(self, kind: str, *, half: bool | None = None, streams: int | None = None) -> Node:
         """Attention mask over a cache (build_attn_inp_kq_mask)."""
         half = self.shape.flash if half is None else half
-        streams = self.shape.n_stream
+        streams = streams or self.shape.n_stream
         type_ = F16 if half else F32
         return self.input(type_, self.shape.n_kv[kind], self.n_tokens // streams, 1, streams)
 

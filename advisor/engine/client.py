@@ -141,3 +141,5 @@ def _events(response: http.client.HTTPResponse) -> Generator[Progress]:
         )
         if finished:
             return
+    message = "The connection to llama.cpp broke off."
+    raise EngineError(message, detail="the answer ended early")

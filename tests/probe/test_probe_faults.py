@@ -1,0 +1,163 @@
+"""Whatever the engine does, a probe ends, says why, and leaves nothing behind."""
+
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from advisor import paths
+from advisor.engine.builds import Build
+from advisor.hardware.rig import Host, Rig
+from advisor.probe.preflight import preflight
+from advisor.probe.result import ProbeResult
+from advisor.probe.run import Ended, Probe, Question
+from advisor.probe.watch import Limits
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+from tests import tiny
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+QUICK = Limits(idle_s=0.8, silent_s=1.6)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in speaks Unix sockets")
+
+
+def question(**changes) -> Question:
+    rig = Rig(name="This machine", hosts=(Host(ram_available=8 << 30),))
+    settings = RunSettings(ctx=1024)
+    model = tiny.dense()
+    fields = {
+        "model": model,
+        "rig": rig,
+        "settings": settings,
+        "plan": size(model, rig, settings),
+        "build": Build(kind="embedded", path="", version="b1"),
+        "seconds": 2.0,
+    }
+    return Question(**{**fields, **changes})
+
+
+def alive(process: psutil.Process) -> bool:
+    """Not even a zombie counts: that is the init process's to collect."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def run(mode: str, **changes) -> ProbeResult:
+    events = []
+    probe = Probe(
+        question(**changes),
+        on_event=events.append,
+        limits=QUICK,
+        command=[sys.executable, str(STAND_IN), mode],
+    )
+    result = probe.run()
+    assert isinstance(events[-1], Ended)
+    assert not list((paths.cache() / "ghosts").glob("*.gguf"))
+    return result
+
+
+@pytest.mark.parametrize(
+    ("mode", "cause", "words"),
+    [
+        ("exits-at-once", "crashed", "status 7"),
+        ("aborts-loading", "crashed", "while the model was loading"),
+        ("out-of-memory", "out-of-memory", "9.6 GiB on device 1"),
+        ("gpu-lost", "device-lost", "GPU was lost"),
+        ("killed", "killed", "killed from outside while the model was loading"),
+        ("garbage", "crashed", "status 3"),
+        ("hangs-loading", "hung", "while the model was loading"),
+        ("floods", "hung", "no sign of life"),
+        ("silent", "hung", "no sign of life"),
+        ("hangs-decoding", "hung", "while generating"),
+        ("dies-decoding", "crashed", "signal 11"),
+    ],
+)
+def test_every_bad_end_has_a_sentence(mode, cause, words):
+    result = run(mode)
+    assert result.ending.state == "failed"
+    assert result.ending.cause == cause
+    assert words in result.ending.sentence
+    assert all(phase.end_ms is not None for phase in result.phases)
+
+
+def test_the_engines_last_words_are_kept():
+    assert "GGML_ASSERT" in run("aborts-loading").ending.detail
+
+
+@pytest.mark.parametrize("mode", ["hangs-loading", "deaf", "floods", "hangs-decoding"])
+def test_stop_ends_a_child_that_does_not_listen(mode):
+    probe = Probe(question(), command=[sys.executable, str(STAND_IN), mode])
+    probe.start()
+    until = time.monotonic() + 10
+    wanted = "decode" if mode == "hangs-decoding" else "loading"
+    while time.monotonic() < until and wanted not in {p.name for p in probe.phases}:
+        time.sleep(0.01)
+    family = psutil.Process().children(recursive=True)
+    assert family
+    probe.stop()
+    assert probe.join(3.0)
+    assert probe.result.ending.state == "stopped"
+    assert not [child for child in family if alive(child)]
+
+
+def test_stop_before_anything_started_is_a_stop():
+    probe = Probe(question(), command=[sys.executable, str(STAND_IN), "hangs-loading"])
+    probe.stop()
+    assert probe.run().ending.state == "stopped"
+
+
+def test_a_program_that_is_not_there():
+    probe = Probe(question(), command=["/nonexistent/llama-server"])
+    ending = probe.run().ending
+    assert (ending.state, ending.cause) == ("failed", "no-build")
+
+
+def test_a_build_with_a_problem_is_not_started():
+    build = Build(kind="program", path="/x", version="b1", problem="/x fails (no libcuda).")
+    ending = Probe(question(build=build)).run().ending
+    assert ending.cause == "no-build"
+    assert "libcuda" in ending.sentence
+
+
+def test_what_would_freeze_the_machine_is_refused_with_numbers():
+    huge = question(settings=RunSettings(ctx=1 << 26))
+    plan = size(huge.model, huge.rig, huge.settings)
+    ending = Probe(question(settings=huge.settings, plan=plan)).run().ending
+    assert ending.cause == "refused"
+    assert "GiB of RAM" in ending.sentence
+    assert "context" in ending.sentence
+
+
+def test_run_anyway_overrides_what_may_be_overridden():
+    result = run("exits-at-once", plan=None)
+    assert result.ending.cause == "crashed"
+    q = question()
+    assert preflight(q.rig, q.plan, available=1 << 20)
+    probe = Probe(
+        question(
+            settings=RunSettings(ctx=1 << 26),
+            plan=size(q.model, q.rig, RunSettings(ctx=1 << 26)),
+            anyway=True,
+        ),
+        command=[sys.executable, str(STAND_IN), "exits-at-once"],
+    )
+    assert probe.run().ending.cause == "crashed"
+
+
+def test_an_imagined_rig_is_not_probed():
+    rig = Rig(name="2x RTX 4090", imagined=True)
+    ending = Probe(question(rig=rig, anyway=True)).run().ending
+    assert ending.cause == "refused"
+    assert "imagined" in ending.sentence
+
+
+def test_no_room_for_the_ghost(monkeypatch):
+    full = type("Usage", (), {"total": 1, "used": 1, "free": 0})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
+    ending = Probe(question()).run().ending
+    assert ending.cause == "no-disk"

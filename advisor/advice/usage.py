@@ -20,6 +20,27 @@ Share = Annotated[Decimal, Field(ge=0, le=1)]
 Money = Annotated[Decimal, Field(ge=0)]
 
 
+class Limits(BaseModel):
+    """What the machine can take. None is not known: an option then says what it needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    free_slots: int | None = Field(default=None, ge=0, le=16)
+    """Further graphics cards that have a slot."""
+    card_width: int | None = Field(default=None, ge=1, le=5)
+    """Widest card that fits, in expansion slots."""
+    supply_w: int | None = Field(default=None, ge=0, le=10_000)
+    """Power supply."""
+    max_ram_gib: int | None = Field(default=None, ge=0)
+    """What the board takes."""
+    used_parts: bool = True
+    """Second-hand cards are acceptable."""
+    quiet: bool = False
+    """Noise matters: no blower or server cards, at most two cards."""
+    needs_windows: bool = False
+    """A new machine must run Windows."""
+
+
 class Usage(BaseModel):
     """The need that every option is measured against. Money is in ``currency``."""
 
@@ -69,8 +90,12 @@ class Usage(BaseModel):
     horizon_months: int = Field(default=36, ge=1, le=120)
     budget: Money | None = None
     """Most to spend at once; None: no limit."""
+    worth_changing: Money = Decimal(5)
+    """What buying something or sending data out must save a month to be worth the trouble."""
     resale_share: Share = Decimal("0.3")
     """Part of the price of new hardware that it still brings at the end of the horizon."""
+
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Usage":

@@ -1,0 +1,169 @@
+"""The answer in one sentence, its reasons, and what would change it. Nothing is sized in here.
+
+The verdict is the option of lowest score among those that meet the need, where the score is the
+expected cost a month plus, for options that change something, what a change must earn
+(``Usage.worth_changing``). Every option's score is its own affair, so another option can only
+lower the least one; ties go to the better model, then to the faster rig.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from advisor.advice import wording
+from advisor.advice.costs import BreakEven, Comparison, Influence, break_even, influences
+from advisor.advice.options import Assessment, Option, assess
+from advisor.advice.usage import Usage
+from advisor.advice.whatif import Change, changes
+
+CLOSE: Final = Decimal("0.1")
+"""Two options whose scores differ by less than a tenth are too close to call."""
+
+
+@dataclass(frozen=True, eq=False)
+class Advice:
+    """What to do, and everything it rests on."""
+
+    headline: str
+    """One sentence."""
+    reasons: tuple[str, ...]
+    best: Assessment | None
+    """None: nothing known meets the need."""
+    runner_up: Assessment | None
+    close: bool
+    """Too close to call between the two."""
+    changes: tuple[Change, ...]
+    assessments: tuple[Assessment, ...]
+    """Every option that was worked out, best first; those that do not meet the need come last."""
+    front: tuple[str, ...]
+    """Ids of the options that no other one beats at once in cost, speed and quality."""
+    break_even: BreakEven | None
+    """Between the two of ``compared``."""
+    compared: tuple[Assessment, Assessment] | None
+    """The local option and the API that break-even and influences are about."""
+    influences: tuple[Influence, ...]
+    """What moves the difference between the two most, widest first."""
+    unknowns: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    """Data that the verdict leans on, with basis, source and date."""
+    usage: Usage
+    rig_name: str
+    made: dt.datetime
+    searched: int
+    """Options that were looked at, most of them ruled out without a closer look."""
+
+
+def rank(assessments: Iterable[Assessment]) -> list[Assessment]:
+    """Those that meet the need by score, then the others, fewest failures first."""
+
+    def key(a: Assessment) -> tuple[int, Decimal, int, float, str]:
+        score = a.score if a.score is not None else Decimal("Infinity")
+        speed = a.decode_tps.mid if a.decode_tps else 0.0
+        return (len(a.failures), score, -a.option.quality, -speed, a.option.id)
+
+    return sorted(assessments, key=key)
+
+
+def choose(assessments: Iterable[Assessment]) -> Assessment | None:
+    """The verdict. None when nothing meets the need."""
+    best = next(iter(rank(assessments)), None)
+    return best if best is not None and best.meets else None
+
+
+def dominates(a: Assessment, b: Assessment) -> bool:
+    """Whether ``a`` is at least as good as ``b`` in everything and better in something.
+
+    Counted: score, quality of the model, expected speed. An API's speed is not known, so options
+    with a known speed and APIs do not dominate each other.
+    """
+    if a.score is None or b.score is None or not a.meets:
+        return False
+    speed_a = a.decode_tps.mid if a.decode_tps else None
+    speed_b = b.decode_tps.mid if b.decode_tps else None
+    if (speed_a is None) != (speed_b is None):
+        return False
+    pairs = (
+        (float(b.score - a.score), 0.0),
+        (a.option.quality, b.option.quality),
+        (speed_a or 0.0, speed_b or 0.0),
+    )
+    return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
+
+
+def pareto(assessments: Sequence[Assessment]) -> list[Assessment]:
+    """Those that meet the need and that no other one dominates, best score first."""
+    able = [a for a in rank(assessments) if a.meets]
+    return [a for a in able if not any(dominates(other, a) for other in able)]
+
+
+def conclude(
+    options: Sequence[Option],
+    usage: Usage,
+    *,
+    rig_name: str,
+    at: dt.datetime,
+    unknowns: Sequence[str] = (),
+    assumptions: Sequence[str] = (),
+    searched: int = 0,
+) -> Advice:
+    """Hold every option against the usage and say what follows."""
+    ranked = rank(assess(option, usage) for option in options)
+    best = ranked[0] if ranked and ranked[0].meets else None
+    runner_up = None
+    if best is not None:
+        runner_up = next((a for a in ranked if a.meets and _different(a, best)), None)
+    close = _close(best, runner_up, usage)
+    compared = _compared(ranked, best)
+    even = None
+    moved: tuple[Influence, ...] = ()
+    if compared is not None and compared[0].local is not None and compared[1].api is not None:
+        even = break_even(compared[0].local, compared[1].api)
+        run, price = compared[0].option.run, compared[1].option.api
+        if run is not None and price is not None:
+            moved = influences(Comparison(usage, run, compared[0].hardware, price))
+    return Advice(
+        headline=wording.headline(best, runner_up, ranked, usage, rig_name, close=close),
+        reasons=wording.reasons(best, runner_up, ranked, usage, compared=compared, even=even),
+        best=best,
+        runner_up=runner_up,
+        close=close,
+        changes=changes(ranked, usage, best, choose),
+        assessments=tuple(ranked),
+        front=tuple(a.option.id for a in pareto(ranked)),
+        break_even=even,
+        compared=compared,
+        influences=moved,
+        unknowns=tuple(dict.fromkeys((*unknowns, *wording.doubts(best)))),
+        assumptions=(*assumptions, *wording.leans_on(best, runner_up, at.date())),
+        usage=usage,
+        rig_name=rig_name,
+        made=at,
+        searched=searched or len(options),
+    )
+
+
+def _different(a: Assessment, best: Assessment) -> bool:
+    """A runner-up is another thing to do, not the same rig with another file."""
+    if {a.option.kind, best.option.kind} <= {"keep", "tune"}:
+        return a.option.model_id != best.option.model_id
+    return a.option.title != best.option.title
+
+
+def _close(best: Assessment | None, runner_up: Assessment | None, usage: Usage) -> bool:
+    if best is None or runner_up is None or best.score is None or runner_up.score is None:
+        return False
+    gap = runner_up.score - best.score
+    return gap < max(usage.worth_changing / 2, best.score * CLOSE)
+
+
+def _compared(
+    ranked: Sequence[Assessment], best: Assessment | None
+) -> tuple[Assessment, Assessment] | None:
+    """The best local option and the best API, the verdict among them where it is one of them."""
+    local = next((a for a in ranked if a.local is not None and a.monthly is not None), None)
+    api = next((a for a in ranked if a.option.kind == "API"), None)
+    if best is not None and best.local is not None:
+        local = best
+    return None if local is None or api is None else (local, api)

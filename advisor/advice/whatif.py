@@ -1,0 +1,136 @@
+"""What would change a verdict: the same options held against a slightly different usage."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+from advisor.advice.options import Assessment, Option, assess
+from advisor.advice.usage import Usage
+from advisor.units import rate, tokens
+
+_MAX_VOLUME: Final = 1_000_000
+_CONTENDERS: Final = 14
+"""Options that a changed usage may bring to the top; the rest were far behind."""
+_STEPS: Final = 12
+
+Choose = Callable[[Iterable[Assessment]], Assessment | None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that would change the verdict, and to what."""
+
+    when: str
+    then: str
+
+    def __str__(self) -> str:
+        return f"{self.when}: {self.then}"
+
+
+def name(a: Assessment | None) -> str:
+    """An outcome in a few words."""
+    if a is None:
+        return "nothing known would do"
+    option = a.option
+    return (
+        option.title
+        if option.plan is None or option.api is not None
+        else (f"{option.title}, {option.runs}")
+    )
+
+
+def changes(
+    ranked: Sequence[Assessment], usage: Usage, best: Assessment | None, choose: Choose
+) -> tuple[Change, ...]:
+    """Volume, privacy, speed and context at which another option takes over."""
+    if best is None:
+        return ()
+    options = _contenders(ranked)
+
+    def verdict(**update: object) -> Assessment | None:
+        changed = usage.model_copy(update=update)
+        return choose(assess(option, changed) for option in options)
+
+    def other(a: Assessment | None) -> bool:
+        return a is None or a.option.id != best.option.id
+
+    found: list[Change] = []
+    for upwards in (True, False):
+        flip = _volume_flip(usage.requests_per_month, verdict, other, upwards=upwards)
+        if flip is not None:
+            volume, outcome = flip
+            word = "above" if upwards else "below"
+            found.append(Change(f"{word} about {volume:,} requests a month", name(outcome)))
+    if best.option.api is not None:
+        found.append(
+            Change("if no prompt may leave the machine", name(verdict(data_may_leave=False)))
+        )
+    elif not usage.api_allowed:
+        opened = verdict(data_may_leave=True, must_work_offline=False)
+        if other(opened):
+            found.append(Change("if prompts may leave the machine", name(opened)))
+    if best.decode_tps is not None:
+        limit = best.decode_tps.mid
+        faster = verdict(min_decode_tps=limit * 1.001)
+        found.append(Change(f"if answers must be faster than {rate(limit)}", name(faster)))
+    plan = best.option.plan
+    if plan is not None and plan.max_ctx:
+        roomier = [o for o in options if _window(o) > plan.max_ctx]
+        outcome = choose(assess(o, usage) for o in roomier)
+        found.append(
+            Change(f"if more than {tokens(plan.max_ctx)} tokens must fit at once", name(outcome))
+        )
+    return tuple(found)
+
+
+def _contenders(ranked: Sequence[Assessment]) -> list[Option]:
+    """The best of every kind first, then the rest by rank."""
+    kinds: dict[str, Assessment] = {}
+    for a in ranked:
+        kinds.setdefault(a.option.kind, a)
+    chosen = dict.fromkeys((*kinds.values(), *ranked))
+    priced = [a.option for a in chosen if a.monthly is not None]
+    return priced[:_CONTENDERS]
+
+
+def _window(option: Option) -> int:
+    if option.plan is not None:
+        return option.plan.max_ctx or 0
+    return (option.api.context_window or 0) if option.api else 0
+
+
+def _volume_flip(
+    volume: int,
+    verdict: Callable[..., Assessment | None],
+    other: Callable[[Assessment | None], bool],
+    *,
+    upwards: bool,
+) -> tuple[int, Assessment | None] | None:
+    """The nearest volume at which another option takes over, to two digits."""
+    near, step = volume, 3 if upwards else Decimal(1) / 3
+    end = _MAX_VOLUME if upwards else 1
+    far: int | None = None
+    while near != end:
+        trial = max(1, min(_MAX_VOLUME, int(near * step)))
+        if other(verdict(requests_per_month=trial)):
+            far = trial
+            break
+        near = trial
+    if far is None:
+        return None
+    for _ in range(_STEPS):
+        middle = (near + far) // 2
+        if middle in (near, far):
+            break
+        if other(verdict(requests_per_month=middle)):
+            far = middle
+        else:
+            near = middle
+    return _two_digits(far), verdict(requests_per_month=far)
+
+
+def _two_digits(value: int) -> int:
+    number = Decimal(value)
+    exponent = max(0, number.adjusted() - 1)
+    return int(number.scaleb(-exponent).quantize(Decimal(1), ROUND_HALF_EVEN).scaleb(exponent))

@@ -1,0 +1,176 @@
+"""Advice in sentences."""
+
+import datetime as dt
+from collections.abc import Sequence
+from decimal import Decimal
+
+from advisor.advice.costs import BreakEven
+from advisor.advice.options import Assessment, Option, money, old_prices
+from advisor.advice.usage import Usage
+from advisor.advice.whatif import name
+from advisor.basis import Basis
+from advisor.units import rate, tokens
+
+
+def headline(
+    best: Assessment | None,
+    runner_up: Assessment | None,
+    ranked: Sequence[Assessment],
+    usage: Usage,
+    rig_name: str,
+    *,
+    close: bool,
+) -> str:
+    """The verdict as one sentence."""
+    if best is None:
+        return _nothing(ranked)
+    sentence = _action(best.option, rig_name)
+    if best.monthly is not None:
+        sentence += f": about {money(best.monthly.mid, usage.currency)} a month"
+    if close and runner_up is not None and runner_up.monthly is not None:
+        cost = money(runner_up.monthly.mid, usage.currency)
+        sentence += f", too close to call with {name(runner_up)} at {cost}"
+    return sentence + "."
+
+
+def _action(option: Option, rig_name: str) -> str:
+    here = "this machine" if rig_name == "This machine" else rig_name
+    match option.kind:
+        case "keep":
+            return f"Keep {here} as it is and run {option.runs}"
+        case "tune":
+            return f"Keep {here} and run {option.runs}"
+        case "close programs":
+            return f"Close other programs on {here} and run {option.runs}"
+        case "API":
+            return f"Use {option.title}"
+        case "hybrid":
+            api = option.api.api.title if option.api else "an API"
+            return f"{option.title}: run {option.runs} and send the rest to {api}"
+        case _:
+            return f"{option.title} and run {option.runs}"
+
+
+def _nothing(ranked: Sequence[Assessment]) -> str:
+    if not ranked:
+        return "Nothing known meets this need."
+    nearest = ranked[0]
+    return f"Nothing known meets this need; nearest comes {name(nearest)}: {nearest.failures[0]}."
+
+
+def reasons(
+    best: Assessment | None,
+    runner_up: Assessment | None,
+    ranked: Sequence[Assessment],
+    usage: Usage,
+    *,
+    compared: tuple[Assessment, Assessment] | None,
+    even: BreakEven | None,
+) -> tuple[str, ...]:
+    """Why, in a few sentences: cost against the next best, what it does, and the break-even."""
+    if best is None:
+        return tuple(
+            f"{name(a)}: {'; '.join(a.failures)}." for a in ranked[:3] if a.option.plan or a.api
+        )
+    found: list[str] = []
+    if best.option.plan is not None and best.decode_tps is not None:
+        found.append(_does(best, usage))
+    if best.option.kind == "API" and best.monthly is not None:
+        text = (
+            f"{usage.requests_per_month:,} requests cost "
+            f"{money(best.monthly.mid, usage.currency)} a month there"
+        )
+        rig = next((a for a in ranked if a.meets and a.local is not None), None)
+        if rig is not None and rig.monthly is not None:
+            text += (
+                f"; the cheapest rig that does it costs {money(rig.monthly.mid, usage.currency)}"
+            )
+        found.append(f"{text}.")
+    if runner_up is not None and runner_up.monthly is not None and best.monthly is not None:
+        gap = runner_up.monthly.mid - best.monthly.mid
+        word = "more" if gap >= 0 else "less"
+        found.append(
+            f"Runner-up: {name(runner_up)}, {money(abs(gap), usage.currency)} {word} a month."
+        )
+    if even is not None and compared is not None:
+        found.append(_break_even(even, compared))
+    keep = next((a for a in ranked if a.option.kind == "keep"), None)
+    if keep is not None and not keep.meets and keep is not best:
+        found.append(f"As it is, it does not do: {'; '.join(keep.failures)}.")
+    return tuple(found)
+
+
+def _does(best: Assessment, usage: Usage) -> str:
+    plan, speed = best.option.plan, best.decode_tps
+    if plan is None or speed is None:
+        return ""
+    where = "partly in RAM" if plan.verdict == "offload" else "in fast memory"
+    text = (
+        f"It holds {tokens(usage.context)} tokens {where} and answers at {rate(speed.low)} to "
+        f"{rate(speed.high)}"
+    )
+    if best.busy_hours_per_day is not None:
+        text += f", busy {best.busy_hours_per_day:,.1f} hours a day"
+    return text + "."
+
+
+def _break_even(even: BreakEven, compared: tuple[Assessment, Assessment]) -> str:
+    local, api = compared
+    pair = f"{name(local)} against {name(api)}"
+    if even.mid is None:
+        return f"{pair}: never cheaper, its electricity alone costs more than the API."
+    if even.mid == 0:
+        return f"{pair}: cheaper from the first request, nothing has to be bought."
+    low = "0" if even.low is None else f"{even.low:,.0f}"
+    high = "never" if even.high is None else f"{even.high:,.0f}"
+    text = f"{pair}: cheaper from {even.mid:,.0f} requests a month ({low} to {high})"
+    if not even.reachable:
+        text += f", more than the {even.capacity:,.0f} it can serve in the hours given"
+    return text + "."
+
+
+def doubts(best: Assessment | None) -> tuple[str, ...]:
+    """What is not known about the verdict's own option."""
+    if best is None:
+        return ()
+    found = list(best.doubts)
+    if best.option.kind == "API":
+        found.append("how fast the API answers is not in the data")
+    if best.option.plan is not None:
+        found += best.option.plan.notes
+    return tuple(found)
+
+
+def leans_on(
+    best: Assessment | None, runner_up: Assessment | None, today: dt.date
+) -> tuple[str, ...]:
+    """Basis, source and date of what decided."""
+    found: list[str] = []
+    for a in (best, runner_up):
+        if a is None:
+            continue
+        option = a.option
+        if option.run is not None:
+            speed = "measured" if option.run.basis is Basis.MEASURED else "predicted"
+            power = "measured" if option.run.power.basis is Basis.MEASURED else "estimated"
+            found.append(f"{name(a)}: speed {speed}, power {power}.")
+        if option.api is not None:
+            found.append(f"{option.api.api.title}: price from {option.api.source}.")
+            found += option.api.notes
+        old = set(old_prices(option, today))
+        for purchase in option.purchases:
+            price = purchase.price
+            mark = ", more than half a year old" if purchase.name in old else ""
+            found.append(
+                f"{purchase.name}: {_usd(price.mid)} ({price.condition}, {price.date or 'today'}"
+                f"{mark}), {price.source}."
+            )
+    found.append(
+        "Left out: cooling of the room, repairs, and the time to set things up. Prices in shops "
+        "are without tax."
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _usd(amount: Decimal) -> str:
+    return f"{amount:,.2f} USD" if amount < 1000 else f"{amount:,.0f} USD"

@@ -83,7 +83,8 @@ def _read_all(nvml: NvmlLibrary, pool: tuple[int, int] | None) -> NvmlReading:
         name = f"GPU {index}"
         try:
             handle = nvml.call("nvmlDeviceGetHandleByIndex", index)
-            name = str(nvml.optional("nvmlDeviceGetName", handle) or name)
+            known = nvml.optional("nvmlDeviceGetName", handle)
+            name = f"{name}, {known}," if known else name
             mig = nvml.optional("nvmlDeviceGetMigMode", handle)
             if mig and mig[0] == 1:
                 whole = _device(nvml, handle, system)
@@ -92,7 +93,7 @@ def _read_all(nvml: NvmlLibrary, pool: tuple[int, int] | None) -> NvmlReading:
             devices.append(_device(nvml, handle, system))
             handles.append(handle)
         except NvmlError as error:
-            problems.append(f"{name} (number {index}) cannot be used: {error.reason}.")
+            problems.append(f"{name} cannot be used: {error.reason}.")
     ignored: list[Device] = []
     if slices:
         # CUDA uses one MIG slice per process, and no other GPU beside it (MIG user guide).
@@ -265,7 +266,21 @@ def throttle_words(bits: int) -> tuple[str, ...]:
 
 
 def _processes(nvml: NvmlLibrary, handle: object, found: Fields) -> tuple[Process, ...]:
+    processes, reason = read_processes(nvml, handle)
+    if reason:
+        found.unknown["processes"] = f"{SOURCE}: {reason}"
+    else:
+        found.sources["processes"] = SOURCE
+    return processes
+
+
+def read_processes(nvml: NvmlLibrary, handle: object) -> tuple[tuple[Process, ...], str | None]:
+    """Programs that hold memory on a GPU, largest first, or why they cannot be listed.
+
+    Raises NvmlError for a lost GPU.
+    """
     held: dict[int, int | None] = {}
+    reason: str | None = None
     readable = False
     for kind in ("Compute", "Graphics"):
         try:
@@ -273,20 +288,17 @@ def _processes(nvml: NvmlLibrary, handle: object, found: Fields) -> tuple[Proces
         except NvmlError as error:
             if error.code in LOST:
                 raise
-            found.unknown["processes"] = f"{SOURCE}: {error.reason}"
+            reason = error.reason
             continue
         readable = True
         for item in listed:
             memory = None if item.usedGpuMemory is None else int(item.usedGpuMemory)
             known = held.get(int(item.pid))
             held[int(item.pid)] = max((m for m in (memory, known) if m is not None), default=None)
-    if readable:
-        found.unknown.pop("processes", None)
-        found.sources["processes"] = SOURCE
     processes = (
         Process(pid=pid, name=_process_name(nvml, pid), memory=m) for pid, m in held.items()
     )
-    return tuple(sorted(processes, key=lambda p: -(p.memory or 0)))
+    return tuple(sorted(processes, key=lambda p: -(p.memory or 0))), None if readable else reason
 
 
 def _process_name(nvml: NvmlLibrary, pid: int) -> str:

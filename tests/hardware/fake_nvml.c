@@ -1,14 +1,17 @@
-/* A libnvidia-ml.so.1 for tests. Every call reads the scenario file named by FAKE_NVML anew, so a
- * test can change the machine while a program looks at it.
+#define _GNU_SOURCE
+/* A libnvidia-ml.so.1 for tests. Every call looks at the scenario file named by FAKE_NVML anew,
+ * so a test can change the machine while a program looks at it.
  *
  * Lines are key=value. "driver=", "cuda=", "count=" describe the system, "0.name=" the first GPU,
  * "0.mig1.total=" its second MIG slice. A key that is missing is "not supported", as NVML says it.
  * "fail.FUNCTION=CODE" and "0.fail.FUNCTION=CODE" make calls fail, "0.lost=1" loses a GPU,
  * "delay.FUNCTION=MS" makes a call slow; "*" stands for every function. */
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { OK = 0, INVALID = 2, UNSUPPORTED = 3, ABSENT = 6, TOO_SMALL = 7, LOST = 15 };
@@ -35,29 +38,46 @@ typedef struct {
     unsigned long long megabytes;
 } Attributes;
 
-static int lookup(const char *key, char *out, size_t size)
+/* The scenario, read again whenever the file is another one. */
+static const char *scenario(void)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static char text[1 << 16];
+    static struct stat known;
     const char *path = getenv("FAKE_NVML");
-    FILE *file = path ? fopen(path, "r") : NULL;
-    char line[512];
-    size_t length = strlen(key);
-    int found = 0;
-    if (!file) return 0;
-    while (!found && fgets(line, sizeof line, file)) {
-        line[strcspn(line, "\n")] = 0;
-        if (strncmp(line, key, length) == 0 && line[length] == '=') {
-            snprintf(out, size, "%s", line + length + 1);
-            found = 1;
+    struct stat now;
+    FILE *file;
+    if (!path || stat(path, &now)) return "";
+    pthread_mutex_lock(&lock);
+    if (now.st_ino != known.st_ino || now.st_mtim.tv_nsec != known.st_mtim.tv_nsec ||
+        now.st_mtim.tv_sec != known.st_mtim.tv_sec) {
+        text[0] = '\n';
+        if ((file = fopen(path, "r"))) {
+            text[1 + fread(text + 1, 1, sizeof text - 2, file)] = 0;
+            fclose(file);
+            known = now;
         }
     }
-    fclose(file);
-    return found;
+    pthread_mutex_unlock(&lock);
+    return text;
+}
+
+static int lookup(const char *key, char *out, size_t size)
+{
+    char wanted[260];
+    const char *found;
+    snprintf(wanted, sizeof wanted, "\n%s=", key);
+    found = strstr(scenario(), wanted);
+    if (!found) return 0;
+    found += strlen(wanted);
+    snprintf(out, size, "%.*s", (int)strcspn(found, "\n"), found);
+    return 1;
 }
 
 static void prefix(Device device, char *out, size_t size)
 {
     uintptr_t n = (uintptr_t)device;
-    if (n >= 1000) snprintf(out, size, "%u.mig%u", (unsigned)((n - 1000) / 16), (unsigned)(n % 16));
+    if (n >= 1008) snprintf(out, size, "%u.mig%u", (unsigned)((n - 1008) / 16), (unsigned)(n % 16));
     else snprintf(out, size, "%u", (unsigned)(n - 1));
 }
 
@@ -203,13 +223,31 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device *out)
     return gate(__func__, *out);
 }
 
+int nvmlDeviceGetHandleByUUID(const char *uuid, Device *out)
+{
+    long long count = 0;
+    GATE(NULL);
+    number("count", &count);
+    for (long long index = 0; index < count; index++) {
+        for (int slice = -1; slice < 7; slice++) {
+            uintptr_t n = slice < 0 ? (uintptr_t)(index + 1) : (uintptr_t)(1008 + index * 16 + slice);
+            char text[96];
+            if (text_of((Device)n, "uuid", text, sizeof text) && strcmp(text, uuid) == 0) {
+                *out = (Device)n;
+                return gate(__func__, *out);
+            }
+        }
+    }
+    return ABSENT;
+}
+
 int nvmlDeviceGetMigDeviceHandleByIndex(Device device, unsigned index, Device *out)
 {
     char key[64], name[96];
     GATE(device);
     snprintf(key, sizeof key, "mig%u.name", index);
     if (!text_of(device, key, name, sizeof name)) return ABSENT;
-    *out = (Device)(1000 + ((uintptr_t)device - 1) * 16 + index + (16 - 1000 % 16) % 16);
+    *out = (Device)(1008 + ((uintptr_t)device - 1) * 16 + index);
     return OK;
 }
 

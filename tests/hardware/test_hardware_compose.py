@@ -197,7 +197,10 @@ def test_save_and_load(tmp_path: Path):
         b"\xff\xfe",
         b'{"rig": 3}',
         b'{"hosts": [], "name": "x"}',
-        b'{"name": "", "hosts": [{}], "devices": [{"name": "", "backend": "cpu", "host_index": 4}]}',
+        (
+            b'{"name": "", "hosts": [{}], "devices": '
+            b'[{"name": "", "backend": "cpu", "host_index": 4}]}'
+        ),
     ],
 )
 def test_files_that_are_no_rig(tmp_path: Path, content: bytes):

@@ -1,6 +1,11 @@
-"""The peak of a graph's memory, by ggml's own allocation rules (ggml-alloc.c)."""
+"""The memory events of a graph, by ggml's own rules (ggml-alloc.c:ggml_gallocr_alloc_graph_impl).
+
+Which tensor takes memory when, which overwrites a source and when memory comes back depends on the
+graph only, never on addresses. So the events are listed first and replayed on arenas after.
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from advisor.sizing.compute.nodes import Node
@@ -8,72 +13,37 @@ from advisor.sizing.compute.nodes import Node
 _INPLACE: Final = frozenset(
     {
         "FILL", "SCALE", "DIAG_MASK_ZERO", "DIAG_MASK_INF", "ADD", "ADD_ID", "ADD1", "SUB", "MUL",
-        "DIV", "SQR", "SQRT", "LOG", "UNARY", "ROPE", "RMS_NORM", "CLAMP", "SOFT_MAX",
+        "DIV", "SQR", "SQRT", "LOG", "UNARY", "ROPE", "ROPE_BACK", "RMS_NORM", "CLAMP", "SOFT_MAX",
     }
 )  # fmt: skip
 """Ops that may overwrite a source (ggml-alloc.c:ggml_op_can_inplace)."""
 
-_ENDLESS: Final = 1 << 62
+Event = tuple[int, int, int]
+"""Arena, memory block, bytes: positive takes memory, 0 gives the block back, negative gives back so
+many bytes at its end."""
 
 
-class Arena:
-    """One buffer in the making: best fit among the holes, the end as last resort.
+@dataclass(slots=True)
+class Trace:
+    """Events in order, and where some nodes stand in them."""
 
-    Addresses follow ggml-alloc.c:ggml_dyn_tallocr_alloc and _free_bytes. Devices have no largest
-    buffer size that matters here, so there is one chunk.
-    """
-
-    def __init__(self, alignment: int) -> None:
-        self.alignment = alignment
-        self.peak = 0
-        self._offsets = [0]
-        self._sizes = [_ENDLESS]
-
-    def allocate(self, size: int) -> int:
-        """Take ``size`` bytes (a multiple of the alignment); returns the offset."""
-        sizes = self._sizes
-        last = len(sizes) - 1
-        best, best_size = last, _ENDLESS
-        for i in range(last):
-            if size <= sizes[i] <= best_size:
-                best, best_size = i, sizes[i]
-        offset = self._offsets[best]
-        self._offsets[best] += size
-        sizes[best] -= size
-        if not sizes[best]:
-            del sizes[best], self._offsets[best]
-        self.peak = max(self.peak, offset + size)
-        return offset
-
-    def release(self, offset: int, size: int) -> None:
-        """Give bytes back, joined with the holes beside them."""
-        offsets, sizes = self._offsets, self._sizes
-        position = len(offsets)
-        for i, start in enumerate(offsets):
-            if start + sizes[i] == offset:
-                sizes[i] += size
-                if i + 1 < len(offsets) and start + sizes[i] == offsets[i + 1]:
-                    sizes[i] += sizes[i + 1]
-                    del sizes[i + 1], offsets[i + 1]
-                return
-            if offset + size == start:
-                offsets[i] = offset
-                sizes[i] += size
-                return
-            if start > offset:
-                position = i
-                break
-        offsets.insert(position, offset)
-        sizes.insert(position, size)
+    events: list[Event] = field(default_factory=list[Event])
+    marks: dict[int, int] = field(default_factory=dict[int, int])
+    """Node id → number of events once that node has run."""
+    blocks: dict[int, int] = field(default_factory=dict[int, int])
+    """Leaf id → its memory block."""
 
 
-class _Allocator:
-    def __init__(self, arenas: Sequence[Arena], alloc_size: Callable[[Node, int], int]) -> None:
-        self._arenas = arenas
+class _Tracer:
+    def __init__(self, alignments: Sequence[int], alloc_size: Callable[[Node, int], int]) -> None:
+        self.trace = Trace()
+        self._alignments = alignments
         self._alloc_size = alloc_size
+        self._next = 0
+        self._sizes: list[int] = []
 
     def _padded(self, node: Node, backend: int) -> int:
-        alignment = self._arenas[backend].alignment
+        alignment = self._alignments[backend]
         return -(-self._alloc_size(node, backend) // alignment) * alignment
 
     def place(self, node: Node, backend: int) -> None:
@@ -92,20 +62,25 @@ class _Allocator:
                     and parent.nb == node.nb
                     and parent.type is node.type
                 ):
-                    node.backend, node.addr = parent.backend, parent.addr
                     parent.allocated = False
-                    spare = self._padded(parent, parent.backend) - self._padded(node, node.backend)
-                    if spare > 0:
-                        end = parent.addr + self._padded(parent, parent.backend)
-                        self._arenas[parent.backend].release(end - spare, spare)
+                    node.backend, node.block = parent.backend, parent.block
+                    size = self._padded(node, node.backend)
+                    spare = self._sizes[node.block] - size
+                    if spare:
+                        self._sizes[node.block] = size
+                        self.trace.events.append((node.backend, node.block, -spare))
                     return
         node.backend = backend
-        node.addr = self._arenas[backend].allocate(self._padded(node, backend))
+        node.block = len(self._sizes)
+        size = self._padded(node, backend)
+        self._sizes.append(size)
+        self.trace.events.append((backend, node.block, size))
 
-    def free(self, node: Node) -> None:
+    def _free(self, node: Node) -> None:
         """Take a node's memory back (ggml_gallocr_free_node)."""
         if not node.is_output:
-            self._arenas[node.backend].release(node.addr, self._padded(node, node.backend))
+            if self._sizes[node.block]:
+                self.trace.events.append((node.backend, node.block, 0))
             node.allocated = False
 
     def drop(self, parent: Node) -> None:
@@ -117,39 +92,44 @@ class _Allocator:
         if source is not None:
             source.views -= 1
             if not source.views and not source.children and source.allocated:
-                self.free(source)
+                self._free(source)
         elif parent.allocated:
-            self.free(parent)
+            self._free(parent)
 
 
-def peak_sizes(
+def trace(
     nodes: Sequence[tuple[Node, int]],
     leafs: Sequence[tuple[Node, int]],
     alignments: Sequence[int],
     alloc_size: Callable[[Node, int], int],
-) -> tuple[int, ...]:
-    """Bytes per backend that a graph needs (ggml-alloc.c:ggml_gallocr_alloc_graph_impl).
+    marked: frozenset[int],
+) -> Trace:
+    """List the events of a graph; ``marked`` holds ids of nodes whose place is wanted.
 
     ``nodes`` and ``leafs`` are in graph order, each with the backend that holds it.
     """
-    arenas = [Arena(alignment) for alignment in alignments]
-    allocator = _Allocator(arenas, alloc_size)
+    tracer = _Tracer(alignments, alloc_size)
+    made = tracer.trace
     for leaf, backend in leafs:
-        allocator.place(leaf, backend)
+        tracer.place(leaf, backend)
+        if id(leaf) in marked:
+            made.blocks[id(leaf)] = leaf.block
     for node, backend in nodes:
         # A NONE node only carries dependencies of the scheduler; it is no view of its own.
         if node.view_src is not None and node.op != "NONE":
             node.view_src.views += 1
         if node.is_input:
-            allocator.place(node, backend)
+            tracer.place(node, backend)
         for parent in node.src:
             parent.children += 1
             if parent.is_input:
-                allocator.place(parent, backend)
+                tracer.place(parent, backend)
     for node, backend in nodes:
         for parent in node.src:
-            allocator.place(parent, backend)
-        allocator.place(node, backend)
+            tracer.place(parent, backend)
+        tracer.place(node, backend)
         for parent in node.src:
-            allocator.drop(parent)
-    return tuple(arena.peak for arena in arenas)
+            tracer.drop(parent)
+        if id(node) in marked:
+            made.marks[id(node)] = len(made.events)
+    return made

@@ -3,12 +3,13 @@
 The counterpart of llama-graph.cpp:llm_graph_context for one reserved micro-batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import Tensor, TensorType
 from advisor.sizing.compute import ops
+from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, new
 
 
@@ -61,12 +62,15 @@ class Builder:
         tensors: Mapping[str, Tensor],
         shape: Shape,
         backends: Backends,
-        layers: Sequence[int],
+        selection: Selection,
     ) -> None:
         self.hp = hp
         self.shape = shape
-        self.layers = layers
-        """The blocks of the trunk that are built: all, or enough to stand for all."""
+        self.marks: dict[int, Node] = {}
+        """Per block, the last node of the graph when its building began."""
+        self.waiting: dict[int, tuple[Node, list[Node]]] = {}
+        """Leaf id → a constant that has memory from the start, and those of left-out blocks."""
+        self._selection = selection
         self.n_tokens = shape.n_tokens
         self.nodes: list[Node] = []
         self.leafs: list[Node] = []
@@ -74,7 +78,13 @@ class Builder:
         self._backends = backends
         self._weights: dict[str, Node] = {}
         self._memory: dict[str, Node] = {}
-        self._repeated: list[Node] = []
+
+    def blocks(self) -> Iterator[int]:
+        """The blocks of the trunk that are built, in order."""
+        for il in self._selection.blocks:
+            if self.nodes:
+                self.marks[il] = self.nodes[-1]
+            yield il
 
     # Graph order
 
@@ -180,12 +190,17 @@ class Builder:
             self._memory[full] = node
         return node
 
-    def repeated_leaf(self, leaf: Node) -> None:
-        """Note a constant that every block of its kind has: all of them wait from the start.
-
-        The blocks that are left out get theirs through ``add_spare_leafs``.
-        """
-        self._repeated.append(leaf)
+    def waiting_leaf(self, leaf: Node, il: int) -> Node:
+        """A constant that every such block has: all of them have memory from the start."""
+        others: list[Node] = []
+        for _ in range(self._selection.stands_for(il)):
+            other = new(leaf.type, leaf.ne)
+            other.backend = self._backends.layers[il]
+            others.append(other)
+        self.leafs += others
+        if others:
+            self.waiting[id(leaf)] = (leaf, others)
+        return leaf
 
     # Inputs
 

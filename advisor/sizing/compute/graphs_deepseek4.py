@@ -227,7 +227,7 @@ def _compress(b: Builder, cur: Node, inp: _Compressed, prefix: str, size: int, i
         b.expand(node)
 
 
-def _chosen_mask(b: Builder, mask: Node, top: Node) -> Node:
+def _chosen_mask(b: Builder, mask: Node, top: Node, il: int) -> Node:
     """Mask that lets only the chosen blocks through (build_top_k_mask)."""
     filled = ops.like("FILL", mask)
     ne, nb = filled.ne, filled.nb
@@ -235,8 +235,7 @@ def _chosen_mask(b: Builder, mask: Node, top: Node) -> Node:
     ids = ops.view(
         top, (top.ne[0], top.ne[1], top.ne[3], 1), (top.nb[1], top.nb[2], top.ne[3] * top.nb[3])
     )
-    zeros = new(F16 if b.shape.flash else F32, (1, *ids.ne[:3]))
-    b.repeated_leaf(zeros)
+    zeros = b.waiting_leaf(new(F16 if b.shape.flash else F32, (1, *ids.ne[:3])), il)
     written = ops.set_rows(filled, ops.like("FILL", zeros), ids)
     ne, nb = written.ne, written.nb
     opened = ops.view(written, (ne[1], ne[2], 1, ne[3]), (nb[2], nb[3], nb[3]))
@@ -294,7 +293,7 @@ def _attention(b: Builder, inputs: _Inputs, cur: Node, positions: Node, il: int)
         kind = "csa" if ratio == _CSA else "hca"
         other = _cached(b, kind, il, size)
         k = ops.concat(k, ops.view(other, other.ne, other.nb[1:]), 2)
-        extra = inputs.hca.mask if top is None else _chosen_mask(b, inputs.csa.mask, top)
+        extra = inputs.hca.mask if top is None else _chosen_mask(b, inputs.csa.mask, top, il)
         mask = ops.concat(mask, extra, 0)
     out = attend(b, q, k, k, mask, sinks=b.weight("attn_sinks", il))
     if inputs.rotation is not None:
@@ -322,7 +321,7 @@ def deepseek4(b: Builder) -> None:
     routing = routing_of(
         hp, gating="sqrt_softplus", activation="swiglu_clamp" if clamped else "swiglu"
     )
-    for il in b.layers:
+    for il in b.blocks():
         cur, post, comb = _hc_pre(b, streams, "attn", il)
         cur = _attention(b, inputs, b.norm(cur, "attn_norm", il), positions, il)
         streams = _hc_post(cur, streams, post, comb)

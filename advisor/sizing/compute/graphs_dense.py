@@ -24,7 +24,7 @@ def standard(b: Builder) -> None:
     cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
     rows = output_rows(b)
     routing = Routing()
-    for il in b.layers:
+    for il in b.blocks():
         residual = cur
         q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
         q, k = head_norms(b, q, k, il)
@@ -46,7 +46,7 @@ def glm4_moe(b: Builder) -> None:
     cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
     rows = output_rows(b)
     routing = routing_of(b.hp, gating="sigmoid")
-    for il in b.layers:
+    for il in b.blocks():
         residual = cur
         q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
         q, k = head_norms(b, q, k, il)

@@ -45,7 +45,7 @@ def nemotron_h(b: Builder) -> None:
     states, cache = _hybrid_inputs(b, attending)
     rows = output_rows(b)
     routing = routing_of(hp, gating="sigmoid", activation="relu_sqr")
-    for il in b.layers:
+    for il in b.blocks():
         residual = cur
         cur = b.norm(cur, "attn_norm", il)
         if hp.is_recurrent(il):
@@ -126,7 +126,7 @@ def qwen35(b: Builder) -> None:
     states, cache = _hybrid_inputs(b, [il for il in range(hp.n_layer) if not hp.is_recurrent(il)])
     positions = b.positions(4)
     rows = output_rows(b)
-    for il in b.layers:
+    for il in b.blocks():
         residual = cur
         cur = b.expand(b.norm(cur, "attn_norm", il))
         if hp.is_recurrent(il):

@@ -76,7 +76,7 @@ def deepseek2(b: Builder) -> None:
     rows = output_rows(b)
     # deepseek2.cpp: files without the key are V2 (softmax), except the small V3 (sigmoid).
     routing = routing_of(hp, gating="sigmoid" if hp.n_layer_all in {26, 61} else "softmax")
-    for il in b.layers:
+    for il in b.blocks():
         residual = cur
         cur = mla(b, b.norm(cur, "attn_norm", il), cache, positions, il, temperature)
         cur, residual = rows.pick(il, cur, residual)

@@ -45,7 +45,7 @@ def gemma3(b: Builder) -> None:
     positions = b.positions()
     caches = Windows(b)
     rows = output_rows(b)
-    for il in b.layers:
+    for il in b.blocks():
         residual = cur
         q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
         q, k = head_norms(b, q, k, il)
@@ -68,7 +68,7 @@ def gpt_oss(b: Builder) -> None:
     caches = Windows(b)
     rows = output_rows(b)
     routing = Routing(gating="softmax_weight", normalise=False, activation="swiglu_oai")
-    for il in b.layers:
+    for il in b.blocks():
         residual = cur
         q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
         q, k = ops.rope(q, positions), ops.rope(k, positions)

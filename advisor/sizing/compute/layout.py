@@ -13,7 +13,7 @@ from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
 
 _KEPT_REPEATS: Final = 4
-"""Blocks of a repeating pattern that are simulated: allocation repeats itself after two or three."""
+"""Repetitions of a pattern that are built; the others are replayed from the third."""
 _LONGEST_PATTERN: Final = 12
 
 
@@ -75,12 +75,36 @@ def layout(model: Model) -> Layout:
     return made
 
 
-def representative(kinds: list[object]) -> list[int]:
-    """Indices of blocks that stand for all: of a pattern that repeats, only some repetitions.
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A pattern of blocks that repeats; four repetitions are kept, from these blocks on."""
 
-    The first repetitions and the last one are kept, so the last block is always among them.
+    second: int
+    third: int
+    last: int
+    extra: int
+    """Repetitions that are left out, all like the third."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Blocks that stand for all."""
+
+    blocks: tuple[int, ...]
+    patterns: tuple[Pattern, ...] = ()
+
+    def stands_for(self, il: int) -> int:
+        """How many left-out blocks a kept one stands for."""
+        return sum(p.extra for p in self.patterns if p.third <= il < p.third + p.third - p.second)
+
+
+def representative(kinds: list[object]) -> Selection:
+    """Choose blocks that stand for all: of a pattern that repeats, four repetitions.
+
+    The first three and the last one are kept, so the last block is always among them.
     """
     kept: list[int] = []
+    patterns: list[Pattern] = []
     at, count = 0, len(kinds)
     while at < count:
         best, best_period = 1, 1
@@ -93,10 +117,12 @@ def representative(kinds: list[object]) -> list[int]:
                 best, best_period = repeats, period
         length = best * best_period
         if best > _KEPT_REPEATS:
-            head = (_KEPT_REPEATS - 1) * best_period
-            kept += range(at, at + head)
-            kept += range(at + length - best_period, at + length)
+            second, third = at + best_period, at + 2 * best_period
+            last = at + length - best_period
+            kept += range(at, third + best_period)
+            kept += range(last, at + length)
+            patterns.append(Pattern(second, third, last, best - _KEPT_REPEATS))
         else:
             kept += range(at, at + length)
         at += length
-    return kept
+    return Selection(tuple(kept), tuple(patterns))

@@ -26,9 +26,9 @@ class Node:
     """One tensor of a compute graph."""
 
     __slots__ = (
-        "addr",
         "allocated",
         "backend",
+        "block",
         "buffer",
         "children",
         "computed",
@@ -86,7 +86,8 @@ class Node:
         self.children = 0
         self.views = 0
         self.allocated = False
-        self.addr = 0
+        self.block = 0
+        """Memory block, once it has one."""
 
     def __repr__(self) -> str:
         return f"<{self.op} {self.name} {self.type.name} {self.ne}>"

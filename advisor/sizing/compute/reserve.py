@@ -18,7 +18,8 @@ from advisor.sizing.compute.backends import device_supports
 from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.builder import Backends, Builder, Shape
 from advisor.sizing.compute.graphs import GRAPHS
-from advisor.sizing.compute.layout import Layout, layout, representative
+from advisor.sizing.compute.layout import Layout, Selection, layout, representative
+from advisor.sizing.compute.replay import Repetition, peaks
 from advisor.sizing.compute.scheduler import Scheduler
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
@@ -118,7 +119,7 @@ def _shape(question: _Question, *, flash: bool) -> Shape:
     )
 
 
-def _layers(recipe: _Recipe, placed: Backends) -> list[int]:
+def _selection(recipe: _Recipe, placed: Backends) -> Selection:
     hp = recipe.hp
     kinds: list[object] = [
         (
@@ -136,29 +137,58 @@ def _layers(recipe: _Recipe, placed: Backends) -> list[int]:
     return representative(kinds)
 
 
-@lru_cache(maxsize=16384)
-def _measure(question: _Question, recipe: _Recipe) -> tuple[int, ...]:
+def _build(question: _Question, recipe: _Recipe, selection: Selection) -> Builder:
     hp, placed = recipe.hp, question.backends
-    graph = GRAPHS[hp.arch]
-    flash = question.flash != "off" and hp.arch != "grok"
 
-    def build(layers: Sequence[int], *, flash: bool) -> Builder:
+    def build(*, flash: bool) -> Builder:
         shape = _shape(question, flash=flash)
-        builder = Builder(hp, recipe.layout.tensors, shape, placed, layers)
-        graph(builder)
+        builder = Builder(hp, recipe.layout.tensors, shape, placed, selection)
+        GRAPHS[hp.arch](builder)
         return builder
 
-    layers: Sequence[int] = _layers(recipe, placed)
-    builder = build(layers, flash=flash)
+    flash = question.flash != "off" and hp.arch != "grok"
+    builder = build(flash=flash)
     if (
         flash
         and question.flash == "auto"
         and placed.cpu
-        and any(node.op == "FLASH_ATTN_EXT" and not device_supports(node) for node in builder.nodes)
+        and any(n.op == "FLASH_ATTN_EXT" and not device_supports(n) for n in builder.nodes)
     ):
         # llama-context.cpp:resolve_fused_ops: one layer without a kernel switches it off for all.
-        builder = build(layers, flash=False)
-    return Scheduler(placed.cpu, n_copies=question.n_copies).measure(builder.nodes, builder.leafs)
+        builder = build(flash=False)
+    return builder
+
+
+def _simulate(question: _Question, recipe: _Recipe, selection: Selection) -> tuple[int, ...] | None:
+    builder = _build(question, recipe, selection)
+    marked = {id(node) for node in builder.marks.values()}
+    for leaf, others in builder.waiting.values():
+        marked |= {id(leaf), *map(id, others)}
+    scheduler = Scheduler(question.backends.cpu, n_copies=question.n_copies)
+    made = scheduler.trace(builder.nodes, builder.leafs, frozenset(marked))
+    repetitions: list[Repetition] = []
+    for pattern in selection.patterns:
+        previous, start, end = (
+            made.marks[id(builder.marks[il])]
+            for il in (pattern.second, pattern.third, pattern.last)
+        )
+        waiting = {
+            made.blocks[id(leaf)]: tuple(made.blocks[id(other)] for other in others)
+            for leaf, others in builder.waiting.values()
+        }
+        repetitions.append(Repetition(previous, start, end, pattern.extra, waiting))
+    return peaks(made.events, repetitions, question.backends.cpu + 1)
+
+
+@lru_cache(maxsize=16384)
+def _measure(question: _Question, recipe: _Recipe) -> tuple[int, ...]:
+    sizes = _simulate(question, recipe, _selection(recipe, question.backends))
+    if sizes is None:
+        everything = Selection(tuple(range(recipe.hp.n_layer)))
+        sizes = _simulate(question, recipe, everything)
+    if sizes is None:
+        raise AssertionError("a graph without repetitions always has a size")
+    return sizes
 
 
 def reserve(

@@ -6,7 +6,7 @@ Follows ggml-backend.cpp:ggml_backend_sched_split_graph. The last backend is the
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from advisor.sizing.compute.allocator import peak_sizes
+from advisor.sizing.compute.allocator import Trace, trace
 from advisor.sizing.compute.backends import (
     DEVICE_ALIGNMENT,
     HOST_ALIGNMENT,
@@ -180,8 +180,8 @@ class Scheduler:
             placed += [(copy, leaf.backend) for copy in leaf.copies[leaf.backend]]
         return placed
 
-    def measure(self, nodes: Sequence[Node], leafs: Sequence[Node]) -> tuple[int, ...]:
-        """Bytes per backend, the CPU last (ggml_backend_sched_reserve_size)."""
+    def trace(self, nodes: Sequence[Node], leafs: Sequence[Node], marked: frozenset[int]) -> Trace:
+        """Memory events per backend, the CPU last (ggml_backend_sched_reserve_size)."""
         self._assign(nodes, leafs)
         splits = self._split(nodes)
         placed_leafs: list[tuple[Node, int]] = []
@@ -196,7 +196,7 @@ class Scheduler:
         for split in splits:
             order += self._split_order(split, list(nodes[split.start : split.end]))
         alignments = [DEVICE_ALIGNMENT] * self._cpu + [HOST_ALIGNMENT]
-        return peak_sizes(order, placed_leafs, alignments, self._alloc_size)
+        return trace(order, placed_leafs, alignments, self._alloc_size, marked)
 
     def _split_order(self, split: _Split, members: list[Node]) -> list[tuple[Node, int]]:
         """One split's nodes as the allocator sees them: inputs first, dependencies in between."""

@@ -284,7 +284,7 @@ def read_processes(nvml: NvmlLibrary, handle: object) -> tuple[tuple[Process, ..
     readable = False
     for kind in ("Compute", "Graphics"):
         try:
-            listed = nvml.call(f"nvmlDeviceGet{kind}RunningProcesses", handle)
+            listed = nvml.processes(handle, kind)
         except NvmlError as error:
             if error.code in LOST:
                 raise

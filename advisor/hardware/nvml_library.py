@@ -10,7 +10,7 @@ NOT_FOUND = 6
 GPU_IS_LOST = 15
 GPU_NOT_FOUND = 28
 _VERSION_MISMATCH = 25
-_FUNCTION_NOT_FOUND = 13
+FUNCTION_NOT_FOUND = 13
 
 # NVML's return codes (nvml.h, nvmlReturn_t) in words for people.
 _WORDS = {
@@ -23,7 +23,7 @@ _WORDS = {
     9: "the NVIDIA driver is not loaded",
     10: "the driver took too long",
     12: "no NVIDIA driver is installed",
-    _FUNCTION_NOT_FOUND: "this driver is too old to report it",
+    FUNCTION_NOT_FOUND: "this driver is too old to report it",
     14: "the GPU's own configuration memory is damaged",
     GPU_IS_LOST: "the GPU has fallen off the bus",
     16: "the GPU needs a reset",
@@ -80,6 +80,8 @@ class NvmlLibrary:
             return getattr(self._pynvml, name)(*arguments)
         except self._pynvml.NVMLError as error:
             raise NvmlError(int(error.value)) from error
+        except self._pynvml.NVMLLibraryMismatchError as error:
+            raise NvmlError(FUNCTION_NOT_FOUND) from error
         except UnicodeDecodeError as error:
             raise NvmlError(999) from error
 
@@ -92,6 +94,16 @@ class NvmlLibrary:
                 raise
             return None
 
+    def processes(self, handle: object, kind: str) -> list[Any]:
+        """Programs of one kind, ``"Compute"`` or ``"Graphics"``; older drivers know v2 only."""
+        name = f"nvmlDeviceGet{kind}RunningProcesses"
+        try:
+            return list(self.call(f"{name}_v3", handle))
+        except NvmlError as error:
+            if error.code != FUNCTION_NOT_FOUND:
+                raise
+        return list(self.call(f"{name}_v2", handle))
+
     def memory(self, handle: object) -> tuple[int, int | None, int]:
         """Total, reserved by the driver (None: this driver's v1 counts it as used), and used.
 
@@ -100,7 +112,7 @@ class NvmlLibrary:
         try:
             info = self.call("nvmlDeviceGetMemoryInfo", handle, self._pynvml.nvmlMemory_v2)
         except NvmlError as error:
-            if error.code not in {_FUNCTION_NOT_FOUND, _VERSION_MISMATCH, 2}:
+            if error.code not in {FUNCTION_NOT_FOUND, _VERSION_MISMATCH, 2}:
                 raise
             info = self.call("nvmlDeviceGetMemoryInfo", handle)
             return int(info.total), None, int(info.used)

@@ -1,0 +1,136 @@
+"""Builds of llama.cpp are found, asked once, and chosen for the rig."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from advisor.engine import builds
+from advisor.engine.builds import Build, ask, choose, embedded, parse_version, programs
+from advisor.engine.launch import clean_environment, worker_command
+from advisor.errors import EngineError
+from advisor.hardware.rig import Device, Rig
+
+CUDA = Build(kind="program", path="/opt/cuda/llama-server", version="b8000", backends=("cuda",))
+VULKAN = Build(kind="program", path="/opt/vk/llama-server", version="b9000", backends=("vulkan",))
+OLD_CUDA = CUDA.model_copy(update={"version": "b6000", "path": "/old"})
+INSIDE = Build(kind="embedded", path="", version="b11549")
+NVIDIA = Rig(name="r", devices=(Device(name="RTX 4090", vendor="NVIDIA", backend="cuda"),))
+AMD = Rig(name="r", devices=(Device(name="RX 7900 XTX", vendor="AMD", backend="rocm"),))
+NO_GPU = Rig(name="r")
+
+
+@pytest.fixture
+def program(tmp_path) -> Path:
+    if sys.platform == "win32":
+        pytest.skip("the stand-in is a shell script")
+    folder = tmp_path / "with spaces" / "bin"
+    folder.mkdir(parents=True)
+    path = folder / "llama-server"
+    path.write_text(
+        "#!/bin/sh\n"
+        'echo x >> "$0.calls"\n'
+        'case "$1" in\n'
+        '--version) echo "ggml_cuda_init: found 1 CUDA devices:" >&2\n'
+        '  echo "version: 8123 (0a1b2c3d)" >&2; echo "built with GNU 13" >&2;;\n'
+        '--list-devices) echo "Available devices:"\n'
+        '  echo "  CUDA0: NVIDIA GeForce RTX 4090 (24080 MiB, 23608 MiB free)";;\n'
+        "esac\n"
+    )
+    path.chmod(0o755)
+    (folder / "llama-bench").write_text("")
+    return path
+
+
+def test_a_program_is_asked_once(program):
+    build = ask(program)
+    assert (build.version, build.number, build.backends) == ("b8123", 8123, ("cuda", "cpu"))
+    assert build.devices[0].total == 24080 << 20
+    assert build.has_bench
+    assert not build.has_fit_params
+    assert ask(program) == build
+    calls = program.with_name("llama-server.calls")
+    assert calls.read_text().count("x") == 2
+
+
+def test_a_changed_program_is_asked_again(program):
+    ask(program)
+    program.write_text(program.read_text().replace("8123", "8999"))
+    os.utime(program, ns=(1, 1))
+    assert ask(program).version == "b8999"
+
+
+def test_a_damaged_cache_is_asked_anew(program):
+    ask(program)
+    builds.paths.cache().joinpath("builds.json").write_text("{")
+    assert ask(program).version == "b8123"
+
+
+def test_a_program_that_fails_says_why(program):
+    program.write_text("#!/bin/sh\necho 'libcuda.so.1: cannot open shared object file'\nexit 127\n")
+    build = ask(program)
+    assert "libcuda.so.1" in build.problem
+
+
+def test_programs_are_found_once_each(program, tmp_path):
+    link = tmp_path / "home" / ".local" / "bin"
+    link.mkdir(parents=True)
+    (link / "llama-server").symlink_to(program)
+    release = tmp_path / "home" / "Downloads" / "llama-b7000-bin-ubuntu-vulkan-x64" / "bin"
+    release.mkdir(parents=True)
+    other = release / "llama-server"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    found = programs(environment={"PATH": str(program.parent)}, home=tmp_path / "home")
+    assert [path for path in found if path.is_relative_to(tmp_path)] == [program, other]
+
+
+def test_the_embedded_engine_answers():
+    build = embedded()
+    assert not build.problem
+    assert build.number > 10_000
+    assert "cpu" in build.backends
+
+
+@pytest.mark.parametrize(
+    ("known", "rig", "best"),
+    [
+        ((OLD_CUDA, CUDA, VULKAN, INSIDE), NVIDIA, CUDA),
+        ((VULKAN, INSIDE), NVIDIA, VULKAN),
+        ((CUDA, VULKAN, INSIDE), AMD, VULKAN),
+        ((CUDA, INSIDE), AMD, INSIDE),
+        ((CUDA, INSIDE), NO_GPU, INSIDE),
+    ],
+)
+def test_the_best_build_for_a_rig(known, rig, best):
+    assert choose(known, rig).build == best
+
+
+def test_a_gpu_without_a_build_gets_an_instruction():
+    choice = choose((INSIDE,), NVIDIA)
+    assert "RTX 4090" in choice.reason
+    assert "look for builds again" in choice.missing
+    assert not choose((CUDA,), NVIDIA).missing
+
+
+def test_no_build_at_all():
+    broken = INSIDE.model_copy(update={"problem": "does not start"})
+    with pytest.raises(EngineError, match=r"No llama\.cpp works"):
+        choose((broken,), NO_GPU)
+
+
+def test_unknown_versions():
+    assert parse_version("version: 0 (unknown)") == "unknown"
+    assert parse_version("nothing") == "unknown"
+
+
+def test_children_do_not_get_our_libraries(monkeypatch):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    ours = {"LD_LIBRARY_PATH": "/app/_internal", "LLAMA_ARG_CTX_SIZE": "1", "HOME": "/h"}
+    assert clean_environment(ours, program=True) == {"HOME": "/h"}
+    with_original = {**ours, "LD_LIBRARY_PATH_ORIG": "/usr/local/cuda/lib64"}
+    cleaned = clean_environment(with_original, program=True)
+    assert cleaned == {"HOME": "/h", "LD_LIBRARY_PATH": "/usr/local/cuda/lib64"}
+    assert clean_environment(ours, program=False) == ours
+    assert worker_command() == [sys.executable, "--engine-worker"]

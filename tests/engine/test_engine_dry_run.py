@@ -1,0 +1,89 @@
+"""The embedded llama.cpp's own accounting against our plan, for models that need no file."""
+
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from advisor import paths
+from advisor.engine.dry_run import dry_run
+from advisor.errors import EngineError, SettingsError
+from advisor.hardware.rig import Host, Rig
+from advisor.llm.ghost import write_ghost
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+from tests import tiny
+
+pytestmark = pytest.mark.engine
+
+RIG = Rig(name="host", hosts=(Host(ram_available=8 << 30),))
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("model", [tiny.dense(), tiny.moe()], ids=["dense", "moe"])
+@pytest.mark.parametrize("file_settings", [{"ctx": 4096}, {"ctx": 8192, "ctk": "q8_0"}])
+def test_plan_and_llama_cpp_agree(model, file_settings):
+    settings = RunSettings(**file_settings)
+    plan = size(model, RIG, settings)
+    run = dry_run(model, settings)
+    # The breakdown is in whole MiB.
+    assert 0 <= plan.host.weights - run.host_model < MIB
+    assert 0 <= plan.host.context - run.host.context < MIB
+    assert sum(cache.size for cache in run.caches) == pytest.approx(plan.host.context, abs=16_384)
+    assert run.compute["CPU"] == pytest.approx(plan.host.compute, abs=16_384)
+    assert not run.devices
+
+
+def test_nothing_is_left_behind():
+    dry_run(tiny.dense(), RunSettings(ctx=512))
+    assert not list((paths.cache() / "ghosts").iterdir())
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_repacked_weights_count_as_weights():
+    model = tiny.dense("Q4_0")
+    run = dry_run(model, RunSettings(ctx=512))
+    assert [row.name for row in run.extra] == ["CPU_REPACK"]
+    assert run.host_model == pytest.approx(model.nbytes, abs=2 * MIB)
+    plain = dry_run(model, RunSettings(ctx=512, repack=False))
+    assert not plain.extra
+
+
+def test_a_file_can_be_asked(tmp_path):
+    ghost = write_ghost(tiny.moe(), tmp_path)
+    assert dry_run(ghost.path, RunSettings(ctx=512)).host.model > 50 * MIB
+
+
+def test_refused_settings():
+    with pytest.raises(SettingsError, match="flash_attn"):
+        dry_run(tiny.dense(), RunSettings(ctx=512, ctv="q8_0", flash_attn="off"))
+
+
+def test_unresolved_settings():
+    with pytest.raises(SettingsError, match="fit"):
+        dry_run(tiny.dense(), RunSettings(n_gpu_layers="fit"))
+
+
+def test_no_gguf(tmp_path):
+    path = tmp_path / "text.gguf"
+    path.write_text("not a model")
+    with pytest.raises(EngineError, match=r"cannot read text\.gguf"):
+        dry_run(path, RunSettings(ctx=512))
+
+
+def test_a_missing_file():
+    with pytest.raises(EngineError, match="cannot read"):
+        dry_run(Path("/nonexistent/model.gguf"), RunSettings(ctx=512))
+
+
+def test_cancelling():
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(EngineError, match="cancelled"):
+        dry_run(tiny.dense(), RunSettings(ctx=512), cancel=cancel)
+
+
+def test_giving_up():
+    with pytest.raises(EngineError, match="did not report"):
+        dry_run(tiny.dense(), RunSettings(ctx=512), timeout=0.0)

@@ -1,0 +1,154 @@
+"""Probes with the real embedded engine, on ghosts of tiny models."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from advisor import paths
+from advisor.engine.builds import Build
+from advisor.hardware.rig import Host, Rig
+from advisor.llm.ghost import write_ghost
+from advisor.probe.run import Measured, Probe, Question
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+from tests import tiny
+
+pytestmark = pytest.mark.engine
+
+BUILD = Build(kind="embedded", path="", version="b11549")
+
+
+def question(model, seconds=2.0, **settings) -> Question:
+    rig = Rig(name="This machine", hosts=(Host(ram_available=8 << 30),))
+    chosen = RunSettings(**{"ctx": 2048, "n_prompt": 64, **settings})
+    plan = size(model, rig, chosen)
+    return Question(model, rig, chosen, plan, BUILD, seconds=seconds)
+
+
+def wait_for(condition, seconds=20.0):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+@pytest.mark.parametrize("model", [tiny.dense(), tiny.moe()], ids=["dense", "moe"])
+def test_a_ghost_is_loaded_prompted_and_generates(model):
+    events = []
+    result = Probe(question(model), on_event=events.append).run()
+    assert result.ending.state == "done", result.ending
+    assert result.ghost
+    names = [phase.name for phase in result.phases]
+    assert names[:5] == ["starting", "loading", "warm-up", "prefill", "decode"]
+    assert names[-1] == "stopping"
+    assert result.speeds
+    assert all(s.prefill_tps > 0 and s.decode_tps > 0 and s.ttft_s > 0 for s in result.speeds)
+    assert sum(isinstance(e, Measured) for e in events) == len(result.speeds)
+    assert not list((paths.cache() / "ghosts").iterdir())
+
+
+def test_the_log_confirms_the_plan():
+    result = Probe(question(tiny.moe(), seconds=0.5)).run()
+    (host,) = result.places
+    parts = {part.name: part for part in host.components}
+    assert parts["context"].engine == parts["context"].planned
+    # Tensors are padded to 32 bytes in the file, and llama.cpp prints hundredths of a MiB.
+    assert parts["weights"].engine == pytest.approx(parts["weights"].planned, abs=16_384)
+    assert parts["compute"].engine == pytest.approx(parts["compute"].planned, abs=16_384)
+
+
+def test_measured_memory_is_close_to_the_plan():
+    # 4 layers of 32 experts, and a context of 64 MiB: large beside what the process itself takes.
+    result = Probe(question(tiny.moe(), seconds=1.0, ctx=32768)).run()
+    host = result.place("host")
+    program = next(p.engine for p in host.components if p.name == "program")
+    assert host.planned > 100 << 20
+    # A part of the context is never touched: measured is what was, so it stays below the plan.
+    assert 0.3 * host.planned < host.peak - program < 1.1 * host.planned
+
+
+def test_killing_the_engine_from_outside_is_told():
+    decoding = threading.Event()
+
+    def watch(event):
+        phase = getattr(event, "phase", None)
+        if phase is not None and phase.name == "decode":
+            decoding.set()
+
+    probe = Probe(question(tiny.dense(), seconds=60.0, ctx=8192), on_event=watch)
+    probe.start()
+    assert decoding.wait(20)
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    assert probe.join(10)
+    assert probe.result.ending.cause == "killed"
+    assert probe.result.ending.sentence == "llama.cpp was killed from outside while generating."
+
+
+def test_starting_and_stopping_leaves_nothing():
+    me = psutil.Process()
+    threads, files = threading.active_count(), me.num_fds() if hasattr(me, "num_fds") else 0
+    for turn in range(12):
+        probe = Probe(question(tiny.dense(), seconds=60.0))
+        probe.start()
+        # Stop at another moment each time: while starting, loading, prompting, generating.
+        wait_for(lambda probe=probe, turn=turn: len(probe.phases) > turn % 6, seconds=5)
+        probe.stop()
+        assert probe.join(3)
+        assert probe.result.ending.state in {"stopped", "done"}
+    assert threading.active_count() == threads
+    assert not me.children(recursive=True)
+    assert not list((paths.cache() / "ghosts").iterdir())
+    if files:
+        assert me.num_fds() <= files + 2
+
+
+def test_a_truncated_file_is_refused_by_the_engine(tmp_path):
+    ghost = write_ghost(tiny.dense(), tmp_path)
+    with ghost.path.open("r+b") as file:
+        file.truncate(ghost.apparent_bytes // 2)
+    model = tiny.dense()
+    broken = type(model)(**{**vars(model), "path": ghost.path})
+    result = Probe(question(broken)).run()
+    assert (result.ending.state, result.ending.cause) == ("failed", "bad-file")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how children die is another matter elsewhere")
+def test_the_engine_dies_with_its_parent(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import sys, threading\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from tests.probe.test_probe_engine import question\n"
+        "from tests import tiny\n"
+        "from advisor.probe.run import Probe\n"
+        "probe = Probe(question(tiny.dense(), seconds=60, ctx=8192),\n"
+        "    on_event=lambda e: print(getattr(e, 'phase', e), flush=True))\n"
+        "probe.start()\n"
+        "threading.Event().wait()\n"
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE) as parent:
+        for line in parent.stdout:
+            if b"decode" in line:
+                break
+        children = psutil.Process(parent.pid).children(recursive=True)
+        assert children
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+
+    def gone(child):
+        try:
+            return child.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    assert wait_for(lambda: all(gone(child) for child in children))

@@ -80,25 +80,28 @@ class Repetition:
 
 def _made(events: Sequence[Event]) -> dict[int, int]:
     """Memory block → its place among those taken here."""
-    return {block: i for i, block in enumerate(b for _, b, size in events if size > 0)}
+    taken = [block for _, block, size in events if size > 0]
+    return {block: i for i, block in enumerate(taken)}
 
 
-def _normal(
-    events: Sequence[Event], before: Sequence[Event], waiting: dict[int, tuple[int, ...]]
-) -> list[tuple[int, str, int, int]]:
-    """Events with blocks named by their origin, so that repetitions compare equal."""
-    own, carried = _made(events), _made(before)
-    named: list[tuple[int, str, int, int]] = []
-    for arena, block, size in events:
-        if block in own:
-            named.append((arena, "own", own[block], size))
-        elif block in carried:
-            named.append((arena, "carried", carried[block], size))
-        elif block in waiting:
-            named.append((arena, "waiting", 0, size))
-        else:
-            named.append((arena, "global", block, size))
-    return named
+def _alike(once: Sequence[Event], before: Sequence[Event], waiting: Sequence[int]) -> bool:
+    """Whether a repetition does what the one before did.
+
+    A block taken inside must be used at the same places. What one carries over from the other, or
+    waited for it, has its counterpart further back; everything else must be the very same.
+    """
+    if len(once) != len(before):
+        return False
+    own, own_before = _made(once), _made(before)
+    for (arena, block, size), (arena_, block_, size_) in zip(once, before, strict=True):
+        if arena != arena_ or size != size_:
+            return False
+        if own.get(block) != own_before.get(block_):
+            return False
+        foreign = block in own or block in own_before or block in waiting
+        if not foreign and block != block_:
+            return False
+    return True
 
 
 class Replay:
@@ -131,55 +134,36 @@ class Replay:
         """Replay the left-out repetitions; False if the kept ones are not alike."""
         before = events[repetition.previous : repetition.start]
         once = events[repetition.start : repetition.end]
-        first = events[:0]
         waiting = repetition.waiting
-        own, carried = _made(once), _made(before)
-        if _normal(once, before, waiting) != _normal(before, first, waiting):
-            # What the first of the two carries over has no counterpart to compare with.
-            if not _alike(once, before, waiting):
-                return False
-        order_own = sorted(own, key=own.__getitem__)
-        order_carried = sorted(carried, key=carried.__getitem__)
+        if not _alike(once, before, tuple(waiting)):
+            return False
         # Every round makes blocks under the names of ``once``; what was there moves to the names
         # of ``before``, which the events of ``once`` read.
+        names = list(zip(_made(before), _made(once), strict=True))
         seen: dict[tuple[object, ...], int] = {}
-        round_, left = 0, repetition.extra
+        done, left = 0, repetition.extra
         while left:
-            for older, newer in zip(order_carried, order_own, strict=True):
+            for older, newer in names:
                 moved = self._at.pop(newer, None)
-                if moved is not None:
-                    self._at[older] = moved
-                else:
+                if moved is None:
                     self._at.pop(older, None)
-            self.run([
-                (arena, waiting[block][round_] if block in waiting else block, size)
-                for arena, block, size in once
-            ])  # fmt: skip
+                else:
+                    self._at[older] = moved
+            self.run([(a, waiting[b][done] if b in waiting else b, size) for a, b, size in once])
+            done += 1
             left -= 1
-            round_ += 1
             if waiting:
                 continue
             state = (
                 *(arena.state for arena in self._arenas),
-                *(self._at.get(block) for block in order_own),
+                *(self._at.get(newer) for _, newer in names),
             )
             if state in seen:
-                left %= round_ - seen[state]
+                left %= done - seen[state]
                 seen = {}
             else:
-                seen[state] = round_
+                seen[state] = done
         return True
-
-
-def _alike(
-    once: Sequence[Event], before: Sequence[Event], waiting: dict[int, tuple[int, ...]]
-) -> bool:
-    """Whether two repetitions do the same, apart from what they carry over."""
-    a, b = _normal(once, before, waiting), _normal(before, (), waiting)
-    return len(a) == len(b) and all(
-        x[0] == y[0] and x[3] == y[3] and (x[1:3] == y[1:3] or "carried" in x[1])
-        for x, y in zip(a, b, strict=True)
-    )
 
 
 def peaks(

@@ -1,6 +1,6 @@
 """From what was sampled and logged to what is kept: sentences, peaks, differences. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from advisor.engine.log import BufferKind, BufferSize, Failure
@@ -47,11 +47,16 @@ def failure(
     reason: Failure | None,
     error: EngineError,
     tail: str,
+    lost: Collection[str] = (),
 ) -> Ending:
     """The end of a run that failed, from every witness."""
     when = _PHASES[phase]
     cause: Cause
-    if hung_s is not None:
+    if lost:
+        cause = "device-lost"
+        names = ", ".join(sorted(lost))
+        sentence = f"{names} stopped answering {when}. Its driver may need a restart."
+    elif hung_s is not None:
         cause = "hung"
         sentence = (
             f"llama.cpp stopped moving {when}: no sign of life for {hung_s:.0f} s. It was ended."

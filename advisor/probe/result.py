@@ -132,6 +132,7 @@ class ProbeResult(_Frozen):
     model_name: str
     file_type: str
     file_bytes: int
+    n_params: int | None = None
     ghost: bool
     settings: RunSettings
     engine: EngineFacts

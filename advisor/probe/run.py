@@ -459,6 +459,7 @@ class Probe:
                 reason=process.failure,
                 error=error,
                 tail=process.last_words(TAIL_LINES),
+                lost=self._sampler.lost,
             )
         )
 
@@ -479,6 +480,7 @@ class Probe:
             model_name=question.model.name,
             file_type=question.model.file_type,
             file_bytes=question.model.nbytes,
+            n_params=question.model.n_params,
             ghost=question.model.path is None,
             settings=question.settings,
             engine=EngineFacts(

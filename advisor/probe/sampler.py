@@ -32,11 +32,21 @@ class DeviceSample:
     temperature_c: float | None = None
     pcie_bytes_s: int | None = None
     throttled: str = ""
-    """Why its clocks are lowered, as a sentence; empty when they are not."""
+    """Why its clocks are lowered; empty when they are not."""
+    lost: bool = False
+    """It answered before and does not now."""
 
 
 class DeviceSource(Protocol):
-    """Where device samples come from; called on the sampling thread."""
+    """Where device samples come from; read on the sampling thread."""
+
+    def start(self) -> None:
+        """Begin reading."""
+        ...
+
+    def close(self) -> None:
+        """End reading."""
+        ...
 
     def read(self, pid: int | None) -> tuple[DeviceSample, ...]:
         """The newest sample of every device; ``pid`` is the child."""
@@ -45,6 +55,12 @@ class DeviceSource(Protocol):
 
 class NoDevices:
     """A machine without accelerators, or without a way to watch them."""
+
+    def start(self) -> None:
+        """Nothing to begin."""
+
+    def close(self) -> None:
+        """Nothing to end."""
 
     def read(self, pid: int | None) -> tuple[DeviceSample, ...]:
         """Nothing."""
@@ -108,10 +124,13 @@ class Sampler:
         """The child, once there is one."""
         self.throttled: dict[str, str] = {}
         """Devices whose clocks were lowered at some time, and why."""
+        self.lost: set[str] = set()
+        """Devices that stopped answering."""
 
     def start(self, started: float) -> None:
         """Begin. ``started`` is the probe's start on ``time.monotonic``."""
         self._started = started
+        self._devices.start()
         self._thread = threading.Thread(target=self._run, name="probe-sampler", daemon=True)
         self._thread.start()
 
@@ -120,6 +139,7 @@ class Sampler:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
+            self._devices.close()
 
     def trace(self) -> Trace:
         """Everything sampled so far."""
@@ -142,6 +162,8 @@ class Sampler:
             values[device.name, "power"] = device.power_w
             values[device.name, "temperature"] = device.temperature_c
             values[device.name, "pcie"] = _kib(device.pcie_bytes_s)
+            if device.lost:
+                self.lost.add(device.name)
             if device.throttled:
                 self.throttled.setdefault(device.name, device.throttled)
         return values

@@ -168,5 +168,6 @@ def with_field(device: Device, name: str, value: object) -> Device:
 def theoretical_bandwidth(mts: int, channels: int, *, assumed: bool = False) -> tuple[float, str]:
     """GB/s of DDR memory and the words for its source: channels × MT/s × 8 bytes (JEDEC)."""
     doubt = " (two channels assumed: a desktop board)" if assumed else ""
-    source = f"{channels} channels × {mts} MT/s × 8 B{doubt}, theoretical"
+    lanes = "1 channel" if channels == 1 else f"{channels} channels"
+    source = f"{lanes} × {mts} MT/s × 8 B{doubt}, theoretical"
     return channels * mts * 8 / 1000, source

@@ -1,0 +1,149 @@
+"""Every fact of a rig with its sources, as rows for the screen and as text for a bug tracker."""
+
+import getpass
+import os
+import platform
+import re
+from typing import cast
+
+from pydantic import BaseModel, ConfigDict
+
+from advisor import __version__, units
+from advisor.hardware.doctor import examine
+from advisor.hardware.rig import Device, Host, PcieLink, Rig
+
+_BYTES = {
+    *("memory_total", "memory_used", "memory_reserved", "ram_total", "ram_available"),
+    *("swap_total", "swap_used", "disk_free"),
+}
+_UNITS = {
+    **dict.fromkeys(("bandwidth_gbs", "ram_bandwidth_gbs", "nvlink_gbs"), "GB/s"),
+    **dict.fromkeys(("power_w", "power_limit_w", "power_default_w", "power_idle_w"), "W"),
+    **dict.fromkeys(("clock_mhz", "clock_max_mhz"), "MHz"),
+    "temperature_c": "°C",
+    "fp16_tflops": "TFLOPS",
+}
+# Facts that identify this very machine or its owner stay out of reports.
+_PRIVATE = {"uuid", "pci_address", "disk_path", "processes", "name", "host_index"}
+_INTERNAL = {"sources", "alternatives", "unknown", "unified", "integrated", "mig", "wsl"}
+
+
+class Fact(BaseModel):
+    """One fact as it is shown: its value, where it is from, and what other sources say."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """Field name of Device or Host."""
+    value: str
+    """With its unit; ``"unknown"``."""
+    source: str
+    """Where it was read; for an unknown fact, why it could not be."""
+    others: tuple[str, ...] = ()
+    known: bool = True
+
+
+def facts(item: Device | Host) -> tuple[Fact, ...]:
+    """Every fact of a device or host, in the order of its fields, unknown ones included."""
+    rows: list[Fact] = []
+    alternatives = item.alternatives if isinstance(item, Device) else {}
+    for name in type(item).model_fields:
+        value = getattr(item, name)
+        reason = item.unknown.get(name)
+        if name in _INTERNAL or (value is None and reason is None):
+            continue
+        if name in {"processes", "throttle"} and not value and reason is None:
+            continue
+        others = tuple(
+            f"{_shown(name, other.value)} ({other.source})" for other in alternatives.get(name, ())
+        )
+        known = value is not None and not (value in ((), PcieLink()) and reason)
+        source = item.sources.get(name, "") if known else reason or ""
+        shown = _shown(name, value) if known else units.UNKNOWN
+        rows.append(Fact(name=name, value=shown, source=source, others=others, known=known))
+    return tuple(rows)
+
+
+def _shown(name: str, value: object) -> str:
+    match value:
+        case PcieLink():
+            text = _link(value)
+        case bool():
+            text = "yes" if value else "no"
+        case int() | float() if name in _BYTES:
+            text = units.size(int(value))
+        case float() if name == "utilisation":
+            text = f"{value:.0%}"
+        case float():
+            text = f"{value:,g} {_UNITS.get(name, '')}".strip()
+        case tuple():
+            items = cast("tuple[object, ...]", value)
+            between = "." if name == "compute_capability" else ", "
+            text = between.join(str(getattr(item, "name", item)) for item in items)
+        case _:
+            text = str(value)
+    return text
+
+
+def _link(link: PcieLink) -> str:
+    now = f"PCIe {link.generation or '?'} x{link.width or '?'}"
+    best = f"PCIe {link.max_generation or '?'} x{link.max_width or '?'}"
+    return f"{now} now, {best} at best"
+
+
+def report(rig: Rig) -> str:
+    """Text to paste into a bug tracker: what was read from where, with nothing personal in it.
+
+    No user, host or program names, no serial numbers, no paths.
+    """
+    lines = [f"Rig Advisor {__version__}: detection report", ""]
+    lines.append(
+        f"Rig: {'imagined' if rig.imagined else 'detected'} {rig.detected_at or ''}".strip()
+    )
+    for index, host in enumerate(rig.hosts):
+        lines += ["", f"Host {index}", *_rows(host)]
+    for kind, devices in (("Device", rig.devices), ("Not counted", rig.ignored)):
+        for index, device in enumerate(devices):
+            lines += ["", f"{kind} {index}: {device.name}", *_rows(device)]
+            held = [p.memory for p in device.processes if p.memory]
+            if device.processes:
+                total = units.size(sum(held)) if held else units.UNKNOWN
+                lines.append(f"  programs: {len(device.processes)}, holding {total}")
+    for peer in rig.peers:
+        reach = {True: "peer to peer", False: "no peer to peer", None: "peer to peer unknown"}
+        lines.append(
+            f"Between {peer.first} and {peer.second}: {peer.path}, {reach[peer.peer_to_peer]}"
+        )
+    lines += ["", "Findings"]
+    # Titles only where the text would name programs.
+    for finding in examine(rig):
+        text = "" if finding.code == "memory-held" else f" {finding.text}"
+        lines.append(f"  {finding.severity}: {finding.subject}: {finding.title}.{text}")
+    return without_names("\n".join(lines) + "\n")
+
+
+def _rows(item: Device | Host) -> list[str]:
+    rows: list[str] = []
+    for fact in facts(item):
+        if fact.name in _PRIVATE:
+            continue
+        others = f"; also {'; '.join(fact.others)}" if fact.others else ""
+        source = f" [{fact.source}{others}]" if fact.source or others else ""
+        rows.append(f"  {fact.name}: {fact.value}{source}")
+    return rows
+
+
+def without_names(text: str) -> str:
+    """The text with this computer's user, home folder and host name taken out everywhere."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
+    if len(home) > 1:
+        text = text.replace(home, "~")
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = ""
+    for name, stand_in in ((user, "USER"), (platform.node().split(".")[0], "HOST")):
+        # Short and common words would blot out half of the report.
+        if len(name) >= 4 and name.lower() not in {"root", "user", "admin", "host", "localhost"}:
+            text = re.sub(rf"\b{re.escape(name)}\b", stand_in, text, flags=re.IGNORECASE)
+    return text

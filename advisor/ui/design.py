@@ -245,6 +245,12 @@ def palette(c: Colours) -> QPalette:
     return result
 
 
+def chevron() -> str:
+    """File of the sign that something opens, in the scheme's colour."""
+    name = "chevron-dark.png" if _current.dark else "chevron-light.png"
+    return resources.path("icons", name).as_posix()
+
+
 def set_role(widget: QWidget, role: str) -> None:
     """Give a widget a role of the style sheet ("title", "primary", …), also after it was shown."""
     if widget.property("role") == role:
@@ -258,9 +264,7 @@ def stylesheet(c: Colours) -> str:
     """The application's style sheet, from ``_SHEET`` with the scheme's colours put in."""
     sheet = _SHEET
     values = {f.name: getattr(c, f.name) for f in fields(c) if f.name != "dark"}
-    values["chevron"] = resources.path(
-        "icons", f"chevron-{'dark' if c.dark else 'light'}.png"
-    ).as_posix()
+    values["chevron"] = chevron()
     values["tick"] = resources.path("icons", f"tick-{'dark' if c.dark else 'light'}.png").as_posix()
     # Longest names first: "accent" is the beginning of "accent_soft".
     for name in sorted(values, key=len, reverse=True):
@@ -272,6 +276,7 @@ _SHEET: Final = """
 QToolTip { color: @text; background: @surface; border: 1px solid @line_strong; padding: 5px 7px; }
 QLabel { background: transparent; }
 QLabel[role="muted"] { color: @muted; }
+QLabel[role="explained"] { border-bottom: 1px dotted @line_strong; }
 QLabel[role="small"] { color: @muted; font-size: 11px; }
 QLabel[role="strong"] { font-weight: 600; }
 QLabel[role="title"] { font-size: 14px; font-weight: 600; }
@@ -286,7 +291,7 @@ QLabel[role="good"] { color: @good; }
 QLabel[role="tight"] { color: @tight; }
 QLabel[role="bad"] { color: @bad; }
 QLabel[role="brand"] { font-size: 14px; font-weight: 700; }
-QLabel:disabled { color: @muted; }
+QToolButton:disabled QLabel { color: @muted; }
 
 QFrame[role="card"] { background: @surface; border: 1px solid @line; border-radius: 10px; }
 QFrame[role="well"] { background: @sunken; border: none; border-radius: 6px; }
@@ -334,9 +339,7 @@ QPushButton[role="nav"]:checked { background: @accent_soft; color: @accent; font
 QPushButton[role="nav"]:focus { border: 1px solid @accent; padding: 7px 10px; }
 QToolButton[role="picker"] { color: @text; text-align: left; padding: 5px 26px 5px 12px; }
 QToolButton[role="picker"]:focus { padding: 4px 25px 4px 11px; }
-QToolButton[role="picker"]::menu-indicator {
-  image: url(@chevron); subcontrol-origin: padding; subcontrol-position: center right; right: 9px;
-}
+QToolButton[role="picker"]::menu-indicator { image: none; }
 QPushButton::menu-indicator {
   image: url(@chevron); subcontrol-origin: padding; subcontrol-position: center right; right: 7px;
 }

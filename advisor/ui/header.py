@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QMenu, QSizePolicy, QToolButton, QWidget
 
 from advisor import units
+from advisor.ui import design
 from advisor.ui.widgets.basics import Elided, row, text
 
 if TYPE_CHECKING:  # loads pydantic and numpy: only after the first paint
@@ -50,6 +51,14 @@ class Picker(QToolButton):
         """As wide as its words, as high as a button."""
         width = self._inner.sizeHint().width()
         return QSize(min(width, 420), 32)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """The button, and the sign that it opens something."""
+        super().paintEvent(event)
+        sign = QPixmap(design.chevron())
+        painter = QPainter(self)
+        width, height = 10, 10
+        painter.drawPixmap(self.width() - width - 11, (self.height() - height) // 2, sign)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """May be shortened to this."""

@@ -1,18 +1,22 @@
 """What the window asks of the rooms below, as plain functions for ``run_task``. No Qt in here."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from advisor import hardware, llm
 from advisor import session as sessions
-from advisor.basis import Range
+from advisor.advice import capability
+from advisor.basis import Basis, Range
+from advisor.engine import command
 from advisor.errors import RigError, SessionError, SettingsError
-from advisor.hardware import saved
+from advisor.hardware import doctor, edits, report, saved
+from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
+from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.llm import local_files as local_files_module
 from advisor.llm import quality
@@ -26,6 +30,9 @@ from advisor.sizing.matrix import Cell, matrix
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.units import gib
+
+RigMaker = Callable[[], Rig]
+MEASURED: Final = Basis.MEASURED
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,7 @@ def contexts_for(model: Model, settings: RunSettings) -> tuple[int, ...]:
     trained = model.hp.n_ctx_train if model.hp is not None else 0
     top = max(trained or 131072, 4096)
     usual = [ctx for ctx in (1024 << n for n in range(2, 11)) if ctx <= top]
-    return tuple(sorted({*usual, settings.ctx}))
+    return tuple(sorted({*usual, top, settings.ctx}))
 
 
 def fit_matrix(choice: ModelChoice, rig: Rig, settings: RunSettings) -> FitMatrix:
@@ -190,9 +197,11 @@ def speed_by_depth(model: Model, rig: Rig, settings: RunSettings) -> list[tuple[
 
 def run_text(plan: Plan, program: str) -> str:
     """How to run a plan in llama-server, Ollama or LM Studio."""
-    if program == "llama-server":
-        return shlex.join(plan.command)
-    return ""
+    if program == "Ollama":
+        return command.ollama_text(plan)
+    if program == "LM Studio":
+        return command.lm_studio_text(plan)
+    return shlex.join(plan.command)
 
 
 def quality_sentences(model: Model, settings: RunSettings) -> list[str]:
@@ -203,3 +212,70 @@ def quality_sentences(model: Model, settings: RunSettings) -> list[str]:
         note = quality.kv_loss(model, settings.ctk, settings.ctv)
         found.append(f"KV {types}: {note.sentence}")
     return found
+
+
+def what_runs(
+    rig: Rig, settings: RunSettings, cancelled: Callable[[], bool]
+) -> capability.Capability:
+    """The whole catalogue on a rig, everything as llama.cpp does by default but the KV types."""
+    plain = RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv)
+    return capability.capability(catalogue().entries, rig, plain, cancelled)
+
+
+def compose(words: str) -> Rig:
+    """A rig from text. Raises RigError with a sentence."""
+    return parse_rig(words)
+
+
+def with_added(rig: Rig, words: str) -> Rig:
+    """The rig with more devices. Raises RigError."""
+    return edits.add_devices(rig, words)
+
+
+def with_swapped(rig: Rig, index: int, words: str) -> Rig:
+    """The rig with one device replaced. Raises RigError."""
+    return edits.swap_device(rig, index, words)
+
+
+def without(rig: Rig, index: int) -> Rig:
+    """The rig with one device fewer. Raises RigError."""
+    return edits.remove_device(rig, index)
+
+
+def save_rig(rig: Rig, path: Path) -> Path:
+    """Write a rig to a file. Raises RigError."""
+    saved.save_rig(rig, path)
+    return path
+
+
+def open_rig(path: Path) -> Rig:
+    """Read a rig from a file. Raises RigError."""
+    return saved.load_rig(path)
+
+
+def model_count() -> int:
+    """How many models the catalogue knows."""
+    return len(catalogue().entries)
+
+
+def with_bandwidth(rig: Rig, measured: RamBandwidth) -> Rig:
+    """The rig with its host's measured memory bandwidth."""
+    host = rig.host.model_copy(
+        update={"ram_bandwidth_gbs": measured.gbs, "ram_bandwidth_source": measured.source}
+    )
+    return rig.model_copy(update={"hosts": (host, *rig.hosts[1:])})
+
+
+def measure_ram(rig: Rig) -> RamBandwidth:
+    """Read the host's memory for about a second with every core; the result is remembered."""
+    return measure_ram_bandwidth(rig.host.cpu)
+
+
+def examine(rig: Rig) -> tuple[doctor.Finding, ...]:
+    """The doctor's findings, the gravest first."""
+    return doctor.examine(rig)
+
+
+def doctor_report(rig: Rig) -> str:
+    """What was detected and from where, for a bug tracker; nothing personal is in it."""
+    return report.report(rig)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Final
 from PySide6.QtCore import QCoreApplication
 
 from advisor import units
+from advisor.advice.capability import Capability
 from advisor.hardware.rig import Rig
 from advisor.sizing.plan import Plan, Verdict
 from advisor.ui.design import Tone
+from advisor.ui.services import FitMatrix
 
 if TYPE_CHECKING:
     from advisor.ui.state import AppState
@@ -111,3 +113,62 @@ def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
         "unknown": tr("See the notes for what is missing."),
     }[plan.verdict].format(spare=spare)
     return sentence, reason
+
+
+def capability_text(found: Capability, *, on_devices: bool) -> str:
+    """What a rig can run, in a sentence."""
+    context = units.tokens(found.ctx)
+    place = tr("VRAM") if on_devices else tr("RAM")
+    whole: tuple[Verdict, ...] = ("fits", "tight")
+    largest, dense = found.largest(whole), found.largest(whole, dense=True)
+    spilled = found.largest(("offload",), dense=False)
+    if largest is None and spilled is None:
+        return tr("No model of the catalogue fits at {context} of context.").format(context=context)
+    parts: list[str] = []
+    if largest is not None:
+        names = largest.entry.name
+        if dense is not None and dense is not largest:
+            names = tr("{largest}, or {dense} dense").format(largest=names, dense=dense.entry.name)
+        parts.append(
+            tr("Up to {names} in {place} at {context}").format(
+                names=names, place=place, context=context
+            )
+        )
+    if spilled is not None and (largest is None or spilled.n_params > largest.n_params):
+        parts.append(tr("{name} with experts in RAM").format(name=spilled.entry.name))
+    return "; ".join(parts) + "."
+
+
+def way_out(matrix: FitMatrix, plan: Plan) -> str:
+    """The nearest cells that fit wholly: another file type here, a shorter context there."""
+    ctx, place = plan.settings.ctx, tr("fits") if not plan.devices else tr("fits in VRAM")
+    parts: list[str] = []
+    column = matrix.contexts.index(ctx) if ctx in matrix.contexts else None
+    if column is not None:
+        for row in matrix.rows:
+            if row.cells[column].verdict in {"fits", "tight"}:
+                parts.append(
+                    tr("at {context} the largest that {fits} is {file_type}").format(
+                        context=units.tokens(ctx), fits=place, file_type=row.file_type
+                    )
+                )
+                break
+    mine = next((row for row in matrix.rows if row.file_type == plan.file_type), None)
+    shorter = [
+        other
+        for other, cell in zip(matrix.contexts, mine.cells if mine else (), strict=False)
+        if other < ctx and cell.verdict in {"fits", "tight"}
+    ]
+    if shorter:
+        parts.append(
+            tr("{file_type} {fits} up to {context}").format(
+                file_type=plan.file_type, fits=place, context=units.tokens(shorter[-1])
+            )
+        )
+    if not parts:
+        left = plan.headroom
+        if plan.verdict == "no" and left is not None:
+            return tr("{size} are missing where it is tightest.").format(size=units.size(-left))
+        return tr("No file type {fits} at this context.").format(fits=place)
+    sentence = "; ".join(parts)
+    return sentence[0].upper() + sentence[1:] + "."

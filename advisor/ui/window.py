@@ -151,6 +151,7 @@ class MainWindow(QWidget):
             self._stack.setCurrentWidget(self._waiting)
             return
         self._stack.setCurrentWidget(page)
+        page.setFocus(Qt.FocusReason.OtherFocusReason)
         self.header.show_buttons(page.header_buttons())
         page.shown()
         if request:
@@ -179,6 +180,8 @@ class MainWindow(QWidget):
             return None
         page: Page = getattr(module, entry.name)(state)
         page.setAccessibleName(page.title or entry.title)
+        # Takes the keyboard when the page opens: the next Tab is its first control.
+        page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self._pages[key] = page
         self._stack.addWidget(page)
         return page

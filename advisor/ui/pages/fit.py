@@ -14,7 +14,7 @@ from advisor.ui.pages.fit_settings import SettingsForm, settings_in_short
 from advisor.ui.pages.fit_speed import SpeedCard
 from advisor.ui.services import FitMatrix
 from advisor.ui.state import AppState
-from advisor.ui.texts import VERDICT_TONES, answer, choice_name, verdict_word
+from advisor.ui.texts import VERDICT_TONES, answer, choice_name, verdict_word, way_out
 from advisor.ui.widgets.basics import (
     Banner,
     Card,
@@ -76,13 +76,13 @@ class FitPage(Page):
     # layout
 
     def _layout_content(self) -> QHBoxLayout:
-        self._card = Card(self.tr("What fits"), note=self.tr("GiB left · tokens per second"))
+        self._card = Card(self.tr("What fits"), note=self.tr("GiB left"))
         for verdict in ("fits", "tight", "offload", "no"):
             self._card.head.addWidget(ToneSwatch(VERDICT_TONES[verdict]))
             self._card.head.addWidget(text(verdict_word(verdict), "small"))
         self._answer = text("", "headline", wrap=True)
         self._reason = text("", "muted", wrap=True)
-        self.map = HeatMap(self.tr("File types by contexts"))
+        self.map = HeatMap(self.tr("File types by contexts"), corner=self.tr("quality loss"))
         self.map.chosen.connect(self._choose_cell)
         self.map.opened.connect(lambda _row, _column: self._go_probe())
         self._short = text("", "muted")
@@ -150,7 +150,12 @@ class FitPage(Page):
             for r in matrix.rows
         )
         self.map.show_cells(rows, columns, cells)
+        fast = any(cell.sub.endswith("t/s") for line in cells for cell in line)
+        self._card.note.setText(
+            self.tr("GiB left · tokens per second") if fast else self.tr("GiB left")
+        )
         self._mark()
+        self._show_way_out()
 
     def _cell(self, file_type: str, ctx: int, cell: services.FitCell) -> HeatCell:
         left = cell.headroom
@@ -205,11 +210,19 @@ class FitPage(Page):
         headline, reason = answer(plan, choice_name(self.state), rig)
         self._answer.setText(headline)
         self._reason.setText(reason)
+        self._show_way_out()
         self.plan.show_plan(plan, rig)
         self.speed.show_plan(plan, model, rig)
         self.run.show_plan(plan)
         self.notes.show_plan(plan, model)
         self._mark()
+
+    def _show_way_out(self) -> None:
+        """For a cell that does not fit: the nearest that does."""
+        plan, matrix = self.state.plan, self._matrix
+        if plan is None or matrix is None or plan.verdict not in {"no", "offload"}:
+            return
+        self._reason.setText(way_out(matrix, plan))
 
     def _go_probe(self) -> None:
         self.state.show_page("probe")

@@ -3,7 +3,7 @@
 from typing import Final
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication, QTextOption
+from PySide6.QtGui import QGuiApplication, QResizeEvent, QTextOption
 from PySide6.QtWidgets import QButtonGroup, QPlainTextEdit, QPushButton
 
 from advisor.llm.model import Model
@@ -13,6 +13,7 @@ from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Card, button, clear, column, row, text
 
 PROGRAMS: Final = ("llama-server", "Ollama", "LM Studio")
+MOST_LINES: Final = 14
 
 
 class RunCard(Card):
@@ -35,13 +36,8 @@ class RunCard(Card):
             segments.append(segment)
         self.head.insertLayout(1, row(*segments, spacing=2))
         self.head.addWidget(button(self.tr("Copy"), self._copy, "link"))
-        self._text = QPlainTextEdit()
-        self._text.setReadOnly(True)
-        self._text.setFont(design.mono())
-        self._text.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self._text = CommandText()
         self._text.setAccessibleName(self.tr("Command"))
-        self._text.setTabChangesFocus(True)
-        self._text.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         self.body.addWidget(self._text)
 
     @property
@@ -61,15 +57,38 @@ class RunCard(Card):
     def _refresh(self) -> None:
         if self._plan is None:
             return
-        content = services.run_text(self._plan, self._program)
-        self._text.setPlainText(content)
-        lines = sum(1 + len(line) // 44 for line in content.splitlines())
-        height = self._text.fontMetrics().lineSpacing() * min(max(lines, 2), 9) + 20
-        self._text.setFixedHeight(height)
+        self._text.setPlainText(services.run_text(self._plan, self._program).rstrip())
+        self._text.fit()
 
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.content)
         self._state.noticed.emit(self.tr("Copied the text for {name}").format(name=self._program))
+
+
+class CommandText(QPlainTextEdit):
+    """A text to copy, in the fixed-width font, as high as its lines up to a limit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setReadOnly(True)
+        self.setFont(design.mono())
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setTabChangesFocus(True)
+
+    def fit(self) -> None:
+        """Take the height that the text needs at this width."""
+        # A plain text document counts its height in lines.
+        lines = int(self.document().documentLayout().documentSize().height())
+        shown = min(max(lines, 1), MOST_LINES)
+        always_off = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        as_needed = Qt.ScrollBarPolicy.ScrollBarAsNeeded
+        self.setVerticalScrollBarPolicy(as_needed if lines > MOST_LINES else always_off)
+        self.setFixedHeight(self.fontMetrics().lineSpacing() * shown + 22)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Another width wraps elsewhere."""
+        super().resizeEvent(event)
+        self.fit()
 
 
 class NotesCard(Card):

@@ -29,6 +29,8 @@ from advisor.ui import design
 
 TextRole = Literal[
     "body",
+    "name",
+    "explained",
     "muted",
     "small",
     "strong",
@@ -46,16 +48,25 @@ ButtonRole = Literal["plain", "primary", "danger", "link", "segment"]
 
 def text(content: str = "", role: TextRole = "body", *, wrap: bool = False) -> QLabel:
     """A label in one of the design's type roles. Plain text, never HTML."""
-    label = QLabel(content)
+    label = _Wrapped(content) if wrap else QLabel(content)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setProperty("role", role)
-    if wrap:
-        label.setWordWrap(True)
+    return label
+
+
+class _Wrapped(QLabel):
+    """A paragraph: as high as its width asks for, and no minimum that a narrow width would ask."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__(content)
+        self.setWordWrap(True)
         policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
-        label.setSizePolicy(policy)
-        label.setMinimumWidth(40)
-    return label
+        self.setSizePolicy(policy)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """One line; the layout asks ``heightForWidth`` for the rest."""
+        return QSize(40, self.fontMetrics().height())
 
 
 def button(
@@ -407,15 +418,18 @@ class Flow(QLayout):
 class RowButton(QAbstractButton):
     """A row of a list that can be pressed: its children are only looked at."""
 
+    marks = True
+    """Whether a chosen row keeps the chosen ground."""
+
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """A soft ground under the pointer or while chosen, a line around it with keyboard focus."""
         del event
-        if not self.isEnabled() or not (self.underMouse() or self.hasFocus() or self.isChecked()):
+        if not self.isCheckable() or not (self.underMouse() or self.hasFocus() or self.isChecked()):
             return
         c = design.colours()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setBrush(QColor(c.accent_soft if self.isChecked() else c.ground))
+        painter.setBrush(QColor(c.accent_soft if self.isChecked() and self.marks else c.ground))
         painter.setPen(QColor(c.accent) if self.hasFocus() else Qt.PenStyle.NoPen)
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5)
 

@@ -1,6 +1,7 @@
 """Figures: a name, a value with its unit and basis; pressing it opens how it came about."""
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from advisor.basis import Explanation, Range, Term
 
 
-def split_value(value: str) -> tuple[str, str]:
-    """``"18.0 GiB"`` → number and unit, so that only the number is bold."""
-    number, space, unit = value.rpartition(" ")
-    return (number, unit) if space and any(ch.isdigit() for ch in number) else (value, "")
+_QUANTITY: Final = re.compile(r"^([-+−]?[\d.,–]+)(?: (of .+|\S+))?$")
+
+
+def split_value(value: str) -> tuple[str, str] | None:
+    """``"18.0 GiB"`` or ``"1.1 of 24.0 GiB"`` → the number and the rest; None for other words."""
+    found = _QUANTITY.match(value)
+    return None if found is None else (found[1], found[2] or "")
 
 
 def range_text(span: "Range | None", digits: int | None = None) -> str:
@@ -45,7 +49,7 @@ class FigureRow(QWidget):
         note: str = "",
     ) -> None:
         super().__init__()
-        self._name = Elided(name)
+        self._name = Elided(name, "name")
         self._number = text("", "strong")
         self._unit = text("", "muted")
         self._note = text(note, "muted")
@@ -53,20 +57,21 @@ class FigureRow(QWidget):
         self._explanation = explanation
         self._view: ExplanationView | None = None
         self.button = RowButton()
+        self.button.marks = False
         parts: list[QWidget] = [Swatch(swatch)] if swatch is not None else []
-        parts += [self._name, self._note, self._number, self._unit, self._mark]
-        inner = row(*parts, spacing=5)
-        inner.setStretch(len(parts) - 5, 1)
-        inner.setContentsMargins(4, 2, 4, 2)
+        parts.append(self._name)
+        values: list[QWidget] = [self._note, self._number, self._unit, self._mark]
+        inner = row(*parts, None, *values, spacing=5)
+        inner.setContentsMargins(0, 2, 0, 2)
         if swatch is not None:
             inner.insertSpacing(1, 3)
+        parts += values
         for part in parts:
             part.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.button.setLayout(inner)
         self.button.setCheckable(True)
         self.button.toggled.connect(self._open)
         self._column = column(self.button, spacing=2)
-        self._column.setContentsMargins(-4, 0, -4, 0)
         self.setLayout(self._column)
         self.show_value(value, basis=basis, explanation=explanation, note=note)
 
@@ -82,7 +87,8 @@ class FigureRow(QWidget):
         """Another value, with its basis and explanation; an open explanation follows it."""
         if name is not None:
             self._name.say(name)
-        number, unit = split_value(value)
+        number, unit = split_value(value) or (value, "")
+        design.set_role(self._number, "strong" if split_value(value) else "body")
         self._number.setText(number)
         self._unit.setText(unit)
         self._unit.setVisible(bool(unit))
@@ -90,7 +96,6 @@ class FigureRow(QWidget):
         self._note.setVisible(bool(note))
         self._mark.set_basis(basis)
         self._explanation = explanation
-        self.button.setEnabled(explanation is not None)
         self.button.setFocusPolicy(
             Qt.FocusPolicy.StrongFocus if explanation is not None else Qt.FocusPolicy.NoFocus
         )
@@ -101,9 +106,11 @@ class FigureRow(QWidget):
         self.button.setAccessibleName(", ".join(word for word in words if word))
         self.button.setAccessibleDescription(_tr("Opens its formula") if explanation else "")
         self.button.setToolTip(_tr("How this came about") if explanation else "")
+        design.set_role(self._name, "explained" if explanation is not None else "name")
         if explanation is None:
             self.button.setChecked(False)
-        elif self.button.isChecked():
+        self.button.setCheckable(explanation is not None)
+        if explanation is not None and self.button.isChecked():
             self._open(opened=True)
 
     def _open(self, opened: bool) -> None:
@@ -114,6 +121,7 @@ class FigureRow(QWidget):
         if opened and self._explanation is not None:
             self._view = ExplanationView(self._explanation)
             self._column.addWidget(self._view)
+            self._view.show()
 
 
 class ExplanationView(QFrame):

@@ -19,6 +19,7 @@ from PySide6.QtCore import (
 )
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QAbstractItemView,
     QHeaderView,
     QStyle,
@@ -30,6 +31,7 @@ from PySide6.QtWidgets import (
 
 from advisor.ui import design
 from advisor.ui.widgets import patterns
+from advisor.ui.widgets.basics import row, text
 
 Index = QModelIndex | QPersistentModelIndex
 CELL: Final = int(Qt.ItemDataRole.UserRole) + 1
@@ -199,7 +201,7 @@ class HeatMap(QTableView):
     opened = Signal(int, int)
     """Enter or a double click on a cell."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, corner: str = "") -> None:
         super().__init__()
         self.cells = HeatModel()
         self.setModel(self.cells)
@@ -220,6 +222,10 @@ class HeatMap(QTableView):
         across.setMinimumSectionSize(46)
         across.setFixedHeight(24)
         self.verticalHeader().setMinimumSectionSize(24)
+        if corner and (place := self.findChild(QAbstractButton)) is not None:
+            words = text(corner, "small")
+            words.setContentsMargins(0, 0, 9, 0)
+            place.setLayout(row(None, words))
         self._telling = True
         self.selectionModel().currentChanged.connect(self._current_changed)
         self.activated.connect(lambda index: self.opened.emit(index.row(), index.column()))
@@ -259,7 +265,7 @@ class HeatMap(QTableView):
     def _share_height(self) -> None:
         count = len(self.cells.rows)
         if count:
-            height = min(50, max(26, self.viewport().height() // count))
+            height = min(60, max(26, self.viewport().height() // count))
             self.verticalHeader().setDefaultSectionSize(height)
 
     def _current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:

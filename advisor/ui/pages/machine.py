@@ -1,0 +1,338 @@
+"""Machine: what can it run, what is in it, what is wrong with it, and what if it were another."""
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFileDialog, QGridLayout, QInputDialog, QLineEdit, QWidget
+
+from advisor.advice.capability import Capability, Runs
+from advisor.errors import RigAdvisorError
+from advisor.hardware.bandwidth import RamBandwidth
+from advisor.hardware.rig import Rig
+from advisor.ui import design, services
+from advisor.ui.jobs import Job, run_task
+from advisor.ui.page import Page, scrolling
+from advisor.ui.pages.machine_cards import DeviceCard, HostCard
+from advisor.ui.pages.machine_doctor import DoctorCard
+from advisor.ui.pages.machine_live import LiveReadings
+from advisor.ui.state import AppState
+from advisor.ui.texts import capability_text, rig_in_short
+from advisor.ui.widgets.basics import Banner, Card, Chip, Flow, button, clear, column, row, text
+
+SUGGESTED = 5
+WIDE = 1400
+"""Page width in px from which three cards stand side by side."""
+
+
+class MachinePage(Page):
+    """The answer first, then the parts, the doctor, and the what-if line."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__(state)
+        self.title = self.tr("Machine")
+        self._capability_job: Job | None = None
+        self._devices: list[DeviceCard] = []
+        self._columns = 0
+        self.banner = Banner()
+        self._answer = self._answer_card()
+        self._grid = QGridLayout()
+        self._grid.setSpacing(design.GAP)
+        self.host = HostCard()
+        self.host.connect_measure(self._measure)
+        self.doctor = DoctorCard(state)
+        content = QWidget()
+        inner = column(self._answer, self._grid, self._what_if_card(), None, spacing=design.GAP)
+        inner.setContentsMargins(18, 16, 12, 16)
+        content.setLayout(inner)
+        layout = column(self.banner, scrolling(content), spacing=0)
+        layout.setStretch(1, 1)
+        self.setLayout(layout)
+        self._live = LiveReadings(self._show_live, self)
+        self._soon = QTimer(self, singleShot=True, interval=30)
+        self._soon.timeout.connect(self._find_capability)
+        state.rig_changed.connect(self._show_rig)
+        state.settings_changed.connect(self._soon.start)
+        self._show_rig()
+
+    def shown(self) -> None:
+        """Sensors are read while somebody looks."""
+        self._live.watch(self.state.rig)
+
+    def hidden(self) -> None:
+        """Nobody looks."""
+        self._live.stop()
+
+    def closing(self) -> None:
+        """End the monitor."""
+        self._live.stop()
+
+    def asked(self, request: str) -> None:
+        """The header's rig menu."""
+        if request == "compose":
+            self._words.setFocus()
+            self._words.selectAll()
+        elif request == "open":
+            self._open()
+
+    # answer
+
+    def _answer_card(self) -> Card:
+        card = Card()
+        self._caption = text(self.tr("What this machine can run"), "muted")
+        self._imagined = Chip("", "accent")
+        self._back = button(self.tr("Back to this machine"), role="link")
+        self._back.clicked.connect(lambda: self.state.set_rig(None))
+        self._headline = text("", "headline", wrap=True)
+        self._suggested = Flow(spacing=4)
+        card.body.addLayout(row(self._caption, self._imagined, None, self._back))
+        card.body.addWidget(self._headline)
+        look = text(self.tr("Look at"), "muted")
+        look.setContentsMargins(0, 2, 0, 0)
+        line = row(look, self._suggested, spacing=4)
+        line.setAlignment(look, Qt.AlignmentFlag.AlignTop)
+        line.setStretch(1, 1)
+        card.body.addLayout(line)
+        return card
+
+    def _find_capability(self) -> None:
+        rig, settings = self.state.rig, self.state.settings
+        if rig is None:
+            return
+        if self._capability_job is not None:
+            self._capability_job.cancel()
+        self._capability_job = run_task(
+            lambda job: services.what_runs(rig, settings, lambda: job.cancelled),
+            on_result=self._show_capability,
+            on_error=self._complain,
+            owner=self,
+        )
+
+    def _show_capability(self, found: Capability) -> None:
+        rig = self.state.rig
+        if rig is None:
+            return
+        self._headline.setText(capability_text(found, on_devices=bool(rig.devices)))
+        clear(self._suggested)
+        best = [runs for runs in found.models if runs.verdict in {"fits", "tight"}]
+        for runs in best[:SUGGESTED]:
+            self._suggested.addWidget(self._suggestion(runs))
+        every = button(
+            self.tr("all {count} models").format(count=services.model_count()),
+            self.state.model_wanted.emit,
+            "link",
+        )
+        self._suggested.addWidget(every)
+
+    def _suggestion(self, runs: Runs) -> QWidget:
+        name, file_type = runs.entry.name, runs.file_type
+        label = self.tr("{name} {file_type}").format(name=name, file_type=file_type)
+
+        def show() -> None:
+            self.state.choose_model(runs.entry.id, file_type)
+            self.state.show_page("fit")
+
+        return button(
+            label, show, "link", tip=self.tr("Show what fits of {name}").format(name=name)
+        )
+
+    # parts
+
+    def _show_rig(self) -> None:
+        rig = self.state.rig
+        if rig is None:
+            return
+        self._imagined.setVisible(rig.imagined)
+        self._back.setVisible(rig.imagined)
+        self._imagined.show_tone(
+            self.tr("imagined: {name}").format(name=rig.name or rig_in_short(rig)), "accent"
+        )
+        self._caption.setText(
+            self.tr("What this rig could run")
+            if rig.imagined
+            else self.tr("What this machine can run")
+        )
+        if not self._headline.text():
+            self._headline.setText(self.tr("Sizing the catalogue…"))
+        self._lay_out(rig)
+        live = not rig.imagined
+        for index, card in enumerate(self._devices[: len(rig.devices)]):
+            card.show_device(rig.devices[index], imagined=rig.imagined, live=live)
+        self.host.show_host(rig.host, imagined=rig.imagined, live=live)
+        self.doctor.examine(rig)
+        self._soon.start()
+        if self.isVisible():
+            self._live.watch(rig)
+
+    def _lay_out(self, rig: Rig) -> None:
+        count = len(rig.devices)
+        while len(self._devices) < count:
+            card = DeviceCard()
+            index = len(self._devices)
+            card.connect_edits(
+                lambda index=index: self._swap(index), lambda index=index: self._without(index)
+            )
+            self._devices.append(card)
+        while self._grid.count():
+            self._grid.takeAt(0)
+        cards = [*self._devices[:count], self.host]
+        columns = 3 if len(cards) >= 3 and self.width() >= WIDE else 2
+        for index, card in enumerate(cards):
+            self._grid.addWidget(card, index // columns, index % columns)
+        # The doctor takes what is left of the last line, or a line of its own.
+        line, place = divmod(len(cards), columns)
+        self._grid.addWidget(self.doctor, line, place, 1, columns - place)
+        for col in range(3):
+            self._grid.setColumnStretch(col, int(col < columns))
+        self._columns = columns
+        for card in self._devices[count:]:
+            card.hide()
+        for card in self._devices[:count]:
+            card.show()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Three cards side by side where there is room."""
+        super().resizeEvent(event)
+        rig = self.state.rig
+        if rig is not None and (self.width() >= WIDE) != (self._columns == 3):
+            self._lay_out(rig)
+
+    def _show_live(self, live: LiveReadings) -> None:
+        rig = self.state.rig
+        if rig is None or rig.imagined:
+            return
+        for index, (card, device) in enumerate(zip(self._devices, rig.devices, strict=False)):
+            sample = live.device(index)
+            if sample is not None:
+                card.show_live(sample, device)
+                card.show_history(live.device_history(index), device)
+        host, total = live.host, rig.host.ram_total
+        if host is not None and host.used is not None and total is not None:
+            self.host.show_used(host.used, total, basis=services.MEASURED)
+            self.host.show_history(live.host_history(), total)
+
+    def _measure(self) -> None:
+        rig = self.state.rig
+        if rig is None:
+            return
+        self.host.set_measuring(busy=True)
+
+        def done(result: RamBandwidth) -> None:
+            self.host.set_measuring(busy=False)
+            detected = self.state.detected
+            if detected is not None:
+                self.state.set_detected(services.with_bandwidth(detected, result))
+
+        run_task(
+            lambda _job: services.measure_ram(rig),
+            on_result=done,
+            on_error=self._complain,
+            owner=self,
+        )
+
+    # what if
+
+    def _what_if_card(self) -> Card:
+        card = Card()
+        self._words = QLineEdit()
+        self._words.setPlaceholderText(self.tr("2x RTX 4090 + 128 GB DDR5-6000"))
+        self._words.setAccessibleName(self.tr("What if: a rig in words"))
+        self._words.setClearButtonEnabled(True)
+        self._words.returnPressed.connect(self._try)
+        label = text(self.tr("What if?"), "title")
+        label.setBuddy(self._words)
+        line = row(
+            label,
+            self._words,
+            button(self.tr("Try this rig"), self._try),
+            button(
+                self.tr("Add to the rig"),
+                self._add,
+                tip=self.tr("The rig on screen with these cards added"),
+            ),
+            button(self.tr("Save rig…"), self._save),
+            button(self.tr("Open rig…"), self._open),
+            spacing=10,
+        )
+        line.setStretch(1, 1)
+        card.body.addLayout(line)
+        return card
+
+    def _try(self) -> None:
+        words = self._words.text().strip()
+        if words:
+            self._change(lambda: services.compose(words))
+
+    def _add(self) -> None:
+        words, rig = self._words.text().strip(), self.state.rig
+        if words and rig is not None:
+            self._change(lambda: services.with_added(rig, words))
+
+    def _without(self, index: int) -> None:
+        rig = self.state.rig
+        if rig is not None:
+            self._change(lambda: services.without(rig, index))
+
+    def _swap(self, index: int) -> None:
+        rig = self.state.rig
+        if rig is None:
+            return
+        dialog = QInputDialog(self)
+        dialog.setWindowTitle(self.tr("What if it were another?"))
+        dialog.setLabelText(
+            self.tr("Instead of {name}, for example RTX 5090").format(name=rig.devices[index].name)
+        )
+        dialog.textValueSelected.connect(
+            lambda words: self._change(lambda: services.with_swapped(rig, index, words))
+        )
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _change(self, make: "services.RigMaker") -> None:
+        try:
+            rig = make()
+        except RigAdvisorError as error:
+            self._complain(error)
+            return
+        self.banner.dismiss()
+        self.state.set_rig(rig)
+
+    def _save(self) -> None:
+        rig = self.state.rig
+        if rig is None:
+            return
+        dialog = QFileDialog(self, self.tr("Save the rig"))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter(self.tr("Rigs (*.json)"))
+        dialog.setDefaultSuffix("json")
+        dialog.fileSelected.connect(
+            lambda name: run_task(
+                lambda _job: services.save_rig(rig, Path(name)),
+                on_result=lambda path: self.state.noticed.emit(
+                    self.tr("Saved {name}").format(name=path.name)
+                ),
+                on_error=self._complain,
+                owner=self,
+            )
+        )
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _open(self) -> None:
+        dialog = QFileDialog(self, self.tr("Open a rig"))
+        dialog.setNameFilter(self.tr("Rigs, or the output of “rig-advisor detect --json” (*.json)"))
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(
+            lambda name: run_task(
+                lambda _job: services.open_rig(Path(name)),
+                on_result=self.state.set_rig,
+                on_error=self._complain,
+                owner=self,
+            )
+        )
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _complain(self, error: RigAdvisorError) -> None:
+        self.host.set_measuring(busy=False)
+        self.banner.say(str(error), "bad")

@@ -1,0 +1,310 @@
+"""The Machine page's cards: one per device, one for the host."""
+
+from collections.abc import Callable
+
+from advisor import units
+from advisor.basis import Basis
+from advisor.hardware.monitor import DeviceSample
+from advisor.hardware.rig import Device, Host, PcieLink, Process
+from advisor.ui.widgets.basics import Card, Chip, button, row, text
+from advisor.ui.widgets.figures import FigureRow
+from advisor.ui.widgets.sparkline import Sparkline
+from advisor.ui.widgets.stacked_bar import Part, StackedBar
+
+SHOWN_PROCESSES = 4
+BACKENDS = {
+    "cuda": "CUDA",
+    "rocm": "ROCm",
+    "vulkan": "Vulkan",
+    "metal": "Metal",
+    "sycl": "SYCL",
+    "cpu": "CPU",
+}
+
+
+class DeviceCard(Card):
+    """Name, memory in use and by whom, bandwidth, link, power and temperature, live."""
+
+    def __init__(self) -> None:
+        super().__init__(" ")
+        self._chip = Chip()
+        self.head.addWidget(self._chip)
+        self._bar = StackedBar()
+        self._used = FigureRow(self.tr("Memory used by other programs"))
+        self._programs = text("", "small", wrap=True)
+        self._bandwidth = FigureRow(self.tr("Memory bandwidth"))
+        self._link = FigureRow(self.tr("PCIe link"))
+        self._power = FigureRow(self.tr("Power"))
+        self._heat = FigureRow(self.tr("Temperature, clock"))
+        self._throttle = text("", "tight", wrap=True)
+        self._throttle.hide()
+        self._line = Sparkline(self.tr("Memory used, last minute"), height=34)
+        self._caption = text(self.tr("memory used, last minute"), "small")
+        for part in (
+            self._bar,
+            self._used,
+            self._programs,
+            self._bandwidth,
+            self._link,
+            self._power,
+            self._heat,
+            self._throttle,
+            self._line,
+            self._caption,
+        ):
+            self.body.addWidget(part)
+        self.body.addStretch(1)
+        self._remove = button(self.tr("Without it"), role="link")
+        self._swap = button(self.tr("Swap…"), role="link")
+        self.body.addLayout(row(None, self._swap, self._remove))
+
+    def connect_edits(self, swap: Callable[[], None], remove: Callable[[], None]) -> None:
+        """What-if: this card replaced by another, or taken out."""
+        self._swap.clicked.connect(swap)
+        self._remove.clicked.connect(remove)
+
+    def show_device(self, device: Device, *, imagined: bool, live: bool) -> None:
+        """A device as it was read, or as it is imagined."""
+        self.title.setText(device.name)
+        self.setAccessibleName(device.name)
+        self._chip.show_tone(_class(device), "plain" if imagined else "good")
+        self._remove.setAccessibleName(
+            self.tr("What if {name} were not there").format(name=device.name)
+        )
+        self._swap.setAccessibleName(
+            self.tr("What if {name} were another").format(name=device.name)
+        )
+        self._show_memory(device, imagined=imagined)
+        self._show_bandwidth(device)
+        pcie, why = pcie_text(device.pcie)
+        self._link.setVisible(not device.integrated)
+        self._link.show_value(pcie, note=why, basis=None if imagined else Basis.MEASURED)
+        self._link.setToolTip(device.unknown.get("pcie", ""))
+        self._power.setVisible(not imagined)
+        self._heat.setVisible(not imagined)
+        self._line.setVisible(live)
+        self._caption.setVisible(live)
+        if not imagined:
+            self._show_sensors(device.power_w, device.temperature_c, device.clock_mhz, device)
+            self._show_throttle(device.throttle)
+
+    def show_live(self, sample: DeviceSample, device: Device) -> None:
+        """Sensors as they are now."""
+        if sample.lost:
+            self._chip.show_tone(self.tr("lost: it no longer answers"), "bad")
+            return
+        self._chip.show_tone(_class(device), "good")
+        self._show_sensors(sample.power_w, sample.temperature_c, sample.clock_mhz, device)
+        self._show_throttle(sample.throttle)
+        if sample.used is not None and device.memory_total:
+            self._show_used(sample.used, device.memory_total, measured=True)
+        self._show_programs(sample.processes)
+
+    def show_history(self, used: list[float], device: Device) -> None:
+        """Memory in use over the last minute (bytes)."""
+        if device.memory_total:
+            self._line.show_values(used, top=float(device.memory_total))
+
+    def _show_throttle(self, reasons: tuple[str, ...]) -> None:
+        self._throttle.setVisible(bool(reasons))
+        self._throttle.setText(
+            self.tr("held back: {reasons}").format(reasons=", ".join(reasons)) if reasons else ""
+        )
+
+    def _show_sensors(
+        self,
+        power: float | None,
+        temperature: float | None,
+        clock: float | None,
+        device: Device,
+    ) -> None:
+        limit = device.power_limit_w
+        of = "" if limit is None else self.tr(" of {limit}").format(limit=f"{limit:,.0f}")
+        self._power.show_value(
+            units.UNKNOWN if power is None else f"{power:,.0f}{of} W",
+            basis=None if power is None else Basis.MEASURED,
+            note="" if power is not None else device.unknown.get("power_w", ""),
+        )
+        known = [
+            "" if temperature is None else f"{temperature:,.0f} °C",
+            "" if clock is None else f"{clock:,.0f} MHz",
+        ]
+        words = " · ".join(word for word in known if word)
+        self._heat.show_value(words or units.UNKNOWN, basis=Basis.MEASURED if words else None)
+
+    def _show_memory(self, device: Device, *, imagined: bool) -> None:
+        total = device.memory_total
+        if total is None:
+            why = device.unknown.get("memory_total", "")
+            self._used.show_value(units.UNKNOWN, note=why)
+            self._bar.show_parts((), None, device.name)
+        elif device.memory_used is None and not imagined:
+            self._used.show_value(self.tr("unknown of {total}").format(total=units.gib(total)))
+            self._bar.show_parts((), total, device.name)
+        else:
+            self._show_used(device.memory_used or 0, total, measured=not imagined)
+        self._show_programs(device.processes)
+
+    def _show_programs(self, processes: tuple[Process, ...]) -> None:
+        known = [p for p in processes if p.memory]
+        known.sort(key=lambda p: -(p.memory or 0))
+        words = [f"{p.name} {units.size(p.memory)}" for p in known[:SHOWN_PROCESSES]]
+        more = len(known) - SHOWN_PROCESSES
+        if more > 0:
+            words.append(self.tr("{count} more").format(count=more))
+        self._programs.setText(" · ".join(words))
+        self._programs.setVisible(bool(words))
+
+    def _show_used(self, used: int, total: int, *, measured: bool) -> None:
+        self._bar.show_parts(
+            (Part(self.tr("Other programs"), "other", used),), total, self.title.text()
+        )
+        self._used.show_value(
+            self.tr("{used} of {total}").format(
+                used=f"{used / units.GIB:,.1f}", total=units.gib(total)
+            ),
+            basis=Basis.MEASURED if measured else None,
+            note="" if measured else self.tr("imagined: empty") if not used else "",
+        )
+
+    def _show_bandwidth(self, device: Device) -> None:
+        value = device.bandwidth_gbs
+        source = device.sources.get("bandwidth_gbs", "")
+        self._bandwidth.show_value(
+            units.UNKNOWN if value is None else f"{value:,.0f} GB/s",
+            note=device.unknown.get("bandwidth_gbs", "") if value is None else _short(source),
+        )
+        self._bandwidth.setToolTip(source)
+
+
+class HostCard(Card):
+    """RAM, its bandwidth, processor, disk, swap, power."""
+
+    def __init__(self) -> None:
+        super().__init__(self.tr("Host"))
+        self._chip = Chip()
+        self.head.addWidget(self._chip)
+        self._bar = StackedBar()
+        self._used = FigureRow(self.tr("RAM used by other programs"))
+        self._bandwidth = FigureRow(self.tr("RAM bandwidth"))
+        self._measure = button(self.tr("Measure RAM bandwidth (1 s)"), role="link")
+        self._cpu = FigureRow(self.tr("Processor"))
+        self._disk = FigureRow(self.tr("Free disk for models"))
+        self._swap = FigureRow(self.tr("Swap in use"))
+        self._battery = FigureRow(self.tr("Power source"))
+        self._line = Sparkline(self.tr("RAM used, last minute"), height=34)
+        self._caption = text(self.tr("RAM used, last minute"), "small")
+        for part in (self._bar, self._used, self._bandwidth):
+            self.body.addWidget(part)
+        for part in (self._cpu, self._disk, self._swap, self._battery, self._line, self._caption):
+            self.body.addWidget(part)
+        self.body.addStretch(1)
+        self.body.addLayout(row(None, self._measure))
+
+    def connect_measure(self, measure: Callable[[], None]) -> None:
+        """What the button under an unknown bandwidth does."""
+        self._measure.clicked.connect(measure)
+
+    def set_measuring(self, *, busy: bool) -> None:
+        """While the measurement runs."""
+        self._measure.setEnabled(not busy)
+        self._measure.setText(
+            self.tr("Measuring…") if busy else self.tr("Measure RAM bandwidth (1 s)")
+        )
+
+    def show_host(self, host: Host, *, imagined: bool, live: bool) -> None:
+        """The host as it was read, or as it is imagined."""
+        kind = {True: self.tr("laptop"), False: self.tr("desktop"), None: ""}[host.laptop]
+        words = " · ".join(word for word in (host.os.partition(",")[0], kind) if word)
+        self._chip.show_tone(words or self.tr("imagined"), "plain")
+        basis = None if imagined else Basis.MEASURED
+        total, available = host.ram_total, host.ram_available
+        if total is None:
+            self._used.show_value(units.UNKNOWN, note=host.unknown.get("ram_total", ""))
+            self._bar.show_parts((), None, self.tr("RAM"))
+        else:
+            self.show_used(None if available is None else total - available, total, basis=basis)
+        value = host.ram_bandwidth_gbs
+        note = host.ram_bandwidth_source or ""
+        measured = note.startswith("measured")
+        self._bandwidth.show_value(
+            units.UNKNOWN if value is None else f"{value:,.0f} GB/s",
+            basis=Basis.MEASURED if measured else None,
+            note=_short(note) if value is not None else "",
+        )
+        self._bandwidth.setToolTip(note or host.unknown.get("ram_bandwidth_gbs", ""))
+        self._measure.setVisible(not imagined and not measured)
+        cores = "" if host.cores is None else self.tr("{count} cores").format(count=host.cores)
+        self._cpu.show_value(
+            " · ".join(part for part in (_processor(host.cpu), cores) if part) or units.UNKNOWN
+        )
+        self._disk.setVisible(not imagined)
+        self._disk.show_value(units.gib(host.disk_free, 0), note=host.disk_path or "", basis=basis)
+        self._swap.setVisible(not imagined)
+        self._swap.show_value(
+            "0" if host.swap_used == 0 else units.size(host.swap_used), basis=basis
+        )
+        self._battery.setVisible(host.on_battery is not None)
+        self._battery.show_value(self.tr("battery") if host.on_battery else self.tr("mains"))
+        self._line.setVisible(live)
+        self._caption.setVisible(live)
+
+    def show_used(self, used: int | None, total: int, *, basis: Basis | None) -> None:
+        """RAM in use now."""
+        used = used or 0
+        self._bar.show_parts(
+            (Part(self.tr("Other programs"), "other", used),), total, self.tr("RAM")
+        )
+        self._used.show_value(
+            self.tr("{used} of {total}").format(
+                used=f"{used / units.GIB:,.1f}", total=units.gib(total)
+            ),
+            basis=basis,
+        )
+
+    def show_history(self, history: list[float], total: int) -> None:
+        """RAM in use over the last minute, bytes."""
+        self._line.show_values(history, top=float(total))
+
+
+def pcie_text(link: PcieLink) -> tuple[str, str]:
+    """``"4.0 × 16"`` and what it could do, where that is more."""
+    if link.generation is None or link.width is None:
+        best = _link(link.max_generation, link.max_width)
+        return (units.UNKNOWN, "") if best is None else (best, "")
+    now = _link(link.generation, link.width) or units.UNKNOWN
+    best = _link(link.max_generation, link.max_width)
+    return now, "" if best is None or best == now else f"can do {best}"
+
+
+def _link(generation: int | None, width: int | None) -> str | None:
+    return None if generation is None or width is None else f"{generation}.0 × {width}"
+
+
+def _class(device: Device) -> str:
+    words = [BACKENDS[device.backend]]
+    if device.compute_capability is not None:
+        words[0] += " {}.{}".format(*device.compute_capability)
+    if device.driver:
+        words.append(f"driver {device.driver}")
+    elif device.architecture:
+        words.append(device.architecture)
+    if device.mig:
+        words.append("MIG")
+    if device.unified:
+        words.append("unified memory")
+    if device.laptop:
+        words.append("laptop")
+    return " · ".join(words)
+
+
+def _short(source: str) -> str:
+    """The first words of a source; the whole is the tooltip."""
+    words = source.partition(":")[0].partition("(")[0].strip()
+    return words if len(words) <= 26 else words[:25].rstrip() + "…"
+
+
+def _processor(name: str) -> str:
+    for word in ("(R)", "(TM)", " CPU", " Processor"):
+        name = name.replace(word, "")
+    return " ".join(name.partition("@")[0].split())

@@ -1,0 +1,87 @@
+"""The doctor's findings: what is wrong or not understood, and what to do about it."""
+
+from typing import Final
+
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QWidget
+
+from advisor.hardware.doctor import Finding, Severity
+from advisor.hardware.rig import Rig
+from advisor.ui import design, services
+from advisor.ui.jobs import Job, run_task
+from advisor.ui.state import AppState
+from advisor.ui.widgets.basics import Card, Chip, button, clear, column, row, text
+
+TONES: Final[dict[Severity, design.Tone]] = {"error": "bad", "warning": "tight", "info": "plain"}
+
+
+class DoctorCard(Card):
+    """One line per finding; "what to do" opens below it."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__(self.tr("Doctor"))
+        self._state = state
+        self._job: Job | None = None
+        self._rig: Rig | None = None
+        self.head.addWidget(
+            button(
+                self.tr("Copy a report"),
+                self._copy,
+                "link",
+                tip=self.tr(
+                    "What was detected and from where, for a bug tracker; nothing personal"
+                ),
+            )
+        )
+        self._lines = column(spacing=7)
+        self.body.addLayout(self._lines)
+        self.body.addStretch(1)
+
+    def examine(self, rig: Rig) -> None:
+        """Look at another rig."""
+        self._rig = rig
+        if self._job is not None:
+            self._job.cancel()
+        self._job = run_task(lambda _job: services.examine(rig), on_result=self._show, owner=self)
+
+    def _show(self, findings: tuple[Finding, ...]) -> None:
+        clear(self._lines)
+        several = len({finding.subject for finding in findings}) > 1
+        for finding in findings:
+            self._lines.addWidget(FindingLine(finding, name_subject=several))
+        if not findings:
+            self._lines.addWidget(text(self.tr("Nothing stands out."), "muted"))
+
+    def _copy(self) -> None:
+        if self._rig is not None:
+            QGuiApplication.clipboard().setText(services.doctor_report(self._rig))
+            self._state.noticed.emit(self.tr("Copied the report"))
+
+
+class FindingLine(QWidget):
+    """A chip, the finding in a few words and in a sentence, and what to do about it."""
+
+    def __init__(self, finding: Finding, *, name_subject: bool) -> None:
+        super().__init__()
+        words: dict[Severity, str] = {
+            "error": self.tr("fix"),
+            "warning": self.tr("look"),
+            "info": self.tr("note"),
+        }
+        chip = Chip(words[finding.severity], TONES[finding.severity])
+        chip.setFixedWidth(50)
+        title = f"{finding.subject}: {finding.title}" if name_subject else finding.title
+        line = row(chip, text(title, "strong", wrap=True), spacing=10)
+        line.setStretch(1, 1)
+        self._action = text(finding.action, wrap=True)
+        self._action.hide()
+        if finding.action:
+            toggle = button(self.tr("what to do"), role="link")
+            toggle.setAccessibleName(self.tr("What to do: {title}").format(title=finding.title))
+            toggle.clicked.connect(lambda: self._action.setVisible(self._action.isHidden()))
+            line.addWidget(toggle)
+        sentence = text(finding.text, "muted", wrap=True)
+        below = column(sentence, self._action, spacing=4)
+        below.setContentsMargins(60, 0, 0, 0)
+        self.setLayout(column(line, below, spacing=2))
+        self.setAccessibleName(f"{title}. {finding.text}")

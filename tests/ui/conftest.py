@@ -1,0 +1,41 @@
+"""One application with the design applied, and a settled event loop after each test."""
+
+from collections.abc import Iterator
+
+import pytest
+from PySide6.QtCore import QThreadPool
+from PySide6.QtWidgets import QApplication
+
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.rig import Rig
+from advisor.ui import design, jobs
+from advisor.ui.state import AppState
+
+
+@pytest.fixture(scope="session")
+def qapp_args() -> list[str]:
+    return ["rig-advisor-tests"]
+
+
+@pytest.fixture(autouse=True)
+def designed(qapp: QApplication) -> Iterator[None]:
+    design.load_fonts()
+    design.apply(qapp, "light")
+    yield
+    jobs.cancel_all()
+    QThreadPool.globalInstance().waitForDone()
+    qapp.processEvents()
+
+
+@pytest.fixture
+def big_rig() -> Rig:
+    """A rig that does not depend on the machine under test."""
+    return parse_rig("2x RTX 4090 + 128 GB DDR5-6000")
+
+
+@pytest.fixture
+def state(designed: None, big_rig: Rig) -> Iterator[AppState]:
+    state = AppState()
+    state.set_rig(big_rig)
+    yield state
+    state.close()

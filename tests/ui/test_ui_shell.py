@@ -1,0 +1,157 @@
+"""The shell: light to import, keyboard driven, and it survives what it is given."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QSettings, Qt
+from PySide6.QtWidgets import QApplication
+
+from advisor.ui import crash, design
+from advisor.ui.app import preferences
+from advisor.ui.window import MainWindow, page_entries
+
+HEAVY = {"pydantic", "numpy", "pyqtgraph", "xllamacpp", "pynvml", "psutil"}
+
+
+def test_first_paint_needs_no_heavy_library() -> None:
+    code = "import sys; import advisor.ui.app; print(*sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "PySide6.QtWidgets" in run.stdout
+    assert not HEAVY & {name.partition(".")[0] for name in run.stdout.split()}
+
+
+@pytest.fixture
+def window(qtbot) -> MainWindow:
+    window = MainWindow(preferences())
+    qtbot.addWidget(window)
+    window.show()
+    return window
+
+
+def start(window: MainWindow, qtbot) -> None:
+    window.load_after_first_paint()
+    qtbot.waitUntil(lambda: window.state is not None, timeout=30_000)
+    state = window.state
+    assert state is not None
+    qtbot.waitUntil(lambda: state.detected is not None, timeout=30_000)
+
+
+def test_window_loads_and_reads_this_machine(window: MainWindow, qtbot) -> None:
+    start(window, qtbot)
+    assert window.page("machine") is not None
+    assert window.header.rig.isEnabled()
+    window.close()
+
+
+def test_pages_follow_the_keyboard(window: MainWindow, qtbot) -> None:
+    start(window, qtbot)
+    qtbot.keyClick(window, Qt.Key.Key_2, Qt.KeyboardModifier.ControlModifier)
+    assert window.page("fit") is not None
+    window.close()
+
+
+def test_a_file_that_is_no_model_gives_a_sentence(
+    window: MainWindow, qtbot, tmp_path: Path
+) -> None:
+    start(window, qtbot)
+    bad = tmp_path / "broken.gguf"
+    bad.write_bytes(b"GGUF and then nothing")
+    window.open_path(bad)
+    qtbot.waitUntil(lambda: bool(window.banner.sentence), timeout=10_000)
+    assert "broken.gguf" in window.banner.sentence
+    window.banner.dismiss()
+    assert window.banner.sentence == ""
+    window.close()
+
+
+def test_a_session_is_saved_opened_and_restored(window: MainWindow, qtbot, tmp_path: Path) -> None:
+    start(window, qtbot)
+    state = window.state
+    assert state is not None
+    state.choose_model("Qwen/Qwen3-0.6B", "Q8_0")
+    state.change_settings(ctx=8192)
+    file = tmp_path / "mine.rig.json"
+    assert state.save(file)
+    assert "mine" in window.windowTitle()
+    window._new()
+    assert state.choice is None
+    window.open_path(file)
+    qtbot.waitUntil(lambda: state.choice is not None, timeout=10_000)
+    assert state.settings.ctx == 8192
+    assert state.choice is not None
+    assert state.choice.file_type == "Q8_0"
+    window.close()
+
+
+def test_theme_choice_is_kept_and_repaints(window: MainWindow, qapp: QApplication) -> None:
+    window._choose_theme("dark")
+    assert design.colours() is design.DARK
+    assert (
+        QSettings(preferences().fileName(), QSettings.Format.IniFormat).value("window/theme")
+        == "dark"
+    )
+    design.apply(qapp, "light")
+
+
+def test_environment_overrides_the_saved_theme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RIG_ADVISOR_THEME", "dark")
+    assert design.wanted_scheme("light") == "dark"
+    monkeypatch.setenv("RIG_ADVISOR_THEME", "nonsense")
+    assert design.wanted_scheme("light") == "light"
+    assert design.wanted_scheme(None) == "system"
+
+
+def test_every_page_has_a_module_and_class() -> None:
+    assert [entry.key for entry in page_entries()] == [
+        "machine",
+        "fit",
+        "probe",
+        "advice",
+        "report",
+    ]
+
+
+def test_crash_window_shows_what_a_report_would_hold(qtbot) -> None:
+    try:
+        _ = {}["missing"]
+    except KeyError as error:
+        details = repr(error)
+    dialog = crash.CrashDialog(details)
+    qtbot.addWidget(dialog)
+    assert details in dialog.details.toPlainText()
+    dialog._copy()
+    assert "Rig Advisor" in QApplication.clipboard().text()
+
+
+def _luminance(colour: str) -> float:
+    def linear(part: int) -> float:
+        value = part / 255
+        return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+
+
+def _contrast(one: str, other: str) -> float:
+    high, low = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [design.LIGHT, design.DARK], ids=["light", "dark"])
+def test_text_is_readable_on_every_ground(scheme: design.Colours) -> None:
+    pairs = [
+        (scheme.text, scheme.surface),
+        (scheme.text, scheme.ground),
+        (scheme.muted, scheme.surface),
+        (scheme.muted, scheme.ground),
+        (scheme.accent, scheme.surface),
+        (scheme.accent, scheme.accent_soft),
+        (scheme.on_accent, scheme.accent),
+    ]
+    pairs += [
+        (getattr(scheme, tone), getattr(scheme, f"{tone}_soft"))
+        for tone in ("good", "tight", "offload", "bad", "none")
+    ]
+    assert [(a, b, round(_contrast(a, b), 2)) for a, b in pairs if _contrast(a, b) < 4.5] == []

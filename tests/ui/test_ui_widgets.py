@@ -1,0 +1,242 @@
+"""Small widgets: what they say to eyes, keyboard and screen readers."""
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QItemSelectionModel, Qt
+from PySide6.QtGui import QAccessible, QImage
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
+
+from advisor.basis import Basis, Explanation, Range, Term
+from advisor.ui import design
+from advisor.ui.widgets import patterns
+from advisor.ui.widgets.basics import Banner, BigNumber, Chip, Elided, Flow, button
+from advisor.ui.widgets.figures import FigureRow, range_text, split_value, term_value
+from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
+from advisor.ui.widgets.line_plot import LinePlot
+from advisor.ui.widgets.marks import BasisMark
+from advisor.ui.widgets.sparkline import Sparkline
+from advisor.ui.widgets.stacked_bar import Part, StackedBar
+from advisor.units import GIB
+
+EXPLAINED = Explanation(
+    title="Weights",
+    formula="10.0 GiB + 8.0 GiB = 18.0 GiB",
+    terms=(Term(name="blocks 0–31", value=10 * GIB, unit="B", source="llama-model.cpp"),),
+    notes=("A note.",),
+)
+
+
+def name_of(widget: QWidget) -> str:
+    return QAccessible.queryAccessibleInterface(widget).text(QAccessible.Text.Name)
+
+
+def labels(widget: QWidget) -> list[str]:
+    return [label.text() for label in widget.findChildren(QLabel) if label.isVisibleTo(widget)]
+
+
+def test_figure_opens_to_its_explanation(qtbot) -> None:
+    row = FigureRow("Weights", "18.0 GiB", basis=Basis.COMPUTED, explanation=EXPLAINED)
+    qtbot.addWidget(row)
+    row.resize(340, 30)
+    row.show()
+    assert name_of(row.button) == "Weights: 18.0 GiB, computed"
+    row.button.setFocus()
+    qtbot.keyClick(row.button, Qt.Key.Key_Space)
+    assert EXPLAINED.formula in labels(row)
+    assert "A note." in labels(row)
+    row.show_value("9.0 GiB", basis=Basis.MEASURED)
+    assert EXPLAINED.formula not in labels(row)
+    assert row.button.focusPolicy() == Qt.FocusPolicy.NoFocus
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ("18.0 GiB", ("18.0", "GiB")),
+        ("36–41 tok/s", ("36–41", "tok/s")),
+        ("1.1 of 24.0 GiB", ("1.1", "of 24.0 GiB")),
+        ("unknown", None),
+        ("AMD EPYC", None),
+    ],
+)
+def test_only_the_number_of_a_value_is_bold(value: str, parts: tuple[str, str] | None) -> None:
+    assert split_value(value) == parts
+
+
+def test_ranges_and_terms_are_told_as_people_read_them() -> None:
+    assert range_text(None) == "unknown"
+    assert range_text(Range(low=36.2, mid=38, high=41)) == "36–41"
+    assert range_text(Range(low=2.14, mid=2.3, high=2.6)) == "2.1–2.6"
+    assert range_text(Range.exactly(38.9)) == "39"
+    assert term_value(Term(name="K", value=GIB, unit="B")) == "1.0 GiB"
+    assert term_value(Term(name="cells", value=8192)) == "8,192"
+    assert term_value(Term(name="x", value=None)) == "unknown"
+
+
+def heat(qtbot) -> HeatMap:
+    view = HeatMap("File types by contexts")
+    qtbot.addWidget(view)
+    rows = (HeatRow("Q8_0", "8.1 GiB", "small"), HeatRow("Q4_K_M", "4.7 GiB", "small"))
+    cells = tuple(
+        tuple(HeatCell(f"+{r}.{c}", "39 t/s", "good", f"{r} by {c}: fits") for c in range(3))
+        for r in range(2)
+    )
+    view.show_cells(rows, ("4k", "8k", "16k"), cells)
+    view.resize(500, 260)
+    view.show()
+    return view
+
+
+def test_heat_map_is_walked_with_arrow_keys(qtbot) -> None:
+    view = heat(qtbot)
+    view.mark(0, 0)
+    told: list[tuple[int, int]] = []
+    view.chosen.connect(lambda row, column: told.append((row, column)))
+    view.setFocus()
+    qtbot.keyClick(view, Qt.Key.Key_Right)
+    qtbot.keyClick(view, Qt.Key.Key_Down)
+    assert told == [(0, 1), (1, 1)]
+
+
+def test_heat_map_is_told_to_screen_readers(qtbot) -> None:
+    view = heat(qtbot)
+    table = QAccessible.queryAccessibleInterface(view)
+    assert table.text(QAccessible.Text.Name) == "File types by contexts"
+    assert view.cells.data(view.cells.index(1, 2), Qt.ItemDataRole.AccessibleTextRole) == (
+        "1 by 2: fits"
+    )
+
+
+def test_heat_map_keeps_its_place_when_cells_change(qtbot) -> None:
+    view = heat(qtbot)
+    view.mark(1, 2)
+    told: list[tuple[int, int]] = []
+    view.chosen.connect(lambda row, column: told.append((row, column)))
+    model = view.cells
+    view.show_cells(model.rows, model.columns, model.cells)
+    assert (view.currentIndex().row(), view.currentIndex().column()) == (1, 2)
+    assert told == []
+    view.mark(None, None)
+    assert not view.selectionModel().hasSelection()
+    assert told == []
+    flag = QItemSelectionModel.SelectionFlag.ClearAndSelect
+    view.selectionModel().setCurrentIndex(model.index(0, 0), flag)
+    assert told == [(0, 0)]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_tones_differ_in_pattern_not_only_in_colour(qapp: QApplication, scheme) -> None:
+    design.apply(qapp, scheme)
+    assert len({patterns.TONES[t] for t in ("good", "tight", "offload")}) == 3
+    series = ("weights", "context", "compute", "output", "driver", "other")
+    assert len({patterns.SERIES[s] for s in series}) == len(series)
+    design.apply(qapp, "light")
+
+
+def grab(widget: QWidget) -> QImage:
+    return widget.grab().toImage()
+
+
+def test_bar_shows_what_does_not_fit(qtbot) -> None:
+    bar = StackedBar()
+    qtbot.addWidget(bar)
+    bar.resize(200, 22)
+    bar.show_parts((Part("Weights", "weights", 12 * GIB),), 24 * GIB, "RTX 4090")
+    assert name_of(bar) == "RTX 4090: Weights 12.0 GiB / 24.0 GiB"
+    half = grab(bar)
+    assert half.pixelColor(40, 4).name() == design.LIGHT.weights
+    assert half.pixelColor(160, 4).name() == design.LIGHT.sunken
+    bar.show_parts((Part("Weights", "weights", 48 * GIB),), 24 * GIB, "RTX 4090")
+    over = grab(bar)
+    assert over.pixelColor(40, 4).name() == design.LIGHT.weights
+    assert over.pixelColor(150, 4).name() != design.LIGHT.weights
+
+
+def test_marks_have_words() -> None:
+    assert [BasisMark(b).word for b in (Basis.COMPUTED, Basis.DRY_RUN, Basis.MEASURED)] == [
+        "computed",
+        "dry-run",
+        "measured",
+    ]
+    assert name_of(BasisMark("measured")) == "measured"
+
+
+def test_banner_speaks_and_acts(qtbot) -> None:
+    banner = Banner()
+    qtbot.addWidget(banner)
+    acted: list[bool] = []
+    banner.say("The file is damaged.", action="Open another", on_action=lambda: acted.append(True))
+    assert banner.sentence == "The file is damaged."
+    assert name_of(banner) == "The file is damaged."
+    banner._action.click()
+    assert acted == [True]
+    banner.dismiss()
+    assert banner.sentence == ""
+
+
+def test_big_number_says_its_number() -> None:
+    number = BigNumber("Headroom now")
+    number.show_value("2.09 GiB", "predicted 2.20", "good")
+    assert name_of(number) == "Headroom now: 2.09 GiB. predicted 2.20"
+
+
+def test_elided_text_keeps_its_whole_in_the_tooltip(qtbot) -> None:
+    label = Elided("a very long name of a rig with many cards")
+    qtbot.addWidget(label)
+    label.resize(60, 20)
+    label.show()
+    assert label.text().endswith("…")
+    assert label.toolTip() == "a very long name of a rig with many cards"
+
+
+def test_flow_wraps_like_words(qtbot) -> None:
+    holder = QWidget()
+    qtbot.addWidget(holder)
+    flow = Flow(spacing=4)
+    for word in ("one", "two", "three", "four", "five"):
+        flow.addWidget(button(word))
+    holder.setLayout(flow)
+    assert flow.heightForWidth(120) > flow.heightForWidth(2000)
+
+
+def test_chip_is_as_wide_as_its_words(qtbot) -> None:
+    chip = Chip("fits, 2.0 GiB left", "good")
+    qtbot.addWidget(chip)
+    assert chip.sizeHint().width() > chip.fontMetrics().horizontalAdvance(chip.text())
+
+
+def test_plot_draws_and_follows_the_scheme(qtbot, qapp: QApplication) -> None:
+    plot = LinePlot("Decode speed by depth")
+    qtbot.addWidget(plot)
+    plot.resize(320, 140)
+    plot.set_range((0, 10), (0, 10))
+    x = np.linspace(0, 10, 50)
+    plot.span("range", x, x * 0.8, x)
+    plot.curve("speed", x, x * 0.9, series="weights")
+    plot.mark("now", 5.0, "here")
+    plot.say("from 0 to 9")
+    plot.show()
+    qtbot.waitExposed(plot)
+    light = grab(plot)
+    assert light.pixelColor(2, 2).name() == design.LIGHT.surface
+    assert any(
+        light.pixelColor(x, y).name() == design.LIGHT.weights
+        for x in range(320)
+        for y in range(140)
+    )
+    design.apply(qapp, "dark")
+    assert grab(plot).pixelColor(2, 2).name() == design.DARK.surface
+    assert name_of(plot) == "Decode speed by depth: from 0 to 9"
+    plot.clear()
+    plot.hide()
+    assert not plot._frames.isActive()
+
+
+def test_sparkline_needs_two_values(qtbot) -> None:
+    line = Sparkline("Memory", top=10.0)
+    qtbot.addWidget(line)
+    line.resize(100, 30)
+    line.show_values([1.0])
+    empty = grab(line)
+    line.show_values([1.0, 9.0, 1.0])
+    assert grab(line) != empty

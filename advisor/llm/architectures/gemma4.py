@@ -84,6 +84,8 @@ class Gemma4(Architecture):
             "rope.dimension_count": full,
             "rope.dimension_count_swa": head,
             _K_IS_V: config.flag("attention_k_eq_v"),
+            # Layers that share K and V have their own matrices in the checkpoint all the same.
+            "attention.key_in_all_layers": True,
             "vocab_size": config.integer("vocab_size", default=262144),
         }
         wide = config.integer("num_global_key_value_heads", default=0)

@@ -119,13 +119,3 @@ def late_head(b: Builder, cur: Node, rows: Rows) -> None:
     cur = ops.get_rows(cur, rows.ids)
     cur.is_output = True
     b.logits(cur)
-
-
-def soft_capped_head(b: Builder, cur: Node) -> None:
-    """Final norm and logits limited by tanh."""
-    cur = b.norm(cur, "output_norm")
-    cur.is_output = True
-    cur = ops.mul_mat(b.output_weight(), cur)
-    cur = ops.scale(ops.unary("tanh", ops.scale(cur)))
-    cur.is_output = True
-    b.expand(cur)

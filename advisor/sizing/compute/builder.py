@@ -232,6 +232,8 @@ class Builder:
             slots = self.input(I64, self.n_tokens)
             base = ops.like("DUP", self.input(F32, n_embd, self.n_tokens))
             self.expand(ops.set_rows(base, ops.get_rows(table, ids), slots), compute=False)
+        if self.hp.metadata.get("embedding_scale"):
+            chosen = ops.scale(chosen)
         if scaled:
             chosen = ops.mul(chosen, self.input(F32, 1, self.n_tokens))
         return self.expand(chosen), tokens
@@ -279,12 +281,16 @@ class Builder:
         cur.is_output = True
         return self.logits(cur)
 
-    def logits(self, cur: Node) -> Node:
-        """Multiply by the output matrix."""
+    def logits(self, cur: Node, *, scaled: bool = False, soft_cap: bool = False) -> Node:
+        """Multiply by the output matrix, then scale or limit by tanh where the model does."""
         cur = ops.mul_mat(self.output_weight(), cur)
         bias = self.find("output", None, "bias")
         if bias is not None:
             cur = ops.add(cur, bias)
+        if soft_cap:
+            cur = ops.scale(ops.unary("tanh", ops.scale(cur)))
+        if scaled:
+            cur = ops.scale(cur)
         cur.is_output = True
         return self.expand(cur)
 

@@ -1,71 +1,178 @@
-"""Pre-norm transformers with one cache: Llama, Qwen 3, GLM 4.5 and their like."""
+"""Families that are the common transformer with small differences; models/<family>.cpp each."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
-from advisor.sizing.compute import ops
-from advisor.sizing.compute.attention import attention, attention_input
-from advisor.sizing.compute.blocks import (
-    Graph,
-    head_norms,
-    output_rows,
-    qkv,
-    routing_of,
-    shared_and_routed,
-)
+from advisor.llm.hyperparameters import Hyperparameters
+from advisor.sizing.compute.blocks import Graph, number, routing_of
 from advisor.sizing.compute.builder import Builder
-from advisor.sizing.compute.feedforward import Routing, ffn, moe
+from advisor.sizing.compute.feedforward import Routing
+from advisor.sizing.compute.transformer import Style, transformer
+
+_PLAIN: Final = Style()
+_NORMED: Final = Style(heads="norm_rope")
+_UNNORMALISED: Final = Routing(normalise=False)
 
 
-def standard(b: Builder) -> None:
-    """Llama, Qwen 3 and Qwen 3 MoE."""
-    cur = b.embeddings()
-    positions = b.positions()
-    cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
-    rows = output_rows(b)
-    routing = Routing()
-    for il in b.blocks():
-        residual = cur
-        q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
-        q, k = head_norms(b, q, k, il)
-        factors = b.rope_factors(il)
-        q, k = ops.rope(q, positions, factors), ops.rope(k, positions, factors)
-        cur = attention(b, cache, q, k, v, il)
-        cur, residual = rows.pick(il, cur, residual)
-        residual = ops.add(cur, residual)
-        cur = b.norm(residual, "ffn_norm", il)
-        cur = moe(b, cur, il, routing) if b.has("ffn_gate_inp", il) else ffn(b, cur, il)
-        cur = ops.add(cur, residual)
-    b.head(cur)
+def _sigmoid_routing(hp: Hyperparameters) -> Routing:
+    return routing_of(hp, gating="sigmoid")
 
 
-def glm4_moe(b: Builder) -> None:
-    """GLM 4.5 and 4.6: the norm before the experts is called post_attention_norm."""
-    cur = b.embeddings()
-    positions = b.positions(4 if "rope.dimension_sections" in b.hp.metadata else 1)
-    cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
-    rows = output_rows(b)
-    routing = routing_of(b.hp, gating="sigmoid")
-    for il in b.blocks():
-        residual = cur
-        q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
-        q, k = head_norms(b, q, k, il)
-        q, k = ops.rope(q, positions), ops.rope(k, positions)
-        cur = attention(b, cache, q, k, v, il)
-        cur, residual = rows.pick(il, cur, residual)
-        residual = ops.add(cur, residual)
-        cur = b.norm(residual, "post_attention_norm", il)
-        if il < b.hp.n_layer_dense_lead:
-            cur = ffn(b, cur, il)
-        else:
-            cur = shared_and_routed(b, cur, il, routing)
-        cur = ops.add(cur, residual)
-    b.head(cur)
+def _sliding(hp: Hyperparameters, il: int) -> bool:
+    return hp.is_swa(il)
+
+
+def _sliding_or_alone(hp: Hyperparameters, il: int) -> bool:
+    return hp.swa_type == "none" or hp.is_swa(il)
+
+
+def _not_every_fourth(hp: Hyperparameters, il: int) -> bool:
+    step = int(number(hp, "no_rope_layer_step", 4))
+    return step <= 0 or (il + 1) % step != 0
+
+
+def _scaled_routing(hp: Hyperparameters) -> Routing:
+    return Routing(scaled=number(hp, "expert_weights_scale") not in {0.0, 1.0})
+
+
+def _normalised_routing(hp: Hyperparameters) -> Routing:
+    return replace(routing_of(hp), normalise=True)
+
+
+def _granite(b: Builder) -> None:
+    hp = b.hp
+    style = Style(scale_residual=bool(number(hp, "residual_scale")), scale_logits=True)
+    transformer(style)(b)
+
+
+def _mistral3(b: Builder) -> None:
+    scaled = bool(number(b.hp, "attention.temperature_scale"))
+    transformer(Style(temperature="always" if scaled else "never"))(b)
+
+
+def _mrope(b: Builder) -> int:
+    return 4 if "rope.dimension_sections" in b.hp.metadata else 1
+
+
+def _glm4_moe(b: Builder) -> None:
+    transformer(
+        Style(
+            heads="norm_rope",
+            rope_factors=False,
+            positions=_mrope(b),
+            ffn_norm="post_attention_norm",
+            routing=_sigmoid_routing,
+        )
+    )(b)
+
+
+def _glm4(b: Builder) -> None:
+    transformer(
+        Style(
+            rope_factors=False,
+            positions=_mrope(b),
+            post_attention_norm="post_attention_norm",
+            activation="packed_swiglu",
+            post_ffn_norm="post_ffw_norm",
+        )
+    )(b)
+
+
+def _llama4_routing(hp: Hyperparameters) -> Routing:
+    del hp
+    return Routing(gating="sigmoid", normalise=False, weight_first=True)
+
+
+def _llama4(b: Builder) -> None:
+    # llama4.cpp: rotated Q and K are normalised except in the 128-expert models.
+    heads = "rope_rms" if b.hp.n_expert != 128 else "plain"
+    transformer(
+        Style(
+            heads=heads,
+            rope=_not_every_fourth,
+            temperature="without_rope",
+            routing=_llama4_routing,
+        )
+    )(b)
+
+
+def _mimo2(b: Builder) -> None:
+    scaled = bool(number(b.hp, "attention.value_scale"))
+    transformer(
+        Style(
+            rope_factors=False,
+            sinks=True,
+            scale_attention=scaled,
+            routing=lambda hp: replace(routing_of(hp, gating="sigmoid"), normalise=True),
+        )
+    )(b)
 
 
 GRAPHS: Final[Mapping[str, Graph]] = {
-    "llama": standard,
-    "qwen3": standard,
-    "qwen3moe": standard,
-    "glm4moe": glm4_moe,
+    "llama": transformer(_PLAIN),
+    "llama-embed": transformer(_PLAIN),
+    "mistral3": _mistral3,
+    "llama4": _llama4,
+    "qwen2": transformer(replace(_PLAIN, rope_factors=False)),
+    "qwen2vl": transformer(Style(rope_factors=False, positions=4)),
+    "qwen2moe": transformer(
+        Style(rope_factors=False, routing=lambda _: _UNNORMALISED, shared_gate="silu")
+    ),
+    "qwen3": transformer(_NORMED),
+    "qwen3moe": transformer(_NORMED),
+    "qwen3vl": transformer(replace(_NORMED, rope_factors=False, positions=4)),
+    "qwen3vlmoe": transformer(replace(_NORMED, rope_factors=False, positions=4)),
+    "glm4": _glm4,
+    "glm4moe": _glm4_moe,
+    "phi3": transformer(Style(scale_q=True, activation="packed_swiglu", residual_first=True)),
+    "phimoe": transformer(Style(scale_q=True, activation="packed_swiglu", residual_first=True)),
+    "minimax-m2": transformer(
+        Style(
+            heads="flat_norm",
+            rope_factors=False,
+            routing=lambda hp: replace(routing_of(hp), normalise=True),
+        )
+    ),
+    "ernie4_5": transformer(replace(_PLAIN, rope_factors=False)),
+    "ernie4_5-moe": transformer(Style(rope_factors=False, routing=_scaled_routing)),
+    "seed_oss": transformer(Style(rope_factors=False, ffn_norm="post_attention_norm")),
+    "granite": _granite,
+    "granitemoe": _granite,
+    "hunyuan-dense": transformer(Style(heads="rope_norm")),
+    "hunyuan_vl": transformer(Style(heads="rope_norm")),
+    "hunyuan-moe": transformer(Style(heads="rope_norm")),
+    "hy_v3": transformer(Style(heads="norm_rope", routing=_sigmoid_routing, output="after_norm")),
+    "step35": transformer(
+        Style(heads="norm_rope", head_gate=True, routing=_sigmoid_routing, output="before_norm")
+    ),
+    "mimo2": _mimo2,
+    "smollm3": transformer(Style(rope=_not_every_fourth, rope_factors=False)),
+    "olmoe": transformer(
+        Style(heads="flat_norm", rope_factors=False, routing=lambda _: _UNNORMALISED)
+    ),
+    "olmo2": transformer(
+        Style(
+            heads="flat_norm",
+            rope_factors=False,
+            pre_norm=False,
+            post_attention_norm="post_attention_norm",
+            ffn_norm=None,
+            post_ffn_norm="post_ffw_norm",
+        )
+    ),
+    "exaone4": transformer(
+        Style(
+            heads="norm_rope",
+            rope=_sliding_or_alone,
+            pre_norm=False,
+            post_attention_norm="post_attention_norm",
+            ffn_norm=None,
+            post_ffn_norm="post_ffw_norm",
+        )
+    ),
+    "cohere2": transformer(Style(norm="NORM", rope=_sliding, parallel=True, scale_logits=True)),
+    "command-r": transformer(
+        Style(heads="norm_rope", rope_factors=False, norm="NORM", parallel=True, scale_logits=True)
+    ),
 }

@@ -1,64 +1,30 @@
-"""Transformers whose layers alternate between full attention and a sliding window."""
+"""Gemma and gpt-oss."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from advisor.sizing.compute import ops
-from advisor.sizing.compute.attention import AttentionInput, attention, attention_input
-from advisor.sizing.compute.blocks import (
-    Graph,
-    head_norms,
-    late_head,
-    output_rows,
-    qkv,
-    soft_capped_head,
-)
+from advisor.sizing.compute.attention import attention
+from advisor.sizing.compute.blocks import Graph, number, output_rows, qkv
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.feedforward import Routing, ffn, moe
+from advisor.sizing.compute.nodes import I32, Node
+from advisor.sizing.compute.transformer import Style, transformer
+from advisor.sizing.compute.windows import Windows
 
 
-class Windows:
-    """Inputs of the two caches (build_attn_inp_kv_iswa), or of one where nothing slides."""
-
-    def __init__(self, b: Builder) -> None:
-        hp = b.hp
-        layers = range(hp.n_layer)
-        self._hp = hp
-        self.two = hp.swa_type != "none"
-        if not self.two:
-            self._base = self._swa = attention_input(b, "attn", list(layers))
-            return
-        # The order of llm_graph_context::build_attn_inp_kv_iswa: rotations come last.
-        full = [il for il in layers if not hp.is_swa(il)]
-        sliding = [il for il in layers if hp.is_swa(il)]
-        self._base = attention_input(b, "base", full)
-        self._swa = attention_input(b, "swa", sliding)
-
-    def of(self, il: int) -> AttentionInput:
-        """The cache of a block."""
-        return self._swa if self._hp.is_swa(il) else self._base
-
-
-def gemma3(b: Builder) -> None:
-    """Gemma 3: norms before and after both halves of a block."""
-    cur = b.embeddings(scaled=True)
-    positions = b.positions()
-    caches = Windows(b)
-    rows = output_rows(b)
-    for il in b.blocks():
-        residual = cur
-        q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
-        q, k = head_norms(b, q, k, il)
-        q, k = ops.scale(ops.rope(q, positions)), ops.rope(k, positions)
-        cur = attention(b, caches.of(il), q, k, v, il, k_first=caches.two)
-        cur, residual = rows.pick(il, cur, residual)
-        residual = ops.add(b.norm(cur, "post_attention_norm", il), residual)
-        cur = ffn(b, b.norm(residual, "ffn_norm", il), il, activation="geglu")
-        cur = ops.add(b.norm(cur, "post_ffw_norm", il), residual)
-    if b.hp.metadata.get("final_logit_softcapping"):
-        soft_capped_head(b, cur)
-    else:
-        b.head(cur)
+def _gemma3(b: Builder) -> None:
+    transformer(
+        Style(
+            heads="norm_rope",
+            rope_factors=False,
+            scale_q=True,
+            post_attention_norm="post_attention_norm",
+            activation="geglu",
+            post_ffn_norm="post_ffw_norm",
+            scaled_embeddings=True,
+        )
+    )(b)
 
 
 def gpt_oss(b: Builder) -> None:
@@ -82,7 +48,85 @@ def gpt_oss(b: Builder) -> None:
     b.head(ops.get_rows(cur, rows.ids))
 
 
+def _gemma4_layer_inputs(b: Builder, batch: Node) -> Node:
+    """Per-layer embeddings, gathered and projected for all blocks at once."""
+    hp, tokens = b.hp, b.n_tokens
+    width, layers = hp.n_embd_per_layer, hp.n_layer
+    rows = ops.get_rows(b.weight("per_layer_token_embd"), b.input(I32, tokens))
+    rows = b.expand(ops.scale(ops.reshape(rows, width, layers, tokens)))
+    projected = ops.scale(ops.mul_mat(b.weight("per_layer_model_proj"), batch))
+    projected = b.norm(ops.reshape(projected, width, layers, tokens), "per_layer_proj_norm")
+    both = ops.scale(ops.add(projected, rows))
+    return ops.cont(ops.permute(both, 0, 2, 1, 3))
+
+
+def _gemma4_heads(
+    b: Builder, cur: Node, positions: Node, il: int
+) -> tuple[Node, Node | None, Node | None]:
+    hp, tokens = b.hp, b.n_tokens
+    size, heads, heads_kv = hp.head_k(il), hp.n_head[il], hp.n_head_kv[il]
+    factors = None if hp.is_swa(il) else b.rope_factors(il)
+    q = ops.reshape(ops.mul_mat(b.weight("attn_q", il), cur), size, heads, tokens)
+    q = ops.rope(b.norm(q, "attn_q_norm", il), positions, factors)
+    if not hp.has_kv(il):
+        return q, None, None
+    k = ops.mul_mat(b.weight("attn_k", il), cur)
+    v = ops.mul_mat(b.weight("attn_v", il), cur) if b.has("attn_v", il) else k
+    k = ops.reshape(k, size, heads_kv, tokens)
+    v = ops.reshape(v, size, heads_kv, tokens)
+    k = ops.rope(b.norm(k, "attn_k_norm", il), positions, factors)
+    return q, k, ops.like("RMS_NORM", v)
+
+
+def _gemma4_feed(b: Builder, cur: Node, il: int) -> Node:
+    """Dense network, with experts beside it where the model has them."""
+    if not b.has("ffn_gate_inp", il):
+        return ffn(b, b.norm(cur, "ffn_norm", il), il, activation="geglu")
+    dense = ffn(b, b.norm(cur, "ffn_norm", il), il, activation="geglu")
+    dense = b.norm(dense, "post_ffw_norm_1", il)
+    normed = b.norm(cur, "pre_ffw_norm_2", il)
+    routed = ops.scale(ops.like("RMS_NORM", cur))
+    routed = ops.mul(routed, b.weight("ffn_gate_inp", il, "scale"))
+    logits = ops.mul_mat(b.weight("ffn_gate_inp", il), routed)
+    experts = moe(b, normed, il, Routing(activation="geglu"), logits=logits)
+    return ops.add(dense, b.norm(experts, "post_ffw_norm_2", il))
+
+
+def gemma4(b: Builder) -> None:
+    """Gemma 4: head sizes by kind of layer, shared caches, per-layer embeddings."""
+    hp = b.hp
+    cur = b.embeddings(scaled=True)
+    positions = b.positions()
+    caches = Windows(b)
+    rows = output_rows(b)
+    layer_inputs = _gemma4_layer_inputs(b, cur) if b.has("per_layer_token_embd") else None
+    for il in b.blocks():
+        residual = cur
+        q, k, v = _gemma4_heads(b, b.norm(cur, "attn_norm", il), positions, il)
+        cur = attention(b, caches.of(il), q, k, v, il, k_first=True)
+        residual = ops.add(b.norm(cur, "post_attention_norm", il), residual)
+        cur = b.norm(_gemma4_feed(b, residual, il), "post_ffw_norm", il)
+        cur = ops.add(cur, residual)
+        if layer_inputs is not None:
+            before = cur
+            cur = ops.unary("gelu", ops.mul_mat(b.weight("inp_gate", il), cur))
+            width, tokens = layer_inputs.ne[:2]
+            mine = ops.view(
+                layer_inputs, (width, tokens, 1, 1), (width * 4,), il * width * tokens * 4
+            )
+            cur = ops.mul_mat(b.weight("proj", il), ops.mul(cur, mine))
+            cur = ops.add(before, b.norm(cur, "post_norm", il))
+        if b.has("layer_output_scale", il):
+            cur = ops.mul(cur, b.weight("layer_output_scale", il))
+    cur = b.norm(cur, "output_norm")
+    cur.is_output = True
+    cur = ops.get_rows(cur, rows.ids)
+    cur.is_output = True
+    b.logits(cur, soft_cap=bool(number(hp, "final_logit_softcapping")))
+
+
 GRAPHS: Final[Mapping[str, Graph]] = {
-    "gemma3": gemma3,
+    "gemma3": _gemma3,
+    "gemma4": gemma4,
     "gpt-oss": gpt_oss,
 }

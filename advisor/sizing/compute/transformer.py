@@ -1,0 +1,200 @@
+"""The transformer that most families are, described by what they do differently."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from advisor.llm.hyperparameters import Hyperparameters
+from advisor.sizing.compute import ops
+from advisor.sizing.compute.attention import attention
+from advisor.sizing.compute.blocks import Rows, number, output_rows, qkv
+from advisor.sizing.compute.builder import Builder
+from advisor.sizing.compute.feedforward import Routing, ffn, moe
+from advisor.sizing.compute.nodes import F32, Node
+from advisor.sizing.compute.windows import Windows
+
+
+def _everywhere(hp: Hyperparameters, il: int) -> bool:
+    del hp, il
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What a family does differently from Llama."""
+
+    heads: Literal["plain", "norm_rope", "rope_norm", "rope_rms", "flat_norm"] = "plain"
+    """Norms of Q and K: none, before or after the rotation, without weights, over all heads."""
+    rope: Callable[[Hyperparameters, int], bool] = _everywhere
+    """Which blocks rotate."""
+    rope_factors: bool = True
+    positions: int = 1
+    temperature: Literal["never", "always", "without_rope"] = "never"
+    scale_q: bool = False
+    sinks: bool = False
+    head_gate: bool = False
+    """One gate per head on what attention returns (Step 3.5)."""
+    scale_attention: bool = False
+    norm: str = "RMS_NORM"
+    pre_norm: bool = True
+    post_attention_norm: str | None = None
+    """Norm between attention and the residual sum."""
+    ffn_norm: str | None = "ffn_norm"
+    post_ffn_norm: str | None = None
+    parallel: bool = False
+    """Attention and feed-forward read the same norm (Command R)."""
+    routing: Callable[[Hyperparameters], Routing] = lambda _: Routing()
+    shared_gate: Literal["none", "sigmoid", "silu"] = "none"
+    activation: str = "swiglu"
+    scale_residual: bool = False
+    residual_first: bool = False
+    """The last sum of a block has the residual as first operand (Phi 3)."""
+    output: Literal["early", "before_norm", "after_norm"] = "early"
+    """Where output rows are picked: in the last block, or after it, before or after the norm."""
+    scale_logits: bool = False
+    soft_cap: bool = False
+    scaled_embeddings: bool = False
+
+
+def _project(b: Builder, s: Style, cur: Node, il: int) -> tuple[Node, Node, Node]:
+    if s.heads != "flat_norm":
+        return qkv(b, cur, il)
+    hp, tokens = b.hp, b.n_tokens
+    q = b.norm(b.linear(cur, "attn_q", il), "attn_q_norm", il)
+    k = b.norm(b.linear(cur, "attn_k", il), "attn_k_norm", il)
+    v = b.linear(cur, "attn_v", il)
+    return (
+        ops.reshape(q, hp.head_k(il), hp.n_head[il], tokens),
+        ops.reshape(k, hp.head_k(il), hp.n_head_kv[il], tokens),
+        ops.reshape(v, hp.head_v(il), hp.n_head_kv[il], tokens),
+    )
+
+
+def _normed(b: Builder, s: Style, cur: Node, name: str, il: int) -> Node:
+    return b.norm(cur, name, il, op=s.norm) if b.has(name, il) else cur
+
+
+class _Transformer:
+    def __init__(self, b: Builder, s: Style) -> None:
+        self.b, self.s = b, s
+        self.cur = b.embeddings(scaled=s.scaled_embeddings)
+        self.positions = b.positions(s.positions)
+        self.temperature: Node | None = None
+        if s.temperature != "never":
+            self.temperature = b.input(F32, 1, 1, b.n_tokens)
+        self.caches = Windows(b)
+        self.rows: Rows = output_rows(b)
+        self.routing = s.routing(b.hp)
+
+    def attend(self, cur: Node, il: int) -> Node:
+        """Attention of one block, projected."""
+        b, s = self.b, self.s
+        normed = cur
+        q, k, v = _project(b, s, cur, il)
+        if s.heads == "norm_rope":
+            q, k = _normed(b, s, q, "attn_q_norm", il), _normed(b, s, k, "attn_k_norm", il)
+        rotates = s.rope(b.hp, il)
+        if rotates:
+            factors = b.rope_factors(il) if s.rope_factors else None
+            q, k = ops.rope(q, self.positions, factors), ops.rope(k, self.positions, factors)
+        if s.heads == "rope_norm":
+            k, q = _normed(b, s, k, "attn_k_norm", il), _normed(b, s, q, "attn_q_norm", il)
+        if s.heads == "rope_rms" and rotates:
+            q, k = ops.like("RMS_NORM", q), ops.like("RMS_NORM", k)
+        if self.temperature is not None and (s.temperature == "always" or not rotates):
+            q = ops.mul(q, self.temperature)
+        if s.scale_q:
+            q = ops.scale(q)
+        out = attention(
+            b, self.caches.of(il), q, k, v, il, k_first=self.caches.two,
+            out=None if s.head_gate else "attn_output",
+            sinks=b.find("attn_sinks", il) if s.sinks else None, soft_cap=s.soft_cap,
+        )  # fmt: skip
+        if s.head_gate:
+            out = self._gated(out, normed, il)
+        return ops.scale(out) if s.scale_attention else out
+
+    def _gated(self, out: Node, cur: Node, il: int) -> Node:
+        b, heads, tokens = self.b, self.b.hp.n_head[il], self.b.n_tokens
+        if b.has("attn_gate", il):
+            gate = ops.unary("sigmoid", ops.mul_mat(b.weight("attn_gate", il), cur))
+            split = ops.reshape(out, b.hp.head_v(il), heads, tokens)
+            split = ops.mul(split, ops.reshape(gate, 1, heads, tokens))
+            out = ops.reshape(split, b.hp.head_v(il) * heads, tokens)
+        return b.linear(out, "attn_output", il)
+
+    def feed(self, cur: Node, il: int) -> Node:
+        """Feed-forward network of one block, experts included."""
+        b, s = self.b, self.s
+        if not b.has("ffn_gate_inp", il):
+            return ffn(b, cur, il, activation=s.activation)
+        routed = moe(b, cur, il, self.routing)
+        if not b.has("ffn_up_shexp", il):
+            return routed
+        shared = ffn(b, cur, il, suffix="_shexp")
+        if s.shared_gate != "none":
+            gate = ops.mul_mat(b.weight("ffn_gate_inp_shexp", il), cur)
+            if s.shared_gate == "sigmoid":
+                gate = ops.unary("sigmoid", gate)
+            else:
+                gate = ops.div(ops.unary("silu", gate), gate)
+            shared = ops.mul(shared, gate)
+        return ops.add(routed, shared)
+
+    def block(self, il: int) -> None:
+        """One block."""
+        b, s = self.b, self.s
+        residual = self.cur
+        cur = b.norm(residual, "attn_norm", il, op=s.norm) if s.pre_norm else residual
+        normed = cur
+        cur = self.attend(cur, il)
+        if s.parallel:
+            cur, residual, normed = self._pick(il, cur, residual, normed)
+            self.cur = ops.add(ops.add(self.feed(normed, il), residual), cur)
+            return
+        cur, residual = self._pick(il, cur, residual)
+        if s.post_attention_norm is not None:
+            cur = b.norm(cur, s.post_attention_norm, il)
+        if s.scale_residual:
+            cur = ops.scale(cur)
+        residual = ops.add(cur, residual)
+        cur = residual if s.ffn_norm is None else b.norm(residual, s.ffn_norm, il)
+        cur = self.feed(cur, il)
+        if s.post_ffn_norm is not None:
+            cur = b.norm(cur, s.post_ffn_norm, il)
+        if s.scale_residual:
+            cur = ops.scale(cur)
+        self.cur = ops.add(residual, cur) if s.residual_first else ops.add(cur, residual)
+
+    def _pick(self, il: int, *nodes: Node) -> tuple[Node, ...]:
+        return self.rows.pick(il, *nodes) if self.s.output == "early" else nodes
+
+    def finish(self) -> None:
+        """Final norm and logits."""
+        b, s, cur = self.b, self.s, self.cur
+        if s.output == "before_norm":
+            # The last hidden state is kept for a draft head.
+            cur.is_output = True
+            cur = ops.get_rows(cur, self.rows.ids)
+        cur = b.norm(cur, "output_norm", op=s.norm)
+        cur.is_output = True
+        if s.output == "after_norm":
+            cur = ops.get_rows(cur, self.rows.ids)
+            cur.is_output = True
+        b.logits(
+            cur,
+            scaled=s.scale_logits,
+            soft_cap=s.soft_cap or bool(number(b.hp, "final_logit_softcapping")),
+        )
+
+
+def transformer(style: Style) -> Callable[[Builder], None]:
+    """The graph of a family."""
+
+    def build(b: Builder) -> None:
+        graph = _Transformer(b, style)
+        for il in b.blocks():
+            graph.block(il)
+        graph.finish()
+
+    return build

@@ -1,4 +1,4 @@
-"""Reviewed data, fonts and icons: found beside a checkout, inside the wheel and inside a frozen app."""
+"""Reviewed data, fonts and icons: beside a checkout, inside the wheel or inside a frozen app."""
 
 import functools
 import json

@@ -12,7 +12,7 @@ from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Card, Chip, button, clear, column, row, text
 
-TONES: Final[dict[Severity, design.Tone]] = {"error": "bad", "warning": "tight", "info": "plain"}
+TONES: Final[dict[Severity, design.Tone]] = {"problem": "bad", "warning": "tight", "info": "plain"}
 
 
 class DoctorCard(Card):
@@ -64,7 +64,7 @@ class FindingLine(QWidget):
     def __init__(self, finding: Finding, *, name_subject: bool) -> None:
         super().__init__()
         words: dict[Severity, str] = {
-            "error": self.tr("fix"),
+            "problem": self.tr("fix"),
             "warning": self.tr("look"),
             "info": self.tr("note"),
         }
@@ -73,9 +73,9 @@ class FindingLine(QWidget):
         title = f"{finding.subject}: {finding.title}" if name_subject else finding.title
         line = row(chip, text(title, "strong", wrap=True), spacing=10)
         line.setStretch(1, 1)
-        self._action = text(finding.action, wrap=True)
+        self._action = text(finding.advice, wrap=True)
         self._action.hide()
-        if finding.action:
+        if finding.advice:
             toggle = button(self.tr("what to do"), role="link")
             toggle.setAccessibleName(self.tr("What to do: {title}").format(title=finding.title))
             toggle.clicked.connect(lambda: self._action.setVisible(self._action.isHidden()))

@@ -13,6 +13,9 @@ from advisor.sizing.placement import Placement, place
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import WeightBytes, n_blocks, weights
 
+_CUTS = frozenset({"row", "tensor"})
+"""Split modes that cut matrices across devices."""
+
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
@@ -81,6 +84,34 @@ def flash_attention(model: Model, settings: RunSettings) -> bool:
     return settings.flash_attn != "off"
 
 
+def place_model(
+    model: Model, settings: RunSettings, backends: Sequence[str], free: Sequence[int | None]
+) -> Placement:
+    """Where llama.cpp would put this model. ``settings`` must be solved (no "fit")."""
+    return place(
+        n_layer_all=n_blocks(model),
+        settings=settings,
+        free=free,
+        backends=backends,
+        has_experts=model.hp is None or model.hp.n_expert > 0,
+    )
+
+
+def place_weights(
+    model: Model,
+    settings: RunSettings,
+    placement: Placement,
+    backends: Sequence[str],
+    free: Sequence[int | None],
+) -> WeightBytes:
+    """Bytes of the weights, cut across devices where the split mode says so."""
+    placed = weights(model, settings, placement, backends)
+    if settings.split_mode in _CUTS and len(backends) > 1:
+        cut = _spread(placed.devices, _shares(settings, free))
+        return WeightBytes(devices=cut, host=placed.host)
+    return placed
+
+
 def allocate(
     model: Model,
     settings: RunSettings,
@@ -91,20 +122,18 @@ def allocate(
 ) -> Allocation:
     """Place the model and add everything up. ``settings`` must be solved (no "fit")."""
     if placement is None:
-        placement = place(
-            n_layer_all=n_blocks(model), settings=settings, free=free, backends=backends
-        )
-    placed = weights(model, settings, placement, backends)
+        placement = place_model(model, settings, backends, free)
+    placed = place_weights(model, settings, placement, backends, free)
     caches = memory.context(
         model, settings, placement, backends, flash=flash_attention(model, settings)
     )
-    compute = compute_buffers(model, settings, placement, backends)
-    if settings.split_mode in {"row", "tensor"} and len(backends) > 1:
-        shares = _shares(settings, free)
-        placed = WeightBytes(devices=_spread(placed.devices, shares), host=placed.host)
+    if settings.split_mode in _CUTS and len(backends) > 1:
         compute = None
         if caches is not None and settings.split_mode == "tensor":
-            caches = replace(caches, devices=_spread(caches.devices, shares))
+            cut = _spread(caches.devices, _shares(settings, free))
+            caches = replace(caches, devices=cut)
+    else:
+        compute = compute_buffers(model, settings, placement, backends)
     return Allocation(
         placement=placement,
         weights=placed,
@@ -127,24 +156,3 @@ def _spread(devices: Sequence[int], shares: Sequence[float]) -> tuple[int, ...]:
     total, whole = sum(devices), sum(shares)
     cuts = [round(total * sum(shares[: i + 1]) / whole) for i in range(len(devices))]
     return tuple(b - a for a, b in zip([0, *cuts], cuts, strict=False))
-
-
-def headrooms(allocation: Allocation, space: Room) -> list[int | None]:
-    """Bytes left on every device and, last, on the host; None where something is unknown.
-
-    On unified memory the device's part is taken from the host's as well.
-    """
-    left: list[int | None] = []
-    shared: int | None = 0
-    for device, free in enumerate(space.free):
-        total = allocation.device_total(device)
-        used = None if total is None else total + (space.driver[device] or 0) * (total > 0)
-        left.append(None if used is None or free is None else free - used)
-        if space.unified[device] and shared is not None:
-            shared = None if used is None else shared + used
-    host = allocation.host_total
-    if host is None or space.host is None or shared is None:
-        left.append(None)
-    else:
-        left.append(space.host - host - shared)
-    return left

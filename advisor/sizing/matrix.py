@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory
-from advisor.sizing.allocation import Allocation, Room, allocate, room
+from advisor.sizing.allocation import Allocation, Room, allocate, place_model, place_weights, room
+from advisor.sizing.placement import Placement
 from advisor.sizing.plan import Verdict
-from advisor.sizing.planner import fits, verdict
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.weights import weights
+from advisor.sizing.solver import solve
+from advisor.sizing.verdict import judge, judged
+from advisor.sizing.weights import WeightBytes, weight_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +58,114 @@ def settings_of(cell: Cell, settings: RunSettings) -> RunSettings:
     return settings.model_copy(update=update)
 
 
-def _spill(allocation: Allocation, space: Room, margin: int) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """What all file types share at one context."""
+
+    ctx: int
+    fixed: tuple[int | None, ...]
+    """Per device, everything but weights."""
+    host: int | None
+    """On the host, everything but weights."""
+    caches: int
+    """Bytes of caches on devices."""
+    placement: Placement
+
+
+_SLACK = 1 << 29
+"""Bytes by which compute buffers may shrink when layers move to RAM."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """One row of the matrix: what the cells that do not fit are solved with."""
+
+    model: Model
+    rig: Rig
+    settings: RunSettings
+    space: Room
+    largest: int
+    """Bytes of the largest block."""
+
+    def solved(self, ctx: int) -> Verdict:
+        """The verdict on the solver's placement."""
+        cell = Cell("", ctx, "no", None, None, None)
+        settings = solve(self.model, self.rig, settings_of(cell, self.settings))
+        allocation = allocate(self.model, settings, self.space.backends, self.space.free)
+        return judged(allocation, self.space, self.settings.margin).verdict
+
+
+def _column(allocation: Allocation, ctx: int) -> _Column:
+    context, compute, output = allocation.context, allocation.compute, allocation.output
+    placement = allocation.placement
+    n_devices = len(allocation.weights.devices)
+    if context is None or compute is None:
+        return _Column(ctx, (None,) * n_devices, None, 0, placement)
+    fixed = tuple(context.devices[d] + compute.devices[d] for d in range(n_devices))
+    host = None if output is None else context.host + compute.host + output
+    return _Column(ctx, fixed, host, sum(context.devices), placement)
+
+
+def _needed(column: _Column, placed: WeightBytes, space: Room, margin: int) -> int | None:
+    """Bytes of RAM when the devices hold as much as they can; None when a size is unknown."""
+    if column.host is None:
+        return None
+    moved = shared = 0
+    for fixed, size, free, driver, unified in zip(
+        column.fixed, placed.devices, space.free, space.driver, space.unified, strict=True
+    ):
+        if free is None or fixed is None:
+            return None
+        total = fixed + size + (driver or 0)
+        if unified:
+            shared += total
+        else:
+            moved += total + margin - free
+    movable = sum(placed.devices) + column.caches
+    return column.host + placed.host + shared + min(max(moved, 0), movable)
+
+
+def _spills(column: _Column, placed: WeightBytes, problem: _Problem) -> Verdict:
     """Whether RAM can hold what the devices cannot."""
-    host = allocation.host_total
-    if space.host is None or host is None:
+    needed = _needed(column, placed, problem.space, problem.settings.margin)
+    host = problem.space.host
+    if needed is None or host is None:
         return "unknown"
-    moved = 0
-    for device, free in enumerate(space.free):
-        total = allocation.device_total(device)
-        if free is None or total is None:
-            return "unknown"
-        moved += total + (space.driver[device] or 0) + margin - free
-    whole = sum(allocation.weights.devices)
-    if allocation.context is not None:
-        whole += sum(allocation.context.devices)
-    if any(space.unified):
+    # Whole layers move, so the sum is too small by up to a layer per device. Near the border only
+    # the solver knows.
+    slack = (1 + len(placed.devices)) * problem.largest
+    if needed <= host - slack:
+        return "offload"
+    if needed > host + _SLACK:
         return "no"
-    return "offload" if host + min(max(moved, 0), whole) <= space.host else "no"
+    return problem.solved(column.ctx)
+
+
+def _cell(file_type: str, column: _Column, placed: WeightBytes, problem: _Problem) -> Cell:
+    space = problem.space
+    left: list[int | None] = []
+    device_total: int | None = 0
+    shared = 0
+    for fixed, size, free, driver, unified in zip(
+        column.fixed, placed.devices, space.free, space.driver, space.unified, strict=True
+    ):
+        if fixed is None:
+            device_total = None
+            left.append(None)
+            continue
+        total = fixed + size
+        if device_total is not None:
+            device_total += total
+        used = total + (driver or 0) if total else 0
+        if unified:
+            shared += used
+        left.append(None if free is None else free - used)
+    host = None if column.host is None else column.host + placed.host
+    left.append(None if host is None or space.host is None else space.host - host - shared)
+    _, headroom, verdict = judge(left, placed.devices, column.placement, problem.settings.margin)
+    if verdict == "no" and space.backends and problem.settings.n_gpu_layers == "all":
+        verdict = _spills(column, placed, problem)
+    return Cell(file_type, column.ctx, verdict, headroom, device_total, host)
 
 
 def matrix(
@@ -91,49 +184,37 @@ def matrix(
     if settings.n_cpu_moe == "fit":
         update["n_cpu_moe"] = 0
     plain = settings.model_copy(update=update)
-    by_context = [plain.model_copy(update={"ctx": ctx}) for ctx in contexts]
-    shared: list[Allocation] = []
+    # Experts that are copied to a device for a batch make its buffer depend on their type.
+    alike = not plain.n_cpu_moe and plain.n_gpu_layers == "all"
+    columns: list[_Column] = []
     rows: list[tuple[Cell, ...]] = []
-    may_spill = bool(space.backends) and plain.n_gpu_layers == "all"
-    per_file = bool(plain.n_cpu_moe) or plain.n_gpu_layers != "all" or plain.split_mode in _CUTS
     for file_type, model in models.items():
         memory.check(model, plain)
-        if not shared or per_file:
-            shared = [allocate(model, s, space.backends, space.free) for s in by_context]
-            placed = shared[0].weights
-        else:
-            placed = weights(model, plain, shared[0].placement, space.backends)
-        cells: list[Cell] = []
-        for ctx, common in zip(contexts, shared, strict=True):
-            allocation = Allocation(
-                placement=common.placement,
-                weights=placed,
-                context=common.context,
-                compute=common.compute,
-                output=common.output,
-            )
-            cells.append(_cell(file_type, ctx, allocation, space, plain.margin, spill=may_spill))
-        rows.append(tuple(cells))
+        if not columns or not alike:
+            columns = _columns(model, plain, space, contexts)
+        placement = columns[0].placement
+        placed = place_weights(model, plain, placement, space.backends, space.free)
+        table = weight_table(model, "cpu", load_mtp=plain.load_mtp)
+        largest = max(a + b for a, b in zip(table.dense, table.experts, strict=True))
+        problem = _Problem(model, rig, plain, space, largest)
+        rows.append(tuple(_cell(file_type, column, placed, problem) for column in columns))
     return Matrix(file_types=tuple(models), contexts=tuple(contexts), rows=tuple(rows))
 
 
-_CUTS = frozenset({"row", "tensor"})
-
-
-def _cell(
-    file_type: str, ctx: int, allocation: Allocation, space: Room, margin: int, *, spill: bool
-) -> Cell:
-    fit, headroom = fits(allocation, space)
-    word = verdict(allocation, fit, headroom, margin)
-    if word == "no" and spill:
-        word = _spill(allocation, space, margin)
-    totals = [allocation.device_total(device) for device in range(len(space.free))]
-    known = [total for total in totals if total is not None]
-    return Cell(
-        file_type=file_type,
-        ctx=ctx,
-        verdict=word,
-        headroom=headroom,
-        device_total=sum(known) if len(known) == len(totals) else None,
-        host_total=allocation.host_total,
-    )
+def _columns(
+    model: Model, settings: RunSettings, space: Room, contexts: Sequence[int]
+) -> list[_Column]:
+    placement = place_model(model, settings, space.backends, space.free)
+    return [
+        _column(
+            allocate(
+                model,
+                settings.model_copy(update={"ctx": ctx}),
+                space.backends,
+                space.free,
+                placement=placement,
+            ),
+            ctx,
+        )
+        for ctx in contexts
+    ]

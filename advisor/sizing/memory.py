@@ -1,6 +1,6 @@
 """Bytes of KV caches and recurrent state on every device and on the host."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -136,6 +136,118 @@ def _tensor_bytes(type_: TensorType, width: int, rows: int, backend: str) -> int
     return align(size, alignment(backend))
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Layers of one cache with equal widths on one device, or of one state."""
+
+    device: int
+    backend: str
+    layers: int
+    k_width: int
+    v_width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """The caches of a model by device: what does not change with the context's length."""
+
+    n_devices: int
+    caches: tuple[tuple[CacheRule, tuple[_Run, ...]], ...]
+    states: tuple[tuple[str, tuple[_Run, ...]], ...]
+
+
+def caches_of(
+    model: Model,
+    settings: RunSettings,
+    placement: Placement,
+    backends: Sequence[str],
+    *,
+    flash: bool = True,
+) -> Caches | None:
+    """Which caches and states lie where; None when the architecture's caches are not known.
+
+    ``flash``: whether flash attention is on; without it V is padded to the widest layer.
+    """
+    rule = memory_rule(model, settings)
+    if rule is None:
+        return None
+    v_max = 0 if flash else rule.v_width_max
+    names = (*backends, "cpu")
+    devices = placement.layer_device
+    if not placement.kv_offload:
+        devices = (HOST,) * len(devices)
+
+    def runs(counts: Counter[tuple[int, int, int]]) -> tuple[_Run, ...]:
+        return tuple(_Run(d, names[d], n, k, v) for (d, k, v), n in sorted(counts.items()))
+
+    return Caches(
+        n_devices=len(backends),
+        caches=tuple(
+            (
+                cache,
+                runs(
+                    Counter(
+                        (devices[layer], k_width, max(v_width, v_max) if v_width else 0)
+                        for layer, k_width, v_width in zip(
+                            cache.layers, cache.k_width, cache.v_width, strict=True
+                        )
+                    )
+                ),
+            )
+            for cache in rule.caches
+        ),
+        states=tuple(
+            (
+                state.kind,
+                runs(
+                    Counter(
+                        (devices[layer], values, 0)
+                        for layer, values in zip(state.layers, state.values, strict=True)
+                    )
+                ),
+            )
+            for state in rule.states
+        ),
+    )
+
+
+def fill(found: Caches, settings: RunSettings, copies: int) -> ContextBytes:
+    """Bytes of these caches and states for a context. ``copies``: snapshots of the state."""
+    sizes = resolve(settings)
+    k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
+    totals = [0] * (found.n_devices + 1)
+    kv: dict[str, KvCache] = {}
+    parts: list[Part] = []
+    for cache, runs in found.caches:
+        n_cells, streams = cells(cache, settings, sizes)
+        rows = n_cells * streams
+        stored = 0
+        for run in runs:
+            size = run.layers * (
+                _tensor_bytes(k_type, run.k_width, rows, run.backend)
+                + _tensor_bytes(v_type, run.v_width, rows, run.backend)
+            )
+            stored += size
+            totals[run.device] += size
+            parts.append(Part(cache.kind, run.device, run.layers, size))
+        kv[cache.kind] = KvCache(cells=n_cells, streams=streams, bytes=stored)
+    copies *= sizes.n_seq
+    state = 0
+    for kind, runs in found.states:
+        for run in runs:
+            state += 4 * run.k_width * copies * run.layers
+            size = align(4 * run.k_width * copies, alignment(run.backend)) * run.layers
+            totals[run.device] += size
+            parts.append(Part(kind, run.device, run.layers, size))
+    return ContextBytes(
+        devices=tuple(totals[:-1]),
+        host=totals[HOST],
+        kv=kv,
+        state=state,
+        parts=tuple(parts),
+    )
+
+
 def context(
     model: Model,
     settings: RunSettings,
@@ -147,68 +259,10 @@ def context(
     """Caches and states by device; None when the architecture's caches are not known.
 
     llama-kv-cache.cpp:llama_kv_cache, llama-kv-cache-iswa.cpp, llama-kv-cache-dsv4.cpp,
-    llama-memory-recurrent.cpp. ``flash``: whether flash attention is on; without it V is padded to
-    the widest layer.
+    llama-memory-recurrent.cpp.
     """
-    rule = memory_rule(model, settings)
-    if rule is None:
-        return None
-    sizes = resolve(settings)
-    k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
-    v_max = 0 if flash else rule.v_width_max
-    totals: defaultdict[int, int] = defaultdict(int)
-    kv: dict[str, KvCache] = {}
-    parts: list[Part] = []
-
-    def device_of(layer: int) -> int:
-        return placement.layer_device[layer] if placement.kv_offload else HOST
-
-    for cache in rule.caches:
-        n_cells, streams = cells(cache, settings, sizes)
-        rows = n_cells * streams
-        groups: defaultdict[tuple[int, int, int], int] = defaultdict(int)
-        for layer, k_width, v_width in zip(cache.layers, cache.k_width, cache.v_width, strict=True):
-            groups[device_of(layer), k_width, max(v_width, v_max) if v_width else 0] += 1
-        stored = 0
-        by_device: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
-        for (device, k_width, v_width), layers in groups.items():
-            backend = "cpu" if device == HOST else backends[device]
-            size = layers * (
-                _tensor_bytes(k_type, k_width, rows, backend)
-                + _tensor_bytes(v_type, v_width, rows, backend)
-            )
-            stored += size
-            totals[device] += size
-            by_device[device][0] += layers
-            by_device[device][1] += size
-        kv[cache.kind] = KvCache(cells=n_cells, streams=streams, bytes=stored)
-        parts.extend(
-            Part(cache.kind, device, layers, size)
-            for device, (layers, size) in sorted(by_device.items())
-        )
-    copies = sizes.n_seq * snapshots(model, settings)
-    state = 0
-    for rule_state in rule.states:
-        by_device = defaultdict(lambda: [0, 0])
-        for layer, values in zip(rule_state.layers, rule_state.values, strict=True):
-            device = device_of(layer)
-            backend = "cpu" if device == HOST else backends[device]
-            size = align(4 * values * copies, alignment(backend))
-            state += 4 * values * copies
-            totals[device] += size
-            by_device[device][0] += 1
-            by_device[device][1] += size
-        parts.extend(
-            Part(rule_state.kind, device, layers, size)
-            for device, (layers, size) in sorted(by_device.items())
-        )
-    return ContextBytes(
-        devices=tuple(totals[device] for device in range(len(backends))),
-        host=totals[HOST],
-        kv=kv,
-        state=state,
-        parts=tuple(parts),
-    )
+    found = caches_of(model, settings, placement, backends, flash=flash)
+    return None if found is None else fill(found, settings, snapshots(model, settings))
 
 
 def layer_context(

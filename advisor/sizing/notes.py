@@ -3,10 +3,11 @@
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory
-from advisor.sizing.allocation import Allocation, Room, headrooms
+from advisor.sizing.allocation import Allocation, Room
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import LLAMA_CPP
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.verdict import headrooms
 from advisor.sizing.weights import weight_table
 from advisor.units import GIB, tokens
 from advisor.units import size as people

@@ -82,6 +82,7 @@ def place(
     settings: RunSettings,
     free: Sequence[int | None],
     backends: Sequence[str],
+    has_experts: bool = True,
 ) -> Placement:
     """Place a model of ``n_layer_all`` blocks on devices with ``free`` bytes each.
 
@@ -107,6 +108,8 @@ def place(
 
     n_layers = n_layer_all + 1
     n_gpu = n_layers if settings.n_gpu_layers == "all" else settings.n_gpu_layers
+    if n_gpu < 0:  # llama-model.cpp:n_gpu_layers
+        n_gpu = n_layers
     on_cpu = n_layer_all if settings.n_cpu_moe == "all" else min(settings.n_cpu_moe, n_layer_all)
     # llama-context.cpp:llama_context: copies only when every layer and cache is on devices and
     # no tensor was moved by hand.
@@ -120,7 +123,7 @@ def place(
     )
     return Placement(
         layer_device=layer_devices(n_layer_all, n_gpu, devices, shares),
-        experts_on_host=frozenset(range(on_cpu)) if devices else frozenset(),
+        experts_on_host=frozenset(range(on_cpu)) if devices and has_experts else frozenset(),
         kv_offload=settings.kv_offload or not devices,
         n_copies=PIPELINE_COPIES if pipelined else 1,
     )

@@ -7,13 +7,14 @@ from typing import Final
 from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory
-from advisor.sizing.allocation import Allocation, Room, allocate, headrooms, room
+from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.arguments import server_arguments
 from advisor.sizing.explain import explain
 from advisor.sizing.notes import notes
-from advisor.sizing.plan import DevicePlan, HostPlan, Plan, Speed, Verdict
+from advisor.sizing.plan import DevicePlan, HostPlan, Plan, Speed
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
+from advisor.sizing.verdict import headrooms, judged
 
 _PREFIX: Final = {
     "cuda": "CUDA",
@@ -36,75 +37,55 @@ def device_names(devices: Sequence[Device]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def fits(allocation: Allocation, space: Room) -> tuple[bool | None, int | None]:
-    """Whether everything fits, and the smallest headroom over the devices in use.
-
-    Without devices in use the host's headroom stands for it. Unknown RAM beside devices that hold
-    everything is no obstacle; it is one where RAM has to hold a part of the model.
-    """
-    left = headrooms(allocation, space)
-    *devices, host = left
-    used = [
-        value
-        for value, size in zip(devices, allocation.weights.devices, strict=True)
-        if size or not allocation.placement.on_device
-    ]
-    if not allocation.placement.on_device:
-        used = []
-    if any(value is None for value in used):
-        return None, None
-    smallest = min((value for value in used if value is not None), default=host)
-    if smallest is None:
-        return None, None
-    if host is None:
-        needed = allocation.placement.offloads
-        return (False if smallest < 0 else None if needed else True), smallest
-    if smallest >= 0 > host:
-        return False, host if not used else smallest
-    return smallest >= 0 and host >= 0, smallest
-
-
-def verdict(allocation: Allocation, fit: bool | None, headroom: int | None, margin: int) -> Verdict:
-    """The plan in one word, see ``Verdict``."""
-    if fit is None or headroom is None:
-        return "unknown"
-    if not fit:
-        return "no"
-    if allocation.placement.on_device and allocation.placement.offloads:
-        return "offload"
-    return "tight" if headroom < margin else "fits"
-
-
 def max_context(
     model: Model, settings: RunSettings, space: Room, allocation: Allocation
 ) -> int | None:
     """Largest context that fits with this placement, and not beyond what the model was trained for.
 
-    Memory never shrinks as the context grows, so halving the interval over llama.cpp's padded
-    contexts finds it exactly. 0: not even the smallest fits; None: a size is unknown.
+    Exact over llama.cpp's padded contexts. Memory grows almost evenly with the context, so the
+    point where a straight line between two known contexts runs out of memory is nearly always the
+    answer; two more looks prove it. 0: not even the smallest fits; None: a size is unknown.
     """
-    step = memory.PADDING * (1 if settings.kv_unified else settings.parallel)
-    trained = model.hp.n_ctx_train if model.hp is not None else 0
     slots = 1 if settings.kv_unified else settings.parallel
-    top = max(trained * slots, settings.ctx) // step
+    step = memory.PADDING * slots
+    trained = model.hp.n_ctx_train if model.hp is not None else 0
+    top = max(trained * slots, settings.ctx, step) // step
 
-    def works(steps: int) -> bool | None:
+    def left(steps: int) -> int | None:
         wanted = settings.model_copy(update={"ctx": steps * step})
         grown = allocate(model, wanted, space.backends, space.free, placement=allocation.placement)
-        return fits(grown, space)[0]
+        known = headrooms(grown, space)
+        in_use = [
+            value
+            for value, size in zip(known, allocation.weights.devices, strict=False)
+            if size or value is None
+        ]
+        if None in in_use or (known[-1] is None and not in_use):
+            return None
+        return min(value for value in (*in_use, known[-1]) if value is not None)
 
-    smallest = works(1)
-    if smallest is None:
-        return None
-    if not smallest:
-        return 0
-    low, high = 1, max(top, 1)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if works(middle):
-            low = middle
+    at_top = left(top)
+    if at_top is None or at_top >= 0:
+        return None if at_top is None else top * step
+    at_bottom = left(1)
+    if at_bottom is None or at_bottom < 0:
+        return None if at_bottom is None else 0
+    low, high = 1, top
+    halve = False
+    while high - low > 1:
+        guess = (low + high) // 2
+        if not halve:
+            guess = low + (high - low) * at_bottom // (at_bottom - at_top)
+        guess = min(max(guess, low + 1), high - 1)
+        value = left(guess)
+        if value is None:
+            return None
+        before = high - low
+        if value >= 0:
+            low, at_bottom = guess, value
         else:
-            high = middle - 1
+            high, at_top = guess, value
+        halve = (high - low) * 4 > before * 3 and not halve
     return low * step
 
 
@@ -117,7 +98,7 @@ def size(model: Model, rig: Rig, settings: RunSettings) -> Plan:
     settings = solve(model, rig, settings)
     space = room(rig)
     allocation = allocate(model, settings, space.backends, space.free)
-    fit, headroom = fits(allocation, space)
+    judgement = judged(allocation, space, settings.margin)
     names = device_names(rig.devices)
     context, compute, weights = allocation.context, allocation.compute, allocation.weights
     devices: list[DevicePlan] = []
@@ -157,9 +138,9 @@ def size(model: Model, rig: Rig, settings: RunSettings) -> Plan:
         ),
         kv={} if context is None else context.kv,
         recurrent_state=None if context is None else context.state,
-        fits=fit,
-        verdict=verdict(allocation, fit, headroom, settings.margin),
-        headroom=headroom,
+        fits=judgement.fits,
+        verdict=judgement.verdict,
+        headroom=judgement.headroom,
         max_ctx=max_context(model, settings, space, allocation),
         speed=Speed(),
         command=("llama-server", *server_arguments(model, settings, n_devices=len(devices))),

@@ -5,23 +5,18 @@ fastest one for decoding reads the most bytes from the fastest memory: the sum o
 bytes / bandwidth is least.
 """
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory
-from advisor.sizing.allocation import (
-    Allocation,
-    Room,
-    allocate,
-    flash_attention,
-    headrooms,
-    room,
-)
+from advisor.sizing.allocation import Room, allocate, flash_attention, place_model, room
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.verdict import headrooms
 from advisor.sizing.weights import weight_table
 
 _ALIKE = 0.1
@@ -119,124 +114,129 @@ def _bandwidths(rig: Rig) -> list[float]:
     return [device.bandwidth_gbs or slowest for device in rig.devices]
 
 
-@dataclass
 class _Search:
-    """One search; settings change from try to try."""
+    """One search for the fewest layers, or layers' experts, that have to stay in RAM.
 
-    model: Model
-    rig: Rig
-    space: Room
-    asked: RunSettings
+    Exact bytes come from ``allocate``; between its answers a sum over layers stands in for it,
+    corrected by what the last answer said about buffers.
+    """
 
-    def __post_init__(self) -> None:
-        self.bandwidths = _bandwidths(self.rig)
-        self.devices = range(len(self.rig.devices))
-        self.n_layers = 1 + (self.model.hp.n_layer_all if self.model.hp else 0)
+    def __init__(self, model: Model, rig: Rig, space: Room, asked: RunSettings, load: Load) -> None:
+        self.model, self.space, self.asked, self.load = model, space, asked, load
+        self.bandwidths = _bandwidths(rig)
+        self.n_layers = len(load.dense)
+        self.devices = range(len(rig.devices))
+        if asked.split_mode == "none":
+            self.devices = range(asked.main_gpu, asked.main_gpu + 1)
+        one = len(self.devices) == 1
+        self.by_hand = not one and asked.split_mode == "layer" and not asked.tensor_split
+        alike = max(self.bandwidths) <= min(self.bandwidths) * (1 + _ALIKE)
+        self.usual = not self.by_hand or alike
+        """Whether llama.cpp's own split is good enough where it fits."""
 
-    def settle(self, n_gpu: int, on_cpu: int, shares: Sequence[float] = ()) -> RunSettings:
+    def settle(self, n_gpu: int, on_cpu: int, counts: Sequence[int] = ()) -> RunSettings:
         """The asked settings with numbers put in."""
         update: dict[str, object] = {
             "n_gpu_layers": "all" if n_gpu >= self.n_layers else n_gpu,
             "n_cpu_moe": on_cpu,
         }
-        if shares:
-            update["tensor_split"] = tuple(float(share) for share in shares)
+        if counts:
+            update["tensor_split"] = tuple(float(count) for count in counts)
         return self.asked.model_copy(update=update)
 
-    def allocation(self, settings: RunSettings) -> Allocation:
-        """Exact bytes of a try."""
-        return allocate(self.model, settings, self.space.backends, self.space.free)
+    def overheads(self, settings: RunSettings) -> tuple[list[int], bool]:
+        """Per device, the bytes that are neither layers nor free, and whether all keep the margin.
 
-    def comfortable(self, settings: RunSettings) -> bool:
-        """Whether every device keeps the wanted margin."""
-        allocation = self.allocation(settings)
-        left = headrooms(allocation, self.space)[:-1]
-        placed = allocation.placement.layer_device
-        return all(
-            value is not None and value >= self.asked.margin
-            for device, value in enumerate(left)
-            if device in placed
-        )
-
-    def overheads(self, settings: RunSettings) -> list[int]:
-        """Bytes per device that are neither weights nor context: buffers, driver, margin."""
-        allocation = self.allocation(settings)
+        Buffers of a device without layers count as those of the fullest: it may get some.
+        """
+        allocation = allocate(self.model, settings, self.space.backends, self.space.free)
         compute = allocation.compute
         table = weight_table(self.model, self.space.backends[0], load_mtp=self.asked.load_mtp)
-        highest = max(compute.devices, default=0) if compute else 0
+        buffers = compute.devices if compute else (0,) * len(self.space.free)
+        highest = max(buffers, default=0)
+        taken = [
+            (buffers[d] or highest) + (self.space.driver[d] or 0) + table.repeated
+            for d in range(len(self.space.free))
+        ]
+        left = headrooms(allocation, self.space)
+        placed = set(allocation.placement.layer_device)
+        keeps = all(
+            value is not None and value >= self.asked.margin
+            for value, device in zip(left, range(len(self.space.free)), strict=False)
+            if device in placed
+        )
+        return taken, keeps
+
+    def room_for(self, taken: Sequence[int]) -> list[int]:
+        """Bytes that layers may take on every device."""
         return [
-            (compute.devices[d] or highest if compute else 0)
-            + (self.space.driver[d] or 0)
-            + table.repeated
-            + self.asked.margin
-            for d in self.devices
+            (self.space.free[d] or 0) - taken[d] - self.asked.margin if d in self.devices else -1
+            for d in range(len(self.space.free))
         ]
 
-    def by_hand(self, load: Load, n_gpu: int, on_cpu: int) -> RunSettings | None:
-        """The cheapest borders for so many layers on devices, checked against the exact bytes."""
-        sizes = load.sizes(on_cpu, self.n_layers - n_gpu)
-        cost = [1 / bandwidth for bandwidth in self.bandwidths]
-        taken = self.overheads(self.settle(n_gpu, on_cpu))
+    def borders(self, n_gpu: int, on_cpu: int, taken: Sequence[int]) -> Sequence[int] | None:
+        """Layers per device, () for llama.cpp's own split, None where the layers do not fit."""
+        n_gpu = min(n_gpu, self.n_layers)
+        if n_gpu <= 0:
+            return ()
+        sizes = self.load.sizes(on_cpu, self.n_layers - n_gpu)
+        space = self.room_for(taken)
+        if self.usual:
+            placement = place_model(
+                self.model, self.settle(n_gpu, on_cpu), self.space.backends, self.space.free
+            )
+            used = [0] * len(space)
+            for device, size in zip(placement.layer_device[-n_gpu:], sizes, strict=True):
+                used[device] += size
+            if all(a <= b for a, b in zip(used, space, strict=True) if a):
+                return ()
+        if not self.by_hand:
+            return None
+        return split(sizes, space, [1 / bandwidth for bandwidth in self.bandwidths])
+
+    def exactly(self, n_gpu: int, on_cpu: int, taken: list[int]) -> RunSettings | None:
+        """Settings for just this much, their margins checked; None where they cannot be kept."""
         for _ in range(_ROUNDS):
-            room_for = [(self.space.free[d] or 0) - taken[d] for d in self.devices]
-            counts = split(sizes, room_for, cost)
+            counts = self.borders(n_gpu, on_cpu, taken)
             if counts is None:
                 return None
             settings = self.settle(n_gpu, on_cpu, counts)
-            left = headrooms(self.allocation(settings), self.space)[:-1]
-            short = [
-                max(0, self.asked.margin - value) if value is not None and counts[d] else 0
-                for d, value in enumerate(left)
-            ]
-            if not any(short):
+            found, keeps = self.overheads(settings)
+            if keeps:
                 return settings
-            taken = [a + b for a, b in zip(taken, short, strict=True)]
+            taken = [max(a, b) for a, b in zip(found, taken, strict=True)]
         return None
 
-    def attempt(self, load: Load, n_gpu: int, on_cpu: int) -> RunSettings | None:
-        """Settings for so many layers on devices and experts in RAM, if they fit."""
-        alike = max(self.bandwidths) <= min(self.bandwidths) * (1 + _ALIKE)
-        usual = self.settle(n_gpu, on_cpu)
-        single = len(self.devices) == 1 or self.asked.split_mode == "none"
-        fixed = bool(self.asked.tensor_split) or self.asked.split_mode != "layer"
-        if single or alike or fixed:
-            if self.comfortable(usual):
-                return usual
-            if single or fixed:
-                return None
-        return self.by_hand(load, n_gpu, on_cpu)
-
-    def fewest(self, load: Load, top: int, tries: "_Tries") -> RunSettings | None:
-        """The first of ``top`` + 1 ever smaller loads that fits, by halving."""
-        found = tries(load, top)
-        if found is None:
-            return None
-        low, high = 0, top
-        while low < high:
-            middle = (low + high) // 2
-            settings = tries(load, middle)
+    def fewest(self, top: int, step: Callable[[int], tuple[int, int]]) -> RunSettings | None:
+        """The smallest step that leaves the margin; ``step``: its layers on devices and experts
+        in RAM. Every step takes less from the devices than the one before.
+        """
+        taken, _ = self.overheads(self.settle(*step(0)))
+        found = self.exactly(*step(0), taken)
+        if found is not None:
+            return found
+        taken, _ = self.overheads(self.settle(*step((top + 1) // 2)))
+        low, high, best = 1, top, None
+        while low <= high:
+            first = bisect_left(
+                range(low, high + 1),
+                True,
+                key=lambda n: self.borders(*step(n), taken) is not None,
+            )
+            n = low + first
+            if n > high:
+                return best
+            settings = self.exactly(*step(n), taken)
             if settings is None:
-                low = middle + 1
-            else:
-                found, high = settings, middle
-        return found
-
-
-class _Tries:
-    """Ways of taking ``step`` more from the devices."""
-
-    def __init__(self, search: _Search, *, experts: bool, on_cpu: int) -> None:
-        self.search, self.experts, self.on_cpu = search, experts, on_cpu
-
-    def __call__(self, load: Load, step: int) -> RunSettings | None:
-        n_layers = self.search.n_layers
-        if self.experts:
-            asked = self.search.asked.n_gpu_layers
-            n_gpu = asked if isinstance(asked, int) else n_layers
-            return self.search.attempt(load, n_gpu, step)
-        if step >= n_layers:
-            return self.search.settle(0, self.on_cpu)
-        return self.search.attempt(load, n_layers - step, self.on_cpu)
+                low = n + 1
+                continue
+            best, high = settings, n - 1
+            # The estimate may have been too careful: look again with this step's own buffers.
+            lower, _ = self.overheads(settings)
+            if lower == taken:
+                return best
+            taken = lower
+        return best
 
 
 def solve(model: Model, rig: Rig, settings: RunSettings) -> RunSettings:
@@ -263,17 +263,21 @@ def solve(model: Model, rig: Rig, settings: RunSettings) -> RunSettings:
         load = load_of(model, plain, space.backends[0])
     if load is None or any(free is None for free in space.free):
         return plain
-    search = _Search(model, rig, space, plain)
-    asked_experts = settings.n_cpu_moe
-    on_cpu = n_blocks if asked_experts == "all" else asked_experts if asked_experts != "fit" else 0
+    search = _Search(model, rig, space, plain, load)
+    n_layers = search.n_layers
+    on_cpu = n_blocks if settings.n_cpu_moe == "all" else 0
+    if isinstance(settings.n_cpu_moe, int):
+        on_cpu = settings.n_cpu_moe
     if wants_experts and has_experts:
-        found = search.fewest(load, n_blocks, _Tries(search, experts=True, on_cpu=0))
+        given = settings.n_gpu_layers
+        n_gpu = given if isinstance(given, int) else n_layers
+        found = search.fewest(n_blocks, lambda n: (n_gpu, n))
         if found is not None:
             return found
         on_cpu = n_blocks
         if not wants_layers:
-            return search.settle(search.n_layers, on_cpu)
+            return search.settle(n_gpu, on_cpu)
     if not wants_layers:
         return plain
-    found = search.fewest(load, search.n_layers, _Tries(search, experts=False, on_cpu=on_cpu))
+    found = search.fewest(n_layers - 1, lambda n: (n_layers - n, on_cpu))
     return found or search.settle(0, on_cpu)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from advisor.llm.hyperparameters import Hyperparameters
@@ -176,31 +177,30 @@ def weights(
     Token embeddings stay on the host. An output matrix that is the embedding is a second copy when
     the output layer is on a device, and shared when it is on the host.
     """
-    devices = [0] * len(backends)
-    on_host = weight_table(model, "cpu", load_mtp=settings.load_mtp)
-    host = on_host.input
-    for block, device in enumerate(placement.layer_device[:-1]):
-        if device == HOST:
-            host += on_host.dense[block] + on_host.experts[block] + on_host.stays[block]
-            continue
-        table = weight_table(model, backends[device], load_mtp=settings.load_mtp)
-        devices[device] += table.dense[block]
-        host += table.stays[block]
-        if block in placement.experts_on_host:
-            host += on_host.experts[block]
+    tables = [weight_table(model, b, load_mtp=settings.load_mtp) for b in (*backends, "cpu")]
+    on_host = tables[HOST]
+    devices = [0] * (len(backends) + 1)
+    devices[HOST] = on_host.input
+    moved = placement.experts_on_host
+    start = 0
+    seen: set[int] = set()
+    for device, run in groupby(placement.layer_device[:-1]):
+        end = start + sum(1 for _ in run)
+        table = tables[device]
+        devices[device] += sum(table.dense[start:end])
+        if device == HOST or not moved:
+            devices[device] += sum(table.experts[start:end])
         else:
-            devices[device] += table.experts[block]
-    for device in set(placement.layer_device[:-1]):
-        if device == HOST:
-            host += on_host.repeated
-        else:
-            table = weight_table(model, backends[device], load_mtp=settings.load_mtp)
+            for block in range(start, end):
+                home = HOST if block in moved else device
+                devices[home] += tables[home].experts[block]
+        devices[HOST] += sum(table.stays[start:end])
+        if device not in seen:
             devices[device] += table.repeated
+            seen.add(device)
+        start = end
     device = placement.layer_device[-1]
-    if device == HOST:
-        host += on_host.output + on_host.stays[-1]
-    else:
-        table = weight_table(model, backends[device], load_mtp=settings.load_mtp)
-        devices[device] += table.output + table.tied
-        host += table.stays[-1]
-    return WeightBytes(devices=tuple(devices), host=host)
+    table = tables[device]
+    devices[device] += table.output + (0 if device == HOST else table.tied)
+    devices[HOST] += table.stays[-1]
+    return WeightBytes(devices=tuple(devices[:-1]), host=devices[HOST])

@@ -1,0 +1,168 @@
+"""The size contract: keys, order, errors and exit statuses."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor import cli
+
+KEYS = {
+    "id", "file_bytes", "devices", "host", "kv", "recurrent_state", "fits", "headroom", "max_ctx",
+    "decode_tps", "prefill_tps", "ttft_s", "command", "basis", "llama_cpp", "notes",
+}  # fmt: skip
+RIG = {"gpus": [{"name": "RTX 4090", "count": 2, "memory_gib": 24}], "ram_gib": 128}
+
+
+def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def batch(
+    lines: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> list[dict[str, Any]]:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    assert cli.main(["size", "--batch", "-"]) == 0
+    return answers(capsys)
+
+
+def test_the_answer_has_the_contract_s_keys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = {"id": "a", "model": "qwen/qwen3-8b", "rig": RIG, "ctx": 32768}
+
+    (answer,) = batch([json.dumps(request)], monkeypatch, capsys)
+
+    assert set(answer) == KEYS
+    assert set(answer["devices"][0]) == {
+        "name", "weights", "context", "compute", "driver", "capacity", "free_before",
+    }  # fmt: skip
+    assert set(answer["host"]) == {"weights", "context", "compute", "output"}
+    assert answer["kv"] == {
+        "attn": {"cells": 32768, "streams": 1, "bytes": 32768 * 36 * 2 * 1024 * 2}
+    }
+    assert [d["name"] for d in answer["devices"]] == ["CUDA0", "CUDA1"]
+    assert answer["id"] == "a"
+    assert answer["fits"] is True
+    assert answer["basis"] == "computed"
+    assert answer["llama_cpp"] == "b11434"
+    assert answer["command"][0] == "llama-server"
+
+
+def test_every_key_of_the_contract_is_understood(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = {
+        "id": 7, "model": "Qwen/Qwen3-30B-A3B", "file_type": "Q4_K_M", "imatrix": False,
+        "file_bytes": None, "rig": RIG, "backend": "vulkan", "ctx": 32768, "ctk": "q8_0",
+        "ctv": "q8_0", "batch_size": 1024, "ubatch_size": 256, "parallel": 2, "kv_unified": True,
+        "flash_attn": "on", "split_mode": "none", "n_gpu_layers": "fit", "n_cpu_moe": "fit",
+        "kv_offload": True, "swa_full": False, "load_mtp": False, "n_outputs": 2, "repack": True,
+        "depth": 0, "n_prompt": 512,
+    }  # fmt: skip
+
+    (answer,) = batch([json.dumps(request)], monkeypatch, capsys)
+
+    assert [d["name"] for d in answer["devices"]] == ["Vulkan0", "Vulkan1"]
+    assert not [note for note in answer["notes"] if "ignored" in note]
+    assert answer["devices"][1]["weights"] == 0
+
+
+def test_a_bad_line_is_answered_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"GGUF but not really")
+    good = {"model": "Qwen/Qwen3-8B", "rig": "RTX 4090 + 64 GB", "ctx": 8192}
+    lines = [
+        json.dumps({"id": 1, **good}),
+        "{not json",
+        json.dumps({"id": 2, **good, "model": "no such model"}),
+        json.dumps({"id": 3, **good, "rig": "two bananas"}),
+        json.dumps({"id": 4, **good, "ctk": "q9_9"}),
+        json.dumps({"id": 5, **good, "ctx": -1}),
+        json.dumps({"id": 6, "model": "Qwen/Qwen3-8B", "rig": "RTX 4090"}),
+        json.dumps({"id": 7, **good, "model": str(bad)}),
+        json.dumps({"id": 8, **good, "model": ["Qwen/Qwen3-8B"]}),
+        json.dumps({"id": 9, **good, "rig": 4090}),
+        json.dumps({"id": 10, **good, "backend": "abacus"}),
+        json.dumps({"id": 11, **good, "file_type": "Q4_WHATEVER"}),
+        json.dumps({"id": 12, **good, "ctv": "q8_0", "flash_attn": "off"}),
+        "[]",
+        json.dumps({"id": 13, **good}),
+    ]
+
+    found = batch(lines, monkeypatch, capsys)
+
+    assert [answer["id"] for answer in found] == [1, None, *range(2, 13), None, 13]
+    for answer in found[1:-1]:
+        assert set(answer) == {"id", "error"}
+        assert len(answer["error"]) > 10
+    assert set(found[0]) == set(found[-1]) == KEYS
+
+
+def test_a_fixed_placement_that_does_not_fit_is_still_computed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = {"model": "deepseek-ai/DeepSeek-R1", "rig": RIG, "ctx": 4096}
+
+    (answer,) = batch([json.dumps(request)], monkeypatch, capsys)
+
+    assert answer["fits"] is False
+    assert answer["headroom"] < 0
+    assert sum(d["weights"] for d in answer["devices"]) > 300 << 30
+    assert answer["max_ctx"] == 0
+
+
+def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
+    rig = ["--rig", "RTX 4090 + 64 GB DDR5-6000"]
+    assert cli.main(["size", "Qwen3-8B", *rig, "-c", "8k"]) == 0
+    assert "verdict: fits" in capsys.readouterr().out
+    assert cli.main(["size", "DeepSeek-R1", *rig]) == 1
+    capsys.readouterr()
+    assert cli.main(["size"]) == 2
+    assert cli.main(["size", "Qwen3-8B", "--ctx", "many"]) == 2
+    assert cli.main(["size", "--batch", "/no/such/file"]) == 2
+    assert cli.main(["dance"]) == 2
+    assert cli.main([]) == 2
+    assert cli.main(["size", "Qwen3-8B", *rig, "-ctv", "q8_0", "-fa", "off"]) == 2
+    captured = capsys.readouterr()
+    assert not captured.out
+    assert "flash attention" in captured.err
+
+
+def test_json_of_one_model(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["size", "Qwen3-8B", "--file-type", "Q8_0", "--rig", "2x RTX 3060 12GB + 64 GB"]
+
+    assert cli.main([*arguments, "-c", "16384", "-np", "2", "-ngl", "20", "--json"]) == 0
+
+    (answer,) = answers(capsys)
+    assert set(answer) == KEYS
+    assert answer["kv"]["attn"]["streams"] == 2
+
+
+def test_the_matrix_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["matrix", "Qwen3-8B", "--rig", "RTX 3060 12GB + 64 GB", "--contexts", "4k,32k"]
+
+    assert cli.main([*arguments, "--json"]) == 0
+
+    (answer,) = answers(capsys)
+    by_type = {row["file_type"]: row["cells"] for row in answer["rows"]}
+    assert [cell["ctx"] for cell in by_type["Q4_K_M"]] == [4096, 32768]
+    assert by_type["Q4_K_M"][0]["verdict"] == "fits"
+    assert by_type["F16"][0]["verdict"] == "offload"
+
+
+def test_a_command_loads_neither_window_nor_engine() -> None:
+    code = (
+        "import sys\nfrom advisor.__main__ import main\n"
+        "main(['size', 'Qwen3-8B', '--rig', 'RTX 4090 + 64 GB'])\n"
+        "heavy = {'PySide6', 'xllamacpp', 'pyqtgraph', 'psutil'} & set(sys.modules)\n"
+        "sys.exit(str(sorted(heavy)) if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -28,8 +28,7 @@ def detect(
     if not nvidia.devices and not nvidia.problems:
         problems += others.without_driver(root)
     devices = (*nvidia.devices, *rest.devices)
-    devices, missing = others.with_engine(devices, engine_devices, pool)
-    problems += missing
+    devices = others.with_engine(devices, engine_devices, pool)
     counted, ignored = set_aside(devices)
     places = {id(device): place for place, device in enumerate(counted)}
     moved = {i: places.get(id(device)) for i, device in enumerate(nvidia.devices)}

@@ -56,11 +56,10 @@ def with_engine(
     devices: Sequence[Device],
     engine_devices: Sequence[Mapping[str, object]],
     pool: tuple[int, int] | None,
-) -> tuple[tuple[Device, ...], list[str]]:
+) -> tuple[Device, ...]:
     """The devices with the engine's opinion of each noted, and those that only it sees added."""
     merged = list(devices)
     taken: set[int] = set()
-    problems: list[str] = []
     for seen in engine_devices:
         if _kind(seen) not in {"GPU", "IGPU"}:
             continue
@@ -71,7 +70,7 @@ def with_engine(
         else:
             merged[place] = _noted(merged[place], seen)
             taken.add(place)
-    return tuple(merged), problems
+    return tuple(merged)
 
 
 def _kind(seen: Mapping[str, object]) -> str:
@@ -89,15 +88,22 @@ def _address(text: object) -> str:
 
 def _same(devices: Sequence[Device], seen: Mapping[str, object], taken: set[int]) -> int | None:
     address = _address(seen.get("device_id"))
-    wanted = table.key(str(seen.get("description") or ""))
+    wanted = {table.key(name).words for name in _names(seen)}
     for place, device in enumerate(devices):
         if address and _address(device.pci_address) == address:
             return place
     for place, device in enumerate(devices):
         known_as = [device.name, device.table_id or "", *_reported(device)]
-        if place not in taken and any(table.key(n).words == wanted.words for n in known_as if n):
+        if place not in taken and any(table.key(n).words in wanted for n in known_as if n):
             return place
     return None
+
+
+def _names(seen: Mapping[str, object]) -> list[str]:
+    """What the engine calls it, and that without a Vulkan driver's addition in brackets."""
+    full = str(seen.get("description") or seen.get("name") or "GPU")
+    bare = re.sub(r"\s*\([A-Z][^)]*\d[^)]*\)$", "", full)
+    return list(dict.fromkeys((full, bare or full)))
 
 
 def _reported(device: Device) -> list[str]:
@@ -127,7 +133,8 @@ def _noted(device: Device, seen: Mapping[str, object]) -> Device:
 
 
 def _from_engine(seen: Mapping[str, object], pool: tuple[int, int] | None) -> Device:
-    name = str(seen.get("description") or seen.get("name") or "GPU")
+    names = _names(seen)
+    name = names[-1]
     label = str(seen.get("name"))
     backend: Backend = "vulkan"
     for prefix, known in _BACKENDS.items():
@@ -135,7 +142,9 @@ def _from_engine(seen: Mapping[str, object], pool: tuple[int, int] | None) -> De
             backend = known
     total, free = _number(seen, "memory_total"), _number(seen, "memory_free")
     integrated = _kind(seen) == "IGPU"
-    entry = sold_as(name, pool) or table.find(name, memory=None if integrated else total)
+    size = None if integrated else total
+    entries = (sold_as(n, pool) or table.find(n, memory=size) for n in names)
+    entry = next((known for known in entries if known is not None), None)
     device = Device(
         name=short_name(name),
         backend=backend,

@@ -1,0 +1,242 @@
+"""GPUs that NVML does not know, against outputs of other systems kept in tests/data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_nvml import Machine
+
+from advisor.hardware import linux_gpus, macos, others, windows
+from advisor.hardware.detection import detect, set_aside
+from advisor.hardware.rig import Device
+from advisor.units import GIB, MIB
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "hardware"
+POOL = (64 * GIB, 50 * GIB)
+
+
+@pytest.fixture
+def system(tmp_path: Path):
+    """A root folder with the /sys/class/drm of a recorded machine."""
+    recorded: dict[str, Any] = json.loads((DATA / "drm.json").read_text())
+
+    def build(name: str) -> Path:
+        root = tmp_path / name
+        for path, content in recorded[name].items():
+            target = root / "sys/class/drm" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content + "\n")
+        return root
+
+    return build
+
+
+def test_radeon_card(system):
+    (device,) = linux_gpus.read_devices(POOL, root=system("rx-7900-xtx"))
+    assert device.name == "RX 7900 XTX"
+    assert device.table_id == "Radeon RX 7900 XTX"
+    assert device.memory_total == 24560 * MIB
+    assert device.memory_used == 1287606272
+    assert device.bandwidth_gbs == 960
+    assert device.architecture == "rdna3"
+    assert not device.unified
+    assert device.power_w == 18
+    assert device.power_limit_w == 303
+    assert device.temperature_c == 44
+    assert device.utilisation == pytest.approx(0.07)
+    assert (device.pcie.generation, device.pcie.width) == (4, 16)
+
+
+def test_integrated_graphics_are_not_taken_for_a_gpu(system):
+    devices = linux_gpus.read_devices(POOL, root=system("desktop-with-igpu"))
+    counted, ignored = set_aside(devices)
+    assert [d.name for d in counted] == ["RX 9070 XT"]
+    assert [d.integrated for d in ignored] == [True]
+    assert "integrated" in ignored[0].unknown["use"]
+
+
+def test_strix_halo_is_one_pool_with_the_drivers_limit(system):
+    pool = (int(124.9 * GIB), 110 * GIB)
+    (device,) = linux_gpus.read_devices(pool, root=system("strix-halo"))
+    assert device.name == "Strix Halo"
+    assert device.unified
+    assert device.memory_total == 536870912 + 133143986176
+    assert device.bandwidth_gbs == 256
+    assert set_aside([device])[0] == (device,)
+
+
+def test_intel_card_beside_integrated_graphics(system):
+    devices = linux_gpus.read_devices(POOL, root=system("arc-and-igpu"))
+    counted, ignored = set_aside(devices)
+    (card,) = counted
+    assert card.name == "Arc B580"
+    assert card.memory_total == 12 * GIB
+    assert card.sources["memory_total"].startswith("nominal")
+    assert [d.name for d in ignored] == ["Intel integrated graphics"]
+
+
+def test_unknown_amd_card_is_usable(system):
+    (device,) = linux_gpus.read_devices(POOL, root=system("unknown-amd"))
+    assert device.name == "AMD Radeon AI PRO R9999"
+    assert device.memory_total == 34208743424
+    assert device.bandwidth_gbs is None
+    assert "nothing is guessed" in device.unknown["bandwidth_gbs"]
+    assert set_aside([device])[0] == (device,)
+
+
+def test_nvidia_card_without_its_driver_is_said(system, machine: Machine):
+    machine.become("no-gpu")
+    rig = detect(root=system("nouveau"))
+    assert rig.devices == ()
+    assert "NVIDIA's driver is not" in rig.problems[0]
+    assert "nouveau" in rig.problems[0]
+
+
+def test_machine_without_any_gpu(machine: Machine, tmp_path: Path):
+    machine.become("no-gpu")
+    rig = detect(root=tmp_path)
+    assert rig.devices == ()
+    assert rig.problems == ()
+    assert rig.host.ram_total
+
+
+@pytest.mark.parametrize(
+    ("name", "table_id", "mib", "bandwidth"),
+    [
+        ("m3-max-128", "Apple M3 Max (40-core)", 98304, 400),
+        ("m3-max-36-raised", "Apple M3 Max (30-core)", 32768, 300),
+        ("m1-16", "Apple M1", 10923, 68.25),
+    ],
+)
+def test_apple(name: str, table_id: str, mib: int, bandwidth: float):
+    recorded = json.loads((DATA / "mac.json").read_text())[name]
+    (device,) = macos.parse(json.dumps(recorded["displays"]), recorded["sysctl"])
+    assert device.table_id == table_id
+    assert device.backend == "metal"
+    assert device.unified
+    assert abs(device.memory_total / MIB - mib) < 1
+    assert device.bandwidth_gbs == bandwidth
+    assert set_aside([device])[0] == (device,)
+
+
+def test_intel_mac():
+    recorded = json.loads((DATA / "mac.json").read_text())["intel-mac"]
+    devices = macos.parse(json.dumps(recorded["displays"]), recorded["sysctl"])
+    counted, ignored = set_aside(devices)
+    assert [d.memory_total for d in counted] == [8 * GIB]
+    assert [d.name for d in ignored] == ["Intel UHD Graphics 630"]
+
+
+@pytest.mark.parametrize("displays", ["", "[]", "{}", '{"SPDisplaysDataType": 3}', "nonsense"])
+def test_mac_without_an_answer(displays: str):
+    assert macos.parse(displays, "") == ()
+
+
+# HKLM\SYSTEM\CurrentControlSet\Control\Class\{4d36e968-…}\000N on two PCs.
+RADEON = {
+    "DriverDesc": "AMD Radeon RX 9070 XT",
+    "ProviderName": "Advanced Micro Devices, Inc.",
+    "DriverVersion": "32.0.21013.1000",
+    "MatchingDeviceId": "PCI\\VEN_1002&DEV_7550&SUBSYS_0000&REV_C0",
+    "HardwareInformation.qwMemorySize": 17095983104,
+    "HardwareInformation.MemorySize": 4293918720,
+}
+INTEGRATED = {
+    "DriverDesc": "AMD Radeon(TM) Graphics",
+    "MatchingDeviceId": "PCI\\VEN_1002&DEV_164E&REV_C1",
+    "HardwareInformation.MemorySize": (512 * MIB).to_bytes(4, "little"),
+}
+NVIDIA = {"DriverDesc": "NVIDIA GeForce RTX 4090", "MatchingDeviceId": "PCI\\VEN_10DE&DEV_2684"}
+BASIC = {"DriverDesc": "Microsoft Basic Display Adapter", "MatchingDeviceId": "PCI\\CC_0300"}
+
+
+def test_windows_registry():
+    devices = windows.parse([BASIC, NVIDIA, RADEON, INTEGRATED], POOL)
+    counted, ignored = set_aside(devices)
+    (card,) = counted
+    assert card.table_id == "Radeon RX 9070 XT"
+    assert card.memory_total == 17095983104
+    assert card.driver == "32.0.21013.1000"
+    assert [d.integrated for d in ignored] == [True]
+    assert ignored[0].memory_total == 512 * MIB + 32 * GIB
+
+
+def test_windows_32_bit_size_is_not_believed_at_its_limit():
+    old = {k: v for k, v in RADEON.items() if k != "HardwareInformation.qwMemorySize"}
+    (device,) = windows.parse([old], POOL)
+    assert device.memory_total is None
+    assert device.unknown["memory_total"]
+    assert device.table_id == "Radeon RX 9070 XT"
+    assert not device.integrated
+
+
+def test_engine_alone_finds_cards():
+    seen = [
+        {
+            "name": "Vulkan0",
+            "description": "AMD Radeon RX 7900 XTX (RADV NAVI31)",
+            "memory_total": 24560 * MIB,
+            "memory_free": 23749 * MIB,
+            "type": "GPU",
+        },
+        {
+            "name": "Vulkan1",
+            "description": "Intel(R) UHD Graphics 770 (ADL-S GT1)",
+            "memory_total": 48 * GIB,
+            "memory_free": 40 * GIB,
+            "type": "IGPU",
+        },
+        {"name": "CPU", "description": "CPU", "memory_total": 64 * GIB, "type": "CPU"},
+        {"name": "BLAS", "description": "OpenBLAS", "memory_total": 0, "type": "ACCEL"},
+    ]
+    devices = others.with_engine((), seen, POOL)
+    counted, ignored = set_aside(devices)
+    assert [(d.name, d.memory_total) for d in counted] == [("RX 7900 XTX", 24560 * MIB)]
+    assert counted[0].memory_used == 811 * MIB
+    assert len(ignored) == 1
+
+
+def test_engine_names_of_a_strix_halo():
+    seen = {
+        "name": "Vulkan0",
+        "description": "Radeon 8060S Graphics (RADV GFX1151)",
+        "memory_total": 120 * GIB,
+        "type": "IGPU",
+    }
+    (device,) = others.with_engine((), [seen], (int(124.9 * GIB), 100 * GIB))
+    assert device.name == "Strix Halo"
+    assert set_aside([device])[0] == (device,)
+
+
+def test_engine_fills_what_was_unknown():
+    unread = Device(name="RTX 4090", backend="cuda", unknown={"memory_total": "not reported"})
+    seen = {
+        "name": "CUDA0",
+        "description": "NVIDIA GeForce RTX 4090",
+        "memory_total": 24080 * MIB,
+        "memory_free": 24000 * MIB,
+        "type": 1,
+    }
+    (device,) = others.with_engine((unread,), [seen], POOL)
+    assert device.memory_total == 24080 * MIB
+    assert device.memory_used == 80 * MIB
+    assert "memory_total" not in device.unknown
+
+
+def test_two_cards_of_one_kind_stay_two():
+    cards = tuple(
+        Device(name="RTX 4090", backend="cuda", memory_total=24080 * MIB) for _ in range(2)
+    )
+    seen = [
+        {
+            "name": f"CUDA{i}",
+            "description": "NVIDIA GeForce RTX 4090",
+            "memory_total": 24080 * MIB,
+            "type": 1,
+        }
+        for i in range(2)
+    ]
+    devices = others.with_engine(cards, seen, POOL)
+    assert len(devices) == 2
+    assert all(d.alternatives["memory_total"] for d in devices)

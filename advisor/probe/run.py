@@ -41,7 +41,7 @@ from advisor.probe.result import (
 )
 from advisor.probe.sampler import DeviceSource, NoDevices, Sampler, child_memory
 from advisor.probe.schedule import Point
-from advisor.probe.trace import Quantity, Trace
+from advisor.probe.trace import Fresh, Quantity, Trace
 from advisor.probe.watch import Limits, Watchdog
 from advisor.sizing.arguments import server_arguments
 from advisor.sizing.plan import Plan
@@ -197,6 +197,10 @@ class Probe:
     def trace(self) -> Trace:
         """Samples so far."""
         return self._sampler.trace()
+
+    def since(self, index: int) -> Fresh:
+        """Samples from ``index`` on, for a plot that follows."""
+        return self._sampler.since(index)
 
     # --- The run --------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import psutil
 
-from advisor.probe.trace import Quantity, Recorder, Trace
+from advisor.probe.trace import Fresh, Quantity, Recorder, Trace
 
 INTERVAL_S: Final = 0.04
 HOST: Final = "host"
@@ -145,6 +145,11 @@ class Sampler:
         """Everything sampled so far."""
         with self._lock:
             return self._recorder.trace()
+
+    def since(self, index: int) -> Fresh:
+        """Samples from ``index`` on, cheaply: for a plot that follows."""
+        with self._lock:
+            return self._recorder.since(index)
 
     def sample(self) -> Sample:
         """Read everything once."""

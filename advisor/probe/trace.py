@@ -1,6 +1,7 @@
 """What was sampled while a probe ran: times, and one series per place and quantity."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -88,6 +89,16 @@ class Trace(BaseModel):
         return (len(self.times_ms) - 1) * 1000 / (self.times_ms[-1] - self.times_ms[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Samples that a follower has not seen yet."""
+
+    start: int
+    """Index of the first; 0 although more was asked for: the record was thinned, begin anew."""
+    times_ms: list[int]
+    values: dict[tuple[str, Quantity], list[float | None]]
+
+
 class Recorder:
     """Collects samples into a Trace. Not shared between threads without a lock of the caller's."""
 
@@ -113,6 +124,12 @@ class Recorder:
         for series in self._values.values():
             if len(series) == before:
                 series.append(None)
+
+    def since(self, index: int) -> Fresh:
+        """Samples from ``index`` on."""
+        start = index if index <= len(self._times) else 0
+        values = {key: series[start:] for key, series in self._values.items()}
+        return Fresh(start, self._times[start:], values)
 
     def trace(self) -> Trace:
         """What was collected so far."""

@@ -1,0 +1,161 @@
+"""The doctor speaks up when it should, keeps quiet when all is well, and tells nothing personal."""
+
+import getpass
+import platform
+from pathlib import Path
+
+import pytest
+from fake_nvml import MIB, SCENARIOS, Machine
+
+from advisor.hardware import detect
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.doctor import examine
+from advisor.hardware.report import facts, report, without_names
+from advisor.hardware.rig import Device, Host, Reading, Rig
+from advisor.units import GIB
+
+
+def codes(rig: Rig) -> set[str]:
+    return {finding.code for finding in examine(rig)}
+
+
+HEALTHY = Host(ram_total=64 * GIB, ram_bandwidth_gbs=96, ram_bandwidth_source="measured")
+
+
+def test_a_healthy_rig_needs_no_doctor(machine: Machine):
+    machine.become("rtx-4090")
+    rig = detect().model_copy(update={"hosts": (HEALTHY,)})
+    assert examine(rig) == ()
+    assert examine(parse_rig("2x RTX 4090 + 128 GB DDR5-6000")) == ()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code", "says"),
+    [
+        ("mixed", "pcie-width", "x4 slot; the card has x16"),
+        ("mixed", "power-limit", "250 W of 350 W"),
+        ("mixed", "mixed-speeds", "RTX 3090"),
+        ("busy", "memory-held", "firefox 9.0 GiB, game.exe 6.0 GiB"),
+        ("busy", "throttled", "power limit, temperature"),
+        ("mig", "ignored", "one MIG slice"),
+        ("mig-empty", "not-usable", "no slice"),
+        ("old-driver", "driver-old", "CUDA 11.4"),
+        ("wddm", "spill", "Prefer No Sysmem Fallback"),
+        ("unknown-card", "unlisted", "nothing was guessed"),
+        ("off-the-bus", "not-usable", "fallen off the bus"),
+        ("driver-updated", "not-usable", "not restarted"),
+        ("nothing-but-a-name", "memory-unknown", "does not report"),
+        ("nothing-but-a-name", "bandwidth-unknown", "no speed can be predicted"),
+        ("no-gpu", "no-gpu", "run on the CPU"),
+    ],
+)
+def test_scenarios(machine: Machine, scenario: str, code: str, says: str):
+    machine.become(scenario)
+    findings = [f for f in examine(detect()) if f.code == code]
+    assert findings
+    assert any(says in f"{f.sentence} {f.advice}" for f in findings)
+
+
+def test_graver_findings_come_first(machine: Machine):
+    machine.become({**SCENARIOS["off-the-bus"], "0.throttle": 0x4, "0.used": 9000 * MIB})
+    severities = [f.severity for f in examine(detect())]
+    ranks = ["problem", "warning", "info"]
+    assert severities == sorted(severities, key=ranks.index)
+    assert severities[0] == "problem"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"swap_used": GIB}, "swap"),
+        ({"wsl": True}, "wsl-memory"),
+        ({"on_battery": True}, "battery"),
+        ({"disk_free": GIB}, "disk"),
+        ({"ram_bandwidth_gbs": None}, "ram-bandwidth"),
+        (
+            {"ram_bandwidth_source": "SMBIOS: 1 channel × 4800 MT/s × 8 B, theoretical"},
+            "one-channel",
+        ),
+    ],
+)
+def test_host(change: dict[str, object], code: str):
+    before = Rig(name="x", hosts=(HEALTHY,))
+    after = Rig(name="x", hosts=(HEALTHY.model_copy(update=change),))
+    assert codes(after) - codes(before) == {code}
+
+
+def test_sources_that_disagree_are_both_told():
+    device = Device(
+        name="RTX 4090",
+        vendor="NVIDIA",
+        backend="cuda",
+        table_id="GeForce RTX 4090",
+        memory_total=24 * GIB,
+        bandwidth_gbs=1008,
+        sources={"bandwidth_gbs": "GPU table", "memory_total": "NVML"},
+        alternatives={
+            "bandwidth_gbs": (Reading(value=576.0, source="driver clocks"),),
+            "memory_total": (Reading(value=24.2 * GIB, source="engine"),),
+        },
+    )
+    found = [f for f in examine(Rig(name="x", devices=(device,))) if f.code == "conflict"]
+    (finding,) = found
+    assert finding.device_index == 0
+    for word in ("1,008.0 GB/s", "GPU table", "576.0 GB/s", "driver clocks"):
+        assert word in finding.text
+
+
+def test_an_imagined_rig_has_no_condition():
+    rig = parse_rig("RTX 4090 + 64 GB")
+    busy = rig.devices[0].model_copy(update={"memory_used": 20 * GIB, "throttle": ("power limit",)})
+    imagined = rig.model_copy(update={"devices": (busy,)})
+    assert codes(imagined) == {"ram-bandwidth"}
+    assert {"memory-held", "throttled"} <= codes(imagined.model_copy(update={"imagined": False}))
+
+
+def test_pascal_is_told_about_cuda_13():
+    rig = parse_rig("Tesla P40 + 32 GB DDR4-2400").model_copy(update={"imagined": False})
+    assert "cuda-13" in codes(rig)
+
+
+@pytest.mark.parametrize("scenario", sorted(SCENARIOS))
+def test_report_is_complete_and_holds_nothing_personal(machine: Machine, scenario: str):
+    machine.become(scenario)
+    rig = detect(models=Path("~/secret-project/models").expanduser())
+    text = report(rig)
+    for device in rig.devices:
+        assert device.name in text
+        for reason in device.unknown.values():
+            assert reason in text
+    for private in ("firefox", "game.exe", "secret", "GPU-0000", "MIG-0000", "00000000:0"):
+        assert private not in text
+    assert str(Path("~").expanduser()) not in text
+
+
+def test_names_are_taken_out_wherever_they_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", "/home/mathilda")
+    monkeypatch.setattr(getpass, "getuser", lambda: "mathilda")
+    monkeypatch.setattr(platform, "node", lambda: "battlestation.lan")
+    text = without_names("/home/mathilda/x on Battlestation, by Mathilda (mathilda's); workstation")
+    assert text == "~/x on HOST, by USER (USER's); workstation"
+
+
+def test_common_words_survive(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", "/root")
+    monkeypatch.setattr(getpass, "getuser", lambda: "root")
+    monkeypatch.setattr(platform, "node", lambda: "pc")
+    assert without_names("the CPU's root complex of this pc") == "the CPU's root complex of this pc"
+
+
+def test_every_fact_has_its_source_or_its_reason(machine: Machine):
+    machine.become("laptop")
+    device = detect().devices[0]
+    rows = {fact.name: fact for fact in facts(device)}
+    assert rows["memory_total"].value == "15.7 GiB"
+    assert rows["memory_total"].source.startswith("NVML")
+    assert rows["memory_total"].others
+    assert rows["utilisation"].value == "unknown"
+    assert "does not report" in rows["utilisation"].source
+    assert not rows["utilisation"].known
+    assert rows["compute_capability"].value == "8.9"
+    assert rows["pcie"].value == "PCIe 1 x8 now, PCIe 4 x8 at best"

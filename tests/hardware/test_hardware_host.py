@@ -1,0 +1,197 @@
+"""The host: firmware tables, containers, WSL, privacy, and a bandwidth that is measured once."""
+
+import struct
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor import paths
+from advisor.hardware import smbios
+from advisor.hardware.bandwidth import (
+    RamBandwidth,
+    cached_ram_bandwidth,
+    measure_ram_bandwidth,
+)
+from advisor.hardware.host import private_path, read_host
+from advisor.units import GIB
+
+
+def module(
+    locator: str, bank: str, *, mib: int = 32768, kind: int = 0x22, speed: int = 6000
+) -> bytes:
+    """An SMBIOS memory device (type 17, version 3.2 layout) as firmware writes it."""
+    size, extended = (mib, 0) if mib < 0x7FFF else (0x7FFF, mib)
+    body = struct.pack(
+        "<BBHHHHHHBBBBBHHBBBBBIH",
+        17,
+        0x28,
+        0x1100,
+        0x1000,
+        0xFFFE,
+        64,
+        64,
+        size,
+        9,
+        0,
+        1,
+        2,
+        kind,
+        0x80,
+        speed,
+        3,
+        4,
+        5,
+        6,
+        2,
+        extended,
+        speed,
+    )
+    body += bytes(0x28 - len(body))
+    names = [locator, bank, "G Skill", "00000000", "Not Specified", "F5-6000J3040G32G"]
+    return body + b"".join(name.encode() + b"\0" for name in names) + b"\0"
+
+
+END = bytes([127, 4, 0, 0]) + b"\0\0"
+BIOS = bytes([0, 24, 0, 0, 1, 2]) + bytes(18) + b"American Megatrends\0F31\0\0"
+
+
+def test_desktop_with_two_channels():
+    blob = BIOS + module("DIMM 1", "P0 CHANNEL A") + module("DIMM 1", "P0 CHANNEL B") + END
+    modules = smbios.parse(blob)
+    assert [m.size for m in modules] == [32 * GIB] * 2
+    assert modules[0].kind == "DDR5"
+    kind, bandwidth, source = smbios.summary(modules)
+    assert kind == "DDR5-6000"
+    assert bandwidth == pytest.approx(96)
+    assert source == "SMBIOS: 2 channels × 6000 MT/s × 8 B, theoretical"
+
+
+@pytest.mark.parametrize(
+    ("slots", "channels"),
+    [
+        ([("DIMM_A1", "BANK 0"), ("DIMM_B1", "BANK 1")], 2),
+        ([("DIMM_A1", "BANK 0"), ("DIMM_A2", "BANK 1"), ("DIMM_B1", "BANK 2")], 2),
+        ([("Controller0-ChannelA-DIMM0", "BANK 0"), ("Controller1-ChannelB-DIMM0", "BANK 0")], 2),
+        ([("P1-DIMMA1", "P0_Node0_Channel0_Dimm0"), ("P2-DIMMA1", "x")], 2),
+        ([("DIMM 0", "P0 CHANNEL A")], 1),
+        ([("Slot 1", "here"), ("Slot 2", "there")], None),
+    ],
+)
+def test_channels_by_slot_names(slots: list[tuple[str, str]], channels: int | None):
+    modules = smbios.parse(b"".join(module(*slot) for slot in slots) + END)
+    assert smbios.channels(modules) == channels
+
+
+def test_empty_slots_and_unlike_modules():
+    empty = module("DIMM_A2", "BANK 1", mib=0)
+    assert smbios.parse(empty + END) == ()
+    assert smbios.summary(()) == (None, None, None)
+    mixed = smbios.parse(module("DIMM_A1", "a") + module("DIMM_B1", "b", speed=4800) + END)
+    assert smbios.summary(mixed)[0] == "DDR5-4800"
+    kinds = smbios.parse(module("DIMM_A1", "a") + module("DIMM_B1", "b", kind=0x1A) + END)
+    assert smbios.summary(kinds) == (None, None, None)
+
+
+@given(st.binary(max_size=300), st.integers(0, 200))
+def test_damaged_tables_never_raise(noise: bytes, cut: int):
+    good = module("DIMM_A1", "P0 CHANNEL A") + END
+    smbios.parse(noise)
+    smbios.parse(good[:cut] + noise)
+
+
+def root_with(folder: Path, files: dict[str, str | bytes]) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+def test_this_machine():
+    host = read_host()
+    memory = psutil.virtual_memory()
+    assert host.ram_total is not None
+    assert host.ram_total <= memory.total
+    assert host.threads == psutil.cpu_count()
+    assert host.disk_free
+    assert host.name == ""
+    for field in ("ram_type", "ram_bandwidth_gbs", "laptop"):
+        assert getattr(host, field) is not None or host.unknown[field]
+
+
+def test_firmware_chassis_and_system(tmp_path: Path):
+    table = module("DIMM 1", "P0 CHANNEL A") + module("DIMM 1", "P0 CHANNEL B") + END
+    root = root_with(
+        tmp_path,
+        {
+            "sys/firmware/dmi/tables/DMI": table,
+            "sys/class/dmi/id/chassis_type": "10\n",
+            "etc/os-release": 'NAME="Fedora Linux"\nPRETTY_NAME="Fedora Linux 43"\n',
+            "proc/sys/kernel/osrelease": "6.17.4-300.fc43.x86_64\n",
+            "proc/cpuinfo": "processor\t: 0\nmodel name\t: AMD Ryzen 9  7950X 16-Core\n",
+        },
+    )
+    host = read_host(root=root)
+    assert host.ram_type == "DDR5-6000"
+    assert host.ram_bandwidth_gbs == pytest.approx(96)
+    assert host.laptop is True
+    assert host.os == "Fedora Linux 43, kernel 6.17.4-300.fc43.x86_64"
+    assert host.cpu == "AMD Ryzen 9 7950X 16-Core"
+    assert not host.wsl
+
+
+def test_wsl_and_containers(tmp_path: Path):
+    root = root_with(
+        tmp_path,
+        {
+            "proc/sys/kernel/osrelease": "5.15.167.4-microsoft-standard-WSL2",
+            "etc/os-release": 'PRETTY_NAME="Ubuntu 24.04 LTS"',
+            "sys/fs/cgroup/memory.max": "2147483648\n",
+        },
+    )
+    host = read_host(root=root)
+    assert host.wsl
+    assert host.os == "Ubuntu 24.04 LTS in WSL 2"
+    assert host.ram_total == 2 * GIB
+    assert host.ram_available is not None
+    assert host.ram_available <= 2 * GIB
+    assert "container" in host.sources["ram_total"]
+    unlimited = root_with(tmp_path / "b", {"sys/fs/cgroup/memory.max": "max\n"})
+    assert read_host(root=unlimited).ram_total == psutil.virtual_memory().total
+
+
+def test_home_stays_private():
+    inside = Path("~/models").expanduser()
+    assert private_path(inside) == str(Path("~") / "models")
+    assert private_path(Path("/srv/models")) == "/srv/models"
+
+
+def test_measuring_is_remembered_for_this_machine_only():
+    total = psutil.virtual_memory().total
+    assert cached_ram_bandwidth("cpu", total) is None
+    measured = measure_ram_bandwidth("cpu", seconds=0.05)
+    assert measured.gbs > 0.5
+    assert measured.threads >= 1
+    assert datetime.fromisoformat(measured.date).tzinfo == UTC
+    assert cached_ram_bandwidth("cpu", total) == measured
+    assert cached_ram_bandwidth("another cpu", total) is None
+    assert cached_ram_bandwidth("cpu", total * 2) is None
+    assert cached_ram_bandwidth("cpu", None) is None
+
+
+def test_host_uses_what_was_measured():
+    before = read_host()
+    known = RamBandwidth(
+        gbs=77.5, threads=2, date="2026-11-23T10:00:00+00:00", cpu=before.cpu,
+        ram_total=before.ram_total or 0,
+    )  # fmt: skip
+    (paths.data() / "ram_bandwidth.json").write_text(known.model_dump_json())
+    host = read_host()
+    assert host.ram_bandwidth_gbs == 77.5
+    assert host.ram_bandwidth_source == "measured 2026-11-23: 2 threads reading"
+    (paths.data() / "ram_bandwidth.json").write_text("{")
+    assert read_host().ram_bandwidth_gbs == before.ram_bandwidth_gbs

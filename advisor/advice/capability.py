@@ -6,6 +6,7 @@ the quality of answers.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import log2
 
 from advisor.errors import RigAdvisorError
 from advisor.hardware.rig import Rig
@@ -35,6 +36,14 @@ class Capability:
 
     ctx: int
     models: tuple[Runs, ...]
+
+    def suggestions(self, count: int) -> tuple[Runs, ...]:
+        """The first of each maker that fits wholly, at most ``count``."""
+        found: dict[str, Runs] = {}
+        for runs in self.models:
+            if runs.verdict in {"fits", "tight"}:
+                found.setdefault(runs.entry.maker, runs)
+        return tuple(found.values())[:count]
 
     def largest(self, verdicts: tuple[Verdict, ...], *, dense: bool | None = None) -> Runs | None:
         """The largest model with one of these verdicts."""
@@ -79,8 +88,10 @@ def capability(
                 )
             )
 
-    def order(runs: Runs) -> tuple[int, str]:
+    def order(runs: Runs) -> tuple[int, str, int]:
+        # Two steps per doubling: models within a fifth of each other's size count as alike.
+        step = round(2 * log2(runs.n_params))
         released = runs.entry.released.isoformat() if runs.entry.released else ""
-        return runs.n_params, released
+        return step, released, -len(runs.entry.name)
 
     return Capability(settings.ctx, tuple(sorted(found, key=order, reverse=True)))

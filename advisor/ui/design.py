@@ -319,7 +319,7 @@ QPushButton[role="danger"]:focus { border: 2px solid @text; }
 QPushButton[role="danger"]:disabled { background: @sunken; color: @muted; border-color: @line; }
 QPushButton[role="link"] {
   background: transparent; border: 1px solid transparent; border-radius: 4px; padding: 1px 3px;
-  font-weight: 500; text-align: left;
+  font-weight: 500; text-align: left; min-height: 0;
 }
 QPushButton[role="link"]:hover { text-decoration: underline; }
 QPushButton[role="link"]:focus { border: 1px solid @accent; padding: 1px 3px; }
@@ -390,10 +390,12 @@ QTableView, QTreeView, QListView {
   selection-background-color: @accent_soft; selection-color: @text;
 }
 QListView::item { border-radius: 6px; }
+QTableView::item { padding: 0 8px; border: none; }
+QTableView::item:selected { background: @accent_soft; color: @text; }
 QHeaderView { background: @surface; border: none; }
 QHeaderView::section {
   background: @surface; color: @muted; border: none; border-bottom: 1px solid @line;
-  padding: 5px 7px; font-size: 11px; font-weight: 500;
+  padding: 5px 10px; font-size: 11px; font-weight: 500;
 }
 QTableCornerButton::section { background: @surface; border: none; }
 QScrollArea, QScrollArea > QWidget > QWidget[role="page"] { background: transparent; border: none; }

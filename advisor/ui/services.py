@@ -253,11 +253,6 @@ def open_rig(path: Path) -> Rig:
     return saved.load_rig(path)
 
 
-def model_count() -> int:
-    """How many models the catalogue knows."""
-    return len(catalogue().entries)
-
-
 def with_bandwidth(rig: Rig, measured: RamBandwidth) -> Rig:
     """The rig with its host's measured memory bandwidth."""
     host = rig.host.model_copy(

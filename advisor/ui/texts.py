@@ -172,3 +172,11 @@ def way_out(matrix: FitMatrix, plan: Plan) -> str:
         return tr("No file type {fits} at this context.").format(fits=place)
     sentence = "; ".join(parts)
     return sentence[0].upper() + sentence[1:] + "."
+
+
+def billions(count: int) -> str:
+    """A number of parameters: ``"8.2B"``, ``"671B"``, ``"596M"``."""
+    if count < 10**9:
+        return f"{count / 10**6:.0f}M"
+    value = count / 10**9
+    return f"{value:.0f}B" if value >= 100 else f"{value:.1f}B"

@@ -16,6 +16,7 @@ from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.machine_cards import DeviceCard, HostCard
 from advisor.ui.pages.machine_doctor import DoctorCard
 from advisor.ui.pages.machine_live import LiveReadings
+from advisor.ui.pages.machine_models import ModelsCard
 from advisor.ui.state import AppState
 from advisor.ui.texts import capability_text, rig_in_short
 from advisor.ui.widgets.basics import Banner, Card, Chip, Flow, button, clear, column, row, text
@@ -42,10 +43,16 @@ class MachinePage(Page):
         self.host.connect_measure(self._measure)
         self.doctor = DoctorCard(state)
         content = QWidget()
-        inner = column(self._answer, self._grid, self._what_if_card(), None, spacing=design.GAP)
+        self.models = ModelsCard(state)
+        inner = column(
+            self._answer, self._grid, self._what_if_card(), self.models, spacing=design.GAP
+        )
+        inner.setStretch(3, 1)
         inner.setContentsMargins(18, 16, 12, 16)
         content.setLayout(inner)
-        layout = column(self.banner, scrolling(content), spacing=0)
+        above = column(self.banner)
+        above.setContentsMargins(18, 0, 12, 0)
+        layout = column(above, scrolling(content), spacing=0)
         layout.setStretch(1, 1)
         self.setLayout(layout)
         self._live = LiveReadings(self._show_live, self)
@@ -87,7 +94,8 @@ class MachinePage(Page):
         self._suggested = Flow(spacing=4)
         card.body.addLayout(row(self._caption, self._imagined, None, self._back))
         card.body.addWidget(self._headline)
-        look = text(self.tr("Look at"), "muted")
+        look = self._look = text(self.tr("Look at"), "muted")
+        look.hide()
         look.setContentsMargins(0, 2, 0, 0)
         line = row(look, self._suggested, spacing=4)
         line.setAlignment(look, Qt.AlignmentFlag.AlignTop)
@@ -114,15 +122,10 @@ class MachinePage(Page):
             return
         self._headline.setText(capability_text(found, on_devices=bool(rig.devices)))
         clear(self._suggested)
-        best = [runs for runs in found.models if runs.verdict in {"fits", "tight"}]
-        for runs in best[:SUGGESTED]:
+        for runs in found.suggestions(SUGGESTED):
             self._suggested.addWidget(self._suggestion(runs))
-        every = button(
-            self.tr("all {count} models").format(count=services.model_count()),
-            self.state.model_wanted.emit,
-            "link",
-        )
-        self._suggested.addWidget(every)
+        self._look.setVisible(self._suggested.count() > 0)
+        self.models.show_models(found, on_devices=bool(rig.devices))
 
     def _suggestion(self, runs: Runs) -> QWidget:
         name, file_type = runs.entry.name, runs.file_type

@@ -32,6 +32,7 @@ from advisor.llm.local_files import LocalFile
 from advisor.ui import design, services
 from advisor.ui.jobs import run_task
 from advisor.ui.state import AppState
+from advisor.ui.texts import billions
 from advisor.ui.widgets.basics import button, column, row, text
 
 ITEM: Final = int(Qt.ItemDataRole.UserRole) + 1
@@ -66,14 +67,6 @@ def file_choice(file: LocalFile) -> Choice:
     """A file: its size and whose folder it lies in."""
     words = f"{file.name} {file.place} {file.path}".lower()
     return Choice(str(file.path), file.name, units.size(file.size), file.place, words)
-
-
-def billions(count: int) -> str:
-    """``"8.2B"``, ``"671B"``, ``"596M"``."""
-    if count < 10**9:
-        return f"{count / 10**6:.0f}M"
-    value = count / 10**9
-    return f"{value:.0f}B" if value >= 100 else f"{value:.1f}B"
 
 
 class _Choices(QAbstractListModel):

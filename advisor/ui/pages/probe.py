@@ -1,0 +1,415 @@
+"""Probe: run llama.cpp for real and watch its memory against the prediction."""
+
+from pathlib import Path
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
+
+from advisor import units
+from advisor.errors import ProbeError
+from advisor.probe import store
+from advisor.probe.prepare import Prepared
+from advisor.probe.result import Phase, ProbeResult
+from advisor.probe.run import Measured, Noticed, PhaseStarted, ProbeEvent
+from advisor.sizing.plan import Plan
+from advisor.ui import design
+from advisor.ui.page import Page, scrolling
+from advisor.ui.pages.probe_cards import MemoryCard, PastCard, SpeedsCard, WatchCard
+from advisor.ui.pages.probe_plots import Plots
+from advisor.ui.probe_controller import ProbeController
+from advisor.ui.state import AppState
+from advisor.ui.widgets.basics import (
+    Banner,
+    BigNumber,
+    Card,
+    Chip,
+    EmptyState,
+    button,
+    column,
+    row,
+    text,
+)
+
+SIDE_WIDTH = 360
+FRAME_MS = 50
+BUDGETS = (15, 30, 60)
+
+
+class ProbePage(Page):
+    """The plot at the left, what it says in numbers at the right."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__(state)
+        self.title = self.tr("Probe")
+        self.controller = ProbeController(self)
+        self._seen = 0
+        self._lowest: float | None = None
+        self._result: ProbeResult | None = None
+        self._wanted_at_once = False
+        self.banner = Banner()
+        self._build_controls()
+        self._empty = EmptyState(
+            self.tr("Try it before you download it"),
+            self.tr(
+                "A probe runs llama.cpp on this machine with the model's true shapes and empty "
+                "weights, and draws its memory over what was predicted."
+            ),
+            self.tr("Choose a model"),
+            lambda: state.show_page("header:model"),
+        )
+        self._content = QWidget()
+        self._content.setLayout(self._layout_content())
+        layout = column(self.banner, self._empty, self._content, spacing=design.GAP)
+        layout.setStretch(2, 1)
+        layout.setContentsMargins(18, 16, 18, 16)
+        self.setLayout(layout)
+        self._frames = QTimer(self, interval=FRAME_MS)
+        self._frames.timeout.connect(self._frame)
+        self._soon = QTimer(self, singleShot=True, interval=60)
+        self._soon.timeout.connect(self._prepare)
+        self._connect()
+        self._list_past()
+        self._soon.start()
+
+    def _connect(self) -> None:
+        controller, state = self.controller, self.state
+        state.plan_changed.connect(self._soon.start)
+        state.rig_changed.connect(self._soon.start)
+        state.model_changed.connect(self._soon.start)
+        controller.prepared.connect(self._show_prepared)
+        controller.refused.connect(self._refused)
+        controller.started.connect(self._started)
+        controller.happened.connect(self._happened)
+        controller.finished.connect(self._finished)
+        controller.failed.connect(self._failed)
+
+    # layout
+
+    def _build_controls(self) -> None:
+        self.run_button = button(self.tr("Start probe"), self.start, "primary")
+        self.stop_button = button(self.tr("Stop"), self.controller.stop, "danger")
+        self.stop_button.hide()
+        self.budget = QComboBox()
+        self.budget.setAccessibleName(self.tr("Time for measuring"))
+        for seconds in BUDGETS:
+            self.budget.addItem(self.tr("{n} s").format(n=seconds), seconds)
+        self.budget.setCurrentIndex(1)
+        self.budget.setToolTip(self.tr("Time for measuring, once the model is loaded"))
+
+    def _layout_content(self) -> QVBoxLayout:
+        self._headline = text("", "title", wrap=True)
+        self._ghost = Chip(self.tr("ghost: no weights downloaded"), "tight")
+        self._phase = text("", "muted")
+        head = row(self._headline, self._ghost, self.budget, self.run_button, self.stop_button)
+        head.setStretch(0, 1)
+        self.plots = Plots()
+        self._legend = text(
+            self.tr(
+                "Bands: predicted before the run. Line: measured. While loading, RAM also counts "
+                "pages of the model's file that are given back afterwards."
+            ),
+            "small",
+            wrap=True,
+        )
+        self._engine = text("", "small", wrap=True)
+        card = Card()
+        card.body.addLayout(head)
+        card.body.addWidget(self._phase)
+        card.body.addWidget(self.plots, 1)
+        card.body.addWidget(self._legend)
+        card.body.addWidget(self._engine)
+        self.headroom = BigNumber(self.tr("Headroom"))
+        number = Card()
+        number.body.addWidget(self.headroom)
+        self.memory = MemoryCard()
+        self.speeds = SpeedsCard()
+        self.watch = WatchCard()
+        self.past = PastCard(
+            on_open=self._open_past,
+            on_compare=self._compare,
+            on_export=self._export,
+            on_delete=self._delete,
+        )
+        side = QWidget()
+        stacked = column(
+            number, self.speeds, self.memory, self.watch, self.past, None, spacing=design.GAP
+        )
+        stacked.setContentsMargins(0, 0, 10, 0)
+        side.setLayout(stacked)
+        area = scrolling(side)
+        area.setFixedWidth(SIDE_WIDTH)
+        columns = row(card, area, spacing=design.GAP)
+        columns.setStretch(0, 1)
+        return column(columns)
+
+    # life
+
+    def shown(self) -> None:
+        """Frames are drawn while someone looks."""
+        if self.controller.running:
+            self._frames.start()
+
+    def hidden(self) -> None:
+        """The probe goes on; nothing is drawn."""
+        self._frames.stop()
+
+    def closing(self) -> None:
+        """No child may be left."""
+        self._frames.stop()
+        self.controller.close()
+
+    def asked(self, request: str) -> None:
+        """ "start": the Fit page's button."""
+        if request == "start" and not self.controller.running:
+            self.start()
+
+    # before
+
+    def _prepare(self) -> None:
+        state = self.state
+        ready = state.model is not None and state.rig is not None
+        self._empty.setVisible(state.choice is None)
+        self._content.setVisible(state.choice is not None)
+        self.run_button.setEnabled(ready)
+        if not ready or self.controller.running or state.model is None or state.rig is None:
+            return
+        if self._wanted_at_once:
+            self._wanted_at_once = False
+            self.start()
+            return
+        self.controller.prepare(state.model, state.rig, state.settings, seconds=self._seconds)
+
+    @property
+    def _seconds(self) -> float:
+        return float(self.budget.currentData())
+
+    def _show_prepared(self, ready: Prepared) -> None:
+        if self.controller.running:
+            return
+        self._result = None
+        question, plan = ready.question, ready.question.plan
+        words = self.tr("{place} while llama.cpp runs {model} {file_type} at {context}")
+        place = ", ".join(d.name for d in question.rig.devices) or self.tr("RAM")
+        self._headline.setText(
+            words.format(
+                place=place,
+                model=question.model.name,
+                file_type=question.model.file_type,
+                context=units.tokens(question.settings.ctx),
+            )
+        )
+        self._ghost.setVisible(question.model.path is None)
+        engine = f"{ready.choice.build.title}. {ready.choice.reason} {ready.choice.missing}"
+        self._engine.setText(engine.strip())
+        self._phase.setText(self.tr("Nothing runs yet; this is what is predicted."))
+        self.speeds.begin()
+        self.watch.begin()
+        if plan is not None:
+            self._show_plan(plan)
+        if ready.objections and not self.banner.sentence:
+            self._objections(ready)
+
+    def _objections(self, ready: Prepared) -> None:
+        sentence = " ".join(o.sentence for o in ready.objections)
+        if all(o.overridable for o in ready.objections):
+            self.banner.say(
+                sentence, "tight", action=self.tr("Run anyway"), on_action=self._run_anyway
+            )
+        else:
+            self.banner.say(
+                sentence,
+                "tight",
+                action=self.tr("This machine"),
+                on_action=lambda: self.state.set_rig(None),
+            )
+
+    def _show_plan(self, plan: Plan) -> None:
+        self.plots.show_plan(plan, self._seconds)
+        self.memory.show_plan(plan)
+        self.speeds.show_plan(plan)
+        left = plan.headroom
+        tone: design.Tone = "plain" if left is None else "good" if left >= 0 else "bad"
+        self.headroom.show_value(units.size(left), self.tr("predicted"), tone)
+
+    # run
+
+    def start(self, *, anyway: bool = False) -> None:
+        """Run what is in question now."""
+        state = self.state
+        if state.model is None or state.rig is None:
+            self._wanted_at_once = state.choice is not None
+            return
+        self.banner.dismiss()
+        self.run_button.setEnabled(False)
+        self.controller.prepare(
+            state.model,
+            state.rig,
+            state.settings,
+            seconds=self._seconds,
+            run=True,
+            anyway=anyway,
+        )
+
+    def _run_anyway(self) -> None:
+        self.start(anyway=True)
+
+    def _refused(self, sentence: str, overridable: bool) -> None:
+        self.run_button.setEnabled(True)
+        if overridable:
+            self.banner.say(
+                sentence, "tight", action=self.tr("Run anyway"), on_action=self._run_anyway
+            )
+        else:
+            self.banner.say(
+                sentence,
+                "tight",
+                action=self.tr("This machine"),
+                on_action=lambda: self.state.set_rig(None),
+            )
+
+    def _failed(self, sentence: str) -> None:
+        self.run_button.setEnabled(self.state.model is not None)
+        self.banner.say(sentence)
+
+    def _started(self) -> None:
+        self._seen, self._lowest = 0, None
+        self.run_button.hide()
+        self.budget.hide()
+        self.stop_button.show()
+        self.stop_button.setFocus()
+        self.plots.begin()
+        self.speeds.begin()
+        self.watch.begin()
+        self._frames.start()
+
+    def _happened(self, event: ProbeEvent) -> None:
+        if isinstance(event, PhaseStarted):
+            self._phase.setText(self._phase_words(event.phase))
+            if event.phase.name == "prefill":
+                # Until here pages of the file were counted that the system may take back.
+                self._lowest = None
+            if self.controller.probe is not None:
+                self.plots.show_phases(self.controller.probe.phases)
+        elif isinstance(event, Measured):
+            self.speeds.add(event.point)
+        elif isinstance(event, Noticed):
+            self.watch.add(event.observation.sentence)
+
+    def _phase_words(self, phase: Phase) -> str:
+        words = {
+            "starting": self.tr("Starting llama.cpp"),
+            "loading": self.tr("Loading the model"),
+            "warm-up": self.tr("Warming up"),
+            "prefill": self.tr("Reading a prompt"),
+            "decode": self.tr("Generating behind {depth} tokens"),
+            "stopping": self.tr("Stopping"),
+        }
+        return words[phase.name].format(depth=units.tokens(phase.depth)) + " …"
+
+    def _frame(self) -> None:
+        fresh = self.controller.since(self._seen)
+        if fresh is None or not fresh.times_ms:
+            return
+        self._seen = fresh.start + len(fresh.times_ms)
+        self.plots.extend(fresh)
+        left = self.plots.headroom
+        if left is None:
+            return
+        self._lowest = left if self._lowest is None else min(self._lowest, left)
+        predicted = self.controller.last.question.plan if self.controller.last else None
+        expected = predicted.headroom if predicted is not None else None
+        words = self.tr("lowest {low} · predicted {expected}").format(
+            low=units.size(int(self._lowest)), expected=units.size(expected)
+        )
+        self.headroom.show_value(units.size(int(left)), words, "good" if left >= 0 else "bad")
+
+    # after
+
+    def _finished(self, result: ProbeResult) -> None:
+        self._frame()
+        self._frames.stop()
+        self.stop_button.hide()
+        self.budget.show()
+        self.run_button.show()
+        self.run_button.setEnabled(True)
+        self.run_button.setText(self.tr("Probe again"))
+        self.show_result(result)
+        if result.ending.state == "failed":
+            self.banner.say(result.ending.sentence)
+        elif result.ending.state == "done":
+            self.state.add_result(result)
+        self._list_past()
+
+    def show_result(self, result: ProbeResult) -> None:
+        """Put one probe on screen, the present or a past one."""
+        self._result = result
+        self.plots.show_result(result)
+        self.memory.show_result(result)
+        self.speeds.show_result(result)
+        self.watch.show_result(result)
+        self._headline.setText(
+            self.tr("{model} at {context}").format(
+                model=result.title, context=units.tokens(result.settings.ctx)
+            )
+        )
+        self._ghost.setVisible(result.ghost)
+        self._phase.setText(result.ending.sentence)
+        left = self.plots.headroom_of(result)
+        tight = min(
+            (p.lowest_free for p in result.places if p.lowest_free is not None and p.peak),
+            default=None,
+        )
+        words = self.tr("lowest while it ran; {free} were free in all").format(
+            free=units.size(tight)
+        )
+        tone: design.Tone = "plain" if left is None else "good" if left >= 0 else "bad"
+        self.headroom.show_value(units.size(left), words if left is not None else "", tone)
+
+    def _list_past(self) -> None:
+        self.past.show_entries(store.entries())
+
+    def _loaded(self, identity: str) -> ProbeResult | None:
+        try:
+            return store.load(identity)
+        except ProbeError as error:
+            self.banner.say(str(error))
+            return None
+
+    def _open_past(self, identity: str) -> None:
+        if self.controller.running:
+            return
+        result = self._loaded(identity)
+        if result is not None:
+            self.show_result(result)
+
+    def _compare(self, identity: str) -> None:
+        result = self._loaded(identity)
+        if result is not None:
+            self.plots.compare(result)
+
+    def _export(self, identity: str, kind: str) -> None:
+        result = self._loaded(identity)
+        if result is None:
+            return
+        if kind == "table":
+            QGuiApplication.clipboard().setText(store.to_markdown([result]))
+            self.state.noticed.emit(self.tr("The table is on the clipboard."))
+            return
+        suggestion = f"{result.title.replace(' ', '-')}-{result.id}.{kind}"
+        name, _filter = QFileDialog.getSaveFileName(self, self.tr("Save"), suggestion)
+        if not name:
+            return
+        content = store.to_csv(result) if kind == "csv" else store.to_json(result)
+        try:
+            Path(name).write_text(content, encoding="utf-8")
+        except OSError as error:
+            self.banner.say(
+                self.tr("{name} could not be written: {why}.").format(
+                    name=name, why=error.strerror or error
+                )
+            )
+
+    def _delete(self, identity: str) -> None:
+        store.delete(identity)
+        self._list_past()

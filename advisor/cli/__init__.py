@@ -36,6 +36,12 @@ def _dry_run(parser: argparse.ArgumentParser) -> None:
     options.add_settings(parser)
 
 
+def _accuracy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--markdown", action="store_true", help="tables for the README")
+    parser.add_argument("--no-engine", action="store_true", help="without the embedded engine")
+    parser.add_argument("--models", type=int, default=30, help="architectures to ask it about")
+
+
 def _nothing(parser: argparse.ArgumentParser) -> None:
     """No options but --json."""
     del parser
@@ -46,6 +52,7 @@ COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] 
     "size": ("advisor.cli.size", "memory and speed of a model on a rig", _size),
     "matrix": ("advisor.cli.matrix", "every file type × context of a model on a rig", _matrix),
     "dry-run": ("advisor.cli.dry_run", "what llama.cpp itself says a run needs", _dry_run),
+    "accuracy": ("advisor.cli.accuracy", "how far our figures are off", _accuracy),
 }
 """Name → module with ``run(arguments)``, help, and what adds its options."""
 

@@ -11,7 +11,7 @@ from advisor.sizing.allocation import Allocation, flash_attention
 from advisor.sizing.driver import driver_context
 from advisor.sizing.placement import HOST
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.weights import weight_table
+from advisor.sizing.weights import tied_twice, weight_table
 from advisor.units import size as people
 
 BYTES = "B"
@@ -88,7 +88,7 @@ def weight_parts(
         parts.append(("rope factors, one copy per device", table.repeated, _LAYERS))
     if placement.layer_device[-1] == device:
         parts.append(("output layer", table.output, _LAYERS))
-        if table.tied and device != HOST:
+        if table.tied and (device != HOST or tied_twice(model)):
             parts.append(
                 ("second copy of the token embedding, as output matrix", table.tied, _LAYERS)
             )

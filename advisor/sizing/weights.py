@@ -28,6 +28,10 @@ _STAYS_ON_HOST = {"cuda": frozenset({"TQ1_0", "TQ2_0"}), "rocm": frozenset({"TQ1
 _NEVER_RUN_NEXTN = frozenset({"bailingmoe2", "exaone4", "exaone-moe", "glm4", "dots3note"})
 """Architectures that skip their NextN layers whatever ``load_mtp`` says (models/*.cpp)."""
 
+_TIED_TWICE = frozenset({"gemma3n", "gemma4"})
+"""Architectures that create the output matrix before the embedding it copies, and so keep two
+copies on the host as well (models/gemma3n.cpp, gemma4.cpp:load_arch_tensors)."""
+
 _INPUT = frozenset({"token_embd", "position_embd", "token_types", "per_layer_token_embd"})
 """llama-arch.cpp:LLM_TENSOR_INFOS: tensors of the input layer, always on the host."""
 _FIRST_BLOCK = frozenset({"token_embd_norm", "per_layer_model_proj", "per_layer_proj_norm", "hrm"})
@@ -161,6 +165,11 @@ def weight_table(model: Model, backend: str, *, load_mtp: bool) -> WeightTable:
     return _tables(model, (backend, load_mtp))
 
 
+def tied_twice(model: Model) -> bool:
+    """Whether a tied embedding is kept twice even when the output layer is on the host."""
+    return model.hp is not None and model.hp.arch in _TIED_TWICE
+
+
 @dataclass(frozen=True, slots=True)
 class WeightBytes:
     """Bytes of weights on every device and on the host."""
@@ -175,7 +184,7 @@ def weights(
     """What llama.cpp loads where (llama-model.cpp:load_tensors, llama-model-loader.cpp).
 
     Token embeddings stay on the host. An output matrix that is the embedding is a second copy when
-    the output layer is on a device, and shared when it is on the host.
+    the output layer is on a device; on the host most architectures share it.
     """
     tables = [weight_table(model, b, load_mtp=settings.load_mtp) for b in (*backends, "cpu")]
     on_host = tables[HOST]
@@ -201,6 +210,7 @@ def weights(
         start = end
     device = placement.layer_device[-1]
     table = tables[device]
-    devices[device] += table.output + (0 if device == HOST else table.tied)
+    twice = device != HOST or tied_twice(model)
+    devices[device] += table.output + (table.tied if twice else 0)
     devices[HOST] += table.stays[-1]
     return WeightBytes(devices=tuple(devices[:-1]), host=devices[HOST])

@@ -5,6 +5,7 @@ import argparse
 from advisor.cli.output import DONE, say, say_json, table
 from advisor.engine.builds import embedded
 from advisor.hardware import detect
+from advisor.hardware.doctor import examine
 from advisor.hardware.rig import Device, Rig
 from advisor.units import UNKNOWN
 from advisor.units import size as people
@@ -41,6 +42,8 @@ def show(rig: Rig) -> None:
         ],
         right=2,
     )
+    for finding in examine(rig):
+        say(f"{finding.severity}: {finding.sentence} {finding.advice}".rstrip())
     for field, why in {**host.unknown}.items():
         say(f"unknown: {field}: {why}")
     for device in rig.devices:

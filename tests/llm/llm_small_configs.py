@@ -218,7 +218,9 @@ SMALL: dict[str, dict[str, Any]] = {
         rope_scaling={"rope_type": "longrope"},
     ),
     "deepseek2": _named("DeepseekV3ForCausalLM", _ROUTED, _MLA),
-    "deepseek2-lite": _named("DeepseekV2ForCausalLM", _ROUTED, _MLA, num_hidden_layers=27, q_lora_rank=None),
+    "deepseek2-lite": _named(
+        "DeepseekV2ForCausalLM", _ROUTED, _MLA, num_hidden_layers=27, q_lora_rank=None
+    ),
     "deepseek2-mtp": _named(
         "Glm4MoeLiteForCausalLM", _ROUTED, _MLA, num_nextn_predict_layers=1, keep_nextn=True
     ),
@@ -280,7 +282,9 @@ SMALL: dict[str, dict[str, Any]] = {
         num_nextn_predict_layers=1,
         keep_nextn=True,
     ),
-    "kimi-linear": _named("KimiLinearForCausalLM", _MOE, _MLA, _KDA, first_k_dense_replace=1, q_lora_rank=None),
+    "kimi-linear": _named(
+        "KimiLinearForCausalLM", _MOE, _MLA, _KDA, first_k_dense_replace=1, q_lora_rank=None
+    ),
     "kimi-k3": _named(
         "KimiK3ForConditionalGeneration",
         _MOE,
@@ -338,7 +342,11 @@ SMALL: dict[str, dict[str, Any]] = {
         tie_word_embeddings=True,
     ),
     "hy_v3": _named(
-        "HYV3ForCausalLM", _MOE, first_k_dense_replace=1, num_nextn_predict_layers=1, keep_nextn=True
+        "HYV3ForCausalLM",
+        _MOE,
+        first_k_dense_replace=1,
+        num_nextn_predict_layers=1,
+        keep_nextn=True,
     ),
     "ernie4_5": _named("Ernie4_5ForCausalLM", tie_word_embeddings=True),
     "ernie4_5-moe": _named(
@@ -390,7 +398,9 @@ SMALL: dict[str, dict[str, Any]] = {
     ),
     "olmo2": _named("Olmo2ForCausalLM"),
     "olmo3": _named("Olmo3ForCausalLM", sliding_window=4096),
-    "olmoe": _named("OlmoeForCausalLM", num_experts=8, num_experts_per_tok=2),
+    "olmoe": _named(
+        "OlmoeForCausalLM", num_experts=8, num_experts_per_tok=2, num_key_value_heads=8
+    ),
     "command-r": _named("CohereForCausalLM", tie_word_embeddings=True),
     "cohere2": _named("Cohere2ForCausalLM", sliding_window=4096, rotary_pct=1.0),
     "mamba": _named("MambaForCausalLM", intermediate_size=1024),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from advisor.errors import BadModelFile, ModelError
 from advisor.llm.architectures import rules
@@ -12,7 +12,9 @@ from advisor.llm.architectures.keys import MAX_LAYERS, Keys
 from advisor.llm.caches import MemoryRule
 from advisor.llm.hyperparameters import Hyperparameters, Scalar, Value
 
-_FIELDS = frozenset(field.name for field in fields(Hyperparameters))
+_NONSENSE: Final = (ArithmeticError, LookupError, ValueError)
+"""What arithmetic on a header's numbers may end in when they contradict each other."""
+_FIELDS: Final = frozenset(field.name for field in fields(Hyperparameters))
 
 
 class Architecture:
@@ -66,11 +68,16 @@ class Architecture:
         embedding = dict(tensors).get("token_embd.weight", ())
         if len(embedding) == 2:
             values["vocab_size"] = embedding[1]
-        self.infer(values, frozenset(name for name, _ in tensors))
-        hp = self._read(arch, values)
+        check_layers(Keys(values).integer("block_count"))
         present = bare_names(tensors)
-        hp = replace(hp, optional=present)
-        return replace(hp, optional=present & self._asked(hp))
+        try:
+            self.infer(values, frozenset(name for name, _ in tensors))
+            hp = replace(self._read(arch, values), optional=present)
+            self.memory(hp)
+            return replace(hp, optional=present & self._asked(hp))
+        except _NONSENSE as error:
+            message = f"The model's header does not describe a {arch} model that could exist."
+            raise BadModelFile(message, detail=repr(error)) from error
 
     def from_config(self, config: Mapping[str, Any]) -> Hyperparameters:
         """Hyperparameters of a Hugging Face config.json. Raises ModelError."""
@@ -80,10 +87,12 @@ class Architecture:
             keys = common_keys(wrapped)
             optional = frozenset(self.convert(wrapped, keys))
             return replace(self._read(arch, keys), optional=optional)
-        except (BadModelFile, ValueError, IndexError, ZeroDivisionError) as error:
-            raise ModelError(
-                f"This config.json of a {arch} model can't be used: {error}", detail=repr(error)
-            ) from error
+        except BadModelFile as error:
+            message = str(error).replace("The model's header", "This config.json")
+            raise ModelError(message, detail=repr(error)) from error
+        except _NONSENSE as error:
+            message = f"This config.json does not describe a {arch} model that could exist."
+            raise ModelError(message, detail=repr(error)) from error
 
     def arch_of(self, config: Config) -> str:
         """Which of ``names`` a config.json belongs to."""
@@ -98,7 +107,11 @@ class Architecture:
     def tensors(self, hp: Hyperparameters) -> list[NamedShape]:
         """Every tensor of the model: name and shape, ggml's order (ne0 first)."""
         tensors = TensorList(hp)
-        self.build(tensors)
+        try:
+            self.build(tensors)
+        except _NONSENSE as error:
+            message = f"These values do not make a {hp.arch} model that could exist."
+            raise ModelError(message, detail=repr(error)) from error
         return tensors.items
 
     def _asked(self, hp: Hyperparameters) -> frozenset[str]:
@@ -114,13 +127,23 @@ class Architecture:
         return Hyperparameters(**hp, extra=extra, metadata=dict(values))
 
 
+def check_layers(n_layer: int) -> None:
+    """Raise BadModelFile for a number of blocks that llama.cpp would refuse."""
+    if not 0 < n_layer <= MAX_LAYERS:
+        raise BadModelFile(f"The model's header gives {n_layer} blocks.")
+
+
 def common_hyperparameters(arch: str, keys: Keys) -> dict[str, Any]:
     """What llama.cpp reads for every architecture (llama-model.cpp:load_hparams)."""
     n_layer_all = keys.integer("block_count")
     n_layer_nextn = keys.integer("nextn_predict_layers", 0)
     n_embd = keys.integer("embedding_length")
-    if not 0 < n_layer_all <= MAX_LAYERS or not 0 <= n_layer_nextn <= n_layer_all or n_embd <= 0:
-        raise BadModelFile(f"The model's header gives {n_layer_all} blocks of width {n_embd}.")
+    check_layers(n_layer_all)
+    if n_layer_nextn > n_layer_all or n_embd <= 0:
+        raise BadModelFile(
+            f"The model's header gives {n_layer_all} blocks of width {n_embd}, "
+            f"{n_layer_nextn} of them for prediction."
+        )
     n_head = keys.per_layer("attention.head_count", n_layer_all)
     head = n_embd // n_head[0] if n_head[0] > 0 else 0
     head_k = keys.integer("attention.key_length", head) if head else 0

@@ -94,6 +94,6 @@ def _whole(name: str, value: object) -> int:
     number = int(value) if isinstance(value, bool | int) else None
     if isinstance(value, float) and value.is_integer():
         number = int(value)
-    if number is None or not -1 <= number <= MAX_INTEGER:
+    if number is None or not 0 <= number <= MAX_INTEGER:
         raise BadModelFile(f"The model's header gives {name} as {value!r}, not a sensible number.")
     return number

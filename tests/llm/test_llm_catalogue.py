@@ -1,0 +1,260 @@
+"""The catalogue: found by the names people use, sized as published, extended by the user."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TRUTH
+from llm_small_configs import SMALL
+
+from advisor import paths
+from advisor.errors import BadModelFile, ModelError, UnknownModel
+from advisor.llm import load, open_gguf
+from advisor.llm.catalogue import CatalogueEntry, add_from_config, add_from_gguf, catalogue, remove
+from advisor.llm.gguf_writer import layout
+from advisor.llm.ghost import write_ghost
+from advisor.llm.model import Model
+from advisor.llm.tensor import TYPES, Tensor
+
+# Published safetensors that hold more than the GGUF does: vision or audio parts, layers that
+# predict further tokens, an output matrix stored beside the tied one, scales of 8- or 4-bit files.
+MORE_PUBLISHED = {
+    "deepseek2": 0.045, "deepseek32": 0.025, "deepseek4": 0.07, "ernie4_5-moe": 0.01,
+    "gemma3": 0.1, "gemma3n": 0.2, "gemma4": 0.1, "glm5-next": 0.03, "hy_v3": 0.02,
+    "kimi-k3": 0.001, "llama4": 0.01, "mimo2": 0.005, "minimax-m2": 0.001, "minimax-m3": 0.01,
+    "mistral3": 0.02, "mistral4": 0.01, "nemotron_h_moe": 0.03, "qwen3": 0.21, "qwen35": 0.18,
+    "qwen35moe": 0.04, "qwen3next": 0.025, "step35": 0.03,
+}  # fmt: skip
+
+# Facts that must hold without the reference files: bytes of all tensors, from files' headers.
+TENSOR_BYTES = [
+    ("Qwen/Qwen3-8B", "Q4_K_M", 5_021_827_072),
+    ("meta-llama/Llama-3.1-8B-Instruct", "Q8_0", 8_532_934_912),
+    ("openai/gpt-oss-20b", "MXFP4_MOE", 12_096_558_336),
+]
+
+
+@pytest.mark.parametrize("entry", catalogue().entries, ids=lambda entry: entry.id)
+def test_an_entry_is_a_whole_model_with_its_sources(entry: CatalogueEntry) -> None:
+    names = [name for name, _ in entry.shapes]
+    assert len(names) == len(set(names))
+    assert all(all(n > 0 for n in shape) for _, shape in entry.shapes)
+    assert entry.hp.n_ctx_train >= 2048
+    assert entry.memory.caches or entry.memory.states
+    assert entry.source
+    assert entry.licence
+    assert entry.released
+    assert "chat" in entry.abilities
+    assert entry.native_file_type in entry.file_types
+    assert entry.suggested_file_type in entry.file_types
+    assert entry.model(entry.suggested_file_type) is entry.model(entry.suggested_file_type)
+    if entry.published_params:
+        short = entry.published_params - entry.n_params
+        # What the converter adds: frequency factors; RWKV's first layer gets unused matrices.
+        assert short >= (-500_000 if entry.arch == "rwkv7" else -3000)
+        assert short <= entry.published_params * MORE_PUBLISHED.get(entry.arch, 0.0)
+
+
+def test_the_catalogue_is_large_and_every_id_is_there_once() -> None:
+    entries = catalogue().entries
+    assert len(entries) >= 70
+    everything = Counter(name.lower() for entry in entries for name in (entry.id, *entry.aliases))
+    assert [name for name, count in everything.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B"),
+        ("qwen/qwen3-8b", "Qwen/Qwen3-8B"),
+        ("qwen3-8b", "Qwen/Qwen3-8B"),
+        ("Qwen3 8B", "Qwen/Qwen3-8B"),
+        ("deepseek-v3", "deepseek-ai/DeepSeek-R1"),
+        ("DeepSeek-V4-Flash", "deepseek-ai/DeepSeek-V4-Flash"),
+        ("gpt-oss-120b", "openai/gpt-oss-120b"),
+        ("llama-3.1-70b-instruct", "meta-llama/Llama-3.3-70B-Instruct"),
+        ("gemma 3 27b", "google/gemma-3-27b-it"),
+        ("qwen3-30b-a3b", "Qwen/Qwen3-30B-A3B"),
+    ],
+)
+def test_a_model_is_found_by_the_names_people_use(asked: str, found: str) -> None:
+    assert catalogue().find(asked).id == found
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        ("qwen3 0.6b", "Qwen/Qwen3-0.6B"),
+        ("openai 20b", "openai/gpt-oss-20b"),
+        ("deepseek flash", "deepseek-ai/DeepSeek-V4-Flash"),
+        ("google vision 27b", "google/gemma-3-27b-it"),
+        ("meta 405b", "meta-llama/Llama-3.1-405B-Instruct"),
+    ],
+)
+def test_search_takes_parts_of_names_makers_and_abilities(words: str, first: str) -> None:
+    assert catalogue().search(words)[0].id == first
+
+
+def test_an_unknown_name_says_what_is_near() -> None:
+    with pytest.raises(UnknownModel, match=r"Did you mean .*Qwen"):
+        catalogue().find("qwen9-900b")
+    assert catalogue().search("") == list(catalogue().entries)
+    assert catalogue().search("no such thing") == []
+
+
+@pytest.mark.parametrize(("name", "file_type", "nbytes"), TENSOR_BYTES)
+def test_bytes_are_those_of_the_real_files(name: str, file_type: str, nbytes: int) -> None:
+    assert load(name, file_type).nbytes == nbytes
+
+
+UNIT = {"GiB": 1 << 30, "MiB": 1 << 20, "GB": 10**9, "MB": 10**6, "bytes": 1}
+VOCABULARY = 20 * 10**6
+"""The most that a header takes: a vocabulary of 260,000 tokens with its merges."""
+
+
+def published() -> list[dict[str, Any]]:
+    file = TRUTH / "published_sizes.jsonl"
+    if not file.exists():
+        return []
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    # Made by a fork of llama.cpp with mixes of its own, or by a mix that its printer did not name.
+    fork = {("google/gemma-3-27b-it", 13.747), ("google/gemma-3-27b-it", 14.539)}
+    return [
+        r for r in rows if (r["model"], r["size"]) not in fork | {("zai-org/GLM-4.5-Air", 67.96)}
+    ]
+
+
+@pytest.mark.skipif(not published(), reason="published sizes are not here")
+def test_sizes_are_the_published_ones_within_their_rounding() -> None:
+    wrong: list[str] = []
+    for row in published():
+        model = load(row["model"], row["file_type"], imatrix=bool(row["imatrix"]))
+        more = (row["size"] * UNIT[row["unit"]]) - model.nbytes
+        half = row["half_unit"] * UNIT[row["unit"]]
+        room = 0 if row["what"] == "tensors" else VOCABULARY
+        if not -half <= more <= half + room:
+            wrong.append(f"{row['model']} {row['file_type']}: {more / 1e6:+.1f} MB")
+        if row["params_b"] and abs(model.n_params / 1e9 - row["params_b"]) > 0.006:
+            wrong.append(f"{row['model']}: {model.n_params} parameters")
+    assert wrong == []
+
+
+def test_a_dropped_config_becomes_a_model_that_stays(app_home: Path) -> None:
+    del app_home
+    added = add_from_config(SMALL["qwen3moe"], "me/My-MoE")
+
+    found = catalogue().find("my-moe")
+    assert found == added
+    assert found.added
+    assert found.model("Q4_K_M").nbytes > 0
+    assert list((paths.data() / "models").glob("*.json"))
+
+    remove(found)
+    with pytest.raises(UnknownModel):
+        catalogue().find("me/My-MoE")
+
+
+def test_a_model_is_added_from_a_gguf_header_in_every_file_type(tmp_path: Path) -> None:
+    source = add_from_config(SMALL["gemma4-small"], "me/Source").model("Q8_0")
+    file = write_ghost(source, tmp_path, header_only=True).path
+
+    added = add_from_gguf(file)
+    again = catalogue().find(added.id)
+
+    assert sorted(again.shapes) == sorted((t.name, t.shape) for t in source.tensors)
+    assert again.memory == source.memory
+    assert again.model("Q8_0").nbytes == source.nbytes
+    assert again.model("Q4_K_M").nbytes < source.nbytes
+
+
+def test_a_config_of_no_known_model_is_refused_and_nothing_is_kept() -> None:
+    with pytest.raises(ModelError, match="does not know"):
+        add_from_config({"architectures": ["Nobody"]}, "me/Nobody")
+    assert not list((paths.data() / "models").glob("*"))
+
+
+def test_a_damaged_entry_does_not_take_the_others_along() -> None:
+    folder = paths.data() / "models"
+    folder.mkdir()
+    (folder / "broken.json").write_text("{", encoding="utf-8")
+    (folder / "other.json").write_text('{"id": "x"}', encoding="utf-8")
+    add_from_config(SMALL["llama"], "me/Good")
+
+    assert catalogue().find("me/Good").arch == "llama"
+    assert len(catalogue().entries) > 70
+
+
+def plain_file(folder: Path, metadata: dict[str, Any]) -> Path:
+    tensors = (
+        Tensor("token_embd.weight", (256, 1000), TYPES["F16"]),
+        Tensor("blk.0.strange.weight", (256, 256), TYPES["Q8_0"]),
+    )
+    plan = layout(metadata, tensors)
+    path = folder / "strange.gguf"
+    with path.open("wb") as file:
+        file.write(plan.header)
+        file.truncate(plan.total)
+    return path
+
+
+GENERIC = {
+    "general.architecture": "brandnew",
+    "general.file_type": 7,
+    "brandnew.block_count": 2,
+    "brandnew.embedding_length": 256,
+    "brandnew.attention.head_count": 4,
+    "brandnew.attention.head_count_kv": 2,
+    "brandnew.context_length": 4096,
+}
+
+
+def test_an_unknown_architecture_keeps_its_weights_and_the_plain_rule(tmp_path: Path) -> None:
+    model = open_gguf(plain_file(tmp_path, GENERIC))
+    assert model.nbytes == 256 * 1000 * 2 + 256 * 256 // 32 * 34
+    assert model.file_type == "Q8_0"
+    assert model.hp is not None
+    assert model.hp.n_vocab == 1000
+    assert model.memory is not None
+    (cache,) = model.memory.caches
+    assert (cache.k_width, cache.v_width) == ((128, 128), (128, 128))
+
+
+@pytest.mark.parametrize(
+    ("extra", "has_hp"),
+    [
+        ({"brandnew.ssm.state_size": 16}, True),
+        ({"brandnew.attention.kv_lora_rank": 16}, True),
+        ({"brandnew.attention.sliding_window": 512}, True),
+        ({"brandnew.attention.head_count": 0}, True),
+        ({"brandnew.block_count": "two"}, False),
+    ],
+)
+def test_what_an_unknown_architecture_keeps_is_unknown_when_its_keys_say_more(
+    tmp_path: Path, extra: dict[str, Any], has_hp: bool
+) -> None:
+    model = open_gguf(plain_file(tmp_path, {**GENERIC, **extra}))
+    assert (model.hp is not None) == has_hp
+    assert model.memory is None
+
+
+def test_a_header_without_an_architecture_still_has_its_weights(tmp_path: Path) -> None:
+    model = open_gguf(plain_file(tmp_path, {"general.name": "odd"}))
+    assert (model.name, model.file_type, model.hp, model.memory) == ("odd", "mixed", None, None)
+    with pytest.raises(ModelError, match="does not know"):
+        add_from_gguf(plain_file(tmp_path, {"general.name": "odd"}))
+
+
+def test_load_takes_a_path_or_a_name(tmp_path: Path) -> None:
+    ghost = write_ghost(load("Qwen/Qwen3-0.6B", "Q8_0"), tmp_path, header_only=True)
+    from_file: Model = load(str(ghost.path))
+    assert from_file.source == "gguf"
+    assert from_file.nbytes == load("qwen3-0.6b", "Q8_0").nbytes
+    assert load("qwen3-0.6b").file_type == "Q4_K_M"
+    assert load("gpt-oss-20b").file_type == "MXFP4_MOE"
+    with pytest.raises(UnknownModel, match="no file"):
+        load(str(tmp_path / "missing.gguf"))
+    (tmp_path / "text.gguf").write_text("hello", encoding="utf-8")
+    with pytest.raises(BadModelFile):
+        load(str(tmp_path / "text.gguf"))

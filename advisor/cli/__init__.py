@@ -36,6 +36,16 @@ def _dry_run(parser: argparse.ArgumentParser) -> None:
     options.add_settings(parser)
 
 
+def _probe(parser: argparse.ArgumentParser) -> None:
+    from advisor.cli import options  # noqa: PLC0415 - as above
+
+    options.add_model(parser)
+    options.add_settings(parser)
+    parser.add_argument("--ghost", action="store_true", help="random weights of the same shape")
+    parser.add_argument("--seconds", type=float, default=30.0, help="time for measuring")
+    parser.add_argument("--anyway", action="store_true", help="in spite of objections")
+
+
 def _accuracy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", action="store_true", help="tables for the README")
     parser.add_argument("--no-engine", action="store_true", help="without the embedded engine")
@@ -52,6 +62,7 @@ COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] 
     "size": ("advisor.cli.size", "memory and speed of a model on a rig", _size),
     "matrix": ("advisor.cli.matrix", "every file type × context of a model on a rig", _matrix),
     "dry-run": ("advisor.cli.dry_run", "what llama.cpp itself says a run needs", _dry_run),
+    "probe": ("advisor.cli.probe", "run a model or its ghost here, and measure", _probe),
     "accuracy": ("advisor.cli.accuracy", "how far our figures are off", _accuracy),
 }
 """Name → module with ``run(arguments)``, help, and what adds its options."""

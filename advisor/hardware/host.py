@@ -19,6 +19,7 @@ from advisor.hardware.rig import Host
 # SMBIOS 7.4.1, chassis types that are carried about.
 _PORTABLE = {8, 9, 10, 11, 14, 30, 31, 32}
 _UNLIMITED = 1 << 60
+_TABLE = "sys/firmware/dmi/tables/DMI"
 
 
 def read_host(models: Path | None = None, *, root: Path = Path("/")) -> Host:
@@ -116,7 +117,7 @@ def _memory_type(
     if kind:
         sources["ram_type"] = "SMBIOS"
     else:
-        unknown["ram_type"] = "the firmware's table needs administrator rights"
+        unknown["ram_type"] = _why_no_type(root)
     if measured is not None:
         bandwidth, source = measured.gbs, measured.source
     if bandwidth is None:
@@ -126,11 +127,18 @@ def _memory_type(
     return {"ram_type": kind, "ram_bandwidth_gbs": bandwidth, "ram_bandwidth_source": source}
 
 
+def _why_no_type(root: Path) -> str:
+    table = root / _TABLE
+    if table.exists() and not os.access(table, os.R_OK):
+        return "the firmware's table needs administrator rights"
+    return "the firmware does not tell"
+
+
 def _firmware_table(root: Path) -> bytes:
     if sys.platform == "win32":
         return _windows_firmware_table()
     try:
-        return (root / "sys/firmware/dmi/tables/DMI").read_bytes()
+        return (root / _TABLE).read_bytes()
     except OSError:
         return b""
 

@@ -1,0 +1,184 @@
+"""From a need and a rig to advice: everything that could be done, held against the need."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from advisor.advice.builds import Build, cards
+from advisor.advice.hardware_prices import PriceBook, data_date
+from advisor.advice.options import Assessment, Option, assess
+from advisor.advice.prices import Candidate, candidates, tier_of
+from advisor.advice.timing import MeasuredRun, Sizer, timed
+from advisor.advice.upgrades import option, search
+from advisor.advice.usage import Usage
+from advisor.advice.variants import Variant, loss_of, variants
+from advisor.advice.verdict import Advice, conclude
+from advisor.hardware.rig import Rig
+from advisor.llm.catalogue import CatalogueEntry
+from advisor.llm.model import Model
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+
+_LIKE_CLASS: Final = 4
+"""APIs of like class that are shown, cheapest first."""
+
+Progress = Callable[[float, str], None]
+
+
+def advise(
+    usage: Usage,
+    rig: Rig,
+    models: Sequence[CatalogueEntry | Model],
+    *,
+    at: dt.datetime,
+    current: Model | None = None,
+    settings: RunSettings | None = None,
+    measured: Sequence[MeasuredRun] = (),
+    book: PriceBook | None = None,
+    sizer: Sizer = size,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda _share, _text: None,
+) -> Advice:
+    """What to do about ``usage``, with ``rig`` as it is, changed or replaced, or with an API.
+
+    ``models`` are those that are acceptable, ``current`` the one in question in its file type.
+    ``at`` must carry a time zone; API prices are those of that moment, and prices of hardware are
+    old or new by its date. ``measured`` holds probes of this rig. Never uses the network.
+    """
+    base = settings or RunSettings()
+    prices = book or PriceBook()
+    today = at.date()
+    progress(0.0, "")
+    options = list(_as_it_is(rig, current, usage, base=base, measured=measured, sizer=sizer))
+    wanted = variants(models, usage, base)
+    found = search(
+        rig,
+        wanted,
+        usage,
+        today,
+        book=prices,
+        base=base,
+        measured=measured,
+        sizer=sizer,
+        cancelled=cancelled,
+    )
+    known = {o.id for o in options}
+    options += [_named(o, current) for o in found.options if o.id not in known]
+    progress(0.7, "")
+    apis = _apis(models, current, usage, at)
+    options += [_api_option(c) for c in apis]
+    options += _hybrids(options, apis, usage)
+    progress(0.9, "")
+    return conclude(
+        options,
+        usage,
+        rig_name=rig.name,
+        at=at,
+        unknowns=_unknowns(prices, today, usage, complete=found.complete),
+        assumptions=(f"Hardware prices reviewed on {data_date()}, in US dollars without tax.",),
+        searched=found.searched + len(apis),
+    )
+
+
+def _as_it_is(
+    rig: Rig,
+    current: Model | None,
+    usage: Usage,
+    *,
+    base: RunSettings,
+    measured: Sequence[MeasuredRun],
+    sizer: Sizer,
+) -> Iterable[Option]:
+    """The rig with the model in question, whether or not that is good enough."""
+    if current is None:
+        return
+    tier = tier_of(current.id, current.n_params)
+    variant = Variant(current, base.ctk, loss_of(current, base.ctk), tier)
+    outcome = timed(variant, rig, usage, base, measured=measured, sizer=sizer)
+    if outcome is not None:
+        yield option(Build("keep", "Keep this rig", rig), variant, outcome)
+
+
+def _named(found: Option, current: Model | None) -> Option:
+    """On the rig as it is, any other model or file type than the one in question is tuning."""
+    if found.kind != "keep" or current is None:
+        return found
+    return replace(found, kind="tune", title=f"Keep this rig, run {found.runs}")
+
+
+def _apis(
+    models: Sequence[CatalogueEntry | Model], current: Model | None, usage: Usage, at: dt.datetime
+) -> list[Candidate]:
+    """APIs for any acceptable model: all of the family, and the cheapest of like class."""
+    asked = {m.id: m.n_params for m in models}
+    if current is not None:
+        asked.setdefault(current.id, current.n_params)
+    found: dict[str, Candidate] = {}
+    for model_id, n_params in asked.items():
+        like = 0
+        for candidate in candidates(model_id, n_params, usage, at):
+            if candidate.relation == "like class":
+                like += 1
+                if like > _LIKE_CLASS:
+                    continue
+            known = found.get(candidate.price.api.id)
+            if known is None or known.relation == "like class":
+                found[candidate.price.api.id] = candidate
+    return list(found.values())
+
+
+def _api_option(candidate: Candidate) -> Option:
+    price = candidate.price
+    return Option(
+        id=f"API|{price.api.id}",
+        kind="API",
+        title=price.api.title,
+        tier=price.api.tier,
+        api=price,
+        relation=candidate.relation,
+        notes=price.notes,
+    )
+
+
+def _hybrids(
+    options: Sequence[Option], apis: Sequence[Candidate], usage: Usage
+) -> Iterable[Option]:
+    """Rigs that would do but for the volume or for long requests, with the cheapest API."""
+    if not apis:
+        return
+    cheapest = min(apis, key=lambda c: (c.price.request(usage).mid, c.price.api.id))
+    for local in options:
+        if local.run is None or local.plan is None or local.api is not None:
+            continue
+        alone = assess(local, usage)
+        if alone.meets or not _short_of_room(alone, usage):
+            continue
+        yield replace(
+            local,
+            id=f"hybrid|{local.id}|{cheapest.price.api.id}",
+            kind="hybrid",
+            title=f"{local.title}, with {cheapest.price.api.title} for the rest",
+            api=cheapest.price,
+            relation=cheapest.relation,
+        )
+
+
+def _short_of_room(alone: Assessment, usage: Usage) -> bool:
+    """Whether the only thing wrong is how much there is to do, or how long some of it is."""
+    relaxed = usage.model_copy(update={"requests_per_month": 1, "long_share": 0})
+    return assess(alone.option, relaxed).meets
+
+
+def _unknowns(book: PriceBook, today: dt.date, usage: Usage, *, complete: bool) -> tuple[str, ...]:
+    found: list[str] = []
+    _, unpriced = cards(book, today, used=usage.limits.used_parts)
+    if unpriced:
+        few = ", ".join(unpriced[:4])
+        found.append(
+            f"{len(unpriced)} cards have no known price today and were left out ({few} …); enter "
+            "yours to include them"
+        )
+    if not complete:
+        found.append("the search was stopped before it was complete")
+    return tuple(found)

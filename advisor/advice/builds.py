@@ -1,0 +1,349 @@
+"""Every rig worth a look: this one, what can be added to it, and what can be bought instead."""
+
+import datetime as dt
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from advisor.advice.hardware_prices import HardwarePrice, PriceBook
+from advisor.advice.options import Kind, Purchase
+from advisor.advice.usage import Limits, Usage
+from advisor.hardware import table
+from advisor.hardware.compose import describe, parse_rig
+from advisor.hardware.imagined import device_from_entry
+from advisor.hardware.rig import Device, Host, Rig
+from advisor.hardware.table import GpuEntry
+from advisor.units import GIB
+
+MAX_CARDS: Final = 8
+_CARDS_UNASKED: Final = 4
+"""In a machine whose free slots are not known: more than four is a machine built for it."""
+_HOST_W: Final = 250
+"""Processor, board and drives of a busy desktop."""
+_SUPPLY_RESERVE: Final = 1.2
+"""Cards draw more than their limit for milliseconds."""
+_RAM_STEPS: Final = (32, 64, 96, 128, 192, 256, 384, 512)
+_NEW_RAM: Final = (32, 64, 128, 192)
+_WORKSTATION_RAM: Final = (64, 128, 256, 512)
+_SERVER_RAM: Final = (512, 1024, 2048)
+_DESKTOP_CARDS: Final = 2
+_WORKSTATION_CARDS: Final = 7
+_YEARS_ON_SALE: Final = 3
+_WORTH_CLOSING: Final = 256 << 20
+_PASSIVE: Final = ("Tesla", "A10", "A16", "A30", "A40", "A100", "L4", "L40", "H100", "H200", "B200")
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """A rig that one could have, and what it takes."""
+
+    kind: Kind
+    title: str
+    rig: Rig
+    purchases: tuple[Purchase, ...] = ()
+    conditions: tuple[str, ...] = ()
+    impossible: tuple[str, ...] = ()
+    unpriced: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def usd(self) -> Decimal:
+        """Expected price of everything to buy."""
+        return sum((p.usd.mid for p in self.purchases), Decimal(0))
+
+    @functools.cached_property
+    def signature(self) -> tuple[object, ...]:
+        """Rigs with the same signature are sized and timed alike."""
+        devices = tuple(
+            (d.table_id or d.name, d.memory_total, d.memory_used, d.bandwidth_gbs, d.host_index)
+            for d in self.rig.devices
+        )
+        hosts = tuple((h.ram_available, h.ram_bandwidth_gbs) for h in self.rig.hosts)
+        return devices, hosts
+
+
+def _n(count: int, name: str) -> str:
+    return name if count == 1 else f"{count}× {name}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A graphics card that can be bought."""
+
+    entry: GpuEntry
+    device: Device
+    price: HardwarePrice
+
+    @property
+    def is_module(self) -> bool:
+        """Sits on a server board, not in a slot."""
+        return "SXM" in self.entry.name or self.entry.name in {"B200", "Instinct MI300X"}
+
+    @property
+    def is_passive(self) -> bool:
+        """Made for the airflow of a server."""
+        return self.entry.name.startswith((*_PASSIVE, "Instinct"))
+
+
+def cards(
+    book: PriceBook, today: dt.date, *, used: bool
+) -> tuple[tuple[Card, ...], tuple[str, ...]]:
+    """Cards with a price, cheapest first, and the names of those without one.
+
+    A launch price stands for an offer only while the card can be in the shops.
+    """
+    found: list[Card] = []
+    unpriced: list[str] = []
+    for entry in table.gpu_table().gpus:
+        if entry.laptop or entry.unified or entry.integrated or entry.bandwidth_gbs is None:
+            continue
+        price = book.best(
+            entry.name,
+            launch_usd=entry.launch_msrp_usd if _on_sale(entry, today) else None,
+            launch_date=entry.launch_date,
+        )
+        if price is not None and price.condition == "used" and not used:
+            new = [p for p in book.offers(entry.name) if p.condition != "used"]
+            price = new[0] if new else None
+        if price is None:
+            unpriced.append(entry.short_name)
+            continue
+        found.append(Card(entry, device_from_entry(entry), price))
+    found.sort(key=lambda card: (card.price.mid, card.entry.name))
+    return tuple(found), tuple(unpriced)
+
+
+def _on_sale(entry: GpuEntry, today: dt.date) -> bool:
+    launched = entry.launch_date
+    return launched is not None and today.year - int(launched[:4]) <= _YEARS_ON_SALE
+
+
+def builds(rig: Rig, usage: Usage, book: PriceBook, today: dt.date) -> Iterator[Build]:
+    """Every build, this rig first. Order and content depend on nothing but the arguments."""
+    yield from changes_without_buying(rig)
+    shelf, _ = cards(book, today, used=usage.limits.used_parts)
+    yield from _more_ram(rig, usage.limits, book)
+    yield from _cards_here(rig, usage.limits, book, shelf)
+    yield from _new_machines(usage.limits, book)
+    yield from _new_builds(usage.limits, book, shelf)
+
+
+def changes_without_buying(rig: Rig) -> Iterator[Build]:
+    """This rig as it is, and with nothing else running on its cards."""
+    yield Build("keep", "Keep this rig", rig)
+    held = sum(d.memory_used or 0 for d in rig.devices)
+    if held >= _WORTH_CLOSING:
+        freed = tuple(d.model_copy(update={"memory_used": 0, "processes": ()}) for d in rig.devices)
+        yield Build(
+            "close programs", "Close other programs", rig.model_copy(update={"devices": freed})
+        )
+
+
+def _more_ram(rig: Rig, limits: Limits, book: PriceBook) -> Iterator[Build]:
+    total = rig.host.ram_total
+    if total is None or any(d.unified for d in rig.devices):
+        return
+    kind = rig.host.ram_type or "DDR5"
+    part = book.part("DDR4 per GB" if "DDR4" in kind else "DDR5 per GB")
+    for gib in _RAM_STEPS:
+        if gib * GIB < total * 1.3:
+            continue
+        conditions: list[str] = []
+        impossible: list[str] = []
+        if limits.max_ram_gib is None:
+            conditions.append(f"a board that takes {gib} GB")
+        elif gib > limits.max_ram_gib:
+            impossible.append(f"the board takes {limits.max_ram_gib} GB at most")
+        if rig.host.laptop:
+            conditions.append("memory that is not soldered")
+        grown = gib * GIB - total
+        host = rig.host.model_copy(
+            update={
+                "ram_total": gib * GIB,
+                "ram_available": (rig.host.ram_available or total) + grown,
+            }
+        )
+        yield Build(
+            "add RAM",
+            f"Replace the RAM by {gib} GB",
+            rig.model_copy(update={"hosts": (host, *rig.hosts[1:]), "imagined": True}),
+            purchases=(Purchase(f"{gib} GB of {kind.split('-')[0]}", Decimal(gib), part),),
+            conditions=tuple(conditions),
+            impossible=tuple(impossible),
+        )
+
+
+def _watts(devices: Sequence[Device]) -> float | None:
+    limits = [d.power_limit_w or d.power_default_w for d in devices]
+    known = [w for w in limits if w is not None]
+    return sum(known) if len(known) == len(limits) else None
+
+
+def _supply(devices: Sequence[Device]) -> int | None:
+    """Power supply that such cards need, in steps of 50 W."""
+    watts = _watts(devices)
+    if watts is None:
+        return None
+    return math.ceil((watts + _HOST_W) * _SUPPLY_RESERVE / 50) * 50
+
+
+def _cards_here(
+    rig: Rig, limits: Limits, book: PriceBook, shelf: Sequence[Card]
+) -> Iterator[Build]:
+    if rig.host.laptop or any(d.unified for d in rig.devices):
+        return
+    backends = {d.backend for d in rig.devices}
+    make = functools.partial(_with_cards, rig, limits=limits, book=book)
+    for card in shelf:
+        if card.is_module or (limits.quiet and card.is_passive):
+            continue
+        for count in range(1, MAX_CARDS + 1):
+            new = (card.device,) * count
+            if limits.free_slots is None and count > max(_CARDS_UNASKED, len(rig.devices)):
+                break
+            top = MAX_CARDS if limits.free_slots is not None else _CARDS_UNASKED
+            if rig.devices and len(rig.devices) + count <= top:
+                mixed = card.device.backend not in backends
+                yield make((*rig.devices, *new), card=card, count=count, mixed=mixed)
+            if rig.devices and {d.table_id for d in rig.devices} == {card.entry.name}:
+                continue  # the same cards again replace nothing
+            yield make(new, card=card, count=count, mixed=False)
+
+
+def _with_cards(
+    rig: Rig,
+    devices: tuple[Device, ...],
+    *,
+    card: Card,
+    count: int,
+    limits: Limits,
+    book: PriceBook,
+    mixed: bool,
+) -> Build:
+    adds = len(devices) > count or not rig.devices
+    extra = len(devices) - len(rig.devices)
+    conditions: list[str] = []
+    impossible: list[str] = []
+    purchases = [Purchase(card.entry.short_name, Decimal(count), card.price)]
+    if extra > 0:
+        if limits.free_slots is None:
+            conditions.append("a free slot" if extra == 1 else f"{extra} free slots")
+        elif extra > limits.free_slots:
+            impossible.append(f"needs {extra} free slots; there are {limits.free_slots}")
+    width = card.entry.slots
+    if limits.card_width is not None and width is not None and width > limits.card_width:
+        impossible.append(f"the card is {width} slots wide; {limits.card_width} fit")
+    elif limits.card_width is None:
+        conditions.append(f"room for a card {width} slots wide" if width else "room for the card")
+    supply = _supply(devices)
+    if supply is not None:
+        if limits.supply_w is None:
+            conditions.append(f"a power supply of {supply:,} W")
+        elif supply > limits.supply_w:
+            conditions.append(f"another power supply, {supply:,} W")
+            purchases.append(_power_supply(supply, book))
+    if card.is_passive:
+        conditions.append("a case with the airflow of a server")
+    if limits.quiet and len(devices) > _DESKTOP_CARDS:
+        impossible.append("more than two cards are loud")
+    if mixed:
+        conditions.append("a llama.cpp for both makers' cards (Vulkan)")
+    verb = "Add" if adds else "Replace the cards by"
+    return Build(
+        "add GPU" if adds else "replace GPUs",
+        f"{verb} {_n(count, card.entry.short_name)}",
+        rig.model_copy(
+            update={
+                "devices": devices,
+                "imagined": True,
+                "name": describe(devices, rig.host.ram_total),
+            }
+        ),
+        purchases=tuple(purchases),
+        conditions=tuple(conditions),
+        impossible=tuple(impossible),
+    )
+
+
+def _power_supply(watts: int, book: PriceBook) -> Purchase:
+    small, large = "power supply 850 W", "power supply 1500 W"
+    if watts <= 850:
+        return Purchase(small, Decimal(1), book.part(small))
+    count = math.ceil(watts / 1500)
+    return Purchase(large, Decimal(count), book.part(large))
+
+
+@functools.cache
+def _host(text: str) -> Host:
+    return parse_rig(f"CPU only + {text}").host
+
+
+def _new_machines(limits: Limits, book: PriceBook) -> Iterator[Build]:
+    for price in book.machines():
+        rig = parse_rig(f"{price.gpu} {price.ram_gib}GB")
+        mac = price.gpu.startswith("Apple")
+        spark = "Spark" in price.gpu
+        impossible: tuple[str, ...] = ()
+        if limits.needs_windows and (mac or spark):
+            impossible = ("does not run Windows",)
+        yield Build(
+            "unified machine",
+            f"Buy a {price.name}",
+            rig.model_copy(update={"name": price.name}),
+            purchases=(Purchase(price.name, Decimal(1), price),),
+            impossible=impossible,
+        )
+
+
+def _new_builds(limits: Limits, book: PriceBook, shelf: Sequence[Card]) -> Iterator[Build]:
+    for card in shelf:
+        if limits.quiet and (card.is_passive or card.is_module):
+            continue
+        counts = (4, 8) if card.is_module else range(1, MAX_CARDS)
+        for count in counts:
+            if limits.quiet and count > _DESKTOP_CARDS:
+                continue
+            if card.is_module:
+                shell, ram, sizes = "8-GPU SXM server, without GPUs", "server DDR5", _SERVER_RAM
+                memory = "12-channel DDR5-4800"
+            elif count <= _DESKTOP_CARDS:
+                shell, ram, sizes = "desktop host", "DDR5", _NEW_RAM
+                memory = "DDR5-6000"
+            else:
+                shell, ram, sizes = "workstation host", "server DDR5", _WORKSTATION_RAM
+                memory = "8-channel DDR5-4800"
+            if not card.is_module and count > _WORKSTATION_CARDS:
+                continue
+            for gib in sizes:
+                ram_price = Purchase(f"{gib} GB of RAM", Decimal(gib), book.part(f"{ram} per GB"))
+                shell_price = Purchase(shell, Decimal(1), book.part(shell))
+                host = _host(f"{gib} GB {memory}")
+                yield _new_build(card, count, host, (shell_price, ram_price), book)
+
+
+def _new_build(
+    card: Card, count: int, host: Host, around: tuple[Purchase, ...], book: PriceBook
+) -> Build:
+    devices = (card.device,) * count
+    purchases = [
+        Purchase(card.entry.short_name, Decimal(count), card.price),
+        *around,
+    ]
+    conditions: list[str] = []
+    supply = _supply(devices)
+    if not card.is_module and supply is not None:
+        purchases.append(_power_supply(supply, book))
+    if card.is_passive and not card.is_module:
+        conditions.append("a case with the airflow of a server")
+    if card.is_module:
+        conditions.append("a server room: power, cooling and noise")
+    return Build(
+        "new build",
+        f"Build a new machine with {_n(count, card.entry.short_name)} and "
+        f"{(host.ram_total or 0) // GIB} GB",
+        Rig(name=describe(devices, host.ram_total), devices=devices, hosts=(host,), imagined=True),
+        purchases=tuple(purchases),
+        conditions=tuple(conditions),
+    )

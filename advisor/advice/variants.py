@@ -1,0 +1,122 @@
+"""The models that are acceptable: every file type and cache type whose loss the need allows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from advisor.advice.prices import tier_of
+from advisor.advice.usage import LOSS_WORDS, Usage
+from advisor.errors import ModelError, SettingsError
+from advisor.llm import quality
+from advisor.llm.catalogue import CatalogueEntry
+from advisor.llm.model import Model
+from advisor.sizing import memory
+from advisor.sizing.settings import KvType, RunSettings
+
+KV_TYPES: Final[tuple[KvType, ...]] = ("f16", "q8_0")
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One model in one file type with one cache type."""
+
+    model: Model
+    kv: KvType
+    loss: str
+    """The worse of what the file type and the cache type cost; empty: not measured."""
+    tier: int
+
+    @property
+    def quality(self) -> int:
+        """As ``Option.quality``."""
+        lost = LOSS_WORDS.index(self.loss) if self.loss in LOSS_WORDS else len(LOSS_WORDS) - 1
+        kept = (len(LOSS_WORDS) - 1 - lost) * 10 + (0 if self.kv == "f16" else -1)
+        return self.tier * 100 + kept
+
+    @cached_property
+    def bytes_read(self) -> tuple[int, int, int]:
+        """Bytes of one token's dense weights, of the experts it uses, and of all experts."""
+        hp = self.model.hp
+        share = hp.n_expert_used / hp.n_expert if hp is not None and hp.n_expert else 1.0
+        tied = not any(t.name == "output.weight" for t in self.model.tensors)
+        dense = experts = 0
+        for tensor in self.model.tensors:
+            if "_exps" in tensor.name:
+                experts += tensor.nbytes
+            elif tied or tensor.name not in {"token_embd.weight", "per_layer_token_embd.weight"}:
+                dense += tensor.nbytes
+        return dense, int(experts * share), experts
+
+    def settings(self, base: RunSettings, usage: Usage) -> RunSettings:
+        """Settings that a search tries: whatever has to go to RAM is left to the solver."""
+        new = max(1, int(usage.new_tokens))
+        return base.model_copy(
+            update={
+                "ctx": usage.context,
+                "ctk": self.kv,
+                "ctv": self.kv,
+                "n_gpu_layers": "fit",
+                "n_cpu_moe": "fit",
+                "depth": min(usage.prompt_tokens + usage.output_tokens // 2, usage.context - 1),
+                "n_prompt": new,
+            }
+        )
+
+
+def loss_of(model: Model, kv: KvType) -> str:
+    """The heaviest word for weights and cache together; empty where nothing was measured."""
+    words = [quality.model_loss(model).worst, quality.kv_loss(model, kv, kv).worst]
+    known = [word for word in words if word is not None]
+    return max(known, key=LOSS_WORDS.index) if len(known) == len(words) else ""
+
+
+def variants(
+    models: Iterable[CatalogueEntry | Model], usage: Usage, base: RunSettings
+) -> tuple[Variant, ...]:
+    """Every acceptable variant of the models, best quality first.
+
+    Smaller files of equal quality come first; of file types with equal loss and nearly equal size
+    one is enough.
+    """
+    found: list[Variant] = []
+    for model in _files(models):
+        for kv in KV_TYPES:
+            loss = loss_of(model, kv)
+            if not usage.accepts_loss(loss) or not _runs(model, base, kv):
+                continue
+            tier = tier_of(model.id, model.n_params)
+            found.append(Variant(model, kv, loss, tier))
+    found.sort(key=lambda v: (-v.quality, v.model.nbytes, v.model.id, v.model.file_type))
+    return tuple(_without_twins(found))
+
+
+def _files(models: Iterable[CatalogueEntry | Model]) -> Iterable[Model]:
+    for model in models:
+        if isinstance(model, Model):
+            yield model
+            continue
+        for file_type in model.file_types:
+            try:
+                yield model.model(file_type)
+            except ModelError:
+                # A type that llama-quantize cannot make of this model is no option.
+                continue
+
+
+def _runs(model: Model, base: RunSettings, kv: KvType) -> bool:
+    try:
+        memory.check(model, base.model_copy(update={"ctk": kv, "ctv": kv}))
+    except SettingsError:
+        return False
+    return True
+
+
+def _without_twins(found: Sequence[Variant]) -> Iterable[Variant]:
+    """Of the same model, quality and cache, the smallest file: it is also the fastest."""
+    seen: set[tuple[str, int, str]] = set()
+    for variant in found:
+        key = (variant.model.id, variant.quality, variant.kv)
+        if key not in seen:
+            seen.add(key)
+            yield variant

@@ -1,4 +1,4 @@
-"""GPUs that NVML does not know, against outputs of other systems kept in tests/data."""
+"""GPUs that NVML does not know, against outputs in the format of other systems (tests/data)."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ POOL = (64 * GIB, 50 * GIB)
 
 @pytest.fixture
 def system(tmp_path: Path):
-    """A root folder with the /sys/class/drm of a recorded machine."""
+    """A root folder with the /sys/class/drm of a machine in the data."""
     recorded: dict[str, Any] = json.loads((DATA / "drm.json").read_text())
 
     def build(name: str) -> Path:

@@ -168,10 +168,14 @@ def _loaded(buffers: Sequence[BufferSize]) -> list[BufferSize]:
 
 
 def _working_since(phases: Sequence[Phase]) -> int:
-    """When the first prompt ran: from then on memory is what the model needs."""
-    for phase in phases:
-        if phase.name in {"warm-up", "prefill"}:
-            return phase.start_ms
+    """When the first measured prompt ran: from then on memory is what the model needs.
+
+    Before, the whole file was read, and its pages counted although they may be taken back.
+    """
+    for wanted in ("prefill", "warm-up"):
+        for phase in phases:
+            if phase.name == wanted:
+                return phase.start_ms
     return 0
 
 

@@ -45,7 +45,8 @@ class ProbePage(Page):
         self.controller = ProbeController(self)
         self._seen = 0
         self._lowest: float | None = None
-        self._result: ProbeResult | None = None
+        self._asked: object = None
+        """What the page shows an answer to: the same question again changes nothing."""
         self._wanted_at_once = False
         self.banner = Banner()
         self._build_controls()
@@ -178,7 +179,13 @@ class ProbePage(Page):
             self._wanted_at_once = False
             self.start()
             return
+        if self._question() == self._asked:
+            return
         self.controller.prepare(state.model, state.rig, state.settings, seconds=self._seconds)
+
+    def _question(self) -> object:
+        state = self.state
+        return (state.choice, state.settings, state.rig, state.model is not None)
 
     @property
     def _seconds(self) -> float:
@@ -187,7 +194,7 @@ class ProbePage(Page):
     def _show_prepared(self, ready: Prepared) -> None:
         if self.controller.running:
             return
-        self._result = None
+        self._asked = self._question()
         question, plan = ready.question, ready.question.plan
         words = self.tr("{place} while llama.cpp runs {model} {file_type} at {context}")
         place = ", ".join(d.name for d in question.rig.devices) or self.tr("RAM")
@@ -343,7 +350,6 @@ class ProbePage(Page):
 
     def show_result(self, result: ProbeResult) -> None:
         """Put one probe on screen, the present or a past one."""
-        self._result = result
         self.plots.show_result(result)
         self.memory.show_result(result)
         self.speeds.show_result(result)

@@ -211,7 +211,7 @@ class HeadroomPlot(QWidget):
     def _paint_bands(self, painter: QPainter, area: QRectF) -> None:
         below = 0
         painter.save()
-        painter.setOpacity(0.42 if not design.colours().dark else 0.5)
+        painter.setOpacity(0.42 if not design.colours().dark else 0.8)
         for band in self._bands:
             top = self._y(below + band.size, area)
             bottom = self._y(below, area)
@@ -407,9 +407,9 @@ def _round_up(value: float) -> float:
 
 
 def _ticks(top: float) -> list[float]:
-    """Four to eight round values from 0 on."""
+    """Three to seven round values from 0 on."""
     step = float(units.MIB)
-    while top / step > 8:
+    while top / step > 6:
         step *= 2
     return [step * index for index in range(int(top / step) + 1)]
 

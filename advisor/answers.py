@@ -1,15 +1,20 @@
-"""What follows from a session: the model, its plan, and the matrix of what fits.
+"""What follows from a session: the model, its plan, the matrix of what fits, and the advice.
 
 The window, the command line and the report all ask here, so that they give the same answers.
 """
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
 
 from advisor import llm
+from advisor.advice.advise import Progress, advise
+from advisor.advice.timing import MeasuredRun
+from advisor.advice.verdict import Advice
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
-from advisor.session import ModelChoice
+from advisor.probe.result import ProbeResult
+from advisor.session import ModelChoice, Session
 from advisor.sizing import size
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.matrix import Matrix, matrix
@@ -69,3 +74,63 @@ def matrix_of(
     models = file_types_of(choice)
     contexts = contexts_of(next(iter(models.values())), settings)
     return matrix(models, rig, settings, contexts), models
+
+
+def advice_of(
+    session: Session,
+    rig: Rig,
+    *,
+    at: dt.datetime,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda _share, _text: None,
+) -> Advice | None:
+    """What to do about the session's usage on ``rig``; None while no model is chosen."""
+    choice = session.model
+    if choice is None:
+        return None
+    current = load_model(choice)
+    models = [current if current.source == "gguf" else catalogue().find(choice.model)]
+    return advise(
+        session.usage,
+        rig,
+        models,
+        at=at,
+        current=current,
+        settings=session.settings,
+        measured=measured_runs(session.probes, rig),
+        cancelled=cancelled,
+        progress=progress,
+    )
+
+
+def measured_runs(probes: Sequence[ProbeResult], rig: Rig) -> list[MeasuredRun]:
+    """What finished probes of this very rig measured with an empty context, newest last."""
+    found: list[MeasuredRun] = []
+    for probe in sorted(probes, key=lambda p: p.created):
+        point = min(probe.speeds, key=lambda s: s.depth, default=None)
+        same_rig = not rig.imagined and _parts(probe.rig) == _parts(rig)
+        if probe.ending.state != "done" or not same_rig or point is None:
+            continue
+        if point.decode_tps is None:
+            continue
+        found.append(
+            MeasuredRun(
+                model_id=probe.model_id,
+                file_type=probe.file_type,
+                kv=probe.settings.ctk,
+                decode_tps=point.decode_tps,
+                prefill_tps=point.prefill_tps,
+                device_watts=sum(p.mean_w for p in probe.power) or None,
+                source=f"probe of {probe.created:%Y-%m-%d %H:%M} UTC",
+            )
+        )
+    return found
+
+
+def _parts(rig: Rig) -> tuple[object, ...]:
+    """What makes two readings the same rig: its cards, processor and memory, not what is in use."""
+    return (
+        tuple((d.name, d.uuid, d.memory_total) for d in rig.devices),
+        rig.host.cpu,
+        rig.host.ram_total,
+    )

@@ -71,7 +71,7 @@ def build(session: Session, findings: Findings, options: ReportOptions, made: da
     if options.note:
         blocks.append(Paragraph(text=options.note))
     parts: dict[Section, Callable[[], list[Block]]] = {
-        Section.VERDICT: lambda: verdict_blocks(findings.advice),
+        Section.VERDICT: lambda: verdict_blocks(findings.advice, title),
         Section.MACHINE: lambda: machine_blocks(findings.rig),
         Section.FIT: lambda: fit_blocks(findings.matrix, findings.models),
         Section.PLAN: lambda: plan_blocks(findings.plan) if findings.plan else [],
@@ -85,12 +85,7 @@ def build(session: Session, findings: Findings, options: ReportOptions, made: da
             if section is Section.MACHINE and len(blocks) > 1 and written:
                 blocks.append(PageBreak())
             blocks += written
-    return Document(
-        title=title,
-        made=made,
-        app_version=__version__,
-        blocks=tuple(blocks),
-    )
+    return Document(title=title, made=made, app_version=__version__, blocks=tuple(blocks))
 
 
 def _title(session: Session, findings: Findings) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from PySide6.QtCore import QLineF, QRectF, QSizeF, Qt
-from PySide6.QtGui import QColor, QPainter, QPen
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
 from advisor.basis import Basis
 from advisor.report import charts
@@ -149,7 +149,13 @@ def _paint_furniture(painter: QPainter, layout: Layout, number: int) -> None:
     size = layout.paper.size
     width = size.width() - 2 * MARGIN
     document = layout.document
-    head = f"Rig Advisor · {document.title} · {document.made:%d %B %Y}"
+    date = set_text(
+        f"{document.made:%d %B %Y}", face(TINY), width, align=Qt.AlignmentFlag.AlignRight
+    )
+    date.draw(painter, MARGIN, MARGIN - 14, MUTED)
+    head = QFontMetricsF(face(TINY)).elidedText(
+        f"Rig Advisor · {document.title}", Qt.TextElideMode.ElideRight, width - date.width - 24
+    )
     set_text(head, face(TINY), width).draw(painter, MARGIN, MARGIN - 14, MUTED)
     painter.setPen(QPen(RULE, 0.8))
     painter.drawLine(QLineF(MARGIN, MARGIN + 6, MARGIN + width, MARGIN + 6))
@@ -191,7 +197,10 @@ def _pieces(block: Block, width: float) -> list[Piece]:  # noqa: PLR0911 - one p
         case Paragraph():
             return [_paragraph(block, width)]
         case Bullets():
-            return [_bullet(item, block, width) for item in block.items]
+            return [
+                _bullet(item, block, width, space=4.0 if index else 9.0)
+                for index, item in enumerate(block.items)
+            ]
         case KeyFigures():
             return [_key_figures(block.items, width)] if block.items else []
         case Table():
@@ -233,7 +242,7 @@ def _paragraph(block: Paragraph, width: float) -> Piece:
     return _text_piece(text, ink=MUTED if block.style == "small" else INK, space=8.0)
 
 
-def _bullet(item: str, block: Bullets, width: float) -> Piece:
+def _bullet(item: str, block: Bullets, width: float, *, space: float) -> Piece:
     font = face(BODY if block.style == "body" else SMALL)
     text = set_text(item, font, width - 16)
     dot = set_text("•", font, 12)
@@ -242,7 +251,7 @@ def _bullet(item: str, block: Bullets, width: float) -> Piece:
         dot.draw(painter, x + 2, y, MUTED)
         text.draw(painter, x + 16, y)
 
-    return Piece(text.height, paint, space=4.0)
+    return Piece(text.height, paint, space=space)
 
 
 def _key_figures(items: tuple[KeyFigure, ...], width: float) -> Piece:

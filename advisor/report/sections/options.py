@@ -26,13 +26,18 @@ MAX_LINES = 4
 _POINTS = 24
 
 
-def verdict_blocks(advice: Advice | None) -> list[Block]:
-    """The answer first: one sentence, three figures, the reasons, and what would change it."""
+def verdict_blocks(advice: Advice | None, title: str) -> list[Block]:
+    """The answer first: one sentence, three figures, the reasons, and what would change it.
+
+    The sentence is left out where it is the report's title already.
+    """
     if advice is None:
         text = "No advice was asked for: choose a model and say how you would use it."
         return [Paragraph(style="lead", text=text)]
-    blocks: list[Block] = [Paragraph(style="lead", text=advice.headline), _figures(advice)]
-    blocks.append(Bullets(items=advice.reasons))
+    blocks: list[Block] = []
+    if title != advice.headline:
+        blocks.append(Paragraph(style="lead", text=advice.headline))
+    blocks += [_figures(advice), Bullets(items=advice.reasons)]
     chart = _cost_chart(advice)
     if chart is not None:
         blocks.append(chart)
@@ -122,11 +127,12 @@ def _span(span: Span | None, currency: str) -> str:
 def _option_row(assessment: Assessment, currency: str, *, best: bool) -> tuple[Cell, ...]:
     option = assessment.option
     speed = assessment.decode_tps
+    runs = option.runs if option.runs not in option.title else ""
     meets = "yes" if assessment.meets else "; ".join(assessment.failures)
     if assessment.meets and assessment.doubts:
         meets = "yes, if " + "; ".join(assessment.doubts)
     return (
-        Cell(text=option.title, second=option.runs, strong=best),
+        Cell(text=option.title, second=runs, strong=best),
         Cell(
             text="–" if speed is None else f"{rate(speed.low, '').strip()}–{rate(speed.high, '')}",
             basis=option.plan.speed.basis if option.plan and speed else None,

@@ -1,0 +1,34 @@
+"""What a probe taught about one rig: factors on the speed model, and the driver's own memory."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Factors that every later figure of this rig carries. The default changes nothing."""
+
+    bandwidth_factor: float = 1.0
+    """Measured over assumed effective memory bandwidth of the devices."""
+    latency_factor: float = 1.0
+    """Measured over assumed time per kernel launch and layer."""
+    prefill_factor: float = 1.0
+    """Measured over assumed prefill rate of the devices."""
+    host_bandwidth_gbs: float | None = None
+    """Effective bandwidth of the host's memory as llama.cpp's CPU backend reached it."""
+    host_prefill_tflops: float | None = None
+    """Effective rate of the CPU in prefill, 10**12 operations per second."""
+    driver_bytes: tuple[int, ...] | None = None
+    """Driver context per device, in the rig's order."""
+    spread: float = 0.08
+    """Spread (natural logarithm) that is left in a calibrated prediction."""
+    source: str = ""
+    """Which probe, and when."""
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing was measured."""
+        return self == IDENTITY
+
+
+IDENTITY: Final = Calibration()

@@ -1,0 +1,242 @@
+"""How fast a model runs on a rig: decode, prefill and time to first token, with every term.
+
+Formulas in ``speed_terms``, constants in resources/speed.json, corrections and ranges from measured
+rows in ``speed_similar``.
+"""
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from advisor.basis import Range
+from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
+from advisor.sizing import speed_prefill
+from advisor.sizing import speed_sums as sums
+from advisor.sizing.calibration import IDENTITY, Calibration
+from advisor.sizing.placement import HOST, Placement
+from advisor.sizing.plan import Speed, SpeedTerm
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_data import BenchRow, speed_data
+from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, host_seconds, loads, machine
+from advisor.sizing.speed_similar import Case, Correction, correction
+from advisor.sizing.speed_sums import ModelSums
+from advisor.sizing.speed_terms import Work, decode_parts
+
+
+def predict(
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    placement: Placement,
+    calibration: Calibration | None = None,
+    *,
+    file_bytes: int | None = None,
+) -> Speed:
+    """Speed of one run at ``settings.depth``, after a prompt of ``settings.n_prompt`` tokens.
+
+    ``file_bytes``: size of the actual file, which scales the weights read. What has no basis is
+    None, with a note that says what would make it known.
+    """
+    known = sums.model_sums(model)
+    if known is None:
+        return _unknown("what one token of this architecture reads is not known.")
+    calibration = calibration or IDENTITY
+    box = machine(rig, placement, calibration)
+    if isinstance(box, str):
+        return Speed(notes=(box,))
+    if settings.split_mode == "row":
+        return _unknown("nobody published figures for the row split.")
+    parts = loads(
+        known, settings, placement, scale=file_bytes / model.nbytes if file_bytes else 1.0
+    )
+    if box.host_gbs is None and any(part.where == HOST for part in parts):
+        return _unknown(
+            "part of the model lies in RAM, whose bandwidth is not known "
+            "(name the memory, for example “DDR5-6000”)."
+        )
+    decode = _decode(model, known, settings, parts, box)
+    prefill, prefill_terms, prefill_notes = speed_prefill.prefill(
+        model, known, settings, parts, box
+    )
+    generated = decode.range()
+    ttft = None
+    if prefill is not None:
+        n = settings.n_prompt
+        ttft = Range(
+            low=n / prefill.high + 1 / generated.high,
+            mid=n / prefill.mid + 1 / generated.mid,
+            high=n / prefill.low + 1 / generated.low,
+        )
+    return Speed(
+        decode_tps=generated,
+        prefill_tps=prefill,
+        ttft_s=ttft,
+        decode_terms=tuple(decode.terms),
+        prefill_terms=prefill_terms,
+        calibrated=not calibration.is_identity,
+        notes=(*decode.notes, *prefill_notes),
+    )
+
+
+def _unknown(why: str) -> Speed:
+    return Speed(notes=(f"Speed is unknown: {why} A probe measures it.",))
+
+
+@dataclass(slots=True)
+class _Sum:
+    """Terms of a token's time, and the seconds that may be wrong."""
+
+    terms: list[SpeedTerm] = field(default_factory=list[SpeedTerm])
+    notes: list[str] = field(default_factory=list[str])
+    total: float = 0.0
+    doubt: float = 0.0
+    """Sum of seconds × spread: errors of one rig go together, so they are not squared."""
+
+    def add(self, name: str, seconds: float, spread: float, detail: str = "") -> None:
+        if seconds > 0:
+            self.terms.append(SpeedTerm(name=name, seconds=seconds, detail=detail))
+            self.total += seconds
+            self.doubt += seconds * spread
+
+    def range(self) -> Range:
+        mid = 1 / self.total
+        width = speed_data().similar_decode.z * self.doubt / self.total
+        return Range(low=mid * math.exp(-width), mid=mid, high=mid * math.exp(width))
+
+
+def _decode(
+    model: Model, known: ModelSums, settings: RunSettings, parts: list[Load], box: Machine
+) -> _Sum:
+    result = _Sum()
+    on_devices = [part for part in parts if part.where != HOST]
+    alike = len(on_devices) if len(box.kinds) == 1 else 0
+    shared = 1
+    if settings.split_mode == "tensor" and len(on_devices) > 1:
+        shared = len(on_devices)
+    for part in on_devices:
+        device = box.devices[part.where]
+        change = _correction(model, settings, device, alike, box)
+        _device_terms(result, part, device, change, shared, several=len(on_devices) > 1)
+        if change.rows and not result.notes:
+            result.notes.append(_measured(change.rows))
+    if on_devices:
+        slowest = max((box.devices[p.where] for p in on_devices), key=lambda d: d.costs.fixed_us)
+        spread = 0.3
+        result.add("Per token", slowest.costs.fixed_us * 1e-6, spread, "outside the blocks")
+        if shared > 1:
+            _all_reduces(result, known)
+        else:
+            _hand_overs(result, known, on_devices, box, slowest)
+    _host_terms(result, parts, box)
+    return result
+
+
+def _correction(
+    model: Model, settings: RunSettings, device: DeviceSpeed, alike: int, box: Machine
+) -> Correction:
+    if not box.calibration.is_identity:
+        return Correction(0.0, box.calibration.spread)
+    case = Case(
+        model=model.id,
+        gpu=device.gpu,
+        backend=device.backend,
+        speed_class=device.class_key,
+        file_type=model.file_type,
+        experts=bool(model.hp and model.hp.n_expert),
+        depth=settings.depth,
+    )
+    return correction("decode", case, alike)
+
+
+def _device_terms(
+    result: _Sum,
+    part: Load,
+    device: DeviceSpeed,
+    change: Correction,
+    shared: int,
+    *,
+    several: bool,
+) -> None:
+    k = device.constants
+    found = decode_parts(k, Work(part.columns, part.cache_bytes, part.attention_flops))
+    factor = math.exp(change.error)
+    spread = change.spread * device.widen
+    where = f"{device.title}: " if several else ""
+    near = f", × {factor:.2f} by measured rows" if abs(factor - 1) >= 0.005 else ""
+    rate = f"{float(k.bandwidth) / 1e9:,.0f} GB/s × {float(k.eta):.2f}"
+    dense = float(part.columns[sums.DENSE].sum() + part.columns[sums.STATE])
+    experts = float(part.columns[sums.EXPERTS].sum())
+    rows = (
+        ("Read weights", found.weights, f"{dense / 1e9:.2f} GB at {rate}"),
+        ("Read experts", found.experts, f"{experts / 1e9:.2f} GB at {rate}"),
+        ("Read KV cache", found.cache, f"{part.cache_bytes / 1e9:.2f} GB at {rate}"),
+        ("Attention", found.attention, f"{part.attention_flops / 1e9:.1f} GFLOP"),
+        ("Launches and waits", found.latency, f"{int(part.columns[sums.BLOCKS])} blocks"),
+    )
+    for name, seconds, detail in rows:
+        # A tensor split shares the reading; launches happen on every device at the same time.
+        result.add(
+            where + name,
+            float(seconds) * factor / (1 if name == "Launches and waits" else shared),
+            spread,
+            detail + near,
+        )
+
+
+def _all_reduces(result: _Sum, known: ModelSums) -> None:
+    split = speed_data().tensor_split
+    blocks = float(known.layers[:, sums.BLOCKS].sum())
+    each = split.moe_us if known.n_expert else split.dense_us
+    result.add(
+        "All-reduce",
+        2 * blocks * each * 1e-6,
+        split.spread,
+        f"{2 * blocks:.0f} × {each:.0f} µs ({split.source})",
+    )
+
+
+def _hand_overs(
+    result: _Sum, known: ModelSums, parts: list[Load], box: Machine, device: DeviceSpeed
+) -> None:
+    """A token passes from device to device once; over a network it takes the link's time."""
+    hosts = [box.devices[part.where].host_index for part in reversed(parts)]
+    local = network = 0
+    seconds = 0.0
+    for a, b in pairwise(hosts):
+        if a == b:
+            local += 1
+            continue
+        link = next((x for x in box.rig.links if {x.from_host, x.to_host} == {a, b}), None)
+        if link is None:
+            result.notes.append("The link between two hosts of the rig is not known; left out.")
+            continue
+        network += 1
+        seconds += link.latency_us * 1e-6 + known.n_embd * 4 / (link.bandwidth_gbs * 1e9)
+    result.add("Hand over", local * device.costs.hand_over_us * 1e-6, 0.3, f"{local} × per token")
+    result.add("Network", seconds, 0.5, f"{network} × {known.n_embd * 4:,} bytes per token")
+
+
+def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
+    part = next((p for p in parts if p.where == HOST), None)
+    if part is None:
+        return
+    calibrated = box.calibration.host_bandwidth_gbs is not None
+    spread = box.calibration.spread if calibrated else speed_data().host.spread
+    weights, experts, cache, latency = host_seconds(box, part)
+    rate = f"at {box.host_gbs:,.0f} GB/s effective"
+    dense = float(part.columns[sums.DENSE].sum() + part.columns[sums.STATE])
+    used = float(part.columns[sums.EXPERTS].sum())
+    result.add("RAM: read weights", weights, spread, f"{dense / 1e9:.2f} GB {rate}")
+    result.add("RAM: read experts", experts, spread, f"{used / 1e9:.2f} GB {rate}")
+    result.add("RAM: read KV cache", cache, spread, f"{part.cache_bytes / 1e9:.2f} GB {rate}")
+    result.add("CPU: start layers", latency, spread)
+
+
+def _measured(rows: tuple[BenchRow, ...]) -> str:
+    row = rows[0]
+    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return (
+        f"Follows a measured row of this card and model: {row.decode_tps:,.1f} tok/s at depth "
+        f"{row.depth:,} in {row.quant} ({row.by}, {row.date}, {row.url}){more}."
+    )

@@ -1,0 +1,243 @@
+"""Constants of the speed model (resources/speed.json) and measured rows (resources/bench.json)."""
+
+import functools
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from advisor import resources
+from advisor.hardware.rig import Backend, Device
+
+HBM_GBS: Final = 1200.0
+"""Ampere cards with more bandwidth than this have HBM (A100); GDDR6X ends at 1,008 GB/s."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SpeedClass(_Frozen):
+    """One kind of GPU under one backend, fitted to its measured rows."""
+
+    eta: float
+    """Share of the memory bandwidth that reading weights reaches."""
+    tau_us: float
+    """Time per block beyond reading: launches and waits."""
+    rho: float
+    """Cost of a byte of KV cache against a byte of weights."""
+    attention: float
+    """Share of the matrix rate that attention reaches while decoding."""
+    prefill_q: float
+    """Share of the matrix rate in prefill, quantized matrices."""
+    prefill_16: float
+    prefill_experts: float
+    prefill_attention: float
+    rows_decode: int
+    rows_prefill: int
+
+
+class BackendCosts(_Frozen):
+    """What differs by backend."""
+
+    gather: float
+    """How well experts are read against dense matrices."""
+    bf16_experts: float
+    """The same again for BF16 experts."""
+    bf16_prefill: float
+    moe: float
+    """Launches of an expert layer, in blocks of plain attention."""
+    recurrent: float
+    mla: float
+    vector: float
+    """Launches of one more norm or bias."""
+    fixed_us: float
+    """Time per token outside the blocks."""
+    hand_over_us: float
+    """Time to pass a token on to the next device."""
+    prefill_launch_us: float
+
+
+class Borrowed(_Frozen):
+    """A kind of GPU without rows of its own takes the constants of another, with wider ranges."""
+
+    backend: Backend
+    architecture: str
+    like: str
+    widen: float
+
+
+class HostCosts(_Frozen):
+    """The host's memory and processor."""
+
+    eta: float
+    """Share of the RAM bandwidth that the CPU backend reaches, 4 bits and more."""
+    eta_low: float
+    """The same below 4 bits, where the processor is the limit."""
+    tau_us: float
+    spread: float
+    source: str
+
+
+class TensorSplit(_Frozen):
+    """Cost of one all-reduce."""
+
+    dense_us: float
+    moe_us: float
+    spread: float
+    source: str
+
+
+class Pcie(_Frozen):
+    """Bytes per second and lane by generation, and the share of it that copies reach."""
+
+    gbs_per_lane: dict[int, float]
+    share: float
+    source: str
+
+
+class Similar(_Frozen):
+    """How far measured rows speak for others (standard deviations of the logarithm)."""
+
+    model: float
+    model_backend: float
+    model_class: float
+    gpu_backend: float
+    gpu_model: float
+    gpu_model_backend: float
+    gpu_model_depth: float
+    class_type: float
+    depth: float
+    noise: float
+    clip: float
+    z: float
+    """Multiple of the spread that held 80 % of rows kept back in cross-validation."""
+
+
+class Errors(_Frozen):
+    """Cross-validated errors over one group of rows, in per cent."""
+
+    rows: int
+    median: float
+    p90: float
+    coverage: float
+    """Share of rows inside the range, per cent."""
+
+
+class SpeedData(_Frozen):
+    """resources/speed.json."""
+
+    date: str
+    method: str
+    data: str
+    classes: dict[str, SpeedClass]
+    backends: dict[Backend, BackendCosts]
+    groups: dict[str, float]
+    """How fast types are read against 4 bits; keys are speed_sums.GROUPS."""
+    prefill_groups: dict[str, float]
+    memory_prefill: float
+    pipeline: float
+    borrowed: tuple[Borrowed, ...]
+    host: HostCosts
+    tensor_split: TensorSplit
+    pcie: Pcie
+    similar_decode: Similar
+    similar_prefill: Similar
+    errors_decode: dict[str, Errors]
+    errors_prefill: dict[str, Errors]
+
+
+class BenchRow(_Frozen):
+    """One measurement published by someone else."""
+
+    id: int
+    model: str
+    """Hugging Face id."""
+    file_type: str
+    quant: str
+    """As printed."""
+    file_bytes: int | None
+    gpu: str
+    """Name in resources/gpus.json."""
+    n_gpu: int
+    backend: Backend
+    speed_class: str
+    experts: bool
+    depth: int
+    decode_tps: float | None
+    prefill_tps: float | None
+    n_prompt: int | None
+    ubatch: int
+    date: str | None
+    url: str | None
+    by: str
+    decode_error: float | None
+    """Natural logarithm of measured over computed time; None where the row is left out."""
+    prefill_error: float | None
+    left_out: str = ""
+    """Why the row is not used."""
+
+
+class BenchData(_Frozen):
+    """resources/bench.json."""
+
+    date: str
+    source: str
+    rows: tuple[BenchRow, ...]
+
+
+@functools.cache
+def speed_data() -> SpeedData:
+    """The shipped constants, validated once per process."""
+    return resources.load(SpeedData, "speed.json")
+
+
+@functools.cache
+def bench_data() -> BenchData:
+    """The shipped rows, validated once per process."""
+    return resources.load(BenchData, "bench.json")
+
+
+def architecture_key(architecture: str, bandwidth_gbs: float | None) -> str:
+    """Class part of a GPU architecture: ``"hbm"``, ``"rdna"``, ``"apple-m1"``, ``"apple"`` …"""
+    if architecture in {"hopper", "volta"}:
+        return "hbm"
+    if architecture == "ampere" and (bandwidth_gbs or 0) > HBM_GBS:
+        return "hbm"
+    if architecture in {"rdna3", "rdna4"}:
+        return "rdna"
+    if architecture.startswith("apple") and architecture != "apple-m1":
+        return "apple"
+    return architecture
+
+
+NVIDIA: Final = frozenset({"pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell"})
+
+
+def class_key(backend: str, architecture: str, bandwidth_gbs: float | None) -> str:
+    """Key of ``SpeedData.classes``."""
+    if backend == "vulkan" and architecture in NVIDIA:
+        return "vulkan-nvidia"
+    return f"{backend}-{architecture_key(architecture, bandwidth_gbs)}"
+
+
+@functools.cache
+def _find(
+    backend: Backend, architecture: str, bandwidth: float | None
+) -> tuple[str, SpeedClass, float] | None:
+    data = speed_data()
+    key = class_key(backend, architecture, bandwidth)
+    own = data.classes.get(key)
+    if own is not None:
+        return key, own, 1.0
+    name = architecture_key(architecture, bandwidth)
+    for other in data.borrowed:
+        if other.backend == backend and other.architecture == name:
+            return other.like, data.classes[other.like], other.widen
+    return None
+
+
+def class_of(device: Device) -> tuple[str, SpeedClass, float] | None:
+    """Key, constants and widening of a device's class; None where there is no basis."""
+    if device.architecture is None:
+        return None
+    return _find(device.backend, device.architecture, device.bandwidth_gbs)

@@ -1,0 +1,274 @@
+"""Who does what: the constants of every device of a rig, and the work that a placement gives it."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.hardware.rig import Backend, Device, PcieLink, Rig
+from advisor.llm.tensor import TYPES
+from advisor.sizing import speed_sums as sums
+from advisor.sizing.calibration import Calibration
+from advisor.sizing.placement import HOST, Placement
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_data import BackendCosts, SpeedClass, class_of, speed_data
+from advisor.sizing.speed_sums import GROUPS, Floats, ModelSums
+from advisor.sizing.speed_terms import Constants
+
+_LOW_GROUPS = [GROUPS.index("q3"), GROUPS.index("q2")]
+_PICO = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpeed:
+    """One device with its constants."""
+
+    title: str
+    gpu: str
+    """Name in the GPU table where it is known: how measured rows name it."""
+    backend: Backend
+    class_key: str
+    fitted: SpeedClass
+    costs: BackendCosts
+    widen: float
+    constants: Constants
+    matrix_rate: float | None
+    """Operations per second at FP16; None: prefill has no basis."""
+    copy_rate: float | None
+    """Bytes per second from the host's memory; None when the link is not known."""
+    host_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The rig as the speed model sees it."""
+
+    devices: dict[int, DeviceSpeed]
+    """By index, those that the placement uses."""
+    host_gbs: float | None
+    """Effective bandwidth of RAM at 4 bits and more, GB/s."""
+    host_low_gbs: float | None
+    """The same below 4 bits."""
+    host_rate: float | None
+    """Operations per second of the CPU in prefill."""
+    calibration: Calibration
+    rig: Rig
+
+    @property
+    def kinds(self) -> set[tuple[str, str]]:
+        """Distinct cards in use."""
+        return {(d.gpu, d.backend) for d in self.devices.values()}
+
+
+def _copy_rate(link: PcieLink, *, unified: bool, bandwidth: float) -> float | None:
+    if unified:
+        return bandwidth
+    pcie = speed_data().pcie
+    generation = link.max_generation or link.generation
+    width = link.max_width or link.width
+    if generation is None or width is None:
+        return None
+    lane = pcie.gbs_per_lane.get(generation)
+    return None if lane is None else lane * width * pcie.share * 1e9
+
+
+@functools.lru_cache(maxsize=256)
+def _constants(
+    key: str,
+    backend: Backend,
+    bandwidth: float,
+    rate: float | None,
+    factors: tuple[float, float],
+) -> Constants:
+    data = speed_data()
+    bandwidth_factor, latency_factor = factors
+    fitted, costs = data.classes[key], data.backends[backend]
+    groups = np.array([data.groups[name] for name in GROUPS])
+    experts = groups * costs.gather
+    experts[GROUPS.index("bf16")] *= costs.bf16_experts
+    return Constants(
+        bandwidth=bandwidth * 1e9 * bandwidth_factor,
+        # Attention is a small part of decode; 50 TFLOPS is the rate of a small discrete card.
+        rate=(rate or 50.0) * 1e12 * bandwidth_factor,
+        eta=fitted.eta,
+        tau=fitted.tau_us * 1e-6 * latency_factor,
+        rho=fitted.rho,
+        attention=fitted.attention,
+        groups=groups,
+        expert_groups=experts,
+        moe=costs.moe,
+        recurrent=costs.recurrent,
+        mla=costs.mla,
+        vector=costs.vector,
+    )
+
+
+def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
+    if device.bandwidth_gbs is None:
+        return (
+            f"Speed is unknown: the memory bandwidth of {device.name} is not known. A probe "
+            "measures it."
+        )
+    found = class_of(device)
+    if found is None:
+        return (
+            f"Speed is unknown: there are no measurements of cards like {device.name} "
+            f"({device.architecture or 'unknown architecture'}, {device.backend}). A probe "
+            "measures it."
+        )
+    key, fitted, widen = found
+    return DeviceSpeed(
+        title=device.name,
+        gpu=device.table_id or device.name,
+        backend=device.backend,
+        class_key=key,
+        fitted=fitted,
+        costs=speed_data().backends[device.backend],
+        widen=widen,
+        constants=_constants(
+            key,
+            device.backend,
+            device.bandwidth_gbs,
+            device.fp16_tflops,
+            (calibration.bandwidth_factor, calibration.latency_factor),
+        ),
+        matrix_rate=None if device.fp16_tflops is None else device.fp16_tflops * 1e12,
+        copy_rate=_copy_rate(
+            device.pcie, unified=device.unified, bandwidth=device.bandwidth_gbs * 1e9
+        ),
+        host_index=device.host_index,
+    )
+
+
+def machine(rig: Rig, placement: Placement, calibration: Calibration) -> Machine | str:
+    """Constants of everything that the placement uses, or why there are none."""
+    devices: dict[int, DeviceSpeed] = {}
+    for index in sorted(set(placement.layer_device) - {HOST}):
+        found = _device(rig.devices[index], calibration)
+        if isinstance(found, str):
+            return found
+        devices[index] = found
+    host = speed_data().host
+    nominal = rig.host.ram_bandwidth_gbs
+    if calibration.host_bandwidth_gbs is not None:
+        high = calibration.host_bandwidth_gbs
+        low = high * host.eta_low / host.eta
+    elif nominal is not None:
+        high, low = nominal * host.eta, nominal * host.eta_low
+    else:
+        high = low = None
+    rate = calibration.host_prefill_tflops
+    return Machine(
+        devices=devices,
+        host_gbs=high,
+        host_low_gbs=low,
+        host_rate=None if rate is None else rate * 1e12,
+        calibration=calibration,
+        rig=rig,
+    )
+
+
+@dataclass(slots=True)
+class Load:
+    """Work of one token on one device or on the host."""
+
+    where: int
+    columns: Floats
+    cache_bytes: float
+    attention_flops: float
+    """At ``settings.depth``."""
+    prefill_flops: float
+    """Mean over the prompt."""
+    moved_experts: Floats
+    """Bytes of all experts by group that lie in RAM while their block lies on this device."""
+
+
+def loads(
+    known: ModelSums, settings: RunSettings, placement: Placement, *, scale: float
+) -> list[Load]:
+    """Work by place, the host last. ``scale``: actual over computed file size."""
+    owner = np.array(placement.layer_device)
+    n = len(known.layers)
+    if len(owner) != n:
+        owner = np.append(owner[: n - 1], owner[-1:])
+    cached, flops, prompt = _caches(known, settings)
+    kept = np.zeros(n, dtype=bool)
+    if placement.experts_on_host:
+        kept[[il for il in placement.experts_on_host if il < n - 1]] = True
+        kept &= owner != HOST
+    result: list[Load] = []
+    on_host = np.zeros(sums.COLUMNS)
+    host_cache = host_flops = host_prompt = 0.0
+    places: Sequence[int] = sorted(set(placement.layer_device), reverse=True)
+    for place in places:
+        mask = owner == place
+        columns = known.layers[mask].sum(axis=0)
+        moved = np.zeros(len(GROUPS))
+        if kept.any():
+            away = mask & kept
+            taken = known.layers[away].sum(axis=0)
+            for part in (sums.EXPERTS, sums.ALL_EXPERTS):
+                on_host[part] += taken[part]
+                columns[part] -= taken[part]
+            on_host[sums.MOE] += taken[sums.MOE]
+            moved = known.experts_by_group[away].sum(axis=0)
+        cache = float(cached[mask].sum())
+        load = Load(
+            where=place,
+            columns=columns,
+            cache_bytes=cache,
+            attention_flops=float(flops[mask].sum()),
+            prefill_flops=float(prompt[mask].sum()),
+            moved_experts=moved * scale,
+        )
+        if not placement.kv_offload and place != HOST:
+            host_cache += load.cache_bytes
+            host_flops += load.attention_flops
+            host_prompt += load.prefill_flops
+            load.cache_bytes = load.attention_flops = load.prefill_flops = 0.0
+        result.append(load)
+    if on_host.any() or host_cache or host_flops:
+        last = result[-1] if result and result[-1].where == HOST else None
+        if last is None:
+            last = Load(HOST, np.zeros(sums.COLUMNS), 0.0, 0.0, 0.0, np.zeros(len(GROUPS)))
+            result.append(last)
+        last.columns = last.columns + on_host
+        last.cache_bytes += host_cache
+        last.attention_flops += host_flops
+        last.prefill_flops += host_prompt
+    for load in result:
+        load.columns = load.columns.copy()
+        for part in (sums.DENSE, sums.EXPERTS, sums.ALL_EXPERTS):
+            load.columns[part] *= scale
+    return result
+
+
+def _caches(known: ModelSums, settings: RunSettings) -> tuple[Floats, Floats, Floats]:
+    """Per block: bytes and arithmetic of one token at the depth, arithmetic along the prompt."""
+    k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
+    k_size, v_size = k_type.size / k_type.block, v_type.size / v_type.block
+    n = len(known.layers)
+    cached, flops, prompt = np.zeros(n), np.zeros(n), np.zeros(n)
+    middle = settings.depth + settings.n_prompt / 2
+    for cache in known.caches:
+        positions = cache.positions(settings.depth)
+        cached += positions * (cache.k_values * k_size + cache.v_values * v_size)
+        flops += positions * cache.flops
+        prompt += cache.positions(middle) * cache.flops
+    return cached, flops, prompt
+
+
+def host_seconds(box: Machine, load: Load) -> tuple[float, float, float, float]:
+    """Seconds per token that the host takes: weights, experts, caches, latency."""
+    high = (box.host_gbs or _PICO) * 1e9
+    low = (box.host_low_gbs or _PICO) * 1e9
+
+    def read(part: Floats) -> float:
+        few = float(part[_LOW_GROUPS].sum())
+        return (float(part.sum()) - few) / high + few / low
+
+    weights = read(load.columns[sums.DENSE]) + float(load.columns[sums.STATE]) / high
+    experts = read(load.columns[sums.EXPERTS])
+    blocks = float(load.columns[sums.BLOCKS] + load.columns[sums.MOE])
+    return weights, experts, load.cache_bytes / high, blocks * speed_data().host.tau_us * 1e-6

@@ -1,0 +1,180 @@
+"""Prefill: prompt tokens per second, bound by arithmetic."""
+
+import math
+
+from advisor.basis import Range
+from advisor.llm.model import Model
+from advisor.sizing import speed_sums as sums
+from advisor.sizing.placement import HOST
+from advisor.sizing.plan import SpeedTerm
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_load import DeviceSpeed, Load, Machine
+from advisor.sizing.speed_similar import Case, correction
+from advisor.sizing.speed_sums import ModelSums
+from advisor.sizing.speed_terms import (
+    PrefillConstants,
+    PrefillParts,
+    pipelined,
+    prefill_parts,
+    touched,
+)
+
+MIN_OFFLOAD = 32
+"""Tokens from which llama.cpp copies weights in RAM to the GPU for a batch
+(ggml-cuda.cu:ggml_backend_cuda_device_offload_op)."""
+
+_LABELS = ("matrices", "experts", "attention", "memory", "latency")
+
+
+def type_group(file_type: str) -> str:
+    """Group of file types with like prefill kernels; "" is the reference, Q4_K and floats."""
+    if file_type in {"Q4_0", "Q4_1"}:
+        return "q4_legacy"
+    if file_type == "Q8_0":
+        return "q8"
+    if file_type == "MXFP4_MOE":
+        return "fp4"
+    return "k_or_i" if file_type.startswith(("Q2", "Q3", "Q5", "Q6", "IQ", "TQ")) else ""
+
+
+def _constants(device: DeviceSpeed, model: Model, factor: float) -> PrefillConstants:
+    data = speed_data()
+    group = type_group(model.file_type)
+    rate = (device.matrix_rate or 0.0) * factor
+    return PrefillConstants(
+        bandwidth=device.constants.bandwidth,
+        rate=rate,
+        quantized=device.fitted.prefill_q,
+        sixteen=device.fitted.prefill_16,
+        experts=device.fitted.prefill_experts,
+        attention=device.fitted.prefill_attention,
+        bf16=device.costs.bf16_prefill if model.file_type == "BF16" else 1.0,
+        type_factor=data.prefill_groups[group] if group else 1.0,
+        memory=data.memory_prefill,
+        launch=device.costs.prefill_launch_us * 1e-6,
+    )
+
+
+def prefill(
+    model: Model, known: ModelSums, settings: RunSettings, parts: list[Load], box: Machine
+) -> tuple[Range | None, tuple[SpeedTerm, ...], tuple[str, ...]]:
+    """Range of tok/s, terms in seconds per prompt token, notes."""
+    ubatch = min(settings.ubatch_size, settings.batch_size, settings.n_prompt)
+    used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
+    terms: list[SpeedTerm] = []
+    notes: list[str] = []
+    doubt = total = 0.0
+    n = len(box.devices)
+    case_count = n if len(box.kinds) == 1 else 0
+    for load in parts:
+        if load.where == HOST:
+            continue
+        device = box.devices[load.where]
+        if device.matrix_rate is None:
+            return None, (), (f"Prefill is unknown: the matrix rate of {device.title} is not.",)
+        read = float(touched(load.columns, used, ubatch))
+        found = prefill_parts(
+            _constants(device, model, box.calibration.prefill_factor),
+            load.columns,
+            load.prefill_flops,
+            read,
+            ubatch,
+        )
+        change = correction("prefill", _case(model, known, device, settings), case_count)
+        error, spread = (
+            (change.error, change.spread)
+            if box.calibration.is_identity
+            else (0.0, box.calibration.spread)
+        )
+        factor = math.exp(error)
+        terms += _named(found, device.title, factor)
+        seconds = float(found.total) * factor
+        total += seconds
+        doubt += seconds * spread * device.widen
+        if change.rows and box.calibration.is_identity:
+            row = change.rows[0]
+            notes.append(
+                f"Prefill follows a measured row: {row.prefill_tps:,.0f} tok/s on {row.gpu} "
+                f"({row.by}, {row.date}, {row.url})."
+            )
+    pipe = float(pipelined(max(n, 1), settings.n_prompt, ubatch, speed_data().pipeline))
+    if n > 1 and settings.split_mode == "layer":
+        terms = [t.model_copy(update={"seconds": t.seconds * pipe}) for t in terms]
+        total, doubt = total * pipe, doubt * pipe
+    extra = _host(parts, box, ubatch, used)
+    if isinstance(extra, str):
+        return None, (), (extra,)
+    for term, spread in extra:
+        terms.append(term)
+        total += term.seconds
+        doubt += term.seconds * spread
+    if total <= 0:
+        return None, (), tuple(notes)
+    width = speed_data().similar_prefill.z * doubt / total
+    mid = 1 / total
+    return (
+        Range(low=mid * math.exp(-width), mid=mid, high=mid * math.exp(width)),
+        tuple(terms),
+        tuple(notes),
+    )
+
+
+def _host(
+    parts: list[Load], box: Machine, ubatch: int, used: float
+) -> list[tuple[SpeedTerm, float]] | str:
+    """What lies in RAM: copied to a GPU per micro-batch, or computed by the CPU."""
+    load = next((p for p in parts if p.where == HOST), None)
+    if load is None:
+        return []
+    spread = speed_data().host.spread
+    if box.devices and ubatch >= MIN_OFFLOAD:
+        rates = [d.copy_rate for d in box.devices.values()]
+        known_rates = [rate for rate in rates if rate is not None]
+        if not known_rates:
+            return (
+                "Prefill is unknown: weights in RAM are copied to the GPU for every micro-batch "
+                "and its PCIe link is not known."
+            )
+        copied = float(touched(load.columns, used, ubatch)) / min(known_rates) / ubatch
+        return [
+            (
+                SpeedTerm(
+                    name="Copy weights from RAM",
+                    seconds=copied,
+                    detail=f"per micro-batch of {ubatch} tokens",
+                ),
+                spread,
+            )
+        ]
+    if box.host_rate is None:
+        return (
+            "Prefill on the CPU is unknown: no measurements of processors are shipped. A probe "
+            "measures it."
+        )
+    work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum()) + load.prefill_flops
+    memory = float(touched(load.columns, used, ubatch)) / ((box.host_gbs or 1e-9) * 1e9) / ubatch
+    return [
+        (SpeedTerm(name="CPU: arithmetic", seconds=work / box.host_rate), box.calibration.spread),
+        (SpeedTerm(name="CPU: read weights", seconds=memory), spread),
+    ]
+
+
+def _named(found: PrefillParts, title: str, factor: float) -> list[SpeedTerm]:
+    return [
+        SpeedTerm(name=f"{title}: {label}", seconds=value * factor)
+        for label in _LABELS
+        if (value := float(getattr(found, label))) > 0
+    ]
+
+
+def _case(model: Model, known: ModelSums, device: DeviceSpeed, settings: RunSettings) -> Case:
+    return Case(
+        model=model.id,
+        gpu=device.gpu,
+        backend=device.backend,
+        speed_class=device.class_key,
+        file_type=model.file_type,
+        experts=bool(known.n_expert),
+        depth=settings.depth,
+    )

@@ -1,0 +1,154 @@
+"""What measured rows say about cases near them: same model, same card, same kind of card.
+
+The formula's errors on the shipped rows are taken as one Gaussian process (Rasmussen and Williams,
+Gaussian Processes for Machine Learning, chapter 2). Its mean corrects a prediction, its variance
+sets the range: narrow beside measured rows, wide far from them.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from advisor.sizing.speed_data import BenchRow, Similar, bench_data, speed_data
+from advisor.sizing.speed_sums import Floats
+
+Kind = Literal["decode", "prefill"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a row or a question is about."""
+
+    model: str
+    gpu: str
+    backend: str
+    speed_class: str
+    file_type: str
+    experts: bool
+    depth: int
+
+    @classmethod
+    def of(cls, row: BenchRow) -> "Case":
+        """The case of a measured row."""
+        return cls(
+            model=row.model,
+            gpu=row.gpu,
+            backend=row.backend,
+            speed_class=row.speed_class,
+            file_type=row.file_type,
+            experts=row.experts,
+            depth=row.depth,
+        )
+
+
+def _column(cases: Sequence[Case], name: str) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+    return np.array([str(getattr(case, name)) for case in cases], dtype=np.str_)
+
+
+def _equal(left: Sequence[Case], right: Sequence[Case], name: str) -> Floats:
+    a, b = _column(left, name), _column(right, name)
+    return (a[:, None] == b[None, :]).astype(np.float64)
+
+
+def covariance(left: Sequence[Case], right: Sequence[Case], how: Similar) -> Floats:
+    """How much the errors of two cases have in common."""
+    model = _equal(left, right, "model")
+    gpu = _equal(left, right, "gpu")
+    backend = _equal(left, right, "backend")
+    kind = _equal(left, right, "speed_class")
+    type_ = _equal(left, right, "file_type")
+    experts = _equal(left, right, "experts")
+    a = np.log2(1 + np.array([case.depth for case in left]) / 4096)
+    b = np.log2(1 + np.array([case.depth for case in right]) / 4096)
+    near = np.exp(-np.abs(a[:, None] - b[None, :]) / how.depth)
+    same_gpu = gpu * backend
+    return (
+        how.model**2 * model
+        + how.model_backend**2 * model * backend * near
+        + how.model_class**2 * model * kind
+        + how.gpu_backend**2 * same_gpu * (0.5 + 0.5 * experts)
+        + how.gpu_model**2 * gpu * model
+        + how.gpu_model_backend**2 * same_gpu * model * (0.4 + 0.6 * type_)
+        + how.gpu_model_depth**2 * same_gpu * model * near
+        + how.class_type**2 * kind * type_ * experts
+    )
+
+
+class Process:
+    """Errors of known cases, and what follows for others."""
+
+    def __init__(self, cases: Sequence[Case], errors: Floats, how: Similar) -> None:
+        self.cases = tuple(cases)
+        self.how = how
+        noisy = covariance(cases, cases, how) + how.noise**2 * np.eye(len(cases))
+        self._inverse: Floats = np.linalg.inv(noisy).astype(np.float64)
+        self._weights: Floats = self._inverse @ np.clip(errors, -how.clip, how.clip)
+
+    def __call__(self, cases: Sequence[Case]) -> tuple[Floats, Floats]:
+        """Mean error (natural logarithm) and its standard deviation, noise included."""
+        shared = covariance(cases, self.cases, self.how)
+        own = np.array([covariance([case], [case], self.how)[0, 0] for case in cases])
+        explained = np.einsum("ij,jk,ik->i", shared, self._inverse, shared)
+        variance = np.maximum(own - explained, 0) + self.how.noise**2
+        return shared @ self._weights, np.sqrt(variance)
+
+
+def _usable(kind: Kind) -> list[BenchRow]:
+    return [r for r in bench_data().rows if _error(r, kind) is not None]
+
+
+def _error(row: BenchRow, kind: Kind) -> float | None:
+    return row.decode_error if kind == "decode" else row.prefill_error
+
+
+@functools.cache
+def _process(kind: Kind) -> Process:
+    rows = _usable(kind)
+    data = speed_data()
+    return Process(
+        [Case.of(row) for row in rows],
+        np.array([_error(row, kind) for row in rows], dtype=np.float64),
+        data.similar_decode if kind == "decode" else data.similar_prefill,
+    )
+
+
+@functools.cache
+def _by_machine(kind: Kind) -> dict[tuple[str, str, str, str, int], tuple[BenchRow, ...]]:
+    found: dict[tuple[str, str, str, str, int], list[BenchRow]] = {}
+    for row in _usable(kind):
+        key = (row.model, row.gpu, row.backend, row.file_type, row.n_gpu)
+        found.setdefault(key, []).append(row)
+    return {key: tuple(sorted(rows, key=lambda r: r.depth)) for key, rows in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Factor on the time (as a logarithm), spread, and the measured rows it stands on."""
+
+    error: float
+    spread: float
+    rows: tuple[BenchRow, ...] = ()
+    """Rows of the same card, model and type; empty: only similar ones."""
+
+
+@functools.lru_cache(maxsize=4096)
+def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
+    """What measured rows change. Rows of the very same case beat everything else."""
+    process = _process(kind)
+    mean, spread = process([case])
+    same = _by_machine(kind).get((case.model, case.gpu, case.backend, case.file_type, n_gpu), ())
+    if not same:
+        return Correction(float(mean[0]), float(spread[0]))
+    distance = [abs(math.log2(1 + r.depth / 4096) - math.log2(1 + case.depth / 4096)) for r in same]
+    nearest = min(distance)
+    rows = tuple(r for r, d in zip(same, distance, strict=True) if d <= nearest + 1e-9)
+    errors = [e for r in rows if (e := _error(r, kind)) is not None]
+    own = float(np.median(errors))
+    # Beside a row its own error holds; further along the depth the process takes over.
+    weight = math.exp(-nearest / process.how.depth)
+    error = weight * own + (1 - weight) * float(mean[0])
+    return Correction(error, float(spread[0]), rows if nearest < 1 else ())

@@ -1,0 +1,187 @@
+"""What one token costs a model, by block: bytes read, arithmetic, kernel launches.
+
+Made once per model; a prediction only adds up ranges of blocks.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.llm.caches import CacheRule
+from advisor.llm.hyperparameters import Hyperparameters
+from advisor.llm.model import Model
+from advisor.llm.tensor import Tensor
+from advisor.sizing.tables import PerModel
+
+Floats = NDArray[np.float64]
+
+GROUPS: Final = ("f32", "f16", "bf16", "q8", "q6", "q5", "q4", "fp4", "q3", "q2")
+"""Tensor types by how fast their kernels read them."""
+
+_GROUP_OF: Final = {
+    "F32": 0, "I32": 0, "F16": 1, "BF16": 2, "Q8_0": 3, "Q6_K": 4, "Q5_0": 5, "Q5_1": 5, "Q5_K": 5,
+    "Q4_0": 6, "Q4_1": 6, "Q4_K": 6, "IQ4_NL": 6, "IQ4_XS": 6, "MXFP4": 7, "NVFP4": 7,
+    "Q3_K": 8, "IQ3_S": 8, "IQ3_XXS": 8,
+}  # fmt: skip
+_LAST: Final = len(GROUPS) - 1
+N: Final = len(GROUPS)
+
+# Columns of ``ModelSums.layers``.
+DENSE: Final = slice(0, N)
+"""Bytes that every token reads, by group."""
+EXPERTS: Final = slice(N, 2 * N)
+"""Bytes of the experts that one token uses, by group."""
+ALL_EXPERTS: Final = 2 * N
+"""Bytes of all experts."""
+STATE: Final = 2 * N + 1
+"""Bytes of recurrent state read and written."""
+DENSE_Q: Final = 2 * N + 2
+"""Parameters of quantized matrices that every token is multiplied with."""
+DENSE_16: Final = 2 * N + 3
+EXPERTS_Q: Final = 2 * N + 4
+"""Parameters of the experts that one token uses."""
+EXPERTS_16: Final = 2 * N + 5
+ATTENTION: Final = 2 * N + 6
+"""1 for a block of attention."""
+RECURRENT: Final = 2 * N + 7
+MLA: Final = 2 * N + 8
+MOE: Final = 2 * N + 9
+VECTORS: Final = 2 * N + 10
+"""Norms, biases and other small tensors beyond two: each is another kernel or two."""
+BLOCKS: Final = 2 * N + 11
+COLUMNS: Final = 2 * N + 12
+
+
+@dataclass(frozen=True, eq=False)
+class CacheSums:
+    """One cache: what a token reads of it per position it attends to, by block."""
+
+    rule: CacheRule
+    k_values: Floats
+    v_values: Floats
+    flops: Floats
+    """Arithmetic of one token against one position."""
+    limit: int
+    """At most so many positions are attended to; 0: no limit."""
+
+    def positions(self, depth: float) -> float:
+        """Positions that a token at ``depth`` attends to in this cache."""
+        cells = depth
+        if self.rule.cells == "window":
+            cells = min(depth, self.rule.span)
+        elif self.rule.cells == "compressed":
+            cells = depth / max(1, self.rule.span)
+        return min(cells, self.limit) if self.limit else cells
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSums:
+    """Per block; the last row is the output layer. NextN blocks are empty."""
+
+    layers: Floats
+    caches: tuple[CacheSums, ...]
+    n_expert: int
+    n_expert_used: int
+    n_embd: int
+    experts_by_group: Floats
+    """Bytes of all experts by block and group."""
+
+
+def _matrix(tensor: Tensor) -> bool:
+    """Whether the tensor is multiplied with, not looked up or added."""
+    return tensor.name.endswith("weight") and len(tensor.shape) > 1 and tensor.shape[1] > 1
+
+
+def _is_expert(name: str) -> bool:
+    return "_exps." in name or "_chexps." in name
+
+
+def _weights(model: Model, hp: Hyperparameters) -> tuple[Floats, Floats]:
+    trunk, share = hp.n_layer, hp.n_expert_used / hp.n_expert if hp.n_expert else 1.0
+    layers = np.zeros((hp.n_layer_all + 1, COLUMNS))
+    by_group = np.zeros((hp.n_layer_all + 1, N))
+    tied = not any(t.name == "output.weight" for t in model.tensors)
+    for tensor in model.tensors:
+        name = tensor.name
+        row = hp.n_layer_all
+        if name.startswith("blk."):
+            row = int(name.split(".", 2)[1])
+            if row >= trunk:
+                continue
+        elif (name == "token_embd.weight" and not tied) or name == "per_layer_token_embd.weight":
+            continue
+        if row < trunk and (len(tensor.shape) < 2 or "norm" in name):
+            layers[row, VECTORS] += 1
+        group = _GROUP_OF.get(tensor.type.name, _LAST)
+        wide = group <= 2
+        if _is_expert(name) and name.endswith("weight"):
+            layers[row, N + group] += tensor.nbytes * share
+            layers[row, ALL_EXPERTS] += tensor.nbytes
+            layers[row, EXPERTS_16 if wide else EXPERTS_Q] += tensor.n_elements * share
+            layers[row, MOE] = 1
+            by_group[row, group] += tensor.nbytes
+        else:
+            layers[row, group] += tensor.nbytes * (share if _is_expert(name) else 1)
+            if _matrix(tensor):
+                layers[row, DENSE_16 if wide else DENSE_Q] += tensor.n_elements
+    return layers, by_group
+
+
+def _flops(hp: Hyperparameters, rule: CacheRule, il: int, k_width: int) -> float:
+    if rule.kind == "lid":
+        return 2.0 * hp.n_indexer_head * k_width
+    heads = hp.n_head[il]
+    if hp.is_mla:
+        return 2.0 * heads * (k_width + hp.n_lora_kv)
+    if hp.arch == "deepseek4":
+        return 4.0 * heads * k_width
+    return 2.0 * heads * (hp.head_k(il) + hp.head_v(il))
+
+
+def _make(model: Model, _key: str) -> ModelSums | None:
+    hp = model.hp
+    if hp is None or model.memory is None:
+        return None
+    if hp.n_expert and not hp.n_expert_used:
+        return None
+    layers, by_group = _weights(model, hp)
+    caches: list[CacheSums] = []
+    attended: set[int] = set()
+    for rule in model.memory.caches:
+        k, v, flops = (np.zeros(hp.n_layer_all + 1) for _ in range(3))
+        for il, k_width, v_width in zip(rule.layers, rule.k_width, rule.v_width, strict=True):
+            k[il], v[il] = k_width, v_width
+            flops[il] = _flops(hp, rule, il, k_width)
+            attended.add(il)
+        sparse = hp.indexer_top_k and rule.kind not in {"lid", "raw_swa", "swa", "hca"}
+        caches.append(CacheSums(rule, k, v, flops, hp.indexer_top_k if sparse else 0))
+    for state in model.memory.states:
+        for il, values in zip(state.layers, state.values, strict=True):
+            layers[il, STATE] += 8.0 * values
+            if hp.is_recurrent(il):
+                layers[il, RECURRENT] = 1
+    layers[:, VECTORS] = np.maximum(0.0, layers[:, VECTORS] - 2)
+    for il in range(hp.n_layer):
+        layers[il, BLOCKS] = 1
+        if il in attended and not hp.is_recurrent(il):
+            layers[il, MLA if hp.is_mla else ATTENTION] = 1
+        elif not layers[il, RECURRENT]:
+            layers[il, ATTENTION] = 0.5
+    return ModelSums(
+        layers=layers,
+        caches=tuple(caches),
+        n_expert=hp.n_expert,
+        n_expert_used=hp.n_expert_used,
+        n_embd=hp.n_embd,
+        experts_by_group=by_group,
+    )
+
+
+_known: PerModel[str, ModelSums | None] = PerModel(_make)
+
+
+def model_sums(model: Model) -> ModelSums | None:
+    """The sums of a model; None when its architecture or its caches are not known."""
+    return _known(model, "")

@@ -1,0 +1,158 @@
+"""The formulas of the speed model. Scalars in a prediction, arrays in the fit: the same code.
+
+Decode is bound by memory: bytes read over effective bandwidth, plus what a layer costs in launches
+and waits. Prefill is bound by arithmetic, with the weights read once per micro-batch.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.sizing import speed_sums as sums
+from advisor.sizing.speed_sums import Floats
+
+Number = float | Floats
+
+
+@dataclass(slots=True)
+class Constants:
+    """Constants of one device (or, in the fit, of every row's device)."""
+
+    bandwidth: Number
+    """Bytes per second by the data sheet."""
+    rate: Number
+    """Matrix rate at FP16, operations per second."""
+    eta: Number
+    tau: Number
+    """Seconds per block."""
+    rho: Number
+    attention: Number
+    groups: Floats
+    """Factors by type group; last axis."""
+    expert_groups: Floats
+    moe: Number
+    recurrent: Number
+    mla: Number
+    vector: Number
+
+
+@dataclass(slots=True)
+class Work:
+    """What one token asks of a device: ``speed_sums`` columns (last axis), and its caches."""
+
+    columns: Floats
+    cache_bytes: Number
+    attention_flops: Number
+
+
+@dataclass(slots=True)
+class DecodeParts:
+    """Seconds per token."""
+
+    weights: Number
+    experts: Number
+    cache: Number
+    attention: Number
+    latency: Number
+
+    @property
+    def total(self) -> Number:
+        """Their sum."""
+        return self.weights + self.experts + self.cache + self.attention + self.latency
+
+
+def launches(k: Constants, columns: Floats) -> Number:
+    """Kernel launches in units of a plain attention block's."""
+    return (
+        columns[..., sums.ATTENTION]
+        + columns[..., sums.RECURRENT] * k.recurrent
+        + columns[..., sums.MLA] * k.mla
+        + columns[..., sums.MOE] * k.moe
+        + columns[..., sums.VECTORS] * k.vector
+    )
+
+
+def decode_parts(k: Constants, work: Work) -> DecodeParts:
+    """Time of one token on one device."""
+    effective = k.eta * k.bandwidth
+    columns = work.columns
+    dense = (columns[..., sums.DENSE] / k.groups).sum(axis=-1) + columns[..., sums.STATE]
+    experts = (columns[..., sums.EXPERTS] / k.expert_groups).sum(axis=-1)
+    return DecodeParts(
+        weights=dense / effective,
+        experts=experts / effective,
+        cache=work.cache_bytes * k.rho / effective,
+        attention=work.attention_flops / (k.attention * k.rate),
+        latency=launches(k, columns) * k.tau,
+    )
+
+
+@dataclass(slots=True)
+class PrefillConstants:
+    """Constants of one device in prefill."""
+
+    bandwidth: Number
+    rate: Number
+    quantized: Number
+    """Shares of the matrix rate."""
+    sixteen: Number
+    experts: Number
+    attention: Number
+    bf16: Number
+    """Factor on 16-bit matrices when they are BF16."""
+    type_factor: Number
+    """Factor of the file type's kernels."""
+    memory: Number
+    launch: Number
+    """Seconds per launch and micro-batch."""
+
+
+@dataclass(slots=True)
+class PrefillParts:
+    """Seconds per prompt token."""
+
+    matrices: Number
+    experts: Number
+    attention: Number
+    memory: Number
+    latency: Number
+
+    @property
+    def total(self) -> Number:
+        """Their sum."""
+        return self.matrices + self.experts + self.attention + self.memory + self.latency
+
+
+def touched(columns: Floats, used: Number, ubatch: Number) -> Number:
+    """Bytes read per micro-batch: everything dense, and the experts that any token chose.
+
+    ``used``: share of the experts that one token uses.
+    """
+    chosen = 1.0 - np.power(1.0 - np.asarray(used), ubatch)
+    return columns[..., sums.DENSE].sum(axis=-1) + columns[..., sums.ALL_EXPERTS] * chosen
+
+
+def prefill_parts(
+    k: PrefillConstants, columns: Floats, attention_flops: Number, read: Number, ubatch: Number
+) -> PrefillParts:
+    """Time per prompt token on one device, in micro-batches of ``ubatch`` tokens."""
+    matrices = 2 * columns[..., sums.DENSE_Q] / (k.quantized * k.type_factor) + 2 * columns[
+        ..., sums.DENSE_16
+    ] / (k.sixteen * k.bf16)
+    experts = 2 * columns[..., sums.EXPERTS_Q] / (k.experts * k.type_factor) + 2 * columns[
+        ..., sums.EXPERTS_16
+    ] / (k.experts * k.bf16)
+    kernels = 3 * columns[..., sums.BLOCKS] + 4 * columns[..., sums.MOE]
+    return PrefillParts(
+        matrices=matrices / k.rate,
+        experts=experts / k.rate,
+        attention=attention_flops / (k.attention * k.rate),
+        memory=read * k.memory / k.bandwidth / ubatch,
+        latency=kernels * k.launch / ubatch,
+    )
+
+
+def pipelined(n_devices: Number, n_prompt: Number, ubatch: Number, exponent: float) -> Number:
+    """Share of the time that is left when micro-batches pass through devices like a pipeline."""
+    chunks = np.ceil(np.asarray(n_prompt) / ubatch)
+    return ((chunks + n_devices - 1) / (n_devices * chunks)) ** exponent

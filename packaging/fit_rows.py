@@ -1,0 +1,190 @@
+"""Benchmark rows as the fit reads them: each with its model's sums and its card's data sheet."""
+
+import functools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advisor.errors import ModelError
+from advisor.hardware.table import GpuEntry, gpu_table
+from advisor.llm import architectures
+from advisor.llm.catalogue import catalogue
+from advisor.llm.filetypes import FILE_TYPES, assign
+from advisor.llm.model import Model
+from advisor.sizing import speed_sums as sums
+from advisor.sizing.speed_data import class_key
+from advisor.units import GIB
+
+MODELS = json.loads((Path(__file__).parent / "bench_models.json").read_text(encoding="utf-8"))
+
+# Cards as the rows name them: name in resources/gpus.json, or (bandwidth, rate, architecture).
+GPUS: dict[str, str | tuple[float, float, str]] = {
+    "Strix Halo 8060S": "Ryzen AI Max+ 395 (Strix Halo, 128GB)",
+    "DGX Spark GB10": "DGX Spark / GB10",
+    "RTX 3060": "GeForce RTX 3060 12GB",
+    "Apple M3 Max": "Apple M3 Max (40-core)",
+    "A100 PCIe 80GB": (1935.0, 312.0, "ampere"),
+    "RTX 2080": (448.0, 80.5, "turing"),
+    "Apple M5 Max (binned, 36GB)": (460.0, 33.0, "apple-m5"),
+}
+
+LEFT_OUT = {
+    288: "fell out of video memory at this depth (2.9 tok/s after 6.4 at half of it)",
+    318: "fell out of video memory at this depth (5 tok/s after 25 at half of it)",
+    359: "fell out of video memory at this depth (9 tok/s after 69 at half of it)",
+    666: "ollama import; a fifth of what the same machine reaches otherwise",
+}
+
+
+@dataclass
+class Row:
+    """One usable measurement with its features."""
+
+    raw: dict[str, Any]
+    model: Model
+    sums: sums.ModelSums
+    gpu: str
+    bandwidth: float
+    rate: float | None
+    speed_class: str
+    backend: str
+    scale: float
+    kv_width: float
+    n_prompt: int | None
+    ubatch: int
+
+    @property
+    def depth(self) -> int:
+        return int(self.raw["depth"] or 0)
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Rows of one group are on the same side of every split."""
+        raw = self.raw
+        return (raw["gpu"], raw["model"], raw["backend"], raw["src"])
+
+    @property
+    def columns(self) -> sums.Floats:
+        """Column sums over all blocks, weights scaled to the file's size."""
+        total = np.asarray(self.sums.layers.sum(axis=0))
+        total[sums.DENSE] *= self.scale
+        total[sums.EXPERTS] *= self.scale
+        total[sums.ALL_EXPERTS] *= self.scale
+        return total
+
+    def cache(self, depth: float) -> tuple[float, float]:
+        """Bytes of caches and arithmetic of attention of one token at a depth."""
+        read = flops = 0.0
+        for cache in self.sums.caches:
+            positions = cache.positions(depth)
+            read += positions * (cache.k_values.sum() + cache.v_values.sum()) * self.kv_width
+            flops += positions * cache.flops.sum()
+        return read, flops
+
+
+def _simple(name: str) -> str:
+    text = re.sub(r"geforce|radeon|apple|tesla|nvidia", "", name.lower())
+    return re.sub(r"[^a-z0-9]", "", text)
+
+
+@functools.cache
+def _gpus() -> dict[str, GpuEntry]:
+    return {
+        _simple(name): entry
+        for entry in gpu_table().gpus
+        for name in (entry.name, entry.label or entry.name, *entry.aliases)
+    }
+
+
+def file_type(quant: str) -> str | None:
+    """The file type whose mix is nearest to a printed name ("UD-Q4_K_XL")."""
+    name = quant.removeprefix("UD-").removesuffix("-XL")
+    name = {"Q8_K_XL": "Q8_0", "Q6_K_XL": "Q6_K", "MXFP4": "MXFP4_MOE"}.get(name, name)
+    name = re.sub(r"_K_XL$", "_K_M", name)
+    return name if name in FILE_TYPES else None
+
+
+@functools.cache
+def load(label: str, kind: str) -> Model | None:
+    """The model of a label, from the catalogue or from its config."""
+    name = MODELS["labels"].get(label.strip('"'))
+    if name is None:
+        return None
+    config = MODELS["configs"].get(name, {})
+    entries = {entry.id: entry for entry in catalogue().entries}
+    entry = entries.get(config.get("same_as", name))
+    if entry is not None:
+        return entry.model(kind)
+    if not config:
+        return None
+    hp = architectures.from_config(config)
+    family = architectures.architecture(hp.arch)
+    if family is None:
+        return None
+    return Model(
+        id=name,
+        name=name,
+        file_type=kind,
+        source="catalogue",
+        tensors=assign(hp, list(family.tensors(hp)), kind),
+        hp=hp,
+        memory=family.memory(hp),
+    )
+
+
+def _number(pattern: str, text: str | None) -> int | None:
+    found = re.search(pattern, text or "")
+    return int(found[1]) if found else None
+
+
+def read(path: Path) -> Iterator[Row | str]:
+    """Usable rows, and a sentence for each row that is not."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        raw = json.loads(line)
+        backend = {"rocm/vulkan": "vulkan"}.get(raw["backend"].lower(), raw["backend"].lower())
+        kind = file_type(raw["quant"])
+        if raw["engine"] != "llama.cpp" or backend not in {"cuda", "rocm", "vulkan", "metal"}:
+            yield f"{raw['id']}: another engine"
+            continue
+        if raw["offload"]:
+            yield f"{raw['id']}: partly on the CPU"
+            continue
+        try:
+            model = load(raw["model"], kind) if kind else None
+        except ModelError as error:
+            yield f"{raw['id']}: {error}"
+            continue
+        card = GPUS.get(raw["gpu"], raw["gpu"])
+        entry = _gpus().get(_simple(card)) if isinstance(card, str) else None
+        found = sums.model_sums(model) if model else None
+        if model is None or found is None or (isinstance(card, str) and entry is None):
+            yield f"{raw['id']}: {raw['model']} {raw['quant']} on {raw['gpu']} is not known"
+            continue
+        if entry is not None:
+            bandwidth, rate, arch = entry.bandwidth_gbs, entry.fp16_tflops, entry.architecture
+        elif isinstance(card, tuple):
+            bandwidth, rate, arch = card
+        if bandwidth is None:
+            yield f"{raw['id']}: bandwidth of {raw['gpu']} is not known"
+            continue
+        flags = raw["flags"] or ""
+        quantized_kv = re.search(r"(-ctk|cache-type-k) q8_0", flags)
+        yield Row(
+            raw=raw,
+            model=model,
+            sums=found,
+            gpu=entry.name if entry else raw["gpu"],
+            bandwidth=bandwidth * 1e9,
+            rate=rate * 1e12 if rate else None,
+            speed_class=class_key(backend, arch, bandwidth),
+            backend=backend,
+            scale=raw["file_gib"] * GIB / model.nbytes if raw["file_gib"] else 1.0,
+            kv_width=34 / 32 if quantized_kv else 2.0,
+            n_prompt=_number(r"^pp(\d+)", raw["pp_test"]),
+            ubatch=_number(r"-ub (\d+)", flags) or 512,
+        )

@@ -1,0 +1,155 @@
+"""The fitted constants and the reviewed rows as resources/*.json."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fit_rows import LEFT_OUT, Row
+
+from advisor.sizing.speed_data import Similar
+from advisor.sizing.speed_sums import GROUPS
+from advisor.units import GIB
+
+RESOURCES = Path(__file__).parents[1] / "resources"
+BACKENDS = ("cuda", "rocm", "vulkan", "metal")
+
+BORROWED = (
+    ("cuda", "gb10", "cuda-gb10", 1.0),
+    ("rocm", "rdna2", "rocm-rdna", 1.6),
+    ("vulkan", "rdna2", "vulkan-rdna", 1.6),
+    ("rocm", "cdna", "rocm-rdna", 2.5),
+    ("vulkan", "cdna", "vulkan-rdna", 2.5),
+    ("vulkan", "arc", "vulkan-rdna", 2.5),
+    ("sycl", "arc", "vulkan-rdna", 2.5),
+    ("vulkan", "gb10", "vulkan-nvidia", 1.6),
+    ("vulkan", "hbm", "vulkan-nvidia", 2.0),
+)
+HOST = {
+    "eta": 0.45,
+    "eta_low": 0.25,
+    "tau_us": 15.0,
+    "spread": 0.3,
+    "source": "back-solved from four published runs with experts in RAM (0.40 to 0.52 of the "
+    "bandwidth at 4 bits; 0.25 at 2 bits, where the processor is the limit)",
+}
+TENSOR_SPLIT = {
+    "dense_us": 45.0,
+    "moe_us": 78.0,
+    "spread": 0.25,
+    "source": "back-solved from two GPUs without NVLink, llama.cpp pull request 19378",
+}
+PCIE = {
+    "gbs_per_lane": {"1": 0.25, "2": 0.5, "3": 0.985, "4": 1.969, "5": 3.938, "6": 7.563},
+    "share": 0.8,
+    "source": "PCI-SIG per-lane rates after encoding; pinned copies reach about 0.8 of them",
+}
+
+
+def _r(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def write(
+    decode: Any,  # noqa: ANN401 - fit_speed.Decode
+    prefill: Any,  # noqa: ANN401 - fit_speed.Prefill
+    fit: Callable[..., Any],
+    *,
+    similar: dict[str, Similar],
+    errors: dict[str, Any],
+    today: str,
+) -> None:
+    """Fit on everything that is trusted, and write both files."""
+    trusted = np.array([r.raw["id"] not in LEFT_OUT for r in decode.rows])
+    every = np.ones(len(prefill.rows), dtype=bool)
+    d_vector, p_vector = fit(decode, trusted), fit(prefill, every)
+    d = lambda name: decode.parameters.get(d_vector, name)  # noqa: E731
+    p = lambda name: prefill.parameters.get(p_vector, name)  # noqa: E731
+    classes: dict[str, Any] = {}
+    for i, name in enumerate(decode.classes):
+        classes[name] = {
+            "eta": _r(d("eta")[i]), "tau_us": _r(d("tau")[i] * 1e6), "rho": _r(d("rho")[i]),
+            "attention": _r(d("attention")[i]), "prefill_q": _r(p("quantized")[i]),
+            "prefill_16": _r(p("sixteen")[i]), "prefill_experts": _r(p("experts")[i]),
+            "prefill_attention": _r(p("attention")[i]),
+            "rows_decode": sum(r.speed_class == name for r in decode.rows),
+            "rows_prefill": sum(r.speed_class == name for r in prefill.rows),
+        }  # fmt: skip
+    backends: dict[str, Any] = {}
+    for i, name in enumerate(BACKENDS):
+        vulkan = name == "vulkan"
+        backends[name] = {
+            "gather": _r(d("gather")[i]),
+            "bf16_experts": _r(d("bf16_experts")[0]) if vulkan else 1.0,
+            "bf16_prefill": _r(p("bf16")[0]) if vulkan else 1.0,
+            "moe": _r(d("moe")[i]), "recurrent": _r(d("recurrent")[i]), "mla": _r(d("mla")[i]),
+            "vector": _r(d("vector")[i]), "fixed_us": _r(d("fixed")[i] * 1e6),
+            "hand_over_us": _r(d("hand_over")[i] * 1e6),
+            "prefill_launch_us": _r(p("launch")[i] * 1e6),
+        }  # fmt: skip
+    backends["sycl"] = backends["vulkan"]
+    types = ("k_or_i", "q8", "q4_legacy", "fp4")
+    document = {
+        "date": today,
+        "method": "packaging/fit_speed.py: robust least squares on the logarithm of the time with "
+        "weak priors, then a Gaussian process over the errors; errors by ten-fold "
+        "cross-validation split by GPU, model, backend and source",
+        "data": f"{int(trusted.sum())} decode and {len(prefill.rows)} prefill rows of "
+        "resources/bench.json; many CUDA rows are of May 2024 and slower than today's builds",
+        "classes": classes,
+        "backends": backends,
+        "groups": {g: _r(v) for g, v in zip(GROUPS, d("groups"), strict=True)},
+        "prefill_groups": {t: _r(v) for t, v in zip(types, p("types"), strict=True)},
+        "memory_prefill": _r(p("memory")[0]),
+        "pipeline": _r(p("pipeline")[0]),
+        "borrowed": [
+            {"backend": b, "architecture": a, "like": like, "widen": w}
+            for b, a, like, w in BORROWED
+        ],
+        "host": HOST,
+        "tensor_split": TENSOR_SPLIT,
+        "pcie": PCIE,
+        "similar_decode": similar["decode"].model_dump(),
+        "similar_prefill": similar["prefill"].model_dump(),
+        "errors_decode": errors["decode"],
+        "errors_prefill": errors["prefill"],
+    }
+    (RESOURCES / "speed.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    all_rows = np.ones(len(decode.rows), dtype=bool)
+    d_error = decode.measured - decode.log_time(d_vector, all_rows)
+    p_error = dict(
+        zip(
+            (r.raw["id"] for r in prefill.rows),
+            prefill.measured - prefill.log_time(p_vector, every),
+            strict=True,
+        )
+    )
+    rows = [
+        _row(row, float(error), p_error.get(row.raw["id"]))
+        for row, error in zip(decode.rows, d_error, strict=True)
+    ]
+    text = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    source = (
+        "public benchmark posts and repositories, each row with its address; errors are the "
+        "natural logarithm of measured over computed time (packaging/fit_speed.py)"
+    )
+    head = f' "date": "{today}",\n "source": {json.dumps(source)},\n "rows": [\n  '
+    (RESOURCES / "bench.json").write_text("{\n" + head + text + "\n ]\n}\n", encoding="utf-8")
+
+
+def _row(row: Row, decode_error: float, prefill_error: float | None) -> dict[str, Any]:
+    raw = row.raw
+    reason = LEFT_OUT.get(raw["id"], "")
+    return {
+        "id": raw["id"], "model": row.model.id, "file_type": row.model.file_type,
+        "quant": raw["quant"],
+        "file_bytes": round(raw["file_gib"] * GIB) if raw["file_gib"] else None,
+        "gpu": row.gpu, "n_gpu": raw["gpu_count"], "backend": row.backend,
+        "speed_class": row.speed_class, "experts": bool(row.sums.n_expert), "depth": row.depth,
+        "decode_tps": raw["tg_tps"], "prefill_tps": raw["pp_tps"], "n_prompt": row.n_prompt,
+        "ubatch": row.ubatch, "date": raw["date"], "url": raw["url"], "by": raw["src"],
+        "decode_error": None if reason else round(decode_error, 4),
+        "prefill_error": None if prefill_error is None else round(float(prefill_error), 4),
+        "left_out": reason,
+    }  # fmt: skip

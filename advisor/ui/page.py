@@ -54,6 +54,7 @@ def scrolling(content: QWidget) -> QScrollArea:
     """``content`` in a frameless area that scrolls vertically when it has to."""
     area = QScrollArea()
     area.setWidgetResizable(True)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the focus walks its content and scrolls it
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(content)

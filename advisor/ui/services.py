@@ -158,6 +158,8 @@ def fit_matrix(choice: ModelChoice, rig: Rig, settings: RunSettings) -> FitMatri
     else:
         entry = catalogue().find(choice.model)
         names = dict.fromkeys((*entry.file_types, chosen.file_type))
+        if chosen.file_type != "F16" and "BF16" in names:
+            names.pop("F16", None)  # the same bytes; one line is enough
         models = {name: entry.model(name, imatrix=choice.imatrix) for name in names}
     contexts = contexts_for(chosen, settings)
     ordered = dict(sorted(models.items(), key=lambda item: -item[1].nbytes))

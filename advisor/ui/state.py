@@ -31,6 +31,8 @@ class AppState(QObject):
 
     rig_changed = Signal()
     """``state.rig`` is another one (detected, imagined, opened)."""
+    machine_read = Signal()
+    """``state.detected`` was read (again), whether or not it is the rig in question."""
     model_changed = Signal()
     """``state.choice`` is another model or file type; ``state.model`` follows with the plan."""
     settings_changed = Signal()
@@ -96,6 +98,7 @@ class AppState(QObject):
     def set_detected(self, rig: Rig) -> None:
         """This machine was read (again)."""
         self.detected = rig
+        self.machine_read.emit()
         if self.session.rig is None:
             self.rig_changed.emit()
             self._replan.start()

@@ -109,7 +109,7 @@ class MainWindow(QWidget):
         state.page_wanted.connect(self.show_page)
         state.model_wanted.connect(self.header.open_model_picker)
         state.file_changed.connect(self._show_title)
-        state.rig_changed.connect(self._show_detection)
+        state.machine_read.connect(self._show_detection)
         self.header.bind(state)
         state.restore()
         if self._open_first is not None:

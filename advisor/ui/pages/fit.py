@@ -63,6 +63,7 @@ class FitPage(Page):
             signal.connect(self._wait.start)
         state.plan_changed.connect(self._show_plan)
         self._wait.start()
+        self._show_plan()
 
     def header_buttons(self) -> list[QWidget]:
         """Try the chosen cell for real."""
@@ -204,6 +205,9 @@ class FitPage(Page):
         plan, rig, model = self.state.plan, self.state.rig, self.state.model
         if self.state.problem:
             self.banner.say(self.state.problem)
+        known = plan is not None and rig is not None and model is not None
+        for part in (self.plan, self.speed, self.run, self.notes):
+            part.setVisible(known)
         if plan is None or rig is None or model is None:
             return
         self.banner.dismiss()

@@ -211,7 +211,7 @@ class PlanCard(Card):
         rows.append(
             FigureRow(
                 self.tr("Other programs"),
-                units.size(place.others),
+                _size(place.others),
                 basis=None if imagined or place.others is None else Basis.MEASURED,
                 swatch="other",
                 note=self.tr("none assumed") if imagined and not place.others else "",
@@ -223,7 +223,7 @@ class PlanCard(Card):
             rows.append(
                 FigureRow(
                     name,
-                    units.size(size),
+                    _size(size),
                     basis=plan.basis,
                     explanation=plan.explanations.get(f"{place.key}.{key}"),
                     swatch=series,
@@ -251,6 +251,10 @@ class PlanCard(Card):
             return ""
         most = max(cache.cells * cache.streams for cache in plan.kv.values())
         return self.tr("{count} cells").format(count=f"{most:,}")
+
+
+def _size(value: int | None) -> str:
+    return "0" if value == 0 else units.size(value)
 
 
 def _widget(layout: object, index: int) -> QWidget | None:

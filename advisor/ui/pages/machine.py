@@ -35,6 +35,8 @@ class MachinePage(Page):
         self._capability_job: Job | None = None
         self._devices: list[DeviceCard] = []
         self._columns = 0
+        self._stale = True
+        """The answer does not belong to the rig and context in question yet."""
         self.banner = Banner()
         self._answer = self._answer_card()
         self._grid = QGridLayout()
@@ -63,12 +65,16 @@ class MachinePage(Page):
         self._show_rig()
 
     def shown(self) -> None:
-        """Sensors are read while somebody looks."""
+        """Sensors are read, and the catalogue is sized, while somebody looks."""
         self._live.watch(self.state.rig)
+        if self._stale:
+            self._soon.start()
 
     def hidden(self) -> None:
-        """Nobody looks."""
+        """Nobody looks: leave the processor to the page that is on screen."""
         self._live.stop()
+        if self._capability_job is not None:
+            self._capability_job.cancel()
 
     def closing(self) -> None:
         """End the monitor."""
@@ -104,8 +110,9 @@ class MachinePage(Page):
         return card
 
     def _find_capability(self) -> None:
+        self._stale = True
         rig, settings = self.state.rig, self.state.settings
-        if rig is None:
+        if rig is None or not self.isVisible():
             return
         if self._capability_job is not None:
             self._capability_job.cancel()
@@ -120,6 +127,7 @@ class MachinePage(Page):
         rig = self.state.rig
         if rig is None:
             return
+        self._stale = False
         self._headline.setText(capability_text(found, on_devices=bool(rig.devices)))
         clear(self._suggested)
         for runs in found.suggestions(SUGGESTED):

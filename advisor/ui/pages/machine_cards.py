@@ -134,7 +134,11 @@ class DeviceCard(Card):
 
     def _show_memory(self, device: Device, *, imagined: bool) -> None:
         total = device.memory_total
-        if total is None:
+        self._used.show_value("", name=self.tr("Memory used by other programs"))
+        if imagined and not device.memory_used:
+            self._used.show_value(units.gib(total), name=self.tr("Memory"))
+            self._bar.show_parts((), total, device.name)
+        elif total is None:
             why = device.unknown.get("memory_total", "")
             self._used.show_value(units.UNKNOWN, note=why)
             self._bar.show_parts((), None, device.name)
@@ -164,7 +168,6 @@ class DeviceCard(Card):
                 used=f"{used / units.GIB:,.1f}", total=units.gib(total)
             ),
             basis=Basis.MEASURED if measured else None,
-            note="" if measured else self.tr("imagined: empty") if not used else "",
         )
 
     def _show_bandwidth(self, device: Device) -> None:
@@ -224,6 +227,8 @@ class HostCard(Card):
             self._bar.show_parts((), None, self.tr("RAM"))
         else:
             self.show_used(None if available is None else total - available, total, basis=basis)
+            if imagined and available in {None, total}:
+                self._used.show_value(units.gib(total), name=self.tr("RAM"))
         value = host.ram_bandwidth_gbs
         note = host.ram_bandwidth_source or ""
         measured = note.startswith("measured")
@@ -260,6 +265,7 @@ class HostCard(Card):
                 used=f"{used / units.GIB:,.1f}", total=units.gib(total)
             ),
             basis=basis,
+            name=self.tr("RAM used by other programs"),
         )
 
     def show_history(self, history: list[float], total: int) -> None:
@@ -301,7 +307,7 @@ def _class(device: Device) -> str:
 def _short(source: str) -> str:
     """The first words of a source; the whole is the tooltip."""
     words = source.partition(":")[0].partition("(")[0].strip()
-    return words if len(words) <= 26 else words[:25].rstrip() + "…"
+    return words if len(words) <= 34 else words[:33].rstrip() + "…"
 
 
 def _processor(name: str) -> str:

@@ -1,0 +1,196 @@
+"""Machine and Fit on real services: what they answer, and that everything has a name."""
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAccessible
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
+
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.rig import Rig
+from advisor.ui import services
+from advisor.ui.app import preferences
+from advisor.ui.page import Page
+from advisor.ui.pages.fit import FitPage
+from advisor.ui.pages.machine import MachinePage
+from advisor.ui.state import AppState
+from advisor.ui.window import MainWindow, page_entries
+
+MODEL = "Qwen/Qwen3-0.6B"
+
+
+def words(widget: QWidget) -> str:
+    labels = widget.findChildren(QLabel)
+    return "\n".join(label.text() for label in labels if label.isVisibleTo(widget))
+
+
+@pytest.fixture
+def fit(qtbot, state: AppState) -> FitPage:
+    page = FitPage(state)
+    qtbot.addWidget(page)
+    page.resize(1132, 716)
+    page.show()
+    return page
+
+
+def chosen(qtbot, state: AppState, model: str = MODEL, file_type: str | None = "Q4_K_M") -> None:
+    state.choose_model(model, file_type)
+    qtbot.waitUntil(lambda: state.plan is not None, timeout=30_000)
+
+
+def test_fit_asks_for_a_model_first(fit: FitPage, state: AppState, qtbot) -> None:
+    qtbot.waitUntil(fit._empty.isVisible)
+    with qtbot.waitSignal(state.model_wanted):
+        fit._choose()
+
+
+def test_fit_shows_the_matrix_and_the_cell_in_question(fit: FitPage, state, qtbot) -> None:
+    chosen(qtbot, state)
+    qtbot.waitUntil(lambda: bool(fit.map.cells.rows), timeout=30_000)
+    types = [row.title for row in fit.map.cells.rows]
+    assert "Q4_K_M" in types
+    assert "Q8_0" in types
+    current = fit.map.currentIndex()
+    assert types[current.row()] == "Q4_K_M"
+    assert fit.map.cells.columns[current.column()] == "32k"
+    assert "fits in VRAM with 32k of context" in fit._answer.text()
+
+
+def test_choosing_a_cell_changes_the_session_and_its_plan(fit: FitPage, state, qtbot) -> None:
+    chosen(qtbot, state)
+    qtbot.waitUntil(lambda: bool(fit.map.cells.rows), timeout=30_000)
+    types = [row.title for row in fit.map.cells.rows]
+    fit.map.setFocus()
+    with qtbot.waitSignal(state.plan_changed):
+        fit.map.setCurrentIndex(fit.map.cells.index(types.index("Q8_0"), 0))
+    assert state.choice is not None
+    assert (state.choice.file_type, state.settings.ctx) == ("Q8_0", 4096)
+    assert state.plan is not None
+    assert (state.plan.file_type, state.plan.settings.ctx) == ("Q8_0", 4096)
+
+
+def test_plan_figures_add_up_on_screen(fit: FitPage, state, qtbot) -> None:
+    chosen(qtbot, state)
+    assert state.plan is not None
+    for place in fit.plan._places(state.plan, state.rig):
+        known = [size for _key, _name, _series, size in place.parts if size is not None]
+        assert place.free_before is not None
+        assert place.headroom == place.free_before - sum(known)
+
+
+def test_figures_of_the_plan_open(fit: FitPage, state, qtbot) -> None:
+    chosen(qtbot, state)
+    weights = fit.plan._figures.itemAt(1).widget()
+    qtbot.mouseClick(weights.button, Qt.MouseButton.LeftButton)
+    assert "=" in words(weights)
+
+
+def test_what_does_not_fit_gets_a_way_out(fit: FitPage, state, qtbot) -> None:
+    state.set_rig(parse_rig("RTX 3060 12 GB + 16 GB DDR4-3200"))
+    chosen(qtbot, state, "meta-llama/Llama-3.1-8B-Instruct", "BF16")
+    qtbot.waitUntil(lambda: "the largest that fits" in fit._reason.text(), timeout=30_000)
+
+
+def test_settings_are_refused_with_a_sentence(state: AppState) -> None:
+    told: list[str] = []
+    state.failed.connect(told.append)
+    state.change_settings(parallel=0)
+    assert len(told) == 1
+    assert "parallel" in told[0]
+    assert state.settings.parallel == 1
+
+
+def test_run_texts_for_every_program(fit: FitPage, state, qtbot) -> None:
+    chosen(qtbot, state)
+    assert fit.run.content.startswith("llama-server -m ")
+    fit.run._choose("Ollama")
+    assert "num_ctx 32768" in fit.run.content
+    fit.run._choose("LM Studio")
+    assert "Context Length: 32768" in fit.run.content
+    fit.run._copy()
+    assert QApplication.clipboard().text() == fit.run.content
+
+
+def test_unknown_model_is_a_banner(fit: FitPage, state, qtbot) -> None:
+    state.choose_model("nobody/no-such-model")
+    qtbot.waitUntil(lambda: bool(fit.banner.sentence), timeout=10_000)
+    assert "no-such-model" in fit.banner.sentence
+
+
+@pytest.fixture
+def machine(qtbot, state: AppState) -> MachinePage:
+    page = MachinePage(state)
+    qtbot.addWidget(page)
+    page.resize(1132, 716)
+    page.show()
+    yield page
+    page.closing()
+
+
+def test_machine_shows_an_imagined_rig_plainly(machine: MachinePage, state: AppState) -> None:
+    shown = words(machine)
+    assert shown.count("RTX 4090") >= 2
+    assert "imagined" in shown
+    machine._words.setText("RTX 5090")
+    machine._add()
+    assert state.rig is not None
+    assert [d.name for d in state.rig.devices] == ["RTX 4090", "RTX 4090", "RTX 5090"]
+    machine._without(0)
+    assert [d.name for d in state.rig.devices] == ["RTX 4090", "RTX 5090"]
+
+
+def test_a_rig_that_cannot_be_read_gives_a_sentence(machine: MachinePage, state) -> None:
+    before = state.rig
+    machine._words.setText("3x Wonderchip 9000")
+    machine._try()
+    assert "Wonderchip" in machine.banner.sentence
+    assert state.rig is before
+
+
+def test_machine_says_what_it_can_run(machine: MachinePage, qtbot) -> None:
+    qtbot.waitUntil(lambda: "in VRAM at 32k" in machine._headline.text(), timeout=60_000)
+    table = machine.models.table.model()
+    everything = table.rowCount()
+    machine.models._search.setText("gemma")
+    assert 0 < table.rowCount() < everything
+
+
+def test_rig_is_saved_and_opened(big_rig: Rig, tmp_path: Path) -> None:
+    path = services.save_rig(big_rig, tmp_path / "rig.json")
+    assert services.open_rig(path).devices == big_rig.devices
+    opened = services.open_anything(path)
+    assert opened.rig is not None
+    assert opened.session is None
+
+
+def test_doctor_report_holds_no_names_of_programs(big_rig: Rig) -> None:
+    assert "RTX 4090" in services.doctor_report(big_rig)
+
+
+@pytest.mark.parametrize("key", [entry.key for entry in page_entries()])
+def test_every_control_has_a_name(qtbot, key: str, big_rig: Rig) -> None:
+    """Walks what screen readers see; a control without a name cannot be used by ear."""
+    window = MainWindow(preferences())
+    qtbot.addWidget(window)
+    window.show()
+    window.load_after_first_paint()
+    qtbot.waitUntil(lambda: window.state is not None, timeout=30_000)
+    state = window.state
+    assert state is not None
+    state.set_rig(big_rig)
+    state.choose_model(MODEL, "Q4_K_M")
+    qtbot.waitUntil(lambda: state.plan is not None, timeout=30_000)
+    window.show_page(key)
+    page = window.page(key)
+    assert isinstance(page, Page)
+    QApplication.processEvents()
+    nameless = []
+    for widget in [window, *window.findChildren(QWidget)]:
+        if widget.focusPolicy() == Qt.FocusPolicy.NoFocus or not widget.isVisibleTo(window):
+            continue
+        told = QAccessible.queryAccessibleInterface(widget)
+        if not told.text(QAccessible.Text.Name) and widget.focusProxy() is None:
+            nameless.append(f"{type(widget).__name__} in {type(widget.parentWidget()).__name__}")
+    assert nameless == []
+    window.close()

@@ -24,7 +24,7 @@ format: venv
 	$(BIN)/ruff check --fix .
 
 bench: venv
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only -o addopts=
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest tests/bench -o addopts= -o python_files='bench_*.py' --benchmark-only
 
 dist: venv
 	$(BIN)/python packaging/build.py

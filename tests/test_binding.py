@@ -1,4 +1,4 @@
-"""The Qt binding must not lose references: PySide6 6.12.0 did, and aborted the app on Python 3.11."""
+"""The binding must keep its references: PySide6 6.12.0 lost them and aborted on Python 3.11."""
 
 import sys
 

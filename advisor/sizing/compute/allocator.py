@@ -18,9 +18,11 @@ _INPLACE: Final = frozenset(
 )  # fmt: skip
 """Ops that may overwrite a source (ggml-alloc.c:ggml_op_can_inplace)."""
 
+FREE: Final = -1
+
 Event = tuple[int, int, int]
-"""Arena, memory block, bytes: positive takes memory, 0 gives the block back, negative gives back so
-many bytes at its end."""
+"""Arena, memory block, bytes: from 0 on takes memory, FREE gives the block back, less gives back so
+many bytes at its end. Blocks of no bytes count: once given back they keep their neighbours apart."""
 
 
 @dataclass(slots=True)
@@ -39,7 +41,6 @@ class _Tracer:
         self.trace = Trace()
         self._alignments = alignments
         self._alloc_size = alloc_size
-        self._next = 0
         self._sizes: list[int] = []
 
     def _padded(self, node: Node, backend: int) -> int:
@@ -79,8 +80,7 @@ class _Tracer:
     def _free(self, node: Node) -> None:
         """Take a node's memory back (ggml_gallocr_free_node)."""
         if not node.is_output:
-            if self._sizes[node.block]:
-                self.trace.events.append((node.backend, node.block, 0))
+            self.trace.events.append((node.backend, node.block, FREE))
             node.allocated = False
 
     def drop(self, parent: Node) -> None:

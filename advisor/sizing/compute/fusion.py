@@ -169,7 +169,8 @@ def _selection_ops(nodes: list[Node], start: int) -> tuple[int, int] | None:
     gating = nodes[start]
     length = 1
     if gating.op == "UNARY":
-        if gating.tag == "softplus" and nodes[start + 1].op == "SQRT":
+        following = nodes[start + 1].op if start + 1 < len(nodes) else ""
+        if gating.tag == "softplus" and following == "SQRT":
             length = 2
         elif gating.tag != "sigmoid":
             return None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from advisor.sizing.compute.allocator import Event
+from advisor.sizing.compute.allocator import FREE, Event
 
 _ENDLESS: Final = 1 << 62
 
@@ -46,7 +46,7 @@ class Arena:
     def release(self, offset: int, size: int) -> None:
         """Give bytes back, joined with the holes beside them."""
         offsets, sizes = self._offsets, self._sizes
-        position = len(offsets)
+        end = offset + size
         for i, start in enumerate(offsets):
             if start + sizes[i] == offset:
                 sizes[i] += size
@@ -54,13 +54,17 @@ class Arena:
                     sizes[i] += sizes[i + 1]
                     del sizes[i + 1], offsets[i + 1]
                 return
-            if offset + size == start:
+            if end == start:
                 offsets[i] = offset
                 sizes[i] += size
+                if i and offsets[i - 1] + sizes[i - 1] == offset:
+                    sizes[i - 1] += sizes[i]
+                    del sizes[i], offsets[i]
                 return
-            if start > offset:
-                position = i
-                break
+        # Holes of no bytes can lie inside others, so the list is searched to its end first.
+        position = 0
+        while position < len(offsets) and offsets[position] < offset:
+            position += 1
         offsets.insert(position, offset)
         sizes.insert(position, size)
 
@@ -80,7 +84,7 @@ class Repetition:
 
 def _made(events: Sequence[Event]) -> dict[int, int]:
     """Memory block → its place among those taken here."""
-    taken = [block for _, block, size in events if size > 0]
+    taken = [block for _, block, size in events if size >= 0]
     return {block: i for i, block in enumerate(taken)}
 
 
@@ -120,11 +124,10 @@ class Replay:
         """Replay events once."""
         arenas, at = self._arenas, self._at
         for arena, block, size in events:
-            if size > 0:
+            if size >= 0:
                 at[block] = (arenas[arena].allocate(size), size)
-            elif size == 0:
-                if block in at:
-                    arenas[arena].release(*at.pop(block))
+            elif size == FREE:
+                arenas[arena].release(*at.pop(block))
             else:
                 offset, whole = at[block]
                 at[block] = (offset, whole + size)

@@ -22,6 +22,7 @@ from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, host_seconds, 
 from advisor.sizing.speed_similar import Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
 from advisor.sizing.speed_terms import Work, decode_parts
+from advisor.sizing.tables import PerModel
 
 
 def predict(
@@ -38,10 +39,66 @@ def predict(
     ``file_bytes``: size of the actual file, which scales the weights read. What has no basis is
     None, with a note that says what would make it known.
     """
+    calibration = calibration or IDENTITY
+    key = (
+        placement,
+        _facts(rig),
+        settings.depth,
+        settings.n_prompt,
+        settings.ctk,
+        settings.ctv,
+        settings.split_mode,
+        min(settings.ubatch_size, settings.batch_size),
+        calibration,
+        file_bytes,
+    )
+    memory = _remembered(model, "")
+    speed = memory.get(key)
+    if speed is None:
+        if len(memory) >= _REMEMBER:
+            memory.clear()
+        speed = memory[key] = _predict(model, rig, settings, placement, calibration, file_bytes)
+    return speed
+
+
+_REMEMBER = 512
+_remembered: PerModel[str, dict[object, Speed]] = PerModel(lambda _model, _key: {})
+
+
+def _facts(rig: Rig) -> tuple[object, ...]:
+    """Everything of a rig that a prediction depends on, cheap to compare."""
+    return (
+        rig.host.ram_bandwidth_gbs,
+        rig.links,
+        *(
+            (
+                d.name,
+                d.table_id,
+                d.backend,
+                d.architecture,
+                d.bandwidth_gbs,
+                d.fp16_tflops,
+                d.unified,
+                d.host_index,
+                d.pcie.max_generation or d.pcie.generation,
+                d.pcie.max_width or d.pcie.width,
+            )
+            for d in rig.devices
+        ),
+    )
+
+
+def _predict(  # noqa: PLR0917 - predict's own arguments
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    placement: Placement,
+    calibration: Calibration,
+    file_bytes: int | None,
+) -> Speed:
     known = sums.model_sums(model)
     if known is None:
         return _unknown("what one token of this architecture reads is not known.")
-    calibration = calibration or IDENTITY
     box = machine(rig, placement, calibration)
     if isinstance(box, str):
         return Speed(notes=(box,))

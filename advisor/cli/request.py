@@ -95,7 +95,10 @@ class Sizer:
             raise ModelError("“model” and “file_type” must be text.")
         model = self.model(name, file_type, imatrix=bool(request.get("imatrix")))
         rig = with_backend(self.rig(request["rig"]), request.get("backend"))
-        plan = size(model, rig, settings)
+        file_bytes = request.get("file_bytes")
+        if not isinstance(file_bytes, int | None) or (file_bytes is not None and file_bytes <= 0):
+            raise SettingsError("“file_bytes” must be a number of bytes.")
+        plan = size(model, rig, settings, file_bytes=file_bytes)
         if unknown:
             ignored = f"Not understood and ignored: {', '.join(unknown)}."
             plan = plan.model_copy(update={"notes": (*plan.notes, ignored)})

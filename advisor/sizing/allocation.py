@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory
+from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import ComputeBuffers, compute_buffers
 from advisor.sizing.driver import driver_context
 from advisor.sizing.memory import ContextBytes
@@ -60,15 +61,20 @@ class Room:
     """Devices whose memory is the host's."""
 
 
-def room(rig: Rig) -> Room:
-    """The memory of a rig as a plan sees it."""
+def room(rig: Rig, calibration: Calibration | None = None) -> Room:
+    """The memory of a rig as a plan sees it; a probe's driver figures replace estimates."""
     host = rig.host
     available = host.ram_available if host.ram_available is not None else host.ram_total
-    drivers = [driver_context(device) for device in rig.devices]
+    estimates = [driver_context(device) for device in rig.devices]
+    drivers = tuple(found.mid if found else None for found in estimates)
+    if calibration is not None and calibration.driver_bytes is not None:
+        measured = calibration.driver_bytes
+        if len(measured) == len(drivers):
+            drivers = measured
     return Room(
         backends=tuple(device.backend for device in rig.devices),
         free=tuple(device.memory_free for device in rig.devices),
-        driver=tuple(driver.mid if driver else None for driver in drivers),
+        driver=drivers,
         host=available,
         unified=tuple(device.unified for device in rig.devices),
     )

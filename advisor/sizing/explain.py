@@ -10,8 +10,10 @@ from advisor.sizing import memory
 from advisor.sizing.allocation import Allocation, flash_attention
 from advisor.sizing.driver import driver_context
 from advisor.sizing.placement import HOST
+from advisor.sizing.plan import Speed
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import tied_twice, weight_table
+from advisor.units import rate
 from advisor.units import size as people
 
 BYTES = "B"
@@ -213,14 +215,45 @@ def _place(
     return found
 
 
+def explain_speed(speed: Speed, settings: RunSettings) -> dict[str, Explanation]:
+    """Time per token, and of a prompt, as the sum of their terms."""
+    found: dict[str, Explanation] = {}
+    kinds = (
+        ("speed.decode", "Decode", speed.decode_tps, speed.decode_terms, 1),
+        ("speed.prefill", "Prefill", speed.prefill_tps, speed.prefill_terms, settings.n_prompt),
+    )
+    for key, title, known, terms, count in kinds:
+        if known is None:
+            continue
+        shown = " + ".join(f"{term.seconds * 1000:.3g} ms {term.name}" for term in terms)
+        found[key] = Explanation(
+            title=f"{title} speed",
+            formula=f"{count} / ({shown}) ≈ {rate(known.mid)}",
+            terms=tuple(
+                Term(name=term.name, value=term.seconds, unit="s", source=term.detail)
+                for term in terms
+            ),
+            basis=speed.basis,
+            notes=(
+                f"Four times out of five between {rate(known.low)} and {rate(known.high)}.",
+                *speed.notes,
+            ),
+        )
+    return found
+
+
 def explain(
     model: Model,
     settings: RunSettings,
     allocation: Allocation,
     devices: Sequence[Device],
+    *,
     names: Sequence[str],
+    drivers: Sequence[int | None],
 ) -> dict[str, Explanation]:
     """Explanations of a plan, keyed as in ``Plan.explanations``.
+
+    ``drivers``: driver context per device as the plan has it, estimated or measured.
 
     Terms whose unit is ``B`` add up to the figure that they explain.
     """
@@ -229,7 +262,7 @@ def explain(
     context, compute = allocation.context, allocation.compute
     shared = settings.split_mode == "tensor" and len(devices) > 1
     for index, (device, name) in enumerate(zip(devices, names, strict=True)):
-        driver = driver_context(device)
+        estimate, driver = driver_context(device), drivers[index]
         parts = context_parts(allocation, index)
         if shared and context is not None:
             parts = [("share of every cache (-sm tensor)", context.devices[index], _LAYERS)]
@@ -237,7 +270,10 @@ def explain(
         used = allocation.weights.devices[index] or (context and context.devices[index])
         if driver is not None and used:
             title = f"Driver context on {name}"
-            extra.append(("driver", title, driver.mid, driver.formula, driver.source))
+            if estimate is not None and estimate.mid == driver:
+                extra.append(("driver", title, driver, estimate.formula, estimate.source))
+            else:
+                extra.append(("driver", title, driver, "as a probe measured it", "probe"))
         found |= _place(
             name,
             weight_parts(model, settings, allocation, backends, index),

@@ -9,11 +9,13 @@ from advisor.llm.model import Model
 from advisor.sizing import memory
 from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.arguments import server_arguments
-from advisor.sizing.explain import explain
+from advisor.sizing.calibration import Calibration
+from advisor.sizing.explain import explain, explain_speed
 from advisor.sizing.notes import notes
-from advisor.sizing.plan import DevicePlan, HostPlan, Plan, Speed
+from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
+from advisor.sizing.speed import predict
 from advisor.sizing.verdict import headrooms, judged
 
 _PREFIX: Final = {
@@ -89,15 +91,24 @@ def max_context(
     return low * step
 
 
-def size(model: Model, rig: Rig, settings: RunSettings) -> Plan:
+def size(
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    *,
+    calibration: Calibration | None = None,
+    file_bytes: int | None = None,
+) -> Plan:
     """Bytes on every device, speed, and why, for one run.
 
-    Raises SettingsError where llama.cpp would refuse to start.
+    ``calibration``: what a probe taught about this rig. ``file_bytes``: size of the actual file
+    where it is known; it scales speed. Raises SettingsError where llama.cpp would refuse to start.
     """
     memory.check(model, settings)
-    settings = solve(model, rig, settings)
-    space = room(rig)
+    space = room(rig, calibration)
+    settings = solve(model, rig, settings, space)
     allocation = allocate(model, settings, space.backends, space.free)
+    speed = predict(model, rig, settings, allocation.placement, calibration, file_bytes=file_bytes)
     judgement = judged(allocation, space, settings.margin)
     names = device_names(rig.devices)
     context, compute, weights = allocation.context, allocation.compute, allocation.weights
@@ -142,8 +153,11 @@ def size(model: Model, rig: Rig, settings: RunSettings) -> Plan:
         verdict=judgement.verdict,
         headroom=judgement.headroom,
         max_ctx=max_context(model, settings, space, allocation),
-        speed=Speed(),
+        speed=speed,
         command=("llama-server", *server_arguments(model, settings, n_devices=len(devices))),
         notes=notes(model, rig, settings, allocation, space),
-        explanations=explain(model, settings, allocation, rig.devices, names),
+        explanations={
+            **explain(model, settings, allocation, rig.devices, names=names, drivers=space.driver),
+            **explain_speed(speed, settings),
+        },
     )

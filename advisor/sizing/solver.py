@@ -239,11 +239,12 @@ class _Search:
         return best
 
 
-def solve(model: Model, rig: Rig, settings: RunSettings) -> RunSettings:
+def solve(model: Model, rig: Rig, settings: RunSettings, space: Room | None = None) -> RunSettings:
     """Replace "fit" by numbers: the fastest placement among those that leave the margin.
 
     Experts go to RAM before whole layers do: a token reads few of them. Where nothing fits with the
     margin the result is the least that devices can hold, and the plan says that it does not fit.
+    ``space``: the rig's memory where it is known better than by ``room``.
     """
     wants_layers = settings.n_gpu_layers == "fit"
     wants_experts = settings.n_cpu_moe == "fit"
@@ -257,7 +258,7 @@ def solve(model: Model, rig: Rig, settings: RunSettings) -> RunSettings:
             "n_cpu_moe": 0 if wants_experts else settings.n_cpu_moe,
         }
     )
-    space = room(rig)
+    space = space or room(rig)
     load = None
     if space.backends:
         load = load_of(model, plain, space.backends[0])

@@ -254,3 +254,29 @@ def test_a_config_that_makes_no_model_is_refused_in_a_sentence(config: dict[str,
     with pytest.raises(ModelError) as caught:
         tensors_of(config)
     assert str(caught.value).endswith(".")
+
+
+def test_what_a_config_leaves_out_is_what_its_class_means() -> None:
+    left_out = {
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "text_config": {
+            "model_type": "gemma3_text",
+            "hidden_size": 2560,
+            "intermediate_size": 10240,
+            "num_hidden_layers": 34,
+            "sliding_window": 1024,
+        },
+        "vision_config": {"hidden_size": 1152, "num_hidden_layers": 27},
+    }
+    whole = SMALL["gemma3"] | {
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "num_hidden_layers": 34,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "vocab_size": 262208,
+    }
+    assert tensors_of(left_out) == tensors_of(whole)
+    silent = {k: v for k, v in SMALL["smollm3"].items() if k != "tie_word_embeddings"}
+    assert tensors_of(silent) == tensors_of(SMALL["smollm3"])

@@ -30,6 +30,8 @@ class Architecture:
     """``architectures[0]`` of a config.json → one of ``names``."""
     model_types: ClassVar[Mapping[str, str]] = {}
     """``model_type`` of a config.json's language part → one of ``names``; goes before the above."""
+    tied_by_default: ClassVar[bool] = False
+    """What a config.json means that doesn't mention ``tie_word_embeddings``."""
     rollback: ClassVar[bool] = False
     """llama-arch.cpp:llm_arch_supports_rs_rollback."""
 
@@ -50,7 +52,8 @@ class Architecture:
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         """Complete the metadata from a config.json; returns the optional tensors it implies."""
         del keys
-        return () if config.tied else ("output.weight",)
+        tied = config.flag("tie_word_embeddings", default=self.tied_by_default)
+        return () if tied else ("output.weight",)
 
     def from_gguf(
         self,
@@ -86,6 +89,8 @@ class Architecture:
         try:
             keys = common_keys(wrapped)
             optional = frozenset(self.convert(wrapped, keys))
+            if not keys["vocab_size"]:
+                raise ModelError("This config.json has no vocab_size.")
             return replace(self._read(arch, keys), optional=optional)
         except BadModelFile as error:
             message = str(error).replace("The model's header", "This config.json")

@@ -96,11 +96,6 @@ class Config:
         return tuple(kind == "sliding_attention" for kind in self.texts("layer_types"))
 
     @property
-    def tied(self) -> bool:
-        """Whether output and token embedding are one matrix."""
-        return self.flag("tie_word_embeddings")
-
-    @property
     def rope(self) -> "Config":
         """RoPE parameters, by either of their two names."""
         rope = self.part("rope_parameters", "rope_scaling")
@@ -115,7 +110,7 @@ def common_keys(config: Config) -> dict[str, Value]:
             "max_position_embeddings", "n_ctx", "n_positions", "max_length", default=2048
         ),
         "embedding_length": config.integer("hidden_size", "n_embd", "dim"),
-        "vocab_size": config.integer("vocab_size"),
+        "vocab_size": config.integer("vocab_size", default=0),
         "attention.layer_norm_rms_epsilon": config.number(
             "rms_norm_eps", "norm_eps", "layer_norm_eps", "norm_epsilon", default=1e-6
         ),

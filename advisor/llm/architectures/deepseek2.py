@@ -43,7 +43,8 @@ class DeepSeek2(Architecture):
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         convert_mla(config, keys)
         optional = set[str](super().convert(config, keys))
-        if config.text("topk_method") == "noaux_tc" or config.get("n_routed_experts") is None:
+        older = "DeepseekV2ForCausalLM" in config.texts("architectures")
+        if not older and self.arch_of(config) == "deepseek2":
             optional.add("exp_probs_b.bias")
         return optional | convert_nextn(config, keys)
 

@@ -86,6 +86,7 @@ class SmolLm3(Architecture):
     """llama.cpp: src/models/smollm3.cpp."""
 
     names = ("smollm3",)
+    tied_by_default = True
     huggingface: ClassVar = {"SmolLM3ForCausalLM": "smollm3"}
 
     def build(self, t: TensorList) -> None:

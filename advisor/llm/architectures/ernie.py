@@ -14,6 +14,7 @@ class Ernie45(Architecture):
     """llama.cpp: src/models/ernie4-5.cpp, ernie4-5-moe.cpp."""
 
     names = ("ernie4_5", "ernie4_5-moe")
+    tied_by_default = True
     huggingface: ClassVar = {
         "Ernie4_5_ForCausalLM": "ernie4_5",
         "Ernie4_5ForCausalLM": "ernie4_5",

@@ -15,6 +15,7 @@ class HunyuanMoe(Architecture):
     """llama.cpp: src/models/hunyuan-moe.cpp."""
 
     names = ("hunyuan-moe",)
+    tied_by_default = True
     huggingface: ClassVar = {"HunYuanMoEV1ForCausalLM": "hunyuan-moe"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
@@ -54,6 +55,7 @@ class HunyuanDense(Architecture):
     """llama.cpp: src/models/hunyuan-vl.cpp, which the dense model shares."""
 
     names = ("hunyuan-dense", "hunyuan_vl")
+    tied_by_default = True
     huggingface: ClassVar = {
         "HunYuanDenseV1ForCausalLM": "hunyuan-dense",
         "HunYuanVLForConditionalGeneration": "hunyuan_vl",

@@ -69,6 +69,8 @@ class Question:
     """Time for measuring, once the model is loaded."""
     anyway: bool = False
     """Run in spite of objections that can be overridden."""
+    threads: int | None = None
+    """CPU threads of the embedded engine; None: its own choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +271,7 @@ class Probe:
         model_path = question.model.path
         environment: Mapping[str, str] = {}
         if question.build.kind == "embedded":
-            job = embedded_job(Path(path), question.settings, address)
+            job = embedded_job(Path(path), question.settings, address, threads=question.threads)
         else:
             n_devices = len(question.rig.devices)
             arguments = list(

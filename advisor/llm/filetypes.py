@@ -5,6 +5,7 @@ llama.cpp b11434), then llama-quantize's mix (``advisor.llm.mixes``). Hand-made 
 "…_L") cannot be predicted from their name; read their header.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -158,23 +159,61 @@ def assign(
     Raises ModelError for an unknown type, or one whose mix cannot be predicted.
     """
     kind = _resolve(file_type)
+    ready = _prepare(hp.arch, tuple(shapes))
     base = kind.name if kind.family == "float" else "BF16"
-    types = {name: source_type(hp.arch, name, shape, base) for name, shape in shapes}
-    by_name = dict(shapes)
+    types = [source or base for source in ready.sources]
     if kind.family != "float":
-        names = sorted((n for n, s in shapes if quantizable(hp.arch, n, s)), key=sort_key)
         mix = Mix(
             hp=hp,
             file_type=kind.name,
             imatrix=imatrix,
-            tied="output.weight" not in by_name,
-            n_attn_v=sum(is_attn_v(n) for n in by_name),
+            tied=ready.tied,
+            n_attn_v=ready.n_attn_v,
             published_mxfp4=keep_mxfp4 and imatrix,
         )
-        types |= {name: mix.choose(name, by_name[name]) for name in names}
+        for i in ready.order:
+            types[i] = mix.choose(*ready.shapes[i])
     if keep_mxfp4:
-        types |= {n: "MXFP4" for n, s in shapes if is_expert(n) and len(s) > 2}
-    return tuple(Tensor(name, shape, TYPES[types[name]]) for name, shape in shapes)
+        for i in ready.experts:
+            types[i] = "MXFP4"
+    return tuple(ready.tensor(i, name) for i, name in enumerate(types))
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What the file types of one model share: a matrix of them costs little more than one."""
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    sources: tuple[str, ...]
+    """Type in the converter's file, empty where it is the file's own."""
+    order: tuple[int, ...]
+    """What llama-quantize touches, in its order."""
+    experts: tuple[int, ...]
+    n_attn_v: int
+    tied: bool
+    made: dict[tuple[int, str], Tensor]
+
+    def tensor(self, i: int, type_name: str) -> Tensor:
+        """The tensor in a type, the same object in every file type."""
+        key = (i, type_name)
+        found = self.made.get(key)
+        if found is None:
+            found = self.made[key] = Tensor(*self.shapes[i], TYPES[type_name])
+        return found
+
+
+@functools.lru_cache(maxsize=256)
+def _prepare(arch: str, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> _Prepared:
+    touched = [i for i, (n, s) in enumerate(shapes) if quantizable(arch, n, s)]
+    return _Prepared(
+        shapes=shapes,
+        sources=tuple(source_type(arch, name, shape, "") for name, shape in shapes),
+        order=tuple(sorted(touched, key=lambda i: sort_key(shapes[i][0]))),
+        experts=tuple(i for i, (n, s) in enumerate(shapes) if is_expert(n) and len(s) > 2),
+        n_attn_v=sum(is_attn_v(name) for name, _ in shapes),
+        tied=all(name != "output.weight" for name, _ in shapes),
+        made={},
+    )
 
 
 def is_expert(name: str) -> bool:

@@ -57,7 +57,7 @@ class ProbePage(Page):
                 "weights, and draws its memory over what was predicted."
             ),
             self.tr("Choose a model"),
-            lambda: state.show_page("header:model"),
+            state.model_wanted.emit,
         )
         self._content = QWidget()
         self._content.setLayout(self._layout_content())

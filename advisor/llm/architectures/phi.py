@@ -12,6 +12,7 @@ from advisor.llm.hyperparameters import Value
 _FACTORS = frozenset({"rope_factors_long.weight", "rope_factors_short.weight"})
 
 
+# ``long_rope`` is not in config.json: catalogue entries say so instead of listing the factors.
 def _rope(config: Config, keys: dict[str, Value]) -> frozenset[str]:
     keys["rope.dimension_count"] = config.rotary(1.0)
     original = config.integer("original_max_position_embeddings", default=0)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from advisor.llm.model import Model
 from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.closed_form import closed_form
-from advisor.sizing.compute.graphs import GRAPHS
+from advisor.sizing.compute.graphs import graph_of
 from advisor.sizing.compute.reserve import reserve
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
@@ -25,6 +25,6 @@ def compute_buffers(
 
     ``backends`` names the backend of every device ("cuda", "vulkan" …); empty: CPU only.
     """
-    if model.hp is not None and model.hp.arch in GRAPHS:
+    if model.hp is not None and graph_of(model.hp.arch, settings.ctx_type) is not None:
         return reserve(model, settings, placement, len(backends))
     return closed_form(model, settings, placement, backends)

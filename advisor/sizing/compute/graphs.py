@@ -8,6 +8,8 @@ from advisor.sizing.compute import (
     graphs_dense,
     graphs_hybrid,
     graphs_latent,
+    graphs_mtp,
+    graphs_qwen,
     graphs_window,
 )
 from advisor.sizing.compute.blocks import Graph
@@ -17,5 +19,15 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     **graphs_window.GRAPHS,
     **graphs_latent.GRAPHS,
     **graphs_hybrid.GRAPHS,
+    **graphs_qwen.GRAPHS,
     **graphs_deepseek4.GRAPHS,
 }
+"""``general.architecture`` → the graph of its trunk."""
+
+DRAFT_GRAPHS: Final = graphs_mtp.GRAPHS
+"""``general.architecture`` → the graph of its NextN (MTP) context."""
+
+
+def graph_of(arch: str, ctx_type: str) -> Graph | None:
+    """The graph of a context; None when it is not known."""
+    return (DRAFT_GRAPHS if ctx_type == "mtp" else GRAPHS).get(arch)

@@ -1,23 +1,30 @@
-"""Hybrids of attention and recurrent layers."""
+"""Hybrids of attention and recurrent layers, and models that are recurrent only."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.attention import AttentionInput, attention, attention_input
-from advisor.sizing.compute.blocks import Graph, late_head, output_rows, qkv, routing_of
+from advisor.sizing.compute.blocks import (
+    Graph,
+    late_head,
+    number,
+    output_rows,
+    qkv,
+    routing_of,
+    shared_and_routed,
+)
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.feedforward import Routing, ffn, moe
 from advisor.sizing.compute.nodes import Node
 from advisor.sizing.compute.recurrent import (
     StateInput,
-    conv_state,
-    delta_rule,
     load_state,
+    mamba1,
     mamba2,
     state,
     state_input,
-    unit_length,
 )
 
 
@@ -61,86 +68,168 @@ def nemotron_h(b: Builder) -> None:
     late_head(b, cur, rows)
 
 
-def gated_attention(b: Builder, cur: Node, cache: AttentionInput, positions: Node, il: int) -> Node:
-    """Attention of Qwen 3.5 and 3-Next: Q comes with a gate for the output."""
-    hp = b.hp
-    size, heads, heads_kv, tokens = hp.head_k(il), hp.n_head[il], hp.n_head_kv[il], b.n_tokens
-    both = b.linear(cur, "attn_q", il)
-    k = b.linear(cur, "attn_k", il)
-    v = b.linear(cur, "attn_v", il)
-    strides = (size * 2 * 4, size * 2 * heads * 4)
-    q = ops.view(both, (size, heads, tokens, 1), strides)
-    q = b.norm(q, "attn_q_norm", il)
-    k = b.norm(ops.reshape(k, size, heads_kv, tokens), "attn_k_norm", il)
-    gate = ops.view(both, (size, heads, tokens, 1), strides, size * 4)
-    gate = ops.cont(gate, (size * heads, tokens, 1, 1))
-    v = ops.reshape(v, size, heads_kv, tokens)
-    q, k = ops.rope(q, positions), ops.rope(k, positions)
-    cur = attention(b, cache, q, k, v, il, out=None)
-    return b.linear(ops.mul(cur, ops.unary("sigmoid", gate)), "attn_output", il)
-
-
-def _delta_layer(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
-    """Linear attention of Qwen 3.5 (build_layer_attn_linear)."""
-    hp = b.hp
-    n_seqs = b.shape.n_seqs
-    tokens = b.n_tokens // n_seqs
-    k_size, k_heads, v_heads = hp.ssm_d_state, hp.ssm_n_group, hp.ssm_dt_rank
-    v_size = hp.ssm_d_inner // v_heads
-    mixed = b.linear(cur, "attn_qkv", il)
-    mixed = ops.reshape(mixed, mixed.ne[0], tokens, n_seqs)
-    z = b.linear(cur, "attn_gate", il)
-    beta = ops.reshape(ops.mul_mat(b.weight("ssm_beta", il), cur), 1, v_heads, tokens, n_seqs)
-    beta = ops.unary("sigmoid", beta)
-    alpha = ops.reshape(ops.mul_mat(b.weight("ssm_alpha", il), cur), v_heads, tokens, n_seqs)
-    alpha = ops.unary("softplus", ops.add(alpha, b.weight("ssm_dt", il, "bias")))
-    gate = ops.reshape(ops.mul(alpha, b.weight("ssm_a", il, "")), 1, v_heads, tokens, n_seqs)
-    kernel = b.weight("ssm_conv1d", il)
-    channels = hp.ssm_d_inner + 2 * k_heads * k_size
-    conv_all = state(b, "r", il, (kernel.ne[0] - 1) * channels)
-    ssm_all = state(b, "s", il, hp.ssm_d_state * hp.ssm_d_inner)
-    joined = conv_state(b, inp, conv_all, mixed, kernel.ne[0], channels)
-    s = ops.reshape(load_state(b, inp, ssm_all), v_size, v_size, v_heads, n_seqs)
-    qkv_mix = ops.unary("silu", ops.ssm_conv(joined, kernel))
-    row = (k_size * k_heads * 2 + v_size * v_heads) * 4
-    strides = (k_size * 4, row, row * tokens)
-    q = ops.view(qkv_mix, (k_size, k_heads, tokens, n_seqs), strides)
-    k = ops.view(qkv_mix, (k_size, k_heads, tokens, n_seqs), strides, k_size * k_heads * 4)
-    v = ops.view(
-        qkv_mix, (v_size, v_heads, tokens, n_seqs), (v_size * 4, row, row * tokens),
-        2 * k_size * k_heads * 4,
-    )  # fmt: skip
-    q, k = unit_length(q), unit_length(k)
-    out = delta_rule(b, ssm_all, q, k, v, gate, beta, s)
-    z = ops.reshape(z, v_size, v_heads, tokens, n_seqs)
-    out = ops.mul(b.norm(out, "ssm_norm", il), ops.unary("silu", z))
-    out = ops.reshape(out, v_size * v_heads, tokens, n_seqs)
-    cur = ops.mul_mat(b.weight("ssm_out", il), out)
-    return ops.reshape(cur, hp.n_embd, tokens * n_seqs)
-
-
-def qwen35(b: Builder) -> None:
-    """Qwen 3.5 and 3.6, dense."""
+def granite_hybrid(b: Builder) -> None:
+    """Granite 4.0 H: Mamba 2 or attention, then experts or a dense network, all scaled."""
     hp = b.hp
     cur = b.embeddings()
-    states, cache = _hybrid_inputs(b, [il for il in range(hp.n_layer) if not hp.is_recurrent(il)])
-    positions = b.positions(4)
+    attending = [il for il in range(hp.n_layer) if not hp.is_recurrent(il)]
+    states, cache = _hybrid_inputs(b, attending)
+    rows = output_rows(b)
+    positions = b.positions()
+    rotates = bool(hp.metadata.get("rope.scaling.finetuned", True))
+    scaled = bool(number(hp, "residual_scale"))
+    for il in b.blocks():
+        residual = cur
+        cur = b.norm(cur, "attn_norm", il)
+        if hp.is_recurrent(il):
+            cur = mamba2(b, states, cur, il)
+        else:
+            q, k, v = qkv(b, cur, il)
+            if rotates:
+                factors = b.rope_factors(il)
+                q, k = ops.rope(q, positions, factors), ops.rope(k, positions, factors)
+            cur = attention(b, cache, q, k, v, il)
+        cur, residual = rows.pick(il, cur, residual)
+        cur = ops.scale(cur) if scaled else cur
+        residual = ops.add(cur, residual)
+        cur = b.norm(residual, "ffn_norm", il)
+        if b.has("ffn_gate_inp", il):
+            cur = shared_and_routed(b, cur, il, Routing())
+        else:
+            cur = ffn(b, cur, il)
+        cur = ops.scale(cur) if scaled else cur
+        cur = ops.add(cur, residual)
+    cur = b.norm(cur, "output_norm")
+    cur.is_output = True
+    b.logits(cur, scaled=bool(number(hp, "logit_scale")))
+
+
+def falcon_h1(b: Builder) -> None:
+    """Falcon H1: attention and Mamba 2 side by side in every block."""
+    hp = b.hp
+    cur = b.embeddings()
+    positions = b.positions()
+    states, cache = _hybrid_inputs(b, list(range(hp.n_layer)))
     rows = output_rows(b)
     for il in b.blocks():
         residual = cur
-        cur = b.expand(b.norm(cur, "attn_norm", il))
-        if hp.is_recurrent(il):
-            cur = _delta_layer(b, states, cur, il)
-        else:
-            cur = gated_attention(b, cur, cache, positions, il)
-        residual = ops.add(cur, residual)
-        cur = ffn(b, b.norm(residual, "post_attention_norm", il), il)
+        q, k, v = qkv(b, b.norm(residual, "attn_norm", il), il)
+        q, k = ops.rope(q, positions), ops.rope(k, positions)
+        attended = attention(b, cache, q, k, v, il)
+        scanned = mamba2(b, states, b.norm(residual, "attn_norm", il), il)
+        residual = ops.add(ops.add(attended, scanned), residual)
+        (residual,) = rows.pick(il, residual)
+        cur = ffn(b, b.norm(residual, "ffn_norm", il), il)
         cur = ops.add(cur, residual)
-    late_head(b, cur, rows)
+    b.head(cur)
+
+
+def mamba_only(b: Builder) -> None:
+    """Mamba and Mamba 2."""
+    cur = b.embeddings()
+    states = state_input(b)
+    rows = output_rows(b)
+    layer = mamba2 if b.hp.arch == "mamba2" else mamba1
+    for il in b.blocks():
+        residual = cur
+        cur = layer(b, states, b.norm(cur, "attn_norm", il), il)
+        cur, residual = rows.pick(il, cur, residual)
+        cur = ops.add(cur, residual)
+    b.head(cur)
+
+
+def jamba(b: Builder) -> None:
+    """Jamba: Mamba or attention, then experts or a dense network."""
+    hp = b.hp
+    cur = b.embeddings()
+    attending = [il for il in range(hp.n_layer) if hp.n_head_kv[il]]
+    states, cache = _hybrid_inputs(b, attending)
+    rows = output_rows(b)
+    for il in b.blocks():
+        residual = cur
+        cur = b.norm(cur, "attn_norm", il)
+        if hp.n_head_kv[il]:
+            q, k, v = qkv(b, cur, il)
+            cur = attention(b, cache, q, k, v, il)
+        else:
+            cur = mamba1(b, states, cur, il)
+        cur, residual = rows.pick(il, cur, residual)
+        residual = ops.add(residual, cur)
+        cur = b.norm(residual, "ffn_norm", il)
+        if b.has("ffn_gate_inp", il):
+            cur = moe(b, cur, il, Routing(normalise=False))
+        else:
+            cur = ffn(b, cur, il)
+        cur = ops.add(residual, cur)
+    b.head(cur)
+
+
+def _short_convolution(b: Builder, states: StateInput, cur: Node, il: int) -> Node:
+    hp = b.hp
+    n_seqs, taps = b.shape.n_seqs, hp.n_shortconv_l_cache - 1
+    tokens = b.n_tokens // n_seqs
+    cur = ops.reshape(cur, cur.ne[0], tokens, n_seqs)
+    mixed = ops.mul_mat(b.weight("shortconv.in_proj", il), cur)
+    width = mixed.ne[0] // 3
+
+    def third(i: int) -> Node:
+        return ops.view(mixed, (width, tokens, n_seqs, 1), mixed.nb[1:3], i * width * 4)
+
+    gated = ops.transpose(ops.mul(third(0), third(2)))
+    memory = state(b, "r", il, taps * hp.n_embd)
+    before = ops.reshape(load_state(b, states, memory), taps, hp.n_embd, n_seqs)
+    joined = ops.concat(before, gated, 0)
+    for slot in range(min(tokens, b.shape.n_rs_seq + 1)):
+        last = ops.view(
+            joined, (taps, joined.ne[1], joined.ne[2], 1), joined.nb[1:3],
+            (joined.ne[0] - taps - slot) * 4,
+        )  # fmt: skip
+        target = ops.view(
+            memory, (memory.ne[0], n_seqs, 1, 1), (memory.nb[1],), slot * n_seqs * memory.nb[1]
+        )
+        b.expand(ops.copy_to(last, target))
+    out = ops.mul(third(1), ops.ssm_conv(joined, b.weight("shortconv.conv", il)))
+    out = ops.mul_mat(b.weight("shortconv.out_proj", il), out)
+    return ops.reshape(out, out.ne[0], tokens * n_seqs)
+
+
+def lfm2(b: Builder) -> None:
+    """LFM 2: short convolutions and attention."""
+    hp = b.hp
+    cur = b.embeddings()
+    attending = [il for il in range(hp.n_layer) if not hp.is_recurrent(il)]
+    states, cache = _hybrid_inputs(b, attending)
+    positions = b.positions()
+    rows = output_rows(b)
+    routing = replace(routing_of(hp, gating="sigmoid"), normalise=True)
+    for il in b.blocks():
+        residual = cur
+        cur = b.norm(cur, "attn_norm", il)
+        if hp.is_recurrent(il):
+            cur = _short_convolution(b, states, cur, il)
+        else:
+            q, k, v = qkv(b, cur, il)
+            q = ops.rope(b.norm(q, "attn_q_norm", il), positions)
+            k = ops.rope(b.norm(k, "attn_k_norm", il), positions)
+            cur = attention(b, cache, q, k, v, il)
+        cur, residual = rows.pick(il, cur, residual)
+        cur = ops.add(residual, cur)
+        normed = b.norm(cur, "ffn_norm", il)
+        routed = b.has("ffn_gate_inp", il)
+        cur = ops.add(cur, moe(b, normed, il, routing) if routed else ffn(b, normed, il))
+    cur = b.norm(cur, "token_embd_norm")
+    cur.is_output = True
+    b.logits(cur)
 
 
 GRAPHS: Final[Mapping[str, Graph]] = {
     "nemotron_h": nemotron_h,
     "nemotron_h_moe": nemotron_h,
-    "qwen35": qwen35,
+    "granitehybrid": granite_hybrid,
+    "falcon-h1": falcon_h1,
+    "mamba": mamba_only,
+    "mamba2": mamba_only,
+    "jamba": jamba,
+    "lfm2": lfm2,
+    "lfm2moe": lfm2,
 }

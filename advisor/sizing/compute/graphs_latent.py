@@ -10,7 +10,7 @@ from advisor.sizing.compute.attention import (
     attention_input,
     latent_attention,
 )
-from advisor.sizing.compute.blocks import Graph, output_rows, number, routing_of, shared_and_routed
+from advisor.sizing.compute.blocks import Graph, number, output_rows, routing_of, shared_and_routed
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.feedforward import ffn
 from advisor.sizing.compute.nodes import F32, Node
@@ -90,4 +90,4 @@ def deepseek2(b: Builder) -> None:
     b.head(cur)
 
 
-GRAPHS: Final[Mapping[str, Graph]] = {"deepseek2": deepseek2}
+GRAPHS: Final[Mapping[str, Graph]] = {"deepseek2": deepseek2, "mistral4": deepseek2}

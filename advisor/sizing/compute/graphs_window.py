@@ -27,6 +27,21 @@ def _gemma3(b: Builder) -> None:
     )(b)
 
 
+def gemma2(b: Builder) -> None:
+    """Gemma 2: like Gemma 3 without head norms, with soft limits on scores and logits."""
+    transformer(
+        Style(
+            rope_factors=False,
+            scale_q=True,
+            post_attention_norm="post_attention_norm",
+            activation="geglu",
+            post_ffn_norm="post_ffw_norm",
+            soft_cap=True,
+            scaled_embeddings=True,
+        )
+    )(b)
+
+
 def gpt_oss(b: Builder) -> None:
     """gpt-oss: attention sinks, biased experts, output rows picked after the last block."""
     cur = b.embeddings()
@@ -126,6 +141,7 @@ def gemma4(b: Builder) -> None:
 
 
 GRAPHS: Final[Mapping[str, Graph]] = {
+    "gemma2": gemma2,
     "gemma3": _gemma3,
     "gemma4": gemma4,
     "gpt-oss": gpt_oss,

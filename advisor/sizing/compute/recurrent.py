@@ -128,6 +128,56 @@ def mamba2(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
     return ops.mul_mat(b.weight("ssm_out", il), y)
 
 
+def mamba1(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
+    """Selective state-space layer (build_mamba_layer)."""
+    hp = b.hp
+    taps, inner, d_state = hp.ssm_d_conv - 1, hp.ssm_d_inner, hp.ssm_d_state
+    rank, n_seqs = hp.ssm_dt_rank, b.shape.n_seqs
+    tokens = b.n_tokens // n_seqs
+    conv_all = state(b, "r", il, taps * inner)
+    ssm_all = state(b, "s", il, d_state * inner)
+    conv = ops.reshape(load_state(b, inp, conv_all), taps, inner, n_seqs)
+    cur = ops.reshape(cur, cur.ne[0], tokens, n_seqs)
+    mixed = ops.mul_mat(b.weight("ssm_in", il), cur)
+    shape = (inner, tokens, n_seqs, 1)
+    x = ops.view(mixed, shape, mixed.nb[1:3])
+    z = ops.view(mixed, shape, mixed.nb[1:3], inner * 4)
+    joined = ops.concat(conv, ops.transpose(x), 0)
+    last = ops.view(joined, (taps, inner, n_seqs, 1), joined.nb[1:3], tokens * 4)
+    target = ops.view(conv_all, (taps * inner * n_seqs, 1, 1, 1))
+    b.expand(ops.copy_to(last, target))
+    x = ops.ssm_conv(joined, b.weight("ssm_conv1d", il))
+    x = ops.unary("silu", ops.add(x, b.weight("ssm_conv1d", il, "bias")))
+    params = ops.mul_mat(b.weight("ssm_x", il), x)
+    row, seq = params.nb[1], params.nb[2]
+    dt = ops.view(params, (rank, tokens, n_seqs, 1), (row, seq))
+    shape = (d_state, 1, tokens, n_seqs)
+    b_in = ops.view(params, shape, (d_state * 4, row, seq), rank * 4)
+    c_out = ops.view(params, shape, (d_state * 4, row, seq), (rank + d_state) * 4)
+    if b.has("ssm_dt_norm", il):
+        dt = b.norm(dt, "ssm_dt_norm", il)
+        b_in, c_out = b.norm(b_in, "ssm_b_norm", il), b.norm(c_out, "ssm_c_norm", il)
+    else:
+        dt = ops.cont(dt)
+    dt = ops.add(ops.mul_mat(b.weight("ssm_dt", il), dt), b.weight("ssm_dt", il, "bias"))
+    heads = ops.reshape(x, 1, inner, tokens, n_seqs)
+    a = b.weight("ssm_a", il, "")
+
+    def scan(states: Node, ids: Node) -> Node:
+        ssm = ops.reshape(states, d_state, 1, inner, n_seqs)
+        return ops.ssm_scan(ssm, heads, dt, a, b_in, c_out, ids)
+
+    y = load_state(b, inp, ssm_all, scan)
+    width = d_state * inner * n_seqs
+    new_states = ops.view(y, (width, 1, 1, 1), (), heads.nb[3] * n_seqs)
+    b.expand(ops.copy_to(new_states, ops.view(ssm_all, (width, 1, 1, 1))))
+    y = ops.view(y, (inner, tokens, n_seqs, 1), (heads.nb[2], heads.nb[3]))
+    y = ops.add(y, ops.mul(x, b.weight("ssm_d", il, "")))
+    y = ops.glu("swiglu", ops.cont(z), y)
+    out = ops.mul_mat(b.weight("ssm_out", il), y)
+    return ops.reshape(out, out.ne[0], tokens * n_seqs)
+
+
 def conv_state(
     b: Builder, inp: StateInput, memory: Node, mixed: Node, kernel: int, channels: int
 ) -> Node:

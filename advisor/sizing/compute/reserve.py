@@ -15,9 +15,10 @@ from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
 from advisor.sizing import memory
 from advisor.sizing.compute.backends import device_supports
+from advisor.sizing.compute.blocks import Graph
 from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.builder import Backends, Builder, Shape
-from advisor.sizing.compute.graphs import GRAPHS
+from advisor.sizing.compute.graphs import graph_of
 from advisor.sizing.compute.layout import Layout, Selection, layout, representative
 from advisor.sizing.compute.replay import Repetition, peaks
 from advisor.sizing.compute.scheduler import Scheduler
@@ -48,10 +49,11 @@ class _Question:
 class _Recipe:
     """The model of a question; not part of what is compared."""
 
-    __slots__ = ("hp", "layout")
+    __slots__ = ("graph", "hp", "layout")
 
-    def __init__(self, hp: Hyperparameters, made: Layout) -> None:
+    def __init__(self, hp: Hyperparameters, graph: Graph, made: Layout) -> None:
         self.hp = hp
+        self.graph = graph
         self.layout = made
 
     def __eq__(self, other: object) -> bool:
@@ -143,7 +145,7 @@ def _build(question: _Question, recipe: _Recipe, selection: Selection) -> Builde
     def build(*, flash: bool) -> Builder:
         shape = _shape(question, flash=flash)
         builder = Builder(hp, recipe.layout.tensors, shape, placed, selection)
-        GRAPHS[hp.arch](builder)
+        recipe.graph(builder)
         return builder
 
     flash = question.flash != "off" and hp.arch != "grok"
@@ -182,7 +184,9 @@ def _simulate(question: _Question, recipe: _Recipe, selection: Selection) -> tup
 
 @lru_cache(maxsize=16384)
 def _measure(question: _Question, recipe: _Recipe) -> tuple[int, ...]:
-    sizes = _simulate(question, recipe, _selection(recipe, question.backends))
+    draft = question.ctx_type == "mtp"
+    chosen = Selection(()) if draft else _selection(recipe, question.backends)
+    sizes = _simulate(question, recipe, chosen)
     if sizes is None:
         everything = Selection(tuple(range(recipe.hp.n_layer)))
         sizes = _simulate(question, recipe, everything)
@@ -197,11 +201,12 @@ def reserve(
     """Bytes per device and on the host; None when the graph is not known."""
     hp = model.hp
     rule = memory.memory_rule(model, settings)
-    if hp is None or hp.arch not in GRAPHS or rule is None:
+    graph = None if hp is None else graph_of(hp.arch, settings.ctx_type)
+    if hp is None or graph is None or rule is None:
         return None
     used = [settings.main_gpu] if settings.split_mode == "none" and n_devices else range(n_devices)
     made = layout(model)
-    sizes = _measure(_question(made, rule, settings, placement, used), _Recipe(hp, made))
+    sizes = _measure(_question(made, rule, settings, placement, used), _Recipe(hp, graph, made))
     devices = [0] * n_devices
     for device, size in zip(used, sizes[:-1], strict=True):
         devices[device] = size

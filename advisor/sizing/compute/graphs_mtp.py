@@ -1,0 +1,79 @@
+"""Draft heads: the context of a NextN (MTP) block, which reads the trunk's last hidden state."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from advisor.sizing.compute import ops
+from advisor.sizing.compute.attention import AttentionInput, attention, attention_input
+from advisor.sizing.compute.blocks import Graph, head_norms, qkv, routing_of, shared_and_routed
+from advisor.sizing.compute.builder import Builder
+from advisor.sizing.compute.feedforward import ffn
+from advisor.sizing.compute.graphs_latent import mla
+from advisor.sizing.compute.graphs_qwen import feed, gated_attention
+from advisor.sizing.compute.nodes import F32, I32, Node
+
+Attend = Callable[[Builder, Node, AttentionInput, Node, int], Node]
+Feed = Callable[[Builder, Node, int], Node]
+
+
+def _plain_attention(
+    b: Builder, cur: Node, cache: AttentionInput, positions: Node, il: int
+) -> Node:
+    q, k, v = qkv(b, cur, il)
+    q, k = head_norms(b, q, k, il)
+    factors = b.rope_factors(il)
+    q, k = ops.rope(q, positions, factors), ops.rope(k, positions, factors)
+    return attention(b, cache, q, k, v, il)
+
+
+def _plain_feed(b: Builder, cur: Node, il: int) -> Node:
+    if not b.has("ffn_gate_inp", il):
+        return ffn(b, cur, il)
+    return shared_and_routed(b, cur, il, routing_of(b.hp, gating="sigmoid"))
+
+
+def _draft(
+    attend: Attend, feed_forward: Feed, *, ffn_norm: str, positions: int = 1, has_v: bool = True
+) -> Graph:
+    """The graph of one draft head (graph_mtp of each family)."""
+
+    def build(b: Builder) -> None:
+        hp, il = b.hp, b.hp.n_layer
+        table = b.find("nextn.embed_tokens", il) or b.weight("token_embd")
+        tokens = ops.get_rows(table, b.input(I32, b.n_tokens))
+        hidden = b.input(F32, hp.n_embd, b.n_tokens)
+        places = b.positions(positions)
+        rows = b.output_ids()
+        cache = attention_input(b, "attn", [il], has_v=has_v)
+        hidden = b.norm(hidden, "nextn.hnorm", il)
+        cur = ops.concat(b.norm(tokens, "nextn.enorm", il), hidden, 0)
+        cur = residual = ops.mul_mat(b.weight("nextn.eh_proj", il), cur)
+        cur = attend(b, b.norm(cur, "attn_norm", il), cache, places, il)
+        residual = ops.add(cur, residual)
+        cur = ops.add(feed_forward(b, b.norm(residual, ffn_norm, il), il), residual)
+        if b.has("nextn.shared_head_norm", il):
+            cur = b.norm(cur, "nextn.shared_head_norm", il)
+        else:
+            cur = b.norm(cur, "output_norm")
+        cur.is_output = True
+        cur = ops.get_rows(cur, rows)
+        head = b.find("nextn.shared_head_head", il) or b.output_weight()
+        cur = ops.mul_mat(head, cur)
+        cur.is_output = True
+        b.expand(cur)
+
+    return build
+
+
+_POST: Final = "post_attention_norm"
+
+GRAPHS: Final[Mapping[str, Graph]] = {
+    "qwen35": _draft(gated_attention, feed, ffn_norm=_POST, positions=4),
+    "qwen35moe": _draft(gated_attention, feed, ffn_norm=_POST, positions=4),
+    "qwen3next": _draft(gated_attention, feed, ffn_norm=_POST),
+    "glm4moe": _draft(_plain_attention, _plain_feed, ffn_norm=_POST),
+    "hy_v3": _draft(_plain_attention, _plain_feed, ffn_norm="ffn_norm"),
+    "deepseek2": _draft(mla, _plain_feed, ffn_norm="ffn_norm", has_v=False),
+    "deepseek32": _draft(mla, _plain_feed, ffn_norm="ffn_norm", has_v=False),
+    "glm-dsa": _draft(mla, _plain_feed, ffn_norm="ffn_norm", has_v=False),
+}

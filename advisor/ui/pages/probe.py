@@ -362,13 +362,7 @@ class ProbePage(Page):
         self._ghost.setVisible(result.ghost)
         self._phase.setText(result.ending.sentence)
         left = self.plots.headroom_of(result)
-        tight = min(
-            (p.lowest_free for p in result.places if p.lowest_free is not None and p.peak),
-            default=None,
-        )
-        words = self.tr("lowest while it ran; {free} were free in all").format(
-            free=units.size(tight)
-        )
+        words = self.tr("lowest while it worked")
         tone: design.Tone = "plain" if left is None else "good" if left >= 0 else "bad"
         self.headroom.show_value(units.size(left), words if left is not None else "", tone)
 

@@ -49,7 +49,7 @@ class Plots(QWidget):
             "output": self.tr("Output"),
             "driver": self.tr("Driver"),
             "program": self.tr("llama.cpp"),
-            "other": self.tr("Other programs"),
+            "other": self.tr("Others"),
         }
 
     @property
@@ -123,7 +123,7 @@ class Plots(QWidget):
         for found in result.places:
             if found.name == HOST and devices and (found.planned or 0) < units.GIB:
                 continue
-            self._add(found.name, found.title, many=bool(devices))
+            self._add(found.name, self._title(found), many=bool(devices))
             place = self._places[-1]
             self._predict(place, self._result_bands(found), found.capacity)
             place.plot.set_seconds(max(1.0, last))
@@ -146,12 +146,19 @@ class Plots(QWidget):
             found = result.place(place.name)
             if found is None or place.capacity is None or not place.plot.peak:
                 continue
-            # Pages that were only touched while loading can be taken back at any time.
-            held = place.plot.peak if found.peak is None else found.peak + place.base
-            left.append(int(place.capacity - held))
+            if found.name != HOST:
+                # Samples of a device count every program on it.
+                left.append(int(place.capacity - place.plot.peak))
+            elif found.peak is not None:
+                # Pages that were only touched while loading can be taken back at any time.
+                left.append(place.capacity - found.peak)
         return min(left, default=None)
 
     # parts
+
+    @staticmethod
+    def _title(place: PlaceResult) -> str:
+        return place.title if place.name == HOST else f"{place.title} ({place.name})"
 
     def _clear(self) -> None:
         clear(self._column)

@@ -31,14 +31,14 @@ FOLDS = 10
 SEEDS = (0, 1, 2)
 
 DECODE_SIMILAR = Similar(
-    model=0.112, model_backend=0.021, model_class=0.056, gpu_backend=0.08, gpu_model=0.014,
-    gpu_model_backend=0.12, gpu_model_depth=0.05, class_type=0.06, depth=1.4, noise=0.06,
-    clip=0.5, z=1.0,
+    model=0.112, model_backend=0.006, model_class=0.034, gpu_backend=0.08, gpu_model=0.014,
+    gpu_model_backend=0.12, gpu_model_depth=0.05, class_type=0.036, depth=1.4, noise=0.06,
+    clip=0.75, z=1.0,
 )  # fmt: skip
 PREFILL_SIMILAR = Similar(
-    model=0.15, model_backend=0.1, model_class=0.12, gpu_backend=0.12, gpu_model=0.05,
-    gpu_model_backend=0.2, gpu_model_depth=0.1, class_type=0.1, depth=1.4, noise=0.15,
-    clip=0.7, z=1.0,
+    model=0.375, model_backend=0.04, model_class=0.18, gpu_backend=0.12, gpu_model=0.05,
+    gpu_model_backend=0.14, gpu_model_depth=0.06, class_type=0.1, depth=1.4, noise=0.225,
+    clip=1.05, z=1.0,
 )  # fmt: skip
 
 
@@ -104,6 +104,7 @@ class Decode(Problem):
             tau=g("tau")[kind], rho=g("rho")[kind], attention=g("attention")[kind],
             groups=groups, expert_groups=experts, moe=g("moe")[backend],
             recurrent=g("recurrent")[backend], mla=g("mla")[backend], vector=g("vector")[backend],
+            mla_attention=g("mla_attention")[backend],
         )  # fmt: skip
         work = terms.Work(self.columns[keep], self.read[keep], self.flops[keep])
         hand_over = (self.n[keep] - 1) * g("hand_over")[backend]
@@ -136,6 +137,7 @@ class Prefill(Problem):
             sixteen=g("sixteen")[kind], experts=g("experts")[kind],
             attention=g("attention")[kind], bf16=np.where(slow, g("bf16")[0], 1.0),
             type_factor=by_type, memory=g("memory")[0], launch=g("launch")[backend],
+            mla_attention=g("mla_attention")[backend],
         )  # fmt: skip
         parts = terms.prefill_parts(
             k, self.columns[keep], self.flops[keep], self.read[keep], self.ubatch[keep]
@@ -163,6 +165,7 @@ def decode_parameters(n_classes: int) -> Parameters:
     p.add("recurrent", n, 1.5, 0.6)
     p.add("mla", n, 1.3, 0.6)
     p.add("vector", n, 0.15, 0.8)
+    p.add("mla_attention", n, 1.0, 1.0)
     p.add("hand_over", n, 3e-4, 0.7)
     p.add("fixed", n, 2e-4, 0.7)
     return p
@@ -178,6 +181,7 @@ def prefill_parameters(n_classes: int) -> Parameters:
     p.add("bf16", 1, 1.0, 0.7)
     p.add("memory", 1, 1.7, 0.3)
     p.add("launch", len(BACKENDS), 60e-6, 0.8)
+    p.add("mla_attention", len(BACKENDS), 1.0, 0.25)
     p.add("pipeline", 1, 0.6, 0.5)
     return p
 

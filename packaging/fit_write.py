@@ -84,7 +84,8 @@ def write(
             "bf16_experts": _r(d("bf16_experts")[0]) if vulkan else 1.0,
             "bf16_prefill": _r(p("bf16")[0]) if vulkan else 1.0,
             "moe": _r(d("moe")[i]), "recurrent": _r(d("recurrent")[i]), "mla": _r(d("mla")[i]),
-            "vector": _r(d("vector")[i]), "fixed_us": _r(d("fixed")[i] * 1e6),
+            "vector": _r(d("vector")[i]), "mla_attention": _r(d("mla_attention")[i]),
+            "mla_prefill": _r(p("mla_attention")[i]), "fixed_us": _r(d("fixed")[i] * 1e6),
             "hand_over_us": _r(d("hand_over")[i] * 1e6),
             "prefill_launch_us": _r(p("launch")[i] * 1e6),
         }  # fmt: skip

@@ -50,6 +50,9 @@ class BackendCosts(_Frozen):
     mla: float
     vector: float
     """Launches of one more norm or bias."""
+    mla_attention: float
+    """How much slower attention over a latent cache computes while decoding."""
+    mla_prefill: float
     fixed_us: float
     """Time per token outside the blocks."""
     hand_over_us: float

@@ -101,6 +101,7 @@ def _constants(
         recurrent=costs.recurrent,
         mla=costs.mla,
         vector=costs.vector,
+        mla_attention=costs.mla_attention,
     )
 
 

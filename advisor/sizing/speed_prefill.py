@@ -53,6 +53,7 @@ def _constants(device: DeviceSpeed, model: Model, factor: float) -> PrefillConst
         type_factor=data.prefill_groups[group] if group else 1.0,
         memory=data.memory_prefill,
         launch=device.costs.prefill_launch_us * 1e-6,
+        mla_attention=device.costs.mla_prefill,
     )
 
 

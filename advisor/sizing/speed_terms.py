@@ -34,6 +34,8 @@ class Constants:
     recurrent: Number
     mla: Number
     vector: Number
+    mla_attention: Number
+    """How much slower attention over a latent cache computes."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,11 @@ def launches(k: Constants, columns: Floats) -> Number:
     )
 
 
+def latent(columns: Floats, flops: Number, factor: Number) -> Number:
+    """Arithmetic of attention, weighted where the cache is latent (MLA)."""
+    return flops * np.where(columns[..., sums.MLA] > 0, factor, 1.0)
+
+
 def decode_parts(k: Constants, work: Work) -> DecodeParts:
     """Time of one token on one device."""
     effective = k.eta * k.bandwidth
@@ -82,7 +89,7 @@ def decode_parts(k: Constants, work: Work) -> DecodeParts:
         weights=dense / effective,
         experts=experts / effective,
         cache=work.cache_bytes * k.rho / effective,
-        attention=work.attention_flops / (k.attention * k.rate),
+        attention=latent(columns, work.attention_flops, k.mla_attention) / (k.attention * k.rate),
         latency=launches(k, columns) * k.tau,
     )
 
@@ -105,6 +112,7 @@ class PrefillConstants:
     memory: Number
     launch: Number
     """Seconds per launch and micro-batch."""
+    mla_attention: Number
 
 
 @dataclass(slots=True)
@@ -146,7 +154,7 @@ def prefill_parts(
     return PrefillParts(
         matrices=matrices / k.rate,
         experts=experts / k.rate,
-        attention=attention_flops / (k.attention * k.rate),
+        attention=latent(columns, attention_flops, k.mla_attention) / (k.attention * k.rate),
         memory=read * k.memory / k.bandwidth / ubatch,
         latency=kernels * k.launch / ubatch,
     )

@@ -3,9 +3,12 @@
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
+from advisor import llm
+from advisor.errors import ModelError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.result import ProbeResult, SpeedPoint
@@ -16,6 +19,8 @@ from advisor.sizing.plan import Speed
 MIN_SPREAD: Final = 0.08
 """Spread (natural logarithm) that one probe leaves: another model on the same machine."""
 
+MOST_PROBES: Final = 3
+"""As many of the newest probes are used: a machine changes."""
 _MIN_DECODED: Final = 8
 """Points of fewer tokens say little."""
 _STEPS: Final = 4
@@ -45,6 +50,33 @@ def usable(rig: Rig, results: Iterable[ProbeResult]) -> list[ProbeResult]:
         r for r in results if r.ending.state == "done" and r.speeds and same_machine(rig, r.rig)
     ]
     return sorted(fitting, key=lambda r: r.created, reverse=True)
+
+
+def learn(rig: Rig, results: Iterable[ProbeResult]) -> Calibration | None:
+    """What the newest probes of this machine teach; None without any. Remembered by their names.
+
+    Loads the models again by their names; one that is no longer known is left out.
+    """
+    newest = usable(rig, results)[:MOST_PROBES]
+    return _learned(_Key(tuple(r.id for r in newest), tuple(newest))) if newest else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    names: tuple[str, ...]
+    results: tuple[ProbeResult, ...] = field(compare=False)
+
+
+@lru_cache(maxsize=8)
+def _learned(key: _Key) -> Calibration | None:
+    measured: list[Measured] = []
+    for result in key.results:
+        try:
+            model = llm.load(str(result.path or result.model_id), result.file_type)
+        except ModelError:
+            continue
+        measured.append(Measured(model, result))
+    return calibrate(measured)
 
 
 def calibrate(probes: Sequence[Measured]) -> Calibration | None:

@@ -1,6 +1,7 @@
 """The outcome of one probe: how it ended, what was measured, and what was predicted for it."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -134,6 +135,8 @@ class ProbeResult(_Frozen):
     file_bytes: int
     n_params: int | None = None
     ghost: bool
+    path: Path | None = None
+    """The file that ran, where it was not a ghost."""
     settings: RunSettings
     engine: EngineFacts
     ending: Ending

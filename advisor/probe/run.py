@@ -488,6 +488,7 @@ class Probe:
             file_bytes=question.model.nbytes,
             n_params=question.model.n_params,
             ghost=question.model.path is None,
+            path=question.model.path,
             settings=question.settings,
             engine=EngineFacts(
                 name=question.build.path or "embedded",

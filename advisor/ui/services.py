@@ -2,13 +2,13 @@
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from advisor import hardware, llm
+from advisor import answers, hardware, llm
 from advisor import session as sessions
 from advisor.advice import capability
 from advisor.basis import Basis, Range
@@ -23,10 +23,10 @@ from advisor.llm import quality
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.local_files import LocalFile
 from advisor.llm.model import Model
-from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, Session
 from advisor.sizing import size
-from advisor.sizing.matrix import Cell, matrix
+from advisor.sizing.calibration import Calibration
+from advisor.sizing.matrix import Cell
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.units import gib
@@ -55,29 +55,16 @@ def changed_settings(settings: RunSettings, changes: Mapping[str, Any]) -> RunSe
         raise SettingsError(message, detail=str(error)) from error
 
 
-def load_model(choice: ModelChoice) -> Model:
-    """The tensors of a choice. Raises ModelError."""
-    return llm.load(choice.model, choice.file_type, imatrix=choice.imatrix)
-
-
 def plan(
     choice: ModelChoice,
     known: Model | None,
     rig: Rig,
     settings: RunSettings,
-    probes: tuple[ProbeResult, ...],
+    calibration: Calibration | None,
 ) -> tuple[Model, Plan]:
     """The model and its plan on a rig; ``known`` is used again when it is the one chosen."""
-    del probes
-    model = known if known is not None else load_model(choice)
-    result = size(model, rig, settings)
-    if result.verdict == "no" and settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0:
-        # Nobody asked for a placement: what does not fit on the devices may fit with a part in RAM.
-        placed = settings.model_copy(update={"n_gpu_layers": "fit", "n_cpu_moe": "fit"})
-        elsewhere = size(model, rig, placed)
-        if elsewhere.verdict != "no":
-            result = elsewhere
-    return model, result
+    model = known if known is not None else answers.load_model(choice)
+    return model, answers.plan_of(model, rig, settings, calibration)
 
 
 def detect() -> Rig:
@@ -142,35 +129,43 @@ class FitMatrix:
     rows: tuple[FitRow, ...]
 
 
-def contexts_for(model: Model, settings: RunSettings) -> tuple[int, ...]:
-    """4k and up to what the model was trained for; the chosen context is always among them."""
-    trained = model.hp.n_ctx_train if model.hp is not None else 0
-    top = max(trained or 131072, 4096)
-    usual = [ctx for ctx in (1024 << n for n in range(2, 11)) if ctx <= top]
-    return tuple(sorted({*usual, top, settings.ctx}))
-
-
 def fit_matrix(choice: ModelChoice, rig: Rig, settings: RunSettings) -> FitMatrix:
-    """Every file type of a catalogue model, or a GGUF's own, by contexts."""
-    chosen = load_model(choice)
-    if chosen.source == "gguf":
-        models = {chosen.file_type: chosen}
-    else:
-        entry = catalogue().find(choice.model)
-        names = dict.fromkeys((*entry.file_types, chosen.file_type))
-        if chosen.file_type != "F16" and "BF16" in names:
-            names.pop("F16", None)  # the same bytes; one line is enough
-        models = {name: entry.model(name, imatrix=choice.imatrix) for name in names}
-    contexts = contexts_for(chosen, settings)
-    ordered = dict(sorted(models.items(), key=lambda item: -item[1].nbytes))
-    found = matrix(ordered, rig, settings, contexts)
+    """Every file type of a catalogue model, or a GGUF's own, by contexts; without speeds."""
+    found, models = answers.matrix_of(choice, rig, settings)
     return FitMatrix(
-        contexts,
+        found.contexts,
         tuple(
-            _row(name, model, cells)
-            for (name, model), cells in zip(ordered.items(), found.rows, strict=True)
+            _row(name, models[name], cells)
+            for name, cells in zip(found.file_types, found.rows, strict=True)
         ),
     )
+
+
+def with_speeds(
+    found: FitMatrix,
+    choice: ModelChoice,
+    rig: Rig,
+    settings: RunSettings,
+    cancelled: Callable[[], bool],
+) -> FitMatrix:
+    """The matrix with decode speeds at a full context, where everything lies on devices.
+
+    A part in RAM needs the solver for every cell; that is left to the cell's own plan.
+    """
+    models = answers.file_types_of(choice)
+    rows: list[FitRow] = []
+    for line in found.rows:
+        cells: list[FitCell] = []
+        for ctx, cell in zip(found.contexts, line.cells, strict=True):
+            if cancelled():
+                return found
+            speed = None
+            if cell.verdict in {"fits", "tight"}:
+                full = settings.model_copy(update={"ctx": ctx, "depth": ctx - 1})
+                speed = size(models[line.file_type], rig, full).speed.decode_tps
+            cells.append(replace(cell, decode_tps=None if speed is None else speed.mid))
+        rows.append(replace(line, cells=tuple(cells)))
+    return replace(found, rows=tuple(rows))
 
 
 def _row(file_type: str, model: Model, cells: tuple[Cell, ...]) -> FitRow:

@@ -1,0 +1,120 @@
+"""What a probe measured is what the speed model then says, and nothing else is changed."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.rig import Host, Rig
+from advisor.probe.calibrate import Measured, calibrate, learn, predicted, same_machine, usable
+from advisor.probe.result import (
+    Component,
+    Ending,
+    EngineFacts,
+    PlaceResult,
+    ProbeResult,
+    SpeedPoint,
+)
+from advisor.sizing.calibration import Calibration
+from advisor.sizing.settings import RunSettings
+from tests import tiny
+
+HERE = Rig(name="This machine", hosts=(Host(cpu="EPYC", threads=2, ram_available=32 << 30),))
+CARD = parse_rig("RTX 4090 + 64 GB DDR5-6000").model_copy(update={"imagined": False})
+BIG = {
+    **tiny.DENSE,
+    "hidden_size": 2048,
+    "intermediate_size": 6144,
+    "num_hidden_layers": 24,
+    "vocab_size": 32000,
+}
+
+
+def probe(rig: Rig, model, *, decode=20.0, prefill=200.0, depth=512, **changes) -> Measured:
+    fields = {
+        "id": "20261123T120000-abc",
+        "created": datetime(2026, 11, 23, 12, tzinfo=UTC),
+        "rig": rig,
+        "model_id": model.id,
+        "model_name": model.name,
+        "file_type": model.file_type,
+        "file_bytes": model.nbytes,
+        "ghost": True,
+        "settings": RunSettings(ctx=8192),
+        "engine": EngineFacts(name="embedded", version="b11549"),
+        "ending": Ending(state="done", sentence="The probe ran to its end."),
+        "speeds": (
+            SpeedPoint(
+                depth=depth,
+                n_prompt=512,
+                prefill_tps=prefill,
+                ttft_s=1.0,
+                n_decode=64,
+                decode_tps=decode,
+            ),
+        ),
+    }
+    return Measured(model, ProbeResult(**{**fields, **changes}))
+
+
+@pytest.mark.parametrize("rig", [HERE, CARD], ids=["cpu", "gpu"])
+def test_the_measured_point_is_met(rig):
+    before = predicted(probe(CARD, tiny.tiny(BIG)), probe(CARD, tiny.tiny(BIG)).result.speeds[0],
+                       Calibration())  # fmt: skip
+    decode = 20.0 if rig is HERE else before.decode_tps.mid * 0.8
+    prefill = 200.0 if rig is HERE else before.prefill_tps.mid * 0.7
+    measured = probe(rig, tiny.tiny(BIG), decode=decode, prefill=prefill)
+    found = calibrate([measured])
+    speed = predicted(measured, measured.result.speeds[0], found)
+    assert speed.decode_tps.mid == pytest.approx(decode, rel=0.02)
+    assert speed.prefill_tps.mid == pytest.approx(prefill, rel=0.05)
+    assert speed.calibrated
+    assert "Tiny qwen3" in found.source
+
+
+def test_an_unknown_machine_gets_speeds_for_other_models():
+    found = calibrate([probe(HERE, tiny.tiny(BIG))])
+    other = probe(HERE, tiny.tiny({**BIG, "num_hidden_layers": 48}))
+    speed = predicted(other, other.result.speeds[0], found)
+    # Twice the blocks behind the same head: nearly half the speed.
+    assert 9.5 < speed.decode_tps.mid < 13
+
+
+def test_several_probes_agree_on_a_middle():
+    model = tiny.tiny(BIG)
+    slow, mid, fast = (probe(HERE, model, decode=d) for d in (10.0, 20.0, 21.0))
+    found = calibrate([slow, mid, fast])
+    assert predicted(mid, mid.result.speeds[0], found).decode_tps.mid == pytest.approx(20, rel=0.02)
+    assert found.spread > 0.2
+
+
+def test_what_the_driver_takes_is_kept():
+    place = PlaceResult(
+        name="CUDA0",
+        title="RTX 4090",
+        capacity=24 << 30,
+        before=0,
+        peak=1 << 30,
+        planned=1 << 30,
+        lowest_free=None,
+        components=(Component(name="driver", planned=None, engine=520 << 20),),
+    )
+    found = calibrate([probe(CARD, tiny.tiny(BIG), places=(place,))])
+    assert found.driver_bytes == (520 << 20,)
+
+
+def test_only_finished_probes_of_this_machine_count():
+    model = tiny.tiny(BIG)
+    good = probe(HERE, model).result
+    failed = good.model_copy(update={"ending": Ending(state="failed", sentence="")})
+    other = probe(CARD, model).result
+    assert usable(HERE, [failed, other, good]) == [good]
+    assert not same_machine(HERE, HERE.model_copy(update={"imagined": True}))
+    assert calibrate([]) is None
+    assert learn(HERE, []) is None
+
+
+def test_a_model_that_is_gone_teaches_nothing():
+    gone = probe(HERE, tiny.tiny(BIG), model_id="no/such-model").result
+    found = learn(HERE, [gone])
+    assert found is None or found.is_identity

@@ -7,21 +7,29 @@ not depend on the file type as long as everything lies on devices.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from advisor.basis import Range
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory
 from advisor.sizing.allocation import Allocation, Room, allocate, place_model, place_weights, room
+from advisor.sizing.calibration import Calibration
 from advisor.sizing.placement import Placement
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
+from advisor.sizing.speed import predict
+from advisor.sizing.spill import spilled
+from advisor.sizing.tables import PerModel
 from advisor.sizing.verdict import judge, judged
 from advisor.sizing.weights import WeightBytes, weight_table
 
+_SLACK = 1 << 29
+"""Bytes by which compute buffers may shrink when layers move to RAM."""
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+
+class Cell(NamedTuple):
     """One file type at one context. Sizes in bytes, None where unknown."""
 
     file_type: str
@@ -33,6 +41,8 @@ class Cell:
     device_total: int | None
     """Weights, context and compute over all devices."""
     host_total: int | None
+    decode: Range | None
+    """Decode speed in tok/s; of an "offload" cell for a quick guess at the solver's placement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,134 +60,168 @@ class Matrix:
 
 def settings_of(cell: Cell, settings: RunSettings) -> RunSettings:
     """The settings under which a cell opens as a plan: what does not fit is left to the solver."""
-    update: dict[str, object] = {"ctx": cell.ctx}
-    if cell.verdict in {"offload", "no"} and settings.n_gpu_layers in {"all", "fit"}:
+    return _opened(settings.model_copy(update={"ctx": cell.ctx}), cell.verdict)
+
+
+def _opened(settings: RunSettings, verdict: Verdict) -> RunSettings:
+    update: dict[str, object] = {}
+    if verdict in {"offload", "no"} and settings.n_gpu_layers in {"all", "fit"}:
         update["n_gpu_layers"] = "fit"
         if settings.n_cpu_moe in {0, "fit"}:
             update["n_cpu_moe"] = "fit"
     return settings.model_copy(update=update)
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """What all file types share at one context."""
+class _Column(NamedTuple):
+    """What all file types share at one context. Bytes."""
 
-    ctx: int
-    fixed: tuple[int | None, ...]
-    """Per device, everything but weights."""
+    settings: RunSettings
+    placement: Placement
+    fixed: int | None
+    """Over all devices, caches and buffers."""
+    budgets: tuple[int | None, ...]
+    """Per device, what is left for weights."""
     host: int | None
     """On the host, everything but weights."""
+    shared: int
+    """On unified devices, everything but weights."""
     caches: int
     """Bytes of caches on devices."""
-    placement: Placement
 
 
-_SLACK = 1 << 29
-"""Bytes by which compute buffers may shrink when layers move to RAM."""
+def _column(allocation: Allocation, settings: RunSettings, space: Room) -> _Column:
+    context, compute, output = allocation.context, allocation.compute, allocation.output
+    placement = allocation.placement
+    if context is None or compute is None or output is None:
+        return _Column(settings, placement, None, (None,) * len(space.free), None, 0, 0)
+    fixed = [a + b for a, b in zip(context.devices, compute.devices, strict=True)]
+    taken = [a + (b or 0) for a, b in zip(fixed, space.driver, strict=True)]
+    return _Column(
+        settings=settings,
+        placement=placement,
+        fixed=sum(fixed),
+        budgets=tuple(
+            None if free is None else free - used
+            for free, used in zip(space.free, taken, strict=True)
+        ),
+        host=context.host + compute.host + output,
+        shared=sum(used for used, unified in zip(taken, space.unified, strict=True) if unified),
+        caches=sum(context.devices),
+    )
+
+
+def _columns(
+    model: Model, settings: RunSettings, space: Room, contexts: Sequence[int]
+) -> list[_Column]:
+    placement = place_model(model, settings, space.backends, space.free)
+    columns: list[_Column] = []
+    for ctx in contexts:
+        wanted = settings.model_copy(update={"ctx": ctx})
+        allocation = allocate(model, wanted, space.backends, space.free, placement=placement)
+        columns.append(_column(allocation, wanted, space))
+    return columns
+
+
+_solved: PerModel[str, dict[object, Verdict]] = PerModel(lambda _model, _key: {})
+"""Verdicts of cells near the border, which only the solver knows."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Problem:
-    """One row of the matrix: what the cells that do not fit are solved with."""
+class _Row:
+    """One file type: what its cells are judged with."""
 
+    file_type: str
     model: Model
     rig: Rig
-    settings: RunSettings
     space: Room
+    margin: int
+    placed: WeightBytes
     largest: int
     """Bytes of the largest block."""
+    calibration: Calibration | None
+    may_spill: bool
 
-    def solved(self, ctx: int) -> Verdict:
+    def cell(self, column: _Column) -> Cell:
+        """Judge one cell."""
+        placed, space = self.placed, self.space
+        left: list[int | None] = [
+            None if budget is None else budget - size
+            for budget, size in zip(column.budgets, placed.devices, strict=True)
+        ]
+        host_total = None if column.host is None else column.host + placed.host
+        host = None
+        shared = column.shared
+        if shared:
+            shared += sum(s for s, u in zip(placed.devices, space.unified, strict=True) if u)
+        if host_total is not None and space.host is not None:
+            host = space.host - host_total - shared
+        left.append(host)
+        _, headroom, verdict = judge(left, placed.devices, column.placement, self.margin)
+        where: Placement | None = column.placement
+        if verdict in {"no", "unknown"}:
+            where = None
+            if verdict == "no" and self.may_spill:
+                verdict, where = self.spills(column, left, host_total, shared)
+        decode = None
+        if where is not None:
+            speed = predict(self.model, self.rig, column.settings, where, self.calibration)
+            decode = speed.decode_tps
+        total = None if column.fixed is None else column.fixed + sum(placed.devices)
+        ctx = column.settings.ctx
+        return Cell(self.file_type, ctx, verdict, headroom, total, host_total, decode)
+
+    def spills(
+        self, column: _Column, left: Sequence[int | None], host_total: int | None, shared: int
+    ) -> tuple[Verdict, Placement | None]:
+        """Whether RAM can hold what the devices cannot, and about where it would lie."""
+        ram = self.space.host
+        devices = left[:-1]
+        if ram is None or host_total is None or None in devices:
+            return "unknown", None
+        moved = sum(self.margin - (value or 0) for value in devices)
+        moved = min(max(moved, 0), sum(self.placed.devices) + column.caches)
+        # What leaves a unified device stays in the same memory.
+        needed = host_total + (shared or moved)
+        # Whole layers move, so the sum is too small by up to a layer per device. Near the border
+        # only the solver knows.
+        slack = (1 + len(devices)) * self.largest
+        verdict: Verdict = "offload"
+        if needed > ram + _SLACK:
+            verdict = "no"
+        elif needed > ram - slack:
+            verdict = self.solved(column.settings)
+        if verdict != "offload":
+            return verdict, None
+        free = self.space.free
+        return verdict, spilled(self.model, column.placement, moved, column.caches, free)
+
+    def solved(self, settings: RunSettings) -> Verdict:
         """The verdict on the solver's placement."""
-        cell = Cell("", ctx, "no", None, None, None)
-        settings = solve(self.model, self.rig, settings_of(cell, self.settings))
-        allocation = allocate(self.model, settings, self.space.backends, self.space.free)
-        return judged(allocation, self.space, self.settings.margin).verdict
-
-
-def _column(allocation: Allocation, ctx: int) -> _Column:
-    context, compute, output = allocation.context, allocation.compute, allocation.output
-    placement = allocation.placement
-    n_devices = len(allocation.weights.devices)
-    if context is None or compute is None:
-        return _Column(ctx, (None,) * n_devices, None, 0, placement)
-    fixed = tuple(context.devices[d] + compute.devices[d] for d in range(n_devices))
-    host = None if output is None else context.host + compute.host + output
-    return _Column(ctx, fixed, host, sum(context.devices), placement)
-
-
-def _needed(column: _Column, placed: WeightBytes, space: Room, margin: int) -> int | None:
-    """Bytes of RAM when the devices hold as much as they can; None when a size is unknown."""
-    if column.host is None:
-        return None
-    moved = shared = 0
-    for fixed, size, free, driver, unified in zip(
-        column.fixed, placed.devices, space.free, space.driver, space.unified, strict=True
-    ):
-        if free is None or fixed is None:
-            return None
-        total = fixed + size + (driver or 0)
-        if unified:
-            shared += total
-        else:
-            moved += total + margin - free
-    movable = sum(placed.devices) + column.caches
-    return column.host + placed.host + shared + min(max(moved, 0), movable)
-
-
-def _spills(column: _Column, placed: WeightBytes, problem: _Problem) -> Verdict:
-    """Whether RAM can hold what the devices cannot."""
-    needed = _needed(column, placed, problem.space, problem.settings.margin)
-    host = problem.space.host
-    if needed is None or host is None:
-        return "unknown"
-    # Whole layers move, so the sum is too small by up to a layer per device. Near the border only
-    # the solver knows.
-    slack = (1 + len(placed.devices)) * problem.largest
-    if needed <= host - slack:
-        return "offload"
-    if needed > host + _SLACK:
-        return "no"
-    return problem.solved(column.ctx)
-
-
-def _cell(file_type: str, column: _Column, placed: WeightBytes, problem: _Problem) -> Cell:
-    space = problem.space
-    left: list[int | None] = []
-    device_total: int | None = 0
-    shared = 0
-    for fixed, size, free, driver, unified in zip(
-        column.fixed, placed.devices, space.free, space.driver, space.unified, strict=True
-    ):
-        if fixed is None:
-            device_total = None
-            left.append(None)
-            continue
-        total = fixed + size
-        if device_total is not None:
-            device_total += total
-        used = total + (driver or 0) if total else 0
-        if unified:
-            shared += used
-        left.append(None if free is None else free - used)
-    host = None if column.host is None else column.host + placed.host
-    left.append(None if host is None or space.host is None else space.host - host - shared)
-    _, headroom, verdict = judge(left, placed.devices, column.placement, problem.settings.margin)
-    if verdict == "no" and space.backends and problem.settings.n_gpu_layers == "all":
-        verdict = _spills(column, placed, problem)
-    return Cell(file_type, column.ctx, verdict, headroom, device_total, host)
+        bandwidths = tuple(device.bandwidth_gbs for device in self.rig.devices)
+        known, key = _solved(self.model, ""), (settings, self.space, bandwidths)
+        verdict = known.get(key)
+        if verdict is None:
+            found = solve(self.model, self.rig, _opened(settings, "no"), self.space)
+            allocation = allocate(self.model, found, self.space.backends, self.space.free)
+            verdict = known[key] = judged(allocation, self.space, self.margin).verdict
+        return verdict
 
 
 def matrix(
-    models: Mapping[str, Model], rig: Rig, settings: RunSettings, contexts: Sequence[int]
+    models: Mapping[str, Model],
+    rig: Rig,
+    settings: RunSettings,
+    contexts: Sequence[int],
+    *,
+    calibration: Calibration | None = None,
 ) -> Matrix:
-    """Verdict and headroom for every file type in ``models`` at every context.
+    """Verdict, headroom and speed for every file type in ``models`` at every context.
 
     ``models``: the same model in different file types. "fit" counts as everything on devices; what
     does not fit there and would fit with a part in RAM is "offload". Raises SettingsError where
     llama.cpp would refuse to start.
     """
-    space = room(rig)
+    space = room(rig, calibration)
     update: dict[str, object] = {}
     if settings.n_gpu_layers == "fit":
         update["n_gpu_layers"] = "all"
@@ -192,29 +236,17 @@ def matrix(
         memory.check(model, plain)
         if not columns or not alike:
             columns = _columns(model, plain, space, contexts)
-        placement = columns[0].placement
-        placed = place_weights(model, plain, placement, space.backends, space.free)
         table = weight_table(model, "cpu", load_mtp=plain.load_mtp)
-        largest = max(a + b for a, b in zip(table.dense, table.experts, strict=True))
-        problem = _Problem(model, rig, plain, space, largest)
-        rows.append(tuple(_cell(file_type, column, placed, problem) for column in columns))
-    return Matrix(file_types=tuple(models), contexts=tuple(contexts), rows=tuple(rows))
-
-
-def _columns(
-    model: Model, settings: RunSettings, space: Room, contexts: Sequence[int]
-) -> list[_Column]:
-    placement = place_model(model, settings, space.backends, space.free)
-    return [
-        _column(
-            allocate(
-                model,
-                settings.model_copy(update={"ctx": ctx}),
-                space.backends,
-                space.free,
-                placement=placement,
-            ),
-            ctx,
+        row = _Row(
+            file_type=file_type,
+            model=model,
+            rig=rig,
+            space=space,
+            margin=plain.margin,
+            placed=place_weights(model, plain, columns[0].placement, space.backends, space.free),
+            largest=table.largest,
+            calibration=calibration,
+            may_spill=bool(space.backends) and plain.n_gpu_layers == "all",
         )
-        for ctx in contexts
-    ]
+        rows.append(tuple(row.cell(column) for column in columns))
+    return Matrix(file_types=tuple(models), contexts=tuple(contexts), rows=tuple(rows))

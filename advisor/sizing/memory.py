@@ -12,6 +12,7 @@ from advisor.llm.tensor import TYPES, TensorType
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import KvCache
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.tables import PerModel
 from advisor.sizing.weights import align, alignment, row_padding
 
 PADDING = 256
@@ -68,8 +69,12 @@ def is_mla(hp: Hyperparameters) -> bool:
 
 def memory_rule(model: Model, settings: RunSettings) -> MemoryRule | None:
     """The caches of the context that these settings ask for; None when they are not known."""
+    return _rule(model, settings.ctx_type)
+
+
+def _rule(model: Model, ctx_type: str) -> MemoryRule | None:
     rule = model.memory
-    if rule is not None and settings.ctx_type == "mtp":
+    if rule is not None and ctx_type == "mtp":
         return MemoryRule(caches=rule.mtp, v_width_max=rule.v_width_max) if rule.mtp else None
     return rule
 
@@ -156,32 +161,22 @@ class Caches:
     states: tuple[tuple[str, tuple[_Run, ...]], ...]
 
 
-def caches_of(
-    model: Model,
-    settings: RunSettings,
-    placement: Placement,
-    backends: Sequence[str],
-    *,
-    flash: bool = True,
-) -> Caches | None:
-    """Which caches and states lie where; None when the architecture's caches are not known.
+_Where = tuple[tuple[int, ...], tuple[str, ...], bool, str]
 
-    ``flash``: whether flash attention is on; without it V is padded to the widest layer.
-    """
-    rule = memory_rule(model, settings)
+
+def _lay_out(model: Model, key: _Where) -> Caches | None:
+    """Which caches and states lie where; None when the architecture's caches are not known."""
+    devices, names, flash, ctx_type = key
+    rule = _rule(model, ctx_type)
     if rule is None:
         return None
     v_max = 0 if flash else rule.v_width_max
-    names = (*backends, "cpu")
-    devices = placement.layer_device
-    if not placement.kv_offload:
-        devices = (HOST,) * len(devices)
 
     def runs(counts: Counter[tuple[int, int, int]]) -> tuple[_Run, ...]:
         return tuple(_Run(d, names[d], n, k, v) for (d, k, v), n in sorted(counts.items()))
 
     return Caches(
-        n_devices=len(backends),
+        n_devices=len(names) - 1,
         caches=tuple(
             (
                 cache,
@@ -209,6 +204,9 @@ def caches_of(
             for state in rule.states
         ),
     )
+
+
+_laid_out = PerModel(_lay_out)
 
 
 def fill(found: Caches, settings: RunSettings, copies: int) -> ContextBytes:
@@ -259,9 +257,13 @@ def context(
     """Caches and states by device; None when the architecture's caches are not known.
 
     llama-kv-cache.cpp:llama_kv_cache, llama-kv-cache-iswa.cpp, llama-kv-cache-dsv4.cpp,
-    llama-memory-recurrent.cpp.
+    llama-memory-recurrent.cpp. ``flash``: whether flash attention is on; without it V is padded to
+    the widest layer.
     """
-    found = caches_of(model, settings, placement, backends, flash=flash)
+    devices = placement.layer_device
+    if not placement.kv_offload:
+        devices = (HOST,) * len(devices)
+    found = _laid_out(model, (devices, (*backends, "cpu"), flash, settings.ctx_type))
     return None if found is None else fill(found, settings, snapshots(model, settings))
 
 

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 from advisor.errors import SettingsError
@@ -48,8 +49,9 @@ def _f32(value: float) -> float:
     return result
 
 
+@lru_cache(maxsize=4096)
 def layer_devices(
-    n_layer_all: int, n_gpu_layers: int, devices: Sequence[int], shares: Sequence[float]
+    n_layer_all: int, n_gpu_layers: int, devices: tuple[int, ...], shares: tuple[float, ...]
 ) -> tuple[int, ...]:
     """Device of every block and of the output layer (llama-model.cpp:load_tensors).
 
@@ -61,7 +63,7 @@ def layer_devices(
     if not devices or n_gpu_layers <= 0:
         return (HOST,) * n_layers
     if not any(share > 0 for share in shares):
-        shares = [1.0] * len(devices)
+        shares = (1.0,) * len(devices)
     sums = list(accumulate((_f32(share) for share in shares), lambda a, b: _f32(a + b)))
     bounds = [_f32(value / sums[-1]) for value in sums]
     start = max(n_layers - n_gpu_layers, 0)
@@ -122,7 +124,7 @@ def place(
         and all(backends[d] in _PIPELINING for d in devices)
     )
     return Placement(
-        layer_device=layer_devices(n_layer_all, n_gpu, devices, shares),
+        layer_device=layer_devices(n_layer_all, n_gpu, tuple(devices), tuple(shares)),
         experts_on_host=frozenset(range(on_cpu)) if devices and has_experts else frozenset(),
         kv_offload=settings.kv_offload or not devices,
         n_copies=PIPELINE_COPIES if pipelined else 1,

@@ -9,6 +9,9 @@ from advisor.llm.model import Model
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
+_KEPT = 512
+"""Tables of one kind kept per model; more start anew."""
+
 
 class PerModel(Generic[K, T]):
     """Remembers ``make(model, key)`` by the model's identity.
@@ -27,7 +30,10 @@ class PerModel(Generic[K, T]):
         if tables is None:
             tables = self._known[id(model)] = {}
             weakref.finalize(model, self._known.pop, id(model), None)
-        value = tables.get(key)
-        if value is None:
+        try:
+            return tables[key]
+        except KeyError:
+            if len(tables) >= _KEPT:
+                tables.clear()
             value = tables[key] = self._make(model, key)
-        return value
+            return value

@@ -82,6 +82,8 @@ class WeightTable:
     """Tensors that every device with a block holds a copy of."""
     stays: tuple[int, ...]
     """Per block and for the output layer, bytes that this backend leaves on the host."""
+    largest: int
+    """The largest block, experts included."""
 
 
 def n_blocks(model: Model) -> int:
@@ -154,6 +156,7 @@ def _make_table(model: Model, key: tuple[str, bool]) -> WeightTable:
         tied=embedding if tied else 0,
         repeated=outside["repeated"],
         stays=tuple(stays),
+        largest=max((a + b for a, b in zip(dense, experts, strict=True)), default=0),
     )
 
 
@@ -178,15 +181,12 @@ class WeightBytes:
     host: int
 
 
-def weights(
-    model: Model, settings: RunSettings, placement: Placement, backends: Sequence[str]
-) -> WeightBytes:
-    """What llama.cpp loads where (llama-model.cpp:load_tensors, llama-model-loader.cpp).
+_Where = tuple[Placement, tuple[str, ...], bool]
 
-    Token embeddings stay on the host. An output matrix that is the embedding is a second copy when
-    the output layer is on a device; on the host most architectures share it.
-    """
-    tables = [weight_table(model, b, load_mtp=settings.load_mtp) for b in (*backends, "cpu")]
+
+def _place_weights(model: Model, key: _Where) -> WeightBytes:
+    placement, backends, load_mtp = key
+    tables = [weight_table(model, b, load_mtp=load_mtp) for b in (*backends, "cpu")]
     on_host = tables[HOST]
     devices = [0] * (len(backends) + 1)
     devices[HOST] = on_host.input
@@ -214,3 +214,17 @@ def weights(
     devices[device] += table.output + (table.tied if twice else 0)
     devices[HOST] += table.stays[-1]
     return WeightBytes(devices=tuple(devices[:-1]), host=devices[HOST])
+
+
+_placed = PerModel(_place_weights)
+
+
+def weights(
+    model: Model, settings: RunSettings, placement: Placement, backends: Sequence[str]
+) -> WeightBytes:
+    """What llama.cpp loads where (llama-model.cpp:load_tensors, llama-model-loader.cpp).
+
+    Token embeddings stay on the host. An output matrix that is the embedding is a second copy when
+    the output layer is on a device; on the host most architectures share it.
+    """
+    return _placed(model, (placement, tuple(backends), settings.load_mtp))

@@ -1,0 +1,277 @@
+"""Speed: terms that add up, ranges that hold, measured rows first, and None without a basis."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.rig import NetworkLink, Rig
+from advisor.llm.catalogue import catalogue
+from advisor.llm.model import Model
+from advisor.sizing import speed_sums as sums
+from advisor.sizing.calibration import IDENTITY, Calibration
+from advisor.sizing.placement import place
+from advisor.sizing.plan import Speed
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed import predict
+from advisor.sizing.speed_data import BenchRow, bench_data, class_key, class_of, speed_data
+from advisor.sizing.speed_prefill import type_group
+from advisor.sizing.speed_similar import Case, correction
+
+
+def model(name: str, file_type: str = "Q4_K_M") -> Model:
+    return catalogue().find(name).model(file_type)
+
+
+def speed(
+    of: Model,
+    rig: Rig,
+    calibration: Calibration | None = None,
+    file_bytes: int | None = None,
+    **changes: object,
+) -> Speed:
+    wanted = RunSettings.model_validate(changes)
+    assert of.hp is not None
+    placement = place(
+        n_layer_all=of.hp.n_layer_all,
+        settings=wanted,
+        free=[d.memory_free for d in rig.devices],
+        backends=[d.backend for d in rig.devices],
+    )
+    return predict(of, rig, wanted, placement, calibration, file_bytes=file_bytes)
+
+
+def mid(found: Speed) -> float:
+    assert found.decode_tps is not None
+    return found.decode_tps.mid
+
+
+RIGS = (
+    "RTX 4090",
+    "2x RTX 3090 + 64 GB DDR4-3200",
+    "RTX 5090 + 128 GB DDR5-6000",
+    "H100 PCIe",
+    "RX 7900 XTX",
+    "Strix Halo",
+    "DGX Spark",
+    "M3 Ultra",
+    "M1 Max",
+    "64 GB DDR5-5600",
+)
+
+
+@pytest.mark.parametrize("text", RIGS)
+@pytest.mark.parametrize("name", ["Qwen/Qwen3-8B", "Qwen/Qwen3-30B-A3B", "openai/gpt-oss-20b"])
+def test_terms_add_up_to_the_figure(text: str, name: str) -> None:
+    found = speed(model(name), parse_rig(text), depth=4096)
+    assert found.decode_tps is not None
+    total = sum(term.seconds for term in found.decode_terms)
+    assert 1 / total == pytest.approx(found.decode_tps.mid)
+    assert found.decode_tps.low < found.decode_tps.mid < found.decode_tps.high
+    assert all(term.seconds > 0 for term in found.decode_terms)
+    if found.prefill_tps is None:
+        assert any("refill" in note for note in found.notes)
+        return
+    assert 1 / sum(t.seconds for t in found.prefill_terms) == pytest.approx(found.prefill_tps.mid)
+    assert found.ttft_s is not None
+    assert found.ttft_s.mid == pytest.approx(512 / found.prefill_tps.mid + 1 / found.decode_tps.mid)
+    assert found.ttft_s.low <= found.ttft_s.mid <= found.ttft_s.high
+
+
+def rows_of_one_case() -> list[BenchRow]:
+    ids = {entry.id for entry in catalogue().entries}
+    seen: dict[tuple[object, ...], int] = {}
+    rows = [r for r in bench_data().rows if r.decode_error is not None and r.model in ids]
+    for r in rows:
+        key = (r.model, r.gpu, r.backend, r.file_type, r.n_gpu, r.depth)
+        seen[key] = seen.get(key, 0) + 1
+    return [
+        r
+        for r in rows
+        if seen[r.model, r.gpu, r.backend, r.file_type, r.n_gpu, r.depth] == 1 and r.n_gpu == 1
+    ]
+
+
+def test_a_measured_row_beats_the_formula_and_says_so() -> None:
+    row = next(r for r in rows_of_one_case() if r.gpu == "GeForce RTX 5070" and r.depth == 0)
+    found = speed(model(row.model, row.file_type), parse_rig("RTX 5070"), file_bytes=row.file_bytes)
+    assert mid(found) == pytest.approx(row.decode_tps, rel=0.02)
+    assert any(row.url and row.url in note for note in found.notes)
+    other = speed(model("Qwen/Qwen3-32B"), parse_rig("RTX 5070"))
+    assert not any("measured row" in note for note in other.notes)
+
+
+def test_corrections_of_every_shipped_case_are_its_own_error() -> None:
+    for row in rows_of_one_case():
+        found = correction("decode", Case.of(row), row.n_gpu)
+        assert row.decode_error is not None
+        assert found.error == pytest.approx(row.decode_error, abs=1e-6)
+        assert found.rows == (row,)
+
+
+def test_far_from_measured_rows_the_range_is_wider() -> None:
+    near = correction("decode", Case.of(rows_of_one_case()[0]), 1)
+    far = correction("decode", Case("x", "y", "cuda", "cuda-ada", "IQ2_M", True, 0), 1)
+    assert far.spread > near.spread
+    assert abs(far.error) < 0.15
+
+
+def test_reviewed_rows_have_source_and_date() -> None:
+    data = bench_data()
+    assert len(data.rows) > 300
+    for row in data.rows:
+        assert row.url, row.id
+        assert (row.decode_error is None) == bool(row.left_out), row.id
+        assert row.speed_class in speed_data().classes
+
+
+def test_recorded_errors_are_what_is_promised() -> None:
+    decode, prefill = speed_data().errors_decode, speed_data().errors_prefill
+    assert decode["all"].median <= 7
+    assert decode["moe"].median <= 12
+    assert 78 <= decode["all"].coverage <= 90
+    assert 78 <= prefill["all"].coverage <= 90
+    assert prefill["all"].median <= 20
+
+
+@settings(max_examples=40)
+@given(depths=st.lists(st.integers(0, 130_000), min_size=2, max_size=2, unique=True).map(sorted))
+@pytest.mark.parametrize("name", ["Qwen/Qwen3-32B", "google/gemma-3-27b-it"])
+def test_the_formula_never_gets_faster_with_depth(name: str, depths: list[int]) -> None:
+    rig, of = parse_rig("H200 SXM"), model(name)
+    # A calibrated prediction is the formula alone.
+    known = Calibration(source="test")
+    first, second = (mid(speed(of, rig, known, ctx=131072, depth=d)) for d in depths)
+    assert second <= first * (1 + 1e-9)
+
+
+def test_quantized_kv_is_read_faster() -> None:
+    rig, of = parse_rig("RTX 4090"), model("Qwen/Qwen3-8B")
+    known = Calibration(source="test")
+    wide = speed(of, rig, known, ctx=40960, depth=32768)
+    narrow = speed(of, rig, known, ctx=40960, depth=32768, ctk="q8_0", ctv="q8_0")
+    assert mid(narrow) > mid(wide)
+
+
+def test_a_window_limits_what_depth_costs() -> None:
+    known = sums.model_sums(model("google/gemma-3-27b-it"))
+    assert known is not None
+    swa = next(c for c in known.caches if c.rule.cells == "window")
+    assert swa.positions(100_000) == swa.rule.span == 1024
+
+
+def test_bytes_per_token_are_the_weights_less_the_embedding() -> None:
+    of = model("Qwen/Qwen3-8B", "Q8_0")
+    known = sums.model_sums(of)
+    assert known is not None
+    embedding = next(t.nbytes for t in of.tensors if t.name == "token_embd.weight")
+    assert known.layers[:, sums.DENSE].sum() == of.nbytes - embedding
+
+
+def test_experts_count_by_how_many_are_used() -> None:
+    of = model("Qwen/Qwen3-30B-A3B")
+    known = sums.model_sums(of)
+    assert known is not None
+    every = known.layers[:, sums.ALL_EXPERTS].sum()
+    assert known.layers[:, sums.EXPERTS].sum() == pytest.approx(every * 8 / 128)
+    assert every == known.experts_by_group.sum()
+
+
+def test_experts_in_ram_as_people_measured() -> None:
+    """14900K with dual DDR5-6800, all experts of gpt-oss-120b in RAM: 25.6 tok/s."""
+    rig = parse_rig("RTX 4090 + 128 GB DDR5-6800")
+    found = speed(model("openai/gpt-oss-120b", "MXFP4"), rig, n_cpu_moe="all")
+    assert found.decode_tps is not None
+    assert found.decode_tps.low <= 25.6 <= found.decode_tps.high
+    assert any(term.name == "RAM: read experts" for term in found.decode_terms)
+    assert any(term.name == "Copy weights from RAM" for term in found.prefill_terms)
+
+
+def test_tensor_split_helps_dense_models_more_than_experts() -> None:
+    rig = parse_rig("2x RTX 3090")
+    gains = []
+    for name in ("google/gemma-3-27b-it", "Qwen/Qwen3-30B-A3B"):
+        layer = speed(model(name), rig)
+        split = speed(model(name), rig, split_mode="tensor")
+        gains.append(mid(split) / mid(layer))
+    assert gains[0] > 1.2
+    assert gains[1] < 1
+    assert speed(model("Qwen/Qwen3-8B"), rig, split_mode="row").decode_tps is None
+
+
+def test_a_network_between_hosts_is_a_term() -> None:
+    rig = parse_rig("2x RTX 3090")
+    first, second = rig.devices
+    apart = rig.model_copy(
+        update={
+            "devices": (first, second.model_copy(update={"host_index": 1})),
+            "hosts": (rig.host, rig.host),
+            "links": (NetworkLink(from_host=0, to_host=1, bandwidth_gbs=1.25, latency_us=200),),
+        }
+    )
+    terms = {t.name: t.seconds for t in speed(model("Qwen/Qwen3-32B"), apart).decode_terms}
+    assert terms["Network"] == pytest.approx(200e-6 + 5120 * 4 / 1.25e9)
+
+
+def test_unknown_is_none_with_a_reason() -> None:
+    rig = parse_rig("RTX 4090")
+    blind = rig.devices[0].model_copy(update={"bandwidth_gbs": None})
+    odd = rig.devices[0].model_copy(update={"architecture": "granite-ridge"})
+    for device, word in ((blind, "bandwidth"), (odd, "measurements")):
+        found = speed(model("Qwen/Qwen3-8B"), rig.model_copy(update={"devices": (device,)}))
+        assert found.decode_tps is None
+        assert word in found.notes[0]
+    no_ram = rig.model_copy(
+        update={"hosts": (rig.host.model_copy(update={"ram_bandwidth_gbs": None}),)}
+    )
+    assert speed(model("Qwen/Qwen3-8B"), no_ram, n_gpu_layers=10).decode_tps is None
+
+
+def test_a_file_of_known_size_scales_what_is_read() -> None:
+    rig, of = parse_rig("RTX 4090"), model("Qwen/Qwen3-32B")
+    assert mid(speed(of, rig, file_bytes=of.nbytes)) == pytest.approx(mid(speed(of, rig)))
+    assert mid(speed(of, rig, file_bytes=of.nbytes * 2)) < mid(speed(of, rig)) * 0.6
+
+
+def test_calibration_narrows_and_is_said() -> None:
+    rig, of = parse_rig("RTX 4090"), model("Qwen/Qwen3-8B")
+    plain = speed(of, rig)
+    found = speed(of, rig, Calibration(bandwidth_factor=0.5, latency_factor=2, source="probe"))
+    assert found.calibrated
+    assert not plain.calibrated
+    assert plain.decode_tps is not None
+    assert found.decode_tps is not None
+    spread = math.log(found.decode_tps.high / found.decode_tps.low)
+    assert spread < math.log(plain.decode_tps.high / plain.decode_tps.low)
+    assert mid(found) < mid(plain) * 0.6
+    assert IDENTITY.is_identity
+
+
+def test_a_probe_makes_prefill_on_the_cpu_known() -> None:
+    rig, of = parse_rig("64 GB DDR5-5600"), model("Qwen/Qwen3-0.6B")
+    assert speed(of, rig).prefill_tps is None
+    known = Calibration(host_bandwidth_gbs=30, host_prefill_tflops=0.2, source="probe")
+    found = speed(of, rig, known)
+    assert found.prefill_tps is not None
+    assert any(term.name == "CPU: arithmetic" for term in found.prefill_terms)
+
+
+def test_classes_of_cards() -> None:
+    assert class_key("cuda", "ampere", 936) == "cuda-ampere"
+    assert class_key("cuda", "ampere", 1935) == "cuda-hbm"
+    assert class_key("vulkan", "ada", 1008) == "vulkan-nvidia"
+    assert class_key("metal", "apple-m4", 273) == "metal-apple"
+    assert class_key("rocm", "rdna4", 640) == "rocm-rdna"
+    for other in speed_data().borrowed:
+        assert other.like in speed_data().classes
+        assert other.widen >= 1
+    device = parse_rig("RTX 4090").devices[0]
+    assert class_of(device.model_copy(update={"architecture": None})) is None
+
+
+def test_prefill_kernels_by_type() -> None:
+    assert [type_group(t) for t in ("Q4_K_M", "Q8_0", "Q4_0", "IQ4_XS", "MXFP4_MOE", "BF16")] == [
+        "", "q8", "q4_legacy", "k_or_i", "fp4", "",
+    ]  # fmt: skip

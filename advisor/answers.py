@@ -55,6 +55,8 @@ def file_types_of(choice: ModelChoice) -> Mapping[str, Model]:
         return {chosen.file_type: chosen}
     entry = catalogue().find(choice.model)
     names = dict.fromkeys((*entry.file_types, chosen.file_type))
+    if chosen.file_type != "F16" and "BF16" in names:
+        names.pop("F16", None)  # the same bytes; one row is enough
     models = {name: entry.model(name, imatrix=choice.imatrix) for name in names}
     return dict(sorted(models.items(), key=lambda item: -item[1].nbytes))
 
@@ -64,7 +66,7 @@ def contexts_of(model: Model, settings: RunSettings) -> tuple[int, ...]:
     trained = model.hp.n_ctx_train if model.hp is not None else 0
     top = max(trained or LONGEST_UNTRAINED, SHORTEST_CONTEXT)
     usual = [ctx for ctx in (1024 << n for n in range(2, 11)) if ctx <= top]
-    return tuple(sorted({*usual, settings.ctx}))
+    return tuple(sorted({*usual, top, settings.ctx}))
 
 
 def matrix_of(

@@ -261,9 +261,9 @@ class AppState(QObject):
         if rig is None or choice is None:
             self._planned(None)
             return
-        known, probes = self.model, self.session.probes
+        known = self.model
         self._job = run_task(
-            lambda _job: services.plan(choice, known, rig, settings, probes),
+            lambda _job: services.plan(choice, known, rig, settings, None),
             on_result=self._planned,
             on_error=self._not_planned,
             owner=self,

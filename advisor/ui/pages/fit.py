@@ -127,13 +127,26 @@ class FitPage(Page):
         settings = state.settings
         self._job = run_task(
             lambda _job: services.fit_matrix(choice, rig, settings),
-            on_result=self._show_matrix,
+            on_result=self._add_speeds,
             on_error=self._complain,
             owner=self,
         )
 
     def _complain(self, error: RigAdvisorError) -> None:
         self.banner.say(str(error))
+
+    def _add_speeds(self, matrix: FitMatrix) -> None:
+        """The matrix is on screen; its speeds follow."""
+        self._show_matrix(matrix)
+        rig, choice, settings = self.state.rig, self.state.choice, self.state.settings
+        if rig is None or choice is None:
+            return
+        self._job = run_task(
+            lambda job: services.with_speeds(matrix, choice, rig, settings, lambda: job.cancelled),
+            on_result=self._show_matrix,
+            on_error=self._complain,
+            owner=self,
+        )
 
     def _show_matrix(self, matrix: FitMatrix) -> None:
         self.banner.dismiss()
@@ -153,7 +166,7 @@ class FitPage(Page):
         self.map.show_cells(rows, columns, cells)
         fast = any(cell.sub.endswith("t/s") for line in cells for cell in line)
         self._card.note.setText(
-            self.tr("GiB left · tokens per second") if fast else self.tr("GiB left")
+            self.tr("GiB left · tokens per second when full") if fast else self.tr("GiB left")
         )
         self._mark()
         self._show_way_out()

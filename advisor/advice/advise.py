@@ -9,7 +9,7 @@ from advisor.advice.builds import Build, cards
 from advisor.advice.hardware_prices import PriceBook, data_date
 from advisor.advice.options import Assessment, Option, assess
 from advisor.advice.prices import Candidate, candidates, tier_of
-from advisor.advice.timing import MeasuredRun, Sizer, timed
+from advisor.advice.timing import Engine, MeasuredRun, timed
 from advisor.advice.upgrades import option, search
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of, variants
@@ -17,7 +17,7 @@ from advisor.advice.verdict import Advice, conclude
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry
 from advisor.llm.model import Model
-from advisor.sizing import size
+from advisor.sizing.calibration import Calibration
 from advisor.sizing.settings import RunSettings
 
 _LIKE_CLASS: Final = 4
@@ -34,9 +34,9 @@ def advise(
     at: dt.datetime,
     current: Model | None = None,
     settings: RunSettings | None = None,
+    calibration: Calibration | None = None,
     measured: Sequence[MeasuredRun] = (),
     book: PriceBook | None = None,
-    sizer: Sizer = size,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _share, _text: None,
 ) -> Advice:
@@ -44,25 +44,17 @@ def advise(
 
     ``models`` are those that are acceptable, ``current`` the one in question in its file type.
     ``at`` must carry a time zone; API prices are those of that moment, and prices of hardware are
-    old or new by its date. ``measured`` holds probes of this rig. Never uses the network.
+    old or new by its date. ``calibration`` and ``measured`` are what probes of this rig taught.
+    Never uses the network.
     """
     base = settings or RunSettings()
     prices = book or PriceBook()
     today = at.date()
     progress(0.0, "")
-    options = list(_as_it_is(rig, current, usage, base=base, measured=measured, sizer=sizer))
+    engine = Engine(base, calibration, measured)
+    options = list(_as_it_is(rig, current, usage, engine))
     wanted = variants(models, usage, base)
-    found = search(
-        rig,
-        wanted,
-        usage,
-        today,
-        book=prices,
-        base=base,
-        measured=measured,
-        sizer=sizer,
-        cancelled=cancelled,
-    )
+    found = search(rig, wanted, usage, today, book=prices, engine=engine, cancelled=cancelled)
     known = {o.id for o in options}
     options += [_named(o, current) for o in found.options if o.id not in known]
     progress(0.7, "")
@@ -81,21 +73,14 @@ def advise(
     )
 
 
-def _as_it_is(
-    rig: Rig,
-    current: Model | None,
-    usage: Usage,
-    *,
-    base: RunSettings,
-    measured: Sequence[MeasuredRun],
-    sizer: Sizer,
-) -> Iterable[Option]:
+def _as_it_is(rig: Rig, current: Model | None, usage: Usage, engine: Engine) -> Iterable[Option]:
     """The rig with the model in question, whether or not that is good enough."""
     if current is None:
         return
+    kv = engine.settings.ctk
     tier = tier_of(current.id, current.n_params)
-    variant = Variant(current, base.ctk, loss_of(current, base.ctk), tier)
-    outcome = timed(variant, rig, usage, base, measured=measured, sizer=sizer)
+    variant = Variant(current, kv, loss_of(current, kv), tier)
+    outcome = timed(variant, rig, usage, engine)
     if outcome is not None:
         yield option(Build("keep", "Keep this rig", rig), variant, outcome)
 
@@ -149,7 +134,7 @@ def _hybrids(
         return
     cheapest = min(apis, key=lambda c: (c.price.request(usage).mid, c.price.api.id))
     for local in options:
-        if local.run is None or local.plan is None or local.api is not None:
+        if local.run is None or local.api is not None:
             continue
         alone = assess(local, usage)
         if alone.meets or not _short_of_room(alone, usage):

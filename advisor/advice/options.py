@@ -82,7 +82,14 @@ class Option:
     tier: int = 0
     """Capability class of the model, 1 to 5."""
     rig: Rig | None = None
+    fits: bool | None = None
+    """On its rig, at ``ctx``; None is not known, or an API."""
+    headroom: int | None = None
+    ctx: int = 0
+    in_ram: bool = False
+    """A part of the model lies in RAM beside the cards."""
     plan: Plan | None = None
+    """Worked out for options that are shown; its largest context decides about long requests."""
     run: LocalRun | None = None
     """None: speed or power is not known, the notes say why."""
     ttft_s: Range | None = None
@@ -107,7 +114,7 @@ class Option:
     @property
     def runs(self) -> str:
         """What it runs, for tables: ``"Qwen3 32B Q4_K_M"``."""
-        if self.plan is None:
+        if self.rig is None:
             return "" if self.api is None else self.api.api.title
         cache = "" if self.kv_type == "f16" else f", {self.kv_type} cache"
         return f"{self.model_name} {self.file_type}{cache}"
@@ -181,7 +188,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
         )
     local = api = hybrid = None
     monthly: Span | None = None
-    if option.run is not None and option.plan is not None:
+    if option.run is not None:
         speed_failures, speed_doubts = _speed(option.run, option.ttft_s, usage)
         failures += speed_failures
         doubts += speed_doubts
@@ -189,7 +196,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
             local = local_cost(usage, option.run, hardware)
             monthly = local.monthly(usage.requests_per_month)
             failures += _volume(local, usage)
-            if usage.long_share and not holds_long(option.plan, usage):
+            if usage.long_share and not holds_long(option, usage):
                 failures.append(
                     f"has no room for the {tokens(usage.long_prompt_tokens)} of long requests"
                 )
@@ -199,7 +206,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
                 option.run,
                 option.api,
                 hardware,
-                holds_long=holds_long(option.plan, usage),
+                holds_long=holds_long(option, usage),
             )
             local, api, monthly = None, hybrid.api, hybrid.monthly
             if hybrid.local_share <= 0:
@@ -232,12 +239,12 @@ def assess(option: Option, usage: Usage) -> Assessment:
     )
 
 
-def holds_long(plan: Plan, usage: Usage) -> bool:
+def holds_long(option: Option, usage: Usage) -> bool:
     """Whether the long requests fit into the context that this placement can have."""
     if not usage.long_share:
         return True
-    needed = usage.long_prompt_tokens + usage.output_tokens
-    return plan.max_ctx is not None and plan.max_ctx >= needed
+    largest = option.plan.max_ctx if option.plan is not None else None
+    return (largest or option.ctx) >= usage.long_prompt_tokens + usage.output_tokens
 
 
 def _constraints(option: Option, usage: Usage) -> list[str]:
@@ -250,7 +257,7 @@ def _constraints(option: Option, usage: Usage) -> list[str]:
         if usage.same_model_api_only and option.relation != "same weights":
             failures.append("does not serve the same weights")
         window = option.api.context_window
-        if window is not None and option.plan is None and window < usage.context:
+        if window is not None and option.rig is None and window < usage.context:
             failures.append(f"takes at most {tokens(window)} tokens")
     if option.loss and not usage.accepts_loss(option.loss):
         failures.append(f"its quantization loss is {option.loss}, heavier than {usage.max_loss}")
@@ -258,16 +265,17 @@ def _constraints(option: Option, usage: Usage) -> list[str]:
 
 
 def _fit(option: Option, usage: Usage) -> list[str]:
-    plan = option.plan
-    if plan is None:
+    if option.rig is None:
         return []
-    if plan.fits is None:
+    if option.fits is None:
         return ["whether it fits is not known"]
-    if not plan.fits:
-        short = size(-plan.headroom) if plan.headroom is not None and plan.headroom < 0 else ""
+    if not option.fits:
+        short = (
+            size(-option.headroom) if option.headroom is not None and option.headroom < 0 else ""
+        )
         return [f"does not fit{f': {short} short' if short else ''}"]
-    if plan.settings.ctx < usage.context:
-        return [f"was sized for {tokens(plan.settings.ctx)}, not {tokens(usage.context)}"]
+    if option.ctx < usage.context:
+        return [f"was sized for {tokens(option.ctx)}, not {tokens(usage.context)}"]
     return []
 
 

@@ -1,6 +1,6 @@
-"""One variant on one rig: its plan, its speed for the need, and the power it draws."""
+"""One variant on one rig: whether it fits, its speed for the need, and the power it draws."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.advice import power
@@ -10,12 +10,14 @@ from advisor.advice.variants import Variant
 from advisor.basis import Basis, Range
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
-from advisor.llm.model import Model
-from advisor.sizing import size
+from advisor.sizing import memory, size
+from advisor.sizing.allocation import allocate, room
+from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
-
-Sizer = Callable[[Model, Rig, RunSettings], Plan]
+from advisor.sizing.solver import solve
+from advisor.sizing.speed import predict
+from advisor.sizing.verdict import Judgement, judged
 
 
 @dataclass(frozen=True)
@@ -34,35 +36,58 @@ class MeasuredRun:
 
 
 @dataclass(frozen=True)
-class Timed:
-    """The outcome. ``run`` is None where speed or power is not known."""
+class Engine:
+    """How the engine is asked: settings to start from, and what probes taught about this rig."""
 
-    plan: Plan
+    settings: RunSettings
+    calibration: Calibration | None = None
+    measured: Sequence[MeasuredRun] = ()
+
+    def elsewhere(self) -> "Engine":
+        """For another rig: nothing was measured there."""
+        return Engine(self.settings)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The outcome. ``run`` is None where speed or power is not known, the notes say why."""
+
+    judgement: Judgement
+    ctx: int
     run: LocalRun | None
     ttft_s: Range | None
     notes: tuple[str, ...] = ()
 
 
-def timed(
-    variant: Variant,
-    rig: Rig,
-    usage: Usage,
-    base: RunSettings,
-    *,
-    measured: Sequence[MeasuredRun] = (),
-    sizer: Sizer = size,
-) -> Timed | None:
-    """Size and time a variant on a rig; None where llama.cpp would refuse the settings."""
+def timed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | None:
+    """Fit and speed of a variant on a rig; None where llama.cpp would refuse the settings.
+
+    Prefill counts from the end of what is cached, decode from the middle of the answer.
+    """
+    wanted = variant.settings(engine.settings, usage)
     try:
-        plan = sizer(variant.model, rig, variant.settings(base, usage))
+        memory.check(variant.model, wanted)
     except SettingsError:
         return None
-    speed = plan.speed
-    decode, prefill = speed.decode_tps, speed.prefill_tps
-    basis = speed.basis
+    space = room(rig, engine.calibration)
+    solved = solve(variant.model, rig, wanted, space)
+    allocation = allocate(variant.model, solved, space.backends, space.free)
+    judgement = judged(allocation, space, solved.margin)
+    if not judgement.fits:
+        return Timed(judgement, usage.context, None, None)
+    prompt = predict(variant.model, rig, solved, allocation.placement, engine.calibration)
+    deep = min(usage.prompt_tokens + usage.output_tokens // 2, usage.context - 1)
+    answer = predict(
+        variant.model,
+        rig,
+        solved.model_copy(update={"depth": deep}),
+        allocation.placement,
+        engine.calibration,
+    )
+    decode, prefill, basis = answer.decode_tps, prompt.prefill_tps, answer.basis
     watts = power.estimate(rig)
     notes: list[str] = []
-    found = next((m for m in measured if _same(m, variant)), None)
+    found = next((m for m in engine.measured if _same(m, variant)), None)
     if found is not None:
         decode, basis = Range.exactly(found.decode_tps), Basis.MEASURED
         prefill = prefill if found.prefill_tps is None else Range.exactly(found.prefill_tps)
@@ -70,17 +95,26 @@ def timed(
             watts = power.measured(found.device_watts, rig, source=found.source) or watts
         notes.append(f"speed from the {found.source}")
     if decode is None or prefill is None:
-        return Timed(plan, None, None, (*speed.notes, "its speed is not known"))
+        missing = "speed" if decode is None else "time for a prompt"
+        return Timed(
+            judgement, usage.context, None, None, (*answer.notes, f"its {missing} is not known")
+        )
     if watts is None:
-        return Timed(plan, None, speed.ttft_s, ("its power draw is not known",))
+        return Timed(judgement, usage.context, None, None, ("its power draw is not known",))
     run = LocalRun(decode_tps=decode, prefill_tps=prefill, power=watts, basis=basis)
-    wait = run.seconds(usage)
-    ttft = speed.ttft_s or Range(
-        low=float(wait.low) - usage.output_tokens / decode.high,
-        mid=float(wait.mid) - usage.output_tokens / decode.mid,
-        high=float(wait.high) - usage.output_tokens / decode.low,
+    new = float(usage.new_tokens)
+    ttft = Range(
+        low=new / prefill.high + 1 / decode.high,
+        mid=new / prefill.mid + 1 / decode.mid,
+        high=new / prefill.low + 1 / decode.low,
     )
-    return Timed(plan, run, ttft, tuple(notes))
+    return Timed(judgement, usage.context, run, ttft, tuple(notes))
+
+
+def planned(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Plan:
+    """The whole plan of a variant that ``timed`` has sized, for reading and for its command."""
+    settings = variant.settings(engine.settings, usage)
+    return size(variant.model, rig, settings, calibration=engine.calibration)
 
 
 def _same(m: MeasuredRun, variant: Variant) -> bool:

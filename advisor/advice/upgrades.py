@@ -18,12 +18,10 @@ from advisor.advice.builds import Build, builds
 from advisor.advice.hardware_prices import PriceBook
 from advisor.advice.options import Assessment, Option, assess
 from advisor.advice.screen import Floats, Ints, space
-from advisor.advice.timing import MeasuredRun, Sizer, Timed, timed
+from advisor.advice.timing import Engine, Timed, timed
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
 from advisor.hardware.rig import Rig
-from advisor.sizing import size
-from advisor.sizing.settings import RunSettings
 
 _BATCH: Final = 16
 _MAX_WORKED_OUT: Final = 400
@@ -62,7 +60,10 @@ def option(build: Build, variant: Variant, outcome: Timed) -> Option:
         loss=variant.loss,
         tier=variant.tier,
         rig=build.rig,
-        plan=outcome.plan,
+        fits=outcome.judgement.fits,
+        headroom=outcome.judgement.headroom,
+        ctx=outcome.ctx,
+        in_ram=outcome.judgement.verdict == "offload",
         run=outcome.run,
         ttft_s=outcome.ttft_s,
         purchases=build.purchases,
@@ -102,9 +103,7 @@ def search(
     today: dt.date,
     *,
     book: PriceBook,
-    base: RunSettings,
-    measured: Sequence[MeasuredRun] = (),
-    sizer: Sizer = size,
+    engine: Engine,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Found:
     """The front over everything that can be done with, added to or bought beside ``rig``."""
@@ -131,14 +130,8 @@ def search(
             key = (build.signature, int(pairs.variant[i]))
             if key not in outcomes:
                 here = build.kind in {"keep", "close programs"}
-                outcomes[key] = timed(
-                    variant,
-                    build.rig,
-                    usage,
-                    base,
-                    measured=measured if here else (),
-                    sizer=sizer,
-                )
+                asked = engine if here else engine.elsewhere()
+                outcomes[key] = timed(variant, build.rig, usage, asked)
             outcome = outcomes[key]
             if outcome is None:
                 steps[i] = 0

@@ -58,7 +58,7 @@ class Variant:
                 "ctv": self.kv,
                 "n_gpu_layers": "fit",
                 "n_cpu_moe": "fit",
-                "depth": min(usage.prompt_tokens + usage.output_tokens // 2, usage.context - 1),
+                "depth": usage.prompt_tokens - new,
                 "n_prompt": new,
             }
         )

@@ -1,12 +1,13 @@
 """The answer in one sentence, its reasons, and what would change it. Nothing is sized in here.
 
-The verdict is the option of lowest score among those that meet the need, where the score is the
-expected cost a month plus, for options that change something, what a change must earn
-(``Usage.worth_changing``). Every option's score is its own affair, so another option can only
-lower the least one; ties go to the better model, then to the faster rig.
+The verdict is the first of a fixed order among the options that meet the need: by score, in steps
+too small to matter, and within a step by quality. The score is the expected cost a month plus, for
+options that change something, what a change must earn (``Usage.worth_changing``). An option's place
+in the order is its own affair, so another option can only improve on the first one.
 """
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -55,20 +56,36 @@ class Advice:
     """Options that were looked at, most of them ruled out without a closer look."""
 
 
-def rank(assessments: Iterable[Assessment]) -> list[Assessment]:
-    """Those that meet the need by score, then the others, fewest failures first."""
+def cost_step(score: Decimal, usage: Usage) -> int:
+    """Costs that differ too little to matter share a step.
 
-    def key(a: Assessment) -> tuple[int, Decimal, int, float, str]:
-        score = a.score if a.score is not None else Decimal("Infinity")
+    The first step is as wide as what a change must earn, further ones grow to a tenth of the cost.
+    """
+    first = float(usage.worth_changing) or 1.0
+    growth = float(CLOSE)
+    return math.floor(math.log1p(float(score) * growth / first) / math.log1p(growth))
+
+
+def rank(assessments: Iterable[Assessment], usage: Usage) -> list[Assessment]:
+    """Those that meet the need by cost, then the others, fewest failures first.
+
+    Of options whose costs do not differ enough to matter the better model wins, then the lower
+    score, then the faster rig.
+    """
+
+    def key(a: Assessment) -> tuple[int, float, int, Decimal, float, str]:
         speed = a.decode_tps.mid if a.decode_tps else 0.0
-        return (len(a.failures), score, -a.option.quality, -speed, a.option.id)
+        if a.score is None:
+            return len(a.failures), math.inf, 0, Decimal(0), -speed, a.option.id
+        step = cost_step(a.score, usage)
+        return len(a.failures), step, -a.option.quality, a.score, -speed, a.option.id
 
     return sorted(assessments, key=key)
 
 
-def choose(assessments: Iterable[Assessment]) -> Assessment | None:
+def choose(assessments: Iterable[Assessment], usage: Usage) -> Assessment | None:
     """The verdict. None when nothing meets the need."""
-    best = next(iter(rank(assessments)), None)
+    best = next(iter(rank(assessments, usage)), None)
     return best if best is not None and best.meets else None
 
 
@@ -92,9 +109,9 @@ def dominates(a: Assessment, b: Assessment) -> bool:
     return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
 
 
-def pareto(assessments: Sequence[Assessment]) -> list[Assessment]:
-    """Those that meet the need and that no other one dominates, best score first."""
-    able = [a for a in rank(assessments) if a.meets]
+def pareto(assessments: Sequence[Assessment], usage: Usage) -> list[Assessment]:
+    """Those that meet the need and that no other one dominates, the verdict first."""
+    able = [a for a in rank(assessments, usage) if a.meets]
     return [a for a in able if not any(dominates(other, a) for other in able)]
 
 
@@ -109,7 +126,7 @@ def conclude(
     searched: int = 0,
 ) -> Advice:
     """Hold every option against the usage and say what follows."""
-    ranked = rank(assess(option, usage) for option in options)
+    ranked = rank((assess(option, usage) for option in options), usage)
     best = ranked[0] if ranked and ranked[0].meets else None
     runner_up = None
     if best is not None:
@@ -131,7 +148,7 @@ def conclude(
         close=close,
         changes=changes(ranked, usage, best, choose),
         assessments=tuple(ranked),
-        front=tuple(a.option.id for a in pareto(ranked)),
+        front=tuple(a.option.id for a in pareto(ranked, usage)),
         break_even=even,
         compared=compared,
         influences=moved,

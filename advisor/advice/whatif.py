@@ -14,7 +14,7 @@ _CONTENDERS: Final = 14
 """Options that a changed usage may bring to the top; the rest were far behind."""
 _STEPS: Final = 12
 
-Choose = Callable[[Iterable[Assessment]], Assessment | None]
+Choose = Callable[[Iterable[Assessment], Usage], Assessment | None]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,9 @@ def name(a: Assessment | None) -> str:
     if a is None:
         return "nothing known would do"
     option = a.option
-    return (
-        option.title
-        if option.plan is None or option.api is not None
-        else (f"{option.title}, {option.runs}")
-    )
+    if option.rig is None or option.api is not None or option.kind == "tune":
+        return option.title
+    return f"{option.title}, {option.runs}"
 
 
 def changes(
@@ -50,7 +48,7 @@ def changes(
 
     def verdict(**update: object) -> Assessment | None:
         changed = usage.model_copy(update=update)
-        return choose(assess(option, changed) for option in options)
+        return choose((assess(option, changed) for option in options), changed)
 
     def other(a: Assessment | None) -> bool:
         return a is None or a.option.id != best.option.id
@@ -77,7 +75,7 @@ def changes(
     plan = best.option.plan
     if plan is not None and plan.max_ctx:
         roomier = [o for o in options if _window(o) > plan.max_ctx]
-        outcome = choose(assess(o, usage) for o in roomier)
+        outcome = choose((assess(o, usage) for o in roomier), usage)
         found.append(
             Change(f"if more than {tokens(plan.max_ctx)} tokens must fit at once", name(outcome))
         )

@@ -8,7 +8,7 @@ from advisor.advice.costs import BreakEven
 from advisor.advice.options import Assessment, Option, money, old_prices
 from advisor.advice.usage import Usage
 from advisor.advice.whatif import name
-from advisor.basis import Basis
+from advisor.basis import Basis, Range
 from advisor.units import rate, tokens
 
 
@@ -70,11 +70,11 @@ def reasons(
     """Why, in a few sentences: cost against the next best, what it does, and the break-even."""
     if best is None:
         return tuple(
-            f"{name(a)}: {'; '.join(a.failures)}." for a in ranked[:3] if a.option.plan or a.api
+            f"{name(a)}: {'; '.join(a.failures)}." for a in ranked[:3] if a.option.rig or a.api
         )
     found: list[str] = []
-    if best.option.plan is not None and best.decode_tps is not None:
-        found.append(_does(best, usage))
+    if best.decode_tps is not None:
+        found.append(_does(best, best.decode_tps, usage))
     if best.option.kind == "API" and best.monthly is not None:
         text = (
             f"{usage.requests_per_month:,} requests cost "
@@ -100,11 +100,8 @@ def reasons(
     return tuple(found)
 
 
-def _does(best: Assessment, usage: Usage) -> str:
-    plan, speed = best.option.plan, best.decode_tps
-    if plan is None or speed is None:
-        return ""
-    where = "partly in RAM" if plan.verdict == "offload" else "in fast memory"
+def _does(best: Assessment, speed: Range, usage: Usage) -> str:
+    where = "partly in RAM" if best.option.in_ram else "in fast memory"
     text = (
         f"It holds {tokens(usage.context)} tokens {where} and answers at {rate(speed.low)} to "
         f"{rate(speed.high)}"

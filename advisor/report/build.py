@@ -73,8 +73,8 @@ def build(session: Session, findings: Findings, options: ReportOptions, made: da
     parts: dict[Section, Callable[[], list[Block]]] = {
         Section.VERDICT: lambda: verdict_blocks(findings.advice, title),
         Section.MACHINE: lambda: machine_blocks(findings.rig),
-        Section.FIT: lambda: fit_blocks(findings.matrix, findings.models),
-        Section.PLAN: lambda: plan_blocks(findings.plan) if findings.plan else [],
+        Section.FIT: lambda: _fit(findings),
+        Section.PLAN: lambda: _plan(findings),
         Section.PROBE: lambda: probe_blocks(findings.probe),
         Section.OPTIONS: lambda: options_blocks(findings.advice),
         Section.SOURCES: lambda: source_blocks(session, findings.rig, findings.plan),
@@ -82,10 +82,29 @@ def build(session: Session, findings: Findings, options: ReportOptions, made: da
     for section, write in parts.items():
         if section in options.sections:
             written = write()
-            if section is Section.MACHINE and len(blocks) > 1 and written:
-                blocks.append(PageBreak())
             blocks += written
+            if section is Section.VERDICT and findings.advice is not None:
+                blocks.append(PageBreak())
+    if isinstance(blocks[-1], PageBreak):
+        blocks.pop()
     return Document(title=title, made=made, app_version=__version__, blocks=tuple(blocks))
+
+
+def _fit(findings: Findings) -> list[Block]:
+    plan, rig = findings.plan, findings.rig
+    unified = any(device.unified for device in rig.devices)
+    memory = "memory" if unified else "graphics memory" if rig.devices else "RAM"
+    chosen = None if plan is None else (plan.file_type, plan.settings.ctx)
+    return fit_blocks(findings.matrix, findings.models, chosen=chosen, memory=memory)
+
+
+def _plan(findings: Findings) -> list[Block]:
+    plan, advice = findings.plan, findings.advice
+    if plan is None:
+        return []
+    best = advice.best.option if advice is not None and advice.best is not None else None
+    same = best is not None and (best.model_id, best.file_type) == (plan.model_id, plan.file_type)
+    return plan_blocks(plan, recommended="" if best is None or same else best.runs or best.title)
 
 
 def _title(session: Session, findings: Findings) -> str:

@@ -44,6 +44,7 @@ _MARK_ROW: Final = 14.0
 _MARK_ROWS: Final = 2
 _AXIS: Final = 34.0
 _LEFT: Final = 58.0
+_MANY_BARS: Final = 4
 _RIGHT: Final = 150.0
 """Room beside the plot for the names of lines and bands."""
 
@@ -223,7 +224,12 @@ def _draw_side_labels(
 
 def bars_height(bars: Bars, width: float) -> float:
     """Height that `draw_bars` needs."""
-    return _TITLE + 30 * len(bars.bars) + _legend(None, bars, 0, 0, width) + 6
+    return _TITLE + _bar_pitch(bars) * len(bars.bars) + _legend(None, bars, 0, 0, width) + 6
+
+
+def _bar_pitch(bars: Bars) -> float:
+    """From one bar to the next: closer where there are many."""
+    return 30.0 if len(bars.bars) <= _MANY_BARS else 23.0
 
 
 def draw_bars(painter: QPainter, bars: Bars, x: float, y: float, width: float) -> None:
@@ -254,7 +260,7 @@ def draw_bars(painter: QPainter, bars: Bars, x: float, y: float, width: float) -
             painter.drawLine(QLineF(edge, top, edge, top + 20))
         note = set_text(bar.note, face(SMALL), note_width - 8, align=Qt.AlignmentFlag.AlignRight)
         note.draw(painter, x + width - note_width + 8, top + 2, INK)
-        top += 30
+        top += _bar_pitch(bars)
     _legend(painter, bars, x, top, width)
 
 

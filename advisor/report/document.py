@@ -221,6 +221,8 @@ def _texts(block: Block) -> list[str]:  # noqa: PLR0911 - one per kind
             names = [*(item.name for item in named), *(item.label for item in labelled)]
             return [block.title, block.x_label, block.y_label, *names, block.summary]
         case Bars():
-            return [block.title, *(bar.label for bar in block.bars), block.summary]
+            drawn = [t for bar in block.bars for t in (bar.label, bar.note)]
+            parts = dict.fromkeys(s.name for bar in block.bars for s in bar.segments)
+            return [block.title, *drawn, *parts, block.summary]
         case PageBreak():
             return []

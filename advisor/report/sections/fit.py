@@ -1,6 +1,6 @@
 """The report's part about what fits: file type against context, and what each type costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from advisor.llm.model import Model
 from advisor.llm.quality import model_loss
@@ -20,59 +20,94 @@ MAX_CONTEXTS = 7
 """More columns than this cannot be read on paper."""
 
 
-def fit_blocks(matrix: Matrix | None, models: Mapping[str, Model]) -> list[Block]:
-    """The matrix with one plain paragraph and its legend in words."""
+def fit_blocks(
+    matrix: Matrix | None,
+    models: Mapping[str, Model],
+    *,
+    chosen: tuple[str, int] | None = None,
+    memory: str = "graphics memory",
+) -> list[Block]:
+    """The matrix with one plain paragraph and its legend in words.
+
+    ``chosen`` is the file type and context in question, ``memory`` what the model should fit into.
+    """
     if matrix is None:
         return []
-    contexts = _printed(matrix.contexts)
+    contexts = _printed(matrix.contexts, chosen)
+    shown, left_out = _worth_showing(matrix, chosen)
     rows = tuple(
         (
-            Cell(text=name, second=gib(models[name].nbytes), strong=True),
+            Cell(text=name, strong=True),
+            Cell(text=gib(models[name].nbytes)),
             Cell(text=model_loss(models[name]).word),
-            *(_cell(cell) for cell in row if cell.ctx in contexts),
+            *(
+                _cell(cell, strong=(name, cell.ctx) == chosen)
+                for cell in row
+                if cell.ctx in contexts
+            ),
         )
-        for name, row in zip(matrix.file_types, matrix.rows, strict=True)
+        for name, row in shown
     )
     text = (
-        "A model can be stored in fewer bits (rows, with what that costs in quality) and run with "
-        "a longer memory of the conversation (columns, in tokens). Each cell says how much "
-        "graphics memory is left, or how much of the model would have to run from RAM."
+        "A model can be stored in fewer bits (rows, with what that costs in quality) and can run "
+        "with a longer memory of the conversation (columns, in tokens). Each cell says how many "
+        f"GiB of {memory} would be left"
     )
+    text += ", or how many would have to go to RAM." if memory != "RAM" else "."
+    legend = ["+: GiB left", "tight: GiB left, less than is comfortable"]
+    if memory != "RAM":
+        legend.append("RAM: GiB that would run from RAM, slower")
+    legend.append("✕: does not fit")
+    caption = " · ".join(legend) + "."
+    if chosen is not None:
+        caption += " Bold: the run in question."
+    if left_out:
+        caption += f" Left out because they never fit: {', '.join(left_out)}."
+    caption += " Quality loss was measured on other models of that size, not on this file."
     columns = (
-        Column(title="File type", weight=1.35),
+        Column(title="File type", weight=1.2),
+        Column(title="Size", align="right", weight=1.05),
         Column(title="Quality loss", weight=1.5),
         *(Column(title=tokens(ctx), align="right") for ctx in contexts),
     )
     return [
         Heading(text="What fits"),
         Paragraph(text=text),
-        Table(
-            columns=columns,
-            rows=rows,
-            tiles=True,
-            caption=(
-                "+ GiB left (green: comfortable; yellow: tight) · RAM: GiB that would run from "
-                "RAM, slower · ✕: does not fit. Quality loss was measured on other models of that "
-                "size, not on this file."
-            ),
-        ),
+        Table(columns=columns, rows=rows, tiles=True, caption=caption),
     ]
 
 
-def _printed(contexts: tuple[int, ...]) -> tuple[int, ...]:
-    """At most MAX_CONTEXTS of them, ends included, evenly thinned."""
+def _worth_showing(
+    matrix: Matrix, chosen: tuple[str, int] | None
+) -> tuple[list[tuple[str, Sequence[MatrixCell]]], list[str]]:
+    """Rows, without those that fit at no context; the smallest of these stays as the border."""
+    rows = list(zip(matrix.file_types, matrix.rows, strict=True))
+    hopeless = [name for name, row in rows if all(cell.verdict == "no" for cell in row)]
+    kept = {hopeless[-1]} if hopeless else set[str]()
+    if chosen is not None:
+        kept.add(chosen[0])
+    left_out = [name for name in hopeless if name not in kept]
+    return [(name, row) for name, row in rows if name not in left_out], left_out
+
+
+def _printed(contexts: tuple[int, ...], chosen: tuple[str, int] | None) -> tuple[int, ...]:
+    """At most MAX_CONTEXTS of them: ends and the chosen one included, evenly thinned."""
     last = len(contexts) - 1
     if last < MAX_CONTEXTS:
         return contexts
-    chosen = {round(index * last / (MAX_CONTEXTS - 1)) for index in range(MAX_CONTEXTS)}
-    return tuple(contexts[index] for index in sorted(chosen))
+    picked = {contexts[round(i * last / (MAX_CONTEXTS - 1))] for i in range(MAX_CONTEXTS)}
+    if chosen is not None and chosen[1] in contexts and chosen[1] not in picked:
+        inner = picked - {contexts[0], contexts[-1]}
+        picked.remove(min(inner, key=lambda ctx: abs(ctx - chosen[1])))
+        picked.add(chosen[1])
+    return tuple(sorted(picked))
 
 
-def _cell(cell: MatrixCell) -> Cell:
+def _cell(cell: MatrixCell, *, strong: bool) -> Cell:
     tone = _TONES[cell.verdict]
-    if cell.headroom is None:
-        return Cell(text="?", tone=tone)
+    if cell.headroom is None or cell.verdict == "unknown":
+        return Cell(text="?", tone=tone, strong=strong)
     left = abs(cell.headroom) / GIB
     number = f"{left:,.1f}" if left < 100 else f"{left:,.0f}"
-    text = {"fits": f"+{number}", "tight": f"+{number}", "offload": f"RAM {number}"}
-    return Cell(text=text.get(cell.verdict, "✕" if cell.verdict == "no" else "?"), tone=tone)
+    text = {"fits": f"+{number}", "tight": f"tight {number}", "offload": f"RAM {number}"}
+    return Cell(text=text.get(cell.verdict, "✕"), tone=tone, strong=strong)

@@ -1,5 +1,7 @@
 """The report's part about the machine."""
 
+from collections.abc import Sequence
+
 from advisor.basis import Basis
 from advisor.hardware.rig import Device, Rig
 from advisor.report.document import Block, Cell, Column, Heading, Paragraph, Table
@@ -24,7 +26,7 @@ def machine_blocks(rig: Rig) -> list[Block]:
         "A language model is fast only while it fits into the memory of the graphics card (VRAM); "
         "what does not fit runs from the computer's own memory (RAM), several times slower."
     )
-    rows = [_device_row(device, imagined=rig.imagined) for device in rig.devices]
+    rows = [_device_row(alike, imagined=rig.imagined) for alike in _alike(rig.devices)]
     rows.append(_host_row(rig))
     blocks: list[Block] = [Heading(text="The machine"), Paragraph(text=imagined + text)]
     if not rig.devices:
@@ -35,7 +37,26 @@ def machine_blocks(rig: Rig) -> list[Block]:
     return blocks
 
 
-def _device_row(device: Device, *, imagined: bool) -> tuple[Cell, ...]:
+def _alike(devices: Sequence[Device]) -> list[list[Device]]:
+    """Devices that would give the same row, together."""
+    groups: dict[object, list[Device]] = {}
+    for device in devices:
+        link = device.pcie
+        key = (
+            device.name,
+            device.memory_total,
+            device.memory_used,
+            device.bandwidth_gbs,
+            (link.generation, link.width, link.max_generation, link.max_width),
+            device.power_limit_w,
+        )
+        groups.setdefault(key, []).append(device)
+    return list(groups.values())
+
+
+def _device_row(alike: Sequence[Device], *, imagined: bool) -> tuple[Cell, ...]:
+    device = alike[0]
+    count = f"{len(alike)}× " if len(alike) > 1 else ""
     sensed = None if imagined else Basis.MEASURED
     link = device.pcie
     generation, width = link.generation, link.width
@@ -46,7 +67,7 @@ def _device_row(device: Device, *, imagined: bool) -> tuple[Cell, ...]:
         kinds.append("shares the computer's memory")
     known = device.bandwidth_gbs is not None
     return (
-        Cell(text=device.name, second=", ".join(kinds), strong=True),
+        Cell(text=count + device.name, second=", ".join(kinds), strong=True),
         Cell(text=gib(device.memory_total), basis=sensed if device.memory_total else None),
         Cell(
             text="–" if imagined else gib(device.memory_used),

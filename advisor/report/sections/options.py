@@ -1,5 +1,6 @@
 """The report's parts about the decision: the verdict up front, and every option with its cost."""
 
+from collections import Counter
 from decimal import Decimal
 
 from advisor.advice.costs import Span
@@ -19,10 +20,13 @@ from advisor.report.document import (
     Series,
     Table,
 )
-from advisor.units import UNKNOWN, rate
+from advisor.units import UNKNOWN, rate, tokens
 
-MAX_OPTIONS = 14
+MAX_OPTIONS = 9
+MAX_OF_A_KIND = 2
 MAX_LINES = 4
+MAX_BULLETS = 5
+MAX_LEANS = 8
 _POINTS = 24
 
 
@@ -32,22 +36,55 @@ def verdict_blocks(advice: Advice | None, title: str) -> list[Block]:
     The sentence is left out where it is the report's title already.
     """
     if advice is None:
-        text = "No advice was asked for: choose a model and say how you would use it."
+        text = (
+            "There is no verdict: no model was chosen. With a model, and with how it would be "
+            "used, this page says what to do and what that costs."
+        )
         return [Paragraph(style="lead", text=text)]
     blocks: list[Block] = []
     if title != advice.headline:
         blocks.append(Paragraph(style="lead", text=advice.headline))
-    blocks += [_figures(advice), Bullets(items=advice.reasons)]
+    blocks += [Paragraph(text=_need(advice)), _figures(advice)]
+    blocks.append(Bullets(items=advice.reasons[:MAX_BULLETS]))
     chart = _cost_chart(advice)
     if chart is not None:
         blocks.append(chart)
     if advice.changes:
         blocks.append(Heading(level=3, text="What would change this"))
-        blocks.append(Bullets(items=tuple(str(change) for change in advice.changes)))
+        changes = tuple(sentence(str(change)) for change in advice.changes[:MAX_BULLETS])
+        blocks.append(Bullets(items=changes))
     if advice.unknowns:
         blocks.append(Heading(level=3, text="Not known"))
-        blocks.append(Bullets(items=advice.unknowns, style="small"))
+        unknowns = tuple(sentence(text) for text in advice.unknowns[:MAX_BULLETS])
+        blocks.append(Bullets(items=unknowns, style="small"))
     return blocks
+
+
+def sentence(text: str) -> str:
+    """With a capital at its head and a full stop at its end."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?", "!")) else text + "."
+
+
+def _need(advice: Advice) -> str:
+    """The question, for those who have never run a model."""
+    usage = advice.usage
+    api = (
+        "or pay a provider for each request over the internet (an API)"
+        if usage.api_allowed
+        else "without sending anything to another company"
+    )
+    limits = [f"at least {usage.min_decode_tps:g} tokens a second"] if usage.min_decode_tps else []
+    limits.append(f"room for {tokens(usage.context)} tokens at once")
+    if usage.budget is not None:
+        limits.append(f"a budget of {money(usage.budget, usage.currency)}")
+    return (
+        f"The question: run a language model on one's own machine, as it is or changed, {api}? "
+        f"The need: {usage.requests_per_month:,} requests a month, each of about "
+        f"{usage.prompt_tokens:,} tokens to read and {usage.output_tokens:,} to write (a token is "
+        f"about ¾ of a word), with {', '.join(limits[:-1])}{' and ' if limits[:-1] else ''}"
+        f"{limits[-1]}."
+    )
 
 
 def options_blocks(advice: Advice | None) -> list[Block]:
@@ -58,10 +95,11 @@ def options_blocks(advice: Advice | None) -> list[Block]:
     text = (
         f"For {usage.requests_per_month:,} requests a month over {usage.horizon_months} months, "
         f"{advice.searched:,} options were looked at. These are the best of each kind, those that "
-        "meet the need first. “To buy” is paid at once; “a month” spreads it over the horizon, "
-        "less what the hardware can be sold for, and adds electricity or the API's bill."
+        "meet the need first. “To buy” is paid at once; “a month” spreads it over that time, less "
+        "what the hardware can be sold for, and adds electricity or the API's bill."
     )
-    shown = advice.assessments[:MAX_OPTIONS]
+    shown = _shown(advice)
+    hidden = len(advice.assessments) - len(shown)
     rows = tuple(_option_row(a, usage.currency, best=a is advice.best) for a in shown)
     blocks: list[Block] = [
         Heading(text="Options compared"),
@@ -75,14 +113,31 @@ def options_blocks(advice: Advice | None) -> list[Block]:
                 Column(title="Meets the need", weight=2.6),
             ),
             rows=rows,
+            caption=f"{hidden} more were worked out and are left out here." if hidden else "",
         ),
     ]
     if advice.influences:
         blocks.append(_influences(advice))
     if advice.assumptions:
         blocks.append(Heading(level=3, text="What this leans on"))
-        blocks.append(Bullets(items=advice.assumptions, style="small"))
+        assumptions = tuple(sentence(text) for text in advice.assumptions[:MAX_LEANS])
+        blocks.append(Bullets(items=assumptions, style="small"))
     return blocks
+
+
+def _shown(advice: Advice) -> list[Assessment]:
+    """The verdict, what it is compared with, and the best few of each kind, in their order."""
+    fixed = [advice.best, advice.runner_up, *(advice.compared or ())]
+    wanted = {id(a) for a in fixed if a is not None}
+    taken: Counter[str] = Counter(a.option.kind for a in advice.assessments if id(a) in wanted)
+    for assessment in advice.assessments:
+        if id(assessment) in wanted or len(wanted) >= MAX_OPTIONS:
+            continue
+        kind = assessment.option.kind
+        if taken[kind] < MAX_OF_A_KIND:
+            taken[kind] += 1
+            wanted.add(id(assessment))
+    return [a for a in advice.assessments if id(a) in wanted]
 
 
 def _figures(advice: Advice) -> KeyFigures:
@@ -98,10 +153,10 @@ def _figures(advice: Advice) -> KeyFigures:
     even = advice.break_even
     if even is not None and advice.compared is not None:
         local, api = advice.compared
-        value = UNKNOWN if even.mid is None else f"{_round(even.mid):,}"
+        value = "never" if even.mid is None else f"{_round(even.mid):,}"
         note = f"requests a month: {local.option.title} against {api.option.title}"
         if even.mid is None:
-            value = "never"
+            note = f"{local.option.title} gets no cheaper than {api.option.title} at any volume"
         elif even.low is not None and even.high is not None and even.low != even.high:
             value = f"{_round(even.low):,}–{_round(even.high):,}"
         if not even.reachable and even.mid is not None:
@@ -120,6 +175,8 @@ def _round(value: Decimal) -> int:
 def _span(span: Span | None, currency: str) -> str:
     if span is None:
         return UNKNOWN
+    if not span.high:
+        return f"0 {currency}"
     low, high = money(span.low, currency), money(span.high, currency)
     return low if low == high else f"{low.rpartition(' ')[0]}–{high}"
 
@@ -130,14 +187,14 @@ def _option_row(assessment: Assessment, currency: str, *, best: bool) -> tuple[C
     runs = option.runs if option.runs not in option.title else ""
     meets = "yes" if assessment.meets else "; ".join(assessment.failures)
     if assessment.meets and assessment.doubts:
-        meets = "yes, if " + "; ".join(assessment.doubts)
+        meets = "yes, but " + "; ".join(assessment.doubts)
     return (
         Cell(text=option.title, second=runs, strong=best),
         Cell(
             text="–" if speed is None else f"{rate(speed.low, '').strip()}–{rate(speed.high, '')}",
             basis=option.plan.speed.basis if option.plan and speed else None,
         ),
-        Cell(text=money(assessment.hardware.mid, currency)),
+        Cell(text=money(assessment.hardware.mid, currency) if assessment.hardware.mid else "–"),
         Cell(
             text=UNKNOWN if assessment.monthly is None else money(assessment.monthly.mid, currency)
         ),

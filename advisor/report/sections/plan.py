@@ -25,15 +25,23 @@ _VERDICTS = {
 }
 
 
-def plan_blocks(plan: Plan) -> list[Block]:
-    """Memory per device as bars and figures, speed with its terms, the command to repeat it."""
+MAX_NOTES = 6
+
+
+def plan_blocks(plan: Plan, *, recommended: str = "") -> list[Block]:
+    """Memory per device as bars and figures, speed, the command to repeat it.
+
+    ``recommended`` is what the verdict would run, when that is something else.
+    """
     settings = plan.settings
     intro = (
         f"{plan.model_name} as {plan.file_type} ({gib(plan.file_bytes)}) with room for "
         f"{tokens(settings.ctx)} tokens of context {_VERDICTS[plan.verdict]}. Beside the model's "
         "weights, memory is taken by the KV cache (what the model remembers of the conversation), "
-        "by working buffers, and by the graphics driver."
+        f"by working buffers{', and by the graphics driver' if plan.devices else ''}."
     )
+    if recommended:
+        intro += f" (This is the run in question; the verdict would run {recommended}.)"
     blocks: list[Block] = [Heading(text="The plan, device by device"), Paragraph(text=intro)]
     blocks.append(_bars(plan))
     blocks.append(_memory_table(plan))
@@ -41,7 +49,7 @@ def plan_blocks(plan: Plan) -> list[Block]:
     blocks.append(Paragraph(text="The command that this describes:", style="small"))
     blocks.append(Command(text=" ".join(plan.command)))
     if plan.notes:
-        blocks.append(Bullets(items=plan.notes, style="small"))
+        blocks.append(Bullets(items=plan.notes[:MAX_NOTES], style="small"))
     return blocks
 
 
@@ -74,15 +82,17 @@ def _bars(plan: Plan) -> Bars:
                 ("KV cache and state", host.context),
                 ("Working buffers", _sum(host.compute, host.output)),
             ),
-            capacity=_in_gib(host.free_before),
+            # Beside devices, the RAM's whole length would leave no room to see theirs.
+            capacity=None if plan.devices else _in_gib(host.free_before),
             note=_left(host.headroom),
         )
     )
+    there = "what the device has" if plan.devices else "what is free now"
     return Bars(
         title="Memory",
         unit="GiB",
         bars=tuple(bars),
-        summary="Lines at the right end of a bar mark what there is (RAM: what is free now).",
+        summary=f"The line at the end of a bar marks {there}.",
     )
 
 
@@ -107,7 +117,7 @@ def _left(headroom: int | None) -> str:
 
 def _memory_table(plan: Plan) -> Table:
     columns = (
-        Column(title="Place", weight=2),
+        Column(title="Place", weight=2.4),
         *(
             Column(title=title, align="right")
             for title in ("Weights", "KV cache", "Buffers", "Driver", "Total", "Left")
@@ -115,7 +125,7 @@ def _memory_table(plan: Plan) -> Table:
     )
     rows = [
         (
-            Cell(text=f"{device.title}", second=device.name, strong=True),
+            Cell(text=f"{device.title} ({device.name})", strong=True),
             Cell(text=size(device.weights), basis=plan.basis),
             Cell(text=size(device.context), basis=plan.basis),
             Cell(text=size(device.compute), basis=plan.basis),
@@ -152,24 +162,31 @@ def _speed(plan: Plan) -> list[Block]:
         rows.append(
             (
                 Cell(text=name),
-                Cell(text=text.replace(" –", "–").replace("– ", "–"), basis=speed.basis),
-                Cell(text="" if value is None else f"most likely {rate(value.mid, unit)}"),
+                Cell(
+                    text=text.replace(" –", "–").replace("– ", "–"),
+                    basis=speed.basis if value else None,
+                ),
+                Cell(text=UNKNOWN if value is None else rate(value.mid, unit)),
             )
         )
     table = Table(
         columns=(
             Column(title="Speed", weight=2),
             Column(title="Range", align="right", weight=1.4),
-            Column(title="", weight=1.6),
+            Column(title="Most likely", weight=1.6),
         ),
         rows=tuple(rows),
-        caption=(
-            "Calibrated by a probe on this machine."
-            if speed.calibrated
-            else "Four of five measurements are expected inside the range."
-        ),
+        caption=_trust(plan),
     )
     blocks: list[Block] = [table]
     if speed.notes:
         blocks.append(Bullets(items=speed.notes, style="small"))
     return blocks
+
+
+def _trust(plan: Plan) -> str:
+    if plan.speed.decode_tps is None:
+        return ""
+    if plan.speed.calibrated:
+        return "Calibrated by a probe on this machine."
+    return "Four of five measurements are expected inside the range."

@@ -26,6 +26,7 @@ _TITLES = {
     "compute": "Working buffers",
     "output": "Output",
     "driver": "Driver",
+    "program": "llama.cpp itself",
 }
 
 

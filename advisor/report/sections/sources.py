@@ -1,11 +1,20 @@
 """The report's last part: what was assumed, where figures come from, and how to repeat them."""
 
 import importlib.metadata
+import re
+from collections.abc import Iterable
+from typing import Final
 
 from advisor.hardware.rig import Rig
 from advisor.report.document import Block, Bullets, Cell, Column, Heading, Paragraph, Table
 from advisor.session import Session
 from advisor.sizing.plan import LLAMA_CPP, Plan
+
+_CODE: Final = re.compile(r"[\w./-]+\.(?:cpp|cuh?|c|h|hpp|py|metal)(?::\w+)?")
+"""A place in llama.cpp's source; other sources of terms repeat what stands beside the figures."""
+_UNVERIFIED: Final = ", unverified)"
+_PARTLY: Final = ", partly unverified)"
+_SAID_BEFORE: Final = frozenset({"imagined", "as you wrote"})
 
 
 def source_blocks(session: Session, rig: Rig, plan: Plan | None) -> list[Block]:
@@ -70,14 +79,36 @@ def _data(rig: Rig, plan: Plan | None) -> list[str]:
             f"{importlib.metadata.version('xllamacpp')}."
         ),
         f"API prices: genai-prices {importlib.metadata.version('genai-prices')}, read offline.",
-        f"Rig: {'imagined' if rig.imagined else 'detected ' + (rig.detected_at or '')}.",
+        _rig_line(rig),
     ]
-    sources = {source for device in rig.devices for source in device.sources.values()}
-    sources |= set(rig.host.sources.values())
+    found = {source for device in rig.devices for source in device.sources.values()}
+    sources = _distinct(found | set(rig.host.sources.values()))
     if sources:
-        facts.append(f"Hardware facts from: {'; '.join(sorted(sources))}.")
+        facts.append(f"Hardware facts from: {'; '.join(sources)}.")
     if plan is not None:
-        found = {term.source for e in plan.explanations.values() for term in e.terms if term.source}
-        if found:
-            facts.append(f"Formulas from: {'; '.join(sorted(found)[:24])}.")
+        terms = [term for e in plan.explanations.values() for term in e.terms]
+        places = sorted({m for term in terms for m in _CODE.findall(term.source or "")})
+        if places:
+            facts.append(f"Formulas follow llama.cpp's {', '.join(places)}.")
     return facts
+
+
+def _distinct(sources: Iterable[str]) -> list[str]:
+    """Every source once: without what the report said before, and each table's page only once."""
+    by_page: dict[str, str] = {}
+    for source in sorted(sources):
+        if source in _SAID_BEFORE:
+            continue
+        page = re.search(r"https?://[^\s,)]+", source)
+        key = page.group() if page else source
+        if key not in by_page:
+            by_page[key] = source
+        elif source.endswith(_UNVERIFIED) != by_page[key].endswith(_UNVERIFIED):
+            by_page[key] = source.removesuffix(_UNVERIFIED).removesuffix(")") + _PARTLY
+    return list(by_page.values())
+
+
+def _rig_line(rig: Rig) -> str:
+    if rig.imagined:
+        return f"The rig is imagined: {rig.name}."
+    return f"The rig was detected {(rig.detected_at or '').replace('T', ' ')[:16]} UTC."

@@ -46,6 +46,21 @@ def _probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--anyway", action="store_true", help="in spite of objections")
 
 
+def _advise(parser: argparse.ArgumentParser) -> None:
+    from advisor.cli import options, session  # noqa: PLC0415 - as above
+
+    session.add_options(parser)
+    options.add_rig(parser)
+    options.add_settings(parser)
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    _advise(parser)
+    parser.add_argument("--pdf", metavar="OUT", help="the file to write")
+    parser.add_argument("--paper", type=str.upper, choices=("A4", "LETTER"), default="A4")
+    parser.add_argument("--archival", action="store_true", help="PDF/A, without the session")
+
+
 def _accuracy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", action="store_true", help="tables for the README")
     parser.add_argument("--no-engine", action="store_true", help="without the embedded engine")
@@ -63,6 +78,8 @@ COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] 
     "matrix": ("advisor.cli.matrix", "every file type × context of a model on a rig", _matrix),
     "dry-run": ("advisor.cli.dry_run", "what llama.cpp itself says a run needs", _dry_run),
     "probe": ("advisor.cli.probe", "run a model or its ghost here, and measure", _probe),
+    "advise": ("advisor.cli.advise", "what to do about a need", _advise),
+    "report": ("advisor.cli.report", "a session as a PDF", _report),
     "accuracy": ("advisor.cli.accuracy", "how far our figures are off", _accuracy),
 }
 """Name → module with ``run(arguments)``, help, and what adds its options."""

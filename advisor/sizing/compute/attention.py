@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from advisor.llm.tensor import TensorType
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.builder import Builder
-from advisor.sizing.compute.nodes import F16, F32, I64, Node, is_contiguous
+from advisor.sizing.compute.nodes import F16, F32, I64, Node, is_contiguous, new
 
 
 @dataclass(slots=True)
@@ -134,6 +134,7 @@ def attend(
     k: Node,
     v: Node,
     mask: Node,
+    il: int,
     *,
     sinks: Node | None = None,
     v_mla: Node | None = None,
@@ -156,6 +157,7 @@ def attend(
         if v.type is F32:
             v = ops.cast(v, F16)
         cur = ops.flash_attn(q, k, v, mask, sinks)
+        b.fused.append((cur, il))
         if v_mla is not None:
             cur = ops.mul_mat(v_mla, ops.permute(cur, 0, 2, 1, 3))
             cur = ops.cont(ops.permute(cur, 0, 2, 1, 3))
@@ -210,7 +212,7 @@ def attention(
     if v is not None:
         b.expand(store_v(b, inp, v, il))
     cur = attend(
-        b, q, read_k(b, inp, il), read_v(b, inp, il), inp.mask,
+        b, q, read_k(b, inp, il), read_v(b, inp, il), inp.mask, il,
         sinks=sinks, bias=bias, soft_cap=soft_cap,
     )  # fmt: skip
     if inp.v_rot is not None:
@@ -227,5 +229,67 @@ def latent_attention(
     b.expand(store_k(b, inp, k, il))
     cached = read_k(b, inp, il)
     values = ops.view(cached, (v.ne[0], *cached.ne[1:]), cached.nb[1:])
-    cur = attend(b, q, cached, values, inp.mask, v_mla=v_mla)
+    cur = attend(b, q, cached, values, inp.mask, il, v_mla=v_mla)
+    return b.linear(cur, "attn_output", il)
+
+
+@dataclass(slots=True)
+class SparseInput:
+    """Inputs of a latent cache and of the indexer's keys beside it (build_attn_inp_k_dsa)."""
+
+    latent: AttentionInput
+    index: AttentionInput
+
+
+def sparse_input(b: Builder) -> SparseInput:
+    """Inputs of DeepSeek's sparse attention; the indexer's keys are always rotated."""
+    latent = AttentionInput("mla", b.input(I64, b.n_tokens), None, b.mask("mla"))
+    index = AttentionInput("lid", b.input(I64, b.n_tokens), None, b.mask("lid", half=True))
+    size = b.hp.indexer_head_size
+    n = 64
+    while size % (2 * n) == 0:
+        n *= 2
+    index.k_rot = b.input(F32, n, n)
+    return SparseInput(latent, index)
+
+
+def chosen_mask(b: Builder, mask: Node, top: Node, zeros: Node) -> Node:
+    """Mask that lets only the chosen cells through."""
+    filled = ops.like("FILL", mask)
+    ne, nb = filled.ne, filled.nb
+    filled = ops.view(filled, (1, ne[0], ne[1], ne[3]), nb[:3])
+    ids = ops.view(
+        top, (top.ne[0], top.ne[1], top.ne[3], 1), (top.nb[1], top.nb[2], top.ne[3] * top.nb[3])
+    )
+    written = ops.set_rows(filled, ops.like("FILL", zeros), ids)
+    ne, nb = written.ne, written.nb
+    opened = ops.view(written, (ne[1], ne[2], 1, ne[3]), (nb[2], nb[3], nb[3]))
+    return ops.add(opened, mask)
+
+
+def index_scores(b: Builder, q: Node, k: Node, weights: Node, mask: Node) -> Node:
+    """Scores of the lightning indexer over all cells, one stream at a time."""
+    streams = k.ne[3]
+    tokens = b.n_tokens // streams
+    q = ops.view(q, (q.ne[0], q.ne[1], tokens, streams), (q.nb[1], q.nb[2], q.nb[3] // streams))
+    weights = ops.view(
+        weights, (weights.ne[0], tokens, weights.ne[2], streams),
+        (weights.nb[1], weights.nb[2] // streams, weights.nb[3] // streams),
+    )  # fmt: skip
+    return new(F32, (k.ne[2], q.ne[2], 1, q.ne[3]), "LIGHTNING_INDEXER", (q, k, weights, mask))
+
+
+def sparse_attention(
+    b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, top: Node, il: int
+) -> Node:
+    """Attention over the chosen cells of a latent cache (build_attn, llm_graph_input_attn_k_dsa)."""
+    for node in (q, v, k):
+        b.expand(node)
+    b.expand(store_k(b, inp, k, il))
+    ids = (top.ne[0], top.ne[1], top.ne[3])
+    zeros = b.waiting_leaf(new(F32, (1, *ids)), il)
+    mask = chosen_mask(b, inp.mask, top, zeros)
+    cached = read_k(b, inp, il)
+    values = ops.view(cached, (v.ne[0], *cached.ne[1:]), cached.nb[1:])
+    cur = attend(b, q, cached, values, mask, il, v_mla=b.weight("attn_v_b", il))
     return b.linear(cur, "attn_output", il)

@@ -13,6 +13,8 @@ DEVICE_ALIGNMENT: Final = 128
 """ggml-cuda.cu:ggml_backend_cuda_buffer_type_get_alignment."""
 HOST_ALIGNMENT: Final = 32
 """ggml-impl.h:TENSOR_ALIGNMENT."""
+EXACT_SOURCE: Final = "exact source"
+"""Tag of a product over experts that may not round its source, which CUDA does not offer."""
 _ROW_PADDING: Final = 512
 _OFFLOAD_MIN_BATCH: Final = 32
 _CONVERTED_KV: Final = frozenset({"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"})
@@ -84,6 +86,8 @@ def device_supports(node: Node) -> bool:
         return _supports_indexer(node)
     if op == "REPEAT":
         return node.src[0].type in (F32, F16)
+    if node.tag == EXACT_SOURCE:
+        return False
     if op in {"MUL_MAT", "MUL_MAT_ID"}:
         return all(t.nb[0] == t.type.size for t in node.src[:2])
     return True

@@ -70,6 +70,10 @@ class Builder:
         """Per block, the last node of the graph when its building began."""
         self.waiting: dict[int, tuple[Node, list[Node]]] = {}
         """Leaf id → a constant that has memory from the start, and those of left-out blocks."""
+        self.pinned: list[tuple[Node, int]] = []
+        """Norms and the blocks whose device llama.cpp would rather have them on."""
+        self.fused: list[tuple[Node, int]] = []
+        """Flash attention and its blocks."""
         self._selection = selection
         self.n_tokens = shape.n_tokens
         self.nodes: list[Node] = []
@@ -151,7 +155,10 @@ class Builder:
     def _home(self, name: str, il: int | None) -> int:
         placed = self._backends
         if il is None:
-            return placed.cpu if name in _INPUT_TENSORS else placed.layers[-1]
+            # LFM 2 calls its output norm token_embd_norm.
+            of_output = name == "token_embd_norm" and self.hp.arch.startswith("lfm2")
+            on_cpu = name in _INPUT_TENSORS and not of_output
+            return placed.cpu if on_cpu else placed.layers[-1]
         if il in placed.experts_on_cpu and name.endswith("_exps"):
             return placed.cpu
         return placed.layers[il]
@@ -194,9 +201,7 @@ class Builder:
         """A constant that every such block has: all of them have memory from the start."""
         others: list[Node] = []
         for _ in range(self._selection.stands_for(il)):
-            other = new(leaf.type, leaf.ne)
-            other.backend = self._backends.layers[il]
-            others.append(other)
+            others.append(new(leaf.type, leaf.ne))
         self.leafs += others
         if others:
             self.waiting[id(leaf)] = (leaf, others)
@@ -263,6 +268,8 @@ class Builder:
         if name is None:
             return cur
         weight, bias = self.find(name, il), self.find(name, il, "bias")
+        if il is not None and (weight is not None or bias is not None):
+            self.pinned.append((cur, il))
         if weight is not None:
             cur = ops.mul(cur, weight)
         if bias is not None:

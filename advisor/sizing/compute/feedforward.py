@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from advisor.sizing.compute import ops
+from advisor.sizing.compute.backends import EXACT_SOURCE
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.nodes import Node
 
@@ -128,6 +129,8 @@ def moe(
     if routing.weight_first:
         cur = ops.mul(ops.repeat(cur, (n_embd, used, tokens, 1)), weights)
     experts = _experts(b, _activated(b, routing, cur, il, chosen), "ffn_down_exps", il, chosen)
+    if hp.arch == "mistral4":
+        experts.tag = EXACT_SOURCE
     if not routing.weight_first:
         experts = ops.mul(experts, weights)
     b.expand(experts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from advisor.sizing.compute import ops
-from advisor.sizing.compute.attention import attend, hadamard, rotation
+from advisor.sizing.compute.attention import attend, chosen_mask, hadamard, index_scores, rotation
 from advisor.sizing.compute.blocks import Graph, number, routing_of, shared_and_routed
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, new
@@ -227,19 +227,10 @@ def _compress(b: Builder, cur: Node, inp: _Compressed, prefix: str, size: int, i
         b.expand(node)
 
 
-def _chosen_mask(b: Builder, mask: Node, top: Node, il: int) -> Node:
-    """Mask that lets only the chosen blocks through (build_top_k_mask)."""
-    filled = ops.like("FILL", mask)
-    ne, nb = filled.ne, filled.nb
-    filled = ops.view(filled, (1, ne[0], ne[1], ne[3]), nb[:3])
-    ids = ops.view(
-        top, (top.ne[0], top.ne[1], top.ne[3], 1), (top.nb[1], top.nb[2], top.ne[3] * top.nb[3])
-    )
-    zeros = b.waiting_leaf(new(F16 if b.shape.flash else F32, (1, *ids.ne[:3])), il)
-    written = ops.set_rows(filled, ops.like("FILL", zeros), ids)
-    ne, nb = written.ne, written.nb
-    opened = ops.view(written, (ne[1], ne[2], 1, ne[3]), (nb[2], nb[3], nb[3]))
-    return ops.add(opened, mask)
+def _opened(b: Builder, mask: Node, top: Node, il: int) -> Node:
+    type_ = F16 if b.shape.flash else F32
+    zeros = b.waiting_leaf(new(type_, (1, top.ne[0], top.ne[1], top.ne[3])), il)
+    return chosen_mask(b, mask, top, zeros)
 
 
 def _top_blocks(b: Builder, inputs: _Inputs, qr: Node, cur: Node, positions: Node, il: int) -> Node:
@@ -253,17 +244,7 @@ def _top_blocks(b: Builder, inputs: _Inputs, qr: Node, cur: Node, positions: Nod
     weights = ops.scale(ops.mul_mat(b.weight("indexer.proj", il), cur))
     k = _cached(b, "lid", il, size)
     k = ops.view(k, k.ne, k.nb[1:])
-    streams = k.ne[3]
-    q = ops.view(
-        q, (size, heads, tokens // streams, streams), (q.nb[1], q.nb[2], q.nb[3] // streams)
-    )
-    weights = ops.view(
-        weights, (weights.ne[0], tokens // streams, 1, streams),
-        (weights.nb[1], weights.nb[2] // streams, weights.nb[3] // streams),
-    )  # fmt: skip
-    scores = new(
-        F32, (k.ne[2], q.ne[2], 1, q.ne[3]), "LIGHTNING_INDEXER", (q, k, weights, inp.mask)
-    )
+    scores = index_scores(b, q, k, weights, inp.mask)
     return ops.cont(ops.top_k(scores, min(scores.ne[0], hp.indexer_top_k)))
 
 
@@ -293,9 +274,9 @@ def _attention(b: Builder, inputs: _Inputs, cur: Node, positions: Node, il: int)
         kind = "csa" if ratio == _CSA else "hca"
         other = _cached(b, kind, il, size)
         k = ops.concat(k, ops.view(other, other.ne, other.nb[1:]), 2)
-        extra = inputs.hca.mask if top is None else _chosen_mask(b, inputs.csa.mask, top, il)
+        extra = inputs.hca.mask if top is None else _opened(b, inputs.csa.mask, top, il)
         mask = ops.concat(mask, extra, 0)
-    out = attend(b, q, k, k, mask, sinks=b.weight("attn_sinks", il))
+    out = attend(b, q, k, k, mask, il, sinks=b.weight("attn_sinks", il))
     if inputs.rotation is not None:
         out = hadamard(out, inputs.rotation)
     out = ops.like("ROPE_BACK", ops.reshape(out, size, heads, tokens), positions)

@@ -6,7 +6,7 @@ hands over one activation less per device: 4 × 4·n_embd·n_ubatch bytes with p
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from advisor.llm.caches import MemoryRule
@@ -44,6 +44,8 @@ class _Question:
     ctx_type: str
     backends: Backends
     n_copies: int
+    simple: bool
+    """Every block lies on a device together with its cache."""
 
 
 class _Recipe:
@@ -102,6 +104,7 @@ def _question(
         ctx_type=settings.ctx_type,
         backends=placed,
         n_copies=placement.n_copies,
+        simple=not placement.offloads,
     )
 
 
@@ -139,35 +142,57 @@ def _selection(recipe: _Recipe, placed: Backends) -> Selection:
     return representative(kinds)
 
 
+def _lands_on_layer(question: _Question, recipe: _Recipe, selection: Selection) -> bool:
+    """Whether the attention of every block runs on the block's own device, one token at a time."""
+    placed = question.backends
+    shape = replace(
+        _shape(question, flash=True), n_tokens=question.n_seqs, n_outputs=question.n_seqs
+    )
+    builder = Builder(recipe.hp, recipe.layout.tensors, shape, placed, selection)
+    recipe.graph(builder)
+    for node, il in builder.pinned:
+        node.backend = placed.layers[il]
+    Scheduler(placed.cpu, n_copies=question.n_copies).assign(builder.nodes, builder.leafs)
+    return all(node.backend == placed.layers[il] for node, il in builder.fused)
+
+
 def _build(question: _Question, recipe: _Recipe, selection: Selection) -> Builder:
-    hp, placed = recipe.hp, question.backends
+    """The graph, with flash attention where it ends up on.
+
+    llama-context.cpp:resolve_fused_ops: "auto" tries a small graph first; one block whose attention
+    does not land on the block's own device switches it off for all.
+    """
 
     def build(*, flash: bool) -> Builder:
         shape = _shape(question, flash=flash)
-        builder = Builder(hp, recipe.layout.tensors, shape, placed, selection)
+        builder = Builder(recipe.hp, recipe.layout.tensors, shape, question.backends, selection)
         recipe.graph(builder)
         return builder
 
-    flash = question.flash != "off" and hp.arch != "grok"
-    builder = build(flash=flash)
-    if (
-        flash
-        and question.flash == "auto"
-        and placed.cpu
-        and any(n.op == "FLASH_ATTN_EXT" and not device_supports(n) for n in builder.nodes)
-    ):
-        # llama-context.cpp:resolve_fused_ops: one layer without a kernel switches it off for all.
+    if question.flash == "off" or recipe.hp.arch == "grok":
+        return build(flash=False)
+    tried = question.flash == "auto" and question.backends.cpu > 0
+    if tried and not question.simple:
+        return build(flash=_lands_on_layer(question, recipe, selection))
+    builder = build(flash=True)
+    if tried and not all(device_supports(node) for node, _ in builder.fused):
         builder = build(flash=False)
     return builder
 
 
 def _simulate(question: _Question, recipe: _Recipe, selection: Selection) -> tuple[int, ...] | None:
+    placed = (*question.backends.layers, question.backends.cpu)
     builder = _build(question, recipe, selection)
     marked = {id(node) for node in builder.marks.values()}
     for leaf, others in builder.waiting.values():
         marked |= {id(leaf), *map(id, others)}
     scheduler = Scheduler(question.backends.cpu, n_copies=question.n_copies)
-    made = scheduler.trace(builder.nodes, builder.leafs, frozenset(marked))
+    made = scheduler.trace(
+        builder.nodes, builder.leafs, frozenset(marked), tuple(builder.waiting.values())
+    )
+    if selection.patterns and question.n_copies > 1 and scheduler.n_splits > len(set(placed)):
+        # Copies between splits are never given back, so every block counts by itself.
+        return None
     repetitions: list[Repetition] = []
     for pattern in selection.patterns:
         previous, start, end = (

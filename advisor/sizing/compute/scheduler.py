@@ -33,6 +33,8 @@ class Scheduler:
         self._cpu = n_devices
         self._n_copies = n_copies
         self._op_offload = op_offload and n_devices > 0
+        self.n_splits = 0
+        """Parts of the last graph that ran on one backend each."""
 
     def _supports(self, backend: int, node: Node) -> bool:
         if backend == self._cpu:
@@ -96,7 +98,8 @@ class Scheduler:
                     best, count = backend, readable
         return best
 
-    def _assign(self, nodes: Sequence[Node], leafs: Sequence[Node]) -> None:
+    def assign(self, nodes: Sequence[Node], leafs: Sequence[Node]) -> None:
+        """Choose a backend for every tensor (passes 1 to 4)."""
         for tensor in (*leafs, *nodes):
             if tensor.backend == UNASSIGNED:
                 tensor.backend = self._first_choice(tensor)
@@ -182,8 +185,12 @@ class Scheduler:
 
     def trace(self, nodes: Sequence[Node], leafs: Sequence[Node], marked: frozenset[int]) -> Trace:
         """Memory events per backend, the CPU last (ggml_backend_sched_reserve_size)."""
-        self._assign(nodes, leafs)
+        self.assign(nodes, leafs)
+        for leaf, others in twins:
+            for other in others:
+                other.backend = leaf.backend
         splits = self._split(nodes)
+        self.n_splits = len(splits)
         placed_leafs: list[tuple[Node, int]] = []
         if self._n_copies > 1:
             placed_leafs += self._graph_input_copies(leafs)

@@ -53,7 +53,8 @@ class Style:
     """Where output rows are picked: in the last block, or after it, before or after the norm."""
     scale_logits: bool = False
     soft_cap: bool = False
-    scaled_embeddings: bool = False
+    scaled_embeddings: Literal["never", "rows", "all"] = "never"
+    """Whether embeddings are multiplied: row by row, or all by one number."""
 
 
 def _project(b: Builder, s: Style, cur: Node, il: int) -> tuple[Node, Node, Node]:
@@ -77,7 +78,9 @@ def _normed(b: Builder, s: Style, cur: Node, name: str, il: int) -> Node:
 class _Transformer:
     def __init__(self, b: Builder, s: Style) -> None:
         self.b, self.s = b, s
-        self.cur = b.embeddings(scaled=s.scaled_embeddings)
+        self.cur = b.embeddings(scaled=s.scaled_embeddings == "rows")
+        if s.scaled_embeddings == "all":
+            self.cur = ops.scale(self.cur)
         self.positions = b.positions(s.positions)
         self.temperature: Node | None = None
         if s.temperature != "never":

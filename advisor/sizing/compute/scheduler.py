@@ -183,8 +183,17 @@ class Scheduler:
             placed += [(copy, leaf.backend) for copy in leaf.copies[leaf.backend]]
         return placed
 
-    def trace(self, nodes: Sequence[Node], leafs: Sequence[Node], marked: frozenset[int]) -> Trace:
-        """Memory events per backend, the CPU last (ggml_backend_sched_reserve_size)."""
+    def trace(
+        self,
+        nodes: Sequence[Node],
+        leafs: Sequence[Node],
+        marked: frozenset[int],
+        twins: Sequence[tuple[Node, Sequence[Node]]] = (),
+    ) -> Trace:
+        """Memory events per backend, the CPU last (ggml_backend_sched_reserve_size).
+
+        ``twins``: leafs, and others that lie wherever they do.
+        """
         self.assign(nodes, leafs)
         for leaf, others in twins:
             for other in others:

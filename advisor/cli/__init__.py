@@ -114,6 +114,10 @@ def main(argv: Sequence[str]) -> int:
 
         say(f"Rig Advisor {__version__}")
         return DONE
+    if arguments.self_check:
+        from advisor.cli import selfcheck  # noqa: PLC0415 - the whole app
+
+        return selfcheck.run()
     if arguments.command is None:
         parser.print_usage(sys.stderr)
         return USAGE

@@ -273,7 +273,7 @@ def stylesheet(c: Colours) -> str:
 
 
 _SHEET: Final = """
-QToolTip { color: @text; background: @surface; border: 1px solid @line_strong; padding: 5px 7px; }
+QToolTip { color: @text; background: @surface; border: 1px solid @line_strong; padding: 2px 4px; }
 QLabel { background: transparent; }
 QLabel[role="muted"] { color: @muted; }
 QLabel[role="explained"] { border-bottom: 1px dotted @line_strong; }

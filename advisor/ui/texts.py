@@ -11,6 +11,7 @@ from advisor.hardware.rig import Rig
 from advisor.sizing.plan import Plan, Verdict
 from advisor.ui.design import Tone
 from advisor.ui.services import FitMatrix
+from advisor.ui.widgets.figures import range_text
 
 if TYPE_CHECKING:
     from advisor.ui.state import AppState
@@ -95,14 +96,14 @@ def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
     context = units.tokens(plan.settings.ctx)
     place = tr("VRAM") if rig.devices else tr("RAM")
     speed = plan.speed.decode_tps
-    pace = "" if speed is None else tr(" at about {rate}").format(rate=units.rate(speed.mid))
+    pace = "" if speed is None else tr(": {span} tok/s").format(span=range_text(speed))
     left = plan.headroom
     spare = units.size(abs(left)) if left is not None else units.UNKNOWN
     sentence = {
-        "fits": tr("{what} fits in {place} with {context} of context{pace}."),
-        "tight": tr("{what} just fits in {place} with {context} of context{pace}."),
-        "offload": tr("{what} runs with part of it in RAM at {context} of context{pace}."),
-        "no": tr("{what} does not fit this rig at {context} of context."),
+        "fits": tr("{what} fits in {place} at {context}{pace}."),
+        "tight": tr("{what} just fits in {place} at {context}{pace}."),
+        "offload": tr("{what} runs with a part in RAM at {context}{pace}."),
+        "no": tr("{what} does not fit this rig at {context}."),
         "unknown": tr("Whether {what} fits at {context} is not known."),
     }[plan.verdict].format(what=what, place=place, context=context, pace=pace)
     reason = {

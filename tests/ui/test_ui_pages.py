@@ -54,7 +54,7 @@ def test_fit_shows_the_matrix_and_the_cell_in_question(fit: FitPage, state, qtbo
     current = fit.map.currentIndex()
     assert types[current.row()] == "Q4_K_M"
     assert fit.map.cells.columns[current.column()] == "32k"
-    assert "fits in VRAM with 32k of context" in fit._answer.text()
+    assert "fits in VRAM at 32k" in fit._answer.text()
 
 
 def test_choosing_a_cell_changes_the_session_and_its_plan(fit: FitPage, state, qtbot) -> None:

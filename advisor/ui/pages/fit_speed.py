@@ -58,7 +58,9 @@ class SpeedCard(Card):
             _rate(speed.decode_tps),
             basis=speed.basis,
             explanation=found.get("speed.decode"),
-            name=self.tr("Decode, {depth} tokens deep").format(depth=f"{plan.settings.depth:,}"),
+            name=self.tr("Decode, {depth} tokens deep").format(depth=f"{plan.settings.depth:,}")
+            if plan.settings.depth
+            else self.tr("Decode, empty context"),
         )
         self._prefill.show_value(
             _rate(speed.prefill_tps),
@@ -91,17 +93,25 @@ class SpeedCard(Card):
         depths = [float(depth) for depth, _speed in points]
         highest = max(speed.high for _depth, speed in points)
         self._plot.set_range((0.0, depths[-1]), (0.0, highest * 1.12))
-        ends = (0.0, depths[-1] / 2, depths[-1])
-        self._plot.set_ticks("bottom", [(d, units.tokens(int(d)) if d else "0") for d in ends])
-        self._plot.set_ticks("left", [(0.0, "0"), (highest, f"{highest:,.0f}")])
+        ends = (0.0, (depths[-1] + 1) / 2 - 1, depths[-1])
+        self._plot.set_ticks("bottom", [(d, _tokens(d)) for d in ends])
+        self._plot.set_ticks(
+            "left",
+            [(0.0, "0"), (highest, f"{highest:,.0f}" if highest >= 10 else f"{highest:.1f}")],
+        )
         self._plot.span("range", depths, [s.low for _d, s in points], [s.high for _d, s in points])
         self._plot.curve("decode", depths, [s.mid for _d, s in points])
         first, last = points[0][1], points[-1][1]
-        words = self.tr("from {first} tok/s when empty to {last} at {depth} tokens").format(
-            first=range_text(first), last=range_text(last), depth=f"{points[-1][0]:,}"
+        words = self.tr("from {first} tok/s when empty to {last} at {depth}").format(
+            first=range_text(first), last=range_text(last), depth=_tokens(points[-1][0])
         )
         self._under.setText(words)
         self._plot.say(words)
+
+
+def _tokens(depth: float) -> str:
+    """A depth as a round number: the fullest context holds one token less than its length."""
+    return units.tokens(int(depth) + 1) if depth else "0"
 
 
 def _rate(span: Range | None) -> str:

@@ -105,7 +105,6 @@ class FigureRow(QWidget):
         words = [f"{self._name.accessibleName()}: {value}", note, self._mark.word]
         self.button.setAccessibleName(", ".join(word for word in words if word))
         self.button.setAccessibleDescription(_tr("Opens its formula") if explanation else "")
-        self.button.setToolTip(_tr("How this came about") if explanation else "")
         design.set_role(self._name, "explained" if explanation is not None else "name")
         if explanation is None:
             self.button.setChecked(False)

@@ -35,7 +35,7 @@ from advisor.ui.widgets.basics import row, text
 
 Index = QModelIndex | QPersistentModelIndex
 CELL: Final = int(Qt.ItemDataRole.UserRole) + 1
-TWO_LINES: Final = 36
+TWO_LINES: Final = 30
 """Rows at least this high show both lines of a cell."""
 
 
@@ -139,13 +139,13 @@ class _CellPainter(QStyledItemDelegate):
         words = area.adjusted(4, 0, -7, 0).toRect()
         painter.setPen(ink)
         two = words.height() >= TWO_LINES and bool(cell.sub)
-        upper = QRect(words.left(), words.center().y() - 16, words.width(), 17) if two else words
+        upper = QRect(words.left(), words.center().y() - 14, words.width(), 15) if two else words
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         painter.setFont(design.font(12, QFont.Weight.DemiBold))
         painter.drawText(upper, right, cell.main)
         if two:
             painter.setFont(design.font(design.SMALL))
-            painter.drawText(upper.translated(0, 16), right, cell.sub)
+            painter.drawText(upper.translated(0, 15), right, cell.sub)
         painter.restore()
 
 

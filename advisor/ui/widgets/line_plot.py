@@ -35,6 +35,8 @@ class LinePlot(QWidget):
         self._plot.setFrameShape(self._plot.Shape.NoFrame)
         self._plot.getViewBox().disableAutoRange()
         self._plot.setAntialiasing(True)
+        inside: Any = self._plot.getPlotItem()  # its ``layout`` hides QGraphicsWidget's method
+        inside.layout.setContentsMargins(2, 8, 16, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._plot)
@@ -71,7 +73,7 @@ class LinePlot(QWidget):
     ) -> None:
         """A line. Cheap to call at any rate: it is drawn with the next frame."""
         if name not in self._items:
-            item = pg.PlotDataItem()
+            item = pg.PlotDataItem(antialias=True)
             item.setZValue(10)
             self._add(name, item, series=series, width=width, dashed=dashed)
         self._waiting[name] = (np.asarray(x, dtype=float), np.asarray(y, dtype=float))
@@ -195,7 +197,9 @@ class LinePlot(QWidget):
             axis = self._plot.getAxis(side)
             axis.setPen(pg.mkPen(QColor(c.line)))
             axis.setTextPen(pg.mkPen(QColor(c.muted)))
-            axis.setStyle(tickFont=design.font(design.SMALL), tickLength=-3)
+            axis.setStyle(
+                tickFont=design.font(design.SMALL), tickLength=-3, hideOverlappingLabels=False
+            )
         if self._x_label:
             self._plot.setLabel("bottom", self._x_label, color=c.muted, **{"font-size": "11px"})
         if self._y_label:

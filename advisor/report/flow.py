@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import zip_longest
 
 from PySide6.QtCore import QLineF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
@@ -56,7 +57,7 @@ class Paper(Enum):
         return QSizeF(*self.value)
 
 
-MARGIN = 60.0
+MARGIN = 56.0
 HEADER = 34.0
 FOOTER = 34.0
 
@@ -103,7 +104,13 @@ class Layout:
 def lay_out(document: Document, paper: Paper = Paper.A4) -> Layout:
     """Break a document into pages."""
     width = paper.size.width() - 2 * MARGIN
-    pieces = [piece for block in document.blocks for piece in _pieces(block, width)]
+    pieces: list[Piece] = []
+    for block, following in zip_longest(document.blocks, document.blocks[1:]):
+        laid = _pieces(block, width)
+        if isinstance(block, Paragraph) and isinstance(following, Table | Chart | Bars | Command):
+            # What introduces a table is of no use on the page before it.
+            laid[-1] = replace(laid[-1], keep_with_next=True)
+        pieces += laid
     room = paper.size.height() - 2 * MARGIN - HEADER - FOOTER
     return Layout(document, paper, tuple(_paginate(pieces, room)))
 
@@ -334,7 +341,7 @@ def _table_row(
         font = bold(SMALL) if cell.strong else face(SMALL)
         firsts.append(set_text(cell.text, font, room, align=align, leading=1.25))
         seconds.append(set_text(cell.second, face(TINY), room, align=align, leading=1.2))
-    height = 9 + max(
+    height = 7 + max(
         a.height + (b.height if cell.second else 0)
         for a, b, cell in zip(firsts, seconds, row, strict=True)
     )
@@ -346,11 +353,11 @@ def _table_row(
                 inset = 1.0 if block.tiles else 0.0
                 area = QRectF(left + inset, y + inset, wide - 2 * inset, height - 2 * inset)
                 painter.fillRect(area, TONE_FILL[cell.tone])
-            first.draw(painter, left + 5, y + 4, TONE_INK[cell.tone])
+            first.draw(painter, left + 5, y + 3, TONE_INK[cell.tone])
             if cell.second:
-                second.draw(painter, left + 5, y + 4 + first.height, TONE_INK[cell.tone])
+                second.draw(painter, left + 5, y + 3 + first.height, TONE_INK[cell.tone])
             if cell.basis:
-                _draw_mark(painter, left + wide - 16, y + 5, cell.basis)
+                _draw_mark(painter, left + wide - 16, y + 3.5, cell.basis)
             left += wide
         if not block.tiles:
             painter.setPen(QPen(RULE, 0.6))

@@ -65,9 +65,9 @@ def fit_blocks(
         caption += f" Left out because they never fit: {', '.join(left_out)}."
     caption += " Quality loss was measured on other models of that size, not on this file."
     columns = (
-        Column(title="File type", weight=1.2),
+        Column(title="File type", weight=1.5),
         Column(title="Size", align="right", weight=1.05),
-        Column(title="Quality loss", weight=1.5),
+        Column(title="Quality loss", weight=1.75),
         *(Column(title=tokens(ctx), align="right") for ctx in contexts),
     )
     return [

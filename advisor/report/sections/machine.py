@@ -28,13 +28,13 @@ def machine_blocks(rig: Rig) -> list[Block]:
     )
     rows = [_device_row(alike, imagined=rig.imagined) for alike in _alike(rig.devices)]
     rows.append(_host_row(rig))
-    blocks: list[Block] = [Heading(text="The machine"), Paragraph(text=imagined + text)]
     if not rig.devices:
-        blocks.append(
-            Paragraph(text="No graphics card was found; models run on the processor from RAM.")
-        )
-    blocks.append(Table(columns=_COLUMNS, rows=tuple(rows)))
-    return blocks
+        text += " This one has no graphics card that was found: models run on its processor."
+    return [
+        Heading(text="The machine"),
+        Paragraph(text=imagined + text),
+        Table(columns=_COLUMNS, rows=tuple(rows)),
+    ]
 
 
 def _alike(devices: Sequence[Device]) -> list[list[Device]]:

@@ -62,7 +62,9 @@ def verdict_blocks(advice: Advice | None, title: str) -> list[Block]:
 
 def sentence(text: str) -> str:
     """With a capital at its head and a full stop at its end."""
-    text = text[:1].upper() + text[1:]
+    first = text.partition(" ")[0]
+    if first.isalpha():  # names of models keep their letters: "gpt-oss"
+        text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "?", "!")) else text + "."
 
 
@@ -134,6 +136,8 @@ def _shown(advice: Advice) -> list[Assessment]:
         if id(assessment) in wanted or len(wanted) >= MAX_OPTIONS:
             continue
         kind = assessment.option.kind
+        if not assessment.meets and advice.best is not None and kind != "keep":
+            continue
         if taken[kind] < MAX_OF_A_KIND:
             taken[kind] += 1
             wanted.add(id(assessment))

@@ -41,7 +41,7 @@ def plan_blocks(plan: Plan, *, recommended: str = "") -> list[Block]:
         f"by working buffers{', and by the graphics driver' if plan.devices else ''}."
     )
     if recommended:
-        intro += f" (This is the run in question; the verdict would run {recommended}.)"
+        intro += f" (This is the run in question; the verdict is another: {recommended}.)"
     blocks: list[Block] = [Heading(text="The plan, device by device"), Paragraph(text=intro)]
     blocks.append(_bars(plan))
     blocks.append(_memory_table(plan))
@@ -115,6 +115,10 @@ def _left(headroom: int | None) -> str:
     return f"{size(headroom)} left" if headroom >= 0 else f"{size(-headroom)} too much"
 
 
+def _signed(headroom: int | None) -> str:
+    return size(headroom).replace("-", "−")
+
+
 def _memory_table(plan: Plan) -> Table:
     columns = (
         Column(title="Place", weight=2.4),
@@ -131,7 +135,7 @@ def _memory_table(plan: Plan) -> Table:
             Cell(text=size(device.compute), basis=plan.basis),
             Cell(text=size(device.driver)),
             Cell(text=size(device.total), strong=True),
-            Cell(text=_left(device.headroom)),
+            Cell(text=_signed(device.headroom)),
         )
         for device in plan.devices
     ]
@@ -144,7 +148,7 @@ def _memory_table(plan: Plan) -> Table:
             Cell(text=size(_sum(host.compute, host.output)), basis=plan.basis),
             Cell(text="–"),
             Cell(text=size(host.total), strong=True),
-            Cell(text=_left(host.headroom)),
+            Cell(text=_signed(host.headroom)),
         )
     )
     return Table(columns=columns, rows=tuple(rows))
@@ -178,7 +182,8 @@ def _speed(plan: Plan) -> list[Block]:
         rows=tuple(rows),
         caption=_trust(plan),
     )
-    blocks: list[Block] = [table]
+    known = any(v is not None for v in (speed.decode_tps, speed.prefill_tps, speed.ttft_s))
+    blocks: list[Block] = [table] if known else []
     if speed.notes:
         blocks.append(Bullets(items=speed.notes, style="small"))
     return blocks

@@ -16,10 +16,12 @@ from advisor.report.document import (
     Series,
     Table,
 )
-from advisor.units import GIB, KIB, UNKNOWN, gib, rate, size, tokens
+from advisor.units import GIB, KIB, MIB, UNKNOWN, gib, rate, size, tokens
 
 _POINTS = 400
 """A printed line has no use for more."""
+_THINNEST_BAND = 4 << 20
+"""Less cannot be seen."""
 _TITLES = {
     "weights": "Weights",
     "context": "KV cache",
@@ -81,7 +83,7 @@ def _chart(result: ProbeResult, place: PlaceResult) -> Chart | None:
         bands.append(Band(name=f"Other programs {base:.1f}", low=0, high=base))
     level = base
     for component in place.components:
-        if component.planned:
+        if component.planned and component.planned >= _THINNEST_BAND:
             wide = component.planned / GIB
             name = f"{_TITLES[component.name]} {wide:.2f}"
             bands.append(Band(name=name, low=level, high=level + wide))
@@ -119,18 +121,19 @@ def _differences(result: ProbeResult) -> Table:
             (
                 Cell(text=place.title),
                 Cell(text=_TITLES[component.name]),
-                Cell(text=size(component.planned), basis=Basis.COMPUTED),
-                Cell(text=size(component.engine), basis=Basis.DRY_RUN),
+                _known(component.planned, Basis.COMPUTED),
+                _known(component.engine, Basis.DRY_RUN),
                 Cell(text=_difference(component.planned, component.engine)),
             )
             for component in place.components
+            if component.planned is not None or component.engine is not None
         ]
         rows.append(
             (
                 Cell(text=place.title, strong=True),
                 Cell(text="Total, at its peak", strong=True),
-                Cell(text=size(place.planned), basis=Basis.COMPUTED),
-                Cell(text=size(place.peak), basis=Basis.MEASURED),
+                _known(place.planned, Basis.COMPUTED),
+                _known(place.peak, Basis.MEASURED),
                 Cell(text=_difference(place.planned, place.peak)),
             )
         )
@@ -149,16 +152,22 @@ def _differences(result: ProbeResult) -> Table:
 def _difference(planned: int | None, found: int | None) -> str:
     if planned is None or found is None:
         return UNKNOWN
-    sign = "+" if found > planned else "−" if found < planned else ""
-    return f"{sign}{size(abs(found - planned))}" if sign else "none"
+    if abs(found - planned) < MIB / 2:
+        return "none"
+    sign = "+" if found > planned else "−"
+    return f"{sign}{size(abs(found - planned))}"
+
+
+def _known(value: int | None, basis: Basis) -> Cell:
+    return Cell(text=size(value), basis=None if value is None else basis)
 
 
 def _speeds(result: ProbeResult) -> Table:
     rows = tuple(
         (
             Cell(text=f"{tokens(point.depth)} tokens in the context"),
-            Cell(text=rate(point.decode_tps), basis=Basis.MEASURED),
-            Cell(text=rate(point.prefill_tps), basis=Basis.MEASURED),
+            Cell(text=rate(point.decode_tps), basis=Basis.MEASURED if point.decode_tps else None),
+            Cell(text=rate(point.prefill_tps), basis=Basis.MEASURED if point.prefill_tps else None),
             Cell(text=UNKNOWN if point.ttft_s is None else f"{point.ttft_s:.2f} s"),
         )
         for point in result.speeds

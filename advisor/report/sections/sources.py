@@ -10,7 +10,7 @@ from advisor.report.document import Block, Bullets, Cell, Column, Heading, Parag
 from advisor.session import Session
 from advisor.sizing.plan import LLAMA_CPP, Plan
 
-_CODE: Final = re.compile(r"[\w./-]+\.(?:cpp|cuh?|c|h|hpp|py|metal)(?::\w+)?")
+_CODE: Final = re.compile(r"[\w./-]+\.(?:cpp|cuh?|c|h|hpp|py|metal)\b")
 """A place in llama.cpp's source; other sources of terms repeat what stands beside the figures."""
 _UNVERIFIED: Final = ", unverified)"
 _PARTLY: Final = ", partly unverified)"
@@ -68,7 +68,7 @@ def _assumptions(session: Session) -> list[str]:
             f"{settings.ctk}/{settings.ctv}, flash attention {settings.flash_attn}, ubatch "
             f"{settings.ubatch_size}."
         ),
-        f"Horizon {usage.horizon_months} months. Cooling, maintenance and your time are left out.",
+        f"Horizon {usage.horizon_months} months.",
     ]
 
 
@@ -87,7 +87,7 @@ def _data(rig: Rig, plan: Plan | None) -> list[str]:
         facts.append(f"Hardware facts from: {'; '.join(sources)}.")
     if plan is not None:
         terms = [term for e in plan.explanations.values() for term in e.terms]
-        places = sorted({m for term in terms for m in _CODE.findall(term.source or "")})
+        places = sorted({m for t in terms for m in _CODE.findall(t.source or "")} - {"llama.cpp"})
         if places:
             facts.append(f"Formulas follow llama.cpp's {', '.join(places)}.")
     return facts

@@ -1,16 +1,15 @@
 """Compute buffers: the scratch memory that llama.cpp reserves for one batch.
 
 ``reserve`` builds the graph that llama.cpp would build, places it as its scheduler would and
-measures it as its allocator would; ``nodes`` and ``ops`` are ggml's tensors, ``graphs_*`` the
-architectures.
+measures it as its allocator would. ``nodes`` and ``ops`` are ggml's tensors, ``builder`` and what
+it feeds are llama-graph.cpp's blocks, ``graphs_*`` the architectures; ``scheduler``, ``fusion``,
+``allocator`` and ``replay`` stand for ggml-backend.cpp, the CUDA backend and ggml-alloc.c.
 """
 
 from collections.abc import Sequence
 
 from advisor.llm.model import Model
 from advisor.sizing.compute.buffers import ComputeBuffers
-from advisor.sizing.compute.closed_form import closed_form
-from advisor.sizing.compute.graphs import graph_of
 from advisor.sizing.compute.reserve import reserve
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
@@ -23,8 +22,7 @@ def compute_buffers(
 ) -> ComputeBuffers | None:
     """Bytes per device and on the host; None when the architecture's graph is not known.
 
-    ``backends`` names the backend of every device ("cuda", "vulkan" …); empty: CPU only.
+    ``backends`` names the backend of every device ("cuda", "vulkan" …); empty: CPU only. All of
+    them are sized by the rules of the CUDA backend.
     """
-    if model.hp is not None and graph_of(model.hp.arch, settings.ctx_type) is not None:
-        return reserve(model, settings, placement, len(backends))
-    return closed_form(model, settings, placement, backends)
+    return reserve(model, settings, placement, len(backends))

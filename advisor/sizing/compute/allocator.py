@@ -21,8 +21,8 @@ _INPLACE: Final = frozenset(
 FREE: Final = -1
 
 Event = tuple[int, int, int]
-"""Arena, memory block, bytes: from 0 on takes memory, FREE gives the block back, less gives back so
-many bytes at its end. Blocks of no bytes count: once given back they keep their neighbours apart."""
+"""Arena, memory block, bytes: from 0 on takes memory, FREE gives the block back, less gives back
+so many bytes at its end. Blocks of no bytes count: given back they keep their neighbours apart."""
 
 
 @dataclass(slots=True)

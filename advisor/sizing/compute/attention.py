@@ -80,7 +80,9 @@ def store_k(b: Builder, inp: AttentionInput, cur: Node, il: int) -> Node:
 def store_v(b: Builder, inp: AttentionInput, cur: Node, il: int) -> Node:
     """Write V rows, or single values when V lies transposed (llama_kv_cache::cpy_v)."""
     width, tokens = cur.ne[0] * cur.ne[1], cur.ne[2]
-    assert inp.v_idxs is not None
+    if inp.v_idxs is None:
+        message = f"the cache {inp.kind} keeps no V"
+        raise ValueError(message)
     cache = _cache(b, inp, "v", il, _v_width(b, il))
     if not b.shape.v_transposed:
         rows = ops.view(cur, (width, tokens, 1, 1), (cur.nb[2],))
@@ -223,7 +225,7 @@ def attention(
 def latent_attention(
     b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, il: int, *, v_mla: Node | None
 ) -> Node:
-    """Attention over a cache of K only, whose head is V (build_attn with llm_graph_input_attn_k)."""
+    """Attention over a cache of K only, whose head is V (llm_graph_input_attn_k)."""
     for node in (q, v, k):
         b.expand(node)
     b.expand(store_k(b, inp, k, il))
@@ -253,7 +255,7 @@ def sparse_input(b: Builder) -> SparseInput:
     return SparseInput(latent, index)
 
 
-def chosen_mask(b: Builder, mask: Node, top: Node, zeros: Node) -> Node:
+def chosen_mask(mask: Node, top: Node, zeros: Node) -> Node:
     """Mask that lets only the chosen cells through."""
     filled = ops.like("FILL", mask)
     ne, nb = filled.ne, filled.nb
@@ -282,13 +284,13 @@ def index_scores(b: Builder, q: Node, k: Node, weights: Node, mask: Node) -> Nod
 def sparse_attention(
     b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, top: Node, il: int
 ) -> Node:
-    """Attention over the chosen cells of a latent cache (build_attn, llm_graph_input_attn_k_dsa)."""
+    """Attention over the chosen cells of a latent cache (llm_graph_input_attn_k_dsa)."""
     for node in (q, v, k):
         b.expand(node)
     b.expand(store_k(b, inp, k, il))
     ids = (top.ne[0], top.ne[1], top.ne[3])
     zeros = b.waiting_leaf(new(F32, (1, *ids)), il)
-    mask = chosen_mask(b, inp.mask, top, zeros)
+    mask = chosen_mask(inp.mask, top, zeros)
     cached = read_k(b, inp, il)
     values = ops.view(cached, (v.ne[0], *cached.ne[1:]), cached.nb[1:])
     cur = attend(b, q, cached, values, mask, il, v_mla=b.weight("attn_v_b", il))

@@ -65,7 +65,7 @@ def _supports_indexer(node: Node) -> bool:
     return all(t.type.block > 1 or not any(nb % 16 for nb in t.nb[1:]) for t in (q, k))
 
 
-def device_supports(node: Node) -> bool:
+def device_supports(node: Node) -> bool:  # noqa: PLR0911 - one rule per op
     """Whether an accelerator can run this op (ggml_backend_cuda_device_supports_op)."""
     op = node.op
     if op == "FLASH_ATTN_EXT":

@@ -199,9 +199,8 @@ class Builder:
 
     def waiting_leaf(self, leaf: Node, il: int) -> Node:
         """A constant that every such block has: all of them have memory from the start."""
-        others: list[Node] = []
-        for _ in range(self._selection.stands_for(il)):
-            others.append(new(leaf.type, leaf.ne))
+        count = self._selection.stands_for(il)
+        others = [new(leaf.type, leaf.ne) for _ in range(count)]
         self.leafs += others
         if others:
             self.waiting[id(leaf)] = (leaf, others)

@@ -1,4 +1,4 @@
-"""Feed-forward networks, dense and mixture of experts (llama-graph.cpp:build_ffn, build_moe_ffn)."""
+"""Feed-forward networks, dense and with experts (llama-graph.cpp:build_ffn, build_moe_ffn)."""
 
 from dataclasses import dataclass
 

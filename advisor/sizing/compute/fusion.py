@@ -57,7 +57,9 @@ def _fusable_pair(up: Node, gate: Node, out: Node) -> bool:
     )
 
 
-def _matches_shared_expert(nodes: list[Node], routed: int, shared: int) -> bool:
+def _matches_shared_expert(  # noqa: PLR0911 - one way out per condition
+    nodes: list[Node], routed: int, shared: int
+) -> bool:
     """ggml-cuda.cu:ggml_cuda_match_shared_expert."""
     if shared + 2 >= len(nodes):
         return False
@@ -124,7 +126,9 @@ def _split_product(product: Node) -> tuple[Node, Node] | None:
     return None
 
 
-def _weighted_reduction(nodes: list[Node], start: int, kept: Kept) -> int:
+def _weighted_reduction(  # noqa: PLR0911 - one way out per condition
+    nodes: list[Node], start: int, kept: Kept
+) -> int:
     """Length of the weighted sum over experts that begins here, 0 if none does.
 
     ggml-cuda.cu:ggml_cuda_match_moe_weighted_reduction.

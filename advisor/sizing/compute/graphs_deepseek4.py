@@ -76,7 +76,7 @@ class _Inputs:
         self.lid = _compressed(b, "lid", _CSA, b.input(F32, size, size))
 
     @staticmethod
-    def _turn(b: Builder, turned: bool) -> Node | None:  # noqa: FBT001 - a fact, not an option
+    def _turn(b: Builder, turned: bool) -> Node | None:
         return b.input(F32, b.hp.head_k(0), b.hp.head_k(0)) if turned else None
 
 
@@ -230,7 +230,7 @@ def _compress(b: Builder, cur: Node, inp: _Compressed, prefix: str, size: int, i
 def _opened(b: Builder, mask: Node, top: Node, il: int) -> Node:
     type_ = F16 if b.shape.flash else F32
     zeros = b.waiting_leaf(new(type_, (1, top.ne[0], top.ne[1], top.ne[3])), il)
-    return chosen_mask(b, mask, top, zeros)
+    return chosen_mask(mask, top, zeros)
 
 
 def _top_blocks(b: Builder, inputs: _Inputs, qr: Node, cur: Node, positions: Node, il: int) -> Node:

@@ -36,7 +36,7 @@ def _scaled_routing(hp: Hyperparameters) -> Routing:
     return Routing(scaled=number(hp, "expert_weights_scale") not in {0.0, 1.0})
 
 
-def _normalised_routing(hp: Hyperparameters) -> Routing:
+def _minimax_routing(hp: Hyperparameters) -> Routing:
     return replace(routing_of(hp), normalise=True)
 
 
@@ -131,7 +131,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
         Style(
             heads="flat_norm",
             rope_factors=False,
-            routing=lambda hp: replace(routing_of(hp), normalise=True),
+            routing=_minimax_routing,
         )
     ),
     "ernie4_5": transformer(replace(_PLAIN, rope_factors=False)),

@@ -70,8 +70,8 @@ def layout(model: Model) -> Layout:
     key = _intern((model.hp, tuple(sorted(rest)), tuple(shapes)))
     typed = _intern((key, tuple(t.type.ggml_id for t in model.tensors)))
     made = Layout(tensors=tensors, key=key, typed_key=typed, kinds=tuple(shapes))
-    reference = weakref.ref(model, lambda _, at=id(model): _layouts.pop(at, None))
-    _layouts[id(model)] = (reference, made)
+    at = id(model)
+    _layouts[at] = (weakref.ref(model, lambda _: _layouts.pop(at, None)), made)
     return made
 
 

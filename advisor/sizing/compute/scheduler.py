@@ -165,8 +165,7 @@ class Scheduler:
 
     def _source_on(self, source: Node, backend: int) -> Node:
         if source.backend != backend and not self._readable(source, backend):
-            assert source.copies is not None
-            return source.copies[backend][0]
+            return _copies(source, backend)[0]
         return source
 
     def _graph_input_copies(self, leafs: Sequence[Node]) -> list[tuple[Node, int]]:
@@ -179,8 +178,7 @@ class Scheduler:
                 copies = self._copy(leaf, leaf.backend)
                 copies[0] = leaf
                 leaf.is_output = True
-            assert leaf.copies is not None
-            placed += [(copy, leaf.backend) for copy in leaf.copies[leaf.backend]]
+            placed += [(copy, leaf.backend) for copy in _copies(leaf, leaf.backend)]
         return placed
 
     def trace(
@@ -205,8 +203,7 @@ class Scheduler:
             placed_leafs += self._graph_input_copies(leafs)
             for split in splits:
                 for source in split.inputs:
-                    assert source.copies is not None
-                    placed_leafs += [(c, split.backend) for c in source.copies[split.backend]]
+                    placed_leafs += [(c, split.backend) for c in _copies(source, split.backend)]
         placed_leafs += [(leaf, leaf.backend) for leaf in leafs]
         order: list[tuple[Node, int]] = []
         for split in splits:
@@ -221,9 +218,8 @@ class Scheduler:
         if split.backend != self._cpu:
             optimize(members, kept)
         for source in split.inputs:
-            assert source.copies is not None
             order.append((_dependency(source, (source,)), source.backend))
-            order.append((source.copies[split.backend][0], split.backend))
+            order.append((_copies(source, split.backend)[0], split.backend))
         for node in members:
             order.append((node, node.backend))
             if id(node) in kept:
@@ -236,6 +232,10 @@ class Scheduler:
 
     def _alloc_size(self, node: Node, backend: int) -> int:
         return node.size if backend == self._cpu else device_alloc_size(node)
+
+
+def _copies(source: Node, backend: int) -> list[Node]:
+    return (source.copies or {})[backend]
 
 
 def _dependency(of: Node, sources: tuple[Node, ...]) -> Node:

@@ -13,6 +13,7 @@ from advisor.advice.verdict import Advice
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
+from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, Session
 from advisor.sizing import size
@@ -99,6 +100,7 @@ def advice_of(
         at=at,
         current=current,
         settings=session.settings,
+        calibration=learn(rig, session.probes),
         measured=measured_runs(session.probes, rig),
         cancelled=cancelled,
         progress=progress,

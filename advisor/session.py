@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 import psutil
@@ -50,6 +50,19 @@ class ModelChoice(BaseModel):
     imatrix: bool = False
 
 
+class ReportChoices(BaseModel):
+    """How the session's report is to be made; its title and note are the session's own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    left_out: frozenset[str] = frozenset()
+    """Sections that do not go in."""
+    paper: Literal["A4", "Letter"] | None = None
+    """None: what the desktop's language uses; A4 without a desktop."""
+    archival: bool = False
+    """PDF/A-1b, without the session inside."""
+
+
 class Session(BaseModel):
     """Everything a person has chosen and measured. Plans and advice are computed from it."""
 
@@ -71,6 +84,7 @@ class Session(BaseModel):
     scenario: str | None = None
     """Name of the built-in scenario that it began with."""
     probes: tuple[ProbeResult, ...] = ()
+    report: ReportChoices = ReportChoices()
 
     def to_json(self) -> str:
         """The document as a file holds it."""

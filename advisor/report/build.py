@@ -50,6 +50,18 @@ class ReportOptions(BaseModel):
     archival: bool = False
     """PDF/A-1b, without the session inside."""
 
+    @classmethod
+    def of(cls, session: Session) -> "ReportOptions":
+        """What the session says; A4 where it does not name a paper."""
+        choices = session.report
+        return cls(
+            sections=frozenset(s for s in Section if s.value not in choices.left_out),
+            paper=Paper.LETTER if choices.paper == "Letter" else Paper.A4,
+            title=session.title,
+            note=session.note,
+            archival=choices.archival,
+        )
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -62,16 +74,18 @@ class Findings:
     """The models of the matrix's rows."""
     advice: Advice | None = None
     probe: ProbeResult | None = None
+    problem: str = ""
+    """Why there is neither plan nor advice, as a sentence."""
 
 
 def build(session: Session, findings: Findings, options: ReportOptions, made: datetime) -> Document:
     """The report as a document: verdict first, sources last."""
-    title = options.title or _title(session, findings)
+    title = options.title or _title(findings)
     blocks: list[Block] = [Heading(level=1, text=title)]
     if options.note:
         blocks.append(Paragraph(text=options.note))
     parts: dict[Section, Callable[[], list[Block]]] = {
-        Section.VERDICT: lambda: verdict_blocks(findings.advice, title),
+        Section.VERDICT: lambda: verdict_blocks(findings.advice, title, problem=findings.problem),
         Section.MACHINE: lambda: machine_blocks(findings.rig),
         Section.FIT: lambda: _fit(findings),
         Section.PLAN: lambda: _plan(findings),
@@ -107,9 +121,7 @@ def _plan(findings: Findings) -> list[Block]:
     return plan_blocks(plan, recommended="" if best is None or same else best.runs or best.title)
 
 
-def _title(session: Session, findings: Findings) -> str:
-    if session.title:
-        return session.title
+def _title(findings: Findings) -> str:
     if findings.advice is not None:
         return findings.advice.headline
     if findings.plan is not None:

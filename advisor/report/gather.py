@@ -1,39 +1,54 @@
 """Everything a report needs, worked out from a session."""
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from advisor import answers
+from advisor.advice.advise import Progress
 from advisor.errors import ReportError, SettingsError
 from advisor.files import write_atomically
 from advisor.hardware.rig import Rig
+from advisor.probe.calibrate import learn
 from advisor.report.build import Findings
 from advisor.session import Session
 
 
-def findings(session: Session, rig: Rig, at: datetime) -> Findings:
-    """Plan, matrix, advice and newest probe for the session on ``rig``. Takes about a second.
+def findings(
+    session: Session,
+    rig: Rig,
+    at: datetime,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda _share, _text: None,
+) -> Findings:
+    """Plan, matrix, advice and newest probe for the session on ``rig``. Takes seconds.
 
-    Raises ModelError when the session's model cannot be read.
+    ``progress`` hears the share that is done. After ``cancelled`` the advice is incomplete. Raises
+    ModelError when the session's model cannot be read.
     """
     choice = session.model
     probe = max(session.probes, key=lambda p: p.created, default=None)
     if choice is None:
         return Findings(rig=rig, probe=probe)
-    matrix, models = answers.matrix_of(choice, rig, session.settings)
     model = answers.load_model(choice)
+    progress(0.05, "")
+    calibration = learn(rig, session.probes)
     try:
-        plan = answers.plan_of(model, rig, session.settings)
-    except SettingsError:
-        plan = None  # llama.cpp would refuse these settings; the matrix says so in its cells
-    return Findings(
-        rig=rig,
-        plan=plan,
-        matrix=matrix,
-        models=models,
-        advice=answers.advice_of(session, rig, at=at),
-        probe=probe,
+        plan = answers.plan_of(model, rig, session.settings, calibration)
+        matrix, models = answers.matrix_of(choice, rig, session.settings)
+    except SettingsError as error:
+        # llama.cpp would refuse these settings; the rest of the report does not depend on them.
+        return Findings(rig=rig, probe=probe, problem=str(error))
+    progress(0.15, "")
+    advice = answers.advice_of(
+        session,
+        rig,
+        at=at,
+        cancelled=cancelled,
+        progress=lambda share, text: progress(0.15 + 0.85 * share, text),
     )
+    return Findings(rig=rig, plan=plan, matrix=matrix, models=models, advice=advice, probe=probe)
 
 
 def save_text(path: Path, content: str) -> None:

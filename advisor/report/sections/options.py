@@ -30,15 +30,19 @@ MAX_LEANS = 8
 _POINTS = 24
 
 
-def verdict_blocks(advice: Advice | None, title: str) -> list[Block]:
+def verdict_blocks(advice: Advice | None, title: str, *, problem: str = "") -> list[Block]:
     """The answer first: one sentence, three figures, the reasons, and what would change it.
 
     The sentence is left out where it is the report's title already.
     """
     if advice is None:
         text = (
-            "There is no verdict: no model was chosen. With a model, and with how it would be "
-            "used, this page says what to do and what that costs."
+            f"There is no verdict. {problem}"
+            if problem
+            else (
+                "There is no verdict: no model was chosen. With a model, and with how it would be "
+                "used, this page says what to do and what that costs."
+            )
         )
         return [Paragraph(style="lead", text=text)]
     blocks: list[Block] = []

@@ -23,16 +23,20 @@ from advisor.llm import quality
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.local_files import LocalFile
 from advisor.llm.model import Model
+from advisor.probe.calibrate import learn
+from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, Session
 from advisor.sizing import size
-from advisor.sizing.calibration import Calibration
 from advisor.sizing.matrix import Cell
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.units import gib
 
 RigMaker = Callable[[], Rig]
+Probes = tuple[ProbeResult, ...]
 MEASURED: Final = Basis.MEASURED
+DEPTHS: Final = 8
+"""Steps of the speed-by-depth curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,14 @@ def plan(
     known: Model | None,
     rig: Rig,
     settings: RunSettings,
-    calibration: Calibration | None,
+    probes: Probes,
 ) -> tuple[Model, Plan]:
-    """The model and its plan on a rig; ``known`` is used again when it is the one chosen."""
+    """The model and its plan on a rig; ``known`` is used again when it is the one chosen.
+
+    Finished probes of this very machine calibrate the plan.
+    """
     model = known if known is not None else answers.load_model(choice)
-    return model, answers.plan_of(model, rig, settings, calibration)
+    return model, answers.plan_of(model, rig, settings, learn(rig, probes))
 
 
 def detect() -> Rig:
@@ -146,6 +153,8 @@ def with_speeds(
     choice: ModelChoice,
     rig: Rig,
     settings: RunSettings,
+    *,
+    probes: Probes,
     cancelled: Callable[[], bool],
 ) -> FitMatrix:
     """The matrix with decode speeds at a full context, where everything lies on devices.
@@ -153,6 +162,7 @@ def with_speeds(
     A part in RAM needs the solver for every cell; that is left to the cell's own plan.
     """
     models = answers.file_types_of(choice)
+    calibration = learn(rig, probes)
     rows: list[FitRow] = []
     for line in found.rows:
         cells: list[FitCell] = []
@@ -162,7 +172,8 @@ def with_speeds(
             speed = None
             if cell.verdict in {"fits", "tight"}:
                 full = settings.model_copy(update={"ctx": ctx, "depth": ctx - 1})
-                speed = size(models[line.file_type], rig, full).speed.decode_tps
+                plan = size(models[line.file_type], rig, full, calibration=calibration)
+                speed = plan.speed.decode_tps
             cells.append(replace(cell, decode_tps=None if speed is None else speed.mid))
         rows.append(replace(line, cells=tuple(cells)))
     return replace(found, rows=tuple(rows))
@@ -179,16 +190,18 @@ def _cell(cell: Cell) -> FitCell:
     return FitCell(cell.verdict, cell.headroom, None, spilled)
 
 
-def speed_by_depth(model: Model, rig: Rig, settings: RunSettings) -> list[tuple[int, Range]]:
+def speed_by_depth(
+    model: Model, rig: Rig, settings: RunSettings, probes: Probes
+) -> list[tuple[int, Range]]:
     """Decode speed at some depths from empty to full; empty where it is not known."""
-    steps = 8
+    calibration = learn(rig, probes)
     found: list[tuple[int, Range]] = []
-    for step in range(steps + 1):
-        depth = (settings.ctx - 1) * step // steps
-        speed = size(model, rig, settings.model_copy(update={"depth": depth})).speed.decode_tps
+    for step in range(DEPTHS + 1):
+        at = settings.model_copy(update={"depth": (settings.ctx - 1) * step // DEPTHS})
+        speed = size(model, rig, at, calibration=calibration).speed.decode_tps
         if speed is None:
             return []
-        found.append((depth, speed))
+        found.append((at.depth, speed))
     return found
 
 

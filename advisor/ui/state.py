@@ -261,9 +261,9 @@ class AppState(QObject):
         if rig is None or choice is None:
             self._planned(None)
             return
-        known = self.model
+        known, probes = self.model, self.session.probes
         self._job = run_task(
-            lambda _job: services.plan(choice, known, rig, settings, None),
+            lambda _job: services.plan(choice, known, rig, settings, probes),
             on_result=self._planned,
             on_error=self._not_planned,
             owner=self,

@@ -59,7 +59,12 @@ class FitPage(Page):
         layout.setStretch(2, 1)
         layout.setContentsMargins(18, 16, 18, 16)
         self.setLayout(layout)
-        for signal in (state.rig_changed, state.model_changed, state.settings_changed):
+        for signal in (
+            state.rig_changed,
+            state.model_changed,
+            state.settings_changed,
+            state.results_changed,
+        ):
             signal.connect(self._wait.start)
         state.plan_changed.connect(self._show_plan)
         self._wait.start()
@@ -139,10 +144,13 @@ class FitPage(Page):
         """The matrix is on screen; its speeds follow."""
         self._show_matrix(matrix)
         rig, choice, settings = self.state.rig, self.state.choice, self.state.settings
+        probes = self.state.session.probes
         if rig is None or choice is None:
             return
         self._job = run_task(
-            lambda job: services.with_speeds(matrix, choice, rig, settings, lambda: job.cancelled),
+            lambda job: services.with_speeds(
+                matrix, choice, rig, settings, probes=probes, cancelled=lambda: job.cancelled
+            ),
             on_result=self._show_matrix,
             on_error=self._complain,
             owner=self,
@@ -229,7 +237,7 @@ class FitPage(Page):
         self._reason.setText(reason)
         self._show_way_out()
         self.plan.show_plan(plan, rig)
-        self.speed.show_plan(plan, model, rig)
+        self.speed.show_plan(plan, model, rig, self.state.session.probes)
         self.run.show_plan(plan)
         self.notes.show_plan(plan, model)
         self._mark()

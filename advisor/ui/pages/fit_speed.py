@@ -37,7 +37,7 @@ class SpeedCard(Card):
         ):
             self.body.addWidget(part)
 
-    def show_plan(self, plan: Plan, model: Model, rig: Rig) -> None:
+    def show_plan(self, plan: Plan, model: Model, rig: Rig, probes: services.Probes) -> None:
         """Another plan; the curve follows from the thread pool."""
         speed = plan.speed
         known = speed.decode_tps is not None
@@ -80,7 +80,7 @@ class SpeedCard(Card):
             self._job.cancel()
         settings = plan.settings
         self._job = run_task(
-            lambda _job: services.speed_by_depth(model, rig, settings),
+            lambda _job: services.speed_by_depth(model, rig, settings, probes),
             on_result=self._show_curve,
             owner=self,
         )

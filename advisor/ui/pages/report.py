@@ -1,9 +1,10 @@
 """The Report page: the real pages as they will print, what goes into them, and the export."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from PySide6.QtCore import QSignalBlocker, Qt, QTimer, QUrl
+from PySide6.QtCore import QLocale, QSignalBlocker, Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QImage, QPixmap, QResizeEvent
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -21,18 +22,24 @@ from advisor.errors import RigAdvisorError
 from advisor.report import gather
 from advisor.report.build import Findings, ReportOptions, Section, build
 from advisor.report.document import Document
-from advisor.report.flow import Layout, Paper, lay_out
+from advisor.report.flow import Layout, lay_out
 from advisor.report.html import to_html
 from advisor.report.pdf import render_page, write_pdf
-from advisor.session import Session
+from advisor.report.plain import to_text
+from advisor.session import ReportChoices, Session
+from advisor.ui import design
 from advisor.ui.jobs import Job, run_task
-from advisor.ui.page import Page
+from advisor.ui.page import Page, scrolling
 from advisor.ui.state import AppState
-from advisor.ui.widgets.basics import Banner, Card, button, column, row, text
+from advisor.ui.widgets.basics import Banner, Card, button, clear, column, row, text
 
 REFRESH_MS = 150
-SIDE_WIDTH = 300
+SIDE_WIDTH = 264
 GAP = 18
+PAGE_WIDTH = 794
+"""A page of A4 at its own size, in px."""
+SMALLEST_PAGE = 360
+"""Two pages stand side by side from twice this on."""
 
 
 class ReportPage(Page):
@@ -46,13 +53,13 @@ class ReportPage(Page):
         self._layout: Layout | None = None
         self._job: Job | None = None
         self._stale = True
-        self._saved: Path | None = None
         self._timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self._timer.timeout.connect(self._refresh)
         self.banner = Banner()
         self.preview = Preview()
         self.summary = text(role="muted", wrap=True)
-        outer = row(column(self.banner, self.preview), self._side())
+        self._zoom = button(self.tr("Larger pages"), self._toggle_zoom)
+        outer = row(column(self.banner, self.preview), self._side(), spacing=GAP)
         outer.setContentsMargins(GAP, GAP, GAP, GAP)
         outer.setStretch(0, 1)
         self.setLayout(outer)
@@ -62,14 +69,23 @@ class ReportPage(Page):
             state.usage_changed,
             state.results_changed,
             state.plan_changed,
-            state.session_replaced,
         ):
             signal.connect(self._outdated)
+        state.session_replaced.connect(self._take_over)
+        self._take_over()
 
     def _side(self) -> QWidget:
+        layout = column(self._contents_card(), self._making_card(), self._export_card(), None)
+        layout.setSpacing(design.GAP)
+        layout.setContentsMargins(0, 0, 0, 0)
         side = QWidget()
-        side.setFixedWidth(SIDE_WIDTH)
-        contents = Card(self.tr("What goes in"))
+        side.setLayout(layout)
+        area = scrolling(side)
+        area.setFixedWidth(SIDE_WIDTH)
+        return area
+
+    def _contents_card(self) -> Card:
+        card = Card(self.tr("What goes in"))
         self.sections = {
             Section.VERDICT: QCheckBox(self.tr("Verdict and costs")),
             Section.MACHINE: QCheckBox(self.tr("Machine")),
@@ -80,62 +96,59 @@ class ReportPage(Page):
             Section.SOURCES: QCheckBox(self.tr("Assumptions and sources")),
         }
         for box in self.sections.values():
-            box.setChecked(True)
             box.setAccessibleName(box.text())
-            box.toggled.connect(self._timer.start)
-            contents.body.addWidget(box)
+            box.toggled.connect(self._chosen)
+            card.body.addWidget(box)
+        return card
+
+    def _making_card(self) -> Card:
         self.title_field = QLineEdit()
-        self.title_field.setPlaceholderText(self.tr("The verdict's own words"))
+        self.title_field.setPlaceholderText(self.tr("Title: the verdict's own words"))
         self.title_field.setAccessibleName(self.tr("Title of the report"))
-        self.title_field.textChanged.connect(self._timer.start)
+        self.title_field.textChanged.connect(self._chosen)
         self.note_field = QPlainTextEdit()
         self.note_field.setPlaceholderText(self.tr("A note for the reader"))
         self.note_field.setAccessibleName(self.tr("Note for the reader"))
         self.note_field.setFixedHeight(64)
         self.note_field.setTabChangesFocus(True)
-        self.note_field.textChanged.connect(self._timer.start)
+        self.note_field.textChanged.connect(self._chosen)
         self.paper = QComboBox()
-        self.paper.addItem("A4", Paper.A4)
-        self.paper.addItem(self.tr("Letter"), Paper.LETTER)
+        self.paper.addItem(self.tr("A4 paper"), "A4")
+        self.paper.addItem(self.tr("Letter paper"), "Letter")
         self.paper.setAccessibleName(self.tr("Paper"))
-        self.paper.currentIndexChanged.connect(self._timer.start)
-        self.archival = QCheckBox(self.tr("PDF/A for archives (without the session)"))
+        self.paper.currentIndexChanged.connect(self._chosen)
+        self.archival = QCheckBox(self.tr("PDF/A, without the session"))
+        self.archival.setToolTip(self.tr("PDF/A-1b, for archives; it cannot carry the session."))
         self.archival.setAccessibleName(self.archival.text())
-        form = Card(self.tr("How it is made"))
+        self.archival.toggled.connect(self._chosen)
+        card = Card(self.tr("How it is made"))
         for widget in (self.title_field, self.note_field, self.paper, self.archival):
-            form.body.addWidget(widget)
+            card.body.addWidget(widget)
+        return card
+
+    def _export_card(self) -> Card:
         self.export = button(self.tr("Export PDF…"), self._ask_pdf, "primary")
-        self.open_button = button(self.tr("Open it"), self._open, "link")
-        self.open_button.hide()
-        others = row(
-            button(self.tr("Save as web page…"), self._ask_html, "link"),
-            button(self.tr("Copy as text"), self._copy, "link"),
-            None,
-        )
-        hint = self.tr("The PDF carries this session: open it here again and everything is back.")
-        end = Card()
-        end.body.addWidget(self.export)
-        end.body.addLayout(others)
-        end.body.addWidget(self.open_button)
-        end.body.addWidget(self.summary)
-        end.body.addWidget(text(hint, "muted", wrap=True))
-        layout = column(contents, form, end, None)
-        layout.setContentsMargins(0, 0, 0, 0)
-        side.setLayout(layout)
-        return side
+        self.save_page = button(self.tr("Save as web page…"), self._ask_html, "link")
+        self.copy = button(self.tr("Copy as text"), self._copy, "link")
+        self.hint = text(role="muted", wrap=True)
+        card = Card()
+        card.body.addWidget(self.export)
+        card.body.addLayout(row(self.save_page, None))
+        card.body.addLayout(row(self.copy, None))
+        card.body.addWidget(self.summary)
+        card.body.addWidget(self.hint)
+        return card
 
     # page interface
 
     def shown(self) -> None:
         """Make the report that belongs to the session as it is now."""
-        session = self.state.session
-        for field, value in ((self.title_field, session.title),):
-            with QSignalBlocker(field):
-                field.setText(value)
-        with QSignalBlocker(self.note_field):
-            self.note_field.setPlainText(session.note)
         if self._stale:
             self._timer.start()
+
+    def header_buttons(self) -> list[QWidget]:
+        """Pages side by side, or as wide as there is room."""
+        return [self._zoom]
 
     def closing(self) -> None:
         """Nothing may be computed for a window that is gone."""
@@ -143,21 +156,65 @@ class ReportPage(Page):
         if self._job is not None:
             self._job.cancel()
 
-    # making the pages
+    # what was chosen
+
+    def _take_over(self) -> None:
+        """Another session: its title, note and choices."""
+        session = self.state.session
+        choices = session.report
+        fields = (self.title_field, self.note_field, self.paper, self.archival)
+        blockers = [QSignalBlocker(w) for w in (*fields, *self.sections.values())]
+        self.title_field.setText(session.title)
+        self.note_field.setPlainText(session.note)
+        self.paper.setCurrentIndex(self.paper.findData(choices.paper or usual_paper()))
+        self.archival.setChecked(choices.archival)
+        for section, box in self.sections.items():
+            box.setChecked(section.value not in choices.left_out)
+        for blocker in blockers:
+            blocker.unblock()
+        self._say_hint()
+        self._outdated()
+
+    def _chosen(self) -> None:
+        """Something on this page was changed: it is part of the session."""
+        self.state.set_report(
+            title=self.title_field.text(),
+            note=self.note_field.toPlainText(),
+            choices=ReportChoices(
+                left_out=frozenset(
+                    s.value for s, box in self.sections.items() if not box.isChecked()
+                ),
+                paper=self.paper.currentData(),
+                archival=self.archival.isChecked(),
+            ),
+        )
+        self._say_hint()
+        self._timer.start()
+
+    def _say_hint(self) -> None:
+        self.hint.setText(
+            self.tr("PDF/A cannot carry the session: it is for archives, not for opening again.")
+            if self.archival.isChecked()
+            else self.tr("The PDF carries this session: open it here again and everything is back.")
+        )
 
     def options(self) -> ReportOptions:
-        """What the choices on this page say."""
-        return ReportOptions(
-            sections=frozenset(key for key, box in self.sections.items() if box.isChecked()),
-            paper=self.paper.currentData(),
-            title=self.title_field.text().strip(),
-            note=self.note_field.toPlainText().strip(),
-            archival=self.archival.isChecked(),
-        )
+        """How the report is made: as the session says, on the paper that is shown."""
+        return ReportOptions.of(self._carried())
+
+    def _carried(self) -> Session:
+        """The session as the PDF carries it, with the paper that it was printed on."""
+        session = self.state.session
+        choices = session.report.model_copy(update={"paper": self.paper.currentData()})
+        return session.model_copy(update={"report": choices})
+
+    # making the pages
 
     def _outdated(self) -> None:
         self._findings = None
         self._stale = True
+        if self._job is not None:
+            self._job.cancel()
         if self.isVisible():
             self._timer.start()
 
@@ -170,27 +227,62 @@ class ReportPage(Page):
             self._job.cancel()
         session, options, known = self.state.session, self.options(), self._findings
         if known is None:
-            self.preview.say(self.tr("Working out the report…"))
+            self._document = self._layout = None
+            self.summary.setText("")
+            self._progressed(0.0, "")
 
-        def work(_job: Job) -> tuple[Findings, Document, Layout]:
+        def work(job: Job) -> tuple[Findings, Document, Layout]:
             now = datetime.now(UTC)
-            findings = known if known is not None else gather.findings(session, rig, now)
+            findings = (
+                known
+                if known is not None
+                else gather.findings(
+                    session, rig, now, cancelled=lambda: job.cancelled, progress=job.report
+                )
+            )
             document = build(session, findings, options, now)
             return findings, document, lay_out(document, options.paper)
 
-        self._job = run_task(work, on_result=self._show, on_error=self._complain, owner=self)
+        self._job = run_task(
+            work,
+            on_result=self._show,
+            on_error=self._complain,
+            on_progress=self._progressed if known is None else None,
+            owner=self,
+        )
+
+    def _progressed(self, share: float, _text: str) -> None:
+        words = self.tr("Working out the report: sizes, speeds, costs of every option.")
+        if share > 0:
+            words += " " + self.tr("{percent} % done.").format(percent=round(100 * share))
+        self.preview.say(words, self.tr("Cancel"), self._cancel)
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+        self._stale = True
+        self.preview.say(self.tr("There is no report yet."), self.tr("Make it"), self._timer.start)
+
+    def _toggle_zoom(self) -> None:
+        larger = self.preview.toggle()
+        self._zoom.setText(self.tr("Whole pages") if larger else self.tr("Larger pages"))
+        self._zoom.setAccessibleName(self._zoom.text())
 
     def _show(self, made: tuple[Findings, Document, Layout]) -> None:
         self._findings, self._document, self._layout = made
         self._stale = False
-        self.banner.dismiss()
         count = len(self._layout.pages)
-        self.summary.setText(self.tr("%n page(s)", "", count))
+        pages = self.tr("1 page") if count == 1 else self.tr("{count} pages").format(count=count)
+        self.summary.setText(pages)
         self.preview.show_layout(self._layout)
 
     def _complain(self, error: RigAdvisorError) -> None:
-        self.preview.say(self.tr("There is no report yet."))
-        self.banner.say(str(error))
+        self._document = self._layout = None
+        self.summary.setText("")
+        self.preview.say(
+            self.tr("There is no report yet."), self.tr("Try again"), self._timer.start
+        )
+        self.banner.say(str(error), "bad")
 
     # export
 
@@ -199,70 +291,89 @@ class ReportPage(Page):
         safe = "".join(c if c.isalnum() or c in " -_" else " " for c in name)
         return str(Path.home() / f"{' '.join(safe.split())[:80]}{suffix}")
 
+    def _ask(self, title: str, filter_: str, suffix: str, then: Callable[[Path], None]) -> None:
+        if self._document is None:
+            self.banner.say(
+                self.tr("There is no report yet; wait until its pages are shown."), "tight"
+            )
+            return
+        dialog = QFileDialog(self, title)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter(filter_)
+        dialog.selectFile(self._suggested(suffix))
+        dialog.setDefaultSuffix(suffix.removeprefix("."))
+        dialog.fileSelected.connect(lambda name: then(Path(name)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
     def _ask_pdf(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(
-            self, self.tr("Export PDF"), self._suggested(".pdf"), self.tr("PDF (*.pdf)")
-        )
-        if name:
-            self.export_pdf(Path(name))
+        self._ask(self.tr("Export PDF"), self.tr("PDF (*.pdf)"), ".pdf", self.export_pdf)
 
     def export_pdf(self, path: Path) -> None:
         """Write the report off the GUI thread; the banner says how it went."""
-        document, options, session = self._document, self.options(), self.state.session
+        document, options, session = self._document, self.options(), self._carried().to_json()
         if document is None:
-            self.banner.say(self.tr("There is no report yet; wait until the pages are shown."))
             return
 
         def work(_job: Job) -> Path:
             write_pdf(
-                document,
-                path,
-                paper=options.paper,
-                session=_carried(session, options),
-                archival=options.archival,
+                document, path, paper=options.paper, session=session, archival=options.archival
             )
             return path
 
-        self.export.setEnabled(False)
-        run_task(
-            work, on_result=self._exported, on_error=self._export_failed, owner=self
-        ).finished.connect(lambda: self.export.setEnabled(True))
-
-    def _exported(self, path: Path) -> None:
-        self._saved = path
-        self.open_button.show()
-        self.banner.say(self.tr("Saved as {name}.").format(name=path), tone="good")
-
-    def _export_failed(self, error: RigAdvisorError) -> None:
-        self.banner.say(str(error), tone="bad")
-
-    def _open(self) -> None:
-        if self._saved is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._saved)))
+        self._export(work)
 
     def _ask_html(self) -> None:
-        if self._document is None:
-            return
-        document = self._document
-        name, _ = QFileDialog.getSaveFileName(
-            self, self.tr("Save as web page"), self._suggested(".html"), self.tr("Page (*.html)")
+        self._ask(
+            self.tr("Save as web page"), self.tr("Web page (*.html)"), ".html", self.export_page
         )
-        if name:
 
-            def work(_job: Job) -> Path:
-                gather.save_text(Path(name), to_html(document))
-                return Path(name)
+    def export_page(self, path: Path) -> None:
+        """Write the report as a web page, likewise."""
+        document = self._document
+        if document is None:
+            return
 
-            run_task(work, on_result=self._exported, on_error=self._export_failed, owner=self)
+        def work(_job: Job) -> Path:
+            gather.save_text(path, to_html(document))
+            return path
+
+        self._export(work)
+
+    def _export(self, work: Callable[[Job], Path]) -> None:
+        self.export.setEnabled(False)
+        job = run_task(
+            work,
+            on_result=self._exported,
+            on_error=lambda error: self.banner.say(str(error), "bad"),
+            owner=self,
+        )
+        job.finished.connect(lambda: self.export.setEnabled(True))
+
+    def _exported(self, path: Path) -> None:
+        self.banner.say(
+            self.tr("Saved as {name}.").format(name=path),
+            "good",
+            action=self.tr("Open it"),
+            on_action=lambda: self._open(path),
+        )
+
+    def _open(self, path: Path) -> None:
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
+            self.banner.say(
+                self.tr("No program is set up to open {name}.").format(name=path), "bad"
+            )
 
     def _copy(self) -> None:
         if self._document is not None:
-            QGuiApplication.clipboard().setText("\n".join(self._document.texts()))
+            QGuiApplication.clipboard().setText(to_text(self._document))
             self.state.noticed.emit(self.tr("The report's text is on the clipboard."))
 
 
-def _carried(session: Session, options: ReportOptions) -> str:
-    return session.model_copy(update={"title": options.title, "note": options.note}).to_json()
+def usual_paper() -> str:
+    """Letter where the desktop's language measures in inches, else A4."""
+    metric = QLocale.system().measurementSystem() is QLocale.MeasurementSystem.MetricSystem
+    return "A4" if metric else "Letter"
 
 
 class Preview(QScrollArea):
@@ -280,17 +391,45 @@ class Preview(QScrollArea):
         self._column.setContentsMargins(0, 0, GAP, GAP)
         self.setWidget(self._content)
         self._labels: list[QLabel] = []
+        self._sentence: QLabel | None = None
+        self._action = button("")
+        self._on_action: Callable[[], None] | None = None
+        self._larger = False
         self._layout: Layout | None = None
         self._job: Job | None = None
         self._drawn_for = 0
         self._resized = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self._resized.timeout.connect(self._draw)
 
-    def say(self, sentence: str) -> None:
-        """A sentence instead of pages."""
+    def say(
+        self, sentence: str, action: str = "", on_action: Callable[[], None] | None = None
+    ) -> None:
+        """A sentence instead of pages, and what can be done about it."""
         self._layout = None
         self._drawn_for = 0
-        self._fill([text(sentence, "muted", wrap=True)])
+        self._labels = []
+        self.setAccessibleDescription(sentence)
+        if self._sentence is None:
+            clear(self._column)
+            self._sentence, self._action = text("", "muted", wrap=True), button("", self._act)
+            self._column.addWidget(self._sentence)
+            self._column.addLayout(row(self._action, None))
+            self._column.addStretch(1)
+        self._sentence.setText(sentence)
+        self._on_action = on_action
+        self._action.setText(action)
+        self._action.setAccessibleName(action)
+        self._action.setVisible(bool(action))
+
+    def _act(self) -> None:
+        if self._on_action is not None:
+            self._on_action()
+
+    def toggle(self) -> bool:
+        """One page as wide as there is room, or two side by side; True for the former."""
+        self._larger = not self._larger
+        self._draw()
+        return self._larger
 
     def show_layout(self, layout: Layout) -> None:
         """Draw the pages of ``layout``."""
@@ -307,9 +446,16 @@ class Preview(QScrollArea):
         """Pages on screen."""
         return sum(1 for label in self._labels if not label.pixmap().isNull())
 
+    def _abreast(self) -> int:
+        room = self.viewport().width() - GAP
+        return 2 if not self._larger and room >= 2 * SMALLEST_PAGE + GAP else 1
+
     def _page_width(self) -> int:
         room = self.viewport().width() - GAP
-        return min(max((room - GAP) // 2, 380) if room >= 820 else room, 794)
+        count = self._abreast()
+        return min(
+            (room - GAP * (count - 1)) // count, PAGE_WIDTH if count == 2 else 2 * PAGE_WIDTH
+        )
 
     def _draw(self) -> None:
         layout, width = self._layout, self._page_width()
@@ -344,17 +490,11 @@ class Preview(QScrollArea):
         self._fill(labels)
 
     def _fill(self, labels: list[QLabel]) -> None:
-        while (item := self._column.takeAt(0)) is not None:
-            inner = item.layout()
-            if inner is not None:
-                while (child := inner.takeAt(0)) is not None:
-                    if widget := child.widget():
-                        widget.deleteLater()
-                inner.deleteLater()
-            elif widget := item.widget():
-                widget.deleteLater()
+        clear(self._column)
+        self._sentence = None
         self._labels = labels
-        abreast = 2 if labels and self._page_width() * 2 + GAP <= self.viewport().width() else 1
+        self.setAccessibleDescription("")
+        abreast = self._abreast()
         for start in range(0, len(labels), abreast):
             self._column.addLayout(row(*labels[start : start + abreast], None, spacing=GAP))
         self._column.addStretch(1)

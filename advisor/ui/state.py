@@ -16,7 +16,7 @@ from advisor.errors import RigAdvisorError, SessionError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.result import ProbeResult
-from advisor.session import ModelChoice, Session
+from advisor.session import ModelChoice, ReportChoices, Session
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
 from advisor.ui import services
@@ -158,6 +158,10 @@ class AppState(QObject):
             return
         self._update(usage=usage)
         self.usage_changed.emit()
+
+    def set_report(self, *, title: str, note: str, choices: ReportChoices) -> None:
+        """Title, note and making of the report."""
+        self._update(title=title, note=note, report=choices)
 
     def add_result(self, result: ProbeResult) -> None:
         """Keep what a probe measured; later plans for this rig are calibrated by it."""

@@ -4,17 +4,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from PySide6.QtCore import QLocale, QSignalBlocker, Qt, QTimer, QUrl
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QImage, QPixmap, QResizeEvent
+from PySide6.QtCore import QLocale, QSignalBlocker, QTimer, QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
-    QLabel,
     QLineEdit,
     QPlainTextEdit,
-    QScrollArea,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -24,22 +21,19 @@ from advisor.report.build import Findings, ReportOptions, Section, build
 from advisor.report.document import Document
 from advisor.report.flow import Layout, lay_out
 from advisor.report.html import to_html
-from advisor.report.pdf import render_page, write_pdf
+from advisor.report.pdf import write_pdf
 from advisor.report.plain import to_text
 from advisor.session import ReportChoices, Session
 from advisor.ui import design
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
+from advisor.ui.pages.report_preview import Preview
 from advisor.ui.state import AppState
-from advisor.ui.widgets.basics import Banner, Card, button, clear, column, row, text
+from advisor.ui.widgets.basics import Banner, Card, button, column, row, text
 
 REFRESH_MS = 150
 SIDE_WIDTH = 264
 GAP = 18
-PAGE_WIDTH = 794
-"""A page of A4 at its own size, in px."""
-SMALLEST_PAGE = 360
-"""Two pages stand side by side from twice this on."""
 
 
 class ReportPage(Page):
@@ -374,127 +368,3 @@ def usual_paper() -> str:
     """Letter where the desktop's language measures in inches, else A4."""
     metric = QLocale.system().measurementSystem() is QLocale.MeasurementSystem.MetricSystem
     return "A4" if metric else "Letter"
-
-
-class Preview(QScrollArea):
-    """The real pages, drawn at the width there is, side by side when two fit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setWidgetResizable(True)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.setAccessibleName(self.tr("Preview of the report's pages"))
-        self._content = QWidget()
-        self._content.setProperty("role", "page")
-        self._column = QVBoxLayout(self._content)
-        self._column.setSpacing(GAP)
-        self._column.setContentsMargins(0, 0, GAP, GAP)
-        self.setWidget(self._content)
-        self._labels: list[QLabel] = []
-        self._sentence: QLabel | None = None
-        self._action = button("")
-        self._on_action: Callable[[], None] | None = None
-        self._larger = False
-        self._layout: Layout | None = None
-        self._job: Job | None = None
-        self._drawn_for = 0
-        self._resized = QTimer(self, singleShot=True, interval=REFRESH_MS)
-        self._resized.timeout.connect(self._draw)
-
-    def say(
-        self, sentence: str, action: str = "", on_action: Callable[[], None] | None = None
-    ) -> None:
-        """A sentence instead of pages, and what can be done about it."""
-        self._layout = None
-        self._drawn_for = 0
-        self._labels = []
-        self.setAccessibleDescription(sentence)
-        if self._sentence is None:
-            clear(self._column)
-            self._sentence, self._action = text("", "muted", wrap=True), button("", self._act)
-            self._column.addWidget(self._sentence)
-            self._column.addLayout(row(self._action, None))
-            self._column.addStretch(1)
-        self._sentence.setText(sentence)
-        self._on_action = on_action
-        self._action.setText(action)
-        self._action.setAccessibleName(action)
-        self._action.setVisible(bool(action))
-
-    def _act(self) -> None:
-        if self._on_action is not None:
-            self._on_action()
-
-    def toggle(self) -> bool:
-        """One page as wide as there is room, or two side by side; True for the former."""
-        self._larger = not self._larger
-        self._draw()
-        return self._larger
-
-    def show_layout(self, layout: Layout) -> None:
-        """Draw the pages of ``layout``."""
-        self._layout = layout
-        self._drawn_for = 0
-        self._draw()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
-        """Draw again for the new width when the resizing has come to rest."""
-        super().resizeEvent(event)
-        self._resized.start()
-
-    def page_count(self) -> int:
-        """Pages on screen."""
-        return sum(1 for label in self._labels if not label.pixmap().isNull())
-
-    def _abreast(self) -> int:
-        room = self.viewport().width() - GAP
-        return 2 if not self._larger and room >= 2 * SMALLEST_PAGE + GAP else 1
-
-    def _page_width(self) -> int:
-        room = self.viewport().width() - GAP
-        count = self._abreast()
-        return min(
-            (room - GAP * (count - 1)) // count, PAGE_WIDTH if count == 2 else 2 * PAGE_WIDTH
-        )
-
-    def _draw(self) -> None:
-        layout, width = self._layout, self._page_width()
-        if layout is None or width == self._drawn_for or width < 50:
-            return
-        self._drawn_for = width
-        if self._job is not None:
-            self._job.cancel()
-        ratio = self.devicePixelRatioF()
-        scale = width * ratio / layout.paper.size.width()
-
-        def work(job: Job) -> list[QImage]:
-            images: list[QImage] = []
-            for number in range(len(layout.pages)):
-                if job.cancelled:
-                    break
-                image = render_page(layout, number, scale)
-                image.setDevicePixelRatio(ratio)
-                images.append(image)
-            return images
-
-        self._job = run_task(work, on_result=self._place, owner=self)
-
-    def _place(self, images: list[QImage]) -> None:
-        labels: list[QLabel] = []
-        for number, image in enumerate(images, start=1):
-            label = QLabel()
-            label.setPixmap(QPixmap.fromImage(image))
-            label.setAccessibleName(self.tr("Page {number}").format(number=number))
-            label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
-            labels.append(label)
-        self._fill(labels)
-
-    def _fill(self, labels: list[QLabel]) -> None:
-        clear(self._column)
-        self._sentence = None
-        self._labels = labels
-        self.setAccessibleDescription("")
-        abreast = self._abreast()
-        for start in range(0, len(labels), abreast):
-            self._column.addLayout(row(*labels[start : start + abreast], None, spacing=GAP))
-        self._column.addStretch(1)

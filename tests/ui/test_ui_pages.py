@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
+from advisor.llm.catalogue import Catalogue, catalogue
 from advisor.ui import services
 from advisor.ui.app import preferences
 from advisor.ui.page import Page
@@ -119,7 +120,16 @@ def test_unknown_model_is_a_banner(fit: FitPage, state, qtbot) -> None:
 
 
 @pytest.fixture
-def machine(qtbot, state: AppState) -> MachinePage:
+def few_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handful of real entries: sizing all of them is another test's business."""
+    every = catalogue()
+    names = ("Qwen/Qwen3-8B", "google/gemma-3-27b-it", "openai/gpt-oss-120b")
+    few = Catalogue([every.find(name) for name in names])
+    monkeypatch.setattr(services, "catalogue", lambda: few)
+
+
+@pytest.fixture
+def machine(qtbot, state: AppState, few_models: None) -> MachinePage:
     page = MachinePage(state)
     qtbot.addWidget(page)
     page.resize(1132, 716)

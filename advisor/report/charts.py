@@ -7,7 +7,7 @@ from typing import Final
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen, QPolygonF
 
-from advisor.report.document import Bars, Chart, Series
+from advisor.report.document import Bar, Bars, Chart, Series
 from advisor.report.style import (
     ACCENT,
     BODY,
@@ -18,6 +18,7 @@ from advisor.report.style import (
     SERIES_INKS,
     SMALL,
     TINY,
+    SetText,
     bold,
     face,
     set_text,
@@ -224,18 +225,33 @@ def _draw_side_labels(
 
 def bars_height(bars: Bars, width: float) -> float:
     """Height that `draw_bars` needs."""
-    return _TITLE + _bar_pitch(bars) * len(bars.bars) + _legend(None, bars, 0, 0, width) + 6
+    label_width = _label_width(width)
+    return (
+        _TITLE
+        + sum(_pitch(bars, bar, label_width) for bar in bars.bars)
+        + _legend(None, bars, 0, 0, width)
+        + 6
+    )
 
 
-def _bar_pitch(bars: Bars) -> float:
-    """From one bar to the next: closer where there are many."""
-    return 30.0 if len(bars.bars) <= _MANY_BARS else 23.0
+def _label_width(width: float) -> float:
+    return min(170.0, width * 0.28)
+
+
+def _bar_label(bar: Bar, label_width: float) -> SetText:
+    return set_text(bar.label, face(SMALL), label_width - 8, leading=1.15)
+
+
+def _pitch(bars: Bars, bar: Bar, label_width: float) -> float:
+    """From one bar to the next: closer where there are many, wider below a long label."""
+    usual = 30.0 if len(bars.bars) <= _MANY_BARS else 23.0
+    return max(usual, _bar_label(bar, label_width).height + 8)
 
 
 def draw_bars(painter: QPainter, bars: Bars, x: float, y: float, width: float) -> None:
     """Stacked bars on one scale with their legend below."""
     set_text(bars.title, bold(BODY), width).draw(painter, x, y)
-    label_width = min(170.0, width * 0.28)
+    label_width = _label_width(width)
     note_width = 96.0
     track = width - label_width - note_width
     scale = max(
@@ -246,7 +262,7 @@ def draw_bars(painter: QPainter, bars: Bars, x: float, y: float, width: float) -
     names = _segment_names(bars)
     top = y + _TITLE
     for bar in bars.bars:
-        set_text(bar.label, face(SMALL), label_width - 8, leading=1.15).draw(painter, x, top + 2)
+        _bar_label(bar, label_width).draw(painter, x, top + 2)
         left = x + label_width
         if bar.capacity:
             painter.fillRect(QRectF(left, top + 2, track * bar.capacity / scale, 16), PANEL)
@@ -260,7 +276,7 @@ def draw_bars(painter: QPainter, bars: Bars, x: float, y: float, width: float) -
             painter.drawLine(QLineF(edge, top, edge, top + 20))
         note = set_text(bar.note, face(SMALL), note_width - 8, align=Qt.AlignmentFlag.AlignRight)
         note.draw(painter, x + width - note_width + 8, top + 2, INK)
-        top += _bar_pitch(bars)
+        top += _pitch(bars, bar, label_width)
     _legend(painter, bars, x, top, width)
 
 

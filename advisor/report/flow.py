@@ -232,7 +232,9 @@ def _text_piece(text: SetText, *, ink: QColor = INK, space: float) -> Piece:
 
 
 def _heading(block: Heading, width: float) -> Piece:
-    size, space = {1: (25, 0.0), 2: (17, 22.0), 3: (BODY, 14.0)}[block.level]
+    # A verdict is a long sentence: it must not fill the page that it is to open.
+    title = 25 if len(block.text) <= 90 else 21
+    size, space = {1: (title, 0.0), 2: (17, 22.0), 3: (BODY, 14.0)}[block.level]
     text = set_text(block.text, bold(size), width, leading=1.22)
     return Piece(
         text.height + 3,

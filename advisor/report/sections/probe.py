@@ -9,6 +9,7 @@ from advisor.report.document import (
     Cell,
     Chart,
     Column,
+    Command,
     Heading,
     Limit,
     Mark,
@@ -22,6 +23,12 @@ _POINTS = 400
 """A printed line has no use for more."""
 _THINNEST_BAND = 4 << 20
 """Less cannot be seen."""
+MAX_LOG_LINES = 4
+MAX_LOG_LINE = 300
+_UNFINISHED = (
+    "The probe did not run to its end, so it confirms nothing: what it measured until then is shown "
+    "below, and every other figure in this report is computed."
+)
 _TITLES = {
     "weights": "Weights",
     "context": "KV cache",
@@ -53,6 +60,11 @@ def probe_blocks(result: ProbeResult | None) -> list[Block]:
         f"{ghost} {result.ending.sentence}"
     )
     blocks: list[Block] = [heading, Paragraph(text=text)]
+    if result.ending.state != "done":
+        blocks.append(Paragraph(text=_UNFINISHED))
+        if result.ending.detail:
+            last = result.ending.detail.strip().splitlines()[-MAX_LOG_LINES:]
+            blocks.append(Command(text="\n".join(line[:MAX_LOG_LINE] for line in last)))
     blocks += [chart for place in result.places if (chart := _chart(result, place))]
     if result.places:
         blocks.append(_differences(result))

@@ -1,15 +1,21 @@
 """How an engine child is started: its command, its environment, its address and its job."""
 
+import os
+import re
 import secrets
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import psutil
 
 from advisor.engine.worker import ARGUMENT
 from advisor.sizing.settings import RunSettings
+
+_FOLDER: Final = re.compile(r"^rig-advisor-(?P<pid>\d+)-\w+$")
 
 
 def worker_command() -> list[str]:
@@ -40,6 +46,14 @@ def clean_environment(environment: Mapping[str, str], *, program: bool) -> dict[
     return cleaned
 
 
+def _sweep(folder: Path) -> None:
+    """Remove socket folders of processes that ended without doing so."""
+    for path in folder.glob("rig-advisor-*-*"):
+        match = _FOLDER.match(path.name)
+        if match and not psutil.pid_exists(int(match["pid"])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 class Address:
     """Where a child will serve: a Unix socket in a folder of our own, or a loopback port.
 
@@ -51,7 +65,8 @@ class Address:
         self.host = "127.0.0.1"
         if sys.platform != "win32":
             # Socket paths are short (104 bytes on macOS), so not in the app's cache folder.
-            self.folder = Path(tempfile.mkdtemp(prefix="rig-advisor-"))
+            _sweep(Path(tempfile.gettempdir()))
+            self.folder = Path(tempfile.mkdtemp(prefix=f"rig-advisor-{os.getpid()}-"))
             self.host = str(self.folder / "engine.sock")
         self.api_key = secrets.token_urlsafe(24)
 

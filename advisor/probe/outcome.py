@@ -22,10 +22,6 @@ from advisor.probe.trace import Trace
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.units import MIB, gib, size
 
-ObservationKind = Literal[
-    "spill", "swap", "throttled", "other-program", "changed-settings", "noise", "estimate"
-]
-
 SWAP_NOTICED: Final = 64 * MIB
 OTHERS_NOTICED: Final = 512 * MIB
 

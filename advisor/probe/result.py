@@ -26,6 +26,10 @@ Cause = Literal[
     "other",
 ]
 
+ObservationKind = Literal[
+    "spill", "swap", "throttled", "other-program", "changed-settings", "noise", "estimate"
+]
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -105,9 +109,7 @@ class PowerResult(_Frozen):
 class Observation(_Frozen):
     """Something that happened during the run and that a person should know."""
 
-    kind: Literal[
-        "spill", "swap", "throttled", "other-program", "changed-settings", "noise", "estimate"
-    ]
+    kind: ObservationKind
     at_ms: int
     sentence: str
 

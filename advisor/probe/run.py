@@ -5,11 +5,10 @@ One thread of its own drives it; ``stop`` may be called from any thread, at any 
 """
 
 import contextlib
-import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,7 @@ import psutil
 
 from advisor import paths
 from advisor.engine.builds import Build
-from advisor.engine.client import Client, Progress
+from advisor.engine.client import Client
 from advisor.engine.launch import Address, embedded_job, program_job
 from advisor.engine.log import Adjusted, BufferSize, Event, LoadingTensors, Ready, WarmingUp
 from advisor.engine.process import EngineProcess
@@ -26,13 +25,15 @@ from advisor.errors import EngineError, ModelError
 from advisor.hardware.rig import Rig
 from advisor.llm.ghost import Ghost, write_ghost
 from advisor.llm.model import Model
-from advisor.probe import outcome, schedule
+from advisor.probe import outcome
+from advisor.probe.measure import Measurement
 from advisor.probe.preflight import preflight
 from advisor.probe.result import (
     Cause,
     Ending,
     EngineFacts,
     Observation,
+    ObservationKind,
     Phase,
     PhaseName,
     ProbeResult,
@@ -40,15 +41,12 @@ from advisor.probe.result import (
     now,
 )
 from advisor.probe.sampler import DeviceSource, NoDevices, Sampler, child_memory
-from advisor.probe.schedule import Point
 from advisor.probe.trace import Fresh, Quantity, Trace
 from advisor.probe.watch import Limits, Watchdog
 from advisor.sizing.arguments import server_arguments
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
 
-CHOICES: Final = 64
-"""Tokens that decoding picks from, anew for every measurement."""
 REAL_TOKENS: Final = range(1000, 4000)
 """Tokens to prompt a real model with: ordinary words in every vocabulary we know of."""
 TAIL_LINES: Final = 15
@@ -154,7 +152,6 @@ class Probe:
         self._observations: list[Observation] = []
         self._lock = threading.Lock()
         self._began = 0.0
-        self._random = random.Random(20260101)  # noqa: S311 - tokens, not secrets
         self._tokens: range = REAL_TOKENS
         self.result: ProbeResult | None = None
 
@@ -209,7 +206,7 @@ class Probe:
     def run(self) -> ProbeResult:
         """Run it in this thread. Never raises for what can go wrong: see ``result.ending``."""
         self._began = time.monotonic()
-        self._enter("starting")
+        self.enter("starting")
         self._sampler.start(self._began)
         try:
             with contextlib.ExitStack() as stack:
@@ -240,10 +237,11 @@ class Probe:
         try:
             self._wait_until_ready(process)
             client = Client(self._notes.address or f"unix://{address.host}", address.api_key)
-            self._points(client)
+            question = self._question
+            Measurement(question.settings, question.seconds, self._tokens, self).run(client)
         except EngineError as error:
             raise self._explain(process, error) from error
-        self._enter("stopping")
+        self.enter("stopping")
 
     def _check(self) -> None:
         question = self._question
@@ -254,7 +252,7 @@ class Probe:
         standing = [o for o in objections if not (o.overridable and question.anyway)]
         if standing:
             raise _failed("refused", " ".join(o.sentence for o in standing))
-        self._stopped_yet()
+        self.check()
 
     def _file(self) -> tuple[str, Ghost | None]:
         model = self._question.model
@@ -307,79 +305,6 @@ class Probe:
                 message = "llama.cpp ended before the model was loaded."
                 raise EngineError(message)
 
-    # --- Measuring ------------------------------------------------------------------------------
-
-    def _points(self, client: Client) -> None:
-        settings, seconds = self._question.settings, self._question.seconds
-        begun = time.monotonic()
-        warm = self._run_point(client, schedule.warm_up(settings), measured=False)
-        if warm is None or not warm.prefill_tps or not warm.decode_tps:
-            message = "llama.cpp answered, but generated nothing."
-            raise EngineError(message)
-        # llama.cpp's speeds with a batch of 16 are below those of a full batch: a safe start.
-        point = schedule.first(settings, seconds, warm.prefill_tps, warm.decode_tps)
-        speed = self._run_point(client, point)
-        left = seconds - (time.monotonic() - begun)
-        if speed is None or not speed.prefill_tps or not speed.decode_tps or left < seconds / 3:
-            return
-        deep = schedule.deeper(settings, left, point.n_prompt, speed.prefill_tps, speed.decode_tps)
-        if deep is not None:
-            self._run_point(client, deep)
-
-    def _run_point(
-        self, client: Client, point: Point, *, measured: bool = True
-    ) -> SpeedPoint | None:
-        prompt = self._random.choices(self._tokens, k=point.n_prompt)
-        count = min(CHOICES, len(self._tokens))
-        choices = self._random.sample(self._tokens, k=count)
-        seed = self._random.randrange(1 << 31)
-        stream = client.complete(prompt, point.n_decode, choices=choices, seed=seed)
-        if measured:
-            self._enter("prefill", depth=0)
-        with contextlib.closing(stream):
-            speed = self._follow(stream, point, measured=measured)
-        if speed is not None and measured:
-            self._speeds.append(speed)
-            self._emit(Measured(speed))
-        return speed
-
-    def _follow(
-        self, stream: Generator[Progress], point: Point, *, measured: bool
-    ) -> SpeedPoint | None:
-        sent = time.monotonic()
-        first: float | None = None
-        last: Progress | None = None
-        for progress in stream:
-            self._watchdog.touch()
-            self._stopped_yet()
-            moment = time.monotonic()
-            if progress.made and first is None:
-                first = moment
-                if measured:
-                    self._enter("decode", depth=progress.prompt_tokens)
-            last = progress
-            if first is not None and moment - first > point.decode_s and progress.made > 1:
-                break
-            if moment - sent > point.limit_s:
-                self._notice(
-                    "noise",
-                    f"A prompt of {point.n_prompt} tokens was cut off: it took longer than "
-                    f"{point.limit_s:.0f} s.",
-                )
-                break
-        if last is None or first is None:
-            return None
-        # The first token comes with the prompt; the time of the others is between them.
-        between = last.made - 1
-        return SpeedPoint(
-            depth=point.n_prompt,
-            n_prompt=last.prompt_tokens,
-            prefill_tps=_rate(last.prompt_tokens, last.prompt_ms),
-            ttft_s=first - sent,
-            n_decode=last.made,
-            decode_tps=_rate(between, last.made_ms) if between > 0 else None,
-        )
-
     # --- Events ---------------------------------------------------------------------------------
 
     def _heard(self, event: Event) -> None:
@@ -392,11 +317,11 @@ class Probe:
             pid = self._process.pid if self._process is not None else None
             held = child_memory(pid) if pid is not None else None
             self._notes.program = held.resident if held is not None else None
-            self._enter("loading")
+            self.enter("loading")
         elif isinstance(event, WarmingUp):
-            self._enter("warm-up")
+            self.enter("warm-up")
         elif isinstance(event, Adjusted):
-            self._notice("changed-settings", f"llama.cpp says: {event.text}")
+            self.notice("changed-settings", f"llama.cpp says: {event.text}")
         elif isinstance(event, Ready):
             self._notes.address = self._notes.address or event.address
             self._notes.ready.set()
@@ -416,7 +341,17 @@ class Probe:
         self._stoppers.append(stopper)
         stopper.start()
 
-    def _enter(self, name: PhaseName, *, depth: int = 0) -> None:
+    def touch(self) -> None:
+        """The child made progress."""
+        self._watchdog.touch()
+
+    def measured(self, point: SpeedPoint) -> None:
+        """A speed is known."""
+        self._speeds.append(point)
+        self._emit(Measured(point))
+
+    def enter(self, name: PhaseName, *, depth: int = 0) -> None:
+        """Another phase begins."""
         at = self.elapsed_ms
         with self._lock:
             if self._phases:
@@ -434,7 +369,8 @@ class Probe:
             if self._phases and self._phases[-1].end_ms is None:
                 self._phases[-1] = self._phases[-1].model_copy(update={"end_ms": self.elapsed_ms})
 
-    def _notice(self, kind: outcome.ObservationKind, sentence: str) -> None:
+    def notice(self, kind: ObservationKind, sentence: str) -> None:
+        """Something a person should know."""
         observation = Observation(kind=kind, at_ms=self.elapsed_ms, sentence=sentence)
         if len(self._observations) < 50:
             self._observations.append(observation)
@@ -444,7 +380,8 @@ class Probe:
         if self._on_event is not None:
             self._on_event(event)
 
-    def _stopped_yet(self) -> None:
+    def check(self) -> None:
+        """Raises when it was stopped."""
         if self._stop.is_set():
             raise _Over(Ending(state="stopped", sentence="The probe was stopped."))
 
@@ -509,7 +446,3 @@ class Probe:
             observations=tuple(sorted(observations, key=lambda o: o.at_ms)),
             trace=trace,
         )
-
-
-def _rate(count: int, milliseconds: float) -> float | None:
-    return count / milliseconds * 1000 if count and milliseconds > 0 else None

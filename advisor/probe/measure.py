@@ -1,0 +1,128 @@
+"""Prompts and generations against a loaded model, one point after the other."""
+
+import contextlib
+import random
+import time
+from collections.abc import Generator
+from typing import Final, Protocol
+
+from advisor.engine.client import Client, Progress
+from advisor.errors import EngineError
+from advisor.probe import schedule
+from advisor.probe.result import ObservationKind, PhaseName, SpeedPoint
+from advisor.probe.schedule import Point
+from advisor.sizing.settings import RunSettings
+
+CHOICES: Final = 64
+"""Tokens that decoding picks from, anew for every measurement."""
+
+
+class Steps(Protocol):
+    """What a measurement tells while it runs."""
+
+    def enter(self, name: PhaseName, *, depth: int = 0) -> None:
+        """Another phase begins."""
+        ...
+
+    def touch(self) -> None:
+        """The child made progress."""
+        ...
+
+    def check(self) -> None:
+        """Raises when the run was stopped."""
+        ...
+
+    def notice(self, kind: ObservationKind, sentence: str) -> None:
+        """Something a person should know."""
+        ...
+
+    def measured(self, point: SpeedPoint) -> None:
+        """A speed is known."""
+        ...
+
+
+class Measurement:
+    """The part of a probe between loading and stopping."""
+
+    def __init__(self, settings: RunSettings, seconds: float, tokens: range, steps: Steps) -> None:
+        """``tokens``: those to prompt with and to choose from."""
+        self._settings = settings
+        self._seconds = seconds
+        self._tokens = tokens
+        self._steps = steps
+        self._random = random.Random(20260101)  # noqa: S311 - tokens, not secrets
+
+    def run(self, client: Client) -> None:
+        """All points that the time allows. Raises EngineError when the child fails."""
+        settings, seconds = self._settings, self._seconds
+        begun = time.monotonic()
+        warm = self._run_point(client, schedule.warm_up(settings), measured=False)
+        if warm is None or not warm.prefill_tps or not warm.decode_tps:
+            message = "llama.cpp answered, but generated nothing."
+            raise EngineError(message)
+        # llama.cpp's speeds with a batch of 16 are below those of a full batch: a safe start.
+        point = schedule.first(settings, seconds, warm.prefill_tps, warm.decode_tps)
+        speed = self._run_point(client, point)
+        left = seconds - (time.monotonic() - begun)
+        if speed is None or not speed.prefill_tps or not speed.decode_tps or left < seconds / 3:
+            return
+        deep = schedule.deeper(settings, left, point.n_prompt, speed.prefill_tps, speed.decode_tps)
+        if deep is not None:
+            self._run_point(client, deep)
+
+    def _run_point(
+        self, client: Client, point: Point, *, measured: bool = True
+    ) -> SpeedPoint | None:
+        prompt = self._random.choices(self._tokens, k=point.n_prompt)
+        count = min(CHOICES, len(self._tokens))
+        choices = self._random.sample(self._tokens, k=count)
+        seed = self._random.randrange(1 << 31)
+        stream = client.complete(prompt, point.n_decode, choices=choices, seed=seed)
+        if measured:
+            self._steps.enter("prefill", depth=0)
+        with contextlib.closing(stream):
+            speed = self._follow(stream, point, measured=measured)
+        if speed is not None and measured:
+            self._steps.measured(speed)
+        return speed
+
+    def _follow(
+        self, stream: Generator[Progress], point: Point, *, measured: bool
+    ) -> SpeedPoint | None:
+        sent = time.monotonic()
+        first: float | None = None
+        last: Progress | None = None
+        for progress in stream:
+            self._steps.touch()
+            self._steps.check()
+            moment = time.monotonic()
+            if progress.made and first is None:
+                first = moment
+                if measured:
+                    self._steps.enter("decode", depth=progress.prompt_tokens)
+            last = progress
+            if first is not None and moment - first > point.decode_s and progress.made > 1:
+                break
+            if moment - sent > point.limit_s:
+                self._steps.notice(
+                    "noise",
+                    f"A prompt of {point.n_prompt} tokens was cut off: it took longer than "
+                    f"{point.limit_s:.0f} s.",
+                )
+                break
+        if last is None or first is None:
+            return None
+        # The first token comes with the prompt; the time of the others is between them.
+        between = last.made - 1
+        return SpeedPoint(
+            depth=point.n_prompt,
+            n_prompt=last.prompt_tokens,
+            prefill_tps=_rate(last.prompt_tokens, last.prompt_ms),
+            ttft_s=first - sent,
+            n_decode=last.made,
+            decode_tps=_rate(between, last.made_ms) if between > 0 else None,
+        )
+
+
+def _rate(count: int, milliseconds: float) -> float | None:
+    return count / milliseconds * 1000 if count and milliseconds > 0 else None

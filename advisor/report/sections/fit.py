@@ -16,6 +16,8 @@ _TONES: dict[str, Tone] = {
     "no": "bad",
     "unknown": "muted",
 }
+_ALIKE = 0.99
+_Row = tuple[str, Sequence[MatrixCell]]
 MAX_CONTEXTS = 7
 """More columns than this cannot be read on paper."""
 
@@ -35,6 +37,8 @@ def fit_blocks(
         return []
     contexts = _printed(matrix.contexts, chosen)
     shown, left_out = _worth_showing(matrix, chosen)
+    printed = len(shown)
+    shown = _apart(shown, models, chosen)
     rows = tuple(
         (
             Cell(text=name, strong=True),
@@ -63,6 +67,8 @@ def fit_blocks(
         caption += " Bold: the run in question."
     if left_out:
         caption += f" Left out because they never fit: {', '.join(left_out)}."
+    if printed > len(shown):
+        caption += f" Left out: {printed - len(shown)} file types within 1 % of a shown one's size."
     caption += " Quality loss was measured on other models of that size, not on this file."
     columns = (
         Column(title="File type", weight=1.5),
@@ -77,17 +83,29 @@ def fit_blocks(
     ]
 
 
-def _worth_showing(
-    matrix: Matrix, chosen: tuple[str, int] | None
-) -> tuple[list[tuple[str, Sequence[MatrixCell]]], list[str]]:
+def _worth_showing(matrix: Matrix, chosen: tuple[str, int] | None) -> tuple[list[_Row], list[str]]:
     """Rows, without those that fit at no context; the smallest of these stays as the border."""
-    rows = list(zip(matrix.file_types, matrix.rows, strict=True))
+    rows: list[_Row] = list(zip(matrix.file_types, matrix.rows, strict=True))
     hopeless = [name for name, row in rows if all(cell.verdict == "no" for cell in row)]
     kept = {hopeless[-1]} if hopeless else set[str]()
     if chosen is not None:
         kept.add(chosen[0])
     left_out = [name for name in hopeless if name not in kept]
     return [(name, row) for name, row in rows if name not in left_out], left_out
+
+
+def _apart(
+    rows: list[_Row], models: Mapping[str, Model], chosen: tuple[str, int] | None
+) -> list[_Row]:
+    """Rows, without those that are as large as the one above: models that come in few bits."""
+    kept: list[_Row] = []
+    for row in rows:
+        if kept and (chosen is None or row[0] != chosen[0]):
+            above = models[kept[-1][0]].nbytes
+            if models[row[0]].nbytes > _ALIKE * above:
+                continue
+        kept.append(row)
+    return kept
 
 
 def _printed(contexts: tuple[int, ...], chosen: tuple[str, int] | None) -> tuple[int, ...]:

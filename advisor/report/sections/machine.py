@@ -26,6 +26,11 @@ def machine_blocks(rig: Rig) -> list[Block]:
         "A language model is fast only while it fits into the memory of the graphics card (VRAM); "
         "what does not fit runs from the computer's own memory (RAM), several times slower."
     )
+    if rig.devices and all(device.unified for device in rig.devices):
+        text = (
+            "Graphics and processor share one memory here: a language model runs from it at the "
+            "graphics unit's speed as far as the system lets graphics use it."
+        )
     rows = [_device_row(alike, imagined=rig.imagined) for alike in _alike(rig.devices)]
     rows.append(_host_row(rig))
     if not rig.devices:

@@ -26,8 +26,8 @@ _THINNEST_BAND = 4 << 20
 MAX_LOG_LINES = 4
 MAX_LOG_LINE = 300
 _UNFINISHED = (
-    "The probe did not run to its end, so it confirms nothing: what it measured until then is shown "
-    "below, and every other figure in this report is computed."
+    "The probe did not run to its end, so it confirms nothing. What it measured until then is "
+    "shown below; every other figure in this report is computed."
 )
 _TITLES = {
     "weights": "Weights",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from advisor import answers, hardware, llm
 from advisor import session as sessions
-from advisor.advice import capability
+from advisor.advice import capability, hardware_prices
 from advisor.basis import Basis, Range
 from advisor.engine import command
 from advisor.errors import RigError, SessionError, SettingsError
@@ -113,7 +113,7 @@ class FitCell:
     headroom: int | None
     decode_tps: float | None
     spilled: int
-    """Bytes that would have to go to RAM."""
+    """Bytes that have to go to RAM, about: what the devices lack together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +139,11 @@ class FitMatrix:
 def fit_matrix(choice: ModelChoice, rig: Rig, settings: RunSettings) -> FitMatrix:
     """Every file type of a catalogue model, or a GGUF's own, by contexts; without speeds."""
     found, models = answers.matrix_of(choice, rig, settings)
+    free = _free(rig)
     return FitMatrix(
         found.contexts,
         tuple(
-            _row(name, models[name], cells)
+            _row(name, models[name], cells, free)
             for name, cells in zip(found.file_types, found.rows, strict=True)
         ),
     )
@@ -179,15 +180,26 @@ def with_speeds(
     return replace(found, rows=tuple(rows))
 
 
-def _row(file_type: str, model: Model, cells: tuple[Cell, ...]) -> FitRow:
+def _row(file_type: str, model: Model, cells: tuple[Cell, ...], free: int | None) -> FitRow:
     note = quality.model_loss(model)
     story = f"{file_type}, {gib(model.nbytes)}. {note.sentence}"
-    return FitRow(file_type, model.nbytes, note.word, story, tuple(_cell(cell) for cell in cells))
+    return FitRow(
+        file_type, model.nbytes, note.word, story, tuple(_cell(cell, free) for cell in cells)
+    )
 
 
-def _cell(cell: Cell) -> FitCell:
+def _cell(cell: Cell, free: int | None) -> FitCell:
     spilled = max(0, -(cell.headroom or 0))
+    if cell.device_total is not None and free is not None:
+        # Headroom is the tightest device's alone; together they may lack more.
+        spilled = max(spilled, cell.device_total - free)
     return FitCell(cell.verdict, cell.headroom, None, spilled)
+
+
+def _free(rig: Rig) -> int | None:
+    free = [device.memory_free for device in rig.devices]
+    known = [value for value in free if value is not None]
+    return sum(known) if len(known) == len(free) else None
 
 
 def speed_by_depth(
@@ -274,6 +286,11 @@ def with_bandwidth(rig: Rig, measured: RamBandwidth) -> Rig:
 def measure_ram(rig: Rig) -> RamBandwidth:
     """Read the host's memory for about a second with every core; the result is remembered."""
     return measure_ram_bandwidth(rig.host.cpu)
+
+
+def prices_date() -> str:
+    """The day of the shipped hardware prices."""
+    return hardware_prices.data_date()
 
 
 def examine(rig: Rig) -> tuple[doctor.Finding, ...]:

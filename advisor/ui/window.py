@@ -319,9 +319,13 @@ class MainWindow(QWidget):
     def _show_detection(self) -> None:
         state = self.state
         if state is not None and state.detected is not None:
+            from advisor.ui import services  # noqa: PLC0415 - loaded by now
             from advisor.ui.texts import detection_in_short  # noqa: PLC0415 - loaded by now
 
             self.status.show_detection(detection_in_short(state.detected))
+            self.status.show_dates(
+                self.tr("Prices of {date} · offline").format(date=services.prices_date())
+            )
 
     # the window itself
 

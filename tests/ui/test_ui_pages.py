@@ -17,6 +17,7 @@ from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.state import AppState
 from advisor.ui.window import MainWindow, page_entries
+from advisor.units import GIB
 
 MODEL = "Qwen/Qwen3-0.6B"
 
@@ -204,3 +205,14 @@ def test_every_control_has_a_name(qtbot, key: str, big_rig: Rig) -> None:
             nameless.append(f"{type(widget).__name__} in {type(widget.parentWidget()).__name__}")
     assert nameless == []
     window.close()
+
+
+def test_what_spills_is_counted_over_all_devices() -> None:
+    rig = parse_rig("4x RTX 4090 + 256 GB DDR5-6000")
+    choice = services.ModelChoice(model="meta-llama/Llama-3.3-70B-Instruct", file_type="BF16")
+    found = services.fit_matrix(choice, rig, services.RunSettings(ctx=4096))
+    row = next(row for row in found.rows if row.file_type == "BF16")
+    free = sum(device.memory_free or 0 for device in rig.devices)
+    cell = row.cells[0]
+    assert cell.verdict == "offload"
+    assert cell.spilled > row.nbytes - free - 3 * GIB

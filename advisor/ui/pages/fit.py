@@ -98,8 +98,10 @@ class FitPage(Page):
         self._form.hide()
         self._change.toggled.connect(self._form.setVisible)
         foot = row(self._short, None, self._change)
-        body = column(self._answer, self._reason, self.map, rule(), foot, self._form)
+        self._filler = QWidget()
+        body = column(self._answer, self._reason, self.map, self._filler, rule(), foot, self._form)
         body.setStretch(2, 1)
+        body.setStretch(3, 1)
         self._card.body.addLayout(body)
         self.plan = PlanCard()
         self.speed = SpeedCard()
@@ -129,6 +131,7 @@ class FitPage(Page):
             return
         if self._job is not None:
             self._job.cancel()
+        self._say_working()
         settings = state.settings
         self._job = run_task(
             lambda _job: services.fit_matrix(choice, rig, settings),
@@ -136,6 +139,15 @@ class FitPage(Page):
             on_error=self._complain,
             owner=self,
         )
+
+    def _say_working(self) -> None:
+        """Until there is an answer, say what is being worked out."""
+        if self.state.plan is None:
+            name = choice_name(self.state)
+            self._answer.setText(self.tr("Sizing {name}…").format(name=name))
+            self._reason.setText("")
+        self.map.setVisible(bool(self.map.cells.rows))
+        self._filler.setVisible(not self.map.cells.rows)
 
     def _complain(self, error: RigAdvisorError) -> None:
         self.banner.say(str(error))
@@ -172,6 +184,8 @@ class FitPage(Page):
             for r in matrix.rows
         )
         self.map.show_cells(rows, columns, cells)
+        self.map.show()
+        self._filler.hide()
         fast = any(cell.sub.endswith("t/s") for line in cells for cell in line)
         self._card.note.setText(
             self.tr("GiB left · tokens per second when full") if fast else self.tr("GiB left")
@@ -192,13 +206,18 @@ class FitPage(Page):
             main = f"+{left / units.GIB:,.1f}"
         words = [
             f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
-            "" if left is None else self._left_words(left),
+            self._spill_words(cell) if cell.verdict == "offload" else self._left_words(left),
             "" if cell.decode_tps is None else units.rate(cell.decode_tps),
         ]
         story = ", ".join(word for word in words if word)
         return HeatCell(main, speed, VERDICT_TONES[cell.verdict], story)
 
-    def _left_words(self, left: int) -> str:
+    def _spill_words(self, cell: services.FitCell) -> str:
+        return self.tr("about {size} in RAM").format(size=units.size(cell.spilled))
+
+    def _left_words(self, left: int | None) -> str:
+        if left is None:
+            return ""
         if left < 0:
             return self.tr("{size} too little").format(size=units.size(-left))
         return self.tr("{size} left").format(size=units.size(left))

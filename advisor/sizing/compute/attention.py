@@ -61,10 +61,18 @@ def hadamard(cur: Node, rotation: Node) -> Node:
     return ops.reshape(ops.mul_mat(rotation, flat), *cur.ne)
 
 
+def _owner(b: Builder, il: int) -> int:
+    """The block whose cache a block reads: its own, or the last of its kind that has one."""
+    hp = b.hp
+    if hp.n_layer_kv_from_start is None or hp.has_kv(il):
+        return il
+    return hp.n_layer_kv_from_start - (2 if hp.is_swa(il) else 1)
+
+
 def _cache(b: Builder, inp: AttentionInput, which: str, il: int, width: int) -> Node:
     type_ = b.shape.type_k if which == "k" else b.shape.type_v
     ne = (width, b.shape.n_kv[inp.kind], b.shape.streams[inp.kind])
-    return b.memory(f"{inp.kind}.{which}", il, type_, ne)
+    return b.memory(f"{inp.kind}.{which}", _owner(b, il), type_, ne)
 
 
 def store_k(b: Builder, inp: AttentionInput, cur: Node, il: int) -> Node:

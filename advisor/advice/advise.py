@@ -9,17 +9,19 @@ from advisor.advice.builds import Build, cards
 from advisor.advice.hardware_prices import PriceBook, data_date
 from advisor.advice.options import Assessment, Option, assess
 from advisor.advice.prices import Candidate, candidates, tier_of
-from advisor.advice.timing import Engine, MeasuredRun, timed
-from advisor.advice.upgrades import option, search
+from advisor.advice.timing import Engine, MeasuredRun, planned, timed
+from advisor.advice.upgrades import Found, option, search
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of, variants
-from advisor.advice.verdict import Advice, conclude
+from advisor.advice.verdict import Advice, conclude, rank
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry
 from advisor.llm.model import Model
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.settings import RunSettings
 
+_EXACT: Final = 5
+"""So many of the best local options are sized exactly."""
 _LIKE_CLASS: Final = 4
 """APIs of like class that are shown, cheapest first."""
 
@@ -56,10 +58,11 @@ def advise(
     wanted = variants(models, usage, base)
     found = search(rig, wanted, usage, today, book=prices, engine=engine, cancelled=cancelled)
     known = {o.id for o in options}
-    options += [_named(o, current) for o in found.options if o.id not in known]
-    progress(0.7, "")
+    options += [o for o in found.options if o.id not in known]
     apis = _apis(models, current, usage, at)
     options += [_api_option(c) for c in apis]
+    progress(0.5, "")
+    options = _settle(options, found, usage, current, cancelled)
     options += _hybrids(options, apis, usage)
     progress(0.9, "")
     return conclude(
@@ -82,12 +85,36 @@ def _as_it_is(rig: Rig, current: Model | None, usage: Usage, engine: Engine) -> 
     variant = Variant(current, kv, loss_of(current, kv), tier)
     outcome = timed(variant, rig, usage, engine)
     if outcome is not None:
-        yield option(Build("keep", "Keep this rig", rig), variant, outcome)
+        made = option(Build("keep", "Keep this rig", rig), variant, outcome)
+        yield replace(made, plan=planned(variant, rig, usage, engine))
+
+
+def _settle(
+    options: Sequence[Option],
+    found: Found,
+    usage: Usage,
+    current: Model | None,
+    cancelled: Callable[[], bool],
+) -> list[Option]:
+    """Replace rough answers by exact ones until the best few are exact; name what is tuning."""
+    settled = {o.id: o for o in options}
+    while not cancelled():
+        ranked = rank((assess(o, usage) for o in settled.values()), usage)
+        local = [a.option for a in ranked if a.option.rig is not None][:_EXACT]
+        rough = next((o for o in local if o.rough), None)
+        if rough is None:
+            break
+        settled[rough.id] = found.exactly(rough)
+    return [_named(o, current) for o in settled.values()]
 
 
 def _named(found: Option, current: Model | None) -> Option:
     """On the rig as it is, any other model or file type than the one in question is tuning."""
-    if found.kind != "keep" or current is None:
+    same = current is not None and (found.model_id, found.file_type) == (
+        current.id,
+        current.file_type,
+    )
+    if found.kind != "keep" or current is None or (same and found.title == "Keep this rig"):
         return found
     return replace(found, kind="tune", title=f"Keep this rig, run {found.runs}")
 

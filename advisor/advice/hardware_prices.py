@@ -61,6 +61,15 @@ def _shipped() -> _Prices:
     return resources.load(_Prices, "hardware_prices.json")
 
 
+@functools.cache
+def _by_name() -> dict[str, tuple[HardwarePrice, ...]]:
+    index: dict[str, tuple[HardwarePrice, ...]] = {}
+    for price in _shipped().prices:
+        index[_key(price.name)] = (*index.get(_key(price.name), ()), price)
+    return index
+
+
+@functools.cache
 def _key(name: str) -> str:
     bare = name.strip().casefold()
     for prefix in ("nvidia ", "geforce ", "amd ", "radeon "):
@@ -78,24 +87,24 @@ class PriceBook:
     def offers(self, name: str) -> tuple[HardwarePrice, ...]:
         """Every known price of that piece; the user's own stands alone."""
         key = _key(name)
-        own = {_key(n): price for n, price in self.own.items()}
-        if key in own:
-            shipped = next((p for p in _shipped().prices if _key(p.name) == key), None)
-            return (
-                HardwarePrice(
-                    name=name,
-                    kind=shipped.kind if shipped else "gpu",
-                    condition="your price",
-                    low=own[key],
-                    mid=own[key],
-                    high=own[key],
-                    date="",
-                    source="entered by you",
-                    gpu=shipped.gpu if shipped else "",
-                    ram_gib=shipped.ram_gib if shipped else 0,
-                ),
-            )
-        return tuple(p for p in _shipped().prices if _key(p.name) == key)
+        shipped = _by_name().get(key, ())
+        mine = next((price for n, price in self.own.items() if _key(n) == key), None)
+        if mine is None:
+            return shipped
+        return (
+            HardwarePrice(
+                name=name,
+                kind=shipped[0].kind if shipped else "gpu",
+                condition="your price",
+                low=mine,
+                mid=mine,
+                high=mine,
+                date="",
+                source="entered by you",
+                gpu=shipped[0].gpu if shipped else "",
+                ram_gib=shipped[0].ram_gib if shipped else 0,
+            ),
+        )
 
     def best(
         self, name: str, *, launch_usd: float | None = None, launch_date: str | None = None

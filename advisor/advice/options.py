@@ -88,6 +88,8 @@ class Option:
     ctx: int = 0
     in_ram: bool = False
     """A part of the model lies in RAM beside the cards."""
+    rough: bool = False
+    """Sized by sums over layers, not yet exactly."""
     plan: Plan | None = None
     """Worked out for options that are shown; its largest context decides about long requests."""
     run: LocalRun | None = None
@@ -180,6 +182,8 @@ def assess(option: Option, usage: Usage) -> Assessment:
     hardware = option.hardware(usage)
     failures = [*option.impossible, *_constraints(option, usage), *_fit(option, usage)]
     doubts: list[str] = [f"needs {condition}" for condition in option.conditions]
+    if option.rough:
+        doubts.append("sized roughly")
     failures += [f"the price of {name} is not known: enter yours" for name in option.unpriced]
     if usage.budget is not None and hardware.mid > usage.budget:
         failures.append(

@@ -1,9 +1,12 @@
 """Bounds for every pair of build and variant, as arrays, so that most need no closer look.
 
-Every bound can only flatter a pair: weights and caches without buffers, drivers and margins, the
-fastest card's bandwidth for everything in fast memory, and no latency.
+Every bound flatters a pair. Size: weights and caches without buffers, drivers and margins. Speed:
+the engine's own prediction on one reference card that holds everything, with its reading scaled to
+the fastest card's bandwidth and its arithmetic to all cards together, less a fifth for what other
+cards may do better; whatever has to lie in RAM is read faster than any published run did.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,14 +19,23 @@ from advisor.advice.builds import Build
 from advisor.advice.options import EFFORT
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
+from advisor.hardware import table
+from advisor.hardware.imagined import device_from_entry
+from advisor.hardware.rig import Rig
 from advisor.sizing import memory
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed import predict
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _CHANGES_SOMETHING: Final = 2
+_FLATTERED: Final = 0.8
+_LATENCY: Final = frozenset({"Launches and waits", "Per token"})
+"""Terms of ``advisor.sizing.speed`` that no bandwidth shortens."""
+_RAM_REACHED: Final = 0.75
+"""No published run with experts in RAM read it faster than 0.52 of its theoretical bandwidth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +64,14 @@ class _Builds:
     """Cost a month before the first request."""
     added: Floats
     """Cost of a busy second."""
+    tflops: Floats
+    """Of all cards together; 0 where one is not known."""
     possible: NDArray[np.bool_]
 
 
 def _builds(shelf: Sequence[Build], usage: Usage) -> _Builds:
     n = len(shelf)
-    rows = np.zeros((6, n))
+    rows = np.zeros((7, n))
     possible = np.ones(n, dtype=bool)
     watts: dict[object, tuple[float, float]] = {}
     price_kwh, hours = float(usage.electricity_price), float(usage.hours_per_month)
@@ -86,8 +100,11 @@ def _builds(shelf: Sequence[Build], usage: Usage) -> _Builds:
             0 if shared else host.ram_bandwidth_gbs or 0.0,
             fixed,
             added,
+            sum(d.fp16_tflops or 0.0 for d in devices)
+            if all(d.fp16_tflops for d in devices)
+            else 0.0,
         )
-    vram, bandwidth, ram, ram_bandwidth, fixed, added = rows
+    vram, bandwidth, ram, ram_bandwidth, fixed, added, tflops = rows
     return _Builds(
         vram=vram,
         bandwidth=bandwidth,
@@ -95,6 +112,7 @@ def _builds(shelf: Sequence[Build], usage: Usage) -> _Builds:
         ram_bandwidth=ram_bandwidth,
         fixed=fixed,
         added=added,
+        tflops=tflops,
         possible=possible,
     )
 
@@ -109,6 +127,38 @@ def _context_bytes(variant: Variant, usage: Usage) -> float:
     placement = Placement(layer_device=(0,) * (layers + 1))
     context = memory.context(model, settings, placement, ("cuda",))
     return 0.0 if context is None else float(sum(context.devices) + context.host)
+
+
+@functools.cache
+def _reference_rig() -> Rig:
+    """The card whose predictions rest on the most published runs."""
+    entry = table.find("RTX 4090")
+    if entry is None:
+        raise LookupError("the GPU table has no RTX 4090")
+    return Rig(name="reference", devices=(device_from_entry(entry),), imagined=True)
+
+
+def _reference(variant: Variant, usage: Usage) -> tuple[float, float, float]:
+    """Seconds × GB/s and seconds of latency per token, prompt tokens per second and TFLOPS.
+
+    Without a prediction: the weights read once without any loss, and no time for prompts.
+    """
+    rig = _reference_rig()
+    card = rig.devices[0]
+    bandwidth, rate = card.bandwidth_gbs or 1.0, card.fp16_tflops or 1.0
+    model = variant.model
+    settings = variant.settings(RunSettings(), usage).model_copy(
+        update={"n_gpu_layers": "all", "n_cpu_moe": 0}
+    )
+    layers = model.hp.n_layer_all if model.hp is not None else 0
+    speed = predict(model, rig, settings, Placement(layer_device=(0,) * (layers + 1)))
+    if speed.decode_tps is None:
+        dense, used, _ = variant.bytes_read
+        return (dense + used) / 1e9, 0.0, float("inf")
+    latency = sum(t.seconds for t in speed.decode_terms if t.name in _LATENCY)
+    scaling = max(0.0, 1 / speed.decode_tps.mid - latency)
+    prefill = float("inf") if speed.prefill_tps is None else speed.prefill_tps.mid / rate
+    return scaling * bandwidth, latency, prefill
 
 
 def space(shelf: Sequence[Build], wanted: Sequence[Variant], usage: Usage) -> Space:
@@ -127,18 +177,25 @@ def space(shelf: Sequence[Build], wanted: Sequence[Variant], usage: Usage) -> Sp
     of_experts = np.minimum(outside, experts[None, :])
     share = np.divide(used, experts, out=np.ones(n_variants), where=experts > 0)
     slow = of_experts * share[None, :] + np.minimum(outside - of_experts, dense[None, :])
-    fast = (dense + used)[None, :] - slow
+    inside = 1 - slow / (dense + used)[None, :]
+    reference = np.array([_reference(v, usage) for v in wanted]).reshape(n_variants, 3)
     with np.errstate(divide="ignore", invalid="ignore"):
-        seconds = np.where(fast > 0, fast / (rows.bandwidth[:, None] * 1e9), 0.0)
-        seconds += np.where(slow > 0, slow / (rows.ram_bandwidth[:, None] * 1e9), 0.0)
+        seconds = reference[:, 0][None, :] / rows.bandwidth[:, None] + reference[:, 1][None, :]
+        seconds = np.where(inside > 0, seconds * inside * _FLATTERED, 0.0)
+        reach = rows.ram_bandwidth[:, None] * (1e9 * _RAM_REACHED)
+        seconds += np.where(slow > 0, slow / reach, 0.0)
         speed = np.where(seconds > 0, 1 / seconds, 0.0)
-        busy = usage.output_tokens / speed * usage.requests_per_month
+        prefill = reference[:, 2][None, :] * rows.tflops[:, None] / _FLATTERED
+        prompt = np.where(rows.tflops[:, None] > 0, float(usage.new_tokens) / prefill, 0.0)
+        busy = (prompt + usage.output_tokens / speed) * usage.requests_per_month
+    in_time = prompt <= (float("inf") if usage.max_ttft_s is None else usage.max_ttft_s)
     cost = rows.fixed[:, None] + rows.added[:, None] * busy
     possible = (
         (outside <= rows.ram[:, None])
         & rows.possible[:, None]
         & (speed > 0)
         & (speed >= usage.min_decode_tps)
+        & in_time
         & (busy <= float(usage.hours_per_month) * 3600)
     )
     build, variant = np.nonzero(possible)

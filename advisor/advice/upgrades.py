@@ -1,15 +1,15 @@
 """The search: every build with every acceptable variant, sized and timed by the engine itself.
 
-A hundred thousand pairs are too many to size. Bounds that can only flatter a pair (weights and
-caches without buffers, all bandwidth and no latency) rule most of them out at once; of the rest
-only those on the Pareto front of cost, speed and quality are worked out, and their true figures
-replace the bounds until the front holds nothing but worked-out pairs. No pair that was ruled out
-could have been on it. The same question always gives the same answer.
+A hundred thousand pairs are too many to size. Bounds that can only flatter a pair rule most of them
+out at once (``screen``); of the rest only those on the Pareto front of cost, speed and quality are
+worked out, roughly first, and their figures replace the bounds until the front holds nothing else.
+Whatever comes near the verdict is then sized and timed exactly (``settle``). The same question
+always gives the same answer.
 """
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,19 +18,21 @@ from advisor.advice.builds import Build, builds
 from advisor.advice.hardware_prices import PriceBook
 from advisor.advice.options import Assessment, Option, assess
 from advisor.advice.screen import Floats, Ints, space
-from advisor.advice.timing import Engine, Timed, timed
+from advisor.advice.timing import Engine, Timed, planned, roughly, timed
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
 from advisor.hardware.rig import Rig
 
 _BATCH: Final = 16
-_MAX_WORKED_OUT: Final = 400
+_MAX_WORKED_OUT: Final = 1500
 """Enough for every question met so far; a front that is still open then is said to be."""
 _SPEED_STEP: Final = 1.15
 """Speeds within 15 % count as one: no prediction is better than that."""
 _FAST_ENOUGH: Final = 4
 """Times the speed asked for (or reading speed) beyond which more does not count."""
 _READING: Final = 15.0
+_HERE: Final = frozenset({"keep", "close programs"})
+"""Builds of this very rig, for which what was measured on it holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,8 @@ class Found:
 
     options: tuple[Option, ...]
     """The front, and for every kind the nearest that fails."""
+    exactly: Callable[[Option], Option]
+    """The same option sized and timed exactly, with its plan."""
     searched: int
     """Pairs of build and variant."""
     worked_out: int
@@ -63,6 +67,7 @@ def option(build: Build, variant: Variant, outcome: Timed) -> Option:
         fits=outcome.judgement.fits,
         headroom=outcome.judgement.headroom,
         ctx=outcome.ctx,
+        rough=outcome.rough,
         in_ram=outcome.judgement.verdict == "offload",
         run=outcome.run,
         ttft_s=outcome.ttft_s,
@@ -109,11 +114,12 @@ def search(
     """The front over everything that can be done with, added to or bought beside ``rig``."""
     shelf = list(builds(rig, usage, book, today))
     if not wanted:
-        return Found((), 0, 0, complete=True)
+        return Found((), _same, 0, 0, complete=True)
     pairs = space(shelf, wanted, usage)
     steps, cost = _steps(pairs.speed, usage), pairs.cost.copy()
     settled = np.zeros(len(cost), dtype=bool)
     outcomes: dict[tuple[object, int], Timed | None] = {}
+    origin: dict[str, tuple[Build, Variant]] = {}
     good: dict[int, Option] = {}
     near: dict[str, Assessment] = {}
     complete = True
@@ -129,14 +135,14 @@ def search(
             build, variant = shelf[int(pairs.build[i])], wanted[int(pairs.variant[i])]
             key = (build.signature, int(pairs.variant[i]))
             if key not in outcomes:
-                here = build.kind in {"keep", "close programs"}
-                asked = engine if here else engine.elsewhere()
-                outcomes[key] = timed(variant, build.rig, usage, asked)
+                asked = engine if build.kind in _HERE else engine.elsewhere()
+                outcomes[key] = roughly(variant, build.rig, usage, asked)
             outcome = outcomes[key]
             if outcome is None:
                 steps[i] = 0
                 continue
             made = option(build, variant, outcome)
+            origin[made.id] = build, variant
             judged = assess(made, usage)
             if judged.meets and judged.score is not None and judged.decode_tps is not None:
                 cost[i] = float(judged.score)
@@ -147,12 +153,29 @@ def search(
                 _remember(near, judged)
     last = [int(i) for i in front(cost, steps, pairs.quality) if int(i) in good]
     failures = tuple(a.option for a in near.values())
+
+    def exactly(found: Option) -> Option:
+        if found.id not in origin:
+            return found
+        build, variant = origin[found.id]
+        asked = engine if build.kind in _HERE else engine.elsewhere()
+        outcome = timed(variant, build.rig, usage, asked)
+        if outcome is None:
+            return replace(found, fits=None, run=None, rough=False)
+        made = option(build, variant, outcome)
+        return replace(made, plan=planned(variant, build.rig, usage, asked))
+
     return Found(
+        exactly=exactly,
         options=(*(good[i] for i in last), *failures),
         searched=len(shelf) * len(wanted),
         worked_out=len(outcomes),
         complete=complete,
     )
+
+
+def _same(found: Option) -> Option:
+    return found
 
 
 def _remember(near: dict[str, Assessment], judged: Assessment) -> None:

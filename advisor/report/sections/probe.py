@@ -66,7 +66,7 @@ def probe_blocks(result: ProbeResult | None) -> list[Block]:
             last = result.ending.detail.strip().splitlines()[-MAX_LOG_LINES:]
             blocks.append(Command(text="\n".join(line[:MAX_LOG_LINE] for line in last)))
     blocks += [chart for place in result.places if (chart := _chart(result, place))]
-    if result.places:
+    if result.places and result.ending.state == "done":
         blocks.append(_differences(result))
     if result.speeds:
         blocks.append(_speeds(result))

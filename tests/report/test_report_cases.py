@@ -1,0 +1,216 @@
+"""Real reports of every sort: complete, short, readable, and the same again when reopened."""
+
+import json
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+from PySide6.QtGui import QGuiApplication
+from report_cases import CASES, MADE, case, document
+
+from advisor import session as sessions
+from advisor.errors import ReportError
+from advisor.report.build import ReportOptions, Section, build
+from advisor.report.document import Document, Heading, Table
+from advisor.report.flow import Paper, lay_out
+from advisor.report.html import to_html
+from advisor.report.pdf import render_page, write_pdf
+from advisor.report.plain import to_text
+
+USUAL = ("no GPU", "one GPU", "unified memory", "probe", "failed probe")
+
+
+def folded(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
+def extracted(path: Path) -> str:
+    return folded("".join(page.extract_text() for page in PdfReader(path).pages))
+
+
+def in_order(texts: list[str], body: str) -> list[str]:
+    """Those of ``texts`` that ``body`` lacks."""
+    return [text for text in texts if folded(text) not in body]
+
+
+@pytest.mark.parametrize("paper", list(Paper))
+@pytest.mark.parametrize("name", CASES)
+def test_every_string_of_a_real_report_can_be_copied(
+    qapp: QGuiApplication, tmp_path: Path, name: str, paper: Paper
+) -> None:
+    target = tmp_path / "report.pdf"
+    made = document(name)
+    write_pdf(made, target, paper=paper)
+    body = extracted(target)
+    # A cell that continues on the next page has the page's header inside; nothing else may.
+    assert in_order(made.texts(), body) == []
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_a_usual_report_has_two_to_four_pages(qapp: QGuiApplication, name: str) -> None:
+    assert 2 <= len(lay_out(document(name)).pages) <= 4
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_page_is_painted_inside_its_margins(qapp: QGuiApplication, name: str) -> None:
+    layout = lay_out(document(name))
+    for number in range(len(layout.pages)):
+        image = render_page(layout, number)
+        edges = {
+            image.pixelColor(x, y).name() for x in (3, 40, 755, 790) for y in range(0, 1120, 5)
+        }
+        assert edges == {"#ffffff"}
+        inside = {
+            image.pixelColor(x, y).name() for x in range(60, 735, 7) for y in range(60, 1060, 3)
+        }
+        assert len(inside) > 3
+
+
+def test_a_report_opens_as_its_session_and_gives_the_same_report(
+    qapp: QGuiApplication, tmp_path: Path
+) -> None:
+    session, found = case("longest names")
+    choices = sessions.ReportChoices(left_out=frozenset({"probe"}), paper="Letter")
+    session = session.model_copy(update={"report": choices})
+    options = ReportOptions.of(session)
+    first, second = tmp_path / "first.pdf", tmp_path / "second.pdf"
+    made = build(session, found, options, MADE)
+    write_pdf(made, first, paper=options.paper, session=session.to_json())
+    again = sessions.load(first)
+    assert again == session
+    options = ReportOptions.of(again)
+    assert (options.paper, Section.PROBE in options.sections) == (Paper.LETTER, False)
+    remade = build(again, found, options, MADE)
+    assert remade == made
+    write_pdf(remade, second, paper=options.paper, session=again.to_json())
+    assert extracted(second) == extracted(first)
+
+
+def headings(made: Document) -> list[str]:
+    return [b.text for b in made.blocks if isinstance(b, Heading) and b.level == 2]
+
+
+def test_sections_can_be_left_out_one_by_one(qapp: QGuiApplication) -> None:
+    session, found = case("probe")
+    everything = headings(build(session, found, ReportOptions(), MADE))
+    assert everything == [
+        "The machine",
+        "What fits",
+        "The plan, device by device",
+        "The probe",
+        "Options compared",
+        "Assumptions and sources",
+    ]
+    for section in Section:
+        options = ReportOptions(sections=frozenset(Section) - {section})
+        left = headings(build(session, found, options, MADE))
+        assert len(left) == len(everything) - (section is not Section.VERDICT)
+    only = build(session, found, ReportOptions(sections=frozenset({Section.VERDICT})), MADE)
+    assert len(lay_out(only).pages) == 1
+
+
+def test_a_probe_replaces_words_by_measurements_and_a_failed_one_says_so() -> None:
+    assert "No probe was run" in to_text(document("one GPU"))
+    measured = to_text(document("probe"))
+    assert "No probe was run" not in measured
+    assert "memory while llama.cpp ran" in measured
+    failed = to_text(document("failed probe"))
+    assert "ran out of memory" in failed
+    assert "it confirms nothing" in failed
+    assert "unable to allocate CUDA0 buffer" in failed
+
+
+def test_refused_settings_leave_a_report_that_says_why() -> None:
+    assert "There is no verdict." in to_text(document("refused settings"))
+
+
+def test_options_are_few_and_of_several_kinds() -> None:
+    made = document("one GPU")
+    table = next(b for b in made.blocks if isinstance(b, Table) and b.columns[0].title == "Option")
+    assert 2 <= len(table.rows) <= 12
+    assert "left out here" in table.caption
+
+
+def test_no_two_rows_of_the_matrix_are_the_same_size() -> None:
+    table = next(b for b in document("one GPU").blocks if isinstance(b, Table) and b.tiles)
+    names = [row[0].text for row in table.rows]
+    assert "BF16" in names
+    assert "F16" not in names
+    words = {cell.text.split()[0][0] for row in table.rows for cell in row[3:]}
+    assert words <= set("+tR✕?")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_page_and_text_say_what_the_pdf_says(name: str) -> None:
+    made = document(name)
+    page, text = to_html(made), to_text(made)
+    for block in made.blocks:
+        if isinstance(block, Heading):
+            assert block.text in text
+    assert page.count("<table>") >= sum(isinstance(b, Table) for b in made.blocks)
+    assert json.loads(made.model_dump_json())["title"] == made.title
+
+
+def test_an_archival_report_declares_its_colours_and_embeds_every_font(
+    qapp: QGuiApplication, tmp_path: Path
+) -> None:
+    target = tmp_path / "archive.pdf"
+    write_pdf(document("probe"), target, session="{}", archival=True)
+    reader = PdfReader(target)
+    root = reader.trailer["/Root"]
+    assert b'pdfaid:part="1" pdfaid:conformance="B"' in root["/Metadata"].get_data()
+    assert root["/OutputIntents"][0]["/S"] == "/GTS_PDFA1"
+    assert not reader.attachments
+    assert "/Encrypt" not in reader.trailer
+    for page in reader.pages:
+        resources = page["/Resources"]
+        for font in resources["/Font"].values():
+            held = font.get_object()["/DescendantFonts"][0].get_object()["/FontDescriptor"]
+            assert {"/FontFile", "/FontFile2", "/FontFile3"} & set(held)
+        for state in resources.get("/ExtGState", {}).values():
+            assert state.get_object().get("/ca", 1) == 1
+            assert state.get_object().get("/SMask", "/None") == "/None"
+
+
+def _full(_descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def _locked(_self: Path, _target: Path) -> None:
+    raise PermissionError(13, "The process cannot access the file because it is being used")
+
+
+@pytest.mark.parametrize(
+    ("stand_in", "sentence"),
+    [((os, "fsync", _full), "No space left on device"), ((Path, "replace", _locked), "being used")],
+)
+def test_a_full_disk_or_a_locked_file_leaves_the_previous_report(
+    qapp: QGuiApplication,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stand_in: tuple[object, str, object],
+    sentence: str,
+) -> None:
+    target = tmp_path / "report.pdf"
+    write_pdf(document("no model"), target)
+    before = target.read_bytes()
+    monkeypatch.setattr(*stand_in)
+    with pytest.raises(ReportError, match=sentence):
+        write_pdf(document("one GPU"), target)
+    assert target.read_bytes() == before
+    assert list(tmp_path.glob("*.tmp")) == []
+
+
+def test_a_folder_that_does_not_take_files_gets_a_sentence(
+    qapp: QGuiApplication, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ReportError, match="choose another folder"):
+        write_pdf(document("no model"), tmp_path / "file" / "report.pdf")
+    if os.geteuid() != 0:  # root writes everywhere
+        closed = tmp_path / "closed"
+        closed.mkdir(mode=0o500)
+        with pytest.raises(ReportError, match="choose another folder"):
+            write_pdf(document("no model"), closed / "report.pdf")

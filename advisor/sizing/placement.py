@@ -34,8 +34,8 @@ class Placement:
 
     @property
     def on_device(self) -> bool:
-        """Whether any block lies on a device."""
-        return any(device != HOST for device in self.layer_device)
+        """Whether any layer lies on a device: the output layer is the first to go there."""
+        return self.layer_device[-1] != HOST
 
     @property
     def offloads(self) -> bool:

@@ -174,22 +174,34 @@ class _Search:
             for d in range(len(self.space.free))
         ]
 
+    def usual_fits(self, n_gpu: int, on_cpu: int, sizes: Sequence[int], space: list[int]) -> bool:
+        """Whether the layers fit where llama.cpp would put them by itself."""
+        placement = place_model(
+            self.model, self.settle(n_gpu, on_cpu), self.space.backends, self.space.free
+        )
+        used = [0] * len(space)
+        for device, size in zip(placement.layer_device[-len(sizes) :], sizes, strict=True):
+            used[device] += size
+        return all(a <= b for a, b in zip(used, space, strict=True) if a)
+
+    def feasible(self, n_gpu: int, on_cpu: int, taken: Sequence[int]) -> bool:
+        """Whether the layers fit in any way that is open to us."""
+        if n_gpu <= 0:
+            return True
+        sizes = self.load.sizes(on_cpu, max(self.n_layers - n_gpu, 0))
+        space = self.room_for(taken)
+        if self.by_hand:
+            return packs(sizes, space)
+        return self.usual_fits(n_gpu, on_cpu, sizes, space)
+
     def borders(self, n_gpu: int, on_cpu: int, taken: Sequence[int]) -> Sequence[int] | None:
         """Layers per device, () for llama.cpp's own split, None where the layers do not fit."""
-        n_gpu = min(n_gpu, self.n_layers)
         if n_gpu <= 0:
             return ()
-        sizes = self.load.sizes(on_cpu, self.n_layers - n_gpu)
+        sizes = self.load.sizes(on_cpu, max(self.n_layers - n_gpu, 0))
         space = self.room_for(taken)
-        if self.usual:
-            placement = place_model(
-                self.model, self.settle(n_gpu, on_cpu), self.space.backends, self.space.free
-            )
-            used = [0] * len(space)
-            for device, size in zip(placement.layer_device[-n_gpu:], sizes, strict=True):
-                used[device] += size
-            if all(a <= b for a, b in zip(used, space, strict=True) if a):
-                return ()
+        if self.usual and self.usual_fits(n_gpu, on_cpu, sizes, space):
+            return ()
         if not self.by_hand:
             return None
         return split(sizes, space, [1 / bandwidth for bandwidth in self.bandwidths])
@@ -221,7 +233,7 @@ class _Search:
             first = bisect_left(
                 range(low, high + 1),
                 True,
-                key=lambda n: self.borders(*step(n), taken) is not None,
+                key=lambda n: self.feasible(*step(n), taken),
             )
             n = low + first
             if n > high:

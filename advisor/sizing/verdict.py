@@ -31,19 +31,20 @@ def judge(
     devices that hold everything is no obstacle; it is one where RAM has to hold a part.
     """
     host = left[-1]
-    smallest = host
     on_device = placement.on_device
+    smallest = None if on_device else host
     if on_device:
-        used = [value for value, size in zip(left, weights, strict=False) if size]
-        known = [value for value in used if value is not None]
-        if len(known) < len(used):
-            return _UNKNOWN
-        smallest = min(known, default=host)
+        for value, size in zip(left, weights, strict=False):
+            if size:
+                if value is None:
+                    return _UNKNOWN
+                if smallest is None or value < smallest:
+                    smallest = value
     if smallest is None:
         return _UNKNOWN
-    offloads = on_device and placement.offloads
     if smallest < 0:
         return Judgement(False, smallest, "no")
+    offloads = on_device and placement.offloads
     if host is None:
         if offloads:
             return Judgement(None, smallest, "unknown")

@@ -6,6 +6,7 @@ from typing import Final
 from advisor.sizing.compute import (
     graphs_deepseek4,
     graphs_dense,
+    graphs_gemma3n,
     graphs_hybrid,
     graphs_latent,
     graphs_mtp,
@@ -17,6 +18,7 @@ from advisor.sizing.compute.blocks import Graph
 GRAPHS: Final[Mapping[str, Graph]] = {
     **graphs_dense.GRAPHS,
     **graphs_window.GRAPHS,
+    **graphs_gemma3n.GRAPHS,
     **graphs_latent.GRAPHS,
     **graphs_hybrid.GRAPHS,
     **graphs_qwen.GRAPHS,

@@ -63,7 +63,7 @@ def gpt_oss(b: Builder) -> None:
     b.head(ops.get_rows(cur, rows.ids))
 
 
-def _gemma4_layer_inputs(b: Builder, batch: Node) -> Node:
+def layer_inputs(b: Builder, batch: Node) -> Node:
     """Per-layer embeddings, gathered and projected for all blocks at once."""
     hp, tokens = b.hp, b.n_tokens
     width, layers = hp.n_embd_per_layer, hp.n_layer
@@ -114,7 +114,7 @@ def gemma4(b: Builder) -> None:
     positions = b.positions()
     caches = Windows(b)
     rows = output_rows(b)
-    layer_inputs = _gemma4_layer_inputs(b, cur) if b.has("per_layer_token_embd") else None
+    own_inputs = layer_inputs(b, cur) if b.has("per_layer_token_embd") else None
     for il in b.blocks():
         residual = cur
         q, k, v = _gemma4_heads(b, b.norm(cur, "attn_norm", il), positions, il)
@@ -122,12 +122,12 @@ def gemma4(b: Builder) -> None:
         residual = ops.add(b.norm(cur, "post_attention_norm", il), residual)
         cur = b.norm(_gemma4_feed(b, residual, il), "post_ffw_norm", il)
         cur = ops.add(cur, residual)
-        if layer_inputs is not None:
+        if own_inputs is not None:
             before = cur
             cur = ops.unary("gelu", ops.mul_mat(b.weight("inp_gate", il), cur))
-            width, tokens = layer_inputs.ne[:2]
+            width, tokens = own_inputs.ne[:2]
             mine = ops.view(
-                layer_inputs, (width, tokens, 1, 1), (width * 4,), il * width * tokens * 4
+                own_inputs, (width, tokens, 1, 1), (width * 4,), il * width * tokens * 4
             )
             cur = ops.mul_mat(b.weight("proj", il), ops.mul(cur, mine))
             cur = ops.add(before, b.norm(cur, "post_norm", il))

@@ -169,6 +169,11 @@ def sum_rows(a: Node) -> Node:
     return new(a.type, (1, a.ne[1], a.ne[2], a.ne[3]), "SUM_ROWS", (a,))
 
 
+def mean_rows(a: Node) -> Node:
+    """Mean over rows."""
+    return new(F32, (1, a.ne[1], a.ne[2], a.ne[3]), "MEAN", (a,))
+
+
 def repeat(a: Node, ne: Shape) -> Node:
     """Broadcast into memory."""
     return new(a.type, ne, "REPEAT", (a,))

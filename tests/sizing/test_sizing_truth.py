@@ -13,11 +13,27 @@ from advisor import resources
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
 from advisor.llm.open import open_gguf
-from advisor.sizing.allocation import allocate
+from advisor.sizing import memory
+from advisor.sizing.allocation import flash_attention, place_model
+from advisor.sizing.memory import ContextBytes
+from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.weights import WeightBytes, weights
 
 EQUAL_CARDS = 24 << 30
 """The reference devices had equal free memory; how much does not matter."""
+
+
+def placed(
+    model: Model, settings: RunSettings, n_gpu: int
+) -> tuple[Placement, WeightBytes, ContextBytes]:
+    """Everything but compute buffers, whose simulation has tests of its own."""
+    backends = ["cuda"] * n_gpu
+    placement = place_model(model, settings, backends, [EQUAL_CARDS] * n_gpu)
+    flash = flash_attention(model, settings)
+    context = memory.context(model, settings, placement, backends, flash=flash)
+    assert context is not None
+    return placement, weights(model, settings, placement, backends), context
 
 
 def shipped_cases() -> list[dict[str, Any]]:
@@ -30,15 +46,14 @@ def test_a_catalogue_model_is_placed_as_llama_cpp_places_it(case: dict[str, Any]
     settings = RunSettings.model_validate(case["settings"])
     n_gpu = len(case["devices"])
 
-    got = allocate(model, settings, ["cuda"] * n_gpu, [EQUAL_CARDS] * n_gpu)
+    _, loaded, context = placed(model, settings, n_gpu)
 
-    assert got.context is not None
-    assert list(got.weights.devices) == [device[0] for device in case["devices"]]
-    assert list(got.context.devices) == [device[1] for device in case["devices"]]
-    assert [got.weights.host, got.context.host] == case["host"][:2]
-    assert got.output == case["output"]
-    assert got.context.state == case["state"]
-    kv = {kind: [c.cells, c.streams, c.bytes] for kind, c in got.context.kv.items()}
+    assert list(loaded.devices) == [device[0] for device in case["devices"]]
+    assert list(context.devices) == [device[1] for device in case["devices"]]
+    assert [loaded.host, context.host] == case["host"][:2]
+    assert memory.output_bytes(model, settings) == case["output"]
+    assert context.state == case["state"]
+    kv = {kind: [c.cells, c.streams, c.bytes] for kind, c in context.kv.items()}
     assert kv == case["kv"]
 
 
@@ -82,21 +97,21 @@ def test_every_reference_case_is_equal_to_the_byte(tmp_path: Path) -> None:
         case = json.loads(line)
         n_gpu = case["n_gpu"]
         model = model_of(f"{case['model']}.{case['file_type']}.gguf")
-        got = allocate(model, truth_settings(case), ["cuda"] * n_gpu, [EQUAL_CARDS] * n_gpu)
-        assert got.context is not None
+        settings = truth_settings(case)
+        placement, loaded, context = placed(model, settings, n_gpu)
         buffers = case["buffers"]
         on_host = [name for name in buffers if name.startswith("CPU") or name == "CUDA_Host"]
         names = [f"CUDA{i}" for i in range(n_gpu)]
-        kv = {kind: cache.model_dump() for kind, cache in got.context.kv.items()}
+        kv = {kind: cache.model_dump() for kind, cache in context.kv.items()}
         same = (
-            list(got.weights.devices) == [buffers.get(n, {}).get("model", 0) for n in names]
-            and list(got.context.devices) == [buffers.get(n, {}).get("context", 0) for n in names]
-            and got.weights.host == sum(buffers[n]["model"] for n in on_host)
-            and got.context.host == sum(buffers[n]["context"] for n in on_host)
+            list(loaded.devices) == [buffers.get(n, {}).get("model", 0) for n in names]
+            and list(context.devices) == [buffers.get(n, {}).get("context", 0) for n in names]
+            and loaded.host == sum(buffers[n]["model"] for n in on_host)
+            and context.host == sum(buffers[n]["context"] for n in on_host)
             and kv == case["kv"]
-            and got.context.state == case["recurrent_state_bytes"]
-            and got.output == case["output_buffer_bytes"]
-            and got.placement.n_copies == case["n_copies"]
+            and context.state == case["recurrent_state_bytes"]
+            and memory.output_bytes(model, settings) == case["output_buffer_bytes"]
+            and placement.n_copies == case["n_copies"]
         )
         if not same:
             wrong.append(f"line {number + 1}: {case['model']} {case['file_type']}")

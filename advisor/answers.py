@@ -71,12 +71,12 @@ def contexts_of(model: Model, settings: RunSettings) -> tuple[int, ...]:
 
 
 def matrix_of(
-    choice: ModelChoice, rig: Rig, settings: RunSettings
+    choice: ModelChoice, rig: Rig, settings: RunSettings, calibration: Calibration | None = None
 ) -> tuple[Matrix, Mapping[str, Model]]:
     """The matrix of file types and contexts, and the models of its rows."""
     models = file_types_of(choice)
     contexts = contexts_of(next(iter(models.values())), settings)
-    return matrix(models, rig, settings, contexts), models
+    return matrix(models, rig, settings, contexts, calibration=calibration), models
 
 
 def advice_of(

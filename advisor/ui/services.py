@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,9 +136,11 @@ class FitMatrix:
     rows: tuple[FitRow, ...]
 
 
-def fit_matrix(choice: ModelChoice, rig: Rig, settings: RunSettings) -> FitMatrix:
-    """Every file type of a catalogue model, or a GGUF's own, by contexts; without speeds."""
-    found, models = answers.matrix_of(choice, rig, settings)
+def fit_matrix(
+    choice: ModelChoice, rig: Rig, settings: RunSettings, probes: Probes = ()
+) -> FitMatrix:
+    """Every file type of a catalogue model, or a GGUF's own, by contexts."""
+    found, models = answers.matrix_of(choice, rig, settings, learn(rig, probes))
     free = _free(rig)
     return FitMatrix(
         found.contexts,
@@ -147,37 +149,6 @@ def fit_matrix(choice: ModelChoice, rig: Rig, settings: RunSettings) -> FitMatri
             for name, cells in zip(found.file_types, found.rows, strict=True)
         ),
     )
-
-
-def with_speeds(
-    found: FitMatrix,
-    choice: ModelChoice,
-    rig: Rig,
-    settings: RunSettings,
-    *,
-    probes: Probes,
-    cancelled: Callable[[], bool],
-) -> FitMatrix:
-    """The matrix with decode speeds at a full context, where everything lies on devices.
-
-    A part in RAM needs the solver for every cell; that is left to the cell's own plan.
-    """
-    models = answers.file_types_of(choice)
-    calibration = learn(rig, probes)
-    rows: list[FitRow] = []
-    for line in found.rows:
-        cells: list[FitCell] = []
-        for ctx, cell in zip(found.contexts, line.cells, strict=True):
-            if cancelled():
-                return found
-            speed = None
-            if cell.verdict in {"fits", "tight"}:
-                full = settings.model_copy(update={"ctx": ctx, "depth": ctx - 1})
-                plan = size(models[line.file_type], rig, full, calibration=calibration)
-                speed = plan.speed.decode_tps
-            cells.append(replace(cell, decode_tps=None if speed is None else speed.mid))
-        rows.append(replace(line, cells=tuple(cells)))
-    return replace(found, rows=tuple(rows))
 
 
 def _row(file_type: str, model: Model, cells: tuple[Cell, ...], free: int | None) -> FitRow:
@@ -193,7 +164,8 @@ def _cell(cell: Cell, free: int | None) -> FitCell:
     if cell.device_total is not None and free is not None:
         # Headroom is the tightest device's alone; together they may lack more.
         spilled = max(spilled, cell.device_total - free)
-    return FitCell(cell.verdict, cell.headroom, None, spilled)
+    speed = None if cell.decode is None else cell.decode.mid
+    return FitCell(cell.verdict, cell.headroom, speed, spilled)
 
 
 def _free(rig: Rig) -> int | None:

@@ -132,10 +132,10 @@ class FitPage(Page):
         if self._job is not None:
             self._job.cancel()
         self._say_working()
-        settings = state.settings
+        settings, probes = state.settings, state.session.probes
         self._job = run_task(
-            lambda _job: services.fit_matrix(choice, rig, settings),
-            on_result=self._add_speeds,
+            lambda _job: services.fit_matrix(choice, rig, settings, probes),
+            on_result=self._show_matrix,
             on_error=self._complain,
             owner=self,
         )
@@ -151,22 +151,6 @@ class FitPage(Page):
 
     def _complain(self, error: RigAdvisorError) -> None:
         self.banner.say(str(error))
-
-    def _add_speeds(self, matrix: FitMatrix) -> None:
-        """The matrix is on screen; its speeds follow."""
-        self._show_matrix(matrix)
-        rig, choice, settings = self.state.rig, self.state.choice, self.state.settings
-        probes = self.state.session.probes
-        if rig is None or choice is None:
-            return
-        self._job = run_task(
-            lambda job: services.with_speeds(
-                matrix, choice, rig, settings, probes=probes, cancelled=lambda: job.cancelled
-            ),
-            on_result=self._show_matrix,
-            on_error=self._complain,
-            owner=self,
-        )
 
     def _show_matrix(self, matrix: FitMatrix) -> None:
         self.banner.dismiss()
@@ -188,7 +172,7 @@ class FitPage(Page):
         self._filler.hide()
         fast = any(cell.sub.endswith("t/s") for line in cells for cell in line)
         self._card.note.setText(
-            self.tr("GiB left · tokens per second when full") if fast else self.tr("GiB left")
+            self.tr("GiB left · tokens per second") if fast else self.tr("GiB left")
         )
         self._mark()
         self._show_way_out()

@@ -56,8 +56,11 @@ def _advise(parser: argparse.ArgumentParser) -> None:
 
 def _report(parser: argparse.ArgumentParser) -> None:
     _advise(parser)
-    parser.add_argument("--pdf", metavar="OUT", help="the file to write")
-    parser.add_argument("--paper", type=str.upper, choices=("A4", "LETTER"), default="A4")
+    parser.add_argument("--pdf", metavar="OUT", help="write a PDF that opens as the session again")
+    parser.add_argument("--html", metavar="OUT", help="write one web page")
+    parser.add_argument("--title", help="instead of the verdict's own words")
+    parser.add_argument("--note", help="for the reader, below the title")
+    parser.add_argument("--paper", type=str.upper, choices=("A4", "LETTER"), help="A4 by default")
     parser.add_argument("--archival", action="store_true", help="PDF/A, without the session")
 
 

@@ -1,36 +1,86 @@
-"""`rig-advisor report`: a session as a PDF."""
+"""`rig-advisor report`: a session as a PDF, as a web page, or as one JSON object."""
 
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
+from advisor.cli.advise import as_json as advice_json
 from advisor.cli.output import DONE, USAGE, complain, say, say_json
 from advisor.cli.session import rig_of, session_of
-from advisor.report.build import ReportOptions, build
-from advisor.report.flow import Paper
-from advisor.report.gather import findings
+from advisor.report import gather
+from advisor.report.build import Findings, ReportOptions, build
+from advisor.report.document import Document
+from advisor.report.html import to_html
 from advisor.report.pdf import write_pdf
+from advisor.session import ReportChoices, Session
+from advisor.sizing.matrix import Matrix
+
+_CELL: Final = ("ctx", "verdict", "headroom", "device_total", "host_total")
+
+
+def _matrix(found: Matrix) -> list[dict[str, Any]]:
+    """Rows as `rig-advisor matrix --json` gives them; sizes in bytes."""
+    return [
+        {"file_type": name, "cells": [{k: getattr(cell, k) for k in _CELL} for cell in row]}
+        for name, row in zip(found.file_types, found.rows, strict=True)
+    ]
+
+
+def as_json(session: Session, found: Findings, document: Document) -> dict[str, Any]:
+    """The report for machines: its blocks, and the findings that they were written from."""
+    return {
+        "title": document.title,
+        "document": document.model_dump(mode="json"),
+        "session": session.model_dump(mode="json", exclude={"probes": {"__all__": {"trace"}}}),
+        "rig": found.rig.model_dump(mode="json"),
+        "plan": None if found.plan is None else found.plan.model_dump(mode="json"),
+        "matrix": None if found.matrix is None else _matrix(found.matrix),
+        "advice": None if found.advice is None else advice_json(found.advice),
+        "problem": found.problem or None,
+    }
+
+
+def _printed(session: Session, arguments: argparse.Namespace) -> Session:
+    """The session with what the command line says about the report."""
+    changes: dict[str, Any] = {}
+    if arguments.paper is not None:
+        changes["paper"] = {"A4": "A4", "LETTER": "Letter"}[arguments.paper]
+    if arguments.archival:
+        changes["archival"] = True
+    choices = ReportChoices.model_validate({**session.report.model_dump(), **changes})
+    texts = {"title": arguments.title, "note": arguments.note}
+    given = {key: value for key, value in texts.items() if value is not None}
+    return session.model_copy(update={"report": choices, **given})
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the report."""
-    if not arguments.pdf:
-        complain("report needs --pdf OUT")
+    if not (arguments.pdf or arguments.html or arguments.json):
+        complain("report needs --pdf OUT, --html OUT or --json")
         return USAGE
-    session = session_of(arguments)
+    session = _printed(session_of(arguments), arguments)
     now = datetime.now(UTC)
-    options = ReportOptions(paper=Paper[arguments.paper.upper()], archival=arguments.archival)
-    document = build(session, findings(session, rig_of(session), now), options, now)
-    path = Path(arguments.pdf)
-    pages = write_pdf(
-        document,
-        path,
-        paper=options.paper,
-        session=session.to_json(),
-        archival=options.archival,
-    )
+    found = gather.findings(session, rig_of(session), now)
+    options = ReportOptions.of(session)
+    document = build(session, found, options, now)
+    facts: dict[str, Any] = {}
+    if arguments.pdf:
+        path = Path(arguments.pdf)
+        pages = write_pdf(
+            document,
+            path,
+            paper=options.paper,
+            session=session.to_json(),
+            archival=options.archival,
+        )
+        facts |= {"pdf": str(path), "pages": pages}
+    if arguments.html:
+        gather.save_text(Path(arguments.html), to_html(document))
+        facts["html"] = arguments.html
     if arguments.json:
-        say_json({"pdf": str(path), "pages": pages, "title": document.title})
+        say_json({**facts, **as_json(session, found, document)})
     else:
-        say(f"{path}: {pages} pages, “{document.title}”")
+        say("; ".join(f"{key}: {value}" for key, value in facts.items()))
+        say(document.title)
     return DONE

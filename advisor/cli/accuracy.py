@@ -1,7 +1,7 @@
 """`rig-advisor accuracy`: how far our figures are from llama.cpp's and from measurements."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from advisor.cli.output import DONE, say, say_json, table
 from advisor.engine.accuracy import (
@@ -12,8 +12,24 @@ from advisor.engine.accuracy import (
     one_per_architecture,
     reference_cases,
 )
+from advisor.sizing.speed_data import Errors as SpeedErrors
+from advisor.sizing.speed_data import speed_data
 
 _HEAD = ["figure", "cases", "equal", "within 1 % or 4 MiB", "median", "p95", "worst"]
+
+
+_SPEED_HEAD = ["speed", "rows", "median error", "90 % below", "inside the range"]
+
+
+def _speed_rows(kind: str, found: Mapping[str, SpeedErrors]) -> list[list[str]]:
+    return [
+        [
+            f"{kind}, {name}",
+            f"{some.rows}",
+            *(f"{value:.1f}%" for value in (some.median, some.p90, some.coverage)),
+        ]
+        for name, some in found.items()
+    ]
 
 
 def _percent(value: float) -> str:
@@ -46,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     shipped = reference_cases()
     reference = against_reference(shipped.cases)
     engine = None if arguments.no_engine else against_engine(one_per_architecture(arguments.models))
+    speed = speed_data()
     if arguments.json:
         say_json(
             {
@@ -63,6 +80,12 @@ def run(arguments: argparse.Namespace) -> int:
                     "errors": [as_json(found) for found in engine.errors],
                     "refused": list(engine.refused),
                 },
+                "speed": {
+                    "method": speed.method,
+                    "date": speed.date,
+                    "decode": {k: v.model_dump() for k, v in speed.errors_decode.items()},
+                    "prefill": {k: v.model_dump() for k, v in speed.errors_prefill.items()},
+                },
             }
         )
         return DONE
@@ -79,4 +102,10 @@ def run(arguments: argparse.Namespace) -> int:
         _print([_HEAD, *(_row(found) for found in engine.errors)], markdown=arguments.markdown)
         for sentence in engine.refused:
             say(f"not compared: {sentence}")
+    say()
+    say("Speed against published measurements, each predicted without its like:")
+    say()
+    rows = _speed_rows("decode", speed.errors_decode)
+    rows += _speed_rows("prefill", speed.errors_prefill)
+    _print([_SPEED_HEAD, *rows], markdown=arguments.markdown)
     return DONE

@@ -230,7 +230,7 @@ def attention(
     return cur if out is None else b.linear(cur, out, il)
 
 
-def latent_attention(
+def attend_latent(
     b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, il: int, *, v_mla: Node | None
 ) -> Node:
     """Attention over a cache of K only, whose head is V (llm_graph_input_attn_k)."""
@@ -239,8 +239,14 @@ def latent_attention(
     b.expand(store_k(b, inp, k, il))
     cached = read_k(b, inp, il)
     values = ops.view(cached, (v.ne[0], *cached.ne[1:]), cached.nb[1:])
-    cur = attend(b, q, cached, values, inp.mask, il, v_mla=v_mla)
-    return b.linear(cur, "attn_output", il)
+    return attend(b, q, cached, values, inp.mask, il, v_mla=v_mla)
+
+
+def latent_attention(
+    b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, il: int, *, v_mla: Node | None
+) -> Node:
+    """The same, projected."""
+    return b.linear(attend_latent(b, inp, q, k, v, il, v_mla=v_mla), "attn_output", il)
 
 
 @dataclass(slots=True)

@@ -27,6 +27,15 @@ def ffn(b: Builder, cur: Node, il: int, *, activation: str = "swiglu", suffix: s
     return b.linear(cur, f"ffn_down{suffix}", il)
 
 
+def situ(gate: Node, up: Node, *, bounded: bool) -> Node:
+    """Kimi K3's activation; ``bounded``: the linear part is limited as well."""
+    cur = ops.scale(ops.unary("tanh", ops.scale(gate)))
+    cur = ops.mul(cur, ops.unary("sigmoid", gate))
+    if bounded:
+        up = ops.scale(ops.unary("tanh", ops.scale(up)))
+    return ops.mul(cur, up)
+
+
 @dataclass(frozen=True, slots=True)
 class Routing:
     """How experts are chosen and weighted."""
@@ -95,6 +104,9 @@ def _activated(b: Builder, routing: Routing, cur: Node, il: int, ids: Node) -> N
         up = ops.view(both, ne, (both.nb[1], both.nb[2]), half * both.nb[0])
         return ops.glu(routing.activation, gate, up)
     up = _experts(b, cur, "ffn_up_exps", il, ids)
+    if routing.activation.endswith("situ"):
+        gate = _experts(b, cur, "ffn_gate_exps", il, ids)
+        return situ(gate, up, bounded=routing.activation == "bounded_situ")
     if b.has("ffn_gate_exps", il):
         return ops.glu(routing.activation, _experts(b, cur, "ffn_gate_exps", il, ids), up)
     if routing.activation == "relu_sqr":

@@ -8,9 +8,11 @@ from advisor.sizing.compute import (
     graphs_dense,
     graphs_gemma3n,
     graphs_hybrid,
+    graphs_kimi,
     graphs_latent,
     graphs_mtp,
     graphs_qwen,
+    graphs_rwkv,
     graphs_window,
 )
 from advisor.sizing.compute.blocks import Graph
@@ -23,6 +25,8 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     **graphs_hybrid.GRAPHS,
     **graphs_qwen.GRAPHS,
     **graphs_deepseek4.GRAPHS,
+    **graphs_kimi.GRAPHS,
+    **graphs_rwkv.GRAPHS,
 }
 """``general.architecture`` → the graph of its trunk."""
 

@@ -15,7 +15,7 @@ from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
 from advisor.sizing import memory
 from advisor.sizing.compute.backends import device_supports
-from advisor.sizing.compute.blocks import Graph
+from advisor.sizing.compute.blocks import Graph, number
 from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.builder import Backends, Builder, Shape
 from advisor.sizing.compute.graphs import graph_of
@@ -126,6 +126,8 @@ def _shape(question: _Question, *, flash: bool) -> Shape:
 
 def _selection(recipe: _Recipe, placed: Backends) -> Selection:
     hp = recipe.hp
+    # Kimi K3 mixes in one more earlier residual after every so many blocks.
+    bank = int(number(hp, "attn_res.block_size"))
     kinds: list[object] = [
         (
             recipe.layout.kinds[il],
@@ -136,6 +138,7 @@ def _selection(recipe: _Recipe, placed: Backends) -> Selection:
             hp.has_kv(il),
             hp.n_head[il],
             hp.n_head_kv[il],
+            il // bank if bank else 0,
         )
         for il in range(hp.n_layer)
     ]

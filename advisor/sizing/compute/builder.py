@@ -44,15 +44,11 @@ class Backends:
     kv_offload: bool
 
 
-_INPUT_TENSORS = frozenset(
-    {
-        "token_embd", "token_embd_norm", "token_types", "position_embd", "per_layer_token_embd",
-    }
-)  # fmt: skip
+_INPUT_TENSORS = frozenset({"token_embd", "token_types", "position_embd", "per_layer_token_embd"})
 """Tensors of the input layer (llama-arch.cpp: LLM_TENSOR_LAYER_INPUT); they stay on the CPU."""
 
-_FIRST_BLOCK_TENSORS = frozenset({"per_layer_model_proj", "per_layer_proj_norm"})
-"""Tensors without a block number that lie with the first block (Gemma 3n and 4)."""
+_FIRST_BLOCK_TENSORS = frozenset({"token_embd_norm", "per_layer_model_proj", "per_layer_proj_norm"})
+"""Tensors without a block number that lie with the first block."""
 
 
 class Builder:
@@ -159,9 +155,9 @@ class Builder:
         if il is None:
             # LFM 2 calls its output norm token_embd_norm.
             of_output = name == "token_embd_norm" and self.hp.arch.startswith("lfm2")
-            if name in _INPUT_TENSORS and not of_output:
+            if name in _INPUT_TENSORS:
                 return placed.cpu
-            return placed.layers[0 if name in _FIRST_BLOCK_TENSORS else -1]
+            return placed.layers[0 if name in _FIRST_BLOCK_TENSORS and not of_output else -1]
         if il in placed.experts_on_cpu and name.endswith("_exps"):
             return placed.cpu
         return placed.layers[il]

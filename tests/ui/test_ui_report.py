@@ -1,0 +1,128 @@
+"""The Report page as a person uses it: preview, choices kept in the session, export, troubles."""
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QAbstractButton, QWidget
+
+from advisor import session as sessions
+from advisor.advice import advise as advising
+from advisor.report.build import Section
+from advisor.ui.pages.report import ReportPage
+from advisor.ui.state import AppState
+
+MODEL = "Qwen/Qwen3-0.6B"
+
+
+@pytest.fixture
+def page(qtbot, state: AppState) -> ReportPage:
+    page = ReportPage(state)
+    qtbot.addWidget(page)
+    page.resize(1132, 716)
+    page.show()
+    page.shown()
+    return page
+
+
+@pytest.fixture
+def filled(qtbot, page: ReportPage, state: AppState) -> ReportPage:
+    state.choose_model(MODEL, "Q8_0")
+    shown(qtbot, page, at_least=2)
+    return page
+
+
+def shown(qtbot, page: ReportPage, at_least: int = 1) -> None:
+    qtbot.waitUntil(
+        lambda: page.preview.page_count() >= at_least and not page._stale, timeout=60_000
+    )
+
+
+def test_the_real_pages_are_shown_two_abreast_or_larger(filled: ReportPage, qtbot) -> None:
+    first, second, *_ = filled.preview._labels
+    assert first.pixmap().width() == second.pixmap().width() >= 360
+    qtbot.waitUntil(lambda: second.x() > first.x() and second.y() == first.y())
+    small = first.pixmap().width()
+    filled._toggle_zoom()
+    qtbot.waitUntil(lambda: filled.preview._labels[0].pixmap().width() > 1.8 * small)
+    assert filled.header_buttons()[0].accessibleName() == "Whole pages"
+
+
+def test_choices_are_part_of_the_session(filled: ReportPage, state: AppState, qtbot) -> None:
+    filled.title_field.setText("For the lab")
+    filled.note_field.setPlainText("As agreed.")
+    filled.sections[Section.SOURCES].setChecked(False)
+    filled.paper.setCurrentIndex(1)
+    session = state.session
+    assert (session.title, session.note) == ("For the lab", "As agreed.")
+    assert session.report.left_out == {"sources"}
+    assert session.report.paper == "Letter"
+    qtbot.waitUntil(
+        lambda: filled._document is not None and filled._document.title == "For the lab"
+    )
+    state.replace_session(sessions.Session(), None)
+    assert filled.title_field.text() == ""
+    assert filled.sections[Section.SOURCES].isChecked()
+
+
+def test_an_export_opens_as_the_session(
+    filled: ReportPage, state: AppState, qtbot, tmp_path: Path
+) -> None:
+    filled.title_field.setText("For the lab")
+    qtbot.waitUntil(
+        lambda: filled._document is not None and filled._document.title == "For the lab"
+    )
+    filled.export_pdf(tmp_path / "out.pdf")
+    qtbot.waitUntil(lambda: "Saved as" in filled.banner.sentence, timeout=20_000)
+    again = sessions.load(tmp_path / "out.pdf")
+    assert (again.title, again.model) == ("For the lab", state.session.model)
+    filled.export_page(tmp_path / "out.html")
+    qtbot.waitUntil(lambda: "out.html" in filled.banner.sentence, timeout=20_000)
+    filled._copy()
+    assert "For the lab" in QGuiApplication.clipboard().text()
+
+
+def test_a_failed_export_is_told_and_can_be_repeated(
+    filled: ReportPage, qtbot, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    filled.export_pdf(tmp_path / "file" / "out.pdf")
+    qtbot.waitUntil(lambda: "could not be saved" in filled.banner.sentence, timeout=20_000)
+    assert filled.export.isEnabled()
+
+
+def test_working_it_out_can_be_cancelled_and_taken_up_again(
+    page: ReportPage, state: AppState, qtbot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    real = advising.search
+
+    def slow(*arguments: object, cancelled, **rest: object) -> object:  # type: ignore[no-untyped-def]
+        qtbot_free = 0
+        while not cancelled() and qtbot_free < 2000:
+            page.thread().msleep(5)
+            qtbot_free += 1
+        seen.append(cancelled())
+        return real(*arguments, cancelled=cancelled, **rest)
+
+    monkeypatch.setattr(advising, "search", slow)
+    state.choose_model(MODEL, "Q8_0")
+    qtbot.waitUntil(lambda: "% done" in page.preview.sentence, timeout=30_000)
+    page._cancel()
+    qtbot.waitUntil(lambda: True in seen, timeout=30_000)
+    assert page.preview.sentence == "There is no report yet."
+    monkeypatch.setattr(advising, "search", real)
+    page.preview._action.click()
+    shown(qtbot, page, at_least=2)
+
+
+def test_a_model_that_cannot_be_read_is_told(page: ReportPage, state: AppState, qtbot) -> None:
+    state.choose_model("/nowhere/model.gguf")
+    qtbot.waitUntil(lambda: page.banner.sentence != "", timeout=30_000)
+    assert page.preview.sentence == "There is no report yet."
+
+
+def test_everything_that_can_be_used_has_a_name(filled: ReportPage) -> None:
+    controls = [w for w in filled.findChildren(QWidget) if isinstance(w, QAbstractButton)]
+    controls += [filled.title_field, filled.note_field, filled.paper]
+    assert [w for w in controls if w.isVisible() and not w.accessibleName()] == []

@@ -14,6 +14,7 @@ from advisor.llm.model import Model
 from advisor.sizing import memory
 from advisor.sizing.settings import KvType, RunSettings
 
+_NATIVE_BONUS: Final = 0.95
 KV_TYPES: Final[tuple[KvType, ...]] = ("f16", "q8_0")
 
 
@@ -79,6 +80,8 @@ def variants(
     Smaller files of equal quality come first; of file types with equal loss and nearly equal size
     one is enough.
     """
+    models = tuple(models)
+    native = {m.id: m.native_file_type for m in models if isinstance(m, CatalogueEntry)}
     found: list[Variant] = []
     for model in _files(models):
         for kv in KV_TYPES:
@@ -87,8 +90,20 @@ def variants(
                 continue
             tier = tier_of(model.id, model.n_params)
             found.append(Variant(model, kv, loss, tier))
-    found.sort(key=lambda v: (-v.quality, v.model.nbytes, v.model.id, v.model.file_type))
+    found.sort(
+        key=lambda v: (
+            -v.quality,
+            preference(v.model, native.get(v.model.id, "")),
+            v.model.id,
+            v.model.file_type,
+        )
+    )
     return tuple(_without_twins(found))
+
+
+def preference(model: Model, native: str) -> float:
+    """Sort key among files of equal loss: the smaller, but the released type may be a bit larger."""
+    return model.nbytes * (_NATIVE_BONUS if model.file_type == native else 1.0)
 
 
 def _files(models: Iterable[CatalogueEntry | Model]) -> Iterable[Model]:

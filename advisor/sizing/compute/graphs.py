@@ -10,6 +10,7 @@ from advisor.sizing.compute import (
     graphs_hybrid,
     graphs_kimi,
     graphs_latent,
+    graphs_minimax3,
     graphs_mtp,
     graphs_qwen,
     graphs_rwkv,
@@ -26,6 +27,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     **graphs_qwen.GRAPHS,
     **graphs_deepseek4.GRAPHS,
     **graphs_kimi.GRAPHS,
+    **graphs_minimax3.GRAPHS,
     **graphs_rwkv.GRAPHS,
 }
 """``general.architecture`` → the graph of its trunk."""

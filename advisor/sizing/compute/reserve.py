@@ -184,7 +184,6 @@ def _build(question: _Question, recipe: _Recipe, selection: Selection) -> Builde
 
 
 def _simulate(question: _Question, recipe: _Recipe, selection: Selection) -> tuple[int, ...] | None:
-    placed = (*question.backends.layers, question.backends.cpu)
     builder = _build(question, recipe, selection)
     marked = {id(node) for node in builder.marks.values()}
     for leaf, others in builder.waiting.values():
@@ -193,7 +192,7 @@ def _simulate(question: _Question, recipe: _Recipe, selection: Selection) -> tup
     made = scheduler.trace(
         builder.nodes, builder.leafs, frozenset(marked), tuple(builder.waiting.values())
     )
-    if selection.patterns and question.n_copies > 1 and scheduler.n_splits > len(set(placed)):
+    if selection.patterns and question.n_copies > 1 and scheduler.copies_grow:
         # Copies between splits are never given back, so every block counts by itself.
         return None
     repetitions: list[Repetition] = []

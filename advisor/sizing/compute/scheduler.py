@@ -33,8 +33,8 @@ class Scheduler:
         self._cpu = n_devices
         self._n_copies = n_copies
         self._op_offload = op_offload and n_devices > 0
-        self.n_splits = 0
-        """Parts of the last graph that ran on one backend each."""
+        self.copies_grow = False
+        """Whether blocks hand over more than their result, so that copies add up with them."""
 
     def _supports(self, backend: int, node: Node) -> bool:
         if backend == self._cpu:
@@ -197,7 +197,11 @@ class Scheduler:
             for other in others:
                 other.backend = leaf.backend
         splits = self._split(nodes)
-        self.n_splits = len(splits)
+        backends = {split.backend for split in splits}
+        self.copies_grow = len(splits) > len(backends) or any(
+            len({id(source.view_src or source) for source in split.inputs}) < len(split.inputs)
+            for split in splits
+        )
         placed_leafs: list[tuple[Node, int]] = []
         if self._n_copies > 1:
             placed_leafs += self._graph_input_copies(leafs)

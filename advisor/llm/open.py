@@ -1,6 +1,7 @@
 """From a file or a name to a model."""
 
 from pathlib import Path
+from typing import Final
 
 from advisor.errors import UnknownModel
 from advisor.llm.architectures import architecture, generic
@@ -8,6 +9,8 @@ from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import BY_FTYPE
 from advisor.llm.gguf import GgufHeader, read_header
 from advisor.llm.model import Model
+
+_MAGIC: Final = b"GGUF"
 
 
 def open_gguf(path: Path) -> Model:
@@ -45,14 +48,27 @@ def model_of_header(header: GgufHeader) -> Model:
     )
 
 
+def is_gguf(path: Path) -> bool:
+    """Whether a file begins as a GGUF does, whatever its name is (gguf.h:GGUF_MAGIC)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
 def load(name_or_path: str, file_type: str | None = None, *, imatrix: bool = False) -> Model:
     """A GGUF file by its path, or a catalogue model by its name.
 
-    file_type: of a catalogue model; None takes the one its entry suggests. A file has its own.
+    An absolute path needs no ``.gguf`` at its end: Ollama's blobs have none. file_type: of a
+    catalogue model; None takes the one its entry suggests. A file has its own.
     Raises UnknownModel, BadModelFile, or ModelError for an unknown file type.
     """
     path = Path(name_or_path).expanduser()
-    if path.suffix.lower() == ".gguf":
+    if path.suffix.lower() == ".gguf" or path.is_absolute():
+        if path.is_dir():
+            message = f"{path} is a folder. Name the GGUF file in it."
+            raise UnknownModel(message)
         if not path.exists():
             raise UnknownModel(f"There is no file {path}.")
         return open_gguf(path)

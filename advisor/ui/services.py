@@ -23,6 +23,7 @@ from advisor.llm import quality
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.local_files import LocalFile
 from advisor.llm.model import Model
+from advisor.llm.open import is_gguf
 from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, Session
@@ -81,7 +82,7 @@ def detect() -> Rig:
 
 def open_anything(path: Path) -> Opened:
     """A session, a report's PDF, a rig or a GGUF file. Raises RigAdvisorError with a sentence."""
-    if path.suffix.lower() == ".gguf":
+    if path.suffix.lower() == ".gguf" or is_gguf(path):
         llm.open_gguf(path)  # a file that cannot be read is told now
         return Opened(model=str(path))
     if path.suffix.lower() == ".pdf":

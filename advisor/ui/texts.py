@@ -39,7 +39,8 @@ def choice_name(state: "AppState") -> str:
     if choice is None:
         return ""
     name = choice.model
-    return Path(name).name if name.endswith(".gguf") else name.rpartition("/")[2]
+    of_file = name.endswith(".gguf") or Path(name).is_absolute()
+    return Path(name).name if of_file else name.rpartition("/")[2]
 
 
 def detection_in_short(rig: Rig) -> str:

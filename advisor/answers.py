@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from advisor import llm
 from advisor.advice.advise import Progress, advise
+from advisor.advice.scenarios import Answer, scenario, work_out
 from advisor.advice.timing import MeasuredRun
 from advisor.advice.verdict import Advice
 from advisor.hardware.rig import Rig
@@ -87,10 +88,14 @@ def advice_of(
     cancelled: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _share, _text: None,
 ) -> Advice | None:
-    """What to do about the session's usage on ``rig``; None while no model is chosen."""
+    """What to do about the session's usage on ``rig``; of its built-in case without a model.
+
+    None while neither is chosen.
+    """
     choice = session.model
     if choice is None:
-        return None
+        case = scenario_of(session, at=at, cancelled=cancelled, progress=progress)
+        return None if case is None else case.advice
     current = load_model(choice)
     models = [current if current.source == "gguf" else catalogue().find(choice.model)]
     return advise(
@@ -105,6 +110,23 @@ def advice_of(
         cancelled=cancelled,
         progress=progress,
     )
+
+
+def scenario_of(
+    session: Session,
+    *,
+    at: dt.datetime,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda _share, _text: None,
+) -> Answer | None:
+    """Everything about the built-in case that the session is about; None when it is about none.
+
+    Raises SessionError for a case that this version does not have.
+    """
+    if session.scenario is None:
+        return None
+    case = scenario(session.scenario)
+    return work_out(case, at=at, usage=session.usage, cancelled=cancelled, progress=progress)
 
 
 def measured_runs(probes: Sequence[ProbeResult], rig: Rig) -> list[MeasuredRun]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from advisor import __version__
+from advisor.advice.scenarios import Answer
 from advisor.advice.verdict import Advice
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
@@ -19,6 +20,7 @@ from advisor.report.sections.machine import machine_blocks
 from advisor.report.sections.options import options_blocks, verdict_blocks
 from advisor.report.sections.plan import plan_blocks
 from advisor.report.sections.probe import probe_blocks
+from advisor.report.sections.scenario import scenario_blocks
 from advisor.report.sections.sources import source_blocks
 from advisor.session import Session
 from advisor.sizing.matrix import Matrix
@@ -29,6 +31,7 @@ class Section(StrEnum):
     """Parts of the report that can be left out, in their order."""
 
     VERDICT = "verdict"
+    SCENARIO = "scenario"
     MACHINE = "machine"
     FIT = "fit"
     PLAN = "plan"
@@ -74,6 +77,8 @@ class Findings:
     """The models of the matrix's rows."""
     advice: Advice | None = None
     probe: ProbeResult | None = None
+    scenario: Answer | None = None
+    """Of the built-in case that the session is about."""
     problem: str = ""
     """Why there is neither plan nor advice, as a sentence."""
 
@@ -86,10 +91,11 @@ def build(session: Session, findings: Findings, options: ReportOptions, made: da
         blocks.append(Paragraph(text=options.note))
     parts: dict[Section, Callable[[], list[Block]]] = {
         Section.VERDICT: lambda: verdict_blocks(findings.advice, title, problem=findings.problem),
-        Section.MACHINE: lambda: machine_blocks(findings.rig),
+        Section.SCENARIO: lambda: scenario_blocks(findings.scenario),
+        Section.MACHINE: lambda: _machine(session, findings),
         Section.FIT: lambda: _fit(findings),
         Section.PLAN: lambda: _plan(findings),
-        Section.PROBE: lambda: probe_blocks(findings.probe),
+        Section.PROBE: lambda: _probe(session, findings),
         Section.OPTIONS: lambda: options_blocks(findings.advice),
         Section.SOURCES: lambda: source_blocks(session, findings.rig, findings.plan),
     }
@@ -102,6 +108,18 @@ def build(session: Session, findings: Findings, options: ReportOptions, made: da
     if isinstance(blocks[-1], PageBreak):
         blocks.pop()
     return Document(title=title, made=made, app_version=__version__, blocks=tuple(blocks))
+
+
+def _machine(session: Session, findings: Findings) -> list[Block]:
+    if findings.scenario is not None and session.model is None:
+        return []  # a case has rigs of its own
+    return machine_blocks(findings.rig)
+
+
+def _probe(session: Session, findings: Findings) -> list[Block]:
+    if findings.scenario is not None and findings.probe is None and session.model is None:
+        return []
+    return probe_blocks(findings.probe)
 
 
 def _fit(findings: Findings) -> list[Block]:

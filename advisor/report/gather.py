@@ -29,8 +29,10 @@ def findings(
     """
     choice = session.model
     probe = max(session.probes, key=lambda p: p.created, default=None)
+    scenario = answers.scenario_of(session, at=at, cancelled=cancelled, progress=progress)
     if choice is None:
-        return Findings(rig=rig, probe=probe)
+        advice = None if scenario is None else scenario.advice
+        return Findings(rig=rig, probe=probe, scenario=scenario, advice=advice)
     model = answers.load_model(choice)
     progress(0.05, "")
     calibration = learn(rig, session.probes)
@@ -39,7 +41,7 @@ def findings(
         matrix, models = answers.matrix_of(choice, rig, session.settings)
     except SettingsError as error:
         # llama.cpp would refuse these settings; the rest of the report does not depend on them.
-        return Findings(rig=rig, probe=probe, problem=str(error))
+        return Findings(rig=rig, probe=probe, scenario=scenario, problem=str(error))
     progress(0.15, "")
     advice = answers.advice_of(
         session,
@@ -48,7 +50,15 @@ def findings(
         cancelled=cancelled,
         progress=lambda share, text: progress(0.15 + 0.85 * share, text),
     )
-    return Findings(rig=rig, plan=plan, matrix=matrix, models=models, advice=advice, probe=probe)
+    return Findings(
+        rig=rig,
+        plan=plan,
+        matrix=matrix,
+        models=models,
+        advice=advice,
+        probe=probe,
+        scenario=scenario,
+    )
 
 
 def save_text(path: Path, content: str) -> None:

@@ -30,7 +30,7 @@ def source_blocks(session: Session, rig: Rig, plan: Plan | None) -> list[Block]:
         ),
         _terms(),
         Heading(level=3, text="Assumed"),
-        Bullets(items=tuple(_assumptions(session)), style="small"),
+        Bullets(items=tuple(_assumptions(session, plan)), style="small"),
         Heading(level=3, text="Data"),
         Bullets(items=tuple(_data(rig, plan)), style="small"),
     ]
@@ -55,21 +55,23 @@ def _terms() -> Table:
     )
 
 
-def _assumptions(session: Session) -> list[str]:
-    settings, usage = session.settings, session.usage
-    return [
+def _assumptions(session: Session, plan: Plan | None) -> list[str]:
+    usage = session.usage
+    facts = [
         (
             f"{usage.requests_per_month:,} requests a month; {usage.prompt_tokens:,} prompt and "
             f"{usage.output_tokens:,} answer tokens each; {usage.cached_share:.0%} of the prompt "
-            "repeats."
-        ),
-        (
+            f"repeats. Horizon {usage.horizon_months} months."
+        )
+    ]
+    if plan is not None:
+        settings = plan.settings
+        facts.append(
             f"Context {settings.ctx:,} tokens in {settings.parallel} slot(s), KV cache "
             f"{settings.ctk}/{settings.ctv}, flash attention {settings.flash_attn}, ubatch "
             f"{settings.ubatch_size}."
-        ),
-        f"Horizon {usage.horizon_months} months.",
-    ]
+        )
+    return facts
 
 
 def _data(rig: Rig, plan: Plan | None) -> list[str]:

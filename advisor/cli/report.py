@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from advisor.cli.advise import as_json as advice_json
+from advisor.advice.export import advice_data, answer_data
 from advisor.cli.output import DONE, USAGE, complain, say, say_json
 from advisor.cli.session import rig_of, session_of
 from advisor.report import gather
@@ -36,7 +36,8 @@ def as_json(session: Session, found: Findings, document: Document) -> dict[str, 
         "rig": found.rig.model_dump(mode="json"),
         "plan": None if found.plan is None else found.plan.model_dump(mode="json"),
         "matrix": None if found.matrix is None else _matrix(found.matrix),
-        "advice": None if found.advice is None else advice_json(found.advice),
+        "advice": None if found.advice is None else advice_data(found.advice),
+        "scenario": None if found.scenario is None else answer_data(found.scenario),
         "problem": found.problem or None,
     }
 

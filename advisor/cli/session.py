@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from advisor import session as sessions
+from advisor.advice.scenarios import scenario
 from advisor.advice.usage import Usage, preset, presets
 from advisor.cli.options import settings_of
 from advisor.cli.request import first_problem, resolve_rig, with_backend
@@ -19,6 +20,7 @@ from advisor.sizing.settings import RunSettings
 def add_options(parser: argparse.ArgumentParser) -> None:
     """A session's file, or a model, a rig and a usage."""
     parser.add_argument("session", nargs="?", help="session, or a report's PDF")
+    parser.add_argument("--scenario", metavar="NAME", help="a built-in case: deepseek-v4-at-home")
     parser.add_argument("--model", help="GGUF file, or name of a catalogue model")
     parser.add_argument("--file-type", metavar="TYPE")
     parser.add_argument("--usage", default="chat", help="chat, documents, coding … (a preset)")
@@ -28,8 +30,11 @@ def session_of(arguments: argparse.Namespace) -> Session:
     """The session asked for. Raises SessionError, or SettingsError when nothing was named."""
     if arguments.session:
         return sessions.load(Path(arguments.session))
+    if arguments.scenario:
+        case = scenario(arguments.scenario)
+        return Session(scenario=case.id, usage=case.usage)
     if not arguments.model:
-        raise SettingsError("Name a session's file, or a model with --model.")
+        raise SettingsError("Name a session's file, a --scenario, or a model with --model.")
     model = load(arguments.model, arguments.file_type)
     try:
         settings = RunSettings.model_validate(settings_of(arguments))

@@ -82,6 +82,7 @@ class ReportPage(Page):
         card = Card(self.tr("What goes in"))
         self.sections = {
             Section.VERDICT: QCheckBox(self.tr("Verdict and costs")),
+            Section.SCENARIO: QCheckBox(self.tr("The built-in case")),
             Section.MACHINE: QCheckBox(self.tr("Machine")),
             Section.FIT: QCheckBox(self.tr("What fits")),
             Section.PLAN: QCheckBox(self.tr("Plan, device by device")),
@@ -164,6 +165,7 @@ class ReportPage(Page):
         self.archival.setChecked(choices.archival)
         for section, box in self.sections.items():
             box.setChecked(section.value not in choices.left_out)
+        self.sections[Section.SCENARIO].setVisible(session.scenario is not None)
         for blocker in blockers:
             blocker.unblock()
         self._say_hint()

@@ -102,7 +102,7 @@ def variants(
 
 
 def preference(model: Model, native: str) -> float:
-    """Sort key among files of equal loss: the smaller, but the released type may be a bit larger."""
+    """Sort key among files of equal loss: the smaller; the released type may be a bit larger."""
     return model.nbytes * (_NATIVE_BONUS if model.file_type == native else 1.0)
 
 

@@ -3,54 +3,16 @@
 import argparse
 import datetime as dt
 from decimal import Decimal
-from typing import Any
 
 from advisor import answers
 from advisor.advice.costs import Span
-from advisor.advice.options import Assessment
+from advisor.advice.export import advice_data, answer_data
+from advisor.advice.scenarios import Answer, scenario, work_out
 from advisor.advice.verdict import Advice
 from advisor.cli.output import DONE, NO, complain, say, say_json, table
 from advisor.cli.session import rig_of, session_of
 
 _SHOWN = 8
-
-
-def _span(value: Span | None) -> list[str] | None:
-    return None if value is None else [str(v) for v in (value.low, value.mid, value.high)]
-
-
-def _assessment(found: Assessment) -> dict[str, Any]:
-    option = found.option
-    return {
-        "id": option.id,
-        "kind": option.kind,
-        "title": option.title,
-        "model": option.model_id,
-        "file_type": option.file_type,
-        "meets": found.meets,
-        "failures": list(found.failures),
-        "doubts": list(found.doubts),
-        "hardware": _span(found.hardware),
-        "monthly": _span(found.monthly),
-        "decode_tps": found.decode_tps.model_dump() if found.decode_tps else None,
-    }
-
-
-def as_json(advice: Advice) -> dict[str, Any]:
-    """Advice as plain data; money as decimal text, cheap end, expected, dear end."""
-    return {
-        "headline": advice.headline,
-        "reasons": list(advice.reasons),
-        "best": advice.best.option.id if advice.best else None,
-        "runner_up": advice.runner_up.option.id if advice.runner_up else None,
-        "close": advice.close,
-        "assessments": [_assessment(found) for found in advice.assessments],
-        "unknowns": list(advice.unknowns),
-        "assumptions": list(advice.assumptions),
-        "rig": advice.rig_name,
-        "made": advice.made.isoformat(),
-        "searched": advice.searched,
-    }
 
 
 def _money(value: Span | None) -> str:
@@ -72,15 +34,51 @@ def show(advice: Advice) -> None:
         say(f"note: {line}")
 
 
+def show_case(answer: Answer) -> None:
+    """A worked-out case for people: verdict, rules, speeds and break-even."""
+    case = answer.scenario
+    say(f"{case.title}: {case.question}")
+    say(answer.advice.headline)
+    for rule in answer.rules:
+        say(f"- {rule}")
+    say()
+    rows = [["rig", "runs", "loss", "tok/s", "minutes per request"]]
+    rows += [
+        [
+            found.rig,
+            f"{found.model} {found.file_type}{', partly in RAM' if found.in_ram else ''}",
+            found.loss,
+            "?" if found.decode_tps is None else f"{found.decode_tps.mid:,.1f}",
+            "?" if found.minutes is None else f"{found.minutes:,.0f}",
+        ]
+        for found in answer.speeds
+    ]
+    table(rows)
+    say()
+    rows = [["rig", "against", "cheaper from (requests a month)", "can serve"]]
+    for found in answer.crossings:
+        even = found.break_even
+        start = "never" if even.mid is None else f"{even.mid:,.0f}"
+        rows.append([f"{found.rig}, {found.model}", found.api, start, f"{even.capacity:,.0f}"])
+    table(rows)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Advise. 1: nothing known meets the need."""
+    if arguments.scenario:
+        answer = work_out(scenario(arguments.scenario), at=dt.datetime.now(dt.UTC))
+        if arguments.json:
+            say_json(answer_data(answer))
+        else:
+            show_case(answer)
+        return DONE
     session = session_of(arguments)
     advice = answers.advice_of(session, rig_of(session), at=dt.datetime.now(dt.UTC))
     if advice is None:
         complain("this session has no model yet")
         return NO
     if arguments.json:
-        say_json(as_json(advice))
+        say_json(advice_data(advice))
     else:
         show(advice)
     return DONE if advice.best is not None else NO

@@ -1,0 +1,226 @@
+"""The guide's claims against this app's own figures: each figure, and each verdict."""
+
+import datetime as dt
+import functools
+import json
+from pathlib import Path
+
+import pytest
+
+from advisor.advice import interconnect, prices
+from advisor.advice.scenarios import check_guide, scenario
+from advisor.advice.timing import Engine, timed
+from advisor.advice.usage import Usage, preset
+from advisor.advice.variants import Variant, loss_of
+from advisor.hardware import table
+from advisor.hardware.compose import parse_rig
+from advisor.llm import quality
+from advisor.llm.catalogue import catalogue
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+
+GIB = 1 << 30
+MILLION = 1 << 20
+CLAIMS = json.loads((Path(__file__).parent / "claims.json").read_text())["claims"]
+NOW = dt.datetime(2026, 11, 23, 14, tzinfo=dt.UTC)
+PRO = "deepseek-ai/DeepSeek-V4-Pro"
+FLASH = "deepseek-ai/DeepSeek-V4-Flash"
+
+
+@functools.cache
+def entry(name):
+    return catalogue().find(name)
+
+
+@functools.cache
+def plan(model, file_type, rig, ctx, fit="all"):
+    settings = RunSettings(ctx=ctx, n_gpu_layers=fit, n_cpu_moe="fit" if fit == "fit" else 0)
+    return size(entry(model).model(file_type), parse_rig(rig), settings)
+
+
+def gib(model, file_type):
+    return entry(model).model(file_type).nbytes / GIB
+
+
+def kv(model, ctx):
+    """Bytes of everything that grows with the context."""
+    held = plan(model, entry(model).native_file_type, "8x H200 + 2 TB DDR5-4800", ctx)
+    return sum(cache.bytes for kind, cache in held.kv.items() if not kind.endswith("swa"))
+
+
+def smallest(model):
+    return min(entry(model).file_types, key=lambda ft: gib(model, ft))
+
+
+def api_usd(name, *, prompt, output):
+    api = next(a for a in prices.api_models() if a.id == name)
+    _, tariff = prices.api_price(api, NOW).schedule[0]
+    return float(tariff.request(prompt=prompt, output=output))
+
+
+def vram(rig):
+    return sum(d.memory_total for d in parse_rig(rig).devices) / GIB
+
+
+@functools.cache
+def speed(file_type, rig, prompt=2000, ctx=16384):
+    model = entry(FLASH).model(file_type)
+    usage = Usage(prompt_tokens=prompt, context=ctx, cached_share=0)
+    return timed(
+        Variant(model, "f16", loss_of(model, "f16"), 3),
+        parse_rig(rig),
+        usage,
+        Engine(RunSettings()),
+    )
+
+
+def reading_is_most():
+    """Share of a token's time that goes into reading, on the guide's own rig."""
+    found = plan(FLASH, "IQ2_XXS", "2x RTX 4090 + 128 GB DDR5-6000", 8192, "fit")
+    parts = found.speed.decode_terms
+    reading = sum(p.seconds for p in parts if "read" in p.name.lower())
+    return reading / sum(p.seconds for p in parts) > 0.5
+
+
+def guide():
+    return check_guide(scenario("deepseek-v4-at-home").guide)
+
+
+def tp2(model, *, batch=1):
+    return interconnect.all_reduce_bytes(entry(model).hp, 2) * batch
+
+
+def fastest_minutes():
+    """One request of a million tokens on the largest rig of the case."""
+    usage = preset("single-million").apply(Usage())
+    model = entry(FLASH).model("MXFP4_MOE")
+    found = timed(
+        Variant(model, "f16", "near lossless", 3),
+        parse_rig("8x H200 + 2 TB DDR5-4800"),
+        usage,
+        Engine(RunSettings()),
+    )
+    return float(found.run.seconds(usage).mid) / 60
+
+
+FIGURES = {
+    "pro_params_t": lambda: entry(PRO).n_params / 1e12,
+    "pro_q2_gib": lambda: gib(PRO, "Q2_K"),
+    "pro_native_gib": lambda: gib(PRO, entry(PRO).native_file_type),
+    "pro_active_b": lambda: quality.active_params(entry(PRO).model("Q4_K_M")) / 1e9,
+    "pro_active_percent": lambda: (
+        100 * quality.active_params(entry(PRO).model("Q4_K_M")) / entry(PRO).n_params
+    ),
+    "pro_kv_1m_gib": lambda: kv(PRO, MILLION) / GIB,
+    "pro_kv_256k_gib": lambda: kv(PRO, MILLION // 4) / GIB,
+    "pro_kv_8k_mib": lambda: kv(PRO, 8192) / (1 << 20),
+    "flash_kv_1m_gib": lambda: kv(FLASH, MILLION) / GIB,
+    "context": lambda: entry(PRO).hp.n_ctx_train,
+    "experts_used": lambda: entry(PRO).hp.n_expert_used,
+    "flash_runs_with_experts_in_ram": lambda: (
+        plan(FLASH, "IQ2_XXS", "RTX 5070 + 96 GB DDR5-5600", 8192, "fit").fits
+    ),
+    "dual_4090_gib": lambda: vram("2x RTX 4090"),
+    "dual_5090_gib": lambda: vram("2x RTX 5090"),
+    "rtx_5090_gib": lambda: table.find("RTX 5090").memory_gib,
+    "dual_4090_for_weights_gib": lambda: (
+        vram("2x RTX 4090") - 2 * (RunSettings().margin + (1 << 29)) / GIB
+    ),
+    "pro_smallest_gib": lambda: gib(PRO, smallest(PRO)),
+    "flash_compute_8k_gib": lambda: (
+        max(
+            d.compute
+            for d in plan(FLASH, "IQ2_XXS", "2x RTX 5090 + 128 GB DDR5-6000", 8192).devices
+        )
+        / GIB
+    ),
+    "table_total_gb": lambda: 30 + 20 + 64,
+    "guide_headroom_gb": lambda: 48 - 30 - 10 - 8,
+    "dual_4090_flash_1m": lambda: (
+        plan(FLASH, "IQ2_XXS", "2x RTX 4090 + 128 GB DDR5-6000", MILLION, "fit").fits
+    ),
+    "pro_q2_per_gpu_gib": lambda: gib(PRO, "Q2_K") / 2,
+    "pro_on_dual_5090": lambda: (
+        plan(PRO, smallest(PRO), "2x RTX 5090 + 128 GB DDR5-6000", MILLION // 4, "fit").fits
+    ),
+    # What crosses the link for one token is activations; caches are read where they lie.
+    "kv_bytes_over_link": lambda: int(
+        interconnect.traffic(entry(PRO).hp, parse_rig("2x RTX 4090")).tensor_split > kv(PRO, 8192)
+    ),
+    "pro_tp2_gbs_at_15": lambda: tp2(PRO) * 15 / 1e9,
+    "pcie5_both_gbs": lambda: 2 * interconnect.pcie_gbs(5, 16),
+    "pcie5_share_percent": lambda: (
+        100 * interconnect.traffic(entry(PRO).hp, parse_rig("2x RTX 5090")).share(15)
+    ),
+    "batch2_mb_per_token": lambda: tp2(PRO, batch=2) / 1e6,
+    "rtx_3090_nvlink": lambda: table.find("RTX 3090").nvlink_gbs,
+    "h100_nvlink": lambda: table.find("H100 SXM").nvlink_gbs,
+    "traffic_256k_over_1m": lambda: tp2(PRO) / tp2(PRO),
+    "sonnet_request_usd": lambda: api_usd("claude-sonnet-5-5", prompt=1_000_000, output=2000),
+    "electricity_month": lambda: float(guide().electricity_month),
+    "even_electricity": lambda: float(guide().break_even_electricity),
+    "hardware_per_request": lambda: float(guide().hardware_per_request),
+    "even": lambda: float(guide().break_even),
+    "fastest_minutes": fastest_minutes,
+    "haiku_tier_factor": lambda: round(
+        api_usd("claude-haiku-5-5", prompt=100_001, output=0)
+        / api_usd("claude-haiku-5-5", prompt=100_000, output=0),
+        3,
+    ),
+    "flash_on_one_4090": lambda: (
+        plan(FLASH, "IQ2_XXS", "RTX 4090 + 96 GB DDR5-6000", 16384, "fit").fits
+    ),
+    "q2_is_small_loss": lambda: int(
+        Usage(max_loss="small").accepts_loss(loss_of(entry(FLASH).model("Q2_K"), "f16"))
+    ),
+    "q3_over_q2_bits": lambda: entry(PRO).model("Q3_K_M").bpw / entry(PRO).model("Q2_K").bpw,
+    "reading_is_most_of_decode": reading_is_most,
+    "rtx_6000_ada_year": lambda: int(table.find("RTX 6000 Ada").launch_date[:4]),
+    "rtx_6000_ada_gib": lambda: table.find("RTX 6000 Ada").memory_gib,
+    "pro_on_dual_6000_ada": lambda: (
+        plan(PRO, smallest(PRO), "2x RTX 6000 Ada + 128 GB DDR5-6000", MILLION // 2, "fit").fits
+    ),
+    "native_96gb_over_dual_5090": lambda: (
+        speed(
+            "MXFP4_MOE", "RTX PRO 6000 Blackwell Workstation + 192 GB DDR5-6000"
+        ).run.decode_tps.mid
+        / speed("MXFP4_MOE", "2x RTX 5090 + 192 GB DDR5-6000").run.decode_tps.mid
+    ),
+}
+
+
+@functools.cache
+def figure(name):
+    return float(FIGURES[name]())
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=[f"{c['id']}" for c in CLAIMS])
+def test_the_figure_is_the_checked_one(claim):
+    found, truth = figure(claim["figure"]), claim["truth"]
+    assert found == pytest.approx(truth, rel=claim["tolerance"], abs=1e-9), claim["quote"]
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=[f"{c['id']}" for c in CLAIMS])
+def test_the_verdict_follows_from_the_figure(claim):
+    found = figure(claim["figure"])
+    close = found == pytest.approx(claim["claimed"], rel=claim.get("close", 0.05), abs=1e-9)
+    assert ("right" if close else "wrong") == claim["verdict"], claim["quote"]
+
+
+def test_every_figure_is_used():
+    assert set(FIGURES) == {c["figure"] for c in CLAIMS}
+
+
+def test_no_claim_is_judged_twice():
+    assert len({c["id"] for c in CLAIMS}) == len(CLAIMS) == 50
+
+
+def test_a_layer_split_hands_over_one_state_with_its_four_streams():
+    assert interconnect.hand_over_bytes(entry(PRO).hp) == 112 * 1024
+    assert interconnect.hand_over_bytes(entry(FLASH).hp) == 64 * 1024
+
+
+def test_a_single_card_sends_nothing():
+    flow = interconnect.traffic(entry(PRO).hp, parse_rig("RTX 4090"))
+    assert flow.tensor_split == flow.layer_split == 0
+    assert flow.share(100) is None

@@ -159,6 +159,14 @@ class AppState(QObject):
         self._update(usage=usage)
         self.usage_changed.emit()
 
+    def begin_scenario(self, name: str, usage: Usage) -> None:
+        """Ask about a built-in case instead of a model, with the usage that it is about."""
+        self._update(scenario=name, model=None, usage=usage)
+        self.model = None
+        self.model_changed.emit()
+        self.usage_changed.emit()
+        self._replan.start()
+
     def set_report(self, *, title: str, note: str, choices: ReportChoices) -> None:
         """Title, note and making of the report."""
         self._update(title=title, note=note, report=choices)

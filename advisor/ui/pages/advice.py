@@ -1,0 +1,214 @@
+"""Advice: how the model would be used, what follows from it, and what it costs."""
+
+import datetime as dt
+from typing import Final
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QProgressBar, QWidget
+
+from advisor import answers
+from advisor.advice import scenarios
+from advisor.advice.verdict import Advice
+from advisor.errors import RigAdvisorError
+from advisor.ui import design
+from advisor.ui.jobs import Job, run_task
+from advisor.ui.page import Page, scrolling
+from advisor.ui.pages.advice_form import UsageForm
+from advisor.ui.pages.advice_options import OptionsCard
+from advisor.ui.pages.advice_plot import CostPlot, picture
+from advisor.ui.pages.advice_verdict import MoversCard, VerdictCard
+from advisor.ui.state import AppState
+from advisor.ui.texts import choice_name
+from advisor.ui.widgets.basics import Banner, Card, EmptyState, button, column, row, text
+
+WAIT_MS: Final = 100
+FORM_WIDTH: Final = 306
+MOVERS_WIDTH: Final = 262
+PERCENT: Final = 100
+
+
+class AdvicePage(Page):
+    """The usage at the left; verdict, costs, what moves them and all options at the right."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__(state)
+        self.title = self.tr("Advice")
+        self.advice: Advice | None = None
+        """What is on screen; None before the first answer and without a model."""
+        self._job: Job | None = None
+        self._stale = True
+        self._wait = QTimer(self, singleShot=True, interval=WAIT_MS)
+        self._wait.timeout.connect(self._compute)
+        self._report = button(self.tr("Make report"), lambda: state.show_page("report"), "primary")
+        self.banner = Banner()
+        self._empty = self._empty_state()
+        self._content = QWidget()
+        self._content.setLayout(row(self._left(), self._right(), spacing=design.GAP))
+        layout = column(self.banner, self._empty, self._content, spacing=design.GAP)
+        layout.setStretch(2, 1)
+        layout.setContentsMargins(18, 16, 18, 16)
+        self.setLayout(layout)
+        for signal in (
+            state.rig_changed,
+            state.model_changed,
+            state.settings_changed,
+            state.usage_changed,
+            state.results_changed,
+            state.session_replaced,
+        ):
+            signal.connect(self._outdated)
+        self._outdated()
+
+    # layout
+
+    def _empty_state(self) -> QWidget:
+        case = scenarios.scenario(scenarios.names()[0])
+        choose = EmptyState(
+            self.tr("Which model should it be?"),
+            self.tr(
+                "Choose a model: keeping this rig, changing it, building another one and paying "
+                "for an API are then held against how you use it."
+            ),
+            self.tr("Choose a model"),
+            self.state.model_wanted.emit,
+        )
+        example = button(
+            self.tr("Look at the example “{title}”").format(title=case.title),
+            lambda: self.state.begin_scenario(case.id, case.usage),
+            "link",
+            tip=case.question,
+        )
+        both = QWidget()
+        both.setLayout(column(None, choose, row(None, example, None), None))
+        return both
+
+    def _left(self) -> QWidget:
+        self.form = UsageForm(self.state)
+        self.form.refused.connect(lambda sentence: self.banner.say(sentence, "tight"))
+        self.form.accepted.connect(self.banner.dismiss)
+        card = Card(self.tr("How you use it"))
+        card.body.addWidget(self.form)
+        area = scrolling(card)
+        area.setFixedWidth(FORM_WIDTH)
+        card.setProperty("role", "card")
+        return area
+
+    def _right(self) -> QWidget:
+        self.verdict = VerdictCard()
+        self._progress = QProgressBar()
+        self._progress.setTextVisible(False)
+        self._progress.setRange(0, PERCENT)
+        self._progress.setAccessibleName(self.tr("Progress of the advice"))
+        self.verdict.body.insertWidget(0, self._progress)
+        self.plot = CostPlot()
+        self.plot.volume_chosen.connect(self.form.set_requests)
+        self._plot_words = text("", "small", wrap=True)
+        costs = Card(self.tr("Monthly cost against volume"))
+        costs.body.addWidget(self.plot, 1)
+        costs.body.addWidget(self._plot_words)
+        self.movers = MoversCard()
+        self.movers.setFixedWidth(MOVERS_WIDTH)
+        self.options = OptionsCard()
+        middle = row(costs, self.movers, spacing=design.GAP)
+        middle.setStretch(0, 1)
+        self._answers = QWidget()
+        self._answers.setLayout(column(middle, self.options, spacing=design.GAP))
+        column_ = column(self.verdict, self._answers, None, spacing=design.GAP)
+        column_.setContentsMargins(0, 0, 10, 0)
+        right = QWidget()
+        right.setLayout(column_)
+        return scrolling(right)
+
+    # page interface
+
+    def header_buttons(self) -> list[QWidget]:
+        """The advice on paper."""
+        return [self._report]
+
+    def shown(self) -> None:
+        """Work out what belongs to the session as it is now."""
+        if self._stale:
+            self._wait.start()
+
+    def closing(self) -> None:
+        """Nothing may be computed for a window that is gone."""
+        self._wait.stop()
+        if self._job is not None:
+            self._job.cancel()
+
+    # working it out
+
+    def _outdated(self) -> None:
+        self._stale = True
+        if self._job is not None:
+            self._job.cancel()
+        session = self.state.session
+        asked = session.model is not None or session.scenario is not None
+        self._empty.setVisible(not asked)
+        self._content.setVisible(asked)
+        if not asked:
+            self.advice = None
+        self._say_working(0.0)
+        if self.isVisible():
+            self._wait.start()
+
+    def _say_working(self, share: float) -> None:
+        """The earlier answer stays on screen, marked as earlier."""
+        self._progress.show()
+        self._progress.setValue(round(PERCENT * max(0.0, share)))
+        name = choice_name(self.state) if self.state.choice is not None else self.tr("the example")
+        if self.advice is None:
+            self.verdict.headline.setText(
+                self.tr("Working out what to do about {name}…").format(name=name)
+            )
+            self.verdict.note.setText("")
+        else:
+            self.verdict.note.setText(self.tr("from before your change, being worked out again…"))
+        self._answers.setVisible(self.advice is not None)
+
+    def _compute(self) -> None:
+        session, rig = self.state.session, self.state.rig
+        if self._job is not None:
+            self._job.cancel()
+        if rig is None or (session.model is None and session.scenario is None):
+            return
+
+        def work(job: Job) -> Advice | None:
+            return answers.advice_of(
+                session,
+                rig,
+                at=dt.datetime.now(dt.UTC),
+                cancelled=lambda: job.cancelled,
+                progress=job.report,
+            )
+
+        self._job = run_task(
+            work,
+            on_result=self._show,
+            on_error=self._complain,
+            on_progress=lambda share, _text: self._say_working(share),
+            owner=self,
+        )
+
+    def _complain(self, error: RigAdvisorError) -> None:
+        self._progress.hide()
+        self.verdict.note.setText("")
+        if self.advice is None:
+            self.verdict.headline.setText(self.tr("There is no advice."))
+        self.banner.say(str(error), "bad")
+
+    def _show(self, advice: Advice | None) -> None:
+        self._stale = False
+        self._progress.hide()
+        self.advice = advice
+        if advice is None:
+            return
+        self.verdict.note.setText("")
+        self.verdict.show_advice(advice)
+        self.plot.show_picture(picture(advice))
+        crossing = self.plot.cross_in_words()
+        hint = self.tr("Drag the line “you” or use the arrow keys to try another volume.")
+        self._plot_words.setText(f"{crossing} {hint}".strip())
+        self.movers.show_advice(advice)
+        self.options.show_advice(advice)
+        self._answers.show()

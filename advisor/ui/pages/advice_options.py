@@ -1,0 +1,234 @@
+"""Every option that was worked out, in one table; the chosen row says what it needs and costs."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtGui import QColor, QFont
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+
+from advisor.advice.options import Assessment, old_prices
+from advisor.advice.verdict import Advice
+from advisor.ui import design
+from advisor.ui.widgets.basics import Card, button, clear, column, text
+from advisor.units import rate, size, tokens
+
+Index = QModelIndex | QPersistentModelIndex
+ROW_HEIGHT: Final = 29
+FEW: Final = 7
+"""Rows on screen before all are asked for."""
+TO_BUY, MEETS = 3, 6
+_NAME: Final = design.font(design.BODY, QFont.Weight.DemiBold)
+
+
+class _Options(QAbstractTableModel):
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self.advice: Advice | None = None
+        self.rows: tuple[tuple[Assessment, tuple[str, ...]], ...] = ()
+        self.heads: tuple[str, ...] = ()
+
+    def show_rows(self, advice: Advice, heads: tuple[str, ...], words: Callable[..., Any]) -> None:
+        self.beginResetModel()
+        self.advice, self.heads = advice, heads
+        self.rows = tuple((a, words(a, advice)) for a in advice.assessments)
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802 - Qt's signature
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
+        return 0 if parent.isValid() else len(self.heads)
+
+    def headerData(  # noqa: N802 - Qt's name
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:  # noqa: ANN401
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return self.heads[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _alignment(section)
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
+        assessment, words = self.rows[index.row()]
+        column = index.column()
+        if role in {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole}:
+            return words[column]
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return f"{self.heads[column]}: {words[column]}"
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _alignment(column)
+        if role == Qt.ItemDataRole.FontRole and column == 0 and self._is_best(assessment):
+            return _NAME
+        if role == Qt.ItemDataRole.ForegroundRole and column == MEETS:
+            tone: design.Tone = "bad"
+            if assessment.meets:
+                tone = "tight" if assessment.doubts else "good"
+            return QColor(design.colours().tone(tone)[0])
+        return None
+
+    def _is_best(self, assessment: Assessment) -> bool:
+        best = self.advice.best if self.advice is not None else None
+        return best is not None and best.option.id == assessment.option.id
+
+
+def _alignment(column: int) -> Qt.AlignmentFlag:
+    side = Qt.AlignmentFlag.AlignRight if 2 <= column < MEETS else Qt.AlignmentFlag.AlignLeft
+    return side | Qt.AlignmentFlag.AlignVCenter
+
+
+class OptionsCard(Card):
+    """The table, best first, and the chosen option's details below it."""
+
+    def __init__(self) -> None:
+        super().__init__(self.tr("Options"), note=" ")
+        self._options = _Options(self)
+        self.table = QTableView()
+        self.table.setModel(self._options)
+        self.table.setAccessibleName(self.tr("Options, best first"))
+        self.table.setShowGrid(False)
+        self.table.setTabKeyNavigation(False)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setWordWrap(False)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.table.horizontalHeader().setHighlightSections(False)
+        self._all = button(self.tr("Show all"), role="segment")
+        self._all.setCheckable(True)
+        self._all.toggled.connect(lambda _on: self._fit_height())
+        self.head.addWidget(self._all)
+        self._details = QWidget()
+        self._lines = column(spacing=3)
+        self._details.setLayout(self._lines)
+        self.body.addWidget(self.table)
+        self.body.addWidget(self._details)
+        self.table.selectionModel().currentRowChanged.connect(
+            lambda now, _before: self.show_details(now.row())
+        )
+
+    def show_advice(self, advice: Advice) -> None:
+        """Other options. The chosen row stays chosen where it is still there."""
+        chosen = self._chosen_id()
+        heads = (
+            self.tr("Option"),
+            self.tr("Runs"),
+            self.tr("Speed, tok/s"),
+            self.tr("To buy"),
+            self.tr("A month"),
+            self.tr("Per 1,000"),
+            self.tr("Meets the need"),
+        )
+        self._options.show_rows(advice, heads, self._words)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        for stretched in (0, 1, MEETS):
+            header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
+        count = len(self._options.rows)
+        self.note.setText(
+            self.tr("{count} worked out of {searched} looked at, in {currency}").format(
+                count=count, searched=f"{advice.searched:,}", currency=advice.usage.currency
+            )
+        )
+        self._all.setVisible(count > FEW)
+        self._fit_height()
+        ids = [a.option.id for a, _words in self._options.rows]
+        if chosen in ids:
+            self.table.selectRow(ids.index(chosen))
+        else:
+            self.show_details(-1)
+
+    def _chosen_id(self) -> str:
+        place = self.table.currentIndex().row()
+        return self._options.rows[place][0].option.id if place >= 0 else ""
+
+    def _fit_height(self) -> None:
+        count = len(self._options.rows)
+        rows = count if self._all.isChecked() else min(count, FEW)
+        self.table.setFixedHeight(
+            self.table.horizontalHeader().sizeHint().height() + 2 + rows * ROW_HEIGHT
+        )
+
+    def _words(self, a: Assessment, advice: Advice) -> tuple[str, ...]:
+        option, usage = a.option, advice.usage
+        each = a.per_thousand(usage)
+        if option.rig is None:
+            runs = self.tr("API") if option.relation is None else option.relation
+        else:
+            runs = option.runs
+        speed = a.decode_tps
+        return (
+            option.title,
+            runs,
+            self.tr("not known") if speed is None else f"{speed.low:,.0f}–{speed.high:,.0f}",
+            f"{a.hardware.mid:,.0f}",
+            "" if a.monthly is None else f"{a.monthly.mid:,.2f}",
+            "" if each is None else f"{each.mid:,.2f}",
+            self._judgement(a),
+        )
+
+    def _judgement(self, a: Assessment) -> str:
+        if not a.meets:
+            return self.tr("no: {why}").format(why=a.failures[0])
+        words = self.tr("yes, data leaves") if a.option.api is not None else self.tr("yes")
+        return f"{words}; {a.doubts[0]}" if a.doubts else words
+
+    def show_details(self, place: int) -> None:
+        """What the option in that row needs, and where its prices come from."""
+        clear(self._lines)
+        advice = self._options.advice
+        if advice is None or not 0 <= place < len(self._options.rows):
+            hint = self.tr("Choose a row to see what it takes and where its prices come from.")
+            self._lines.addWidget(text(hint, "small"))
+            return
+        a = self._options.rows[place][0]
+        self._lines.addWidget(text(a.option.title, "strong", wrap=True))
+        for line in self._facts(a, advice):
+            self._lines.addWidget(text(line, "muted", wrap=True))
+
+    def _facts(self, a: Assessment, advice: Advice) -> list[str]:
+        option, usage = a.option, advice.usage
+        tr = self.tr
+        found: list[str] = []
+        if option.rig is not None:
+            found.append(f"{option.rig.name}: {option.runs}, {tokens(option.ctx)}, {option.loss}")
+        if option.headroom is not None:
+            found.append(tr("Memory left on the cards: {size}").format(size=size(option.headroom)))
+        if a.decode_tps is not None:
+            words = f"{rate(a.decode_tps.low)} … {rate(a.decode_tps.high)}"
+            if a.ttft_s is not None:
+                words += tr(", first token after {low} to {high} s").format(
+                    low=f"{a.ttft_s.low:,.1f}", high=f"{a.ttft_s.high:,.1f}"
+                )
+            if a.busy_hours_per_day is not None:
+                hours = f"{a.busy_hours_per_day:,.1f}"
+                words += tr(", busy {hours} hours a day").format(hours=hours)
+            found.append(words)
+        if a.monthly is not None:
+            found.append(
+                tr("A month: {low} to {high} {currency}").format(
+                    low=f"{a.monthly.low:,.2f}",
+                    high=f"{a.monthly.high:,.2f}",
+                    currency=usage.currency,
+                )
+            )
+        if option.id in advice.front:
+            found.append(tr("No other option beats it in cost, speed and quality at once."))
+        found += [tr("Fails: {why}").format(why=why) for why in a.failures]
+        found += [tr("Not certain: {why}").format(why=why) for why in a.doubts]
+        old = set(old_prices(option, advice.made.date()))
+        for purchase in option.purchases:
+            price = purchase.price
+            dated = price.date or tr("today")
+            if purchase.name in old:
+                dated += tr(", more than half a year old")
+            found.append(
+                f"{purchase.count.normalize():f} × {purchase.name}: {price.low:,.0f}–"
+                f"{price.high:,.0f} USD ({price.condition}, {dated}), {price.source}"
+            )
+        if option.api is not None:
+            found.append(tr("API price from {source}").format(source=option.api.source))
+        found += option.notes
+        return list(dict.fromkeys(found))

@@ -1,0 +1,170 @@
+"""The verdict in words, and what moves it most."""
+
+from decimal import Decimal
+from typing import Final
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from advisor.advice.costs import Influence
+from advisor.advice.options import money
+from advisor.advice.verdict import Advice
+from advisor.advice.whatif import name
+from advisor.ui import design
+from advisor.ui.widgets.basics import Card, Elided, button, clear, column, row, text
+
+SHOWN: Final = 6
+"""Influences on screen; the rest move less than the last of these."""
+
+
+class VerdictCard(Card):
+    """One sentence, its reasons, what would change it, and on request what it rests on."""
+
+    def __init__(self) -> None:
+        super().__init__(self.tr("Verdict"), note=" ")
+        self.headline = text("", "headline", wrap=True)
+        self._rests = button(self.tr("What it rests on"), role="segment")
+        self._rests.setCheckable(True)
+        self.head.addWidget(self._rests)
+        self._reasons = QVBoxLayout()
+        self._reasons.setSpacing(2)
+        self._ground = QWidget()
+        self._sources = column(spacing=3)
+        self._ground.setLayout(self._sources)
+        self._ground.hide()
+        self._rests.toggled.connect(self._ground.setVisible)
+        self.body.addWidget(self.headline)
+        self.body.addLayout(self._reasons)
+        self.body.addWidget(self._ground)
+
+    def show_advice(self, advice: Advice) -> None:
+        """Another verdict."""
+        self.headline.setText(advice.headline)
+        clear(self._reasons)
+        for reason in advice.reasons:
+            self._reasons.addWidget(text(reason, "muted", wrap=True))
+        if advice.changes:
+            words = "; ".join(f"{change.when} → {change.then}" for change in advice.changes)
+            label = text(self.tr("Changes: {words}.").format(words=words), "muted", wrap=True)
+            self._reasons.addWidget(label)
+        if advice.runner_up is not None and not any("Runner-up" in r for r in advice.reasons):
+            words = self.tr("Runner-up: {name}.").format(name=name(advice.runner_up))
+            self._reasons.addWidget(text(words, "muted", wrap=True))
+        clear(self._sources)
+        for title, sentences in (
+            (self.tr("Not known"), advice.unknowns),
+            (self.tr("Assumed, with sources"), advice.assumptions),
+        ):
+            if sentences:
+                self._sources.addWidget(text(title, "strong"))
+            for sentence in sentences:
+                self._sources.addWidget(text(f"{sentence[:1].upper()}{sentence[1:]}", wrap=True))
+        counted = self.tr("{count} options looked at").format(count=f"{advice.searched:,}")
+        self._sources.addWidget(text(counted, "small"))
+
+
+class MoversCard(Card):
+    """A tornado: how far each input moves the difference between the compared two."""
+
+    def __init__(self) -> None:
+        super().__init__(self.tr("What moves it most"))
+        self._caption = text("", "small", wrap=True)
+        self._rows = column(spacing=7)
+        self.body.addWidget(self._caption)
+        self.body.addLayout(self._rows)
+        self.body.addStretch(1)
+
+    def show_advice(self, advice: Advice) -> None:
+        """Other bars."""
+        clear(self._rows)
+        found = advice.influences[:SHOWN]
+        pair = advice.compared
+        if not found or pair is None or pair[0].monthly is None or pair[1].monthly is None:
+            self._caption.setText(
+                self.tr("Nothing to compare: it takes a rig and an API that can be priced.")
+            )
+            return
+        self._caption.setText(
+            self.tr("Rig less API, {currency} a month, with one input at its ends").format(
+                currency=advice.usage.currency
+            )
+        )
+        base = float(pair[0].monthly.mid - pair[1].monthly.mid)
+        ends = [float(end) for i in found for end in (i.at_low, i.at_high)]
+        scale = (min(*ends, base), max(*ends, base))
+        for influence in found:
+            self._rows.addWidget(_Mover(influence, base, scale, advice.usage.currency))
+
+
+class _Mover(QWidget):
+    """One input: its name, how far it moves the result, and a bar of where to."""
+
+    def __init__(
+        self, influence: Influence, base: float, scale: tuple[float, float], currency: str
+    ) -> None:
+        super().__init__()
+        low, high = float(influence.at_low), float(influence.at_high)
+        title = Elided(influence.name)
+        numbers = text(f"{_signed(min(low, high))} … {_signed(max(low, high))}", "small")
+        head = row(title, numbers, spacing=4)
+        head.setStretch(0, 1)
+        self.setLayout(column(head, _Bar(low, high, base, scale), spacing=2))
+        words = self.tr("{name} from {low} to {high}: {at_low} to {at_high} a month").format(
+            name=influence.name,
+            low=influence.low_input,
+            high=influence.high_input,
+            at_low=money(influence.at_low, currency),
+            at_high=money(influence.at_high, currency),
+        )
+        self.setAccessibleName(words)
+        self.setToolTip(words)
+
+
+class _Bar(QWidget):
+    """From one end of the result to the other; a line where it is now, another where it is 0."""
+
+    def __init__(self, low: float, high: float, base: float, scale: tuple[float, float]) -> None:
+        super().__init__()
+        self._ends = (min(low, high), max(low, high))
+        self._base, self._scale = base, scale
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """A thin strip."""
+        return QSize(120, 13)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+        """Another colour scheme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """The strip, the bar on it, and the two lines."""
+        del event
+        c = design.colours()
+        low, high = self._scale
+        width = self.width() - 2.0
+
+        def x(value: float) -> float:
+            return 1 + (value - low) / ((high - low) or 1) * width
+
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(c.sunken))
+        painter.drawRoundedRect(QRectF(0, 2, self.width(), 9), 4, 4)
+        painter.setBrush(QColor(c.accent))
+        left, right = x(self._ends[0]), x(self._ends[1])
+        painter.drawRoundedRect(QRectF(left, 2, max(3.0, right - left), 9), 3, 3)
+        painter.setPen(QPen(QColor(c.text), 1.5))
+        painter.drawLine(QPointF(x(self._base), 0), QPointF(x(self._base), self.height()))
+        if low < 0 < high:
+            painter.setPen(QPen(QColor(c.bad), 1.5, Qt.PenStyle.DotLine))
+            painter.drawLine(QPointF(x(0), 0), QPointF(x(0), self.height()))
+
+
+def _signed(value: float) -> str:
+    digits = 0 if abs(value) >= 100 else 2
+    return f"{Decimal(repr(value)):+,.{digits}f}".replace("-", "−")

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication
 
 from advisor import __version__, paths, resources
 from advisor.ui import crash, design
+from advisor.ui.pauses import Collector
 from advisor.ui.window import MainWindow
 
 _reporter: crash.CrashReporter | None = None
@@ -31,7 +32,11 @@ def run(argv: list[str]) -> int:
     window = MainWindow(preferences(), open_first=Path(argv[0]) if argv else None)
     window.show()
     window.load_after_first_paint()
-    return app.exec()
+    collector = Collector(app)
+    try:
+        return app.exec()
+    finally:
+        collector.stop()
 
 
 def create(arguments: list[str]) -> QApplication:

@@ -114,6 +114,11 @@ def run_task(
     return job
 
 
+def any_running() -> bool:
+    """Whether some work is not delivered yet."""
+    return bool(_running)
+
+
 def cancel_all(wait_ms: int = 3000) -> bool:
     """Before the program ends: cancel everything and wait. False if something still runs."""
     for job in list(_running):

@@ -11,7 +11,7 @@ from PySide6.QtCore import QSettings, QSize, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
 from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QStackedWidget, QWidget
 
-from advisor.ui import design, jobs
+from advisor.ui import design, jobs, pauses
 from advisor.ui.header import Header
 from advisor.ui.rail import Rail
 from advisor.ui.status import StatusLine
@@ -102,6 +102,7 @@ class MainWindow(QWidget):
     def _loaded(self) -> None:
         from advisor.ui.state import AppState  # noqa: PLC0415 - its libraries are loaded now
 
+        pauses.keep_caches()
         state = AppState(self)
         self.state = state
         state.failed.connect(self.show_problem)

@@ -10,7 +10,7 @@ from advisor.advice.capability import Capability, Runs
 from advisor.errors import RigAdvisorError
 from advisor.hardware.bandwidth import RamBandwidth
 from advisor.hardware.rig import Rig
-from advisor.ui import design, services
+from advisor.ui import design, pauses, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.machine_cards import DeviceCard, HostCard
@@ -128,6 +128,7 @@ class MachinePage(Page):
         if rig is None:
             return
         self._stale = False
+        pauses.keep_caches()
         self._headline.setText(capability_text(found, on_devices=bool(rig.devices)))
         clear(self._suggested)
         for runs in found.suggestions(SUGGESTED):

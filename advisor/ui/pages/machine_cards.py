@@ -290,7 +290,7 @@ def _link(generation: int | None, width: int | None) -> str | None:
 def _class(device: Device) -> str:
     words = [BACKENDS[device.backend]]
     if device.compute_capability is not None:
-        words[0] += " {}.{}".format(*device.compute_capability)
+        words.append("compute capability {}.{}".format(*device.compute_capability))
     if device.driver:
         words.append(f"driver {device.driver}")
     elif device.architecture:

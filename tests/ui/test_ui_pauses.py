@@ -1,0 +1,80 @@
+"""Garbage is collected between jobs, on the GUI thread, and the interpreter is left as it was."""
+
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from advisor.ui import pauses
+from advisor.ui.jobs import run_task
+from advisor.ui.pauses import Collector, keep_caches
+
+
+class Knot:
+    """An object that only a collection can remove."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+@pytest.fixture
+def collector(qapp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    gc.collect()
+    monkeypatch.setattr(pauses, "YOUNG", 50)
+    monkeypatch.setattr(pauses, "CACHES", 50)
+    collector = Collector(qapp)
+    yield collector
+    collector.stop()
+    collector.deleteLater()
+    gc.unfreeze()
+
+
+def knots() -> weakref.ref[Knot]:
+    made = [Knot() for _ in range(200)]
+    return weakref.ref(made[0])
+
+
+def test_the_interpreter_is_left_as_it_was(qapp) -> None:
+    before = gc.isenabled(), sys.getswitchinterval()
+    collector = Collector(qapp)
+    assert not gc.isenabled()
+    assert sys.getswitchinterval() == pytest.approx(pauses.SWITCH_S)
+    collector.stop()
+    collector.deleteLater()
+    assert (gc.isenabled(), sys.getswitchinterval()) == before
+
+
+def test_young_garbage_goes_when_nothing_is_at_work(collector: Collector) -> None:
+    knot = knots()
+    assert knot() is not None
+    collector.look()
+    assert knot() is None
+
+
+def test_jobs_are_not_held_up(collector: Collector, qtbot) -> None:
+    go_on, done = threading.Event(), []
+    run_task(lambda _job: go_on.wait(30), on_result=done.append)
+    knot = knots()
+    collector.look()
+    assert knot() is not None
+    go_on.set()
+    qtbot.waitUntil(lambda: bool(done))
+    collector.look()
+    assert knot() is None
+
+
+def test_caches_are_not_looked_through_again(collector: Collector) -> None:
+    cache = [Knot() for _ in range(200)]
+    keep_caches()
+    assert gc.get_freeze_count() > len(cache)
+
+
+def test_without_a_collector_nothing_is_kept_from_collection(qapp) -> None:
+    before = gc.get_freeze_count()
+    cache = [Knot() for _ in range(200)]
+    keep_caches()
+    assert cache
+    assert gc.get_freeze_count() == before

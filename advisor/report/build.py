@@ -97,7 +97,7 @@ def build(session: Session, findings: Findings, options: ReportOptions, made: da
         Section.PLAN: lambda: _plan(findings),
         Section.PROBE: lambda: _probe(session, findings),
         Section.OPTIONS: lambda: options_blocks(findings.advice),
-        Section.SOURCES: lambda: source_blocks(session, findings.rig, findings.plan),
+        Section.SOURCES: lambda: _sources(session, findings),
     }
     for section, write in parts.items():
         if section in options.sections:
@@ -110,16 +110,24 @@ def build(session: Session, findings: Findings, options: ReportOptions, made: da
     return Document(title=title, made=made, app_version=__version__, blocks=tuple(blocks))
 
 
+def _only_a_case(session: Session, findings: Findings) -> bool:
+    """A built-in case has rigs of its own: the rig in question is not what it is about."""
+    return findings.scenario is not None and session.model is None
+
+
 def _machine(session: Session, findings: Findings) -> list[Block]:
-    if findings.scenario is not None and session.model is None:
-        return []  # a case has rigs of its own
-    return machine_blocks(findings.rig)
+    return [] if _only_a_case(session, findings) else machine_blocks(findings.rig)
 
 
 def _probe(session: Session, findings: Findings) -> list[Block]:
-    if findings.scenario is not None and findings.probe is None and session.model is None:
+    if findings.probe is None and _only_a_case(session, findings):
         return []
     return probe_blocks(findings.probe)
+
+
+def _sources(session: Session, findings: Findings) -> list[Block]:
+    rig = None if _only_a_case(session, findings) else findings.rig
+    return source_blocks(session, rig, findings.plan)
 
 
 def _fit(findings: Findings) -> list[Block]:

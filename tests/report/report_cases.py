@@ -5,6 +5,7 @@ import functools
 from datetime import UTC, datetime
 from pathlib import Path
 
+from advisor.advice import scenarios
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.probe.result import Ending, ProbeResult
@@ -27,7 +28,15 @@ RIGS = {
     "+ 256 GB DDR4-3200",
     "unified memory": "M3 Ultra 512 GB",
 }
-CASES = (*RIGS, "no model", "refused settings", "probe", "failed probe", "longest names")
+CASES = (
+    *RIGS,
+    "scenario",
+    "no model",
+    "refused settings",
+    "probe",
+    "failed probe",
+    "longest names",
+)
 
 
 def probe() -> ProbeResult:
@@ -63,6 +72,8 @@ def case(name: str) -> tuple[Session, Findings]:
     if name == "no model":
         session = session.model_copy(update={"model": None})
         return session, gather.findings(session, rig, MADE)
+    if name == "scenario":
+        return _scenario(session)
     if name == "refused settings":
         refused = RunSettings(ctk="q8_0", ctv="q8_0", flash_attn="off")
         session = session.model_copy(update={"settings": refused})
@@ -72,6 +83,22 @@ def case(name: str) -> tuple[Session, Findings]:
     result = probe() if name == "probe" else failed_probe()
     session = session.model_copy(update={"probes": (result,), "rig": result.rig})
     return session, dataclasses.replace(_findings("no GPU"), rig=result.rig, probe=result)
+
+
+def _scenario(session: Session) -> tuple[Session, Findings]:
+    case = scenarios.scenario("deepseek-v4-at-home")
+    session = session.model_copy(update={"model": None, "scenario": case.id, "usage": case.usage})
+    answer = _answer()
+    assert session.rig is not None
+    return session, Findings(rig=session.rig, scenario=answer, advice=answer.advice)
+
+
+@functools.cache
+def _answer() -> scenarios.Answer:
+    """A part of the seed's case: all of its rigs and models take half a minute."""
+    case = scenarios.scenario("deepseek-v4-at-home")
+    small = {"rigs": case.rigs[:2], "models": case.models[:1], "contexts": case.contexts[::3]}
+    return scenarios.work_out(case.model_copy(update=small), at=MADE)
 
 
 def _longest(session: Session) -> tuple[Session, Findings]:

@@ -103,7 +103,7 @@ def test_sections_can_be_left_out_one_by_one(qapp: QGuiApplication) -> None:
         "Options compared",
         "Assumptions and sources",
     ]
-    for section in Section:
+    for section in set(Section) - {Section.SCENARIO}:
         options = ReportOptions(sections=frozenset(Section) - {section})
         left = headings(build(session, found, options, MADE))
         assert len(left) == len(everything) - (section is not Section.VERDICT)
@@ -124,6 +124,16 @@ def test_a_probe_replaces_words_by_measurements_and_a_failed_one_says_so() -> No
 
 def test_refused_settings_leave_a_report_that_says_why() -> None:
     assert "There is no verdict." in to_text(document("refused settings"))
+
+
+def test_the_seed_s_case_has_its_page() -> None:
+    made = document("scenario")
+    assert headings(made) == ["DeepSeek V4 at home", "Options compared", "Assumptions and sources"]
+    body = to_text(made)
+    for words in ("Which machine runs DeepSeek V4", "From when on a rig is cheaper", "69.12 USD"):
+        assert words in body
+    rigs = {r[0].text for b in made.blocks if isinstance(b, Table) and b.tiles for r in b.rows}
+    assert rigs == {"2× RTX 4090", "2× RTX 5090"}
 
 
 def test_options_are_few_and_of_several_kinds() -> None:

@@ -35,7 +35,7 @@ def scenario_blocks(answer: Answer | None) -> list[Block]:
     return [
         Heading(text=case.title),
         Paragraph(text=intro),
-        Bullets(items=answer.rules),
+        Bullets(items=answer.rules, style="small"),
         Heading(level=3, text="What fits"),
         *_allocation(answer),
         Heading(level=3, text="How fast"),

@@ -17,8 +17,11 @@ _PARTLY: Final = ", partly unverified)"
 _SAID_BEFORE: Final = frozenset({"imagined", "as you wrote"})
 
 
-def source_blocks(session: Session, rig: Rig, plan: Plan | None) -> list[Block]:
-    """Terms explained once, then assumptions, data and their dates."""
+def source_blocks(session: Session, rig: Rig | None, plan: Plan | None) -> list[Block]:
+    """Terms explained once, then assumptions, data and their dates.
+
+    ``rig`` is None where the report is not about one.
+    """
     blocks: list[Block] = [
         Heading(text="Assumptions and sources"),
         Paragraph(
@@ -74,19 +77,20 @@ def _assumptions(session: Session, plan: Plan | None) -> list[str]:
     return facts
 
 
-def _data(rig: Rig, plan: Plan | None) -> list[str]:
+def _data(rig: Rig | None, plan: Plan | None) -> list[str]:
     facts = [
         (
             f"Memory rules of llama.cpp {LLAMA_CPP}; embedded engine xllamacpp "
-            f"{importlib.metadata.version('xllamacpp')}."
-        ),
-        f"API prices: genai-prices {importlib.metadata.version('genai-prices')}, read offline.",
-        _rig_line(rig),
+            f"{importlib.metadata.version('xllamacpp')}. API prices: genai-prices "
+            f"{importlib.metadata.version('genai-prices')}, read offline."
+        )
     ]
-    found = {source for device in rig.devices for source in device.sources.values()}
-    sources = _distinct(found | set(rig.host.sources.values()))
-    if sources:
-        facts.append(f"Hardware facts from: {'; '.join(sources)}.")
+    if rig is not None:
+        facts.append(_rig_line(rig))
+        found = {source for device in rig.devices for source in device.sources.values()}
+        sources = _distinct(found | set(rig.host.sources.values()))
+        if sources:
+            facts.append(f"Hardware facts from: {'; '.join(sources)}.")
     if plan is not None:
         terms = [term for e in plan.explanations.values() for term in e.terms]
         places = sorted({m for t in terms for m in _CODE.findall(t.source or "")} - {"llama.cpp"})

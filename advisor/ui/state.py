@@ -206,7 +206,9 @@ class AppState(QObject):
         def done(opened: services.Opened) -> None:
             if opened.session is not None:
                 sessions.remember_file(path)
-                self.replace_session(opened.session, None if path.suffix == ".pdf" else path)
+                # Only a session file is saved over; a report, whatever its name, never.
+                own = path.suffix.lower() == ".json"
+                self.replace_session(opened.session, path if own else None)
             elif opened.rig is not None:
                 self.set_rig(opened.rig)
             elif opened.model is not None:

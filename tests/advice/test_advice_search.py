@@ -1,0 +1,231 @@
+"""The search over builds: bounds that flatter, a front that is one, limits that hold."""
+
+import datetime as dt
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.advice import screen
+from advisor.advice.advise import advise
+from advisor.advice.builds import builds, cards
+from advisor.advice.hardware_prices import PriceBook
+from advisor.advice.timing import Engine, MeasuredRun, roughly, timed
+from advisor.advice.upgrades import front, search
+from advisor.advice.usage import Limits, Usage, preset
+from advisor.advice.variants import variants
+from advisor.basis import Basis
+from advisor.hardware.compose import parse_rig
+from advisor.llm.catalogue import catalogue
+from advisor.sizing.settings import RunSettings
+
+TODAY = dt.date(2026, 11, 23)
+NOW = dt.datetime(2026, 11, 23, 14, tzinfo=dt.UTC)
+BOOK = PriceBook()
+CHAT = preset("chat").apply(Usage())
+DESKTOP = parse_rig("RTX 3060 12GB + 32 GB DDR4-3200")
+
+
+def model(name="Qwen/Qwen3-30B-A3B"):
+    return catalogue().find(name)
+
+
+def found(rig=DESKTOP, usage=CHAT, name="Qwen/Qwen3-30B-A3B", **options):
+    wanted = variants([model(name)], usage, RunSettings())
+    return search(rig, wanted, usage, TODAY, book=BOOK, engine=Engine(RunSettings()), **options)
+
+
+class TestBuilds:
+    def test_this_rig_comes_first_and_nothing_else_is_free(self):
+        shelf = list(builds(DESKTOP, CHAT, BOOK, TODAY))
+        assert shelf[0].kind == "keep"
+        assert all(b.usd > 0 for b in shelf if b.kind not in {"keep", "close programs"})
+
+    def test_programs_on_the_card_can_be_closed(self):
+        busy = DESKTOP.devices[0].model_copy(update={"memory_used": 3 << 30})
+        shelf = list(builds(DESKTOP.model_copy(update={"devices": (busy,)}), CHAT, BOOK, TODAY))
+        closed = next(b for b in shelf if b.kind == "close programs")
+        assert closed.rig.devices[0].memory_used == 0
+        assert not any(b.kind == "close programs" for b in builds(DESKTOP, CHAT, BOOK, TODAY))
+
+    def test_unknown_limits_are_asked_for(self):
+        shelf = list(builds(DESKTOP, CHAT, BOOK, TODAY))
+        added = next(b for b in shelf if b.title == "Add RTX 5090")
+        assert "a free slot" in added.conditions
+        assert any(c.startswith("a power supply of") for c in added.conditions)
+        assert not added.impossible
+
+    def test_known_limits_are_kept(self):
+        limits = Limits(free_slots=1, card_width=2, supply_w=750, max_ram_gib=64)
+        usage = CHAT.model_copy(update={"limits": limits})
+        shelf = list(builds(DESKTOP, usage, BOOK, TODAY))
+        two = next(b for b in shelf if b.title == "Add 2× RTX 3090")
+        assert "needs 2 free slots; there are 1" in two.impossible
+        one = next(b for b in shelf if b.title == "Add RTX 4090")
+        assert any("slots wide" in reason for reason in one.impossible)
+        assert any(p.name.startswith("power supply") for p in one.purchases)
+        ram = next(b for b in shelf if b.title == "Replace the RAM by 128 GB")
+        assert ram.impossible == ("the board takes 64 GB at most",)
+
+    def test_a_laptop_gets_no_cards(self):
+        host = DESKTOP.host.model_copy(update={"laptop": True})
+        laptop = DESKTOP.model_copy(update={"hosts": (host,)})
+        kinds = {b.kind for b in builds(laptop, CHAT, BOOK, TODAY)}
+        assert not kinds & {"add GPU", "replace GPUs"}
+
+    def test_used_cards_can_be_refused(self):
+        shelf, _ = cards(BOOK, TODAY, used=False)
+        assert all(c.price.condition != "used" for c in shelf)
+
+    def test_every_machine_on_sale_is_there(self):
+        machines = [b for b in builds(DESKTOP, CHAT, BOOK, TODAY) if b.kind == "unified machine"]
+        assert len(machines) == len(BOOK.machines()) == 3
+        assert all(m.rig.devices[0].unified for m in machines)
+
+    def test_a_card_without_a_price_is_left_out_and_named(self):
+        shelf, unpriced = cards(BOOK, TODAY, used=True)
+        assert "H100 NVL" in unpriced
+        own = PriceBook({"H100 NVL": Decimal(20000)})
+        assert "H100 NVL" in {c.entry.short_name for c in cards(own, TODAY, used=True)[0]}
+        assert shelf
+
+
+class TestFront:
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 3)),
+            min_size=1,
+            max_size=40,
+        )
+    )
+    def test_is_what_a_slow_check_says(self, points):
+        cost, speed, quality = (np.array(column) for column in zip(*points, strict=True))
+        kept = set(front(cost.astype(float), speed, quality).tolist())
+        for i, (c, s, q) in enumerate(points):
+            beaten = any(
+                (c2 <= c and s2 >= s and q2 >= q) and ((c2, s2, q2) != (c, s, q) or j < i)
+                for j, (c2, s2, q2) in enumerate(points)
+                if j != i
+            )
+            assert (i in kept) != beaten
+
+
+class TestScreen:
+    def test_bounds_flatter_the_engine(self):
+        usage = CHAT.model_copy(update={"min_decode_tps": 0.0, "max_ttft_s": None})
+        wanted = variants([model(), model("Qwen/Qwen3-8B")], usage, RunSettings())
+        shelf = list(builds(DESKTOP, usage, BOOK, TODAY))[::60]
+        pairs = screen.space(shelf, wanted, usage)
+        assert len(pairs.cost)
+        engine = Engine(RunSettings())
+        for i in range(0, len(pairs.cost), 7):
+            build, variant = shelf[pairs.build[i]], wanted[pairs.variant[i]]
+            real = timed(variant, build.rig, usage, engine)
+            if real is not None and real.run is not None:
+                assert real.run.decode_tps.mid <= pairs.speed[i] * 1.001, build.title
+
+    def test_what_is_ruled_out_does_not_fit(self):
+        usage = CHAT.model_copy(update={"min_decode_tps": 0.0, "max_ttft_s": None})
+        wanted = variants([model("meta-llama/Llama-3.1-70B-Instruct")], usage, RunSettings())
+        shelf = list(builds(DESKTOP, usage, BOOK, TODAY))[:40]
+        pairs = screen.space(shelf, wanted, usage)
+        kept = {(int(b), int(v)) for b, v in zip(pairs.build, pairs.variant, strict=True)}
+        out = [(b, v) for b in range(len(shelf)) for v in range(len(wanted)) if (b, v) not in kept]
+        assert out
+        for b, v in out[::11]:
+            real = timed(wanted[v], shelf[b].rig, usage, Engine(RunSettings()))
+            assert real is None or not real.judgement.fits
+
+
+class TestTiming:
+    @pytest.mark.parametrize(
+        "rig",
+        [
+            "RTX 4090 + 64 GB DDR5-6000",
+            "2x RTX 3090 + 64 GB DDR5-6000",
+            "RTX 3060 12GB + 64 GB DDR5-6000",
+            "M3 Ultra 96GB",
+        ],
+    )
+    def test_rough_is_near_exact(self, rig):
+        wanted = variants([model()], CHAT, RunSettings())[0]
+        rough = roughly(wanted, parse_rig(rig), CHAT, Engine(RunSettings()))
+        exact = timed(wanted, parse_rig(rig), CHAT, Engine(RunSettings()))
+        assert rough.judgement.fits == exact.judgement.fits
+        assert rough.run.decode_tps.mid == pytest.approx(exact.run.decode_tps.mid, rel=0.3)
+
+    def test_a_processor_has_no_prompt_speed_before_a_probe(self):
+        wanted = variants([model()], CHAT, RunSettings())[0]
+        rig = parse_rig("CPU only 64 GB DDR5-5600")
+        for how in (roughly, timed):
+            outcome = how(wanted, rig, CHAT, Engine(RunSettings()))
+            assert outcome.judgement.fits
+            assert outcome.run is None
+            assert outcome.notes[-1] == "its time for a prompt is not known"
+
+    def test_what_a_probe_measured_replaces_the_prediction(self):
+        wanted = variants([model()], CHAT, RunSettings())[0]
+        probe = MeasuredRun(
+            wanted.model.id, wanted.model.file_type, wanted.kv, 33.0, 900.0, 210.0, "probe of today"
+        )
+        engine = Engine(RunSettings(), measured=(probe,))
+        known = timed(wanted, parse_rig("RTX 4090 + 64 GB DDR5-6000"), CHAT, engine)
+        assert known.run.decode_tps.mid == 33.0
+        assert known.run.basis is Basis.MEASURED
+        assert known.run.power.basis is Basis.MEASURED
+        assert not engine.elsewhere().measured
+
+
+class TestSearch:
+    def test_is_deterministic(self):
+        one, two = found(), found()
+        assert [o.id for o in one.options] == [o.id for o in two.options]
+
+    def test_stops_when_cancelled(self):
+        stopped = found(cancelled=lambda: True)
+        assert not stopped.complete
+        assert stopped.worked_out == 0
+
+    def test_options_of_the_front_are_rough_until_settled(self):
+        result = found()
+        some = next(o for o in result.options if o.rough)
+        exact = result.exactly(some)
+        assert exact.id == some.id
+        assert not exact.rough
+        assert exact.plan is not None
+
+
+class TestAdvise:
+    def test_a_rig_that_does_it_is_kept(self):
+        rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+        advice = advise(CHAT, rig, [model()], at=NOW, current=model().model("Q4_K_M"))
+        assert advice.best.option.kind in {"keep", "tune"}
+        assert not advice.best.option.rough
+        assert advice.best.option.plan is not None
+        assert advice.searched > 1000
+
+    def test_private_data_gets_a_machine_and_never_an_api(self):
+        usage = CHAT.model_copy(update={"data_may_leave": False, "min_decode_tps": 30.0})
+        rig = parse_rig("RTX 3060 12GB + 32 GB DDR4-3200")
+        dense = model("Qwen/Qwen3-32B")
+        advice = advise(usage, rig, [dense], at=NOW, current=dense.model("Q4_K_M"))
+        assert not any(a.option.api for a in advice.assessments)
+        assert advice.best.option.kind not in {"keep", "tune"}
+        keep = next(a for a in advice.assessments if a.option.kind == "keep")
+        assert not keep.meets
+
+    def test_long_requests_go_out_in_a_hybrid(self):
+        usage = Usage(
+            requests_per_month=100_000,
+            long_share=Decimal("0.02"),
+            long_prompt_tokens=400_000,
+            written_share=Decimal(0),
+        )
+        rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+        advice = advise(usage, rig, [model()], at=NOW, current=model().model("Q4_K_M"))
+        mixed = [a for a in advice.assessments if a.option.kind == "hybrid" and a.meets]
+        assert mixed
+        assert mixed[0].hybrid.local_share < 1

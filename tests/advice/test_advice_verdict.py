@@ -1,0 +1,234 @@
+"""The verdict: what must hold whatever the options are, and that it reads as a sentence."""
+
+import datetime as dt
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.advice import prices
+from advisor.advice.costs import LocalRun
+from advisor.advice.hardware_prices import HardwarePrice
+from advisor.advice.options import EFFORT, Option, Purchase, assess
+from advisor.advice.power import Power
+from advisor.advice.usage import LOSS_WORDS, Usage
+from advisor.advice.verdict import choose, conclude, dominates, pareto, rank
+from advisor.basis import Basis, Range
+from advisor.hardware.rig import Rig
+
+NOW = dt.datetime(2026, 11, 23, 14, tzinfo=dt.UTC)
+RIG = Rig(name="RTX 4090 + 64 GB")
+LOCAL_KINDS = [k for k in EFFORT if k not in {"API", "hybrid"}]
+
+
+def local(
+    *, kind="keep", price=0, speed=40.0, loss="small", tier=2, fits=True, busy=400.0, ident="x"
+):
+    cost = HardwarePrice(
+        name="card",
+        kind="gpu",
+        condition="new",
+        low=Decimal(price),
+        mid=Decimal(price),
+        high=Decimal(price),
+        date="2026-11-01",
+        source="test",
+    )
+    power = Power(Range.exactly(busy), Range.exactly(60.0), Basis.COMPUTED, "test")
+    run = LocalRun(
+        Range(low=speed * 0.8, mid=speed, high=speed * 1.2), Range.exactly(1000.0), power
+    )
+    return Option(
+        id=f"{kind}|{ident}",
+        kind=kind,
+        title=f"{kind} {ident}",
+        model_id="m",
+        model_name="Model",
+        file_type="Q4_K_M",
+        loss=loss,
+        tier=tier,
+        rig=RIG,
+        fits=fits,
+        headroom=1 << 30 if fits else -(1 << 30),
+        ctx=1 << 20,
+        run=run,
+        ttft_s=Range.exactly(1.0),
+        purchases=(Purchase("card", Decimal(1), cost),) if price else (),
+    )
+
+
+def rented(name="deepseek-flash"):
+    api = next(a for a in prices.api_models() if a.id == name)
+    price = prices.api_price(api, NOW)
+    return Option(
+        id=f"API|{name}",
+        kind="API",
+        title=api.title,
+        tier=api.tier,
+        api=price,
+        relation="like class",
+    )
+
+
+@st.composite
+def locals_(draw):
+    return local(
+        kind=draw(st.sampled_from(LOCAL_KINDS)),
+        price=draw(st.sampled_from([0, 300, 1000, 5000])),
+        speed=draw(st.sampled_from([3.0, 9.0, 20.0, 40.0, 41.0, 120.0])),
+        loss=draw(st.sampled_from(LOSS_WORDS)),
+        tier=draw(st.integers(1, 4)),
+        fits=draw(st.sampled_from([True, True, True, False, None])),
+        busy=draw(st.sampled_from([150.0, 400.0, 900.0])),
+        ident=str(draw(st.integers(0, 10**6))),
+    )
+
+
+apis = st.sampled_from(["deepseek-flash", "claude-haiku-5-5", "claude-opus-5-5", "kimi-k3"]).map(
+    rented
+)
+menus = st.lists(st.one_of(locals_(), locals_(), apis), min_size=1, max_size=8).map(
+    lambda found: list({o.id: o for o in found}.values())
+)
+needs = st.builds(
+    Usage,
+    requests_per_month=st.sampled_from([1, 100, 3000, 50_000, 1_000_000]),
+    min_decode_tps=st.sampled_from([0.0, 10.0, 30.0]),
+    max_loss=st.sampled_from(LOSS_WORDS),
+    data_may_leave=st.booleans(),
+    must_work_offline=st.booleans(),
+    budget=st.sampled_from([None, Decimal(0), Decimal(500), Decimal(3000)]),
+    horizon_months=st.sampled_from([6, 36]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(menu=menus, usage=needs)
+def test_a_hard_constraint_is_never_broken(menu, usage):
+    best = choose([assess(o, usage) for o in menu], usage)
+    if best is None:
+        return
+    option = best.option
+    if not usage.data_may_leave or usage.must_work_offline:
+        assert option.api is None
+    if option.rig is not None:
+        assert option.fits is True
+        assert usage.accepts_loss(option.loss)
+        assert option.run.decode_tps.mid >= usage.min_decode_tps
+        assert best.busy_hours_per_day <= Decimal(str(usage.hours_per_day))
+    if usage.budget is not None:
+        assert best.hardware.mid <= usage.budget
+
+
+@settings(max_examples=150, deadline=None)
+@given(menu=menus, usage=needs)
+def test_a_dominated_option_is_never_the_verdict(menu, usage):
+    assessed = [assess(o, usage) for o in menu]
+    best = choose(assessed, usage)
+    assert best is None or not any(dominates(other, best) for other in assessed)
+
+
+@settings(max_examples=150, deadline=None)
+@given(menu=menus, more=menus, usage=needs)
+def test_another_option_never_worsens_the_verdict(menu, more, usage):
+    both = list({o.id: o for o in (*menu, *more)}.values())
+    before = choose([assess(o, usage) for o in menu], usage)
+    after = choose([assess(o, usage) for o in both], usage)
+    if before is None:
+        return
+    assert after is not None
+    ranked = rank([before, after], usage)
+    assert ranked[0].option.id == after.option.id
+
+
+@settings(max_examples=80, deadline=None)
+@given(menu=menus, usage=needs)
+def test_the_order_of_the_options_does_not_matter(menu, usage):
+    one = choose([assess(o, usage) for o in menu], usage)
+    other = choose([assess(o, usage) for o in reversed(menu)], usage)
+    assert (one is None) == (other is None)
+    assert one is None or one.option.id == other.option.id
+
+
+@settings(max_examples=80, deadline=None)
+@given(menu=menus, usage=needs)
+def test_the_front_holds_the_verdict_and_nothing_dominated(menu, usage):
+    assessed = [assess(o, usage) for o in menu]
+    front = pareto(assessed, usage)
+    best = choose(assessed, usage)
+    assert (not front) == (best is None)
+    for a in front:
+        assert not any(dominates(b, a) for b in assessed)
+    if best is not None:
+        assert best.option.id in {a.option.id for a in front}
+
+
+@settings(max_examples=40, deadline=None)
+@given(menu=menus, usage=needs)
+def test_advice_is_one_sentence_and_says_what_is_wrong(menu, usage):
+    advice = conclude(menu, usage, rig_name="This machine", at=NOW)
+    assert advice.headline.endswith(".")
+    assert "\n" not in advice.headline
+    if advice.best is None:
+        assert "meets this need" in advice.headline
+        assert all(a.failures for a in advice.assessments)
+    assert len(advice.assessments) == len(menu)
+
+
+class TestSentences:
+    usage = Usage(requests_per_month=3000)
+
+    def test_keep(self):
+        advice = conclude([local(), rented()], self.usage, rig_name="This machine", at=NOW)
+        assert advice.headline.startswith("Keep this machine as it is and run Model Q4_K_M: about")
+
+    def test_nothing_meets_the_need(self):
+        usage = Usage(data_may_leave=False, min_decode_tps=100)
+        advice = conclude([local(), rented()], usage, rig_name="This machine", at=NOW)
+        assert advice.best is None
+        assert "nearest comes keep x" in advice.headline
+        assert "below the 100 asked for" in advice.headline
+
+    def test_too_close_to_call_is_said(self):
+        menu = [local(ident="a"), local(kind="close programs", ident="b", busy=401.0)]
+        advice = conclude(menu, self.usage, rig_name="This machine", at=NOW)
+        assert advice.close
+        assert "too close to call" in advice.headline
+
+    def test_what_would_change_it(self):
+        menu = [local(speed=40), local(kind="add GPU", price=500, speed=100, ident="b"), rented()]
+        advice = conclude(menu, self.usage, rig_name="This machine", at=NOW)
+        changes = [str(c) for c in advice.changes]
+        assert any(c.startswith("if answers must be faster than 40") for c in changes)
+        assert any("add GPU b" in c for c in changes)
+
+    def test_an_api_verdict_names_what_happens_without_it(self):
+        usage = Usage(requests_per_month=20)
+        menu = [local(kind="new build", price=5000), rented()]
+        advice = conclude(menu, usage, rig_name="This machine", at=NOW)
+        assert advice.best.option.kind == "API"
+        told = [c for c in advice.changes if c.when == "if no prompt may leave the machine"]
+        assert told[0].then == "new build x, Model Q4_K_M"
+
+    def test_a_machine_too_slow_for_the_volume_says_the_hours(self):
+        usage = Usage(requests_per_month=1_000_000)
+        found = assess(local(), usage)
+        assert any("hours a day for this volume" in f for f in found.failures)
+
+    def test_an_unknown_speed_is_never_recommended(self):
+        blind = replace(local(), run=None)
+        assert not assess(blind, self.usage).meets
+
+    def test_an_unpriced_card_asks_for_its_price(self):
+        option = replace(local(kind="add GPU"), unpriced=("H100 NVL",))
+        assert "enter yours" in " ".join(assess(option, self.usage).failures)
+
+
+@pytest.mark.parametrize("kind", LOCAL_KINDS)
+def test_a_change_has_to_earn_its_trouble(kind):
+    usage = Usage()
+    assessed = assess(local(kind=kind), usage)
+    extra = assessed.score - assessed.monthly.mid
+    assert extra == (usage.worth_changing if EFFORT[kind] >= 2 else 0)

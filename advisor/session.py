@@ -38,6 +38,10 @@ _MIGRATIONS: Final[dict[int, Migration]] = {}
 """From version N to N + 1."""
 
 
+class NotASession(SessionError):  # noqa: N818 - reads as the sentence it stands for
+    """The file is something else; a damaged or a newer session is none of these."""
+
+
 class ModelChoice(BaseModel):
     """The model in question: a catalogue id with a file type, or a GGUF file."""
 
@@ -97,10 +101,10 @@ def loads(text: str | bytes, *, name: str = "This file") -> Session:
         document: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         message = f"{name} is not a Rig Advisor session: it is not readable as JSON."
-        raise SessionError(message, detail=str(error)) from error
+        raise NotASession(message, detail=str(error)) from error
     if not isinstance(document, dict) or not isinstance(document.get("version"), int):  # pyright: ignore[reportUnknownMemberType] - plain JSON
         message = f"{name} is not a Rig Advisor session."
-        raise SessionError(message)
+        raise NotASession(message)
     fields: dict[str, Any] = document  # pyright: ignore[reportUnknownVariableType]
     if fields["version"] > VERSION:
         message = (

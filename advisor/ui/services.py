@@ -13,7 +13,7 @@ from advisor import session as sessions
 from advisor.advice import capability, hardware_prices
 from advisor.basis import Basis, Range
 from advisor.engine import command
-from advisor.errors import RigError, SessionError, SettingsError
+from advisor.errors import RigError, SettingsError
 from advisor.hardware import doctor, edits, report, saved
 from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
 from advisor.hardware.compose import parse_rig
@@ -26,7 +26,7 @@ from advisor.llm.model import Model
 from advisor.llm.open import is_gguf
 from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
-from advisor.session import ModelChoice, Session
+from advisor.session import ModelChoice, NotASession, Session
 from advisor.sizing import size
 from advisor.sizing.matrix import Cell
 from advisor.sizing.plan import Plan, Verdict
@@ -89,7 +89,7 @@ def open_anything(path: Path) -> Opened:
         return Opened(session=sessions.load(path))
     try:
         return Opened(session=sessions.load(path))
-    except SessionError as not_a_session:
+    except NotASession as not_a_session:
         try:
             return Opened(rig=saved.load_rig(path))
         except RigError:

@@ -12,9 +12,6 @@ import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-TRUTH = Path(__file__).resolve().parents[2] / "shared" / "truth"
-"""Reference cases that some checkouts have beside them; tests carry a small copy of the facts."""
-
 
 @pytest.fixture(autouse=True)
 def app_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

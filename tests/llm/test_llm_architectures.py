@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TRUTH
 from llm_small_configs import SMALL
 
 from advisor.errors import BadModelFile, ModelError
@@ -22,6 +21,7 @@ from advisor.llm.filetypes import assign
 from advisor.llm.gguf import read_header
 from advisor.llm.ghost import write_ghost
 from advisor.llm.model import Model
+from tests.truth import TRUTH
 
 CTX = 32768
 UBATCH = 512

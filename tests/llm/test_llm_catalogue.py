@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TRUTH
 from llm_small_configs import SMALL
 
 from advisor import paths
@@ -17,6 +16,7 @@ from advisor.llm.gguf_writer import layout
 from advisor.llm.ghost import write_ghost
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES, Tensor
+from tests.truth import TRUTH
 
 # Published safetensors that hold more than the GGUF does: vision or audio parts, layers that
 # predict further tokens, an output matrix stored beside the tied one, scales of 8- or 4-bit files.

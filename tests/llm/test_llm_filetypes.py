@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TRUTH
 
 from advisor.errors import ModelError
 from advisor.llm.filetypes import BY_FTYPE, FILE_TYPES, assign, file_type
 from advisor.llm.gguf import GgufHeader, read_header
 from advisor.llm.hyperparameters import Hyperparameters
+from tests.truth import TRUTH
 
 FACTS: dict[str, Any] = json.loads(
     (Path(__file__).parent / "quantize_facts.json").read_text(encoding="utf-8")

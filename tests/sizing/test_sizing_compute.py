@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TRUTH
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from advisor.sizing.compute.layout import representative
 from advisor.sizing.compute.replay import Arena, Repetition, Replay, peaks
 from advisor.sizing.placement import place
 from advisor.sizing.settings import RunSettings
+from tests.truth import TRUTH
 
 MIB = 1 << 20
 FACTS = json.loads((Path(__file__).parent / "compute_facts.json").read_text())

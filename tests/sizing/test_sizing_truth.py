@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TRUTH
 
 from advisor import resources
 from advisor.llm.catalogue import catalogue
@@ -19,6 +18,7 @@ from advisor.sizing.memory import ContextBytes
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import WeightBytes, weights
+from tests.truth import TRUTH
 
 EQUAL_CARDS = 24 << 30
 """The reference devices had equal free memory; how much does not matter."""

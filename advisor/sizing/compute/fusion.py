@@ -57,15 +57,17 @@ def _fusable_pair(up: Node, gate: Node, out: Node) -> bool:
     )
 
 
+def _ops(nodes: list[Node], start: int) -> tuple[str, ...]:
+    return tuple(n.op for n in nodes[start : start + 3])
+
+
 def _matches_shared_expert(  # noqa: PLR0911 - one way out per condition
     nodes: list[Node], routed: int, shared: int
 ) -> bool:
-    """ggml-cuda.cu:ggml_cuda_match_shared_expert."""
-    if shared + 2 >= len(nodes):
+    """ggml-cuda.cu:ggml_cuda_match_shared_expert; the routed ops have been checked."""
+    if _ops(nodes, shared) != ("MUL_MAT", "MUL_MAT", "GLU"):
         return False
     group = nodes[routed : routed + 3] + nodes[shared : shared + 3]
-    if [n.op for n in group] != ["MUL_MAT_ID", "MUL_MAT_ID", "GLU", "MUL_MAT", "MUL_MAT", "GLU"]:
-        return False
     first, other = group[2], group[5]
     if not _can_fuse(group, (first, other)) or len(first.src) < 2 or len(other.src) < 2:
         return False
@@ -96,7 +98,7 @@ def _group_shared_experts(nodes: list[Node], kept: Kept) -> None:
     count = len(nodes)
     i = 0
     while i + 5 < count:
-        if nodes[i].op == "MUL_MAT_ID":
+        if nodes[i].op == "MUL_MAT_ID" and _ops(nodes, i) == ("MUL_MAT_ID", "MUL_MAT_ID", "GLU"):
             for j in range(i + 3, count - 2):
                 if nodes[j].op == "MUL_MAT_ID" and nodes[j + 1].op == "MUL_MAT_ID":
                     break

@@ -48,6 +48,8 @@ class DryRun:
     seconds: float
     """From starting the process to the breakdown."""
     engine: str
+    output: dict[str, int] = field(default_factory=dict[str, int])
+    """Bytes of the output buffers, to 0.01 MiB, by buffer type; not part of the rows."""
 
     @property
     def host_model(self) -> int:
@@ -67,6 +69,7 @@ class _Collected:
 
     rows: list[BreakdownRow] = field(default_factory=list[BreakdownRow])
     compute: dict[str, int] = field(default_factory=dict[str, int])
+    output: dict[str, int] = field(default_factory=dict[str, int])
     caches: list[CacheSize] = field(default_factory=list[CacheSize])
     failure: Failure | None = None
     header: bool = False
@@ -83,6 +86,8 @@ class _Collected:
             self.rows.append(event)
         elif isinstance(event, BufferSize) and event.kind == "compute" and not self.header:
             self.compute[event.place] = event.size
+        elif isinstance(event, BufferSize) and event.kind == "output" and not self.header:
+            self.output[event.place] = event.size
         elif isinstance(event, CacheSize) and not self.header:
             self.caches.append(event)
         elif isinstance(event, Failure):
@@ -189,4 +194,5 @@ def _result(collected: _Collected, seconds: float) -> DryRun:
         caches=tuple(collected.caches),
         seconds=seconds,
         engine=_EMBEDDED,
+        output=dict(collected.output),
     )

@@ -10,7 +10,7 @@ from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.llm.quality import kv_loss, model_loss
 from advisor.sizing.calibration import Calibration
-from advisor.sizing.plan import Plan
+from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.planner import size
 from advisor.sizing.settings import RunSettings
 from advisor.units import rate, tokens
@@ -21,6 +21,7 @@ Kind = Literal["programs", "flash", "slots", "kv", "context", "file_type", "ram"
 SHOWN = 3
 _USABLE_CONTEXT = 4096
 """A context below it is not offered as a way out."""
+_GREEN: frozenset[Verdict] = frozenset({"fits", "tight"})
 _KEPT_SPEED = 0.02
 """A run that keeps less of its speed is no way out."""
 
@@ -56,6 +57,12 @@ class _Case:
     rig: Rig
     settings: RunSettings
     calibration: Calibration | None
+    enough: frozenset[Verdict]
+    """Verdicts that a change has to lead to."""
+
+    def green(self, plan: Plan | None) -> bool:
+        """Whether the run after a change is a way out."""
+        return plan is not None and plan.verdict in self.enough
 
     @property
     def model(self) -> Model:
@@ -90,10 +97,6 @@ def _missing(plan: Plan) -> str:
     return "; ".join(short) + "." if short else ""
 
 
-def _green(plan: Plan | None) -> bool:
-    return plan is not None and plan.verdict in {"fits", "tight"}
-
-
 def _programs(case: _Case) -> Iterator[Change]:
     held = sum(device.memory_used or 0 for device in case.rig.devices)
     if not held:
@@ -101,7 +104,7 @@ def _programs(case: _Case) -> Iterator[Change]:
     devices = tuple(d.model_copy(update={"memory_used": 0}) for d in case.rig.devices)
     rig = case.rig.model_copy(update={"devices": devices})
     plan = case.plan(rig=rig)
-    if plan is not None and _green(plan):
+    if plan is not None and case.green(plan):
         names = sorted({p.name for d in case.rig.devices for p in d.processes})
         who = f" ({', '.join(names[:4])})" if names else ""
         title = f"Close other programs on the GPU{who}"
@@ -112,7 +115,7 @@ def _programs(case: _Case) -> Iterator[Change]:
 def _flash(case: _Case) -> Iterator[Change]:
     if case.settings.flash_attn == "off":
         plan = case.plan(flash_attn="on")
-        if plan is not None and _green(plan):
+        if plan is not None and case.green(plan):
             cost = "Nothing where the device supports it."
             title = "Turn flash attention on"
             yield Change("flash", title, cost, 0.1, case.file_type, case.rig, plan)
@@ -122,7 +125,7 @@ def _slots(case: _Case) -> Iterator[Change]:
     slots = case.settings.parallel
     if slots > 1:
         plan = case.plan(parallel=1)
-        if plan is not None and _green(plan):
+        if plan is not None and case.green(plan):
             title = "Serve one request at a time"
             cost = f"{slots - 1} of {slots} slots."
             yield Change("slots", title, cost, 1.0, case.file_type, case.rig, plan)
@@ -132,7 +135,7 @@ def _kv(case: _Case) -> Iterator[Change]:
     if case.settings.ctk not in {"f16", "bf16", "f32"}:
         return
     plan = case.plan(ctk="q8_0", ctv="q8_0", flash_attn="on")
-    if plan is not None and _green(plan):
+    if plan is not None and case.green(plan):
         cost = kv_loss(case.model, "q8_0", "q8_0").sentence
         title = "Keep the KV cache in q8_0"
         yield Change("kv", title, cost, 0.8, case.file_type, case.rig, plan)
@@ -146,7 +149,7 @@ def _context(case: _Case, now: Plan) -> Iterator[Change]:
         if not _USABLE_CONTEXT <= ctx < wanted:
             continue
         plan = case.plan(ctx=ctx)
-        if plan is not None and _green(plan):
+        if plan is not None and case.green(plan):
             title = f"Make do with a context of {tokens(ctx)}"
             cost = f"{tokens(wanted - ctx)} tokens of context."
             smaller = 0.7 + math.log2(wanted / ctx)
@@ -161,7 +164,7 @@ def _file_types(case: _Case) -> Iterator[Change]:
     )
     for model in smaller:
         plan = case.plan(model=model)
-        if plan is not None and _green(plan):
+        if plan is not None and case.green(plan):
             note = model_loss(model)
             rise = note.typical if note.typical is not None else 100.0
             lost = 1.0 + math.log2(1 + max(rise, 0.0))
@@ -174,7 +177,7 @@ def _ram(case: _Case, now: Plan) -> Iterator[Change]:
     if not case.rig.devices or case.settings.n_gpu_layers not in {"all", "fit"}:
         return
     plan = case.plan(n_gpu_layers="fit", n_cpu_moe="fit")
-    if plan is None or plan.verdict != "offload":
+    if now.verdict == "tight" or plan is None or plan.verdict != "offload":
         return
     experts, layers = plan.settings.n_cpu_moe, plan.settings.n_gpu_layers
     what = f"the experts of {experts} layers" if experts else "some layers"
@@ -203,7 +206,7 @@ def _gpu(case: _Case) -> Iterator[Change]:
     )
     rig = case.rig.model_copy(update={"devices": (*case.rig.devices, added), "imagined": True})
     plan = case.plan(rig=rig)
-    if plan is not None and _green(plan):
+    if plan is not None and case.green(plan):
         cost = "A second-hand or new card, a slot and the power for it."
         yield Change("gpu", f"Add another {card.name}", cost, 6.0, case.file_type, rig, plan)
 
@@ -222,8 +225,10 @@ def why_not(
     a way out, although such a cell is not green. Raises SettingsError where llama.cpp would refuse
     the run as asked for.
     """
-    case = _Case(models, file_type, rig, settings, calibration)
-    now = size(case.model, rig, settings, calibration=calibration)
+    now = size(models[file_type], rig, settings, calibration=calibration)
+    # What fits with little left is helped by nothing that leaves as little.
+    enough: frozenset[Verdict] = frozenset({"fits"} if now.verdict == "tight" else _GREEN)
+    case = _Case(models, file_type, rig, settings, calibration, enough)
     if now.verdict == "fits":
         return WhyNot("", ())
     ways = (

@@ -31,6 +31,7 @@ def test_plan_and_llama_cpp_agree(model, file_settings):
     assert 0 <= plan.host.weights - run.host_model < MIB
     assert 0 <= plan.host.context - run.host.context < MIB
     assert sum(cache.size for cache in run.caches) == pytest.approx(plan.host.context, abs=16_384)
+    assert run.output["CPU"] == pytest.approx(plan.host.output, abs=16_384)
     assert run.compute["CPU"] == pytest.approx(plan.host.compute, abs=16_384)
     assert not run.devices
 

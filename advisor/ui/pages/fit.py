@@ -12,6 +12,7 @@ from advisor.ui.pages.fit_plan import PlanCard
 from advisor.ui.pages.fit_run import NotesCard, RunCard
 from advisor.ui.pages.fit_settings import SettingsForm, settings_in_short
 from advisor.ui.pages.fit_speed import SpeedCard
+from advisor.ui.pages.fit_why import WhyCard
 from advisor.ui.services import FitMatrix
 from advisor.ui.state import AppState
 from advisor.ui.texts import VERDICT_TONES, answer, choice_name, verdict_word, way_out
@@ -43,6 +44,12 @@ class FitPage(Page):
         self._wait.timeout.connect(self._compute)
         self._probe = button(self.tr("Probe this"), self._go_probe, "primary")
         self._probe.setEnabled(False)
+        self._bigger = button(
+            self.tr("Why not bigger?"),
+            self._ask_for_more,
+            tip=self.tr("The next larger file type or longer context that does not fit"),
+        )
+        self._bigger.setEnabled(False)
         self.banner = Banner()
         self._empty = EmptyState(
             self.tr("Which model?"),
@@ -71,13 +78,21 @@ class FitPage(Page):
         self._show_plan()
 
     def header_buttons(self) -> list[QWidget]:
-        """Try the chosen cell for real."""
-        return [self._probe]
+        """What keeps the next larger one from fitting; try the chosen cell for real."""
+        return [self._bigger, self._probe]
 
     def shown(self) -> None:
         """The matrix takes the keyboard."""
         if self._matrix is not None:
             self.map.setFocus()
+
+    def hidden(self) -> None:
+        """Nobody waits for llama.cpp's figures."""
+        self.plan.check.stop()
+
+    def closing(self) -> None:
+        """No engine runs on."""
+        self.plan.check.stop()
 
     # layout
 
@@ -103,12 +118,15 @@ class FitPage(Page):
         body.setStretch(2, 1)
         body.setStretch(3, 1)
         self._card.body.addLayout(body)
+        self.why = WhyCard(self.state)
         self.plan = PlanCard()
         self.speed = SpeedCard()
         self.run = RunCard(self.state)
         self.notes = NotesCard()
         side = QWidget()
-        stacked = column(self.plan, self.speed, self.run, self.notes, None, spacing=design.GAP)
+        stacked = column(
+            self.why, self.plan, self.speed, self.run, self.notes, None, spacing=design.GAP
+        )
         stacked.setContentsMargins(0, 0, 10, 0)
         side.setLayout(stacked)
         self._side = scrolling(side)
@@ -176,6 +194,7 @@ class FitPage(Page):
         )
         self._mark()
         self._show_way_out()
+        self._bigger.setEnabled(self._next_too_big() is not None)
 
     def _cell(self, file_type: str, ctx: int, cell: services.FitCell) -> HeatCell:
         left = cell.headroom
@@ -232,6 +251,8 @@ class FitPage(Page):
         known = plan is not None and rig is not None and model is not None
         for part in (self.plan, self.speed, self.run, self.notes):
             part.setVisible(known)
+        self.why.show_plan(plan)
+        self._bigger.setEnabled(self._next_too_big() is not None)
         if plan is None or rig is None or model is None:
             return
         self.banner.dismiss()
@@ -239,7 +260,7 @@ class FitPage(Page):
         self._answer.setText(headline)
         self._reason.setText(reason)
         self._show_way_out()
-        self.plan.show_plan(plan, rig)
+        self.plan.show_plan(plan, model, rig)
         self.speed.show_plan(plan, model, rig, self.state.session.probes)
         self.run.show_plan(plan)
         self.notes.show_plan(plan, model)
@@ -251,6 +272,28 @@ class FitPage(Page):
         if plan is None or matrix is None or plan.verdict not in {"no", "offload"}:
             return
         self._reason.setText(way_out(matrix, plan))
+
+    def _next_too_big(self) -> tuple[int, int] | None:
+        """Line and place of the nearest cell that does not fit: a larger file, a longer context."""
+        plan, matrix = self.state.plan, self._matrix
+        if plan is None or matrix is None or plan.verdict not in {"fits", "tight"}:
+            return None
+        types = [r.file_type for r in matrix.rows]
+        if plan.file_type not in types or plan.settings.ctx not in matrix.contexts:
+            return None
+        line, place = types.index(plan.file_type), matrix.contexts.index(plan.settings.ctx)
+        larger = [(above, place) for above in range(line - 1, -1, -1)]
+        longer = [(line, after) for after in range(place + 1, len(matrix.contexts))]
+        for there in (*larger, *longer):
+            if matrix.rows[there[0]].cells[there[1]].verdict in {"offload", "no"}:
+                return there
+        return None
+
+    def _ask_for_more(self) -> None:
+        there = self._next_too_big()
+        if there is not None:
+            self._choose_cell(*there)
+            self._side.verticalScrollBar().setValue(0)
 
     def _go_probe(self) -> None:
         self.state.show_page("probe")

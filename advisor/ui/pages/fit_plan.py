@@ -1,15 +1,19 @@
 """The chosen cell's plan: which memory holds what, and every figure's explanation."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QWidget
 
 from advisor import units
-from advisor.basis import Basis
+from advisor.basis import Basis, Explanation
 from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
 from advisor.sizing.plan import DevicePlan, Plan
 from advisor.ui import design
+from advisor.ui.checks import Checked, Pair
+from advisor.ui.pages.fit_check import CheckLine
 from advisor.ui.texts import VERDICT_TONES, verdict_text
 from advisor.ui.widgets.basics import Card, Chip, Elided, RowButton, clear, column, row, text
 from advisor.ui.widgets.figures import FigureRow
@@ -29,6 +33,8 @@ class Place:
     """Key, name, series, bytes."""
     headroom: int | None
     note: str = ""
+    said: Mapping[str, Pair] = field(default_factory=dict[str, Pair])
+    """llama.cpp's own figures, by the parts' keys."""
 
     @property
     def others(self) -> int | None:
@@ -94,13 +100,28 @@ class PlanCard(Card):
         self._chosen = ""
         self._plan: Plan | None = None
         self._rig: Rig | None = None
+        self._checked: Checked | None = None
+        self.check = CheckLine()
+        self.check.checked.connect(self._show_checked)
         self.body.addWidget(self._sentence)
         self.body.addLayout(self._pickers)
         self.body.addLayout(self._figures)
+        self.body.addWidget(self.check)
 
-    def show_plan(self, plan: Plan, rig: Rig) -> None:
+    def show_plan(self, plan: Plan, model: Model, rig: Rig) -> None:
         """Another plan."""
+        if plan is not self._plan or rig is not self._rig:
+            self._checked = None
         self._plan, self._rig = plan, rig
+        self.check.show_plan(plan, model, rig)
+        self._refresh(plan, rig)
+
+    def _show_checked(self, checked: Checked) -> None:
+        self._checked = checked
+        if self._plan is not None and self._rig is not None:
+            self._refresh(self._plan, self._rig)
+
+    def _refresh(self, plan: Plan, rig: Rig) -> None:
         self.title.setText(
             self.tr("{file_type} at {context}").format(
                 file_type=plan.file_type, context=units.tokens(plan.settings.ctx)
@@ -140,7 +161,7 @@ class PlanCard(Card):
         sender = self.sender()
         if isinstance(sender, QWidget) and self._plan is not None and self._rig is not None:
             self._chosen = str(sender.property("place"))
-            self.show_plan(self._plan, self._rig)
+            self._refresh(self._plan, self._rig)
             self.place_chosen.emit(self._chosen)
 
     def _tightest(self, places: list[Place]) -> str:
@@ -166,7 +187,8 @@ class PlanCard(Card):
                 headroom=host.headroom,
             )
         )
-        return places
+        checked = self._checked
+        return places if checked is None else [_as_said(place, checked) for place in places]
 
     def _device(self, device: DevicePlan, plan: Plan) -> Place:
         blocks = self._blocks(device, plan)
@@ -220,12 +242,15 @@ class PlanCard(Card):
         cells = self._cells(plan)
         for key, name, series, size in place.parts:
             note = {"weights": place.note, "context": cells if size else ""}.get(key, "")
+            said = place.said.get(key)
+            if said is not None and not said.agrees:
+                note = self.tr("computed {size}").format(size=_size(said.computed))
             rows.append(
                 FigureRow(
                     name,
                     _size(size),
-                    basis=plan.basis,
-                    explanation=plan.explanations.get(f"{place.key}.{key}"),
+                    basis=plan.basis if said is None else Basis.DRY_RUN,
+                    explanation=self._explained(f"{place.key}.{key}", said),
                     swatch=series,
                     note=note,
                 )
@@ -235,7 +260,9 @@ class PlanCard(Card):
             FigureRow(
                 self.tr("Left") if left is None or left >= 0 else self.tr("Missing"),
                 units.size(None if left is None else abs(left)),
-                basis=plan.basis,
+                basis=Basis.DRY_RUN
+                if all(key in place.said for key, *_ in place.parts)
+                else plan.basis,
                 explanation=plan.explanations.get(f"{place.key}.total"),
                 swatch="left",
             )
@@ -246,11 +273,37 @@ class PlanCard(Card):
             if number < len(rows):
                 rows[number].button.setChecked(True)
 
+    def _explained(self, key: str, said: Pair | None) -> Explanation | None:
+        """Our formula, and the neighbouring rung where there is one."""
+        found = None if self._plan is None else self._plan.explanations.get(key)
+        if found is None or said is None or self._checked is None:
+            return found
+        note = self.tr("Computed {computed} · {engine} says {said}.").format(
+            computed=_size(said.computed), engine=self._checked.engine, said=_size(said.said)
+        )
+        return found.model_copy(update={"notes": (*found.notes, note)})
+
     def _cells(self, plan: Plan) -> str:
         if not plan.kv:
             return ""
         most = max(cache.cells * cache.streams for cache in plan.kv.values())
         return self.tr("{count} cells").format(count=f"{most:,}")
+
+
+def _as_said(place: Place, checked: Checked) -> Place:
+    """A memory with llama.cpp's figures in the place of ours."""
+    said = checked.places.get(place.key, {})
+    if not said:
+        return place
+    parts = tuple(
+        (key, name, series, said[key].said if key in said else size)
+        for key, name, series, size in place.parts
+    )
+    sizes = [size for *_, size in parts if size is not None]
+    left = place.headroom
+    if place.free_before is not None and len(sizes) == len(parts):
+        left = place.free_before - sum(sizes)
+    return replace(place, parts=parts, headroom=left, said=said)
 
 
 def _size(value: int | None) -> str:

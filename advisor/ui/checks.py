@@ -1,0 +1,157 @@
+"""What the Fit page asks about one cell: why it does not fit, and what llama.cpp says. No Qt."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from advisor import answers
+from advisor.advice.hardware_prices import PriceBook
+from advisor.engine import builds
+from advisor.engine.dry_run import DryRun, dry_run
+from advisor.errors import EngineError
+from advisor.hardware.compose import describe
+from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
+from advisor.probe.calibrate import learn
+from advisor.probe.result import ProbeResult
+from advisor.session import ModelChoice
+from advisor.sizing import why_not as ways
+from advisor.sizing.plan import Plan
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.why_not import Change, WhyNot
+
+MIB: Final = 1 << 20
+
+
+def why_not(
+    choice: ModelChoice, rig: Rig, settings: RunSettings, probes: tuple[ProbeResult, ...]
+) -> WhyNot:
+    """What is missing, and at most three ways out. Raises RigAdvisorError."""
+    file_type = answers.load_model(choice).file_type
+    found = ways.why_not(
+        answers.file_types_of(choice), file_type, rig, settings, calibration=learn(rig, probes)
+    )
+    return replace(found, changes=tuple(_priced(change) for change in found.changes))
+
+
+def _priced(change: Change) -> Change:
+    """A further card with its price, in a rig that is named after its parts."""
+    if change.kind != "gpu":
+        return change
+    card = change.rig.devices[-1]
+    name = describe(change.rig.devices, change.rig.host.ram_total)
+    price = PriceBook().best(card.name)
+    cost = change.cost
+    if price is not None:
+        cost = (
+            f"About {price.mid:,.0f} USD ({price.condition}, {price.date}), a slot and the power."
+        )
+    return replace(change, cost=cost, rig=change.rig.model_copy(update={"name": name}))
+
+
+def changed_fields(change: Change) -> Mapping[str, Any]:
+    """The run settings that make the change; empty where it is not one of the settings."""
+    settings = change.plan.settings
+    return {
+        "flash": {"flash_attn": "on"},
+        "slots": {"parallel": 1},
+        "kv": {"ctk": settings.ctk, "ctv": settings.ctv, "flash_attn": settings.flash_attn},
+        "context": {"ctx": settings.ctx},
+        "ram": {"n_gpu_layers": "fit", "n_cpu_moe": "fit"},
+    }.get(change.kind, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One part of a memory as llama.cpp says and as we computed it, in bytes."""
+
+    said: int
+    computed: int | None
+
+    @property
+    def agrees(self) -> bool:
+        """Within the MiB to which llama.cpp's table is rounded."""
+        return self.computed is not None and abs(self.said - self.computed) < MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """llama.cpp's own figures for a plan."""
+
+    engine: str
+    """``"llama.cpp b11549"``."""
+    places: Mapping[str, Mapping[str, Pair]]
+    """By place as in ``Plan.explanations`` ("CUDA0", "host"), then "weights", "context", …"""
+
+    @property
+    def said(self) -> int:
+        """Bytes of everything that llama.cpp accounts for."""
+        return sum(pair.said for parts in self.places.values() for pair in parts.values())
+
+    @property
+    def computed(self) -> int | None:
+        """The same parts as we computed them; None where we could not compute one of them."""
+        known = [pair.computed for parts in self.places.values() for pair in parts.values()]
+        return None if None in known else sum(value or 0 for value in known)
+
+    @property
+    def differing(self) -> tuple[tuple[str, str, Pair], ...]:
+        """Place, part and figures where the two do not agree."""
+        return tuple(
+            (place, part, pair)
+            for place, parts in self.places.items()
+            for part, pair in parts.items()
+            if not pair.agrees
+        )
+
+
+def cannot_check(rig: Rig) -> str:
+    """Why llama.cpp cannot check this rig's plans here, as far as one knows without asking it."""
+    if rig.devices and rig.imagined:
+        return "llama.cpp cannot check this here: the rig is imagined, its GPUs are not in reach."
+    return ""
+
+
+def check(model: Model, plan: Plan, rig: Rig, cancel: threading.Event) -> Checked:
+    """Let the embedded llama.cpp account for a plan, without loading weights.
+
+    Raises EngineError or SettingsError with a sentence, also when it was cancelled.
+    """
+    reason = cannot_check(rig)
+    build = builds.embedded()
+    if not reason and rig.devices and len(build.devices) != len(plan.devices):
+        reason = (
+            "llama.cpp cannot check this here: the built-in engine does not use these GPUs. "
+            "A probe with your own llama.cpp measures it."
+        )
+    if reason:
+        raise EngineError(reason)
+    return Checked(
+        f"llama.cpp {build.version}", figures(plan, dry_run(model, plan.settings, cancel=cancel))
+    )
+
+
+def figures(plan: Plan, run: DryRun) -> Mapping[str, Mapping[str, Pair]]:
+    """llama.cpp's figures beside those of the plan; equal ones are not rounded as it does."""
+    places: dict[str, dict[str, Pair]] = {}
+    for device, line in zip(plan.devices, run.devices, strict=True):
+        places[device.name] = {
+            "weights": _pair(line.model, device.weights),
+            "context": _pair(line.context, device.context),
+            "compute": _pair(line.compute, device.compute),
+        }
+    host = plan.host
+    places["host"] = {
+        "weights": _pair(run.host_model, host.weights),
+        "context": _pair(run.host.context, host.context),
+        "compute": _pair(run.host.compute, host.compute),
+    }
+    if run.output:
+        places["host"]["output"] = _pair(sum(run.output.values()), host.output)
+    return places
+
+
+def _pair(said: int, computed: int | None) -> Pair:
+    rounded = Pair(said, computed)
+    return Pair(computed, computed) if rounded.agrees and computed is not None else rounded

@@ -86,7 +86,10 @@ class Page:
 
 @dataclass(frozen=True)
 class Layout:
-    """A document on paper, ready to be painted page by page on anything."""
+    """A document on paper, ready to be painted page by page on anything.
+
+    Qt keeps fonts per thread: paint a layout only in the thread that made it.
+    """
 
     document: Document
     paper: Paper

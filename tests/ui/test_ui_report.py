@@ -1,5 +1,7 @@
 """The Report page as a person uses it: preview, choices kept in the session, export, troubles."""
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -98,10 +100,10 @@ def test_working_it_out_can_be_cancelled_and_taken_up_again(
     real = advising.search
 
     def slow(*arguments: object, cancelled, **rest: object) -> object:  # type: ignore[no-untyped-def]
-        qtbot_free = 0
-        while not cancelled() and qtbot_free < 2000:
-            page.thread().msleep(5)
-            qtbot_free += 1
+        for _ in range(2000):
+            if cancelled():
+                break
+            time.sleep(0.005)
         seen.append(cancelled())
         return real(*arguments, cancelled=cancelled, **rest)
 
@@ -126,3 +128,37 @@ def test_everything_that_can_be_used_has_a_name(filled: ReportPage) -> None:
     controls = [w for w in filled.findChildren(QWidget) if isinstance(w, QAbstractButton)]
     controls += [filled.title_field, filled.note_field, filled.paper]
     assert [w for w in controls if w.isVisible() and not w.accessibleName()] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"version": 99, "app_version": "9.9"}, "made by a newer Rig Advisor (9.9)"),
+        ({"settings": {"ctx": -1}}, "is damaged: settings → ctx"),
+    ],
+)
+def test_a_session_that_cannot_be_opened_is_told_and_nothing_is_replaced(
+    state: AppState, qtbot, tmp_path: Path, change: dict[str, object], sentence: str
+) -> None:
+    target = tmp_path / "lab.rig.json"
+    fields = json.loads(sessions.Session(rig=state.rig, title="theirs").to_json())
+    target.write_text(json.dumps({**fields, **change}))
+    before, mine = target.read_bytes(), state.session
+    with qtbot.waitSignal(state.failed, timeout=20_000) as told:
+        state.open_file(target)
+    assert sentence in told.args[0]
+    assert state.session is mine
+    assert target.read_bytes() == before
+
+
+def test_a_report_is_never_saved_over_by_its_session(
+    filled: ReportPage, state: AppState, qtbot, tmp_path: Path
+) -> None:
+    for name in ("report.pdf", "REPORT.PDF"):
+        target = tmp_path / name
+        filled.export_pdf(target)
+        qtbot.waitUntil(lambda name=name: f"{name}." in filled.banner.sentence, timeout=20_000)
+        with qtbot.waitSignal(state.session_replaced, timeout=20_000):
+            state.open_file(target)
+        assert state.path is None
+        shown(qtbot, filled, at_least=2)

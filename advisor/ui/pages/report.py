@@ -19,7 +19,6 @@ from advisor.errors import RigAdvisorError
 from advisor.report import gather
 from advisor.report.build import Findings, ReportOptions, Section, build
 from advisor.report.document import Document
-from advisor.report.flow import Layout, lay_out
 from advisor.report.html import to_html
 from advisor.report.pdf import write_pdf
 from advisor.report.plain import to_text
@@ -44,13 +43,13 @@ class ReportPage(Page):
         self.title = self.tr("Report")
         self._findings: Findings | None = None
         self._document: Document | None = None
-        self._layout: Layout | None = None
         self._job: Job | None = None
         self._stale = True
         self._timer = QTimer(self, singleShot=True, interval=REFRESH_MS)
         self._timer.timeout.connect(self._refresh)
         self.banner = Banner()
         self.preview = Preview()
+        self.preview.drawn.connect(self._count)
         self.summary = text(role="muted", wrap=True)
         self._zoom = button(self.tr("Larger pages"), self._toggle_zoom)
         outer = row(column(self.banner, self.preview), self._side(), spacing=GAP)
@@ -223,11 +222,12 @@ class ReportPage(Page):
             self._job.cancel()
         session, options, known = self.state.session, self.options(), self._findings
         if known is None:
-            self._document = self._layout = None
+            self._document = None
             self.summary.setText("")
+            self._job = None
             self._progressed(0.0, "")
 
-        def work(job: Job) -> tuple[Findings, Document, Layout]:
+        def work(job: Job) -> tuple[Findings, Document]:
             now = datetime.now(UTC)
             findings = (
                 known
@@ -237,7 +237,7 @@ class ReportPage(Page):
                 )
             )
             document = build(session, findings, options, now)
-            return findings, document, lay_out(document, options.paper)
+            return findings, document
 
         self._job = run_task(
             work,
@@ -248,6 +248,8 @@ class ReportPage(Page):
         )
 
     def _progressed(self, share: float, _text: str) -> None:
+        if self._job is not None and self._job.cancelled:
+            return  # said before it was cancelled, heard only now
         words = self.tr("Working out the report: sizes, speeds, costs of every option.")
         if share > 0:
             words += " " + self.tr("{percent} % done.").format(percent=round(100 * share))
@@ -264,16 +266,17 @@ class ReportPage(Page):
         self._zoom.setText(self.tr("Whole pages") if larger else self.tr("Larger pages"))
         self._zoom.setAccessibleName(self._zoom.text())
 
-    def _show(self, made: tuple[Findings, Document, Layout]) -> None:
-        self._findings, self._document, self._layout = made
+    def _show(self, made: tuple[Findings, Document]) -> None:
+        self._findings, self._document = made
         self._stale = False
-        count = len(self._layout.pages)
+        self.preview.show_document(self._document, self.options().paper)
+
+    def _count(self, count: int) -> None:
         pages = self.tr("1 page") if count == 1 else self.tr("{count} pages").format(count=count)
         self.summary.setText(pages)
-        self.preview.show_layout(self._layout)
 
     def _complain(self, error: RigAdvisorError) -> None:
-        self._document = self._layout = None
+        self._document = None
         self.summary.setText("")
         self.preview.say(
             self.tr("There is no report yet."), self.tr("Try again"), self._timer.start

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QImage, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QLabel, QScrollArea, QWidget
 
-from advisor.report.flow import Layout
+from advisor.report.document import Document
+from advisor.report.flow import Paper, lay_out
 from advisor.report.pdf import render_page
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.widgets.basics import button, clear, column, row, text
@@ -21,6 +22,9 @@ SMALLEST_PAGE = 360
 
 class Preview(QScrollArea):
     """Two pages side by side where they have room, or one as wide as there is."""
+
+    drawn = Signal(int)
+    """All pages are on screen; so many."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +45,7 @@ class Preview(QScrollArea):
         content.setLayout(outer)
         self.setWidget(content)
         self._labels: list[QLabel] = []
-        self._layout: Layout | None = None
+        self._shown: tuple[Document, Paper] | None = None
         self._larger = False
         self._drawn_for = (0, 0)
         self._job: Job | None = None
@@ -52,7 +56,9 @@ class Preview(QScrollArea):
         self, sentence: str, action: str = "", on_action: Callable[[], None] | None = None
     ) -> None:
         """A sentence instead of pages, and what can be done about it."""
-        self._layout = None
+        self._shown = None
+        if self._job is not None:
+            self._job.cancel()
         self._place([])
         self._sentence.setText(sentence)
         self._on_action = on_action
@@ -66,9 +72,9 @@ class Preview(QScrollArea):
         """What it says instead of pages; empty while pages are shown."""
         return "" if self._message.isHidden() else self._sentence.text()
 
-    def show_layout(self, layout: Layout) -> None:
-        """Draw the pages of ``layout``; the old ones stay until the new ones are ready."""
-        self._layout = layout
+    def show_document(self, document: Document, paper: Paper) -> None:
+        """Draw the pages of ``document``; the old ones stay until the new ones are ready."""
+        self._shown = (document, paper)
         self._drawn_for = (0, 0)
         self._draw()
 
@@ -99,16 +105,19 @@ class Preview(QScrollArea):
         return count, min((room - GAP * (count - 1)) // count, widest)
 
     def _draw(self) -> None:
-        layout, fitting = self._layout, self._fitting()
-        if layout is None or fitting == self._drawn_for or fitting[1] < 50:
+        shown, fitting = self._shown, self._fitting()
+        if shown is None or fitting == self._drawn_for or fitting[1] < 50:
             return
         self._drawn_for = fitting
         if self._job is not None:
             self._job.cancel()
         ratio = self.devicePixelRatioF()
-        scale = fitting[1] * ratio / layout.paper.size.width()
+        document, paper = shown
+        scale = fitting[1] * ratio / paper.size.width()
 
         def work(job: Job) -> list[QImage]:
+            # Qt keeps fonts per thread: text must be painted, and dropped, where it was laid out.
+            layout = lay_out(document, paper)
             images: list[QImage] = []
             for number in range(len(layout.pages)):
                 if job.cancelled:
@@ -118,7 +127,11 @@ class Preview(QScrollArea):
                 images.append(image)
             return images
 
-        self._job = run_task(work, on_result=self._place, owner=self)
+        self._job = run_task(work, on_result=self._drawn, owner=self)
+
+    def _drawn(self, images: list[QImage]) -> None:
+        self._place(images)
+        self.drawn.emit(len(images))
 
     def _place(self, images: list[QImage]) -> None:
         place = self.verticalScrollBar().value()

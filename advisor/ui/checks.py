@@ -68,11 +68,13 @@ class Pair:
 
     said: int
     computed: int | None
+    rounding: int = MIB
+    """What llama.cpp's table may leave out: it shows whole MiB, line by line."""
 
     @property
     def agrees(self) -> bool:
-        """Within the MiB to which llama.cpp's table is rounded."""
-        return self.computed is not None and abs(self.said - self.computed) < MIB
+        """As far as the table tells."""
+        return self.computed is not None and abs(self.said - self.computed) < self.rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def figures(plan: Plan, run: DryRun) -> Mapping[str, Mapping[str, Pair]]:
         }
     host = plan.host
     places["host"] = {
-        "weights": _pair(run.host_model, host.weights),
+        "weights": _pair(run.host_model, host.weights, lines=1 + len(run.extra)),
         "context": _pair(run.host.context, host.context),
         "compute": _pair(run.host.compute, host.compute),
     }
@@ -152,6 +154,6 @@ def figures(plan: Plan, run: DryRun) -> Mapping[str, Mapping[str, Pair]]:
     return places
 
 
-def _pair(said: int, computed: int | None) -> Pair:
-    rounded = Pair(said, computed)
+def _pair(said: int, computed: int | None, *, lines: int = 1) -> Pair:
+    rounded = Pair(said, computed, lines * MIB)
     return Pair(computed, computed) if rounded.agrees and computed is not None else rounded

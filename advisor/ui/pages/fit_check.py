@@ -12,7 +12,7 @@ from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing.plan import Plan
 from advisor.ui import checks
-from advisor.ui.checks import Checked
+from advisor.ui.checks import Checked, Pair
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.widgets.basics import button, column, row, text
 from advisor.ui.widgets.marks import BasisMark
@@ -111,17 +111,18 @@ class CheckLine(QWidget):
             ),
             self.tr("computed {size}").format(size=units.size(found.computed)),
         ]
-        parts += [
-            self.tr("{place} {part}: {said}, not {computed}").format(
-                place=place,
-                part=part,
-                said=units.size(pair.said),
-                computed=units.size(pair.computed),
-            )
-            for place, part, pair in found.differing
-        ]
+        parts += [self._difference(place, part, pair) for place, part, pair in found.differing]
         self._say(" · ".join(parts), basis=Basis.DRY_RUN)
         self.checked.emit(found)
+
+    def _difference(self, place: str, part: str, pair: Pair) -> str:
+        where = f"{part} ({place})"
+        if pair.computed is None:
+            return self.tr("{where}: not computed").format(where=where)
+        more = pair.said > pair.computed
+        size = units.size(abs(pair.said - pair.computed))
+        words = self.tr("{where}: {size} more") if more else self.tr("{where}: {size} less")
+        return words.format(where=where, size=size)
 
     def _failed(self, error: RigAdvisorError) -> None:
         self._job = None

@@ -1,0 +1,204 @@
+"""The chosen cell: why it does not fit, what would help, and what llama.cpp itself says of it."""
+
+import psutil
+import pytest
+from PySide6.QtWidgets import QLabel, QPushButton
+
+from advisor import answers
+from advisor.basis import Basis
+from advisor.engine import dry_run as dry_runs
+from advisor.engine.dry_run import DryRun
+from advisor.engine.log import BreakdownRow
+from advisor.errors import EngineError
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.rig import Host, Rig
+from advisor.session import ModelChoice
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+from advisor.ui import checks
+from advisor.ui.pages.fit import FitPage
+from advisor.ui.widgets.figures import FigureRow
+from tests import tiny
+
+ONE_CARD = "RTX 4090 + 64 GB DDR5-6000"
+MIB = 1 << 20
+HOST = Rig(name="host", hosts=(Host(ram_available=8 << 30),))
+
+
+@pytest.fixture
+def fit(qtbot, state):
+    page = FitPage(state)
+    qtbot.addWidget(page)
+    page.resize(1132, 716)
+    page.show()
+    yield page
+    page.closing()
+
+
+def ask(qtbot, state, model: str, file_type: str, ctx: int, *, rig: str = ONE_CARD) -> None:
+    state.set_rig(parse_rig(rig))
+    state.choose_model(model, file_type)
+    state.change_settings(ctx=ctx)
+    qtbot.waitUntil(
+        lambda: (
+            state.plan is not None
+            and (state.plan.file_type, state.plan.settings.ctx) == (file_type, ctx)
+        ),
+        timeout=30_000,
+    )
+
+
+def ways(fit: FitPage) -> dict[str, QPushButton]:
+    found = fit.why.findChildren(QPushButton)
+    return {b.accessibleName().removeprefix("Apply: "): b for b in found if b.isVisibleTo(fit.why)}
+
+
+def words(fit: FitPage) -> str:
+    return "\n".join(x.text() for x in fit.why.findChildren(QLabel) if x.isVisibleTo(fit.why))
+
+
+def shows_why(fit: FitPage) -> bool:
+    return fit.why.isVisible() and fit.why.isEnabled()
+
+
+def test_a_way_out_is_applied(fit, state, qtbot) -> None:
+    ask(qtbot, state, "Qwen/Qwen3-30B-A3B", "Q6_K", 32768)
+    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    assert "RTX 4090) lacks 2.8 GiB" in words(fit)
+    assert "perplexity" in words(fit)
+    assert "USD" in words(fit)
+
+    ways(fit)["Take Q5_K_M instead of Q6_K"].click()
+
+    qtbot.waitUntil(
+        lambda: state.plan is not None and state.plan.file_type == "Q5_K_M", timeout=30_000
+    )
+    assert state.plan.verdict in {"fits", "tight"}
+
+
+def test_another_card_is_a_what_if(fit, state, qtbot) -> None:
+    ask(qtbot, state, "Qwen/Qwen3-30B-A3B", "Q6_K", 32768)
+    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+
+    ways(fit)["Add another RTX 4090"].click()
+
+    assert state.rig.name == "2x RTX 4090 + 64 GB"
+    qtbot.waitUntil(lambda: state.plan is not None and len(state.plan.devices) == 2, timeout=30_000)
+    assert state.plan.verdict == "fits"
+    qtbot.waitUntil(lambda: not fit.why.isVisible(), timeout=30_000)
+
+
+def test_settings_are_changed_by_a_way_out(fit, state, qtbot) -> None:
+    ask(qtbot, state, "Qwen/Qwen3-14B", "Q8_0", 40960, rig="RTX 3090 + 64 GB DDR4-3200")
+    state.change_settings(parallel=4, ctx=65536)
+    qtbot.waitUntil(
+        lambda: shows_why(fit) and any("KV cache" in name for name in ways(fit)), timeout=30_000
+    )
+    ways(fit)["Keep the KV cache in q8_0"].click()
+    assert (state.settings.ctk, state.settings.ctv) == ("q8_0", "q8_0")
+
+
+def test_why_not_bigger_goes_to_the_nearest_cell_that_does_not_fit(fit, state, qtbot) -> None:
+    ask(qtbot, state, "Qwen/Qwen3-32B", "Q4_K_M", 16384)
+    qtbot.waitUntil(fit._bigger.isEnabled, timeout=30_000)
+    assert not fit.why.isVisible()
+
+    fit._bigger.click()
+
+    assert (state.choice.file_type, state.settings.ctx) == ("Q5_K_M", 16384)
+    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    assert not fit._bigger.isEnabled()
+
+
+def test_nothing_is_promised_where_nothing_helps(fit, state, qtbot) -> None:
+    ask(qtbot, state, "deepseek-ai/DeepSeek-R1", "Q8_0", 32768, rig="RTX 3060 12GB + 16 GB")
+    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    assert "No single change is enough" in words(fit)
+
+
+def test_imagined_gpus_are_out_of_llama_cpps_reach(fit, state, qtbot) -> None:
+    ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096)
+    assert "the rig is imagined" in fit.plan.check.sentence
+    assert not fit.plan.check.busy
+    with pytest.raises(EngineError, match="imagined"):
+        checks.check(state.model, state.plan, state.rig, fit.plan.check._cancel)
+
+
+@pytest.mark.engine
+def test_llama_cpps_figures_replace_ours_by_themselves(fit, state, qtbot) -> None:
+    ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096, rig="64 GB DDR5-6000")
+    qtbot.waitUntil(lambda: "says" in fit.plan.check.sentence, timeout=60_000)
+
+    assert "llama.cpp b" in fit.plan.check.sentence
+    assert " · computed " in fit.plan.check.sentence
+    rows = [fit.plan._figures.itemAt(n).widget() for n in range(fit.plan._figures.count())]
+    marks = [row._mark._basis for row in rows if isinstance(row, FigureRow)]
+    assert marks[1:] == [Basis.DRY_RUN] * 5
+
+    state.change_settings(ctx=8192)
+    qtbot.waitUntil(lambda: state.plan.settings.ctx == 8192, timeout=30_000)
+    assert "says" not in fit.plan.check.sentence
+
+
+@pytest.mark.engine
+def test_a_check_can_be_stopped(fit, state, qtbot) -> None:
+    ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096, rig="64 GB DDR5-6000")
+    fit.plan.check.start()
+    assert fit.plan.check.busy
+    fit.plan.check._ask.click()
+    assert not fit.plan.check.busy
+    assert fit.plan.check.sentence == "Stopped."
+    qtbot.waitUntil(lambda: not psutil.Process().children(recursive=True), timeout=30_000)
+
+
+def test_refusals_of_llama_cpp_are_sentences(fit, state, qtbot, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> DryRun:
+        message = "llama.cpp cannot read it: it is too old."
+        raise EngineError(message)
+
+    monkeypatch.setattr(checks, "dry_run", refuse)
+    ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096, rig="64 GB DDR5-6000")
+    fit.plan.check.start()
+    qtbot.waitUntil(lambda: not fit.plan.check.busy, timeout=60_000)
+    assert fit.plan.check.sentence == "llama.cpp cannot read it: it is too old."
+
+
+def said(run: DryRun) -> dict[str, checks.Pair]:
+    plan = size(tiny.dense(), HOST, RunSettings(ctx=4096))
+    return dict(checks.figures(plan, run)["host"])
+
+
+def run_of(weights: int, repacked: int, context: int) -> dry_runs.DryRun:
+    return DryRun(
+        devices=(),
+        host=BreakdownRow("Host", weights, context, 0),
+        extra=(BreakdownRow("CPU_REPACK", repacked, 0, 0),),
+        compute={},
+        caches=(),
+        seconds=0.0,
+        engine="embedded",
+    )
+
+
+def test_rounding_is_no_difference_and_a_difference_is_one() -> None:
+    plan = size(tiny.dense(), HOST, RunSettings(ctx=4096))
+    weights, context = plan.host.weights, plan.host.context
+    assert context is not None
+    rounded = (weights - 3 * MIB // 2) // 2
+
+    found = said(run_of(rounded, rounded, context + 5 * MIB))
+
+    assert found["weights"] == checks.Pair(weights, weights)
+    assert (found["context"].said, found["context"].computed) == (context + 5 * MIB, context)
+    assert not found["context"].agrees
+    assert "output" not in found
+
+
+def test_a_files_own_type_is_asked_about(tmp_path) -> None:
+    rig = parse_rig(ONE_CARD)
+    choice = ModelChoice(model="Qwen/Qwen3-32B", file_type=None)
+    found = checks.why_not(choice, rig, RunSettings(ctx=40960), ())
+    assert found.changes
+    assert answers.load_model(choice).file_type not in {
+        c.file_type for c in found.changes if c.kind == "file_type"
+    }

@@ -8,11 +8,13 @@ from PySide6.QtWidgets import QProgressBar, QWidget
 
 from advisor import answers
 from advisor.advice import scenarios
+from advisor.advice.scenarios import Answer
 from advisor.advice.verdict import Advice
 from advisor.errors import RigAdvisorError
 from advisor.ui import design
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
+from advisor.ui.pages.advice_case import CaseCard
 from advisor.ui.pages.advice_form import UsageForm
 from advisor.ui.pages.advice_options import OptionsCard
 from advisor.ui.pages.advice_plot import CostPlot, picture
@@ -72,14 +74,14 @@ class AdvicePage(Page):
             self.tr("Choose a model"),
             self.state.model_wanted.emit,
         )
-        example = button(
+        self._example = button(
             self.tr("Look at the example “{title}”").format(title=case.title),
             lambda: self.state.begin_scenario(case.id, case.usage),
             "link",
             tip=case.question,
         )
         both = QWidget()
-        both.setLayout(column(None, choose, row(None, example, None), None))
+        both.setLayout(column(None, choose, row(None, self._example, None), None))
         return both
 
     def _left(self) -> QWidget:
@@ -113,7 +115,9 @@ class AdvicePage(Page):
         middle.setStretch(0, 1)
         self._answers = QWidget()
         self._answers.setLayout(column(middle, self.options, spacing=design.GAP))
-        column_ = column(self.verdict, self._answers, None, spacing=design.GAP)
+        self.case = CaseCard()
+        self.case.hide()
+        column_ = column(self.verdict, self.case, self._answers, None, spacing=design.GAP)
         column_.setContentsMargins(0, 0, 10, 0)
         right = QWidget()
         right.setLayout(column_)
@@ -152,7 +156,7 @@ class AdvicePage(Page):
         if self.isVisible():
             self._wait.start()
 
-    def _say_working(self, share: float) -> None:
+    def _say_working(self, share: float, doing: str = "") -> None:
         """The earlier answer stays on screen, marked as earlier."""
         self._progress.show()
         self._progress.setValue(round(PERCENT * max(0.0, share)))
@@ -161,7 +165,7 @@ class AdvicePage(Page):
             self.verdict.headline.setText(
                 self.tr("Working out what to do about {name}…").format(name=name)
             )
-            self.verdict.note.setText("")
+            self.verdict.note.setText(doing)
         else:
             self.verdict.note.setText(self.tr("from before your change, being worked out again…"))
         self._answers.setVisible(self.advice is not None)
@@ -173,20 +177,23 @@ class AdvicePage(Page):
         if rig is None or (session.model is None and session.scenario is None):
             return
 
-        def work(job: Job) -> Advice | None:
-            return answers.advice_of(
-                session,
-                rig,
-                at=dt.datetime.now(dt.UTC),
-                cancelled=lambda: job.cancelled,
-                progress=job.report,
+        def work(job: Job) -> tuple[Advice | None, Answer | None]:
+            now = dt.datetime.now(dt.UTC)
+            if session.model is None:
+                case = answers.scenario_of(
+                    session, at=now, cancelled=lambda: job.cancelled, progress=job.report
+                )
+                return (None if case is None else case.advice), case
+            advice = answers.advice_of(
+                session, rig, at=now, cancelled=lambda: job.cancelled, progress=job.report
             )
+            return advice, None
 
         self._job = run_task(
             work,
             on_result=self._show,
             on_error=self._complain,
-            on_progress=lambda share, _text: self._say_working(share),
+            on_progress=self._say_working,
             owner=self,
         )
 
@@ -197,7 +204,8 @@ class AdvicePage(Page):
             self.verdict.headline.setText(self.tr("There is no advice."))
         self.banner.say(str(error), "bad")
 
-    def _show(self, advice: Advice | None) -> None:
+    def _show(self, found: tuple[Advice | None, Answer | None]) -> None:
+        advice, case = found
         self._stale = False
         self._progress.hide()
         self.advice = advice
@@ -211,4 +219,7 @@ class AdvicePage(Page):
         self._plot_words.setText(f"{crossing} {hint}".strip())
         self.movers.show_advice(advice)
         self.options.show_advice(advice)
+        self.case.setVisible(case is not None)
+        if case is not None:
+            self.case.show_case(case)
         self._answers.show()

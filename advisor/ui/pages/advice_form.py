@@ -13,7 +13,8 @@ from advisor.ui.pages.advice_numbers import Bounds, Kind, parse, shown
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import button, column, row, text
 
-FIELD_WIDTH: Final = 112
+FIELD_WIDTH: Final = 124
+_POPUP_WIDTH: Final = 220
 _LIMITS: Final = "limits."
 
 
@@ -65,12 +66,12 @@ class UsageForm(QWidget):
 
     def _place_box(self) -> QComboBox:
         box = QComboBox()
-        box.addItem(self.tr("your own price"), None)
+        box.addItem(self.tr("your own"), None)
         for place in places():
-            words = f"{place.title}, {place.price.normalize():f} {place.currency}"
-            box.addItem(words, place.id)
-            source = f"{place.source}, {place.date}"
+            box.addItem(place.title.removesuffix(", home"), place.id)
+            source = f"{place.title}, {place.date}, {place.source}"
             box.setItemData(box.count() - 1, source, Qt.ItemDataRole.ToolTipRole)
+        box.view().setMinimumWidth(_POPUP_WIDTH)
         box.activated.connect(self._take_place)
         return box
 
@@ -132,7 +133,7 @@ class UsageForm(QWidget):
             self._number(grid, name, key, "count", low, high, none=tr("not known"))
 
     def _add(self, grid: QGridLayout, name: str, widget: QWidget) -> QLabel:
-        label = text(name, "muted")
+        label = text(name, "muted", wrap=True)
         label.setBuddy(widget)
         widget.setAccessibleName(name)
         widget.setFixedWidth(FIELD_WIDTH)
@@ -207,6 +208,7 @@ class UsageForm(QWidget):
         now = (usage.electricity_price, usage.currency)
         same = (p.id for p in places() if (p.price, p.currency) == now)
         self.place.setCurrentIndex(max(0, self.place.findData(next(same, None))))
+        self.place.setToolTip(self.place.currentText())
 
     def _entered(self) -> None:
         """Everything in the form, read together: fields that only fit each other may follow."""

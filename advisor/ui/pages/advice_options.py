@@ -17,7 +17,8 @@ Index = QModelIndex | QPersistentModelIndex
 ROW_HEIGHT: Final = 29
 FEW: Final = 7
 """Rows on screen before all are asked for."""
-TO_BUY, MEETS = 3, 6
+MEETS: Final = 6
+MEETS_WIDTH: Final = 136
 _NAME: Final = design.font(design.BODY, QFont.Weight.DemiBold)
 
 
@@ -26,6 +27,8 @@ class _Options(QAbstractTableModel):
         super().__init__(parent)
         self.advice: Advice | None = None
         self.rows: tuple[tuple[Assessment, tuple[str, ...]], ...] = ()
+        self.all = False
+        """Whether more than the first few are shown."""
         self.heads: tuple[str, ...] = ()
 
     def show_rows(self, advice: Advice, heads: tuple[str, ...], words: Callable[..., Any]) -> None:
@@ -35,7 +38,13 @@ class _Options(QAbstractTableModel):
         self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802 - Qt's signature
-        return 0 if parent.isValid() else len(self.rows)
+        count = len(self.rows) if self.all else min(len(self.rows), FEW)
+        return 0 if parent.isValid() else count
+
+    def show_all(self, on: bool) -> None:
+        self.beginResetModel()
+        self.all = on
+        self.endResetModel()
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
         return 0 if parent.isValid() else len(self.heads)
@@ -52,24 +61,35 @@ class _Options(QAbstractTableModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
         assessment, words = self.rows[index.row()]
         column = index.column()
-        if role in {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole}:
-            return words[column]
-        if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{self.heads[column]}: {words[column]}"
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(column)
-        if role == Qt.ItemDataRole.FontRole and column == 0 and self._is_best(assessment):
-            return _NAME
-        if role == Qt.ItemDataRole.ForegroundRole and column == MEETS:
-            tone: design.Tone = "bad"
-            if assessment.meets:
-                tone = "tight" if assessment.doubts else "good"
-            return QColor(design.colours().tone(tone)[0])
-        return None
+        roles: dict[int, Callable[[], Any]] = {
+            Qt.ItemDataRole.DisplayRole: lambda: words[column],
+            Qt.ItemDataRole.ToolTipRole: lambda: _tip(assessment, words, column),
+            Qt.ItemDataRole.AccessibleTextRole: lambda: f"{self.heads[column]}: {words[column]}",
+            Qt.ItemDataRole.TextAlignmentRole: lambda: _alignment(column),
+            Qt.ItemDataRole.FontRole: lambda: (
+                _NAME if column == 0 and self._is_best(assessment) else None
+            ),
+            Qt.ItemDataRole.ForegroundRole: lambda: _ink(assessment) if column == MEETS else None,
+        }
+        found = roles.get(role)
+        return None if found is None else found()
 
     def _is_best(self, assessment: Assessment) -> bool:
         best = self.advice.best if self.advice is not None else None
         return best is not None and best.option.id == assessment.option.id
+
+
+def _tip(a: Assessment, words: tuple[str, ...], column: int) -> str:
+    """Everything that speaks against an option; else the cell, which may be cut off."""
+    told = (*a.failures, *a.doubts)
+    return "\n".join(told) if column == MEETS and told else words[column]
+
+
+def _ink(a: Assessment) -> QColor:
+    tone: design.Tone = "bad"
+    if a.meets:
+        tone = "tight" if a.doubts else "good"
+    return QColor(design.colours().tone(tone)[0])
 
 
 def _alignment(column: int) -> Qt.AlignmentFlag:
@@ -93,12 +113,13 @@ class OptionsCard(Card):
         self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setWordWrap(False)
+        self.table.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self.table.horizontalHeader().setHighlightSections(False)
         self._all = button(self.tr("Show all"), role="segment")
         self._all.setCheckable(True)
-        self._all.toggled.connect(lambda _on: self._fit_height())
+        self._all.toggled.connect(self._show_all)
         self.head.addWidget(self._all)
         self._details = QWidget()
         self._lines = column(spacing=3)
@@ -115,7 +136,7 @@ class OptionsCard(Card):
         heads = (
             self.tr("Option"),
             self.tr("Runs"),
-            self.tr("Speed, tok/s"),
+            self.tr("tok/s"),
             self.tr("To buy"),
             self.tr("A month"),
             self.tr("Per 1,000"),
@@ -124,8 +145,11 @@ class OptionsCard(Card):
         self._options.show_rows(advice, heads, self._words)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        for stretched in (0, 1, MEETS):
-            header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        if not self._one_model(advice):
+            header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(MEETS, QHeaderView.ResizeMode.Fixed)
+        header.resizeSection(MEETS, MEETS_WIDTH)
         count = len(self._options.rows)
         self.note.setText(
             self.tr("{count} worked out of {searched} looked at, in {currency}").format(
@@ -133,10 +157,20 @@ class OptionsCard(Card):
             )
         )
         self._all.setVisible(count > FEW)
+        self._choose(chosen)
+
+    def _show_all(self, on: bool) -> None:
+        chosen = self._chosen_id()
+        self._options.show_all(on)
+        self._choose(chosen)
+
+    def _choose(self, option_id: str) -> None:
+        """Make that row the chosen one again; none where it is not shown."""
         self._fit_height()
-        ids = [a.option.id for a, _words in self._options.rows]
-        if chosen in ids:
-            self.table.selectRow(ids.index(chosen))
+        shown = self._options.rows[: self._options.rowCount()]
+        ids = [a.option.id for a, _words in shown]
+        if option_id in ids:
+            self.table.selectRow(ids.index(option_id))
         else:
             self.show_details(-1)
 
@@ -145,8 +179,7 @@ class OptionsCard(Card):
         return self._options.rows[place][0].option.id if place >= 0 else ""
 
     def _fit_height(self) -> None:
-        count = len(self._options.rows)
-        rows = count if self._all.isChecked() else min(count, FEW)
+        rows = self._options.rowCount()
         self.table.setFixedHeight(
             self.table.horizontalHeader().sizeHint().height() + 2 + rows * ROW_HEIGHT
         )
@@ -158,22 +191,32 @@ class OptionsCard(Card):
             runs = self.tr("API") if option.relation is None else option.relation
         else:
             runs = option.runs
+            if self._one_model(advice):
+                runs = runs.removeprefix(option.model_name).strip()
+        title = option.title
+        if option.kind == "tune":
+            title = self.tr("Keep this rig, another file")
         speed = a.decode_tps
         return (
-            option.title,
+            title,
             runs,
-            self.tr("not known") if speed is None else f"{speed.low:,.0f}–{speed.high:,.0f}",
+            "–" if speed is None else f"{speed.low:,.0f}–{speed.high:,.0f}",
             f"{a.hardware.mid:,.0f}",
             "" if a.monthly is None else f"{a.monthly.mid:,.2f}",
             "" if each is None else f"{each.mid:,.2f}",
             self._judgement(a),
         )
 
+    def _one_model(self, advice: Advice) -> bool:
+        """Whether all rigs run the same model, whose name need not stand in every row."""
+        return len({a.option.model_name for a in advice.assessments if a.option.rig}) == 1
+
     def _judgement(self, a: Assessment) -> str:
         if not a.meets:
             return self.tr("no: {why}").format(why=a.failures[0])
-        words = self.tr("yes, data leaves") if a.option.api is not None else self.tr("yes")
-        return f"{words}; {a.doubts[0]}" if a.doubts else words
+        if a.option.api is not None:
+            return self.tr("yes, data leaves")
+        return self.tr("yes; {doubt}").format(doubt=a.doubts[0]) if a.doubts else self.tr("yes")
 
     def show_details(self, place: int) -> None:
         """What the option in that row needs, and where its prices come from."""

@@ -120,7 +120,9 @@ class CostPlot(QWidget):
             reach = max(reach, shown.cross[1] * 1.5)
         self._x_max = nice(min(MOST, reach))
         tops = [line.at(self._x_max) for line in shown.lines]
-        self._y_max = nice(max([*tops, 0.01]) * 1.08)
+        top = max([*tops, 0.01])
+        dear = max([line.at(self._x_max, 2) for line in shown.lines], default=0.0)
+        self._y_max = nice(max(top * 1.08, min(dear, top * 1.6)))
         self.setAccessibleName(f"{self.tr('Monthly cost against volume')}: {self.in_words()}")
         self.update()
 

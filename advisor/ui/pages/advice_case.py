@@ -1,0 +1,38 @@
+"""What a built-in case asks, the rules that follow from it, and its verdict at other volumes."""
+
+from PySide6.QtWidgets import QGridLayout, QWidget
+
+from advisor.advice.scenarios import Answer
+from advisor.ui.widgets.basics import Card, clear, column, rule, text
+
+
+class CaseCard(Card):
+    """The case in words; its tables of sizes and links are in the report."""
+
+    def __init__(self) -> None:
+        super().__init__(self.tr("The example"), note=" ")
+        self._lines = column(spacing=5)
+        self.body.addLayout(self._lines)
+
+    def show_case(self, case: Answer) -> None:
+        """Another case, or the same one worked out for another usage."""
+        self.title.setText(case.scenario.title)
+        self.setAccessibleName(case.scenario.title)
+        clear(self._lines)
+        self._lines.addWidget(text(case.scenario.question, wrap=True))
+        for sentence in case.rules:
+            self._lines.addWidget(text(sentence, "muted", wrap=True))
+        self._lines.addWidget(rule())
+        volumes = QWidget()
+        grid = QGridLayout(volumes)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setColumnStretch(1, 1)
+        for line, (volume, verdict) in enumerate(case.by_volume):
+            words = self.tr("{volume} requests a month").format(volume=f"{volume:,}")
+            grid.addWidget(text(words, "strong"), line, 0)
+            grid.addWidget(text(verdict, "muted", wrap=True), line, 1)
+        self._lines.addWidget(volumes)
+        source = self.tr("After {source}. The report holds every table of it.").format(
+            source=case.scenario.source
+        )
+        self._lines.addWidget(text(source, "small", wrap=True))

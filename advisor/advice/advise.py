@@ -56,13 +56,28 @@ def advise(
     engine = Engine(base, calibration, measured)
     options = list(_as_it_is(rig, current, usage, engine))
     wanted = variants(models, usage, base)
-    found = search(rig, wanted, usage, today, book=prices, engine=engine, cancelled=cancelled)
+    found = search(
+        rig,
+        wanted,
+        usage,
+        today,
+        book=prices,
+        engine=engine,
+        cancelled=cancelled,
+        progress=lambda share: progress(0.1 + 0.4 * share, ""),
+    )
     known = {o.id for o in options}
     options += [o for o in found.options if o.id not in known]
     apis = _apis(models, current, usage, at)
     options += [_api_option(c) for c in apis]
-    progress(0.5, "")
-    options = _settle(options, found, usage, current, cancelled)
+    options = _settle(
+        options,
+        found,
+        usage,
+        cancelled=cancelled,
+        progress=lambda share: progress(0.5 + 0.4 * share, ""),
+    )
+    options = [_named(o, current) for o in options]
     options += _hybrids(options, apis, usage)
     progress(0.9, "")
     return conclude(
@@ -93,19 +108,23 @@ def _settle(
     options: Sequence[Option],
     found: Found,
     usage: Usage,
-    current: Model | None,
+    *,
     cancelled: Callable[[], bool],
+    progress: Callable[[float], None],
 ) -> list[Option]:
-    """Replace rough answers by exact ones until the best few are exact; name what is tuning."""
+    """Replace rough answers by exact ones until the best few are exact."""
     settled = {o.id: o for o in options}
+    done = 0
     while not cancelled():
         ranked = rank((assess(o, usage) for o in settled.values()), usage)
         local = [a.option for a in ranked if a.option.rig is not None][:_EXACT]
         rough = next((o for o in local if o.rough), None)
         if rough is None:
             break
+        progress(min(1.0, done / _EXACT))
         settled[rough.id] = found.exactly(rough)
-    return [_named(o, current) for o in settled.values()]
+        done += 1
+    return list(settled.values())
 
 
 def _named(found: Option, current: Model | None) -> Option:

@@ -50,6 +50,8 @@ EFFORT: Final[dict[Kind, int]] = {
 }
 """How much there is to do. From 2 on, an option must earn ``Usage.worth_changing`` a month."""
 _CHANGES_SOMETHING: Final = 2
+_NO_FIT: Final = "whether it fits is not known"
+_NO_SPEED: Final = "its speed or power is not known; a probe would tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ class Assessment:
     """None: its speed or a price is not known."""
     failures: tuple[str, ...]
     doubts: tuple[str, ...]
+    unknown: bool
+    """Nothing speaks against it but that something is not known; a probe would tell."""
     decode_tps: Range | None
     ttft_s: Range | None
     busy_hours_per_day: Decimal | None
@@ -181,6 +185,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
     """Hold an option against a usage. Cheap: nothing is sized again."""
     hardware = option.hardware(usage)
     failures = [*option.impossible, *_constraints(option, usage), *_fit(option, usage)]
+    missing = [] if option.fits is not None or option.rig is None else [_NO_FIT]
     doubts: list[str] = [f"needs {condition}" for condition in option.conditions]
     if option.rough:
         doubts.append("sized roughly")
@@ -219,7 +224,8 @@ def assess(option: Option, usage: Usage) -> Assessment:
         api = api_cost(usage, option.api)
         monthly = api.monthly(usage.requests_per_month)
     if monthly is None and not failures:
-        failures.append("its speed or power is not known; a probe would tell")
+        failures.append(_NO_SPEED)
+        missing.append(_NO_SPEED)
     if option.unpriced:
         monthly = None
     busy = local or (hybrid.local if hybrid else None)
@@ -231,6 +237,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
         monthly=monthly,
         failures=tuple(dict.fromkeys(failures)),
         doubts=tuple(doubts),
+        unknown=bool(missing) and set(failures) <= set(missing),
         decode_tps=option.run.decode_tps if option.run else None,
         ttft_s=option.ttft_s,
         busy_hours_per_day=None if busy is None else busy.busy_hours(volume).mid / DAYS_PER_MONTH,
@@ -272,7 +279,7 @@ def _fit(option: Option, usage: Usage) -> list[str]:
     if option.rig is None:
         return []
     if option.fits is None:
-        return ["whether it fits is not known"]
+        return [_NO_FIT]
     if not option.fits:
         short = (
             size(-option.headroom) if option.headroom is not None and option.headroom < 0 else ""

@@ -26,6 +26,8 @@ from advisor.hardware.rig import Rig
 _BATCH: Final = 16
 _MAX_WORKED_OUT: Final = 1500
 """Enough for every question met so far; a front that is still open then is said to be."""
+_USUAL: Final = 200
+"""Pairs that a usual question takes, for the progress bar."""
 _SPEED_STEP: Final = 1.15
 """Speeds within 15 % count as one: no prediction is better than that."""
 _FAST_ENOUGH: Final = 4
@@ -110,6 +112,7 @@ def search(
     book: PriceBook,
     engine: Engine,
     cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[float], None] = lambda _share: None,
 ) -> Found:
     """The front over everything that can be done with, added to or bought beside ``rig``."""
     shelf = list(builds(rig, usage, book, today))
@@ -127,6 +130,7 @@ def search(
         open_ = [int(i) for i in front(cost, steps, pairs.quality) if not settled[i] and steps[i]]
         if not open_:
             break
+        progress(min(1.0, len(outcomes) / _USUAL))
         for i in open_[:_BATCH]:
             if cancelled() or len(outcomes) >= _MAX_WORKED_OUT:
                 complete = False

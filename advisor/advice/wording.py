@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from advisor.advice.costs import BreakEven
-from advisor.advice.options import Assessment, Option, money, old_prices
+from advisor.advice.options import EFFORT, Assessment, Option, money, old_prices
 from advisor.advice.usage import Usage
 from advisor.advice.whatif import name
 from advisor.basis import Basis, Range
@@ -25,12 +25,23 @@ def headline(
     if best is None:
         return _nothing(ranked)
     sentence = _action(best.option, rig_name)
+    untried = _untried(best, ranked)
+    if untried is not None:
+        first = f"Probe {untried.option.runs} on this rig first, its speed here is not known"
+        sentence = f"{first}; if that will not do, {sentence[0].lower()}{sentence[1:]}"
     if best.monthly is not None:
         sentence += f": about {money(best.monthly.mid, usage.currency)} a month"
     if close and runner_up is not None and runner_up.monthly is not None:
         cost = money(runner_up.monthly.mid, usage.currency)
         sentence += f", too close to call with {name(runner_up)} at {cost}"
     return sentence + "."
+
+
+def _untried(best: Assessment, ranked: Sequence[Assessment]) -> Assessment | None:
+    """What is here already and may do, where the verdict would change something."""
+    if EFFORT[best.option.kind] < EFFORT["API"]:
+        return None
+    return next((a for a in ranked if a.unknown and a.option.kind in {"keep", "tune"}), None)
 
 
 def _action(option: Option, rig_name: str) -> str:
@@ -89,9 +100,11 @@ def reasons(
     if runner_up is not None and runner_up.monthly is not None and best.monthly is not None:
         gap = runner_up.monthly.mid - best.monthly.mid
         word = "more" if gap >= 0 else "less"
-        found.append(
-            f"Runner-up: {name(runner_up)}, {money(abs(gap), usage.currency)} {word} a month."
-        )
+        text = f"Runner-up: {name(runner_up)}, {money(abs(gap), usage.currency)} {word} a month"
+        if gap < 0 and EFFORT[runner_up.option.kind] > EFFORT[best.option.kind]:
+            earn = money(usage.worth_changing, usage.currency)
+            text += f", which does not make up for the {earn} that a change has to earn"
+        found.append(f"{text}.")
     if even is not None and compared is not None:
         found.append(_break_even(even, compared))
     keep = next((a for a in ranked if a.option.kind == "keep"), None)

@@ -133,7 +133,7 @@ def test_a_dominated_option_is_never_the_verdict(menu, usage):
 @settings(max_examples=150, deadline=None)
 @given(menu=menus, more=menus, usage=needs)
 def test_another_option_never_worsens_the_verdict(menu, more, usage):
-    both = list({o.id: o for o in (*menu, *more)}.values())
+    both = list({o.id: o for o in (*more, *menu)}.values())
     before = choose([assess(o, usage) for o in menu], usage)
     after = choose([assess(o, usage) for o in both], usage)
     if before is None:
@@ -220,6 +220,16 @@ class TestSentences:
     def test_an_unknown_speed_is_never_recommended(self):
         blind = replace(local(), run=None)
         assert not assess(blind, self.usage).meets
+
+    def test_a_probe_comes_before_a_purchase(self):
+        usage = Usage(data_may_leave=False)
+        menu = [replace(local(), run=None), local(kind="add GPU", price=300, ident="b")]
+        advice = conclude(menu, usage, rig_name="This machine", at=NOW)
+        assert advice.best.option.kind == "add GPU"
+        assert advice.headline.startswith("Probe Model Q4_K_M on this rig first")
+        fits = [replace(local(), run=None, fits=False), menu[1]]
+        advice = conclude(fits, usage, rig_name="This machine", at=NOW)
+        assert advice.headline.startswith("add GPU b and run")
 
     def test_an_unpriced_card_asks_for_its_price(self):
         option = replace(local(kind="add GPU"), unpriced=("H100 NVL",))

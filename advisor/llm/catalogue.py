@@ -114,12 +114,20 @@ class CatalogueEntry(BaseModel):
 
     @functools.cached_property
     def file_types(self) -> tuple[str, ...]:
-        """File types worth a row, smallest first: those that publishers usually offer."""
+        """File types worth a row, smallest first: those that publishers usually offer.
+
+        Of a model released in few bits, 16-bit files hold nothing more; where every published file
+        keeps the experts as released, other types save next to nothing.
+        """
+        if self.keep_mxfp4:
+            return tuple(name for name in FILE_TYPES if name in {self.native_file_type, "F16"})
+        few_bits = FILE_TYPES[self.native_file_type].family != "float"
         return tuple(
             name
             for name, kind in FILE_TYPES.items()
             if (kind.common or name == self.native_file_type)
             and not (kind.family == "fp4" and not self.hp.n_expert)
+            and not (kind.family == "float" and few_bits)
         )
 
     @property

@@ -217,7 +217,9 @@ def _metadata(model: Model, *, header_only: bool) -> dict[str, GgufValue | RawAr
     arch = keys["general.architecture"]
     return {
         **keys,
-        "general.name": f"Ghost of {model.name}",
+        # Not the model's name: llama.cpp treats some vocabularies by it ("phi-3") and would look
+        # for tokens that the dummy vocabulary lacks (llama-vocab.cpp).
+        "general.name": "Rig Advisor ghost",
         MARK: True,
         f"{arch}.vocab_size": n_vocab,
         **({"tokenizer.ggml.model": "no_vocab"} if header_only else _vocabulary(n_vocab)),

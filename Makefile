@@ -1,11 +1,12 @@
 # make run    start the app              make lint   format, lint, types, layers
 # make test   lint + every test          make bench  benchmarks (by hand, compare ratios)
 # make dist   frozen tree and .deb       make clean  remove what was built
+# make accuracy   measure our errors again and put the table into README.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format bench dist clean venv system
+.PHONY: run test lint format bench dist accuracy clean venv system
 
 run: venv
 	$(BIN)/rig-advisor
@@ -25,6 +26,9 @@ format: venv
 
 bench: venv
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest tests/bench -o addopts= -o python_files='bench_*.py' --benchmark-only
+
+accuracy: venv
+	$(BIN)/python packaging/update_readme.py
 
 dist: venv
 	$(BIN)/python packaging/build.py

@@ -153,6 +153,11 @@ class Assessment:
     hybrid: HybridCost | None = None
 
     @property
+    def changes(self) -> bool:
+        """Whether something is bought or sent out: more than doing nothing."""
+        return EFFORT[self.option.kind] >= _CHANGES_SOMETHING
+
+    @property
     def meets(self) -> bool:
         """Whether it does everything that was asked."""
         return not self.failures

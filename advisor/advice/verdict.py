@@ -1,7 +1,8 @@
 """The answer in one sentence, its reasons, and what would change it. Nothing is sized in here.
 
 The verdict is the first of a fixed order among the options that meet the need: by score, in steps
-too small to matter, and within a step by quality. The score is the expected cost a month plus, for
+too small to matter, and within a step doing nothing comes before a change and a better model before
+a lesser one. The score is the expected cost a month plus, for
 options that change something, what a change must earn (``Usage.worth_changing``). An option's place
 in the order is its own affair, so another option can only improve on the first one.
 """
@@ -69,16 +70,24 @@ def cost_step(score: Decimal, usage: Usage) -> int:
 def rank(assessments: Iterable[Assessment], usage: Usage) -> list[Assessment]:
     """Those that meet the need by cost, then the others, fewest failures first.
 
-    Of options whose costs do not differ enough to matter the better model wins, then the lower
-    score, then the faster rig.
+    Of options whose costs do not differ enough to matter those win that change nothing, then the
+    better model, then the lower score, then the faster rig.
     """
 
-    def key(a: Assessment) -> tuple[int, float, int, Decimal, float, str]:
+    def key(a: Assessment) -> tuple[int, float, bool, int, Decimal, float, str]:
         speed = a.decode_tps.mid if a.decode_tps else 0.0
-        if a.score is None:
-            return len(a.failures), math.inf, 0, Decimal(0), -speed, a.option.id
-        step = cost_step(a.score, usage)
-        return len(a.failures), step, -a.option.quality, a.score, -speed, a.option.id
+        step, score = math.inf, Decimal(0)
+        if a.score is not None:
+            step, score = float(cost_step(a.score, usage)), a.score
+        return (
+            len(a.failures),
+            step,
+            a.changes,
+            -a.option.quality,
+            score,
+            -speed,
+            a.option.id,
+        )
 
     return sorted(assessments, key=key)
 
@@ -92,8 +101,8 @@ def choose(assessments: Iterable[Assessment], usage: Usage) -> Assessment | None
 def dominates(a: Assessment, b: Assessment) -> bool:
     """Whether ``a`` is at least as good as ``b`` in everything and better in something.
 
-    Counted: score, quality of the model, expected speed. An API's speed is not known, so options
-    with a known speed and APIs do not dominate each other.
+    Counted: score, whether anything changes, quality of the model, expected speed. An API's speed
+    is not known, so options with a known speed and APIs do not dominate each other.
     """
     if a.score is None or b.score is None or not a.meets:
         return False
@@ -103,6 +112,7 @@ def dominates(a: Assessment, b: Assessment) -> bool:
         return False
     pairs = (
         (float(b.score - a.score), 0.0),
+        (not a.changes, not b.changes),
         (a.option.quality, b.option.quality),
         (speed_a or 0.0, speed_b or 0.0),
     )

@@ -1,0 +1,106 @@
+"""The built-in case, worked out small: every table, from the engine, as plain data."""
+
+import datetime as dt
+import json
+import socket
+from decimal import Decimal
+
+import pytest
+
+from advisor.advice import scenarios
+from advisor.advice.export import advice_data, answer_data
+from advisor.advice.hardware_prices import PriceBook
+from advisor.errors import SessionError
+from advisor.hardware.compose import parse_rig
+from advisor.llm.catalogue import catalogue
+
+NOW = dt.datetime(2026, 11, 23, 14, tzinfo=dt.UTC)
+CASE = scenarios.scenario("deepseek-v4-at-home")
+
+
+@pytest.fixture(scope="module")
+def answer():
+    small = CASE.model_copy(
+        update={
+            "rigs": (CASE.rigs[0], CASE.rigs[4]),
+            "models": CASE.models[:1],
+            "contexts": (8192, 1048576),
+            "volumes": (10, 3000),
+        }
+    )
+    return scenarios.work_out(small, at=NOW)
+
+
+def test_the_case_is_complete():
+    assert [r.title for r in CASE.rigs] == [
+        "2× RTX 4090",
+        "2× RTX 5090",
+        "3× H100",
+        "8× H200",
+        "96 GB card + RAM",
+        "Unified 128 GB",
+    ]
+    assert CASE.contexts[0] == 8192
+    assert CASE.contexts[-1] == 1 << 20
+    book = PriceBook()
+    for rig in CASE.rigs:
+        assert parse_rig(rig.rig).devices
+        for name in rig.parts:
+            assert book.part(name).mid > 0
+    for model in CASE.models:
+        catalogue().find(model)
+
+
+def test_an_unknown_case_names_the_known_ones():
+    with pytest.raises(SessionError, match="deepseek-v4-at-home"):
+        scenarios.scenario("nonsense")
+
+
+def test_allocation_has_every_file_type_and_context(answer):
+    entry = catalogue().find(CASE.models[0])
+    assert len(answer.allocation) == 2 * 2 * len(entry.file_types)
+    bf16 = [r for r in answer.allocation if r.file_type == "BF16"]
+    assert {r.verdict for r in bf16} == {"no"}
+
+
+def test_only_what_fits_has_a_speed_and_two_cards_have_a_link(answer):
+    assert {s.rig for s in answer.speeds} == {"2× RTX 4090", "96 GB card + RAM"}
+    assert all(s.decode_tps.low < s.decode_tps.high for s in answer.speeds)
+    assert [link.rig for link in answer.links] == ["2× RTX 4090"]
+    assert answer.links[0].share < 0.001
+
+
+def test_break_even_is_against_every_api(answer):
+    assert {c.api for c in answer.crossings} >= {"Claude Sonnet 5.5", "DeepSeek API (V4.1-Flash)"}
+    for crossing in answer.crossings:
+        even = crossing.break_even
+        if even.mid is not None and even.low is not None:
+            assert even.low <= even.mid
+
+
+def test_rules_and_verdicts_are_sentences(answer):
+    assert [n for n, _ in answer.by_volume] == [10, 3000]
+    for sentence in (*answer.rules, *(text for _, text in answer.by_volume)):
+        assert sentence.endswith(".")
+
+
+def test_the_guides_arithmetic_done_right():
+    check = scenarios.check_guide(CASE.guide)
+    assert check.electricity_month == Decimal("69.12")
+    assert check.hardware_month == 100
+    assert round(check.hardware_per_request, 2) == Decimal("0.33")
+    assert round(check.break_even_electricity) == 23
+    assert round(check.break_even) == 56
+
+
+def test_everything_is_plain_json_and_needs_no_network(answer, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("something tried to use the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    data = json.loads(json.dumps(answer_data(answer)))
+    assert set(data) >= {"allocation", "speeds", "interconnect", "break_even", "rules", "advice"}
+    advice = json.loads(json.dumps(advice_data(answer.advice)))
+    assert advice["headline"] == data["headline"]
+    assert advice["assessments"][0]["monthly"]["mid"].count(".") == 1

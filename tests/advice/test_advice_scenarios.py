@@ -59,8 +59,9 @@ def test_an_unknown_case_names_the_known_ones():
 def test_allocation_has_every_file_type_and_context(answer):
     entry = catalogue().find(CASE.models[0])
     assert len(answer.allocation) == 2 * 2 * len(entry.file_types)
-    largest = max(r.file_bytes for r in answer.allocation)
-    assert {r.verdict for r in answer.allocation if r.file_bytes == largest} == {"no"}
+    # 281 GiB against 48 GiB of cards and 128 GiB of RAM.
+    largest = [r for r in answer.allocation if r.rig == "2× RTX 4090" and r.file_type == "Q8_0"]
+    assert [r.verdict for r in largest] == ["no", "no"]
 
 
 def test_only_what_fits_has_a_speed_and_two_cards_have_a_link(answer):

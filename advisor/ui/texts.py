@@ -98,6 +98,7 @@ def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
     place = tr("VRAM") if rig.devices else tr("RAM")
     speed = plan.speed.decode_tps
     pace = "" if speed is None else tr(": {span} tok/s").format(span=range_text(speed))
+    pace = pace.replace("/", "\N{WORD JOINER}/\N{WORD JOINER}")  # a unit stays on one line
     left = plan.headroom
     spare = units.size(abs(left)) if left is not None else units.UNKNOWN
     sentence = {
@@ -178,7 +179,7 @@ def way_out(matrix: FitMatrix, plan: Plan) -> str:
 
 def billions(count: int) -> str:
     """A number of parameters: ``"8.2B"``, ``"671B"``, ``"596M"``."""
-    if count < 10**9:
+    if round(count / 10**6) < 1000:
         return f"{count / 10**6:.0f}M"
     value = count / 10**9
     return f"{value:.0f}B" if value >= 100 else f"{value:.1f}B"

@@ -13,7 +13,7 @@ from advisor.hardware.rig import Rig
 from advisor.ui import design, pauses, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
-from advisor.ui.pages.machine_cards import DeviceCard, HostCard
+from advisor.ui.pages.machine_cards import MANY, DeviceCard, HostCard
 from advisor.ui.pages.machine_doctor import DoctorCard
 from advisor.ui.pages.machine_live import LiveReadings
 from advisor.ui.pages.machine_models import ModelsCard
@@ -35,6 +35,8 @@ class MachinePage(Page):
         self._capability_job: Job | None = None
         self._devices: list[DeviceCard] = []
         self._columns = 0
+        self._lost: set[int] = set()
+        """Devices that stopped answering while somebody looked."""
         self._stale = True
         """The answer does not belong to the rig and context in question yet."""
         self.banner = Banner()
@@ -168,8 +170,14 @@ class MachinePage(Page):
             self._headline.setText(self.tr("Sizing the catalogue…"))
         self._lay_out(rig)
         live = not rig.imagined
+        self._lost.clear()
         for index, card in enumerate(self._devices[: len(rig.devices)]):
-            card.show_device(rig.devices[index], imagined=rig.imagined, live=live)
+            card.show_device(
+                rig.devices[index],
+                imagined=rig.imagined,
+                live=live,
+                among=(index + 1, len(rig.devices)),
+            )
         self.host.show_host(rig.host, imagined=rig.imagined, live=live)
         self.doctor.examine(rig)
         self._soon.start()
@@ -188,13 +196,13 @@ class MachinePage(Page):
         while self._grid.count():
             self._grid.takeAt(0)
         cards = [*self._devices[:count], self.host]
-        columns = 3 if len(cards) >= 3 and self.width() >= WIDE else 2
+        columns = self._wanted_columns(count)
         for index, card in enumerate(cards):
             self._grid.addWidget(card, index // columns, index % columns)
         # The doctor takes what is left of the last line, or a line of its own.
         line, place = divmod(len(cards), columns)
         self._grid.addWidget(self.doctor, line, place, 1, columns - place)
-        for col in range(3):
+        for col in range(4):
             self._grid.setColumnStretch(col, int(col < columns))
         self._columns = columns
         for card in self._devices[count:]:
@@ -206,8 +214,14 @@ class MachinePage(Page):
         """Three cards side by side where there is room."""
         super().resizeEvent(event)
         rig = self.state.rig
-        if rig is not None and (self.width() >= WIDE) != (self._columns == 3):
+        if rig is not None and self._wanted_columns(len(rig.devices)) != self._columns:
             self._lay_out(rig)
+
+    def _wanted_columns(self, devices: int) -> int:
+        wide = self.width() >= WIDE
+        if devices > MANY:
+            return 4 if wide else 3
+        return 3 if wide and devices >= 2 else 2
 
     def _show_live(self, live: LiveReadings) -> None:
         rig = self.state.rig
@@ -216,12 +230,30 @@ class MachinePage(Page):
         for index, (card, device) in enumerate(zip(self._devices, rig.devices, strict=False)):
             sample = live.device(index)
             if sample is not None:
+                self._tell_lost(index, device.name, lost=sample.lost)
                 card.show_live(sample, device)
                 card.show_history(live.device_history(index), device)
         host, total = live.host, rig.host.ram_total
         if host is not None and host.used is not None and total is not None:
             self.host.show_used(host.used, total, basis=services.MEASURED)
             self.host.show_history(live.host_history(), total)
+
+    def _tell_lost(self, index: int, name: str, *, lost: bool) -> None:
+        """Once when a device falls silent; the sentence goes when it answers again."""
+        if lost == (index in self._lost):
+            return
+        if lost:
+            self._lost.add(index)
+            self.banner.say(
+                self.tr(
+                    "{name} no longer answers. Restart the computer; if it happens again, look at "
+                    "the card's power cable, its slot and its temperature."
+                ).format(name=name)
+            )
+        else:
+            self._lost.discard(index)
+            if not self._lost:
+                self.banner.dismiss()
 
     def _measure(self) -> None:
         rig = self.state.rig

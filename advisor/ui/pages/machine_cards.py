@@ -12,6 +12,8 @@ from advisor.ui.widgets.sparkline import Sparkline
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
 
 SHOWN_PROCESSES = 4
+MANY = 4
+"""More devices than this get smaller cards."""
 BACKENDS = {
     "cuda": "CUDA",
     "rocm": "ROCm",
@@ -27,10 +29,12 @@ class DeviceCard(Card):
 
     def __init__(self) -> None:
         super().__init__(" ")
+        self._class = ""
+        self._live = False
         self._chip = Chip()
         self.head.addWidget(self._chip)
         self._bar = StackedBar()
-        self._used = FigureRow(self.tr("Memory used by other programs"))
+        self._used = FigureRow(self.tr("Used by other programs"))
         self._programs = text("", "small", wrap=True)
         self._bandwidth = FigureRow(self.tr("Memory bandwidth"))
         self._link = FigureRow(self.tr("PCIe link"))
@@ -63,11 +67,22 @@ class DeviceCard(Card):
         self._swap.clicked.connect(swap)
         self._remove.clicked.connect(remove)
 
-    def show_device(self, device: Device, *, imagined: bool, live: bool) -> None:
-        """A device as it was read, or as it is imagined."""
+    def show_device(
+        self, device: Device, *, imagined: bool, live: bool, among: tuple[int, int] = (1, 1)
+    ) -> None:
+        """A device as it was read, or as it is imagined. ``among``: its number, and of how many.
+
+        Where there are many the card is smaller.
+        """
+        small = among[1] > MANY
+        self._live = live and not small
         self.title.setText(device.name)
         self.setAccessibleName(device.name)
-        self._chip.show_tone(_class(device), "plain" if imagined else "good")
+        self._class = _class(device)
+        if small:
+            self._class = self.tr("{number} of {count}").format(number=among[0], count=among[1])
+        self._chip.setToolTip(_class(device))
+        self._chip.show_tone(self._class, "plain" if imagined else "good")
         self._remove.setAccessibleName(
             self.tr("What if {name} were not there").format(name=device.name)
         )
@@ -76,34 +91,51 @@ class DeviceCard(Card):
         )
         self._show_memory(device, imagined=imagined)
         self._show_bandwidth(device)
-        pcie, why = pcie_text(device.pcie)
         self._link.setVisible(not device.integrated)
-        self._link.show_value(pcie, note=why, basis=None if imagined else Basis.MEASURED)
+        self._show_link(device, imagined=imagined)
         self._link.setToolTip(device.unknown.get("pcie", ""))
         self._power.setVisible(not imagined)
         self._heat.setVisible(not imagined)
-        self._line.setVisible(live)
-        self._caption.setVisible(live)
+        self._line.setVisible(self._live)
+        self._caption.setVisible(self._live)
         if not imagined:
             self._show_sensors(device.power_w, device.temperature_c, device.clock_mhz, device)
             self._show_throttle(device.throttle)
 
     def show_live(self, sample: DeviceSample, device: Device) -> None:
         """Sensors as they are now."""
+        for reading in (self._line, self._caption):
+            reading.setVisible(self._live and not sample.lost)
         if sample.lost:
-            self._chip.show_tone(self.tr("lost: it no longer answers"), "bad")
+            self._show_lost(device)
             return
-        self._chip.show_tone(_class(device), "good")
+        self._chip.show_tone(self._class, "good")
+        self._show_link(device, imagined=False)
         self._show_sensors(sample.power_w, sample.temperature_c, sample.clock_mhz, device)
         self._show_throttle(sample.throttle)
         if sample.used is not None and device.memory_total:
             self._show_used(sample.used, device.memory_total, measured=True)
         self._show_programs(sample.processes)
 
+    def _show_lost(self, device: Device) -> None:
+        """Nothing that was read before is true now."""
+        self._chip.show_tone(self.tr("lost: it no longer answers"), "bad")
+        self._bar.show_parts((), device.memory_total, self.title.text())
+        self._used.show_value(units.UNKNOWN)
+        self._link.show_value(units.UNKNOWN)
+        self._power.show_value(units.UNKNOWN)
+        self._heat.show_value(units.UNKNOWN)
+        self._show_programs(())
+        self._show_throttle(())
+
     def show_history(self, used: list[float], device: Device) -> None:
         """Memory in use over the last minute (bytes)."""
         if device.memory_total:
             self._line.show_values(used, top=float(device.memory_total))
+
+    def _show_link(self, device: Device, *, imagined: bool) -> None:
+        pcie, why = pcie_text(device.pcie)
+        self._link.show_value(pcie, note=why, basis=None if imagined else Basis.MEASURED)
 
     def _show_throttle(self, reasons: tuple[str, ...]) -> None:
         self._throttle.setVisible(bool(reasons))
@@ -134,7 +166,7 @@ class DeviceCard(Card):
 
     def _show_memory(self, device: Device, *, imagined: bool) -> None:
         total = device.memory_total
-        self._used.show_value("", name=self.tr("Memory used by other programs"))
+        self._used.show_value("", name=self.tr("Used by other programs"))
         if imagined and not device.memory_used:
             self._used.show_value(units.gib(total), name=self.tr("Memory"))
             self._bar.show_parts((), total, device.name)

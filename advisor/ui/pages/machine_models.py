@@ -155,7 +155,7 @@ class ModelsCard(Card):
         self._search.setPlaceholderText(self.tr("Name, maker or ability"))
         self._search.setAccessibleName(self.tr("Filter models"))
         self._search.setClearButtonEnabled(True)
-        self._search.setMaximumWidth(230)
+        self._search.setFixedWidth(230)
         self._which = QComboBox()
         self._which.setAccessibleName(self.tr("Which models"))
         for words, verdicts in (

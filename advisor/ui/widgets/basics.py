@@ -421,6 +421,11 @@ class RowButton(QAbstractButton):
     marks = True
     """Whether a chosen row keeps the chosen ground."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # A button's own policy would not let its words be shortened.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """A soft ground under the pointer or while chosen, a line around it with keyboard focus."""
         del event

@@ -52,7 +52,7 @@ class FigureRow(QWidget):
         self._name = Elided(name, "name")
         self._number = text("", "strong")
         self._unit = text("", "muted")
-        self._note = text(note, "muted")
+        self._note = Elided(note, "muted", Qt.TextElideMode.ElideMiddle)
         self._mark = BasisMark(basis)
         self._explanation = explanation
         self._view: ExplanationView | None = None
@@ -92,7 +92,7 @@ class FigureRow(QWidget):
         self._number.setText(number)
         self._unit.setText(unit)
         self._unit.setVisible(bool(unit))
-        self._note.setText(note)
+        self._note.say(note)
         self._note.setVisible(bool(note))
         self._mark.set_basis(basis)
         self._explanation = explanation

@@ -1,0 +1,109 @@
+"""Device cards: what they call things, smaller where there are many, honest when a card is lost."""
+
+import pytest
+from PySide6.QtWidgets import QLabel, QWidget
+
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.monitor import DeviceSample
+from advisor.hardware.rig import Device
+from advisor.ui.pages.machine import MachinePage
+from advisor.ui.pages.machine_cards import DeviceCard
+from advisor.ui.texts import billions
+
+
+def words(widget: QWidget) -> str:
+    return "\n".join(x.text() for x in widget.findChildren(QLabel) if x.isVisibleTo(widget))
+
+
+def device(**update: object) -> Device:
+    card = parse_rig("RTX 4090 + 64 GB").devices[0]
+    return card.model_copy(
+        update={"memory_used": 3 << 30, "compute_capability": (8, 9), "power_w": 300.0, **update}
+    )
+
+
+def sample(*, lost: bool) -> DeviceSample:
+    nothing = dict.fromkeys(
+        (
+            "used", "process", "utilisation", "memory_utilisation",
+            "power_w", "temperature_c", "clock_mhz", "pcie_rx", "pcie_tx",
+        )
+    )  # fmt: skip
+    if not lost:
+        nothing |= {"used": 5 << 30, "power_w": 310.0}
+    return DeviceSample(**nothing, throttle=(), processes=(), lost=lost)
+
+
+@pytest.fixture
+def card(qtbot) -> DeviceCard:
+    made = DeviceCard()
+    qtbot.addWidget(made)
+    made.resize(520, 300)
+    made.show()
+    return made
+
+
+def test_compute_capability_is_called_so(card: DeviceCard) -> None:
+    card.show_device(device(), imagined=False, live=True)
+    assert "CUDA · compute capability 8.9" in words(card)
+
+
+def test_a_lost_card_shows_no_old_readings(card: DeviceCard) -> None:
+    card.show_device(device(), imagined=False, live=True)
+    card.show_live(sample(lost=False), device())
+    assert "310" in words(card)
+
+    card.show_live(sample(lost=True), device())
+
+    shown = words(card)
+    assert "no longer answers" in shown
+    assert "310" not in shown
+    assert "last minute" not in shown
+    card.show_live(sample(lost=False), device())
+    assert "310" in words(card)
+    assert "no longer answers" not in words(card)
+
+
+def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
+    state.set_rig(parse_rig("8x H100 SXM + 512 GB DDR5-4800"))
+    page = MachinePage(state)
+    qtbot.addWidget(page)
+    page.resize(1132, 716)
+    page.show()
+    try:
+        assert "3 of 8" in words(page._devices[2])
+        places = [page._grid.getItemPosition(n)[:2] for n in range(8)]
+        assert places[:4] == [(0, 0), (0, 1), (0, 2), (1, 0)]
+        inner = page._devices[0].parentWidget()
+        assert inner is not None
+        assert inner.minimumSizeHint().width() <= 1132 - 20
+    finally:
+        page.closing()
+
+
+def test_who_fell_silent_is_told_once(qtbot, state) -> None:
+    page = MachinePage(state)
+    qtbot.addWidget(page)
+    page._tell_lost(1, "RTX 3090", lost=True)
+    assert "RTX 3090 no longer answers" in page.banner.sentence
+    page.banner.dismiss()
+    page._tell_lost(1, "RTX 3090", lost=True)
+    assert not page.banner.sentence
+    page._tell_lost(0, "RTX 4090", lost=True)
+    page._tell_lost(1, "RTX 3090", lost=False)
+    assert "RTX 4090" in page.banner.sentence
+    page._tell_lost(0, "RTX 4090", lost=False)
+    assert not page.banner.sentence
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (999_885_952, "1.0B"),
+        (596_049_920, "596M"),
+        (671_026_419_200, "671B"),
+        (999_400_000, "999M"),
+    ],
+)
+def test_numbers_of_parameters(count: int, shown: str) -> None:
+    assert billions(count) == shown

@@ -43,6 +43,8 @@ class ProbeController(QObject):
         self._builds: tuple[Build, ...] | None = None
         self._probe: Probe | None = None
         self._job: Job | None = None
+        self._run_wanted = False
+        self._anyway_wanted = False
         self._closing = False
         self.last: Prepared | None = None
         self._arrived.connect(self._deliver)
@@ -71,11 +73,16 @@ class ProbeController(QObject):
         run: bool = False,
         anyway: bool = False,
     ) -> None:
-        """Find a llama.cpp and plan the run; ``run`` starts it when nothing speaks against it."""
+        """Find a llama.cpp and plan the run; ``run`` starts it when nothing speaks against it.
+
+        A start that was asked for outlives being prepared anew: the question may still settle.
+        """
         if self.running:
             return
         if self._job is not None:
             self._job.cancel()
+            run, anyway = run or self._run_wanted, anyway or self._anyway_wanted
+        self._run_wanted, self._anyway_wanted = run, anyway
         builds = self._builds
 
         def work(_job: Job) -> Prepared:

@@ -1,0 +1,119 @@
+"""The whole chain in one window: machine, fit, a real probe, advice, and a PDF that reopens."""
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+from PySide6.QtWidgets import QLabel, QWidget
+
+from advisor import session as sessions
+from advisor.hardware.compose import parse_rig
+from advisor.ui.app import preferences
+from advisor.ui.pages.advice import AdvicePage
+from advisor.ui.pages.fit import FitPage
+from advisor.ui.pages.probe import ProbePage
+from advisor.ui.pages.report import ReportPage
+from advisor.ui.state import AppState
+from advisor.ui.window import MainWindow
+
+SECONDS = 120_000
+"""Much more than any step takes on a busy machine."""
+
+
+@pytest.fixture
+def window(qtbot) -> MainWindow:
+    window = MainWindow(preferences())
+    qtbot.addWidget(window)
+    window.resize(1280, 800)
+    window.show()
+    window.load_after_first_paint()
+    qtbot.waitUntil(lambda: window.state is not None, timeout=SECONDS)
+    assert window.state is not None
+    state = window.state
+    qtbot.waitUntil(lambda: state.detected is not None, timeout=SECONDS)
+    return window
+
+
+def shown(window: MainWindow, key: str) -> QWidget:
+    window.show_page(key)
+    page = window.page(key)
+    assert page is not None
+    return page
+
+
+def words(widget: QWidget) -> str:
+    return "\n".join(label.text() for label in widget.findChildren(QLabel))
+
+
+def folded(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
+def chosen(qtbot, state: AppState, model: str, file_type: str, ctx: int) -> None:
+    state.choose_model(model, file_type)
+    state.change_settings(ctx=ctx)
+    qtbot.waitUntil(
+        lambda: state.plan is not None and state.plan.settings.ctx == ctx, timeout=SECONDS
+    )
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(900)
+def test_from_the_machine_to_a_pdf_that_opens_again(
+    window: MainWindow, qtbot, tmp_path: Path
+) -> None:
+    state = window.state
+    assert state is not None
+    assert state.rig is not None
+    assert state.rig.host.ram_total
+
+    # What fits, for a model that is not on this machine and a rig that does not exist.
+    state.set_rig(parse_rig("2x RTX 5090 + 128 GB DDR5-6000"))
+    chosen(qtbot, state, "deepseek-ai/DeepSeek-V4-Flash", "MXFP4_MOE", 32768)
+    fit = shown(window, "fit")
+    assert isinstance(fit, FitPage)
+    qtbot.waitUntil(lambda: bool(fit.map.cells.rows), timeout=SECONDS)
+    assert "Q4_K_M" in [row.title for row in fit.map.cells.rows]
+
+    # A real probe of a ghost on this machine.
+    state.set_rig(None)
+    chosen(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 1024)
+    probe = shown(window, "probe")
+    assert isinstance(probe, ProbePage)
+    probe.budget.setItemData(0, 1)
+    probe.budget.setCurrentIndex(0)
+    qtbot.waitUntil(probe.run_button.isEnabled, timeout=SECONDS)
+    with qtbot.waitSignal(state.results_changed, timeout=SECONDS):
+        probe.run_button.click()
+    result = state.session.probes[-1]
+    assert result.ending.state == "done", result.ending
+    assert result.ghost
+    assert result.speeds[0].decode_tps
+    host = result.place("host")
+    assert host is not None
+    assert host.peak is not None
+
+    # A verdict from the user's own usage.
+    advice = shown(window, "advice")
+    assert isinstance(advice, AdvicePage)
+    qtbot.waitUntil(lambda: advice.advice is not None, timeout=SECONDS)
+    headline = advice.advice.headline
+    assert headline in words(advice)
+
+    # The report, exported and opened again.
+    report = shown(window, "report")
+    assert isinstance(report, ReportPage)
+    qtbot.waitUntil(lambda: report.preview.page_count() > 0, timeout=SECONDS)
+    target = tmp_path / "report.pdf"
+    report.export_pdf(target)
+    qtbot.waitUntil(lambda: target.exists() and report.export.isEnabled(), timeout=SECONDS)
+    text = folded("".join(page.extract_text() for page in PdfReader(target).pages))
+    assert folded("Qwen3 0.6B") in text
+    assert folded(headline) in text
+    again = sessions.load(target)
+    assert again.probes == state.session.probes
+    assert again.model == state.session.model
+    window.open_path(target)
+    qtbot.waitUntil(lambda: state.session.id == again.id, timeout=SECONDS)
+    window.close()

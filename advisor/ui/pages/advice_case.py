@@ -3,6 +3,7 @@
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from advisor.advice.scenarios import Answer
+from advisor.ui.pages.advice_verdict import paragraph
 from advisor.ui.widgets.basics import Card, clear, column, rule, text
 
 
@@ -19,9 +20,9 @@ class CaseCard(Card):
         self.title.setText(case.scenario.title)
         self.setAccessibleName(case.scenario.title)
         clear(self._lines)
-        self._lines.addWidget(text(case.scenario.question, wrap=True))
+        self._lines.addWidget(paragraph(case.scenario.question, "body"))
         for sentence in case.rules:
-            self._lines.addWidget(text(sentence, "muted", wrap=True))
+            self._lines.addWidget(paragraph(sentence))
         self._lines.addWidget(rule())
         volumes = QWidget()
         grid = QGridLayout(volumes)
@@ -30,9 +31,9 @@ class CaseCard(Card):
         for line, (volume, verdict) in enumerate(case.by_volume):
             words = self.tr("{volume} requests a month").format(volume=f"{volume:,}")
             grid.addWidget(text(words, "strong"), line, 0)
-            grid.addWidget(text(verdict, "muted", wrap=True), line, 1)
+            grid.addWidget(paragraph(verdict), line, 1)
         self._lines.addWidget(volumes)
-        source = self.tr("After {source}. The report holds every table of it.").format(
-            source=case.scenario.source
+        source = self.tr("{source} The report holds every table.").format(
+            source=case.scenario.source.rstrip(".") + "."
         )
-        self._lines.addWidget(text(source, "small", wrap=True))
+        self._lines.addWidget(paragraph(source, "small"))

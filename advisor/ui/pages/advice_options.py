@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidge
 from advisor.advice.options import Assessment, old_prices
 from advisor.advice.verdict import Advice
 from advisor.ui import design
+from advisor.ui.pages.advice_verdict import paragraph
 from advisor.ui.widgets.basics import Card, button, clear, column, text
 from advisor.units import rate, size, tokens
 
@@ -195,7 +196,7 @@ class OptionsCard(Card):
                 runs = runs.removeprefix(option.model_name).strip()
         title = option.title
         if option.kind == "tune":
-            title = self.tr("Keep this rig, another file")
+            title = self.tr("Keep, other file")
         speed = a.decode_tps
         return (
             title,
@@ -227,9 +228,9 @@ class OptionsCard(Card):
             self._lines.addWidget(text(hint, "small"))
             return
         a = self._options.rows[place][0]
-        self._lines.addWidget(text(a.option.title, "strong", wrap=True))
+        self._lines.addWidget(paragraph(a.option.title, "strong"))
         for line in self._facts(a, advice):
-            self._lines.addWidget(text(line, "muted", wrap=True))
+            self._lines.addWidget(paragraph(line))
 
     def _facts(self, a: Assessment, advice: Advice) -> list[str]:
         option, usage = a.option, advice.usage

@@ -63,6 +63,8 @@ class CostPicture:
     cross: tuple[float | None, float, float | None] | None
     """Requests a month at which the compared two cost the same: earliest, expected, latest."""
     cross_cost: float
+    capacity: float | None
+    """Requests a month that the compared rig can serve, where that is less than the crossing."""
 
 
 def picture(advice: Advice) -> CostPicture:
@@ -70,13 +72,15 @@ def picture(advice: Advice) -> CostPicture:
     wanted = [advice.best, advice.runner_up, *(advice.compared or ())]
     chosen: dict[str, Assessment] = {a.option.id: a for a in wanted if a is not None}
     lines = tuple(line for line in map(_line, chosen.values()) if line is not None)
-    even, cross, cost = advice.break_even, None, 0.0
+    even, cross, cost, capacity = advice.break_even, None, 0.0, None
     if even is not None and even.mid and advice.compared is not None:
         ends = [None if end is None else float(end) for end in (even.low, even.high)]
         cross = (ends[0], float(even.mid), ends[1])
+        capacity = None if even.reachable else float(even.capacity)
         local = _line(advice.compared[0])
         cost = local.at(cross[1]) if local is not None else 0.0
-    return CostPicture(lines, advice.usage.requests_per_month, advice.usage.currency, cross, cost)
+    usage = advice.usage
+    return CostPicture(lines, usage.requests_per_month, usage.currency, cross, cost, capacity)
 
 
 def _line(a: Assessment) -> CostLine | None:
@@ -150,7 +154,13 @@ class CostPlot(QWidget):
             text = self.tr("Break-even at {mid} requests a month (from {low}, perhaps never).")
         else:
             text = self.tr("Break-even at {mid} requests a month ({low} to {high}).")
-        return text.format(mid=f"{mid:,.0f}", low=f"{low or 0:,.0f}", high=f"{high or 0:,.0f}")
+        words = text.format(mid=f"{mid:,.0f}", low=f"{low or 0:,.0f}", high=f"{high or 0:,.0f}")
+        if shown.capacity is not None:
+            most = self.tr(
+                "In the hours given the machine can serve {capacity}; its line is thin beyond."
+            )
+            words += " " + most.format(capacity=f"{shown.capacity:,.0f}")
+        return words
 
     # pointer and keys
 

@@ -5,17 +5,26 @@ from typing import Final
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from advisor.advice.costs import Influence
 from advisor.advice.options import money
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
 from advisor.ui import design
-from advisor.ui.widgets.basics import Card, Elided, button, clear, column, row, text
+from advisor.ui.widgets.basics import Card, Elided, TextRole, button, clear, column, row, text
 
 SHOWN: Final = 6
 """Influences on screen; the rest move less than the last of these."""
+
+
+def paragraph(words: str, role: TextRole = "muted") -> QLabel:
+    """Wrapped text that does not reserve the height which a narrower page would need."""
+    label = text(words, role, wrap=True)
+    policy = label.sizePolicy()
+    policy.setVerticalPolicy(QSizePolicy.Policy.Preferred)
+    label.setSizePolicy(policy)
+    return label
 
 
 class VerdictCard(Card):
@@ -23,7 +32,7 @@ class VerdictCard(Card):
 
     def __init__(self) -> None:
         super().__init__(self.tr("Verdict"), note=" ")
-        self.headline = text("", "headline", wrap=True)
+        self.headline = paragraph("", "headline")
         self._rests = button(self.tr("What it rests on"), role="segment")
         self._rests.setCheckable(True)
         self.head.addWidget(self._rests)
@@ -43,14 +52,13 @@ class VerdictCard(Card):
         self.headline.setText(advice.headline)
         clear(self._reasons)
         for reason in advice.reasons:
-            self._reasons.addWidget(text(reason, "muted", wrap=True))
+            self._reasons.addWidget(paragraph(reason))
         if advice.changes:
             words = "; ".join(f"{change.when} → {change.then}" for change in advice.changes)
-            label = text(self.tr("Changes: {words}.").format(words=words), "muted", wrap=True)
-            self._reasons.addWidget(label)
+            self._reasons.addWidget(paragraph(self.tr("Changes: {words}.").format(words=words)))
         if advice.runner_up is not None and not any("Runner-up" in r for r in advice.reasons):
             words = self.tr("Runner-up: {name}.").format(name=name(advice.runner_up))
-            self._reasons.addWidget(text(words, "muted", wrap=True))
+            self._reasons.addWidget(paragraph(words))
         clear(self._sources)
         for title, sentences in (
             (self.tr("Not known"), advice.unknowns),
@@ -59,7 +67,7 @@ class VerdictCard(Card):
             if sentences:
                 self._sources.addWidget(text(title, "strong"))
             for sentence in sentences:
-                self._sources.addWidget(text(f"{sentence[:1].upper()}{sentence[1:]}", wrap=True))
+                self._sources.addWidget(paragraph(f"{sentence[:1].upper()}{sentence[1:]}", "body"))
         counted = self.tr("{count} options looked at").format(count=f"{advice.searched:,}")
         self._sources.addWidget(text(counted, "small"))
 

@@ -141,6 +141,8 @@ class Assessment:
     """None: its speed or a price is not known."""
     failures: tuple[str, ...]
     doubts: tuple[str, ...]
+    sure: bool
+    """Whether even the slow end of its speed is what was asked for."""
     unknown: bool
     """Nothing speaks against it but that something is not known; a probe would tell."""
     decode_tps: Range | None
@@ -194,6 +196,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
     doubts: list[str] = [f"needs {condition}" for condition in option.conditions]
     if option.rough:
         doubts.append("sized roughly")
+    sure = True
     failures += [f"the price of {name} is not known: enter yours" for name in option.unpriced]
     if usage.budget is not None and hardware.mid > usage.budget:
         failures.append(
@@ -206,6 +209,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
         speed_failures, speed_doubts = _speed(option.run, option.ttft_s, usage)
         failures += speed_failures
         doubts += speed_doubts
+        sure = not (speed_failures or speed_doubts)
         if option.api is None:
             local = local_cost(usage, option.run, hardware)
             monthly = local.monthly(usage.requests_per_month)
@@ -242,6 +246,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
         monthly=monthly,
         failures=tuple(dict.fromkeys(failures)),
         doubts=tuple(doubts),
+        sure=sure,
         unknown=bool(missing) and set(failures) <= set(missing),
         decode_tps=option.run.decode_tps if option.run else None,
         ttft_s=option.ttft_s,

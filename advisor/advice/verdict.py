@@ -70,11 +70,12 @@ def cost_step(score: Decimal, usage: Usage) -> int:
 def rank(assessments: Iterable[Assessment], usage: Usage) -> list[Assessment]:
     """Those that meet the need by cost, then the others, fewest failures first.
 
-    Of options whose costs do not differ enough to matter those win that change nothing, then the
-    better model, then the lower score, then the faster rig.
+    Of options whose costs do not differ enough to matter those win that change nothing, then those
+    that are fast enough even at the slow end of their range, then the better model, then the lower
+    score, then the faster rig.
     """
 
-    def key(a: Assessment) -> tuple[int, float, bool, int, Decimal, float, str]:
+    def key(a: Assessment) -> tuple[int, float, bool, bool, int, Decimal, float, str]:
         speed = a.decode_tps.mid if a.decode_tps else 0.0
         step, score = math.inf, Decimal(0)
         if a.score is not None:
@@ -83,6 +84,7 @@ def rank(assessments: Iterable[Assessment], usage: Usage) -> list[Assessment]:
             len(a.failures),
             step,
             a.changes,
+            not a.sure,
             -a.option.quality,
             score,
             -speed,
@@ -101,8 +103,8 @@ def choose(assessments: Iterable[Assessment], usage: Usage) -> Assessment | None
 def dominates(a: Assessment, b: Assessment) -> bool:
     """Whether ``a`` is at least as good as ``b`` in everything and better in something.
 
-    Counted: score, whether anything changes, quality of the model, expected speed. An API's speed
-    is not known, so options with a known speed and APIs do not dominate each other.
+    Counted: score, whether anything changes or is in doubt, quality of the model, expected speed.
+    An API's speed is not known, so options with a known speed and APIs do not dominate each other.
     """
     if a.score is None or b.score is None or not a.meets:
         return False
@@ -113,6 +115,7 @@ def dominates(a: Assessment, b: Assessment) -> bool:
     pairs = (
         (float(b.score - a.score), 0.0),
         (not a.changes, not b.changes),
+        (a.sure, b.sure),
         (a.option.quality, b.option.quality),
         (speed_a or 0.0, speed_b or 0.0),
     )

@@ -1,6 +1,5 @@
 """Every catalogue model that runs on the rig, in one table; Enter opens it on the Fit page."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from PySide6.QtCore import (
@@ -26,12 +25,17 @@ SORT: Final = int(Qt.ItemDataRole.UserRole)
 ON_RIG: Final = 6
 ROW_HEIGHT: Final = 28
 SHOWN_ROWS: Final = 8
+PADDING: Final = 22
+"""Pixels beside a cell's words."""
 
 
 class _Models(QAbstractTableModel):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.rows: tuple[Runs, ...] = ()
+        # Worked out once: a view asks for every cell several times.
+        self.words: list[tuple[str, ...]] = []
+        self._orders: list[tuple[Any, ...]] = []
         self.heads = (
             tr("Model"),
             tr("Maker"),
@@ -46,6 +50,8 @@ class _Models(QAbstractTableModel):
     def show_rows(self, rows: tuple[Runs, ...]) -> None:
         self.beginResetModel()
         self.rows = rows
+        self.words = [_words(runs) for runs in rows]
+        self._orders = [_order(runs, place) for place, runs in enumerate(rows)]
         self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802 - Qt's signature
@@ -60,23 +66,25 @@ class _Models(QAbstractTableModel):
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return self.heads[section]
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(section)
+            return _ALIGNMENTS[section]
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
-        runs, column = self.rows[index.row()], index.column()
-        roles: dict[int, Callable[[], Any]] = {
-            Qt.ItemDataRole.DisplayRole: lambda: _words(runs)[column],
-            SORT: lambda: _order(runs, index.row())[column],
-            Qt.ItemDataRole.TextAlignmentRole: lambda: _alignment(column),
-            Qt.ItemDataRole.FontRole: lambda: _NAME if column == 0 else None,
-            Qt.ItemDataRole.ForegroundRole: lambda: _ink(runs) if column == ON_RIG else None,
-            Qt.ItemDataRole.AccessibleTextRole: lambda: (
-                f"{self.heads[column]}: {_words(runs)[column]}"
-            ),
-        }
-        found = roles.get(role)
-        return None if found is None else found()
+        line, column = index.row(), index.column()
+        found: Any = None
+        if role == Qt.ItemDataRole.DisplayRole:
+            found = self.words[line][column]
+        elif role == SORT:
+            found = self._orders[line][column]
+        elif role == Qt.ItemDataRole.TextAlignmentRole:
+            found = _ALIGNMENTS[column]
+        elif role == Qt.ItemDataRole.FontRole and column == 0:
+            found = _NAME
+        elif role == Qt.ItemDataRole.ForegroundRole and column == ON_RIG:
+            found = _ink(self.rows[line])
+        elif role == Qt.ItemDataRole.AccessibleTextRole:
+            found = f"{self.heads[column]}: {self.words[line][column]}"
+        return found
 
 
 _NAME: Final = design.font(design.BODY, QFont.Weight.DemiBold)
@@ -120,6 +128,9 @@ def _alignment(column: int) -> Qt.AlignmentFlag:
     right = column in {2, 3, 4, 7}
     side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
     return side | Qt.AlignmentFlag.AlignVCenter
+
+
+_ALIGNMENTS: Final = tuple(_alignment(column) for column in range(8))
 
 
 class _Filter(QSortFilterProxyModel):
@@ -181,7 +192,6 @@ class ModelsCard(Card):
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self.table.horizontalHeader().setHighlightSections(False)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.setMinimumHeight(ROW_HEIGHT * SHOWN_ROWS)
         self.table.activated.connect(self._open)
@@ -201,11 +211,23 @@ class ModelsCard(Card):
                 count=len(found.models), context=units.tokens(found.ctx)
             )
         )
-        self._narrow()
+        self._fit_columns()
+        self._tell_empty()
+
+    def _fit_columns(self) -> None:
+        """As wide as the widest words; Qt's own way asks for each cell several times."""
+        header, metrics = self.table.horizontalHeader(), self.table.fontMetrics()
+        for column in range(1, len(self._models.heads)):
+            shown = {words[column] for words in self._models.words}
+            widest = max((metrics.horizontalAdvance(words) for words in shown), default=0)
+            header.resizeSection(column, max(widest + PADDING, header.sectionSizeHint(column)))
 
     def _narrow(self) -> None:
         words = tuple(self._search.text().lower().split())
         self._filter.narrow(self._which.currentData(), words)
+        self._tell_empty()
+
+    def _tell_empty(self) -> None:
         empty = self._filter.rowCount() == 0
         self._empty.setVisible(empty)
         self._empty.setText(self.tr("No model matches.") if empty else "")

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QWidget
 from advisor import answers
 from advisor.advice import scenarios
 from advisor.advice.usage import preset
+from advisor.advice.whatif import name
 from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.pages.advice_numbers import Bounds, parse, shown
 from advisor.ui.pages.advice_plot import picture
@@ -282,6 +283,15 @@ def test_bars_name_what_moves_the_answer(answered: AdvicePage) -> None:
         assert any(
             name.startswith(f"{influence.name} from {influence.low_input}") for name in names
         )
+
+
+def test_rigs_that_nothing_beats_are_told(answered: AdvicePage) -> None:
+    advice = answered.advice
+    assert advice is not None
+    told = answered.front.plot.accessibleName()
+    unbeaten = [a for a in advice.assessments if a.option.id in advice.front and a.decode_tps]
+    assert unbeaten
+    assert all(name(a) in told for a in unbeaten)
 
 
 def test_an_unknown_model_is_a_sentence(page: AdvicePage, state: AppState, qtbot) -> None:

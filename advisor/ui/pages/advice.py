@@ -16,6 +16,7 @@ from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.advice_case import CaseCard
 from advisor.ui.pages.advice_form import UsageForm
+from advisor.ui.pages.advice_front import FrontCard
 from advisor.ui.pages.advice_options import OptionsCard
 from advisor.ui.pages.advice_plot import CostPlot, picture
 from advisor.ui.pages.advice_verdict import MoversCard, VerdictCard
@@ -111,10 +112,11 @@ class AdvicePage(Page):
         self.movers = MoversCard()
         self.movers.setFixedWidth(MOVERS_WIDTH)
         self.options = OptionsCard()
+        self.front = FrontCard()
         middle = row(costs, self.movers, spacing=design.GAP)
         middle.setStretch(0, 1)
         self._answers = QWidget()
-        self._answers.setLayout(column(middle, self.options, spacing=design.GAP))
+        self._answers.setLayout(column(middle, self.options, self.front, spacing=design.GAP))
         self.case = CaseCard()
         self.case.hide()
         column_ = column(self.verdict, self.case, self._answers, None, spacing=design.GAP)
@@ -219,6 +221,7 @@ class AdvicePage(Page):
         self._plot_words.setText(f"{crossing} {hint}".strip())
         self.movers.show_advice(advice)
         self.options.show_advice(advice)
+        self.front.show_advice(advice)
         self.case.setVisible(case is not None)
         if case is not None:
             self.case.show_case(case)

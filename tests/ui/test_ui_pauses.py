@@ -33,7 +33,8 @@ def collector(qapp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 
 def knots() -> weakref.ref[Knot]:
-    made = [Knot() for _ in range(200)]
+    # Many: what others let go of in the meantime is counted against them.
+    made = [Knot() for _ in range(5000)]
     return weakref.ref(made[0])
 
 

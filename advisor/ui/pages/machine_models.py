@@ -25,7 +25,7 @@ SORT: Final = int(Qt.ItemDataRole.UserRole)
 ON_RIG: Final = 6
 ROW_HEIGHT: Final = 28
 SHOWN_ROWS: Final = 8
-PADDING: Final = 22
+PADDING: Final = 36
 """Pixels beside a cell's words."""
 
 

@@ -322,8 +322,11 @@ class Elided(QLabel):
         content: str = "",
         role: TextRole = "body",
         mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+        *,
+        least: int = 20,
     ) -> None:
         super().__init__()
+        self._least = least
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setProperty("role", role)
         self._full = ""
@@ -350,8 +353,8 @@ class Elided(QLabel):
         )
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Room for a letter and the dots."""
-        return QSize(20, super().sizeHint().height())
+        """``least`` px, by default room for a letter and the dots; the text if it is shorter."""
+        return QSize(min(self._least, self.sizeHint().width()), super().sizeHint().height())
 
     def _fit(self) -> None:
         shown = self.fontMetrics().elidedText(self._full, self._mode, max(0, self.width()))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from advisor.basis import Explanation, Range, Term
 
 
+NAME_WIDTH: Final = 150
+"""Px of a name that are kept while the note beside it is shortened."""
 _QUANTITY: Final = re.compile(r"^([-+−]?[\d.,–]+)(?: (of .+|\S+))?$")
 
 
@@ -49,7 +51,7 @@ class FigureRow(QWidget):
         note: str = "",
     ) -> None:
         super().__init__()
-        self._name = Elided(name, "name")
+        self._name = Elided(name, "name", least=NAME_WIDTH)
         self._number = text("", "strong")
         self._unit = text("", "muted")
         self._note = Elided(note, "muted", Qt.TextElideMode.ElideMiddle)

@@ -206,10 +206,7 @@ def _unknowns(book: PriceBook, today: dt.date, usage: Usage, *, complete: bool) 
     _, unpriced = cards(book, today, used=usage.limits.used_parts)
     if unpriced:
         few = ", ".join(unpriced[:4])
-        found.append(
-            f"{len(unpriced)} cards have no known price today and were left out ({few} …); enter "
-            "yours to include them"
-        )
+        found.append(f"{len(unpriced)} cards have no known price today and were left out ({few} …)")
     if not complete:
         found.append("the search was stopped before it was complete")
     return tuple(found)

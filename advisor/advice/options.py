@@ -197,7 +197,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
     if option.rough:
         doubts.append("sized roughly")
     sure = True
-    failures += [f"the price of {name} is not known: enter yours" for name in option.unpriced]
+    failures += [f"the price of {name} is not known" for name in option.unpriced]
     if usage.budget is not None and hardware.mid > usage.budget:
         failures.append(
             f"costs {money(hardware.mid, usage.currency)}, above the budget of "

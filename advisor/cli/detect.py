@@ -3,8 +3,7 @@
 import argparse
 
 from advisor.cli.output import DONE, say, say_json, table
-from advisor.engine.builds import embedded
-from advisor.hardware import detect
+from advisor.engine.machine import read_machine
 from advisor.hardware.doctor import examine
 from advisor.hardware.rig import Device, Rig
 from advisor.units import UNKNOWN
@@ -53,18 +52,7 @@ def show(rig: Rig) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Detect this machine and print it."""
-    build = embedded()
-    seen = [
-        {
-            "name": device.name,
-            "description": device.title,
-            "memory_total": device.total,
-            "memory_free": device.free,
-            "type": "GPU",
-        }
-        for device in build.devices
-    ]
-    rig = detect(seen)
+    rig = read_machine()
     if arguments.json:
         say_json(rig.model_dump(mode="json"))
     else:

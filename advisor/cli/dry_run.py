@@ -10,8 +10,8 @@ from advisor.cli.output import DONE, USAGE, complain, say, say_json, table
 from advisor.cli.request import Sizer, first_problem
 from advisor.engine.builds import embedded
 from advisor.engine.dry_run import DryRun, dry_run
+from advisor.engine.machine import read_machine
 from advisor.errors import SettingsError
-from advisor.hardware import detect
 from advisor.sizing import size
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ValidationError as error:
         raise SettingsError(first_problem(error)) from error
     model = Sizer().model(arguments.model, arguments.file_type, imatrix=arguments.imatrix)
-    rig = detect()
+    rig = read_machine()
     if not embedded().devices:
         rig = rig.model_copy(update={"devices": ()})  # this engine computes on the CPU
     plan = size(model, rig, settings)

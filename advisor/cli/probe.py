@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from advisor.cli.options import settings_of
 from advisor.cli.output import DONE, NO, USAGE, complain, say, say_json, table
 from advisor.cli.request import Sizer, first_problem
+from advisor.engine.machine import read_machine
 from advisor.errors import SettingsError
-from advisor.hardware import detect
 from advisor.probe import store
 from advisor.probe.devices import MonitoredDevices
 from advisor.probe.prepare import prepare
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = Sizer().model(arguments.model, arguments.file_type, imatrix=arguments.imatrix)
     if arguments.ghost:
         model = replace(model, path=None)
-    rig = detect()
+    rig = read_machine()
     prepared = prepare(model, rig, settings, seconds=arguments.seconds, anyway=arguments.anyway)
     complain(f"with {prepared.choice.build.title}")
     for objection in prepared.objections:

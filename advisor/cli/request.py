@@ -22,9 +22,9 @@ _REQUIRED = ("model", "rig", "ctx")
 def resolve_rig(spec: Any) -> Rig:  # noqa: ANN401 - JSON, checked here
     """A rig from text, from JSON, from a saved file, or this machine. Raises RigError."""
     if isinstance(spec, str) and spec.strip().lower() == "this":
-        from advisor.hardware import detect  # noqa: PLC0415 - asks drivers; only when wanted
+        from advisor.engine.machine import read_machine  # noqa: PLC0415 - asks drivers; only when wanted
 
-        return detect()
+        return read_machine()
     if isinstance(spec, str) and spec.lower().endswith(".json") and Path(spec).is_file():
         from advisor.hardware.saved import load_rig  # noqa: PLC0415
 

@@ -11,8 +11,8 @@ from advisor.cli.output import DONE, NO, complain, say
 from advisor.engine.accuracy import reference_cases
 from advisor.engine.builds import embedded
 from advisor.engine.dry_run import dry_run
+from advisor.engine.machine import read_machine
 from advisor.errors import EngineError, ProbeError, RigAdvisorError
-from advisor.hardware import detect
 from advisor.hardware.rig import Rig
 from advisor.hardware.table import gpu_table
 from advisor.llm.catalogue import catalogue
@@ -61,7 +61,7 @@ def _data(chain: _Chain) -> str:
 
 
 def _machine(chain: _Chain) -> str:
-    chain.rig = detect()
+    chain.rig = read_machine()
     devices = ", ".join(device.name for device in chain.rig.devices) or "no accelerator"
     return f"{devices}; {people(chain.rig.host.ram_total)} of RAM"
 

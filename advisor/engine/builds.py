@@ -58,6 +58,8 @@ class BuildDevice(BaseModel):
     title: str
     total: int
     free: int
+    type: str = "GPU"
+    """ggml's device type: GPU, IGPU or ACCEL."""
 
     @property
     def backend(self) -> Backend:
@@ -289,6 +291,7 @@ def embedded() -> Build:
             title=device["description"],
             total=device["memory_total"],
             free=device["memory_free"],
+            type=device["type"],
         )
         for device in facts["devices"]
         if device["type"] != "CPU"

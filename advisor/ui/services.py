@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from advisor import answers, hardware, llm
+from advisor import answers, llm
 from advisor import session as sessions
 from advisor.advice import capability, hardware_prices
 from advisor.basis import Basis, Range
 from advisor.engine import command
+from advisor.engine.machine import read_machine
 from advisor.errors import RigError, SettingsError
 from advisor.hardware import doctor, edits, report, saved
 from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
@@ -77,7 +78,7 @@ def plan(
 
 def detect() -> Rig:
     """This machine."""
-    return hardware.detect()
+    return read_machine()
 
 
 def open_anything(path: Path) -> Opened:

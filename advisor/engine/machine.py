@@ -1,0 +1,23 @@
+"""This machine as drivers, the host and the embedded llama.cpp see it together."""
+
+from advisor.engine.builds import embedded
+from advisor.hardware import detect
+from advisor.hardware.rig import Rig
+
+
+def read_machine() -> Rig:
+    """Detect this machine; where no driver reports a GPU, the engine is asked (a child process)."""
+    rig = detect()
+    if rig.devices:
+        return rig
+    seen = [
+        {
+            "name": device.name,
+            "description": device.title,
+            "memory_total": device.total,
+            "memory_free": device.free,
+            "type": device.type,
+        }
+        for device in embedded().devices
+    ]
+    return detect(seen) if seen else rig

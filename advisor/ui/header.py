@@ -56,9 +56,9 @@ class Picker(QToolButton):
         """The button, and the sign that it opens something."""
         super().paintEvent(event)
         sign = QPixmap(design.chevron())
-        painter = QPainter(self)
-        width, height = 10, 10
-        painter.drawPixmap(self.width() - width - 11, (self.height() - height) // 2, sign)
+        with QPainter(self) as painter:
+            width, height = 10, 10
+            painter.drawPixmap(self.width() - width - 11, (self.height() - height) // 2, sign)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """May be shortened to this."""

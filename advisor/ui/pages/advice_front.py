@@ -101,30 +101,30 @@ class FrontPlot(QWidget):
         if not self._marks:
             return
         c = design.colours()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._paint_axes(painter)
-        for mark in sorted(self._marks, key=lambda m: (m.best, m.front)):
-            place = self._place(mark)
-            if not mark.front and not mark.best:
-                painter.setPen(QPen(QColor(c.muted), 1.3))
-                painter.setBrush(Qt.BrushStyle.NoBrush)
-                painter.drawEllipse(place, 4, 4)
-                continue
-            side = 7.0 if mark.best else 5.0
-            painter.setPen(QPen(QColor(c.surface), 1))
-            painter.setBrush(QColor(c.text if mark.best else c.accent))
-            steps = ((0, -side), (side, 0), (0, side), (-side, 0))
-            painter.drawPolygon(QPolygonF([place + QPointF(x, y) for x, y in steps]))
-            if mark.best:
-                painter.setPen(QColor(c.text))
-                painter.setFont(design.font(design.SMALL, QFont.Weight.Medium))
-                right = place.x() < self.width() / 2
-                box = QRectF(place.x() + 11 if right else 0, place.y() - 9, place.x() - 11, 18)
-                if right:
-                    box.setRight(self.width())
-                side_ = Qt.AlignmentFlag.AlignLeft if right else Qt.AlignmentFlag.AlignRight
-                painter.drawText(box, side_ | Qt.AlignmentFlag.AlignVCenter, mark.title)
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            self._paint_axes(painter)
+            for mark in sorted(self._marks, key=lambda m: (m.best, m.front)):
+                place = self._place(mark)
+                if not mark.front and not mark.best:
+                    painter.setPen(QPen(QColor(c.muted), 1.3))
+                    painter.setBrush(Qt.BrushStyle.NoBrush)
+                    painter.drawEllipse(place, 4, 4)
+                    continue
+                side = 7.0 if mark.best else 5.0
+                painter.setPen(QPen(QColor(c.surface), 1))
+                painter.setBrush(QColor(c.text if mark.best else c.accent))
+                steps = ((0, -side), (side, 0), (0, side), (-side, 0))
+                painter.drawPolygon(QPolygonF([place + QPointF(x, y) for x, y in steps]))
+                if mark.best:
+                    painter.setPen(QColor(c.text))
+                    painter.setFont(design.font(design.SMALL, QFont.Weight.Medium))
+                    right = place.x() < self.width() / 2
+                    box = QRectF(place.x() + 11 if right else 0, place.y() - 9, place.x() - 11, 18)
+                    if right:
+                        box.setRight(self.width())
+                    side_ = Qt.AlignmentFlag.AlignLeft if right else Qt.AlignmentFlag.AlignRight
+                    painter.drawText(box, side_ | Qt.AlignmentFlag.AlignVCenter, mark.title)
 
     def _paint_axes(self, painter: QPainter) -> None:
         c = design.colours()

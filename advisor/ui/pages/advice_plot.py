@@ -221,29 +221,29 @@ class CostPlot(QWidget):
         """Axes, ranges, lines, their names, the crossing, the volume."""
         del event
         shown = self._picture
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if self.hasFocus():
-            painter.setPen(QPen(QColor(design.colours().accent), 1))
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
-        if shown is None:
-            return
-        grid = self._grid()
-        grid.paint(
-            painter,
-            across=self.tr("requests a month"),
-            up=self.tr("{currency} a month").format(currency=shown.currency),
-        )
-        painter.save()
-        painter.setClipRect(grid.area)
-        for line, style in zip(shown.lines, STYLES, strict=False):
-            self._paint_range(painter, grid, line, _colour(style[0]))
-        for line, style in zip(shown.lines, STYLES, strict=False):
-            self._paint_line(painter, grid, line, style)
-        painter.restore()
-        self._paint_names(painter, grid, shown)
-        self._paint_cross(painter, grid, shown)
-        self._paint_volume(painter, grid)
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            if self.hasFocus():
+                painter.setPen(QPen(QColor(design.colours().accent), 1))
+                painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
+            if shown is None:
+                return
+            grid = self._grid()
+            grid.paint(
+                painter,
+                across=self.tr("requests a month"),
+                up=self.tr("{currency} a month").format(currency=shown.currency),
+            )
+            painter.save()
+            painter.setClipRect(grid.area)
+            for line, style in zip(shown.lines, STYLES, strict=False):
+                self._paint_range(painter, grid, line, _colour(style[0]))
+            for line, style in zip(shown.lines, STYLES, strict=False):
+                self._paint_line(painter, grid, line, style)
+            painter.restore()
+            self._paint_names(painter, grid, shown)
+            self._paint_cross(painter, grid, shown)
+            self._paint_volume(painter, grid)
 
     def _paint_range(self, painter: QPainter, grid: Grid, line: CostLine, colour: QColor) -> None:
         colour.setAlphaF(0.13)

@@ -158,19 +158,19 @@ class _Bar(QWidget):
         def x(value: float) -> float:
             return 1 + (value - low) / ((high - low) or 1) * width
 
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(c.sunken))
-        painter.drawRoundedRect(QRectF(0, 2, self.width(), 9), 4, 4)
-        painter.setBrush(QColor(c.accent))
-        left, right = x(self._ends[0]), x(self._ends[1])
-        painter.drawRoundedRect(QRectF(left, 2, max(3.0, right - left), 9), 3, 3)
-        painter.setPen(QPen(QColor(c.text), 1.5))
-        painter.drawLine(QPointF(x(self._base), 0), QPointF(x(self._base), self.height()))
-        if low < 0 < high:
-            painter.setPen(QPen(QColor(c.bad), 1.5, Qt.PenStyle.DotLine))
-            painter.drawLine(QPointF(x(0), 0), QPointF(x(0), self.height()))
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(c.sunken))
+            painter.drawRoundedRect(QRectF(0, 2, self.width(), 9), 4, 4)
+            painter.setBrush(QColor(c.accent))
+            left, right = x(self._ends[0]), x(self._ends[1])
+            painter.drawRoundedRect(QRectF(left, 2, max(3.0, right - left), 9), 3, 3)
+            painter.setPen(QPen(QColor(c.text), 1.5))
+            painter.drawLine(QPointF(x(self._base), 0), QPointF(x(self._base), self.height()))
+            if low < 0 < high:
+                painter.setPen(QPen(QColor(c.bad), 1.5, Qt.PenStyle.DotLine))
+                painter.drawLine(QPointF(x(0), 0), QPointF(x(0), self.height()))
 
 
 def _signed(value: float) -> str:

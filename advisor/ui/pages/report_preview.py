@@ -34,6 +34,7 @@ class Preview(QScrollArea):
         self.setAccessibleName(self.tr("Preview of the report's pages"))
         self._sentence = text("", "muted", wrap=True)
         self._action = button("", self._act)
+        self._action.hide()
         self._on_action: Callable[[], None] | None = None
         self._message = QWidget()
         self._message.setLayout(column(self._sentence, row(self._action, None)))

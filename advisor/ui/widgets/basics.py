@@ -176,15 +176,15 @@ class Chip(QLabel):
         """A pill, the words on it in the tone's ink."""
         del event
         ink, ground = design.colours().tone(self._tone)
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(ground)
-        shape = QRectF(self.rect()).adjusted(0, 0.5, 0, -0.5)
-        painter.drawRoundedRect(shape, shape.height() / 2, shape.height() / 2)
-        painter.setPen(ink)
-        painter.setFont(design.font(design.SMALL, QFont.Weight.Medium))
-        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.text())
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(ground)
+            shape = QRectF(self.rect()).adjusted(0, 0.5, 0, -0.5)
+            painter.drawRoundedRect(shape, shape.height() / 2, shape.height() / 2)
+            painter.setPen(ink)
+            painter.setFont(design.font(design.SMALL, QFont.Weight.Medium))
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.text())
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """As wide as its words in medium weight."""
@@ -251,13 +251,13 @@ class Banner(QFrame):
         """The tone's ground with a line in its ink at the left."""
         del event
         ink, ground = design.colours().tone(self._tone)
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(ground)
-        painter.drawRoundedRect(self.rect(), 8, 8)
-        painter.setBrush(ink)
-        painter.drawRoundedRect(QRect(0, 0, 4, self.height()), 2, 2)
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(ground)
+            painter.drawRoundedRect(self.rect(), 8, 8)
+            painter.setBrush(ink)
+            painter.drawRoundedRect(QRect(0, 0, 4, self.height()), 2, 2)
 
     def _act(self) -> None:
         if self._on_action is not None:
@@ -435,11 +435,11 @@ class RowButton(QAbstractButton):
         if not self.isCheckable() or not (self.underMouse() or self.hasFocus() or self.isChecked()):
             return
         c = design.colours()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setBrush(QColor(c.accent_soft if self.isChecked() and self.marks else c.ground))
-        painter.setPen(QColor(c.accent) if self.hasFocus() else Qt.PenStyle.NoPen)
-        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5)
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setBrush(QColor(c.accent_soft if self.isChecked() and self.marks else c.ground))
+            painter.setPen(QColor(c.accent) if self.hasFocus() else Qt.PenStyle.NoPen)
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """What its content needs."""

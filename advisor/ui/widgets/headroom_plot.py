@@ -191,10 +191,10 @@ class HeadroomPlot(QWidget):
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._paint_ground(painter)
             painter.end()
-        painter = QPainter(self)
-        painter.drawPixmap(0, 0, self._ground)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._paint_lines(painter)
+        with QPainter(self) as painter:
+            painter.drawPixmap(0, 0, self._ground)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            self._paint_lines(painter)
 
     def _paint_ground(self, painter: QPainter) -> None:
         c = design.colours()

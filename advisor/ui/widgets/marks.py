@@ -43,21 +43,21 @@ class BasisMark(QWidget):
         if self._basis is None:
             return
         c = design.colours()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        box = QRectF(0.5, 0.5, SIDE - 1, SIDE - 1)
-        ink = QColor(c.muted)
-        if self._basis == "computed":
-            painter.setPen(QPen(QColor(c.line_strong)))
-            painter.setBrush(QColor(c.surface))
-        else:
-            ink, ground = c.tone("accent" if self._basis == "dry-run" else "good")
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(ground)
-        painter.drawRoundedRect(box, 3, 3)
-        painter.setPen(ink)
-        painter.setFont(design.font(9, QFont.Weight.DemiBold))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._basis[0])
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            box = QRectF(0.5, 0.5, SIDE - 1, SIDE - 1)
+            ink = QColor(c.muted)
+            if self._basis == "computed":
+                painter.setPen(QPen(QColor(c.line_strong)))
+                painter.setBrush(QColor(c.surface))
+            else:
+                ink, ground = c.tone("accent" if self._basis == "dry-run" else "good")
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(ground)
+            painter.drawRoundedRect(box, 3, 3)
+            painter.setPen(ink)
+            painter.setFont(design.font(9, QFont.Weight.DemiBold))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._basis[0])
 
 
 def _tr(source: str) -> str:

@@ -36,26 +36,28 @@ class Sparkline(QWidget):
         """One pair of lowest and highest value per pixel column."""
         del event
         c = design.colours()
-        painter = QPainter(self)
-        painter.setPen(QPen(QColor(c.line), 1))
-        base = self.height() - 1
-        painter.drawLine(0, base, self.width(), base)
-        count = len(self._values)
-        if count < 2:
-            return
-        top = self._top or (max(self._values) or 1.0) * 1.1
-        area = QRectF(0, 2, self.width() - 3, self.height() - 5)
-        points = QPolygonF()
-        step = max(1, count // max(1, int(area.width())))
-        for start in range(0, count, step):
-            chunk = self._values[start : start + step]
-            x = area.left() + start / max(1, count - 1) * area.width()
-            for value in {min(chunk), max(chunk)}:
-                share = min(1.0, max(0.0, value / top))
-                points.append(QPointF(x, area.bottom() - share * area.height()))
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(QColor(c.accent), 1.4, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-        painter.drawPolyline(points)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(c.accent))
-        painter.drawEllipse(points.last(), 2.4, 2.4)
+        with QPainter(self) as painter:
+            painter.setPen(QPen(QColor(c.line), 1))
+            base = self.height() - 1
+            painter.drawLine(0, base, self.width(), base)
+            count = len(self._values)
+            if count < 2:
+                return
+            top = self._top or (max(self._values) or 1.0) * 1.1
+            area = QRectF(0, 2, self.width() - 3, self.height() - 5)
+            points = QPolygonF()
+            step = max(1, count // max(1, int(area.width())))
+            for start in range(0, count, step):
+                chunk = self._values[start : start + step]
+                x = area.left() + start / max(1, count - 1) * area.width()
+                for value in {min(chunk), max(chunk)}:
+                    share = min(1.0, max(0.0, value / top))
+                    points.append(QPointF(x, area.bottom() - share * area.height()))
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(
+                QPen(QColor(c.accent), 1.4, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap)
+            )
+            painter.drawPolyline(points)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(c.accent))
+            painter.drawEllipse(points.last(), 2.4, 2.4)

@@ -59,27 +59,27 @@ class StackedBar(QWidget):
         """Ground, parts, and the line at the capacity when the parts reach past it."""
         del event
         c = design.colours()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        whole = QRectF(self.rect())
-        outline = QPainterPath()
-        outline.addRoundedRect(whole, 5, 5)
-        painter.setClipPath(outline)
-        painter.fillRect(whole, QColor(c.sunken))
-        for part, area in self._spans():
-            patterns.fill_series(painter, area, part.series)
-            if area.right() < whole.right() - 1:
-                painter.setPen(QPen(QColor(c.surface), 1))
-                painter.drawLine(area.topRight(), area.bottomRight())
-        total = sum(part.size for part in self._parts)
-        if self._capacity is not None and total > self._capacity:
-            x = self._capacity / total * whole.width()
-            over = QRectF(x, 0, whole.width() - x, whole.height())
-            ink, ground = c.tone("bad")
-            ground.setAlphaF(0.75)
-            patterns.fill(painter, over, ground, ink, "cross")
-            painter.setPen(QPen(ink, 2))
-            painter.drawLine(QPointF(x, 0), QPointF(x, whole.height()))
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            whole = QRectF(self.rect())
+            outline = QPainterPath()
+            outline.addRoundedRect(whole, 5, 5)
+            painter.setClipPath(outline)
+            painter.fillRect(whole, QColor(c.sunken))
+            for part, area in self._spans():
+                patterns.fill_series(painter, area, part.series)
+                if area.right() < whole.right() - 1:
+                    painter.setPen(QPen(QColor(c.surface), 1))
+                    painter.drawLine(area.topRight(), area.bottomRight())
+            total = sum(part.size for part in self._parts)
+            if self._capacity is not None and total > self._capacity:
+                x = self._capacity / total * whole.width()
+                over = QRectF(x, 0, whole.width() - x, whole.height())
+                ink, ground = c.tone("bad")
+                ground.setAlphaF(0.75)
+                patterns.fill(painter, over, ground, ink, "cross")
+                painter.setPen(QPen(ink, 2))
+                painter.drawLine(QPointF(x, 0), QPointF(x, whole.height()))
 
     def event(self, event: QEvent) -> bool:
         """Name and size of the part under the pointer."""
@@ -104,9 +104,9 @@ class Swatch(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """A small rounded square."""
         del event
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        patterns.fill_series(painter, QRectF(0, 0, 12, 12), self._series, radius=3)
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            patterns.fill_series(painter, QRectF(0, 0, 12, 12), self._series, radius=3)
 
 
 class ToneSwatch(QWidget):
@@ -120,11 +120,11 @@ class ToneSwatch(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """A small rounded cell with an outline."""
         del event
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        patterns.fill_tone(painter, QRectF(0, 0, 16, 12), self._tone, radius=3)
-        ink, _ground = design.colours().tone(self._tone)
-        ink.setAlphaF(0.45)
-        painter.setPen(QPen(ink, 1))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRoundedRect(QRectF(0.5, 0.5, 15, 11), 3, 3)
+        with QPainter(self) as painter:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            patterns.fill_tone(painter, QRectF(0, 0, 16, 12), self._tone, radius=3)
+            ink, _ground = design.colours().tone(self._tone)
+            ink.setAlphaF(0.45)
+            painter.setPen(QPen(ink, 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(QRectF(0.5, 0.5, 15, 11), 3, 3)

@@ -273,9 +273,15 @@ def _release(model_name: str, arch: str) -> Release | None:
 
 
 def _released(release: Release, file_type: str) -> QualityNote | None:
-    """The note for the released type and wider ones; None below it."""
-    wider = FILE_TYPES[file_type].order >= FILE_TYPES[release.file_type].order
-    if not (wider or release.keeps_experts) or release.patched:
+    """The note for the released type and those that hold all of it; None for the others.
+
+    Where a range was measured it covers every wider type. Otherwise only 8 bits and more hold
+    another 4-bit format's values: Q4_K to Q6_K of such a release round once more, unmeasured.
+    """
+    kind = FILE_TYPES[file_type]
+    least = FILE_TYPES[release.file_type if release.words else "Q8_0"].order
+    holds = file_type == release.file_type or kind.order >= least
+    if not (holds or release.keeps_experts) or release.patched:
         return None
     return QualityNote(
         words=release.words or ("near lossless",),

@@ -190,7 +190,7 @@ class FitPage(Page):
         self._filler.hide()
         fast = any(cell.sub.endswith("t/s") for line in cells for cell in line)
         self._card.note.setText(
-            self.tr("GiB left · tokens per second") if fast else self.tr("GiB left")
+            self.tr("GiB left or in RAM · tok/s") if fast else self.tr("GiB left or in RAM")
         )
         self._mark()
         self._show_way_out()
@@ -199,8 +199,10 @@ class FitPage(Page):
     def _cell(self, file_type: str, ctx: int, cell: services.FitCell) -> HeatCell:
         left = cell.headroom
         speed = "" if cell.decode_tps is None else units.rate(cell.decode_tps, "t/s")
+        short = ""
         if cell.verdict == "offload":
-            main = self.tr("RAM {size}").format(size=f"{cell.spilled / units.GIB:,.1f}")
+            short = f"{cell.spilled / units.GIB:,.1f}"
+            main = self.tr("RAM {size}").format(size=short)
         elif left is None:
             main = "?"
         elif cell.verdict == "no":
@@ -213,7 +215,7 @@ class FitPage(Page):
             "" if cell.decode_tps is None else units.rate(cell.decode_tps),
         ]
         story = ", ".join(word for word in words if word)
-        return HeatCell(main, speed, VERDICT_TONES[cell.verdict], story)
+        return HeatCell(main, speed, VERDICT_TONES[cell.verdict], story, short)
 
     def _spill_words(self, cell: services.FitCell) -> str:
         return self.tr("about {size} in RAM").format(size=units.size(cell.spilled))

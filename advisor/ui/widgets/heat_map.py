@@ -47,6 +47,8 @@ class HeatCell:
     sub: str
     tone: design.Tone
     story: str
+    short: str = ""
+    """What to draw where ``main`` is too wide; the pattern still says what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,10 @@ class _CellPainter(QStyledItemDelegate):
         upper = QRect(words.left(), words.center().y() - 14, words.width(), 15) if two else words
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         painter.setFont(design.font(12, QFont.Weight.DemiBold))
-        painter.drawText(upper, right, cell.main)
+        wide = painter.fontMetrics().horizontalAdvance(cell.main)
+        painter.drawText(
+            upper, right, cell.short if cell.short and wide > upper.width() else cell.main
+        )
         if two:
             painter.setFont(design.font(design.SMALL))
             painter.drawText(upper.translated(0, 15), right, cell.sub)

@@ -7,7 +7,7 @@ and electricity for every request. Money is Decimal in the user's currency, exac
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from advisor.advice.power import Power
 from advisor.advice.prices import ApiPrice, PriceRange
@@ -52,6 +52,13 @@ ZERO = Span.exactly(0)
 def cents(amount: Decimal) -> Decimal:
     """Rounded to the cent, for screens and papers."""
     return amount.quantize(CENT)
+
+
+def two_digits(value: Decimal | int) -> int:
+    """Rounded to two significant digits: volumes at which something changes are no better known."""
+    number = Decimal(value)
+    exponent = max(0, number.adjusted() - 1)
+    return int(number.scaleb(-exponent).quantize(Decimal(1), ROUND_HALF_EVEN).scaleb(exponent))
 
 
 def energy_cost(watts: Decimal, hours: Decimal, price_per_kwh: Decimal) -> Decimal:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Final
 
+from advisor.advice.costs import two_digits
 from advisor.advice.options import Assessment, Option, assess
 from advisor.advice.usage import Usage
 from advisor.units import rate, tokens
@@ -125,10 +126,4 @@ def _volume_flip(
             far = middle
         else:
             near = middle
-    return _two_digits(far), verdict(requests_per_month=far)
-
-
-def _two_digits(value: int) -> int:
-    number = Decimal(value)
-    exponent = max(0, number.adjusted() - 1)
-    return int(number.scaleb(-exponent).quantize(Decimal(1), ROUND_HALF_EVEN).scaleb(exponent))
+    return two_digits(far), verdict(requests_per_month=far)

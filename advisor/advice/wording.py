@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 
-from advisor.advice.costs import BreakEven
+from advisor.advice.costs import BreakEven, two_digits
 from advisor.advice.options import EFFORT, Assessment, Option, money, old_prices
 from advisor.advice.usage import Usage
 from advisor.advice.whatif import name
@@ -131,11 +131,11 @@ def _break_even(even: BreakEven, compared: tuple[Assessment, Assessment]) -> str
         return f"{pair}: never cheaper, its electricity alone costs more than the API."
     if even.mid == 0:
         return f"{pair}: cheaper from the first request, nothing has to be bought."
-    low = "0" if even.low is None else f"{even.low:,.0f}"
-    high = "never" if even.high is None else f"{even.high:,.0f}"
-    text = f"{pair}: cheaper from {even.mid:,.0f} requests a month ({low} to {high})"
+    low = "0" if even.low is None else f"{two_digits(even.low):,}"
+    high = "never" if even.high is None else f"{two_digits(even.high):,}"
+    text = f"{pair}: cheaper from {two_digits(even.mid):,} requests a month ({low} to {high})"
     if not even.reachable:
-        text += f", more than the {even.capacity:,.0f} it can serve in the hours given"
+        text += f", more than the {two_digits(even.capacity):,} it can serve in the hours given"
     return text + "."
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from decimal import Decimal
 
-from advisor.advice.costs import Span
+from advisor.advice.costs import Span, two_digits
 from advisor.advice.options import Assessment, money
 from advisor.advice.verdict import Advice
 from advisor.report.document import (
@@ -161,23 +161,16 @@ def _figures(advice: Advice) -> KeyFigures:
     even = advice.break_even
     if even is not None and advice.compared is not None:
         local, api = advice.compared
-        value = "never" if even.mid is None else f"{_round(even.mid):,}"
+        value = "never" if even.mid is None else f"{two_digits(even.mid):,}"
         note = f"requests a month: {local.option.title} against {api.option.title}"
         if even.mid is None:
             note = f"{local.option.title} gets no cheaper than {api.option.title} at any volume"
         elif even.low is not None and even.high is not None and even.low != even.high:
-            value = f"{_round(even.low):,}–{_round(even.high):,}"
+            value = f"{two_digits(even.low):,}–{two_digits(even.high):,}"
         if not even.reachable and even.mid is not None:
-            note += f"; beyond the {_round(even.capacity):,} it can serve"
+            note += f"; beyond the {two_digits(even.capacity):,} it can serve"
         items.append(KeyFigure(label="Break-even", value=value, note=note))
     return KeyFigures(items=tuple(items))
-
-
-def _round(value: Decimal) -> int:
-    """Two significant digits: break-evens are not known better than that."""
-    whole = int(value)
-    step = 10 ** max(0, len(str(whole)) - 2)
-    return round(whole / step) * step
 
 
 def _span(span: Span | None, currency: str) -> str:
@@ -228,7 +221,7 @@ def _cost_chart(advice: Advice) -> Chart | None:
     marks = [Mark(x=requests, label=f"you: {requests:,}")]
     if even is not None and float(even) <= top and advice.compared and advice.compared[0].local:
         cost = float(advice.compared[0].local.monthly(even).mid)
-        marks.append(Mark(x=float(even), y=cost, label=f"break-even {_round(even):,}"))
+        marks.append(Mark(x=float(even), y=cost, label=f"break-even {two_digits(even):,}"))
     return Chart(
         title="Cost a month against volume",
         x_label="requests a month",

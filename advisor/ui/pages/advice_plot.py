@@ -19,6 +19,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from advisor.advice.costs import two_digits
 from advisor.advice.options import Assessment, money
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
@@ -154,12 +155,12 @@ class CostPlot(QWidget):
             text = self.tr("Break-even at {mid} requests a month (from {low}, perhaps never).")
         else:
             text = self.tr("Break-even at {mid} requests a month ({low} to {high}).")
-        words = text.format(mid=f"{mid:,.0f}", low=f"{low or 0:,.0f}", high=f"{high or 0:,.0f}")
+        words = text.format(mid=_volume(mid), low=_volume(low or 0), high=_volume(high or 0))
         if shown.capacity is not None:
             most = self.tr(
                 "In the hours given the machine can serve {capacity}; its line is thin beyond."
             )
-            words += " " + most.format(capacity=f"{shown.capacity:,.0f}")
+            words += " " + most.format(capacity=_volume(shown.capacity))
         return words
 
     # pointer and keys
@@ -360,3 +361,7 @@ def _tidy(value: float, scale: float) -> int:
     """To a step that a pointer can aim at: a two-hundredth of the axis, rounded to its digit."""
     step = 10 ** max(0, math.floor(math.log10(max(1.0, scale / 200))))
     return min(MOST, max(1, round(value / step) * step))
+
+
+def _volume(requests: float) -> str:
+    return f"{two_digits(Decimal(round(requests))):,}"

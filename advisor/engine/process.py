@@ -20,6 +20,8 @@ from advisor.engine.log import Event, Failure, plain, read_line
 from advisor.errors import EngineError
 
 TAIL_LINES: Final = 200
+_FLOOD: Final = 20_000
+"""Lines of log that no working llama.cpp writes during a probe."""
 TERMINATE_S: Final = 0.8
 """How long it may take to end by itself before it is killed."""
 KILL_S: Final = 1.5
@@ -194,6 +196,8 @@ class EngineProcess:
         with contextlib.suppress(OSError, ValueError):  # closed under us while stopping
             for raw in iter(lambda: stream.readline(_READ), b""):
                 self.lines += 1
+                if self._stopped and self.lines > _FLOOD:
+                    continue  # reading a flood would hold up its end
                 line = raw.decode("utf-8", "replace").rstrip("\r\n")
                 self._tail.append(line[:1000])
                 if self._on_line is not None:

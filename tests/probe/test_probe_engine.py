@@ -103,7 +103,7 @@ def test_starting_and_stopping_leaves_nothing():
         # Stop at another moment each time: while starting, loading, prompting, generating.
         wait_for(lambda probe=probe, turn=turn: len(probe.phases) > turn % 6, seconds=5)
         probe.stop()
-        assert probe.join(3)
+        assert probe.join(20)
         assert probe.result.ending.state in {"stopped", "done"}
     assert threading.active_count() == threads
     assert not me.children(recursive=True)

@@ -77,7 +77,7 @@ def test_stopping_from_the_button(page, qtbot):
     page.budget.setCurrentIndex(2)
     with qtbot.waitSignal(page.controller.started, timeout=20_000):
         page.start()
-    with qtbot.waitSignal(page.controller.finished, timeout=5_000) as ended:
+    with qtbot.waitSignal(page.controller.finished, timeout=20_000) as ended:
         qtbot.mouseClick(page.stop_button, Qt.MouseButton.LeftButton)
     assert ended.args[0].ending.state == "stopped"
     assert not psutil.Process().children(recursive=True)

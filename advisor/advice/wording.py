@@ -115,10 +115,9 @@ def reasons(
 
 def _does(best: Assessment, speed: Range, usage: Usage) -> str:
     where = "partly in RAM" if best.option.in_ram else "in fast memory"
-    text = (
-        f"It holds {tokens(usage.context)} tokens {where} and answers at {rate(speed.low)} to "
-        f"{rate(speed.high)}"
-    )
+    low, high = rate(speed.low), rate(speed.high)
+    pace = low if low == high else f"{low} to {high}"
+    text = f"It holds {tokens(usage.context)} tokens {where} and answers at {pace}"
     if best.busy_hours_per_day is not None:
         text += f", busy {best.busy_hours_per_day:,.1f} hours a day"
     return text + "."

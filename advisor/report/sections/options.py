@@ -6,6 +6,7 @@ from decimal import Decimal
 from advisor.advice.costs import Span, two_digits
 from advisor.advice.options import Assessment, money
 from advisor.advice.verdict import Advice
+from advisor.basis import Range
 from advisor.report.document import (
     Block,
     Bullets,
@@ -182,6 +183,13 @@ def _span(span: Span | None, currency: str) -> str:
     return low if low == high else f"{low.rpartition(' ')[0]}–{high}"
 
 
+def _pace(speed: Range | None) -> str:
+    if speed is None:
+        return "–"
+    low, high = rate(speed.low, "").strip(), rate(speed.high, "").strip()
+    return low if low == high else f"{low}–{high}"
+
+
 def _option_row(assessment: Assessment, currency: str, *, best: bool) -> tuple[Cell, ...]:
     option = assessment.option
     speed = assessment.decode_tps
@@ -192,8 +200,8 @@ def _option_row(assessment: Assessment, currency: str, *, best: bool) -> tuple[C
     return (
         Cell(text=option.title, second=runs, strong=best),
         Cell(
-            text="–" if speed is None else f"{rate(speed.low, '').strip()}–{rate(speed.high, '')}",
-            basis=option.plan.speed.basis if option.plan and speed else None,
+            text=_pace(speed),
+            basis=option.run.basis if option.run and speed else None,
         ),
         Cell(text=money(assessment.hardware.mid, currency) if assessment.hardware.mid else "–"),
         Cell(

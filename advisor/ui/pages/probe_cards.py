@@ -57,9 +57,9 @@ class MemoryCard(Card):
         self._title.setText(self.tr("Measured against predicted"))
         for place in result.places:
             if place.planned or place.peak:
-                self._place(result, place)
+                self._place(place)
 
-    def _place(self, result: ProbeResult, place: PlaceResult) -> None:
+    def _place(self, place: PlaceResult) -> None:
         self._head(place.title if place.name == "host" else f"{place.title} ({place.name})")
         for part in place.components:
             if not part.planned and not part.engine:
@@ -68,13 +68,16 @@ class MemoryCard(Card):
             known = part.engine is not None
             value = units.size(part.engine if known else part.planned)
             note = "" if part.planned is None else self._difference(part.engine, part.planned)
-            basis = Basis.MEASURED if known else Basis.COMPUTED
+            # The log of a run is still llama.cpp's accounting; only the program is a reading.
+            logged = Basis.MEASURED if part.name == "program" else Basis.DRY_RUN
+            basis = logged if known else Basis.COMPUTED
             self._rows.addWidget(FigureRow(name, value, basis=basis, swatch=series, note=note))
         total = FigureRow(
             self.tr("Peak"),
             units.size(place.peak),
             basis=Basis.MEASURED if place.peak is not None else None,
-            note=self._against(result.measured_difference(place.name), place.planned),
+            # Against the prediction as it stood: what llama.cpp's program takes was not in it.
+            note="" if place.planned is None else self._difference(place.peak, place.planned),
         )
         self._rows.addWidget(total)
 

@@ -158,17 +158,6 @@ class ProbeResult(_Frozen):
         """Memory at one place, None when it was not part of the run."""
         return next((p for p in self.places if p.name == name), None)
 
-    def measured_difference(self, name: str) -> int | None:
-        """Measured less planned bytes at one place, None when either is unknown.
-
-        The program itself, which no plan counts, is left out.
-        """
-        place = self.place(name)
-        if place is None or place.peak is None or place.planned is None:
-            return None
-        program = sum(c.engine or 0 for c in place.components if c.name == "program")
-        return place.peak - program - place.planned
-
 
 def now() -> datetime:
     """The present moment, as results store it."""

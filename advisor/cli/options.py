@@ -80,6 +80,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "-ncmoe", "--n-cpu-moe", dest="n_cpu_moe", type=_number_or("all", "fit"),
         metavar="N|all|fit", help="leading layers whose experts stay in RAM",
     )  # fmt: skip
+    add(
+        "-ot", "--override-tensor", dest="override_tensor", action="append",
+        metavar="PATTERN=BUFFER", help="tensors to put into a buffer: CPU, CUDA0 …",
+    )  # fmt: skip
     add("-cmoe", "--cpu-moe", dest="n_cpu_moe", action="store_const", const="all")
     add("-nkvo", "--no-kv-offload", dest="kv_offload", action="store_false", default=None)
     add("--swa-full", dest="swa_full", action="store_true", default=None)

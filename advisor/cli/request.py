@@ -54,7 +54,8 @@ def first_problem(error: ValidationError) -> str:
     """The first thing wrong, as a sentence."""
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"])
-    return f"{where}: {first['msg']}."
+    said = first["msg"].removeprefix("Value error, ").removesuffix(".")
+    return f"{where}: {said}."
 
 
 class Sizer:

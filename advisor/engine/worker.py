@@ -152,8 +152,11 @@ def fill_parameters(parameters: Any, job: Mapping[str, Any], engine: Any) -> Non
     # More layers than any model has: all of them, and the fit step must not take some away.
     layers = settings["n_gpu_layers"]
     parameters.n_gpu_layers = 999 if layers == "all" else layers
+    moved = [*settings["override_tensor"]]
     if experts := expert_override(settings["n_cpu_moe"]):
-        parameters.tensor_buft_overrides = experts
+        moved.append(experts)
+    if moved:
+        parameters.tensor_buft_overrides = ",".join(moved)
     threads = job.get("threads")
     if threads:
         parameters.cpuparams.n_threads = threads

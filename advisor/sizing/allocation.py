@@ -12,7 +12,7 @@ from advisor.sizing.driver import driver_context
 from advisor.sizing.memory import ContextBytes
 from advisor.sizing.placement import Placement, place
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.weights import WeightBytes, n_blocks, weights
+from advisor.sizing.weights import WeightBytes, matching, n_blocks, weights
 
 _CUTS = frozenset({"row", "tensor"})
 """Split modes that cut matrices across devices."""
@@ -94,13 +94,17 @@ def place_model(
     model: Model, settings: RunSettings, backends: Sequence[str], free: Sequence[int | None]
 ) -> Placement:
     """Where llama.cpp would put this model. ``settings`` must be solved (no "fit")."""
-    return place(
+    placement = place(
         n_layer_all=n_blocks(model),
         settings=settings,
         free=free,
         backends=backends,
         has_experts=model.hp is None or model.hp.n_expert > 0,
     )
+    if placement.overrides:
+        matched = matching(model, placement.overrides)
+        placement = replace(placement, overrides=matched)
+    return placement
 
 
 def place_weights(

@@ -20,6 +20,9 @@ def _placement(settings: RunSettings, *, n_devices: int) -> list[str]:
     if not n_devices:
         return []
     words = ["-ngl", str(settings.n_gpu_layers)]
+    if settings.override_tensor:
+        # Before --n-cpu-moe, which adds patterns to the same list: the first that matches decides.
+        words += ["-ot", ",".join(settings.override_tensor)]
     if settings.n_cpu_moe == "all":
         words.append("--cpu-moe")
     elif settings.n_cpu_moe:

@@ -12,7 +12,7 @@ from advisor.sizing.driver import driver_context
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import Speed
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.weights import tied_twice, weight_table
+from advisor.sizing.weights import moved_weights, tied_twice, weight_table
 from advisor.units import rate
 from advisor.units import size as people
 
@@ -65,13 +65,15 @@ def weight_parts(
     on_device = allocation.weights.host if device == HOST else allocation.weights.devices[device]
     if settings.split_mode in {"row", "tensor"} and len(backends) > 1 and device != HOST:
         return [(f"share of every matrix (-sm {settings.split_mode})", on_device, _LAYERS)]
-    table = weight_table(
-        model, "cpu" if device == HOST else backends[device], load_mtp=settings.load_mtp
-    )
+    targets, load_mtp = placement.overrides, settings.load_mtp
+    backend = "cpu" if device == HOST else backends[device]
+    table = weight_table(model, backend, load_mtp=load_mtp, targets=targets)
     here = [il for il, where in enumerate(placement.layer_device[:-1]) if where == device]
     parts: list[tuple[str, int, str]] = []
     if device == HOST:
         parts.append(("token embedding, always in RAM", table.input, _LAYERS))
+    by_hand = moved_weights(model, backends, targets, load_mtp=load_mtp)[device]
+    parts.append(("tensors that -ot puts here", by_hand, "llama-model-loader.cpp:create_tensor"))
     moved = placement.experts_on_host
     if here:
         dense = sum(table.dense[il] for il in here)

@@ -229,7 +229,7 @@ def matrix(
         update["n_cpu_moe"] = 0
     plain = settings.model_copy(update=update)
     # Experts that are copied to a device for a batch make its buffer depend on their type.
-    alike = not plain.n_cpu_moe and plain.n_gpu_layers == "all"
+    alike = not plain.n_cpu_moe and plain.n_gpu_layers == "all" and not plain.override_tensor
     columns: list[_Column] = []
     rows: list[tuple[Cell, ...]] = []
     for file_type, model in models.items():

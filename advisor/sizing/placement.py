@@ -7,6 +7,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from advisor.errors import SettingsError
+from advisor.sizing.overrides import Targets, resolve
 from advisor.sizing.settings import RunSettings
 
 HOST = -1
@@ -31,6 +32,13 @@ class Placement:
     """Caches follow their block; False: all of them on the host."""
     n_copies: int = 1
     """Pipeline copies of the split inputs: 4 with pipeline parallelism, else 1."""
+    overrides: Targets = ()
+    """Tensors that lie elsewhere, whatever block they belong to (``-ot``)."""
+
+    @property
+    def places(self) -> set[int]:
+        """Devices that hold a layer or a tensor put there by hand, and the host if it does."""
+        return {*self.layer_device, *(d for _, d in self.overrides if d != HOST)}
 
     @property
     def on_device(self) -> bool:
@@ -40,7 +48,12 @@ class Placement:
     @property
     def offloads(self) -> bool:
         """Whether any block, expert or the output layer stays in the host's memory."""
-        return HOST in self.layer_device or bool(self.experts_on_host) or not self.kv_offload
+        return (
+            HOST in self.layer_device
+            or bool(self.experts_on_host)
+            or not self.kv_offload
+            or any(device == HOST for _, device in self.overrides)
+        )
 
 
 def _f32(value: float) -> float:
@@ -121,11 +134,18 @@ def place(
         and settings.split_mode == "layer"
         and settings.kv_offload
         and not on_cpu
+        and not settings.override_tensor
         and all(backends[d] in _PIPELINING for d in devices)
     )
+    targets = resolve(settings.override_tensor, backends)
+    for pattern, device in targets:
+        if device not in (HOST, *devices):
+            message = f"-ot puts “{pattern}” on a device that -sm none leaves unused."
+            raise SettingsError(message)
     return Placement(
         layer_device=layer_devices(n_layer_all, n_gpu, tuple(devices), tuple(shares)),
         experts_on_host=frozenset(range(on_cpu)) if devices and has_experts else frozenset(),
         kv_offload=settings.kv_offload or not devices,
         n_copies=PIPELINE_COPIES if pipelined else 1,
+        overrides=targets,
     )

@@ -1,12 +1,10 @@
 """From model, rig and settings to a plan: what `rig-advisor size` and every screen asks for."""
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
-from advisor.sizing import memory
+from advisor.sizing import memory, overrides
 from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.arguments import server_arguments
 from advisor.sizing.calibration import Calibration
@@ -18,25 +16,10 @@ from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
 from advisor.sizing.verdict import headrooms, judged
 
-_PREFIX: Final = {
-    "cuda": "CUDA",
-    "rocm": "ROCm",
-    "vulkan": "Vulkan",
-    "metal": "MTL",
-    "sycl": "SYCL",
-}
-"""llama.cpp's device names: the backend's prefix and a number of its own."""
-
 
 def device_names(devices: Sequence[Device]) -> tuple[str, ...]:
     """llama.cpp's name of every device: ``CUDA0``, ``CUDA1`` …"""
-    seen: Counter[str] = Counter()
-    names: list[str] = []
-    for device in devices:
-        prefix = _PREFIX.get(device.backend, device.backend.upper())
-        names.append(f"{prefix}{seen[prefix]}")
-        seen[prefix] += 1
-    return tuple(names)
+    return overrides.device_names([device.backend for device in devices])
 
 
 def max_context(

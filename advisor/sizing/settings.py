@@ -1,12 +1,29 @@
 """Run settings under llama.cpp's own names and defaults."""
 
-from typing import Literal
+from typing import Annotated, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from advisor.errors import SettingsError
+from advisor.sizing import overrides
 
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 FlashAttention = Literal["auto", "on", "off"]
 SplitMode = Literal["layer", "row", "tensor", "none"]
+
+
+def _overrides(given: object) -> object:
+    """``-ot``'s text or a list of such texts as single overrides, each of them checked."""
+    if not isinstance(given, str | list | tuple):
+        return given
+    parts = cast("str | list[str] | tuple[str, ...]", given)
+    try:
+        return tuple(overrides.check(part) for part in overrides.split(parts))
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+
+
+Overrides = Annotated[tuple[str, ...], BeforeValidator(_overrides)]
 
 
 class RunSettings(BaseModel):
@@ -30,6 +47,8 @@ class RunSettings(BaseModel):
     n_gpu_layers: int | Literal["all", "fit"] = "all"
     n_cpu_moe: int | Literal["all", "fit"] = 0
     """Leading layers whose experts stay in RAM (``--n-cpu-moe``); "all" is ``--cpu-moe``."""
+    override_tensor: Overrides = ()
+    """``-ot``: “pattern=buffer”, searched before ``n_cpu_moe``; the first that matches decides."""
     kv_offload: bool = True
     swa_full: bool = False
     load_mtp: bool = False

@@ -13,11 +13,11 @@ from itertools import accumulate
 
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.sizing import memory
+from advisor.sizing import memory, overrides
 from advisor.sizing.allocation import Room, allocate, flash_attention, place_model, room
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.verdict import headrooms
-from advisor.sizing.weights import weight_table
+from advisor.sizing.weights import moved_weights, weight_table
 
 _ALIKE = 0.1
 """Cards whose bandwidths differ by less are filled by free memory, as llama.cpp does."""
@@ -41,14 +41,19 @@ class Load:
         ]
 
 
-def load_of(model: Model, settings: RunSettings, backend: str) -> Load | None:
-    """The model as a list of layers; None when its context is not known."""
+def load_of(
+    model: Model, settings: RunSettings, backend: str, targets: overrides.Targets = ()
+) -> Load | None:
+    """The model as a list of layers; None when its context is not known.
+
+    Tensors that ``targets`` (``-ot``) put elsewhere are left out.
+    """
     context = memory.layer_context(model, settings, backend, flash=flash_attention(model, settings))
     if context is None:
         return None
     if not settings.kv_offload:
         context = (0,) * len(context)
-    table = weight_table(model, backend, load_mtp=settings.load_mtp)
+    table = weight_table(model, backend, load_mtp=settings.load_mtp, targets=targets)
     return Load(
         dense=(*table.dense, table.output + table.tied),
         experts=(*table.experts, 0),
@@ -151,11 +156,13 @@ class _Search:
         """
         allocation = allocate(self.model, settings, self.space.backends, self.space.free)
         compute = allocation.compute
-        table = weight_table(self.model, self.space.backends[0], load_mtp=self.asked.load_mtp)
+        load_mtp, targets = self.asked.load_mtp, allocation.placement.overrides
+        table = weight_table(self.model, self.space.backends[0], load_mtp=load_mtp)
+        moved = moved_weights(self.model, self.space.backends, targets, load_mtp=load_mtp)
         buffers = compute.devices if compute else (0,) * len(self.space.free)
         highest = max(buffers, default=0)
         taken = [
-            (buffers[d] or highest) + (self.space.driver[d] or 0) + table.repeated
+            (buffers[d] or highest) + (self.space.driver[d] or 0) + table.repeated + moved[d]
             for d in range(len(self.space.free))
         ]
         left = headrooms(allocation, self.space)
@@ -273,7 +280,8 @@ def solve(model: Model, rig: Rig, settings: RunSettings, space: Room | None = No
     space = space or room(rig)
     load = None
     if space.backends:
-        load = load_of(model, plain, space.backends[0])
+        targets = place_model(model, plain, space.backends, space.free).overrides
+        load = load_of(model, plain, space.backends[0], targets)
     if load is None or any(free is None for free in space.free):
         return plain
     search = _Search(model, rig, space, plain, load)

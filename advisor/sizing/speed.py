@@ -105,7 +105,11 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
     if settings.split_mode == "row":
         return _unknown("nobody published figures for the row split.")
     parts = loads(
-        known, settings, placement, scale=file_bytes / model.nbytes if file_bytes else 1.0
+        known,
+        settings,
+        placement,
+        scale=file_bytes / model.nbytes if file_bytes else 1.0,
+        by_hand=sums.moved_sums(model, placement.overrides) if placement.overrides else {},
     )
     if box.host_gbs is None and any(part.where == HOST for part in parts):
         return _unknown(

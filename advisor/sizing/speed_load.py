@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.hardware.rig import Backend, Device, PcieLink, Rig
 from advisor.llm.tensor import TYPES
@@ -145,7 +146,7 @@ def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
 def machine(rig: Rig, placement: Placement, calibration: Calibration) -> Machine | str:
     """Constants of everything that the placement uses, or why there are none."""
     devices: dict[int, DeviceSpeed] = {}
-    for index in sorted(set(placement.layer_device) - {HOST}):
+    for index in sorted(placement.places - {HOST}):
         found = _device(rig.devices[index], calibration)
         if isinstance(found, str):
             return found
@@ -182,13 +183,22 @@ class Load:
     prefill_flops: float
     """Mean over the prompt."""
     moved_experts: Floats
-    """Bytes of all experts by group that lie in RAM while their block lies on this device."""
+    """Bytes by group of all experts, and of what ``-ot`` moved, that lie in RAM while their block
+    lies on this device."""
 
 
 def loads(
-    known: ModelSums, settings: RunSettings, placement: Placement, *, scale: float
+    known: ModelSums,
+    settings: RunSettings,
+    placement: Placement,
+    *,
+    scale: float,
+    by_hand: sums.Moved = {},  # noqa: B006 - never written to
 ) -> list[Load]:
-    """Work by place, the host last. ``scale``: actual over computed file size."""
+    """Work by place, the host last. ``scale``: actual over computed file size.
+
+    ``by_hand``: weights that ``-ot`` puts elsewhere.
+    """
     owner = np.array(placement.layer_device)
     n = len(known.layers)
     if len(owner) != n:
@@ -198,22 +208,26 @@ def loads(
     if placement.experts_on_host:
         kept[[il for il in placement.experts_on_host if il < n - 1]] = True
         kept &= owner != HOST
+    rows, experts_by_group = _left_in_place(known, by_hand)
     result: list[Load] = []
     on_host = np.zeros(sums.COLUMNS)
     host_cache = host_flops = host_prompt = 0.0
-    places: Sequence[int] = sorted(set(placement.layer_device), reverse=True)
+    places: Sequence[int] = sorted(placement.places, reverse=True)
     for place in places:
         mask = owner == place
-        columns = known.layers[mask].sum(axis=0)
+        columns = rows[mask].sum(axis=0)
         moved = np.zeros(len(GROUPS))
         if kept.any():
             away = mask & kept
-            taken = known.layers[away].sum(axis=0)
+            taken = rows[away].sum(axis=0)
             for part in (sums.EXPERTS, sums.ALL_EXPERTS):
                 on_host[part] += taken[part]
                 columns[part] -= taken[part]
             on_host[sums.MOE] += taken[sums.MOE]
-            moved = known.experts_by_group[away].sum(axis=0)
+            moved = experts_by_group[away].sum(axis=0)
+        if by_hand:
+            given, taken, experts = _put_by_hand(by_hand, place, mask)
+            columns, on_host, moved = columns + given, on_host + taken, moved + experts
         cache = float(cached[mask].sum())
         load = Load(
             where=place,
@@ -243,6 +257,34 @@ def loads(
         for part in (sums.DENSE, sums.EXPERTS, sums.ALL_EXPERTS):
             load.columns[part] *= scale
     return result
+
+
+def _left_in_place(known: ModelSums, by_hand: sums.Moved) -> tuple[Floats, Floats]:
+    """``layers`` and ``experts_by_group`` without what ``-ot`` puts elsewhere."""
+    rows, by_group = known.layers, known.experts_by_group
+    for taken, experts in by_hand.values():
+        rows, by_group = np.maximum(rows - taken, 0), np.maximum(by_group - experts, 0)
+    if by_hand:
+        # A block routes to its experts wherever they lie.
+        rows[:, sums.MOE] = known.layers[:, sums.MOE]
+    return rows, by_group
+
+
+def _put_by_hand(
+    by_hand: sums.Moved, place: int, mask: NDArray[np.bool_]
+) -> tuple[Floats, Floats, Floats]:
+    """What ``-ot`` adds to a place, takes from its blocks to the host, and bytes to be copied."""
+    columns, on_host = np.zeros(sums.COLUMNS), np.zeros(sums.COLUMNS)
+    moved = np.zeros(len(GROUPS))
+    for device, (taken, experts) in by_hand.items():
+        if device == place != HOST:
+            columns += taken.sum(axis=0)
+        elif device == HOST and place == HOST:
+            columns += taken[mask].sum(axis=0)
+        elif device == HOST:
+            on_host += taken[mask].sum(axis=0)
+            moved += experts[mask].sum(axis=0)
+    return columns, on_host, moved
 
 
 def _caches(known: ModelSums, settings: RunSettings) -> tuple[Floats, Floats, Floats]:

@@ -3,6 +3,7 @@
 Made once per model; a prediction only adds up ranges of blocks.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,8 @@ from advisor.llm.caches import CacheRule
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
+from advisor.sizing.overrides import Targets, target
+from advisor.sizing.placement import HOST
 from advisor.sizing.tables import PerModel
 
 Floats = NDArray[np.float64]
@@ -98,12 +101,12 @@ def _is_expert(name: str) -> bool:
     return "_exps." in name or "_chexps." in name
 
 
-def _weights(model: Model, hp: Hyperparameters) -> tuple[Floats, Floats]:
+def _weights(model: Model, hp: Hyperparameters, tensors: Iterable[Tensor]) -> tuple[Floats, Floats]:
     trunk, share = hp.n_layer, hp.n_expert_used / hp.n_expert if hp.n_expert else 1.0
     layers = np.zeros((hp.n_layer_all + 1, COLUMNS))
     by_group = np.zeros((hp.n_layer_all + 1, N))
     tied = not any(t.name == "output.weight" for t in model.tensors)
-    for tensor in model.tensors:
+    for tensor in tensors:
         name = tensor.name
         row = hp.n_layer_all
         if name.startswith("blk."):
@@ -146,7 +149,7 @@ def _make(model: Model, _key: str) -> ModelSums | None:
         return None
     if hp.n_expert and not hp.n_expert_used:
         return None
-    layers, by_group = _weights(model, hp)
+    layers, by_group = _weights(model, hp, model.tensors)
     caches: list[CacheSums] = []
     attended: set[int] = set()
     for rule in model.memory.caches:
@@ -177,6 +180,34 @@ def _make(model: Model, _key: str) -> ModelSums | None:
         n_embd=hp.n_embd,
         experts_by_group=by_group,
     )
+
+
+Moved = Mapping[int, tuple[Floats, Floats]]
+"""Device of ``-ot`` → what its tensors take from ``layers``, and bytes by block and group."""
+
+
+def _moved_sums(model: Model, targets: Targets) -> Moved:
+    if model.hp is None:
+        return {}
+    where: dict[int, list[Tensor]] = {}
+    for tensor in model.tensors:
+        device = target(tensor.name, targets)
+        if device is not None:
+            where.setdefault(device, []).append(tensor)
+    moved: dict[int, tuple[Floats, Floats]] = {}
+    for device, found in where.items():
+        rows, by_group = _weights(model, model.hp, found)
+        if device == HOST:
+            # A device takes large batches from the host, so their arithmetic stays with the block
+            # and what is multiplied has to be copied (ggml-cuda.cu: offload_op).
+            rows[:, [DENSE_16, DENSE_Q, EXPERTS_16, EXPERTS_Q]] = 0
+            by_group = by_group + rows[:, DENSE]
+        moved[device] = rows, by_group
+    return moved
+
+
+moved_sums: PerModel[Targets, Moved] = PerModel(_moved_sums)
+"""The weights that ``-ot`` puts elsewhere, by device (-1 is the host)."""
 
 
 _known: PerModel[str, ModelSums | None] = PerModel(_make)

@@ -77,5 +77,8 @@ def headrooms(allocation: Allocation, space: Room) -> list[int | None]:
 
 def judged(allocation: Allocation, space: Room, margin: int) -> Judgement:
     """Judge an allocation on a rig."""
-    left = headrooms(allocation, space)
-    return judge(left, allocation.weights.devices, allocation.placement, margin)
+    left, used = headrooms(allocation, space), allocation.weights.devices
+    if allocation.placement.overrides and allocation.context is not None:
+        # With every weight in RAM a device still holds its caches.
+        used = [max(pair) for pair in zip(used, allocation.context.devices, strict=True)]
+    return judge(left, used, allocation.placement, margin)

@@ -9,6 +9,7 @@ from typing import Literal
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor, TensorType
+from advisor.sizing import overrides
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.tables import PerModel
@@ -118,13 +119,19 @@ def _place_of(name: str, hp: Hyperparameters | None, total: int) -> _Place:
     return "output"
 
 
-def _make_table(model: Model, key: tuple[str, bool]) -> WeightTable:
-    backend, load_mtp = key
+def _loaded_blocks(model: Model, *, load_mtp: bool) -> int:
+    """Blocks whose tensors are loaded: NextN layers only where they are asked for and run."""
+    hp = model.hp
+    if hp is None or (load_mtp and hp.arch not in _NEVER_RUN_NEXTN):
+        return n_blocks(model)
+    return hp.n_layer
+
+
+def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> WeightTable:
+    backend, load_mtp, targets = key
     hp = model.hp
     total = n_blocks(model)
-    trunk = hp.n_layer if hp else total
-    if load_mtp and (hp is None or hp.arch not in _NEVER_RUN_NEXTN):
-        trunk = total
+    trunk = _loaded_blocks(model, load_mtp=load_mtp)
     unsupported = _STAYS_ON_HOST.get(backend, frozenset[str]())
     dense, experts, stays = [0] * total, [0] * total, [0] * (total + 1)
     outside = {"input": 0, "repeated": 0, "output": 0}
@@ -137,7 +144,9 @@ def _make_table(model: Model, key: tuple[str, bool]) -> WeightTable:
         size = _allocated(tensor, backend)
         if tensor.name == "output.weight":
             tied = False
-        elif tensor.name == "token_embd.weight":
+        if targets and overrides.target(tensor.name, targets) is not None:
+            continue
+        if tensor.name == "token_embd.weight":
             embedding = size
         if tensor.type.name in unsupported and place != "input":
             stays[place if isinstance(place, int) else total] += _allocated(tensor, "cpu")
@@ -163,9 +172,61 @@ def _make_table(model: Model, key: tuple[str, bool]) -> WeightTable:
 _tables = PerModel(_make_table)
 
 
-def weight_table(model: Model, backend: str, *, load_mtp: bool) -> WeightTable:
-    """The model's weights as buffers of ``backend`` hold them; "cpu" for the host."""
-    return _tables(model, (backend, load_mtp))
+def weight_table(
+    model: Model, backend: str, *, load_mtp: bool, targets: overrides.Targets = ()
+) -> WeightTable:
+    """The model's weights as buffers of ``backend`` hold them; "cpu" for the host.
+
+    Tensors that ``targets`` (``-ot``) put elsewhere are left out; ``moved_weights`` has them.
+    """
+    return _tables(model, (backend, load_mtp, targets))
+
+
+def _matching(model: Model, targets: overrides.Targets) -> overrides.Targets:
+    names = [tensor.name for tensor in model.tensors]
+    return tuple(
+        found
+        for at, found in enumerate(targets)
+        if any(
+            overrides.target(name, targets[at : at + 1]) is not None
+            and overrides.target(name, targets[:at]) is None
+            for name in names
+        )
+    )
+
+
+matching = PerModel(_matching)
+"""The overrides that decide about at least one tensor of a model."""
+
+
+def _moved(model: Model, key: tuple[tuple[str, ...], bool, overrides.Targets]) -> tuple[int, ...]:
+    backends, load_mtp, targets = key
+    names = (*backends, "cpu")
+    total = n_blocks(model)
+    trunk = _loaded_blocks(model, load_mtp=load_mtp)
+    moved = [0] * len(names)
+    for tensor in model.tensors:
+        device = overrides.target(tensor.name, targets)
+        place = _place_of(tensor.name, model.hp, total)
+        if device is None or (isinstance(place, int) and place >= trunk):
+            continue
+        # An embedding that is the output matrix too goes to the same buffer both times, where one
+        # copy serves both (llama-model-loader.cpp:create_tensor).
+        twice = tensor.name == "token_embd.weight" and tied_twice(model)
+        moved[device] += _allocated(tensor, names[device]) * (1 + twice)
+    return tuple(moved)
+
+
+_moved_tables = PerModel(_moved)
+
+
+def moved_weights(
+    model: Model, backends: Sequence[str], targets: overrides.Targets, *, load_mtp: bool
+) -> tuple[int, ...]:
+    """Bytes that ``-ot`` puts on every device and, last, on the host."""
+    if not targets:
+        return (0,) * (len(backends) + 1)
+    return _moved_tables(model, (tuple(backends), load_mtp, targets))
 
 
 def tied_twice(model: Model) -> bool:
@@ -186,10 +247,13 @@ _Where = tuple[Placement, tuple[str, ...], bool]
 
 def _place_weights(model: Model, key: _Where) -> WeightBytes:
     placement, backends, load_mtp = key
-    tables = [weight_table(model, b, load_mtp=load_mtp) for b in (*backends, "cpu")]
+    targets = placement.overrides
+    tables = [
+        weight_table(model, b, load_mtp=load_mtp, targets=targets) for b in (*backends, "cpu")
+    ]
     on_host = tables[HOST]
-    devices = [0] * (len(backends) + 1)
-    devices[HOST] = on_host.input
+    devices = list(moved_weights(model, backends, targets, load_mtp=load_mtp))
+    devices[HOST] += on_host.input
     moved = placement.experts_on_host
     start = 0
     seen: set[int] = set()

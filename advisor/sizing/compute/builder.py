@@ -11,6 +11,7 @@ from advisor.llm.tensor import Tensor, TensorType
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, new
+from advisor.sizing.overrides import Targets, target
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Backends:
     """Per block; the last entry is the output layer."""
     experts_on_cpu: frozenset[int]
     kv_offload: bool
+    overrides: Targets = ()
+    """Weights that lie on a backend of their own (``-ot``)."""
 
 
 _INPUT_TENSORS = frozenset({"token_embd", "token_types", "position_embd", "per_layer_token_embd"})
@@ -124,7 +127,7 @@ class Builder:
         tensor = self._tensors.get(full)
         if tensor is None:
             return None
-        return self._place(full, tensor, self._home(name, il))
+        return self._place(full, tensor, self._home(full, name, il))
 
     def weight(self, name: str, il: int | None = None, part: str = "weight") -> Node:
         """A weight that the architecture must have. Raises KeyError where it is missing."""
@@ -139,7 +142,7 @@ class Builder:
         if full in self._weights:
             return self._weights[full]
         tensor = replace(self._tensors[full], shape=ne)
-        return self._place(full, tensor, self._home(name, il))
+        return self._place(full, tensor, self._home(full, name, il))
 
     def _place(self, full: str, tensor: Tensor, home: int) -> Node:
         ne = (*tensor.shape, 1, 1, 1)
@@ -150,8 +153,12 @@ class Builder:
         self._weights[full] = node
         return node
 
-    def _home(self, name: str, il: int | None) -> int:
+    def _home(self, full: str, name: str, il: int | None) -> int:
         placed = self._backends
+        if placed.overrides:
+            chosen = target(full, placed.overrides)
+            if chosen is not None:
+                return chosen
         if il is None:
             # LFM 2 calls its output norm token_embd_norm.
             of_output = name == "token_embd_norm" and self.hp.arch.startswith("lfm2")
@@ -166,7 +173,7 @@ class Builder:
         """The output matrix; tied embeddings are duplicated beside the output layer."""
         node = self.find("output")
         if node is None:
-            home = self._backends.layers[-1]
+            home = self._home("token_embd.weight", "output", None)
             node = self._place("output.weight", self._tensors["token_embd.weight"], home)
         return node
 
@@ -175,7 +182,7 @@ class Builder:
         for name in ("rope_factors_long", "rope_freqs"):
             tensor = self._tensors.get(f"{name}.weight")
             if tensor is not None:
-                home = self._backends.layers[il]
+                home = self._home(f"{name}.weight", name, il)
                 key = f"{name}.{home}"
                 return self._weights.get(key) or self._place(key, tensor, home)
         return None

@@ -13,7 +13,7 @@ from advisor.llm.caches import MemoryRule
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
-from advisor.sizing import memory
+from advisor.sizing import memory, overrides
 from advisor.sizing.compute.backends import device_supports
 from advisor.sizing.compute.blocks import Graph, number
 from advisor.sizing.compute.buffers import ComputeBuffers
@@ -73,6 +73,7 @@ def _backends(placement: Placement, used: Sequence[int]) -> Backends:
         layers=tuple(index[device] for device in placement.layer_device),
         experts_on_cpu=placement.experts_on_host,
         kv_offload=placement.kv_offload,
+        overrides=tuple((pattern, index[device]) for pattern, device in placement.overrides),
     )
 
 
@@ -89,7 +90,8 @@ def _question(
     n_outputs = min(n_tokens, settings.n_outputs or settings.parallel)
     placed = _backends(placement, used)
     # Weights that are copied to a device count with their bytes.
-    copied = bool(used) and placement.offloads
+    moved = placement.offloads or bool(placement.overrides)
+    copied = bool(used) and moved
     return _Question(
         layout=made.typed_key if copied else made.key,
         n_tokens=-(-n_tokens // sizes.n_seq) * sizes.n_seq,
@@ -104,7 +106,7 @@ def _question(
         ctx_type=settings.ctx_type,
         backends=placed,
         n_copies=placement.n_copies,
-        simple=not placement.offloads,
+        simple=not moved,
     )
 
 
@@ -124,10 +126,23 @@ def _shape(question: _Question, *, flash: bool) -> Shape:
     )
 
 
+def _moved_names(made: Layout, targets: overrides.Targets) -> dict[int, frozenset[object]]:
+    """Per block, its tensors that lie on a backend of their own."""
+    found: dict[int, set[object]] = {}
+    if targets:
+        for name in made.tensors:
+            parts = name.split(".", 2)
+            where = overrides.target(name, targets)
+            if where is not None and parts[0] == "blk" and parts[1].isdigit():
+                found.setdefault(int(parts[1]), set()).add((parts[2], where))
+    return {il: frozenset(names) for il, names in found.items()}
+
+
 def _selection(recipe: _Recipe, placed: Backends) -> Selection:
     hp = recipe.hp
     # Kimi K3 mixes in one more earlier residual after every so many blocks.
     bank = int(number(hp, "attn_res.block_size"))
+    moved = _moved_names(recipe.layout, placed.overrides)
     kinds: list[object] = [
         (
             recipe.layout.kinds[il],
@@ -139,6 +154,7 @@ def _selection(recipe: _Recipe, placed: Backends) -> Selection:
             hp.n_head[il],
             hp.n_head_kv[il],
             il // bank if bank else 0,
+            moved.get(il),
         )
         for il in range(hp.n_layer)
     ]

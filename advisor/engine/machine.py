@@ -6,9 +6,12 @@ from advisor.hardware.rig import Rig
 
 
 def read_machine() -> Rig:
-    """Detect this machine; where no driver reports a GPU, the engine is asked (a child process)."""
+    """Detect this machine, and ask the engine (a child process) for what no driver reports.
+
+    That is every GPU where there is none, and how much of a Mac's memory Metal allows.
+    """
     rig = detect()
-    if rig.devices:
+    if any(device.backend != "metal" for device in rig.devices):
         return rig
     seen = [
         {

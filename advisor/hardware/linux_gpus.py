@@ -10,6 +10,8 @@ from advisor.hardware.rig import Device, PcieLink
 
 AMD, INTEL, NVIDIA = 0x1002, 0x8086, 0x10DE
 SOURCE = "kernel (sysfs)"
+_APU_METRICS = 2
+"""gpu_metrics files of this format revision and later are an APU's (kgd_pp_interface.h)."""
 # Transfer rates that sysfs prints, by PCIe generation (PCI Express base specification).
 _GENERATION = {"2.5": 1, "5.0": 2, "8.0": 3, "16.0": 4, "32.0": 5, "64.0": 6}
 
@@ -113,6 +115,21 @@ def _scaled(value: float | None, by: float) -> float | None:
     return None if value is None else value / by
 
 
+def _within_processor(card: Card, vram: int | None, gtt: int | None) -> bool:
+    """Whether an AMD GPU is part of a processor, however large its carve-out is."""
+    if table.integrated_name(card.pci_id) is not None:
+        return True
+    try:
+        with (card.folder / "gpu_metrics").open("rb") as metrics:
+            header = metrics.read(4)
+    except OSError:
+        header = b""
+    if len(header) == 4:
+        return header[2] >= _APU_METRICS
+    # Neither tells: a card has more VRAM than this, and no GTT beyond half of the RAM.
+    return vram is not None and gtt is not None and vram <= 2 << 30 and gtt > vram
+
+
 def _amd(card: Card, pool: tuple[int, int] | None) -> Device:
     folder = card.folder
     vram, used = _number(folder / "mem_info_vram_total"), _number(folder / "mem_info_vram_used")
@@ -121,8 +138,8 @@ def _amd(card: Card, pool: tuple[int, int] | None) -> Device:
     shared = entry is not None and entry.unified
     if not shared:
         entry = table.find("", memory=vram, pci_id=card.pci_id)
-    # An APU's own carve-out is small beside the RAM it can map; llama.cpp uses both.
-    integrated = shared or (vram is not None and gtt is not None and vram <= 2 << 30 and gtt > vram)
+    integrated = shared or (entry is None and _within_processor(card, vram, gtt))
+    # llama.cpp's Vulkan counts carve-out and GTT of an APU together (all heaps of its memory).
     total, source = vram, f"{SOURCE}: mem_info_vram_total"
     if integrated and vram is not None and gtt is not None:
         total, used = vram + gtt, (used or 0) + (gtt_used or 0)
@@ -131,7 +148,9 @@ def _amd(card: Card, pool: tuple[int, int] | None) -> Device:
             total = min(total, vram + pool[0])
     unknown = {} if total is not None else {"memory_total": "amdgpu does not report it"}
     device = Device(
-        name=_text(folder / "product_name") or f"AMD GPU {card.pci_id}",
+        name=_text(folder / "product_name")
+        or table.integrated_name(card.pci_id)
+        or f"AMD GPU {card.pci_id}",
         vendor="AMD",
         backend=entry.backend if entry else "vulkan",
         pci_id=card.pci_id,

@@ -1,6 +1,7 @@
 """Apple silicon: its GPU, and the part of the memory that Metal lets it use."""
 
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from typing import Any, cast
 from advisor.hardware import table
 from advisor.hardware.completed import sold_as, with_table
 from advisor.hardware.rig import Device
+from advisor.hardware.table import MemoryLimit
 from advisor.units import MIB
 
 _TIMEOUT_S = 10
+_NEW_LIMIT = 26
+"""First macOS whose Metal lets the GPU use more of the memory."""
 
 
 def _run(*command: str) -> str:
@@ -31,11 +35,15 @@ def read_devices() -> tuple[Device, ...]:
         return ()
     displays = _run("/usr/sbin/system_profiler", "-json", "SPDisplaysDataType")
     names = ("hw.memsize", "iogpu.wired_limit_mb", "machdep.cpu.brand_string")
-    return parse(displays, _run("/usr/sbin/sysctl", *names))
+    version = platform.mac_ver()[0].partition(".")[0]
+    return parse(displays, _run("/usr/sbin/sysctl", *names), int(version or 0))
 
 
-def parse(displays: str, sysctl: str) -> tuple[Device, ...]:
-    """GPUs from ``system_profiler -json SPDisplaysDataType`` and ``sysctl`` output."""
+def parse(displays: str, sysctl: str, version: int = _NEW_LIMIT) -> tuple[Device, ...]:
+    """GPUs from ``system_profiler -json SPDisplaysDataType`` and ``sysctl`` output.
+
+    ``version``: of macOS, its first number.
+    """
     facts = dict(re.findall(r"^([\w.]+):\s*(.*)$", sysctl, re.MULTILINE))
     memory = int(facts["hw.memsize"]) if facts.get("hw.memsize", "").isdigit() else None
     try:
@@ -47,14 +55,17 @@ def parse(displays: str, sysctl: str) -> tuple[Device, ...]:
     shown = [
         cast("Mapping[str, Any]", i) for i in cast("list[object]", listed) if isinstance(i, dict)
     ]
-    return tuple(_gpu(item, memory, facts) for item in shown if _is_gpu(item))
+    rule = table.gpu_table().memory_limits["apple-26" if version >= _NEW_LIMIT else "apple"]
+    return tuple(_gpu(item, memory, facts, rule) for item in shown if _is_gpu(item))
 
 
 def _is_gpu(item: Mapping[str, Any]) -> bool:
     return str(item.get("sppci_device_type", "spdisplays_gpu")) == "spdisplays_gpu"
 
 
-def _gpu(item: Mapping[str, Any], memory: int | None, facts: Mapping[str, str]) -> Device:
+def _gpu(
+    item: Mapping[str, Any], memory: int | None, facts: Mapping[str, str], rule: MemoryLimit
+) -> Device:
     name = str(
         item.get("sppci_model") or item.get("_name") or facts.get("machdep.cpu.brand_string")
     )
@@ -70,7 +81,6 @@ def _gpu(item: Mapping[str, Any], memory: int | None, facts: Mapping[str, str]) 
         total, source = int(limit) * MIB, "sysctl iogpu.wired_limit_mb, set by its owner"
         sources["memory_total"] = source
     elif memory is not None:
-        rule = table.gpu_table().memory_limits["apple"]
         total = rule.usable(memory)
         sources["memory_total"] = f"Metal's limit for this much memory: {rule.source}"
     device = Device(
@@ -84,7 +94,14 @@ def _gpu(item: Mapping[str, Any], memory: int | None, facts: Mapping[str, str]) 
         sources=sources,
         unknown={} if total is not None else {"memory_total": "sysctl does not report hw.memsize"},
     )
-    return with_table(device, entry)
+    device = with_table(device, entry)
+    if entry is None or not (entry.multiprocessors and entry.fp16_tflops and cores.isdigit()):
+        return device
+    # Sold with fewer GPU cores too, at the same memory bandwidth.
+    rate = entry.fp16_tflops * int(cores) / entry.multiprocessors
+    words = f"{entry.origin('fp16_tflops')}, {cores} of {entry.multiprocessors} cores"
+    sources = device.sources | {"fp16_tflops": words}
+    return device.model_copy(update={"fp16_tflops": round(rate, 2), "sources": sources})
 
 
 def _discrete(name: str, item: Mapping[str, Any], sources: dict[str, str]) -> Device:

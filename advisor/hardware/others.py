@@ -102,7 +102,7 @@ def _same(devices: Sequence[Device], seen: Mapping[str, object], taken: set[int]
 def _names(seen: Mapping[str, object]) -> list[str]:
     """What the engine calls it, and that without a Vulkan driver's addition in brackets."""
     full = str(seen.get("description") or seen.get("name") or "GPU")
-    bare = re.sub(r"\s*\([A-Z][^)]*\d[^)]*\)$", "", full)
+    bare = re.sub(r"\s*\([A-Z][^)]*\)$", "", full)
     return list(dict.fromkeys((full, bare or full)))
 
 
@@ -119,12 +119,23 @@ def _noted(device: Device, seen: Mapping[str, object]) -> Device:
     total, free = _number(seen, "memory_total"), _number(seen, "memory_free")
     if total is None:
         return device
-    if device.memory_total is None:
+    # Of a shared pool the GPU gets what its driver allows, which llama.cpp asks and we derive.
+    if device.memory_total is None or (device.unified and total != device.memory_total):
+        known = device.alternatives.get("memory_total", ())
+        if device.memory_total is not None:
+            derived = device.sources.get("memory_total", "")
+            known += (Reading(value=float(device.memory_total), source=derived),)
         sources = device.sources | {"memory_total": ENGINE, "memory_used": ENGINE}
         gone = {"memory_total", "memory_used"}
         unknown = {k: v for k, v in device.unknown.items() if k not in gone}
         used = None if free is None else total - free
-        update = {"memory_total": total, "memory_used": used}
+        if device.unified:
+            # What the engine calls used of a pool is what its own process holds.
+            used = device.memory_used
+            sources["memory_used"] = device.sources.get("memory_used", "")
+            unknown = {k: v for k, v in device.unknown.items() if k != "memory_total"}
+        alternatives = device.alternatives | ({"memory_total": known} if known else {})
+        update = {"memory_total": total, "memory_used": used, "alternatives": alternatives}
         return device.model_copy(update=update | {"sources": sources, "unknown": unknown})
     earlier = device.alternatives.get("memory_total", ())
     reading = Reading(value=float(total), source=ENGINE)

@@ -98,6 +98,17 @@ class GpuEntry(BaseModel):
         return f"GPU table ({self.source}, {self.date}{doubt})"
 
 
+class Integrated(BaseModel):
+    """Graphics within processors, which a large carve-out must not make into graphics cards."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    date: str
+    pci_ids: dict[str, str]
+    """``vendor:device`` to a name."""
+
+
 class GpuTable(BaseModel):
     """Every GPU the app knows."""
 
@@ -106,6 +117,7 @@ class GpuTable(BaseModel):
     date: str
     notes: tuple[str, ...]
     memory_limits: dict[str, MemoryLimit]
+    integrated: Integrated
     gpus: tuple[GpuEntry, ...]
 
     def usable_memory(self, entry: GpuEntry, memory: int | None = None) -> int:
@@ -118,6 +130,11 @@ class GpuTable(BaseModel):
         if entry.memory_reported_mib is not None:
             return entry.memory_reported_mib * MIB
         return int(entry.memory_gib * GIB)
+
+
+def integrated_name(pci_id: str) -> str | None:
+    """What graphics within a processor are called, None for anything else."""
+    return gpu_table().integrated.pci_ids.get(":".join(pci_id.lower().split(":")[:2]))
 
 
 @functools.cache
@@ -247,6 +264,8 @@ def find(name: str, *, memory: int | None = None, pci_id: str | None = None) -> 
         hits = index.get(lowered) or index.get(":".join(lowered.split(":")[:2])) or []
         if memory is not None:
             hits = [entry for entry in hits if _holds(entry, memory)]
+        if len(hits) == 1 and named and key(name).words < key(hits[0].name).words:
+            return hits[0]  # sold under the same name, as the 3060 Ti with GDDR6X is
         if named and hits:
             hits = [entry for entry in hits if entry in named]
             return hits[0] if len(hits) == 1 else None

@@ -19,9 +19,13 @@ _VALUES = (
     "HardwareInformation.qwMemorySize",
     "HardwareInformation.MemorySize",
 )
+# What drivers write into the 32-bit size of a card that has more (oshi#2907, llmfit#830).
+_CAPS = {0x7FFFF000, 0xFFF00000, 0xFFFFF000, 0xFFFFFFFF}
 _VENDORS = {"1002": "AMD", "8086": "Intel"}
 _CARVE_OUT = 2 << 30
-"""Bytes: integrated graphics set aside no more than this; a card has more."""
+"""Bytes: integrated graphics that no list knows set aside no more than this; a card has more."""
+_ARC_CARD = re.compile(r"\bArc\(?(?:TM\))?\s+(?:Pro\s+)?[AB]\d{2,3}M?\b", re.IGNORECASE)
+"""Intel's cards; "Arc(TM) Graphics" and "Arc(TM) 140V" are within processors."""
 
 
 def read_devices(pool: tuple[int, int] | None) -> tuple[Device, ...]:
@@ -63,9 +67,8 @@ def _memory(values: Mapping[str, Any]) -> int | None:
         value = values.get(name)
         if isinstance(value, bytes):
             value = int.from_bytes(value, "little")
-        # The 32-bit value stops at 4 GiB; only the 64-bit one is believed that far.
         if isinstance(value, int) and value > 0:
-            return value if name.endswith("qwMemorySize") or value < 0xFFF00000 else None
+            return value if name.endswith("qwMemorySize") or value not in _CAPS else None
     return None
 
 
@@ -85,6 +88,14 @@ def parse(keys: Iterable[Mapping[str, Any]], pool: tuple[int, int] | None) -> tu
     return tuple(devices)
 
 
+def _within_processor(described: str, pci_id: str, total: int | None, *, capped: bool) -> bool:
+    if table.integrated_name(pci_id) is not None:
+        return True
+    if pci_id.startswith("8086:"):
+        return _ARC_CARD.search(described) is None
+    return not capped and (total is None or total <= _CARVE_OUT)
+
+
 def _gpu(
     values: Mapping[str, Any], pci_id: str, vendor: str, pool: tuple[int, int] | None
 ) -> Device:
@@ -92,13 +103,18 @@ def _gpu(
     total = _memory(values)
     entry = table.find(described, memory=total, pci_id=pci_id)
     shared = entry is not None and entry.unified
-    integrated = shared or (entry is None and (total is None or total <= _CARVE_OUT))
+    capped = total is None and "HardwareInformation.MemorySize" in values
+    within = _within_processor(described, pci_id, total, capped=capped)
+    integrated = shared or (entry is None and within)
     source = "registry: HardwareInformation.qwMemorySize"
+    if total is None and entry is not None and not shared:
+        total = table.gpu_table().usable_memory(entry)
+        source = f"nominal, {entry.origin('memory_gib')}: its driver writes a capped size"
     if integrated and not shared and pool is not None:
         # Windows lets a GPU use half of the RAM as shared memory (WDDM's default).
         total, source = (total or 0) + pool[0] // 2, "its carve-out plus half of the RAM (WDDM)"
     device = Device(
-        name=short_name(described),
+        name=table.integrated_name(pci_id) or short_name(described),
         vendor=vendor,
         backend=entry.backend if entry else "vulkan",
         pci_id=pci_id,

@@ -111,7 +111,7 @@ def test_machine_without_any_gpu(machine: Machine, tmp_path: Path):
 )
 def test_apple(name: str, table_id: str, mib: int, bandwidth: float):
     recorded = json.loads((DATA / "mac.json").read_text())[name]
-    (device,) = macos.parse(json.dumps(recorded["displays"]), recorded["sysctl"])
+    (device,) = macos.parse(json.dumps(recorded["displays"]), recorded["sysctl"], 15)
     assert device.table_id == table_id
     assert device.backend == "metal"
     assert device.unified
@@ -165,10 +165,16 @@ def test_windows_registry():
 def test_windows_32_bit_size_is_not_believed_at_its_limit():
     old = {k: v for k, v in RADEON.items() if k != "HardwareInformation.qwMemorySize"}
     (device,) = windows.parse([old], POOL)
+    assert device.table_id == "Radeon RX 9070 XT"
+    assert device.memory_total == 16 * GIB
+    assert device.sources["memory_total"].startswith("nominal")
+    assert not device.integrated
+    unlisted = old | {"DriverDesc": "AMD X", "MatchingDeviceId": "PCI\\VEN_1002&DEV_9999"}
+    (device,) = windows.parse([unlisted], POOL)
+    assert device.table_id is None
     assert device.memory_total is None
     assert device.unknown["memory_total"]
-    assert device.table_id == "Radeon RX 9070 XT"
-    assert not device.integrated
+    assert not device.integrated  # a size at its limit is a card's
 
 
 def test_engine_alone_finds_cards():

@@ -18,6 +18,7 @@ from advisor.hardware.imagined import (
     unlisted_device,
     with_field,
 )
+from advisor.hardware.network import join, split_machines
 from advisor.hardware.rig import Device, Host, Rig
 from advisor.hardware.saved import rig_from_json
 from advisor.units import GIB
@@ -147,9 +148,19 @@ def parse_rig(text: str) -> Rig:
 
     ``"2x RTX 4090 + 128 GB DDR5-6000"``, ``"M3 Ultra 512GB"``, ``"CPU only 64 GB DDR5-5600"``,
     ``"8x H200 + 2 TB 12-channel DDR5-4800"``. Two memory channels are assumed unless stated.
+    ``"2x RTX 3090 + 64 GB DDR4-3200 over 10GbE with M2 Ultra 192GB"`` is several machines, each
+    joined to the first.
     """
     if not text.strip():
         raise RigError('Write what is in the rig, for example "2x RTX 4090 + 128 GB DDR5-6000".')
+    (_, first), *further = split_machines(" ".join(text.split()))
+    rig = _machine(first)
+    for link, words in further:
+        rig = join(rig, _machine(words), link)
+    return rig
+
+
+def _machine(text: str) -> Rig:
     host = _HostParts()
     devices: list[Device] = []
     pool: int | None = None
@@ -177,6 +188,12 @@ def parse_rig(text: str) -> Rig:
         devices += [device] * count
     if not devices and host.ram_total is None and not host.cpu:
         raise RigError(f"“{text}” names neither a GPU nor memory.")
+    shared = [device for device in devices if device.unified]
+    if len(shared) > 1:
+        raise RigError(
+            f"“{text}” is more than one machine, since each {shared[0].name} has its own memory. "
+            f"Say what joins them: “{shared[0].name} over 10GbE with {shared[-1].name}”."
+        )
     name = " ".join(text.split())
     return Rig(
         name=name, devices=tuple(devices), hosts=(_host(host, devices, pool),), imagined=True
@@ -279,6 +296,25 @@ def rig_from_spec(spec: Mapping[str, Any] | str) -> Rig:
     return Rig(
         name=name, devices=tuple(devices), hosts=(_host(parts, devices, pool),), imagined=True
     )
+
+
+def describe_rig(rig: Rig) -> str:
+    """The parts of a rig as `parse_rig` reads them, machine by machine:
+    ``"RTX 4090 + 64 GB DDR5-5600 over 10GbE with M4 Pro 48GB"``.
+    """
+    words = ""
+    for index, host in enumerate(rig.hosts):
+        inside = [d for d in rig.devices if d.host_index == index and d.backend != "cpu"]
+        shared = next((d for d in inside if d.unified), None)
+        link = rig.link_to(index)
+        joint = f" over {link.name} with " if link else " with " if index else ""
+        ram = None if shared else host.ram_total
+        parts = describe(inside, ram)
+        if shared and host.ram_total is not None:
+            parts = parts.replace(shared.name, f"{shared.name} {host.ram_total / GIB:.0f}GB", 1)
+        kind = f" {host.ram_type}" if host.ram_type and ram is not None else ""
+        words += joint + parts + kind
+    return words
 
 
 def describe(devices: list[Device] | tuple[Device, ...], ram_total: int | None) -> str:

@@ -1,14 +1,17 @@
 """Puts what every source saw together into one rig."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from advisor.hardware import nvml, others
-from advisor.hardware.host import read_host
+from advisor.hardware.host import read_host, without_gpu_memory
 from advisor.hardware.rig import Device, Host, Rig
 
 NAME = "This machine"
+_GRACE = re.compile(r"\b(GH|GB)[23]00\b")
+"""GPUs whose memory the kernel of their Grace host counts as its own; GB10 shares one pool."""
 
 
 def detect(
@@ -23,6 +26,8 @@ def detect(
     if host.ram_total is not None and host.ram_available is not None:
         pool = (host.ram_total, host.ram_available)
     nvidia = nvml.read_devices(pool)
+    if any(_GRACE.search(device.name) for device in nvidia.devices):
+        host = without_gpu_memory(host, root)
     rest = others.read_devices(pool, root=root)
     problems = [*nvidia.problems, *rest.problems]
     if not nvidia.devices and not nvidia.problems:

@@ -1,5 +1,6 @@
 """What stands in the way of a rig, in plain words, each with what to do about it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
 
@@ -96,14 +97,13 @@ def _problems(rig: Rig) -> Iterator[Finding]:
 
 
 def _ignored(rig: Rig) -> Iterator[Finding]:
-    for device in rig.ignored:
-        yield Finding(
-            code="ignored",
-            severity="info",
-            subject=device.name,
-            title=f"{device.name} is not counted",
-            text=f"{device.unknown.get('use', 'llama.cpp does not use it')}.",
-        )
+    alike = Counter(
+        (device.name, device.unknown.get("use", "llama.cpp does not use it"))
+        for device in rig.ignored
+    )
+    for (name, reason), count in alike.items():
+        title = f"{name} is not counted" if count == 1 else f"{count} × {name} are not counted"
+        yield Finding(code="ignored", severity="info", subject=name, title=title, text=f"{reason}.")
 
 
 def _entry(device: Device) -> GpuEntry | None:
@@ -185,17 +185,40 @@ def _state(device: Device, host: Host) -> Iterator[Finding]:
             text=_holders(device),
             advice="Close what you don't need; that memory then counts for models.",
         )
-    if device.unified and device.vendor == "Apple" and host.ram_total and device.memory_total:
-        yield Finding(
-            code="memory-limit",
-            severity="info",
-            subject=device.name,
-            title=f"macOS lets the GPU use {units.gib(device.memory_total)} of "
-            f"{units.gib(host.ram_total)}",
-            text="The limit is the system's default or what was set for it.",
-            advice="sudo sysctl iogpu.wired_limit_mb=… raises it until the next restart; leave "
-            "8 GB or more to the system.",
-        )
+    if device.unified and host.ram_total and device.memory_total:
+        yield from _pool_limit(device, device.memory_total, host.ram_total)
+
+
+def _pool_limit(device: Device, allowed: int, ram: int) -> Iterator[Finding]:
+    """How much of one pool a driver lets its GPU use, where its owner can change that."""
+    raise_it = {
+        "Apple": (
+            f"macOS lets the GPU use {units.gib(allowed)} of {units.gib(ram)}",
+            (
+                "sudo sysctl iogpu.wired_limit_mb=… raises it until the next restart; leave "
+                "8 GB or more to the system."
+            ),
+        ),
+        "AMD": (
+            f"The driver lets the GPU use {units.gib(allowed)} of {units.gib(ram)}",
+            (
+                "Linux: the kernel parameter ttm.pages_limit raises it (262,144 per GiB). "
+                "Windows: AMD Software, Performance, Tuning, Variable Graphics Memory. Leave "
+                "8 GB to the system."
+            ),
+        ),
+    }
+    known = raise_it.get(device.vendor or "")
+    if known is None or allowed > 0.95 * ram:
+        return
+    yield Finding(
+        code="memory-limit",
+        severity="info",
+        subject=device.name,
+        title=known[0],
+        text="The limit is the system's default or what was set for it.",
+        advice=known[1],
+    )
 
 
 def _holders(device: Device) -> str:

@@ -1,13 +1,14 @@
-"""What-if: a rig with a device more, fewer or another, with other memory, or joined to one."""
+"""What-if: a rig with a device or machine more, fewer or another, or with other memory."""
 
 from advisor.errors import RigError
-from advisor.hardware.compose import describe, parse_rig
-from advisor.hardware.rig import Device, NetworkLink, Rig
+from advisor.hardware import network
+from advisor.hardware.compose import describe_rig, parse_rig
+from advisor.hardware.rig import Device, Rig
 
 
-def _changed(rig: Rig, devices: tuple[Device, ...], **update: object) -> Rig:
-    name = describe(devices, rig.host.ram_total)
-    return rig.model_copy(update={"devices": devices, "imagined": True, "name": name} | update)
+def _changed(rig: Rig, devices: tuple[Device, ...]) -> Rig:
+    changed = rig.model_copy(update={"devices": devices, "imagined": True})
+    return changed.model_copy(update={"name": describe_rig(changed)})
 
 
 def _at(rig: Rig, index: int) -> Device:
@@ -16,18 +17,56 @@ def _at(rig: Rig, index: int) -> Device:
     return rig.devices[index]
 
 
+def add(rig: Rig, text: str) -> Rig:
+    """The rig with what ``text`` names: GPUs, other RAM, or "over 10GbE with …" a machine.
+
+    Raises RigError.
+    """
+    machine = network.split_addition(text)
+    if machine is not None:
+        return add_machine(rig, machine[1], machine[0])
+    more = parse_rig(text)
+    if not more.devices and more.host.ram_total is not None:
+        return set_memory(rig, text)
+    return add_devices(rig, text)
+
+
 def add_devices(rig: Rig, text: str, host_index: int = 0) -> Rig:
     """The rig with more GPUs: ``"RTX 3090"``, ``"2x RTX 4090"``. Raises RigError."""
     more = parse_rig(text)
+    if len(more.hosts) > 1:
+        raise RigError("To add a machine, begin with its network: “over 10GbE with RTX 3090”.")
     if not more.devices:
         raise RigError(f"“{text}” names no GPU.")
     added = tuple(d.model_copy(update={"host_index": host_index}) for d in more.devices)
-    return _changed(rig, rig.devices + added)
+    # Behind the others of its machine; the far machines' stand before the first one's.
+    at = max(
+        (i + 1 for i, d in enumerate(rig.devices) if d.host_index == host_index),
+        default=0 if host_index else len(rig.devices),
+    )
+    return _changed(rig, rig.devices[:at] + added + rig.devices[at:])
+
+
+def add_machine(rig: Rig, text: str, link: str) -> Rig:
+    """The rig with one more machine, joined to its first by ``link`` ("10GbE"). Raises RigError."""
+    joined = network.join(rig, parse_rig(text), link)
+    return joined.model_copy(update={"name": describe_rig(joined)})
+
+
+def remove_machine(rig: Rig, host: int) -> Rig:
+    """The rig without one of its further machines. Raises RigError."""
+    left = network.without_host(rig, host)
+    return left.model_copy(update={"name": describe_rig(left)})
 
 
 def remove_device(rig: Rig, index: int) -> Rig:
-    """The rig without one of its GPUs, counted from 0. Raises RigError."""
-    _at(rig, index)
+    """The rig without one of its GPUs, counted from 0. Raises RigError.
+
+    A further machine goes with its last GPU.
+    """
+    host = _at(rig, index).host_index
+    if host and sum(device.host_index == host for device in rig.devices) == 1:
+        return remove_machine(rig, host)
     return _changed(rig, rig.devices[:index] + rig.devices[index + 1 :])
 
 
@@ -59,35 +98,5 @@ def set_memory(rig: Rig, text: str) -> Rig:
         update={name: getattr(read.host, name) for name in fields}
         | {"sources": rig.host.sources | read.host.sources, "unknown": unknown}
     )
-    name = describe(rig.devices, host.ram_total)
-    update = {"hosts": (host, *rig.hosts[1:]), "imagined": True, "name": name}
-    return rig.model_copy(update=update)
-
-
-def join(rig: Rig, other: Rig, *, bandwidth_gbs: float, latency_us: float) -> Rig:
-    """Two rigs as one, joined by a network as llama.cpp's RPC backend joins them.
-
-    ``bandwidth_gbs`` in GB/s (10 Gbit Ethernet is 1.25), ``latency_us`` one way in microseconds.
-    """
-    if bandwidth_gbs <= 0 or latency_us < 0:
-        raise RigError("A network link needs a bandwidth above zero and a latency of zero or more.")
-    first = len(rig.hosts)
-    moved = tuple(d.model_copy(update={"host_index": d.host_index + first}) for d in other.devices)
-    links = tuple(
-        link.model_copy(
-            update={"from_host": link.from_host + first, "to_host": link.to_host + first}
-        )
-        for link in other.links
-    )
-    link = NetworkLink(
-        from_host=0, to_host=first, bandwidth_gbs=bandwidth_gbs, latency_us=latency_us
-    )
-    return rig.model_copy(
-        update={
-            "name": f"{rig.name} ⇄ {other.name}",
-            "devices": rig.devices + moved,
-            "hosts": rig.hosts + other.hosts,
-            "links": (*rig.links, *links, link),
-            "imagined": True,
-        }
-    )
+    changed = rig.model_copy(update={"hosts": (host, *rig.hosts[1:])})
+    return _changed(changed, rig.devices)

@@ -109,6 +109,29 @@ def _memory(root: Path, sources: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def without_gpu_memory(host: Host, root: Path = Path("/")) -> Host:
+    """The host of a Grace machine less what Linux counts as its RAM but is its GPUs' memory.
+
+    NVIDIA's driver hands HBM to the kernel as memory nodes without processors (Grace Hopper
+    documentation, "coherent driver-based memory management").
+    """
+    if host.ram_total is None:
+        return host
+    foreign = 0
+    for node in sorted((root / "sys/devices/system/node").glob("node[0-9]*")):
+        known = re.search(r"MemTotal:\s*(\d+) kB", _text(node / "meminfo"))
+        if known and (node / "cpulist").exists() and not _text(node / "cpulist"):
+            foreign += int(known[1]) << 10
+    if not 0 < foreign < host.ram_total:
+        return host
+    total = host.ram_total - foreign
+    source = "operating system, less the GPUs' memory that it counts in"
+    update: dict[str, Any] = {"ram_total": total, "sources": host.sources | {"ram_total": source}}
+    if host.ram_available is not None:
+        update["ram_available"] = min(host.ram_available, total)
+    return host.model_copy(update=update)
+
+
 def _memory_type(
     root: Path, values: Mapping[str, Any], sources: dict[str, str], unknown: dict[str, str]
 ) -> dict[str, Any]:

@@ -8,7 +8,14 @@ import psutil
 
 from advisor.hardware import table
 from advisor.hardware.nvml_fields import SOURCE, Fields, architecture_of, read_memory, short_name
-from advisor.hardware.nvml_library import LOST, NO_DRIVER, NOT_SUPPORTED, NvmlError, NvmlLibrary
+from advisor.hardware.nvml_library import (
+    FUNCTION_NOT_FOUND,
+    LOST,
+    NO_DRIVER,
+    NOT_SUPPORTED,
+    NvmlError,
+    NvmlLibrary,
+)
 from advisor.hardware.nvml_mig import read_slices
 from advisor.hardware.rig import Device, PcieLink, Peer, Process
 from advisor.hardware.table import GpuEntry
@@ -243,21 +250,32 @@ def _read_state(nvml: NvmlLibrary, handle: object, found: Fields) -> None:
     )
     found.read("power_w", lambda: _watts(ask("nvmlDeviceGetPowerUsage", handle)))
     found.read("temperature_c", lambda: float(ask("nvmlDeviceGetTemperature", handle, 0)))
-    found.read("utilisation", lambda: ask("nvmlDeviceGetUtilizationRates", handle).gpu / 100)
+    rates = found.read("utilisation", lambda: ask("nvmlDeviceGetUtilizationRates", handle))
+    if rates is None:
+        found.unknown["memory_utilisation"] = found.unknown["utilisation"]
+    else:
+        found.put("utilisation", rates.gpu / 100, SOURCE)
+        found.put("memory_utilisation", rates.memory / 100, SOURCE)
     found.read("clock_mhz", lambda: float(ask("nvmlDeviceGetClockInfo", handle, 1)))
     found.read("clock_max_mhz", lambda: float(ask("nvmlDeviceGetMaxClockInfo", handle, 1)))
+    found.read("memory_clock_mhz", lambda: float(ask("nvmlDeviceGetClockInfo", handle, 2)))
     found.read("ecc", lambda: bool(ask("nvmlDeviceGetEccMode", handle)[0]))
     found.read("display", lambda: bool(ask("nvmlDeviceGetDisplayActive", handle)))
-    try:
-        bits = int(ask("nvmlDeviceGetCurrentClocksEventReasons", handle))
-    except NvmlError as error:
-        if error.code in LOST:
-            raise
-        bits = int(nvml.optional("nvmlDeviceGetCurrentClocksThrottleReasons", handle) or 0)
-    found.values["throttle"] = throttle_words(bits)
+    found.read("display_attached", lambda: bool(ask("nvmlDeviceGetDisplayMode", handle)))
+    found.read("throttle", lambda: throttle_words(_clock_events(nvml, handle)))
     model = nvml.optional("nvmlDeviceGetDriverModel", handle)
     if model is not None:
         found.put("driver_model", {0: "WDDM", 1: "TCC", 2: "MCDM"}.get(int(model[0])), SOURCE)
+
+
+def _clock_events(nvml: NvmlLibrary, handle: object) -> int:
+    """Why the clocks are as they are, under its present or its former name."""
+    try:
+        return int(nvml.call("nvmlDeviceGetCurrentClocksEventReasons", handle))
+    except NvmlError as error:
+        if error.code != FUNCTION_NOT_FOUND:
+            raise
+    return int(nvml.call("nvmlDeviceGetCurrentClocksThrottleReasons", handle))
 
 
 def throttle_words(bits: int) -> tuple[str, ...]:
@@ -320,6 +338,10 @@ def _pcie(nvml: NvmlLibrary, handle: object, found: Fields) -> PcieLink:
         "max_width": "nvmlDeviceGetMaxPcieLinkWidth",
     }
     values: dict[str, int] = {}
+    if found.values.get("unified"):
+        # NVML makes up a PCIe 1.0 x1 link for a GB10 (nvtop#426).
+        found.unknown["pcie"] = "joined to its processor without PCIe"
+        return PcieLink()
     for name, call in calls.items():
         try:
             value = int(nvml.call(call, handle))

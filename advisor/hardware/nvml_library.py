@@ -16,7 +16,7 @@ FUNCTION_NOT_FOUND = 13
 _WORDS = {
     1: "NVML was not started",
     2: "NVML did not accept the question",
-    NOT_SUPPORTED: "the driver does not report this for this GPU",
+    NOT_SUPPORTED: "not reported by the driver",
     NO_PERMISSION: "this needs administrator rights",
     NOT_FOUND: "the driver found nothing",
     8: "the GPU's power cables are not connected properly",

@@ -42,6 +42,8 @@ def _slice(nvml: NvmlLibrary, handle: object, whole: Device, parent_total: int) 
     if total is None and attributes:
         total = int(attributes.memorySizeMB) * MIB
         found.put("memory_total", total, f"{SOURCE}: MIG attributes")
+    for name in ("power_w", "clock_mhz", "utilisation"):
+        found.unknown[name] = f"{SOURCE} reports it for the whole GPU only"
     profile = re.search(r"\bMIG\s+(\S+)", reported)
     values: dict[str, Any] = dict(found.values)
     values["name"] = f"{whole.name} MIG {profile[1]}" if profile else f"{whole.name} MIG slice"

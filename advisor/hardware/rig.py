@@ -71,8 +71,11 @@ class Device(_Frozen):
     temperature_c: float | None = None
     utilisation: float | None = None
     """Share of the last sampling period in which a kernel ran, 0 to 1."""
+    memory_utilisation: float | None = None
+    """Share of it in which memory was read or written, 0 to 1."""
     clock_mhz: float | None = None
     clock_max_mhz: float | None = None
+    memory_clock_mhz: float | None = None
     throttle: tuple[str, ...] = ()
     """Why its clock is held down now, in words."""
     power_limit_w: float | None = None
@@ -88,6 +91,9 @@ class Device(_Frozen):
     integrated: bool = False
     laptop: bool = False
     display: bool | None = None
+    """A desktop is drawn on it, which takes some of its memory."""
+    display_attached: bool | None = None
+    """A screen is plugged in."""
     mig: bool = False
     processes: tuple[Process, ...] = ()
     host_index: int = 0
@@ -139,8 +145,13 @@ class NetworkLink(_Frozen):
 
     from_host: int
     to_host: int
+    name: str = ""
+    """``"10GbE"``."""
     bandwidth_gbs: float
+    """GB/s (10**9): 10 Gbit Ethernet is 1.25."""
     latency_us: float
+    """Of a small message, one way."""
+    source: str = ""
 
 
 class Peer(_Frozen):
@@ -177,3 +188,7 @@ class Rig(_Frozen):
     def host(self) -> Host:
         """The host that runs llama.cpp."""
         return self.hosts[0]
+
+    def link_to(self, host: int) -> NetworkLink | None:
+        """What joins a further host to the first."""
+        return next((x for x in self.links if {x.from_host, x.to_host} == {0, host}), None)

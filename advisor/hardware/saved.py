@@ -45,6 +45,9 @@ def rig_from_json(document: str | bytes | Mapping[str, Any]) -> Rig:
         raise RigError("The rig file cannot be used: it names no host.")
     if any(not 0 <= device.host_index < len(rig.hosts) for device in rig.devices):
         raise RigError("The rig file cannot be used: a device sits in a host that is not there.")
+    ends = {end for link in rig.links for end in (link.from_host, link.to_host)}
+    if not ends <= set(range(len(rig.hosts))):
+        raise RigError("The rig file cannot be used: a network leads to a host that is not there.")
     return rig
 
 

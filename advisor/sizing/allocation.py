@@ -76,7 +76,8 @@ def room(rig: Rig, calibration: Calibration | None = None) -> Room:
         free=tuple(device.memory_free for device in rig.devices),
         driver=drivers,
         host=available,
-        unified=tuple(device.unified for device in rig.devices),
+        # A far machine's shared memory is not this host's.
+        unified=tuple(device.unified and not device.host_index for device in rig.devices),
     )
 
 

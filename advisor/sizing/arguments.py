@@ -39,13 +39,20 @@ def _placement(settings: RunSettings, *, n_devices: int) -> list[str]:
     return words
 
 
-def server_arguments(model: Model, settings: RunSettings, *, n_devices: int) -> tuple[str, ...]:
+def server_arguments(
+    model: Model, settings: RunSettings, *, n_devices: int, n_remote_hosts: int = 0
+) -> tuple[str, ...]:
     """Arguments behind ``llama-server``. ``settings`` must be resolved (no "fit").
+
+    Hosts that are reached through RPC get names to be replaced: ``host2:50052`` (the port that
+    rpc-server listens on by default).
 
     Everything that llama.cpp would otherwise choose by itself and that changes memory (slots,
     layers on devices) is always written out (common/arg.cpp of b11434).
     """
     words = ["-m", file_name(model), "-c", str(settings.ctx)]
+    if n_remote_hosts:
+        words += ["--rpc", ",".join(f"host{n + 2}:50052" for n in range(n_remote_hosts))]
     words += _placement(settings, n_devices=n_devices)
     words += ["-fa", settings.flash_attn]
     if settings.ctk != _DEFAULTS.ctk:

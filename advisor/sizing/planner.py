@@ -18,8 +18,9 @@ from advisor.sizing.verdict import headrooms, judged
 
 
 def device_names(devices: Sequence[Device]) -> tuple[str, ...]:
-    """llama.cpp's name of every device: ``CUDA0``, ``CUDA1`` …"""
-    return overrides.device_names([device.backend for device in devices])
+    """llama.cpp's name of every device: ``CUDA0``, ``CUDA1`` …, ``RPC0`` on another machine."""
+    backends = ["rpc" if device.host_index else device.backend for device in devices]
+    return overrides.device_names(backends)
 
 
 def max_context(
@@ -137,7 +138,12 @@ def size(
         headroom=judgement.headroom,
         max_ctx=max_context(model, settings, space, allocation),
         speed=speed,
-        command=("llama-server", *server_arguments(model, settings, n_devices=len(devices))),
+        command=(
+            "llama-server",
+            *server_arguments(
+                model, settings, n_devices=len(devices), n_remote_hosts=len(rig.hosts) - 1
+            ),
+        ),
         notes=notes(model, rig, settings, allocation, space),
         explanations={
             **explain(model, settings, allocation, rig.devices, names=names, drivers=space.driver),

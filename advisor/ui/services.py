@@ -224,8 +224,8 @@ def compose(words: str) -> Rig:
 
 
 def with_added(rig: Rig, words: str) -> Rig:
-    """The rig with more devices. Raises RigError."""
-    return edits.add_devices(rig, words)
+    """The rig with more devices, other RAM or one more machine. Raises RigError."""
+    return edits.add(rig, words)
 
 
 def with_swapped(rig: Rig, index: int, words: str) -> Rig:

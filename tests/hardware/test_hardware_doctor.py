@@ -38,13 +38,14 @@ def test_a_healthy_rig_needs_no_doctor(machine: Machine):
         ("busy", "memory-held", "firefox 9.0 GiB, game.exe 6.0 GiB"),
         ("busy", "throttled", "power limit, temperature"),
         ("mig", "ignored", "one MIG slice"),
+        ("mig", "ignored", "2 × H100 SXM MIG 1g.10gb are not counted"),
         ("mig-empty", "not-usable", "no slice"),
         ("old-driver", "driver-old", "CUDA 11.4"),
         ("wddm", "spill", "Prefer No Sysmem Fallback"),
         ("unknown-card", "unlisted", "nothing was guessed"),
         ("off-the-bus", "not-usable", "fallen off the bus"),
         ("driver-updated", "not-usable", "not restarted"),
-        ("nothing-but-a-name", "memory-unknown", "does not report"),
+        ("nothing-but-a-name", "memory-unknown", "not reported"),
         ("nothing-but-a-name", "bandwidth-unknown", "no speed can be predicted"),
         ("no-gpu", "no-gpu", "run on the CPU"),
     ],
@@ -113,6 +114,18 @@ def test_an_imagined_rig_has_no_condition():
     assert {"memory-held", "throttled"} <= codes(imagined.model_copy(update={"imagined": False}))
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [("M4 Max 64GB", "iogpu.wired_limit_mb"), ("Strix Halo 128GB", "ttm.pages_limit")],
+)
+def test_what_a_shared_pool_allows(words: str, says: str):
+    rig = parse_rig(words).model_copy(update={"imagined": False})
+    (finding,) = (f for f in examine(rig) if f.code == "memory-limit")
+    assert says in finding.advice
+    assert "GiB of" in finding.title
+    assert "memory-limit" not in codes(parse_rig(words))
+
+
 def test_pascal_is_told_about_cuda_13():
     rig = parse_rig("Tesla P40 + 32 GB DDR4-2400").model_copy(update={"imagined": False})
     assert "cuda-13" in codes(rig)
@@ -155,7 +168,7 @@ def test_every_fact_has_its_source_or_its_reason(machine: Machine):
     assert rows["memory_total"].source.startswith("NVML")
     assert rows["memory_total"].others
     assert rows["utilisation"].value == "unknown"
-    assert "does not report" in rows["utilisation"].source
+    assert "not reported" in rows["utilisation"].source
     assert not rows["utilisation"].known
     assert rows["compute_capability"].value == "8.9"
     assert rows["pcie"].value == "PCIe 1 x8 now, PCIe 4 x8 at best"

@@ -11,8 +11,10 @@ import pytest
 from fake_nvml import MIB, SCENARIOS, Machine
 
 from advisor.hardware import detect
-from advisor.hardware.rig import Device, Rig
+from advisor.hardware.detection import detect as detect_at
+from advisor.hardware.rig import Device, PcieLink, Rig
 from advisor.hardware.saved import rig_from_json, rig_to_json
+from advisor.units import GIB
 
 # Every NVML function that detection asks, as the library exports them.
 DEVICE_FUNCTIONS = [
@@ -31,6 +33,7 @@ DEVICE_FUNCTIONS = [
     "nvmlDeviceGetMemoryBusWidth",
     "nvmlDeviceGetNumGpuCores",
     "nvmlDeviceGetDisplayActive",
+    "nvmlDeviceGetDisplayMode",
     "nvmlDeviceGetTemperature",
     "nvmlDeviceGetClockInfo",
     "nvmlDeviceGetMaxClockInfo",
@@ -82,6 +85,9 @@ def test_a_4090_as_the_driver_shows_it(machine: Machine):
     assert (device.pcie.generation, device.pcie.max_generation, device.pcie.max_width) == (1, 4, 16)
     assert device.nvlink_gbs == 0
     assert device.display is True
+    assert device.display_attached is True
+    assert device.memory_clock_mhz == 405
+    assert (device.utilisation, device.memory_utilisation) == (0.03, 0)
     assert device.ecc is False
     assert device.throttle == ()
     assert device.unknown == {}
@@ -112,7 +118,7 @@ def test_every_scenario_gives_a_usable_rig(machine: Machine, name: str):
 OPTIONAL = {"table_id", "driver_model", "power_idle_w", "vendor", "pci_address", "memory_reserved"}
 OPTIONAL |= {"nvlink_links", "utilisation", "power_w", "clock_mhz", "clock_max_mhz", "display"}
 OPTIONAL |= {"power_limit_w", "power_default_w", "temperature_c", "uuid", "multiprocessors"}
-OPTIONAL |= {"compute_capability"}
+OPTIONAL |= {"compute_capability", "display_attached", "memory_clock_mhz", "memory_utilisation"}
 
 
 @pytest.mark.parametrize("function", [*DEVICE_FUNCTIONS, *SYSTEM_FUNCTIONS])
@@ -140,7 +146,7 @@ def test_memory_that_cannot_be_read_is_unknown_and_not_zero(machine: Machine):
     device = only(detect())
     assert device.memory_total is None
     assert device.memory_free is None
-    assert "does not report" in device.unknown["memory_total"]
+    assert "not reported" in device.unknown["memory_total"]
     # Two products bear this name and PCI id; without the memory neither is assumed.
     assert device.table_id is None
 
@@ -183,7 +189,28 @@ def test_gb10_is_one_pool_with_the_host(machine: Machine):
     assert device.memory_total == rig.host.ram_total
     assert device.memory_used is not None
     assert 0 < device.memory_used < device.memory_total
+    assert device.pcie == PcieLink()
+    assert "without PCIe" in device.unknown["pcie"]
+    assert [(p.name, p.memory) for p in device.processes] == [("python", 19135 * MIB)]
     assert rig.host.ram_bandwidth_gbs == 273
+
+
+def test_grace_hopper_keeps_its_two_memories_apart(machine: Machine, tmp_path: Path):
+    machine.become("gh200")
+    nodes = tmp_path / "sys/devices/system/node"
+    gib = {"node0": 2, "node1": 1}
+    for name, cpus in (("node0", "0-71"), ("node1", "")):
+        (nodes / name).mkdir(parents=True)
+        (nodes / name / "cpulist").write_text(f"{cpus}\n")
+        (nodes / name / "meminfo").write_text(f"Node 0 MemTotal: {gib[name] << 20} kB\n")
+    rig = detect_at(root=tmp_path)
+    device = only(rig)
+    assert device.table_id == "GH200 96GB"
+    assert not device.unified
+    assert device.memory_total == (97871 - 618) * MIB
+    # Of what the kernel calls RAM, the node without processors is the GPU's memory.
+    assert rig.host.ram_total == detect().host.ram_total - GIB
+    assert "less the GPUs' memory" in rig.host.sources["ram_total"]
 
 
 def test_wsl_keeps_what_it_can(machine: Machine):

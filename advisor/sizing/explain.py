@@ -88,7 +88,7 @@ def weight_parts(
         parts.append(
             (f"experts of blocks {ranges(with_experts)}", experts, "common.h:LLM_FFN_EXPS_REGEX")
         )
-    if here and table.repeated:
+    if table.repeated and any(table.repeats[il] for il in here):
         parts.append(("rope factors, one copy per device", table.repeated, _LAYERS))
     if placement.layer_device[-1] == device:
         parts.append(("output layer", table.output, _LAYERS))
@@ -96,9 +96,14 @@ def weight_parts(
             parts.append(
                 ("second copy of the token embedding, as output matrix", table.tied, _LAYERS)
             )
-    rest = on_device - sum(size for _, size, _ in parts)
-    if rest:
-        parts.append(("tensors that the device cannot multiply", rest, "ggml-cuda.cu:supports_op"))
+    if device == HOST:
+        tables = [weight_table(model, b, load_mtp=load_mtp, targets=targets) for b in backends]
+        left = sum(
+            tables[where].stays[il] - (tables[where].experts_stay[il] if il in moved else 0)
+            for il, where in enumerate(placement.layer_device)
+            if where != HOST
+        )
+        parts.append(("tensors that the device cannot multiply", left, "ggml-cuda.cu:supports_op"))
     return [part for part in parts if part[1]]
 
 

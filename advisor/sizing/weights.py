@@ -29,6 +29,17 @@ _STAYS_ON_HOST = {"cuda": frozenset({"TQ1_0", "TQ2_0"}), "rocm": frozenset({"TQ1
 _NEVER_RUN_NEXTN = frozenset({"bailingmoe2", "exaone4", "exaone-moe", "glm4", "dots3note"})
 """Architectures that skip their NextN layers whatever ``load_mtp`` says (models/*.cpp)."""
 
+_NEXTN_STILL_LOADED = {
+    "glm-dsa": re.compile(r"exp_probs_b"),
+    "deepseek32": re.compile(r"exp_probs_b"),
+    "hy_v3": re.compile(r"ffn_(gate|up|down)|exp_probs_b|nextn\.(embed|shared)"),
+    "step35": re.compile(
+        r"attn_(q_norm|k_norm|gate)|ffn_(gate|up|down)|exp_probs_b|nextn\.(embed|shared)"
+    ),
+}
+"""What these architectures load of a NextN layer although it is skipped: tensors that
+models/*.cpp:load_arch_tensors creates with TENSOR_NOT_REQUIRED alone."""
+
 _TIED_TWICE = frozenset({"gemma3n", "gemma4"})
 """Architectures that create the output matrix before the embedding it copies, and so keep two
 copies on the host as well (models/gemma3n.cpp, gemma4.cpp:load_arch_tensors)."""
@@ -80,9 +91,13 @@ class WeightTable:
     tied: int
     """The token embedding where it serves as the output matrix too."""
     repeated: int
-    """Tensors that every device with a block holds a copy of."""
+    """Tensors that every device with a block that reads them holds a copy of."""
+    repeats: tuple[bool, ...]
+    """Per block, whether it reads them."""
     stays: tuple[int, ...]
     """Per block and for the output layer, bytes that this backend leaves on the host."""
+    experts_stay: tuple[int, ...]
+    """Per block, the routed experts among them."""
     largest: int
     """The largest block, experts included."""
 
@@ -119,27 +134,29 @@ def _place_of(name: str, hp: Hyperparameters | None, total: int) -> _Place:
     return "output"
 
 
-def _loaded_blocks(model: Model, *, load_mtp: bool) -> int:
-    """Blocks whose tensors are loaded: NextN layers only where they are asked for and run."""
-    hp = model.hp
-    if hp is None or (load_mtp and hp.arch not in _NEVER_RUN_NEXTN):
-        return n_blocks(model)
-    return hp.n_layer
+def _is_loaded(hp: Hyperparameters | None, name: str, place: _Place, *, load_mtp: bool) -> bool:
+    """Whether a tensor is loaded: of NextN layers, only where they are asked for and run."""
+    if hp is None or not isinstance(place, int) or place < hp.n_layer:
+        return True
+    if load_mtp and hp.arch not in _NEVER_RUN_NEXTN:
+        return True
+    still_loaded = _NEXTN_STILL_LOADED.get(hp.arch)
+    return still_loaded is not None and still_loaded.search(name) is not None
 
 
 def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> WeightTable:
     backend, load_mtp, targets = key
     hp = model.hp
     total = n_blocks(model)
-    trunk = _loaded_blocks(model, load_mtp=load_mtp)
     unsupported = _STAYS_ON_HOST.get(backend, frozenset[str]())
     dense, experts, stays = [0] * total, [0] * total, [0] * (total + 1)
+    experts_stay = [0] * total
     outside = {"input": 0, "repeated": 0, "output": 0}
     embedding = 0
     tied = True
     for tensor in model.tensors:
         place = _place_of(tensor.name, hp, total)
-        if isinstance(place, int) and place >= trunk:
+        if not _is_loaded(hp, tensor.name, place, load_mtp=load_mtp):
             continue
         size = _allocated(tensor, backend)
         if tensor.name == "output.weight":
@@ -149,7 +166,10 @@ def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> Weigh
         if tensor.name == "token_embd.weight":
             embedding = size
         if tensor.type.name in unsupported and place != "input":
-            stays[place if isinstance(place, int) else total] += _allocated(tensor, "cpu")
+            on_host = _allocated(tensor, "cpu")
+            stays[place if isinstance(place, int) else total] += on_host
+            if isinstance(place, int) and _EXPERTS.search(tensor.name):
+                experts_stay[place] += on_host
         elif not isinstance(place, int):
             outside[place] += size
         elif _EXPERTS.search(tensor.name):
@@ -164,9 +184,16 @@ def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> Weigh
         output=outside["output"],
         tied=embedding if tied else 0,
         repeated=outside["repeated"],
+        repeats=tuple(reads_repeated(hp, il) for il in range(total)),
         stays=tuple(stays),
+        experts_stay=tuple(experts_stay),
         largest=max((a + b for a, b in zip(dense, experts, strict=True)), default=0),
     )
+
+
+def reads_repeated(hp: Hyperparameters | None, il: int) -> bool:
+    """Whether a block loads the rope factors: Gemma 4's only with full attention (gemma4.cpp)."""
+    return hp is None or hp.arch != "gemma4" or not hp.is_swa(il)
 
 
 _tables = PerModel(_make_table)
@@ -203,12 +230,11 @@ def _moved(model: Model, key: tuple[tuple[str, ...], bool, overrides.Targets]) -
     backends, load_mtp, targets = key
     names = (*backends, "cpu")
     total = n_blocks(model)
-    trunk = _loaded_blocks(model, load_mtp=load_mtp)
     moved = [0] * len(names)
     for tensor in model.tensors:
         device = overrides.target(tensor.name, targets)
         place = _place_of(tensor.name, model.hp, total)
-        if device is None or (isinstance(place, int) and place >= trunk):
+        if device is None or not _is_loaded(model.hp, tensor.name, place, load_mtp=load_mtp):
             continue
         # An embedding that is the output matrix too goes to the same buffer both times, where one
         # copy serves both (llama-model-loader.cpp:create_tensor).
@@ -267,8 +293,10 @@ def _place_weights(model: Model, key: _Where) -> WeightBytes:
             for block in range(start, end):
                 home = HOST if block in moved else device
                 devices[home] += tables[home].experts[block]
+                if home == HOST:
+                    devices[HOST] -= table.experts_stay[block]
         devices[HOST] += sum(table.stays[start:end])
-        if device not in seen:
+        if device not in seen and any(table.repeats[start:end]):
             devices[device] += table.repeated
             seen.add(device)
         start = end

@@ -13,6 +13,8 @@ DEVICE_ALIGNMENT: Final = 128
 """ggml-cuda.cu:ggml_backend_cuda_buffer_type_get_alignment."""
 HOST_ALIGNMENT: Final = 32
 """ggml-impl.h:TENSOR_ALIGNMENT."""
+NO_PRODUCT: Final = frozenset({"TQ1_0", "TQ2_0"})
+"""Types that CUDA cannot multiply with; such weights stay in RAM."""
 EXACT_SOURCE: Final = "exact source"
 """Tag of a product over experts that may not round its source, which CUDA does not offer."""
 _ROW_PADDING: Final = 512
@@ -65,6 +67,12 @@ def _supports_indexer(node: Node) -> bool:
     return all(t.type.block > 1 or not any(nb % 16 for nb in t.nb[1:]) for t in (q, k))
 
 
+def _supports_product(node: Node) -> bool:
+    if node.tag == EXACT_SOURCE or node.src[0].type.name in NO_PRODUCT:
+        return False
+    return all(t.nb[0] == t.type.size for t in node.src[:2])
+
+
 def device_supports(node: Node) -> bool:  # noqa: PLR0911 - one rule per op
     """Whether an accelerator can run this op (ggml_backend_cuda_device_supports_op)."""
     op = node.op
@@ -86,10 +94,8 @@ def device_supports(node: Node) -> bool:  # noqa: PLR0911 - one rule per op
         return _supports_indexer(node)
     if op == "REPEAT":
         return node.src[0].type in (F32, F16)
-    if node.tag == EXACT_SOURCE:
-        return False
     if op in {"MUL_MAT", "MUL_MAT_ID"}:
-        return all(t.nb[0] == t.type.size for t in node.src[:2])
+        return _supports_product(node)
     return True
 
 

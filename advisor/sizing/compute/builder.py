@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import Tensor, TensorType
 from advisor.sizing.compute import ops
+from advisor.sizing.compute.backends import NO_PRODUCT
 from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, new
 from advisor.sizing.overrides import Targets, target
@@ -47,6 +48,22 @@ class Backends:
     """Weights that lie on a backend of their own (``-ot``)."""
 
 
+def streams(hp: Hyperparameters) -> int:
+    """Image features that enter in later blocks (llama-hparams.h:n_deepstack_layers)."""
+    count = hp.metadata.get("n_deepstack_layers", 0)
+    if isinstance(count, int) and count > 0:
+        return count
+    return len({index for index in stream_of(hp) if index >= 0})
+
+
+def stream_of(hp: Hyperparameters) -> tuple[int, ...]:
+    """Per block, which of those features enter before it, -1 for none (Granite Vision)."""
+    mapping = hp.metadata.get("deepstack_mapping", ())
+    if not isinstance(mapping, tuple | list):
+        return ()
+    return tuple(int(index) for index in mapping if isinstance(index, int | float))
+
+
 _INPUT_TENSORS = frozenset({"token_embd", "token_types", "position_embd", "per_layer_token_embd"})
 """Tensors of the input layer (llama-arch.cpp: LLM_TENSOR_LAYER_INPUT); they stay on the CPU."""
 
@@ -75,6 +92,8 @@ class Builder:
         """Norms and the blocks whose device llama.cpp would rather have them on."""
         self.fused: list[tuple[Node, int]] = []
         """Flash attention and its blocks."""
+        self.embedded: Node | None = None
+        """Token embeddings before anything is done to them (t_inp_embd)."""
         self._selection = selection
         self.n_tokens = shape.n_tokens
         self.nodes: list[Node] = []
@@ -127,7 +146,7 @@ class Builder:
         tensor = self._tensors.get(full)
         if tensor is None:
             return None
-        return self._place(full, tensor, self._home(full, name, il))
+        return self._place(full, tensor, self._home(full, name, il, tensor.type))
 
     def weight(self, name: str, il: int | None = None, part: str = "weight") -> Node:
         """A weight that the architecture must have. Raises KeyError where it is missing."""
@@ -142,7 +161,7 @@ class Builder:
         if full in self._weights:
             return self._weights[full]
         tensor = replace(self._tensors[full], shape=ne)
-        return self._place(full, tensor, self._home(full, name, il))
+        return self._place(full, tensor, self._home(full, name, il, tensor.type))
 
     def _place(self, full: str, tensor: Tensor, home: int) -> Node:
         ne = (*tensor.shape, 1, 1, 1)
@@ -153,8 +172,10 @@ class Builder:
         self._weights[full] = node
         return node
 
-    def _home(self, full: str, name: str, il: int | None) -> int:
+    def _home(self, full: str, name: str, il: int | None, type_: TensorType) -> int:
         placed = self._backends
+        if type_.name in NO_PRODUCT:
+            return placed.cpu
         if placed.overrides:
             chosen = target(full, placed.overrides)
             if chosen is not None:
@@ -173,8 +194,9 @@ class Builder:
         """The output matrix; tied embeddings are duplicated beside the output layer."""
         node = self.find("output")
         if node is None:
-            home = self._home("token_embd.weight", "output", None)
-            node = self._place("output.weight", self._tensors["token_embd.weight"], home)
+            tensor = self._tensors["token_embd.weight"]
+            home = self._home("token_embd.weight", "output", None, tensor.type)
+            node = self._place("output.weight", tensor, home)
         return node
 
     def rope_factors(self, il: int) -> Node | None:
@@ -182,7 +204,7 @@ class Builder:
         for name in ("rope_factors_long", "rope_freqs"):
             tensor = self._tensors.get(f"{name}.weight")
             if tensor is not None:
-                home = self._home(f"{name}.weight", name, il)
+                home = self._home(f"{name}.weight", name, il, tensor.type)
                 key = f"{name}.{home}"
                 return self._weights.get(key) or self._place(key, tensor, home)
         return None
@@ -231,22 +253,42 @@ class Builder:
         """
         table = self.weight("token_embd")
         n_embd = table.ne[0]
+        extra = n_embd * streams(self.hp)
         tokens = self.input(I32, self.n_tokens)
-        chosen = ops.get_rows(table, tokens)
-        vectors = self.input(F32, n_embd, self.n_tokens)
+
+        def rows(ids: Node) -> Node:
+            chosen = ops.get_rows(table, ids)
+            return ops.pad(chosen, extra) if extra else chosen
+
+        chosen = rows(tokens)
+        vectors = self.input(F32, n_embd + extra, self.n_tokens)
         self.expand(chosen)
         self.expand(vectors, compute=False)
         if mixed:
             # ubatch_reserve has no slots; every token is one row.
             ids = self.input(I32, self.n_tokens)
             slots = self.input(I64, self.n_tokens)
-            base = ops.like("DUP", self.input(F32, n_embd, self.n_tokens))
-            self.expand(ops.set_rows(base, ops.get_rows(table, ids), slots), compute=False)
+            base = ops.like("DUP", self.input(F32, n_embd + extra, self.n_tokens))
+            self.expand(ops.set_rows(base, rows(ids), slots), compute=False)
+        if extra:
+            chosen = ops.view(chosen, (n_embd, self.n_tokens, 1, 1), chosen.nb[1:2])
+        self.embedded = chosen
         if self.hp.metadata.get("embedding_scale"):
-            chosen = ops.scale(chosen)
+            if extra:
+                chosen, scaled = ops.cont(chosen), True
+            else:
+                chosen = ops.scale(chosen)
         if scaled:
             chosen = ops.mul(chosen, self.input(F32, 1, self.n_tokens))
         return self.expand(chosen), tokens
+
+    def stream(self, index: int) -> Node:
+        """What an image adds in a later block: it lies beside the token embeddings."""
+        rows = self.embedded
+        if rows is None:
+            raise AssertionError("embeddings come first")
+        ne = (rows.ne[0], self.n_tokens, 1, 1)
+        return ops.view(rows, ne, rows.nb[1:2], index * rows.ne[0] * F32.size)
 
     def positions(self, per_token: int = 1) -> Node:
         """Positions of the tokens."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
+from advisor.sizing.compute.backends import NO_PRODUCT
 
 _KEPT_REPEATS: Final = 4
 """Repetitions of a pattern that are built; the others are replayed from the third."""
@@ -27,7 +28,11 @@ class Layout:
     typed_key: int
     """Equal for models whose weights have the same types too (weights copied to devices)."""
     kinds: tuple[int, ...]
-    """Per block; equal for blocks with equal weights."""
+    """Per block; equal for blocks with equal weights, types aside."""
+    typed_kinds: tuple[int, ...]
+    """Per block; equal for blocks with equal weights of equal types."""
+    left_in_ram: bool
+    """Some weights are of types that no device multiplies with."""
 
 
 _interned: dict[object, int] = {}
@@ -67,9 +72,20 @@ def layout(model: Model) -> Layout:
         ))
         for il in range(n_blocks)
     ]  # fmt: skip
+    types = [
+        _intern((shapes[il], frozenset((name, t.type.ggml_id) for name, t in blocks[il].items())))
+        for il in range(n_blocks)
+    ]
     key = _intern((model.hp, tuple(sorted(rest)), tuple(shapes)))
     typed = _intern((key, tuple(t.type.ggml_id for t in model.tensors)))
-    made = Layout(tensors=tensors, key=key, typed_key=typed, kinds=tuple(shapes))
+    made = Layout(
+        tensors=tensors,
+        key=key,
+        typed_key=typed,
+        kinds=tuple(shapes),
+        typed_kinds=tuple(types),
+        left_in_ram=any(t.type.name in NO_PRODUCT for t in model.tensors),
+    )
     at = id(model)
     _layouts[at] = (weakref.ref(model, lambda _: _layouts.pop(at, None)), made)
     return made

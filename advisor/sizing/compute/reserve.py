@@ -17,7 +17,7 @@ from advisor.sizing import memory, overrides
 from advisor.sizing.compute.backends import device_supports
 from advisor.sizing.compute.blocks import Graph, number
 from advisor.sizing.compute.buffers import ComputeBuffers
-from advisor.sizing.compute.builder import Backends, Builder, Shape
+from advisor.sizing.compute.builder import Backends, Builder, Shape, stream_of, streams
 from advisor.sizing.compute.graphs import graph_of
 from advisor.sizing.compute.layout import Layout, Selection, layout, representative
 from advisor.sizing.compute.replay import Repetition, peaks
@@ -46,6 +46,8 @@ class _Question:
     n_copies: int
     simple: bool
     """Every block lies on a device together with its cache."""
+    copied: bool
+    """Weights are copied to a device, so that their types count."""
 
 
 class _Recipe:
@@ -90,7 +92,7 @@ def _question(
     n_outputs = min(n_tokens, settings.n_outputs or settings.parallel)
     placed = _backends(placement, used)
     # Weights that are copied to a device count with their bytes.
-    moved = placement.offloads or bool(placement.overrides)
+    moved = placement.offloads or bool(placement.overrides) or made.left_in_ram
     copied = bool(used) and moved
     return _Question(
         layout=made.typed_key if copied else made.key,
@@ -107,6 +109,7 @@ def _question(
         backends=placed,
         n_copies=placement.n_copies,
         simple=not moved,
+        copied=copied,
     )
 
 
@@ -138,14 +141,18 @@ def _moved_names(made: Layout, targets: overrides.Targets) -> dict[int, frozense
     return {il: frozenset(names) for il, names in found.items()}
 
 
-def _selection(recipe: _Recipe, placed: Backends) -> Selection:
+def _selection(recipe: _Recipe, placed: Backends, *, copied: bool) -> Selection:
     hp = recipe.hp
     # Kimi K3 mixes in one more earlier residual after every so many blocks.
     bank = int(number(hp, "attn_res.block_size"))
-    moved = _moved_names(recipe.layout, placed.overrides)
+    made = recipe.layout
+    before = stream_of(hp)
+    n_streams = 0 if before else streams(hp)
+    kinds_of_blocks = made.typed_kinds if copied else made.kinds
+    moved = _moved_names(made, placed.overrides)
     kinds: list[object] = [
         (
-            recipe.layout.kinds[il],
+            kinds_of_blocks[il],
             placed.layers[il],
             il in placed.experts_on_cpu,
             hp.is_swa(il),
@@ -155,6 +162,8 @@ def _selection(recipe: _Recipe, placed: Backends) -> Selection:
             hp.n_head_kv[il],
             il // bank if bank else 0,
             moved.get(il),
+            min(il, n_streams),
+            before[il] if il < len(before) else -1,
         )
         for il in range(hp.n_layer)
     ]
@@ -179,7 +188,8 @@ def _build(question: _Question, recipe: _Recipe, selection: Selection) -> Builde
     """The graph, with flash attention where it ends up on.
 
     llama-context.cpp:resolve_fused_ops: "auto" tries a small graph first; one block whose attention
-    does not land on the block's own device switches it off for all.
+    does not land on the block's own device switches it off for all. A quantized V cache means "on"
+    (llama_init_from_model).
     """
 
     def build(*, flash: bool) -> Builder:
@@ -190,7 +200,8 @@ def _build(question: _Question, recipe: _Recipe, selection: Selection) -> Builde
 
     if question.flash == "off" or recipe.hp.arch == "grok":
         return build(flash=False)
-    tried = question.flash == "auto" and question.backends.cpu > 0
+    quantized_v = TYPES[question.ctv.upper()].block > 1
+    tried = question.flash == "auto" and question.backends.cpu > 0 and not quantized_v
     if tried and not question.simple:
         return build(flash=_lands_on_layer(question, recipe, selection))
     builder = build(flash=True)
@@ -228,7 +239,10 @@ def _simulate(question: _Question, recipe: _Recipe, selection: Selection) -> tup
 @lru_cache(maxsize=16384)
 def _measure(question: _Question, recipe: _Recipe) -> tuple[int, ...]:
     draft = question.ctx_type == "mtp"
-    chosen = Selection(()) if draft else _selection(recipe, question.backends)
+    if draft:
+        chosen = Selection(())
+    else:
+        chosen = _selection(recipe, question.backends, copied=question.copied)
     sizes = _simulate(question, recipe, chosen)
     if sizes is None:
         everything = Selection(tuple(range(recipe.hp.n_layer)))

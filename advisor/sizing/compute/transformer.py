@@ -8,7 +8,7 @@ from advisor.llm.hyperparameters import Hyperparameters
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.attention import attention
 from advisor.sizing.compute.blocks import Rows, number, output_rows, qkv
-from advisor.sizing.compute.builder import Builder
+from advisor.sizing.compute.builder import Builder, stream_of, streams
 from advisor.sizing.compute.feedforward import Routing, ffn, moe
 from advisor.sizing.compute.nodes import F32, Node
 from advisor.sizing.compute.windows import Windows
@@ -88,6 +88,8 @@ class _Transformer:
         self.caches = Windows(b)
         self.rows: Rows = output_rows(b)
         self.routing = s.routing(b.hp)
+        self.before = stream_of(b.hp)
+        self.after = 0 if self.before else streams(b.hp)
 
     def attend(self, cur: Node, il: int) -> Node:
         """Attention of one block, projected."""
@@ -147,6 +149,8 @@ class _Transformer:
     def block(self, il: int) -> None:
         """One block."""
         b, s = self.b, self.s
+        if il > 0 and il < len(self.before) and self.before[il] >= 0:
+            self.cur = ops.add(self.cur, b.stream(self.before[il]))
         residual = self.cur
         cur = b.norm(residual, "attn_norm", il, op=s.norm) if s.pre_norm else residual
         normed = cur
@@ -168,6 +172,8 @@ class _Transformer:
         if s.scale_residual:
             cur = ops.scale(cur)
         self.cur = ops.add(residual, cur) if s.residual_first else ops.add(cur, residual)
+        if il < self.after:
+            self.cur = ops.add(self.cur, b.stream(il + 1))
 
     def _pick(self, il: int, *nodes: Node) -> tuple[Node, ...]:
         return self.rows.pick(il, *nodes) if self.s.output == "early" else nodes

@@ -16,8 +16,9 @@ from advisor.errors import SettingsError
 from advisor.probe import store
 from advisor.probe.devices import MonitoredDevices
 from advisor.probe.prepare import prepare
+from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
 from advisor.probe.result import ProbeResult
-from advisor.probe.run import Measured, Noticed, PhaseStarted, Probe, ProbeEvent
+from advisor.probe.run import Probe
 from advisor.sizing.settings import RunSettings
 from advisor.units import rate
 from advisor.units import size as people

@@ -3,16 +3,20 @@
 Each program is asked for its version and devices once; the answers are kept until its file changes.
 """
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
+import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from advisor import paths
@@ -25,12 +29,28 @@ from advisor.units import MIB
 ASK_S: Final = 20.0
 """How long a program may take to list its devices; drivers start slowly after boot."""
 
+_SCHEMA: Final = 2
+_LOOK_S: Final = 0.002
+_MOST_OUTPUT: Final = 1 << 20
+
 EMBEDDED: Final = "embedded"
 
-_VERSION: Final = re.compile(r"version:\s*(?P<number>\d+)(?:\s*\((?P<commit>[0-9a-f]+)\))?")
+_VERSION: Final = re.compile(
+    r"version:\s*(?:(?P<old>\d+)(?![\d.])|(?P<semantic>\d+\.\S+)(?:\s*\(build (?P<new>\d+))?)"
+)
+"""``version: 10360 (90e6a9131)``; since August 2026 ``version: 0.1.1-dev (build 10470, commit …)``
+(github.com/unslothai/unsloth/pull/9127)."""
+_FIRST_SEMANTIC: Final = 10_470
+"""About the first build with a semantic version, for those that hide their number."""
 _DEVICE: Final = re.compile(
     r"^\s*(?P<name>[A-Za-z]+\d*): (?P<title>.*?) \((?P<total>\d+) MiB, (?P<free>\d+) MiB free\)"
 )
+_OPTION: Final = re.compile(r"(?<![\w-])--?[a-z][a-z0-9-]*")
+_TAKES_WORDS: Final = {
+    "--flash-attn=on": re.compile(r"--flash-attn\s+[\[<]?(?:on|FA)\b"),
+    "--n-gpu-layers=all": re.compile(r"layers to (?:store|keep|offload)[^\n]*\n?[^\n]*'all'"),
+}
+"""Options that once took no word, with what shows in the help that they do."""
 _BACKENDS: Final[Mapping[str, Backend]] = {
     "cuda": "cuda",
     "rocm": "rocm",
@@ -77,11 +97,19 @@ class Build(BaseModel):
     path: str
     """The llama-server program; empty for the embedded engine."""
     version: str
-    """``"b6000"``; ``"unknown"`` where it does not say."""
+    """``"b6000"``; ``"v0.6.0-dev"`` where it hides its number; ``"unknown"``."""
     backends: tuple[Backend, ...] = ("cpu",)
     devices: tuple[BuildDevice, ...] = ()
     has_bench: bool = False
     has_fit_params: bool = False
+    options: tuple[str, ...] = ()
+    """Options that llama-server's own help lists; those whose values changed over time as
+    ``"--flash-attn=on"`` and ``"--n-gpu-layers=all"``."""
+    bench_options: tuple[str, ...] = ()
+    """Options of the llama-bench beside it."""
+    resident: int | None = None
+    """Bytes of RAM that it held when it had listed its devices, before any model: its own share of
+    every run. None where the system does not say."""
     problem: str = ""
     """Why it cannot be used, as a sentence; empty when it can."""
 
@@ -95,7 +123,9 @@ class Build(BaseModel):
     def number(self) -> int:
         """Build number, 0 where it is not known."""
         digits = self.version.removeprefix("b")
-        return int(digits) if digits.isdigit() else 0
+        if digits.isdigit():
+            return int(digits)
+        return _FIRST_SEMANTIC if self.version.startswith("v") else 0
 
 
 class Choice(BaseModel):
@@ -112,7 +142,13 @@ class Choice(BaseModel):
 def parse_version(text: str) -> str:
     """``"b6000"`` from ``--version``'s answer."""
     match = _VERSION.search(text)
-    return f"b{match['number']}" if match and match["number"] != "0" else "unknown"
+    if match is None:
+        return "unknown"
+    number = int(match["old"] or match["new"] or 0)
+    # Builds made outside the project's repository say 0 or 1.
+    if number > 1:
+        return f"b{number}"
+    return f"v{match['semantic']}" if match["semantic"] else "unknown"
 
 
 def parse_devices(text: str) -> tuple[BuildDevice, ...]:
@@ -128,6 +164,13 @@ def parse_devices(text: str) -> tuple[BuildDevice, ...]:
         for match in matches
         if match
     )
+
+
+def parse_options(text: str) -> tuple[str, ...]:
+    """Options from ``--help``'s answer."""
+    found = {match.group() for match in _OPTION.finditer(text)}
+    found |= {name for name, pattern in _TAKES_WORDS.items() if pattern.search(text)}
+    return tuple(sorted(found))
 
 
 def places(environment: Mapping[str, str], home: Path) -> Iterator[Path]:
@@ -189,21 +232,27 @@ def ask(program: Path) -> Build:
     identity = _identity(program)
     if identity in known.builds:
         return known.builds[identity]
-    version, problem = _output(program, "--version")
-    devices = ""
+    version, problem, _ = _output(program, "--version")
+    devices, resident = "", None
     if not problem:
-        devices, problem = _output(program, "--list-devices")
+        devices, problem, resident = _output(program, "--list-devices")
     listed = parse_devices(devices)
-    beside = program.parent
+    options = "" if problem else _output(program, "--help")[0]
     suffix = program.suffix
+    bench = program.with_name(f"llama-bench{suffix}")
+    has_bench = bench.is_file() and os.access(bench, os.X_OK)
+    bench_options = _output(bench, "--help")[0] if has_bench and not problem else ""
     build = Build(
         kind="program",
         path=str(program),
         version=parse_version(version),
         devices=listed,
         backends=tuple(dict.fromkeys((*(d.backend for d in listed), "cpu"))),
-        has_bench=(beside / f"llama-bench{suffix}").is_file(),
-        has_fit_params=(beside / f"llama-fit-params{suffix}").is_file(),
+        has_bench=has_bench,
+        has_fit_params=program.with_name(f"llama-fit-params{suffix}").is_file(),
+        options=parse_options(options),
+        bench_options=parse_options(bench_options),
+        resident=resident,
         problem=problem,
     )
     if not problem:
@@ -217,32 +266,55 @@ def _identity(program: Path) -> str:
     return f"{program.resolve()}|{status.st_size}|{status.st_mtime_ns}"
 
 
-def _output(program: Path, argument: str) -> tuple[str, str]:
-    """Output of a program and what went wrong, as a sentence."""
-    try:
-        done = subprocess.run(
-            [str(program), argument],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=ASK_S,
-            check=False,
-            env=clean_environment(os.environ, program=True),
-        )
-    except OSError as error:
-        return "", f"{program} could not be started: {error.strerror or error}."
-    except subprocess.TimeoutExpired:
-        return "", f"{program} did not answer within {ASK_S:.0f} seconds."
-    text = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0:
+def _output(program: Path, argument: str) -> tuple[str, str, int | None]:
+    """Output of a program, what went wrong (a sentence), and the most RAM it held, in bytes."""
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                [str(program), argument],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=clean_environment(os.environ, program=True),
+            )
+        except OSError as error:
+            return "", f"{program} could not be started: {error.strerror or error}.", None
+        held = _watch(process)
+        output.seek(0)
+        text = output.read(_MOST_OUTPUT).decode("utf-8", "replace")
+    if process.returncode is None:
+        process.kill()
+        process.wait()
+        return "", f"{program} did not answer within {ASK_S:.0f} seconds.", None
+    if process.returncode != 0:
         last = text.strip().splitlines()[-1:] or ["no message"]
-        return text, f"{program} fails ({last[0][:200]})."
-    return text, ""
+        return text, f"{program} fails ({last[0][:200]}).", held
+    return text, "", held
+
+
+def _watch(process: "subprocess.Popen[bytes]") -> int | None:
+    """Wait for the end of a child; the most RAM that it was seen to hold, None if unknown.
+
+    The system's own maximum would count what this process held when it forked (getrusage(2)).
+    """
+    most = 0
+    until = time.monotonic() + ASK_S
+    with contextlib.suppress(psutil.Error):
+        asked = psutil.Process(process.pid)
+        while process.poll() is None and time.monotonic() < until:
+            with contextlib.suppress(psutil.Error):
+                most = max(most, asked.memory_info().rss)
+            time.sleep(_LOOK_S)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.0, until - time.monotonic()))
+    return most or None
 
 
 class _Answers(BaseModel):
     """What programs said, kept in the cache folder."""
 
+    schema_version: int = 0
+    """Answers that were read by other rules are asked for anew."""
     builds: dict[str, Build] = {}
 
     @staticmethod
@@ -252,9 +324,10 @@ class _Answers(BaseModel):
     @classmethod
     def read(cls) -> "_Answers":
         try:
-            return cls.model_validate_json(cls._file().read_bytes())
+            known = cls.model_validate_json(cls._file().read_bytes())
         except (OSError, ValidationError):
-            return cls()
+            known = cls()
+        return known if known.schema_version == _SCHEMA else cls(schema_version=_SCHEMA)
 
     def write(self) -> None:
         """Keep the answers; a cache that cannot be written costs time, nothing else."""
@@ -303,6 +376,7 @@ def embedded() -> Build:
         version=f"b{str(facts['package']).rsplit('.', 1)[-1]}",
         devices=devices,
         backends=tuple(dict.fromkeys((*(d.backend for d in devices), "cpu"))),
+        resident=facts["resident"],
     )
 
 

@@ -1,12 +1,21 @@
 """A run as people start it: llama-server's command, and settings for Ollama and LM Studio."""
 
+from collections.abc import Sequence
+from typing import Final
+
+from advisor.engine.builds import Build
+from advisor.errors import EngineError
 from advisor.llm.model import Model
 from advisor.sizing.arguments import server_arguments
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
 
-_OLLAMA_KV_TYPES = ("f16", "q8_0", "q4_0")
+_OLLAMA_KV_TYPES: Final = ("f16", "q8_0", "q4_0")
 """What OLLAMA_KV_CACHE_TYPE takes (docs.ollama.com/faq)."""
+_OPTIONAL: Final = frozenset({"--cache-ram"})
+"""Options with a value that older builds lack and do not need: they keep no prompts."""
+_EVERY_LAYER: Final = "999"
+"""More layers than any model has, for builds that take numbers only."""
 
 
 def llama_server_command(
@@ -79,3 +88,36 @@ def lm_studio_text(plan: Plan) -> str:
         ("Try mmap()", "on" if settings.mmap else "off"),
     ]
     return "".join(f"{name}: {value}\n" for name, value in rows)
+
+
+def for_build(arguments: Sequence[str], build: Build) -> list[str]:
+    """Arguments of llama-server in the words of one build: options were renamed over time.
+
+    What a build lists in its help decides; one that was never asked gets them as they are. Raises
+    EngineError where an option that changes what is measured does not exist there.
+    """
+    if not build.options:
+        return list(arguments)
+    known = frozenset(build.options)
+    words: list[str] = []
+    rest = iter(arguments)
+    for word in rest:
+        if word in _OPTIONAL and word not in known:
+            next(rest)
+        elif word == "-fa" and "--flash-attn=on" not in known:
+            words += ["-fa"] if next(rest) == "on" else []
+        elif word == "-ngl" and "--n-gpu-layers=all" not in known:
+            count = next(rest)
+            words += ["-ngl", _EVERY_LAYER if count == "all" else count]
+        elif word == "--load-mode" and word not in known:
+            next(rest)
+            words.append("--no-mmap")
+        elif word.startswith("--") and word not in known:
+            message = (
+                f"llama.cpp {build.version} has no {word}, so it cannot run these settings. "
+                "Install a newer one, or choose another."
+            )
+            raise EngineError(message, detail=build.path)
+        else:
+            words.append(word)
+    return words

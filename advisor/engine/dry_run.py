@@ -7,13 +7,15 @@ weights need not exist: a model without a file is asked through a header-only gh
 import contextlib
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from advisor import paths
-from advisor.engine.launch import Address, embedded_job
+from advisor.engine.builds import Build
+from advisor.engine.command import for_build
+from advisor.engine.launch import Address, embedded_job, program_job
 from advisor.engine.log import (
     BreakdownHeader,
     BreakdownRow,
@@ -26,6 +28,7 @@ from advisor.engine.process import EngineProcess
 from advisor.errors import EngineCrashed, EngineError, SettingsError
 from advisor.llm.ghost import ghost_of
 from advisor.llm.model import Model
+from advisor.sizing.arguments import server_arguments
 from advisor.sizing.settings import RunSettings
 
 TIMEOUT_S: Final = 60.0
@@ -100,28 +103,50 @@ class _Collected:
             self.done.set()
 
 
+def cannot(build: Build) -> str:
+    """Why a build cannot account for a run without loading it; empty when it can."""
+    if build.problem:
+        return build.problem
+    if build.kind == _EMBEDDED or "--fit" in build.options:
+        return ""
+    return f"llama.cpp {build.version} cannot say what it needs without loading: it is too old."
+
+
 def dry_run(
     model: Model | Path,
     settings: RunSettings,
     *,
+    build: Build | None = None,
+    n_devices: int = 0,
     cancel: threading.Event | None = None,
     timeout: float = TIMEOUT_S,
 ) -> DryRun:
-    """What the embedded llama.cpp would allocate for this run.
+    """What a llama.cpp would allocate for this run.
 
-    cancel: set it from another thread to give up early. Raises SettingsError for settings that
-    are not resolved or that llama.cpp refuses, EngineCrashed when it ends by itself, EngineError
-    for anything else, cancellation included, and ModelError when no ghost can be written.
+    build: None is the embedded one; for another, ``model`` must be a Model and ``n_devices`` the
+    number of accelerators that it will use. cancel: set it from another thread to give up early.
+    Raises SettingsError for settings that are not resolved or that llama.cpp refuses,
+    EngineCrashed when it ends by itself, EngineError for anything else, cancellation included,
+    and ModelError when no ghost can be written.
     """
     if "fit" in {settings.n_gpu_layers, settings.n_cpu_moe}:
         message = 'A dry run needs numbers: let the solver replace "fit" first.'
         raise SettingsError(message)
-    with _file(model) as path:
-        return _run(path, settings, cancel or threading.Event(), timeout)
+    with model_file(model) as path:
+        return dry_run_file(
+            path,
+            model,
+            settings,
+            build=build,
+            n_devices=n_devices,
+            cancel=cancel or threading.Event(),
+            timeout=timeout,
+        )
 
 
 @contextlib.contextmanager
-def _file(model: Model | Path) -> Generator[Path]:
+def model_file(model: Model | Path) -> Generator[Path]:
+    """A file that llama.cpp can account for: the model's own, else a ghost of its header."""
     if isinstance(model, Path):
         yield model
     elif model.path is not None:
@@ -131,14 +156,29 @@ def _file(model: Model | Path) -> Generator[Path]:
             yield ghost.path
 
 
-def _run(path: Path, settings: RunSettings, cancel: threading.Event, timeout: float) -> DryRun:
+def dry_run_file(
+    path: Path,
+    model: Model | Path,
+    settings: RunSettings,
+    *,
+    build: Build | None,
+    n_devices: int,
+    cancel: threading.Event,
+    timeout: float = TIMEOUT_S,
+) -> DryRun:
+    """``dry_run`` of a file that is already there, for several runs of one model."""
+    build = None if build is None or build.kind == _EMBEDDED else build
+    reason = "" if build is None else cannot(build)
+    if reason:
+        raise EngineError(reason)
     address = Address()
     collected = _Collected()
-    process = EngineProcess(
-        embedded_job(path, settings, address, dry_run=True),
-        on_event=collected.take,
-        on_line=collected.line,
-    )
+    if build is None or isinstance(model, Path):
+        job = embedded_job(path, settings, address, dry_run=True)
+    else:
+        plain = server_arguments(model, settings, n_devices=n_devices)
+        job = _program(path, plain, build, address)
+    process = EngineProcess(job, on_event=collected.take, on_line=collected.line)
     started = time.monotonic()
     try:
         process.start()
@@ -158,7 +198,15 @@ def _run(path: Path, settings: RunSettings, cancel: threading.Event, timeout: fl
         address.close()
     if not collected.rows:
         _explain(process, collected, path)
-    return _result(collected, seconds)
+    return _result(collected, seconds, _EMBEDDED if build is None else build.path)
+
+
+def _program(path: Path, plain: Sequence[str], build: Build, address: Address) -> dict[str, Any]:
+    """llama-server as it would really run: its fit step accounts before anything is read."""
+    arguments = list(plain)
+    arguments[arguments.index("-m") + 1] = str(path)
+    arguments += ["--fit", "on", "-lv", "5", "--host", address.host, "--port", "0"]
+    return program_job([build.path, *for_build(arguments, build)])
 
 
 def _explain(process: EngineProcess, collected: _Collected, path: Path) -> None:
@@ -166,10 +214,7 @@ def _explain(process: EngineProcess, collected: _Collected, path: Path) -> None:
     failure = process.failure or collected.failure
     detail = process.last_words()
     if failure is not None and failure.kind == "unknown-architecture":
-        message = (
-            f'The embedded llama.cpp does not know the architecture "{failure.place}" '
-            f"of {path.name}."
-        )
+        message = f'This llama.cpp does not know the architecture "{failure.place}" of {path.name}.'
         raise EngineError(message, detail=detail)
     if failure is not None and failure.kind == "settings":
         message = f"llama.cpp refuses these settings: {failure.text}"
@@ -182,7 +227,7 @@ def _explain(process: EngineProcess, collected: _Collected, path: Path) -> None:
     raise EngineCrashed(message.strip(), detail=detail)
 
 
-def _result(collected: _Collected, seconds: float) -> DryRun:
+def _result(collected: _Collected, seconds: float, engine: str) -> DryRun:
     devices = tuple(row for row in collected.rows if row.is_device)
     hosts = [row for row in collected.rows if not row.is_device]
     host = next((row for row in hosts if row.name == "Host"), BreakdownRow("Host", 0, 0, 0))
@@ -193,6 +238,6 @@ def _result(collected: _Collected, seconds: float) -> DryRun:
         compute=dict(collected.compute),
         caches=tuple(collected.caches),
         seconds=seconds,
-        engine=_EMBEDDED,
+        engine=engine,
         output=dict(collected.output),
     )

@@ -91,9 +91,20 @@ def _describe() -> int:
         "package": engine.__version__,
         "system_info": engine.get_system_info(),
         "devices": devices,
+        "resident": resident_bytes(),
     }
     sys.stderr.write("rig-advisor-devices " + json.dumps(facts) + "\n")
     return 0
+
+
+def resident_bytes() -> int | None:
+    """Memory that this process holds now; None where the system does not say."""
+    import psutil  # noqa: PLC0415 - a worker that serves does without it
+
+    try:
+        return int(psutil.Process().memory_info().rss)
+    except psutil.Error:
+        return None
 
 
 def _serve(job: Mapping[str, Any]) -> int:

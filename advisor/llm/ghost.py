@@ -49,6 +49,8 @@ SPARE_DISK: Final = 64 * MIB
 """Bytes of disk that are left free beside a ghost."""
 
 _BLOCK: Final = 4096
+_CHUNK: Final = 8 * MIB
+"""Bytes that are made and written at a time."""
 _SEED: Final = 20260101
 _NAME: Final = re.compile(r"^ghost-(?P<pid>\d+)-.*\.gguf$")
 
@@ -139,17 +141,20 @@ def ghost_of(model: Model, folder: Path, *, header_only: bool = False) -> Genera
         ghost.remove()
 
 
-def write_ghost(model: Model, folder: Path, *, header_only: bool = False) -> Ghost:
+def write_ghost(
+    model: Model, folder: Path, *, header_only: bool = False, every_token: bool = False
+) -> Ghost:
     """Write a ghost of ``model`` into ``folder``.
 
     header_only: all weights are holes and there is no vocabulary: enough for a dry run.
+    every_token: all rows of the token embedding hold numbers, for a run that may prompt with any.
     Raises ModelError when the folder cannot have sparse files or too little disk is free, and
     when the architecture's metadata is not known.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_stale(folder)
     plan = layout(_metadata(model, header_only=header_only), model.tensors)
-    fills = [] if header_only else list(_fills(model, plan))
+    fills = [] if header_only else list(_fills(model, plan, every_token=every_token))
     _check_disk(folder, plan, fills)
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model.name}-{model.file_type}")[:80]
     path = folder / f"ghost-{os.getpid()}-{label}-{secrets.token_hex(4)}.gguf"
@@ -172,7 +177,8 @@ def write_ghost(model: Model, folder: Path, *, header_only: bool = False) -> Gho
             f"{size(_on_disk(plan, fills))}; choose a disk that allows that."
         )
         raise ModelError(message, detail=str(error)) from error
-    filled = range(FIRST_TOKEN, FIRST_TOKEN + FILLED_TOKENS) if fills else range(0)
+    last = _n_vocab(model) if every_token else FIRST_TOKEN + FILLED_TOKENS
+    filled = range(FIRST_TOKEN, last) if fills else range(0)
     return Ghost(path, plan.total, used, _within(filled, _n_vocab(model)))
 
 
@@ -281,7 +287,10 @@ class _Fill:
         row = kind.row_bytes(self.tensor.shape[0])
         piece = kind.row_bytes(self.width)
         if piece == row:
-            yield self.offset + self.rows.start * row, self._values(len(self.rows), rng)
+            step = max(1, _CHUNK // row)
+            for start in range(self.rows.start, self.rows.stop, step):
+                count = min(step, self.rows.stop - start)
+                yield self.offset + start * row, self._values(count, rng)
             return
         data = self._values(len(self.rows), rng)
         for index, number in enumerate(self.rows):
@@ -300,7 +309,7 @@ class _Fill:
         return ghost_fill.random_values(self.tensor.type, count, rng).tobytes()
 
 
-def _fills(model: Model, plan: Layout) -> Iterator[_Fill]:
+def _fills(model: Model, plan: Layout, *, every_token: bool) -> Iterator[_Fill]:
     n_vocab = _n_vocab(model)
     n_expert = max(
         (t.shape[1] for t in model.tensors if "ffn_gate_inp.weight" in t.name), default=0
@@ -311,6 +320,7 @@ def _fills(model: Model, plan: Layout) -> Iterator[_Fill]:
         if name == "token_embd.weight":
             if ghost_fill.can_fill(kind):
                 wanted = _within(range(FIRST_TOKEN, FIRST_TOKEN + FILLED_TOKENS), n_vocab)
+                wanted = range(n_vocab) if every_token else wanted
                 yield _Fill(tensor, offset, wanted, shape[0], 0)
         elif "ffn_gate_tid2eid" in name and n_expert:
             yield _Fill(tensor, offset, rows, shape[0], n_expert)

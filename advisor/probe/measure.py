@@ -60,6 +60,7 @@ class Measurement:
         if warm is None or not warm.prefill_tps or not warm.decode_tps:
             message = "llama.cpp answered, but generated nothing."
             raise EngineError(message)
+        self._run_point(client, schedule.zero(settings, seconds, warm.decode_tps))
         # llama.cpp's speeds with a batch of 16 are below those of a full batch: a safe start.
         point = schedule.first(settings, seconds, warm.prefill_tps, warm.decode_tps)
         speed = self._run_point(client, point)
@@ -78,7 +79,7 @@ class Measurement:
         choices = self._random.sample(self._tokens, k=count)
         seed = self._random.randrange(1 << 31)
         stream = client.complete(prompt, point.n_decode, choices=choices, seed=seed)
-        if measured:
+        if measured and point.n_prompt > 1:
             self._steps.enter("prefill", depth=0)
         with contextlib.closing(stream):
             speed = self._follow(stream, point, measured=measured)
@@ -89,6 +90,7 @@ class Measurement:
     def _follow(
         self, stream: Generator[Progress], point: Point, *, measured: bool
     ) -> SpeedPoint | None:
+        empty = point.n_prompt == 1  # the one token that there has to be
         sent = time.monotonic()
         first: float | None = None
         last: Progress | None = None
@@ -99,7 +101,7 @@ class Measurement:
             if progress.made and first is None:
                 first = moment
                 if measured:
-                    self._steps.enter("decode", depth=progress.prompt_tokens)
+                    self._steps.enter("decode", depth=0 if empty else progress.prompt_tokens)
             last = progress
             if first is not None and moment - first > point.decode_s and progress.made > 1:
                 break
@@ -115,10 +117,10 @@ class Measurement:
         # The first token comes with the prompt; the time of the others is between them.
         between = last.made - 1
         return SpeedPoint(
-            depth=point.n_prompt,
+            depth=0 if empty else point.n_prompt,
             n_prompt=last.prompt_tokens,
-            prefill_tps=_rate(last.prompt_tokens, last.prompt_ms),
-            ttft_s=first - sent,
+            prefill_tps=None if empty else _rate(last.prompt_tokens, last.prompt_ms),
+            ttft_s=None if empty else first - sent,
             n_decode=last.made,
             decode_tps=_rate(between, last.made_ms) if between > 0 else None,
         )

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from advisor.engine.log import BufferKind, BufferSize, Failure
 from advisor.engine.process import Exit
 from advisor.errors import EngineError
+from advisor.probe.residency import Residency
 from advisor.probe.result import (
     Cause,
     Component,
@@ -24,6 +25,9 @@ from advisor.units import MIB, gib, size
 
 SWAP_NOTICED: Final = 64 * MIB
 OTHERS_NOTICED: Final = 512 * MIB
+UNREAD_NOTICED: Final = 64 * MIB
+UNREAD_SHARE: Final = 0.02
+"""Weights that were not read are worth a word when they are this much, and this share of all."""
 
 _PHASES: Final[Mapping[PhaseName, str]] = {
     "starting": "while it started",
@@ -134,17 +138,20 @@ def places(
     *,
     buffers: Sequence[BufferSize],
     program: int | None,
+    program_planned: int | None = None,
 ) -> tuple[PlaceResult, ...]:
     """Memory at every place of the plan: predicted, allocated by the log, and measured.
 
-    program: bytes that the child held before it loaded anything.
+    program: bytes that the child held before it loaded anything; program_planned: what was
+    predicted of that.
     """
     if plan is None:
         return ()
     by_log = allocated(_loaded(buffers), [device.name for device in plan.devices])
     working = _working_since(phases)
     results = [_device(d, trace, by_log.get(d.name, {})) for d in plan.devices]
-    results.append(_host(plan.host, trace, by_log.get(HOST, {}), working, program))
+    own = Component(name="program", planned=program_planned, engine=program)
+    results.append(_host(plan.host, trace, by_log.get(HOST, {}), working, own))
     return tuple(results)
 
 
@@ -219,7 +226,7 @@ def _device(plan: DevicePlan, trace: Trace, log: Mapping[str, int]) -> PlaceResu
 
 
 def _host(
-    plan: HostPlan, trace: Trace, log: Mapping[str, int], working_ms: int, program: int | None
+    plan: HostPlan, trace: Trace, log: Mapping[str, int], working_ms: int, program: Component
 ) -> PlaceResult:
     available = _first(trace, HOST, "available")
     return PlaceResult(
@@ -229,14 +236,14 @@ def _host(
         before=None,
         peak=_bytes(trace.peak(HOST, "used", since_ms=working_ms)),
         load_peak=_bytes(trace.peak(HOST, "used")),
-        planned=plan.total,
+        planned=None if plan.total is None else plan.total + (program.planned or 0),
         lowest_free=_lowest(trace, HOST, "available"),
         components=(
             Component(name="weights", planned=plan.weights, engine=log.get("weights")),
             Component(name="context", planned=plan.context, engine=log.get("context")),
             Component(name="compute", planned=plan.compute, engine=log.get("compute")),
             Component(name="output", planned=plan.output, engine=log.get("output")),
-            Component(name="program", planned=None, engine=program),
+            program,
         ),
     )
 
@@ -289,6 +296,29 @@ def observations(
     if others is not None:
         found.append(others)
     return tuple(found)
+
+
+def unread(
+    residency: Residency | None, buffers: Sequence[BufferSize], at_ms: int
+) -> tuple[Observation, ...]:
+    """Why less was held than planned: weights of the file that no token of the run needed."""
+    if residency is None:
+        return ()
+    copied = sum(b.size for b in buffers if b.kind == "model" and not _is_file(b))
+    left = residency.weights - residency.read - copied
+    if left < UNREAD_NOTICED or left < residency.weights * UNREAD_SHARE:
+        return ()
+    sentence = f"{size(left)} of the weights were never read from the file"
+    if residency.experts_in_all > residency.experts_used:
+        sentence += (
+            f": {residency.experts_used:,} of {residency.experts_in_all:,} experts in it were used"
+        )
+    sentence += ". The plan counts them all, as a longer run would; this one held less."
+    return (Observation(kind="unread", at_ms=at_ms, sentence=sentence),)
+
+
+def _is_file(buffer: BufferSize) -> bool:
+    return buffer.place.endswith("_Mapped")
 
 
 def _others(trace: Trace, phases: Sequence[Phase]) -> Observation | None:

@@ -8,7 +8,7 @@ from advisor.engine.builds import Build, Choice, choose, discover
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.preflight import Objection, preflight
-from advisor.probe.run import Question
+from advisor.probe.question import Question
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 

@@ -27,8 +27,17 @@ Cause = Literal[
 ]
 
 ObservationKind = Literal[
-    "spill", "swap", "throttled", "other-program", "changed-settings", "noise", "estimate"
+    "spill",
+    "swap",
+    "throttled",
+    "other-program",
+    "changed-settings",
+    "noise",
+    "estimate",
+    "unread",
 ]
+Method = Literal["server", "llama-bench"]
+"""Prompts of our own to llama-server, or a run of llama-bench."""
 
 
 class _Frozen(BaseModel):
@@ -96,6 +105,9 @@ class SpeedPoint(_Frozen):
     """From sending the prompt to the first token."""
     n_decode: int
     decode_tps: float | None
+    prefill_spread: float | None = None
+    """Standard deviation in tok/s, where the test was repeated."""
+    decode_spread: float | None = None
 
 
 class PowerResult(_Frozen):
@@ -141,6 +153,7 @@ class ProbeResult(_Frozen):
     """The file that ran, where it was not a ghost."""
     settings: RunSettings
     engine: EngineFacts
+    method: Method = "server"
     ending: Ending
     phases: tuple[Phase, ...] = ()
     places: tuple[PlaceResult, ...] = ()

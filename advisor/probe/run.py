@@ -16,18 +16,18 @@ from typing import Final
 import psutil
 
 from advisor import paths
-from advisor.engine.builds import Build
 from advisor.engine.client import Client
-from advisor.engine.launch import Address, embedded_job, program_job
+from advisor.engine.launch import Address
 from advisor.engine.log import Adjusted, BufferSize, Event, LoadingTensors, Ready, WarmingUp
 from advisor.engine.process import EngineProcess
 from advisor.errors import EngineError, ModelError
-from advisor.hardware.rig import Rig
 from advisor.llm.ghost import Ghost, write_ghost
-from advisor.llm.model import Model
-from advisor.probe import outcome
+from advisor.probe import child, outcome, program
+from advisor.probe.benching import Benching
 from advisor.probe.measure import Measurement
 from advisor.probe.preflight import preflight
+from advisor.probe.question import Ended, Measured, Noticed, PhaseStarted, ProbeEvent, Question
+from advisor.probe.residency import Residency, look
 from advisor.probe.result import (
     Cause,
     Ending,
@@ -43,63 +43,10 @@ from advisor.probe.result import (
 from advisor.probe.sampler import DeviceSource, NoDevices, Sampler, child_memory
 from advisor.probe.trace import Fresh, Quantity, Trace
 from advisor.probe.watch import Limits, Watchdog
-from advisor.sizing.arguments import server_arguments
-from advisor.sizing.plan import Plan
-from advisor.sizing.settings import RunSettings
 
 REAL_TOKENS: Final = range(1000, 4000)
 """Tokens to prompt a real model with: ordinary words in every vocabulary we know of."""
 TAIL_LINES: Final = 15
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is to be probed."""
-
-    model: Model
-    rig: Rig
-    settings: RunSettings
-    """Resolved: no "fit"."""
-    plan: Plan | None
-    """For the rig as the build can use it; None: sizes unknown."""
-    build: Build
-    seconds: float = 30.0
-    """Time for measuring, once the model is loaded."""
-    anyway: bool = False
-    """Run in spite of objections that can be overridden."""
-    threads: int | None = None
-    """CPU threads of the embedded engine; None: its own choice."""
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseStarted:
-    """Another phase began."""
-
-    phase: Phase
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A speed is known."""
-
-    point: SpeedPoint
-
-
-@dataclass(frozen=True, slots=True)
-class Noticed:
-    """Something a person should know while it runs."""
-
-    observation: Observation
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """It is over; always the last event."""
-
-    result: ProbeResult
-
-
-ProbeEvent = PhaseStarted | Measured | Noticed | Ended
 
 
 class _Over(Exception):  # noqa: N818 - carries an ending, which need not be an error
@@ -120,6 +67,8 @@ class _Notes:
     address: str = ""
     program: int | None = None
     """Bytes that the child held when it began to load."""
+    residency: Residency | None = None
+    """What of the model's file it had read in the end."""
     ready: threading.Event = field(default_factory=threading.Event)
 
 
@@ -153,6 +102,7 @@ class Probe:
         self._lock = threading.Lock()
         self._began = 0.0
         self._tokens: range = REAL_TOKENS
+        self._benching = Benching(self) if question.method == "llama-bench" else None
         self.result: ProbeResult | None = None
 
     # --- From outside ---------------------------------------------------------------------------
@@ -235,10 +185,14 @@ class Probe:
         process = self._start(path, address)
         stack.callback(self._end, process)
         try:
-            self._wait_until_ready(process)
-            client = Client(self._notes.address or f"unix://{address.host}", address.api_key)
-            question = self._question
-            Measurement(question.settings, question.seconds, self._tokens, self).run(client)
+            if self._benching is not None:
+                self._benching.run(process)
+            else:
+                self._wait_until_ready(process)
+                client = Client(self._notes.address or f"unix://{address.host}", address.api_key)
+                question = self._question
+                Measurement(question.settings, question.seconds, self._tokens, self).run(client)
+                self._look_at_pages(process, Path(path))
         except EngineError as error:
             raise self._explain(process, error) from error
         self.enter("stopping")
@@ -259,29 +213,31 @@ class Probe:
         if model.path is not None:
             return str(model.path), None
         try:
-            ghost = write_ghost(model, paths.cache() / "ghosts")
+            # llama-bench takes its tokens from the whole vocabulary.
+            every = self._benching is not None
+            ghost = write_ghost(model, paths.cache() / "ghosts", every_token=every)
         except ModelError as error:
             raise _failed("no-disk", str(error), error.detail) from error
         return str(ghost.path), ghost
 
-    def _start(self, path: str, address: Address) -> EngineProcess:
+    def _look_at_pages(self, process: EngineProcess, path: Path) -> None:
         question = self._question
-        model_path = question.model.path
-        environment: Mapping[str, str] = {}
-        if question.build.kind == "embedded":
-            job = embedded_job(Path(path), question.settings, address, threads=question.threads)
-        else:
-            n_devices = len(question.rig.devices)
-            arguments = list(
-                server_arguments(question.model, question.settings, n_devices=n_devices)
-            )
-            if model_path is None:
-                arguments[arguments.index("-m") + 1] = path
-            arguments += ["--host", address.host, "--port", "0", "-lv", "4", "--cache-ram", "0"]
-            job = program_job([question.build.path, *arguments])
-            environment = {"LLAMA_API_KEY": address.api_key}
+        # Other builds keep every page that loading touched, so theirs say nothing.
+        if process.pid is not None and question.build.kind == "embedded" and question.settings.mmap:
+            self._notes.residency = look(process.pid, path)
+
+    def _start(self, path: str, address: Address) -> EngineProcess:
+        try:
+            job, environment = child.job_of(self._question, path, address)
+        except EngineError as error:
+            raise _failed("no-build", str(error), error.detail) from error
+        benching = self._benching
         process = EngineProcess(
-            job, on_event=self._heard, command=self._command, environment=environment
+            job,
+            on_event=self._heard,
+            on_line=benching.line if benching is not None else None,
+            command=self._command,
+            environment=environment,
         )
         self._process = process
         try:
@@ -413,6 +369,7 @@ class Probe:
         observations = [
             *self._observations,
             *outcome.observations(trace, phases, self._sampler.throttled),
+            *outcome.unread(self._notes.residency, self._notes.buffers, self.elapsed_ms),
         ]
         created = now()
         return ProbeResult(
@@ -432,6 +389,7 @@ class Probe:
                 version=question.build.version,
                 backends=question.build.backends,
             ),
+            method=question.method,
             ending=ending,
             phases=phases,
             places=outcome.places(
@@ -440,6 +398,7 @@ class Probe:
                 phases,
                 buffers=self._notes.buffers,
                 program=self._notes.program,
+                program_planned=program.expected(question.build, question.model),
             ),
             speeds=tuple(self._speeds),
             power=outcome.power(trace, phases, self._speeds),

@@ -13,8 +13,12 @@ MAX_DECODE: Final = 256
 MIN_DEPTH_FACTOR: Final = 2
 """A second depth is only worth it this much deeper than the first."""
 
-_FIRST_PREFILL: Final = 0.25
-_FIRST_DECODE: Final = 0.25
+ZERO_TOKENS: Final = 128
+"""Most tokens generated from an empty context: as many as llama-bench does by default."""
+
+_ZERO_DECODE: Final = 0.12
+_FIRST_PREFILL: Final = 0.20
+_FIRST_DECODE: Final = 0.20
 _DEEP_PREFILL: Final = 0.30
 _DEEP_DECODE: Final = 0.15
 """Shares of the time: the rest is slack for speeds that fall with depth."""
@@ -46,6 +50,15 @@ def warm_up(settings: RunSettings) -> Point:
     room = cells_per_sequence(settings)
     prompt = max(1, min(WARM_PROMPT, room // 4))
     return Point(prompt, WARM_TOKENS, decode_s=1e9, limit_s=1e9)
+
+
+def zero(settings: RunSettings, seconds: float, decode_tps: float) -> Point:
+    """Generation from an empty context, behind a prompt of one token."""
+    room = cells_per_sequence(settings)
+    wanted = int(decode_tps * seconds * _ZERO_DECODE)
+    n_decode = max(MIN_DECODE, min(ZERO_TOKENS, wanted, room - 2))
+    share = max(seconds * _ZERO_DECODE, MIN_DECODE / decode_tps)
+    return Point(1, n_decode, decode_s=share, limit_s=max(seconds, 3 * share))
 
 
 def first(settings: RunSettings, seconds: float, prefill_tps: float, decode_tps: float) -> Point:

@@ -8,7 +8,8 @@ from typing import Any, Final
 from advisor import answers
 from advisor.advice.hardware_prices import PriceBook
 from advisor.engine import builds
-from advisor.engine.dry_run import DryRun, dry_run
+from advisor.engine.builds import Build
+from advisor.engine.dry_run import DryRun, cannot, dry_run
 from advisor.errors import EngineError
 from advisor.hardware.compose import describe
 from advisor.hardware.rig import Rig
@@ -115,23 +116,35 @@ def cannot_check(rig: Rig) -> str:
     return ""
 
 
+def engine_for(rig: Rig, n_devices: int) -> Build:
+    """The llama.cpp that can account for plans of this rig. Blocks while programs answer.
+
+    Raises EngineError with a sentence where none can.
+    """
+    reason = cannot_check(rig)
+    if reason:
+        raise EngineError(reason)
+    build = builds.choose(builds.discover(), rig).build if rig.devices else builds.embedded()
+    if rig.devices and len(build.devices) != n_devices:
+        message = (
+            f"llama.cpp cannot check this here: {build.title} sees {len(build.devices)} GPUs, "
+            f"the rig has {n_devices}. A probe with a llama.cpp that uses them measures it."
+        )
+        raise EngineError(message)
+    reason = cannot(build)
+    if reason:
+        raise EngineError(reason)
+    return build
+
+
 def check(model: Model, plan: Plan, rig: Rig, cancel: threading.Event) -> Checked:
-    """Let the embedded llama.cpp account for a plan, without loading weights.
+    """Let llama.cpp account for a plan, without loading weights.
 
     Raises EngineError or SettingsError with a sentence, also when it was cancelled.
     """
-    reason = cannot_check(rig)
-    build = builds.embedded()
-    if not reason and rig.devices and len(build.devices) != len(plan.devices):
-        reason = (
-            "llama.cpp cannot check this here: the built-in engine does not use these GPUs. "
-            "A probe with your own llama.cpp measures it."
-        )
-    if reason:
-        raise EngineError(reason)
-    return Checked(
-        f"llama.cpp {build.version}", figures(plan, dry_run(model, plan.settings, cancel=cancel))
-    )
+    build = engine_for(rig, len(plan.devices))
+    run = dry_run(model, plan.settings, build=build, n_devices=len(plan.devices), cancel=cancel)
+    return Checked(f"llama.cpp {build.version}", figures(plan, run))
 
 
 def figures(plan: Plan, run: DryRun) -> Mapping[str, Mapping[str, Pair]]:

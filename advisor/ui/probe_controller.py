@@ -12,8 +12,9 @@ from advisor.llm.model import Model
 from advisor.probe import store
 from advisor.probe.devices import MonitoredDevices
 from advisor.probe.prepare import Prepared, prepare
+from advisor.probe.question import Ended, ProbeEvent
 from advisor.probe.result import ProbeResult
-from advisor.probe.run import Ended, Probe, ProbeEvent
+from advisor.probe.run import Probe
 from advisor.probe.trace import Fresh
 from advisor.sizing.settings import RunSettings
 from advisor.ui.jobs import Job, run_task

@@ -36,10 +36,13 @@ def program(tmp_path) -> Path:
         '  echo "version: 8123 (0a1b2c3d)" >&2; echo "built with GNU 13" >&2;;\n'
         '--list-devices) echo "Available devices:"\n'
         '  echo "  CUDA0: NVIDIA GeForce RTX 4090 (24080 MiB, 23608 MiB free)";;\n'
+        '--help) echo "-fa,   --flash-attn [on|off|auto]       set Flash Attention use";;\n'
         "esac\n"
     )
     path.chmod(0o755)
-    (folder / "llama-bench").write_text("")
+    bench = folder / "llama-bench"
+    bench.write_text("#!/bin/sh\necho '  -lm, --load-mode <auto|none|mmap>'\necho '  --progress'\n")
+    bench.chmod(0o755)
     return path
 
 
@@ -49,9 +52,12 @@ def test_a_program_is_asked_once(program):
     assert build.devices[0].total == 24080 << 20
     assert build.has_bench
     assert not build.has_fit_params
+    assert "--flash-attn=on" in build.options
+    assert "--load-mode" in build.bench_options
+    assert build.resident is None or 0 < build.resident < 1 << 28
     assert ask(program) == build
     calls = program.with_name("llama-server.calls")
-    assert calls.read_text().count("x") == 2
+    assert calls.read_text().count("x") == 3
 
 
 def test_a_changed_program_is_asked_again(program):
@@ -120,6 +126,30 @@ def test_no_build_at_all():
         choose((broken,), NO_GPU)
 
 
+@pytest.mark.parametrize(
+    ("answer", "version", "number"),
+    [
+        ("version: 10360 (90e6a9131)\nbuilt with GNU 13", "b10360", 10360),
+        # Since August 2026: github.com/unslothai/unsloth/pull/9127, ggml-org/llama.cpp/pull/28971
+        ("version: 0.1.1-dev (build 10470, commit abc1234)", "b10470", 10470),
+        (
+            "version: 0.4.1-dev (build 10991, commit 930e2fa59)\nbuilt with AppleClang",
+            "b10991",
+            10991,
+        ),
+        # Made from a source package: the real llama-server of b11434 says this.
+        (
+            "version: 0.6.0-dev (build 0, commit unknown)\nbuilt with GNU 12.2.0",
+            "v0.6.0-dev",
+            10470,
+        ),
+    ],
+)
+def test_versions(answer, version, number):
+    assert parse_version(answer) == version
+    assert Build(kind="program", path="", version=version).number == number
+
+
 def test_unknown_versions():
     assert parse_version("version: 0 (unknown)") == "unknown"
     assert parse_version("nothing") == "unknown"
@@ -134,3 +164,17 @@ def test_children_do_not_get_our_libraries(monkeypatch):
     assert cleaned == {"HOME": "/h", "LD_LIBRARY_PATH": "/usr/local/cuda/lib64"}
     assert clean_environment(ours, program=False) == ours
     assert worker_command() == [sys.executable, "--engine-worker"]
+
+
+def test_a_program_that_never_answers_is_ended(program, monkeypatch):
+    monkeypatch.setattr(builds, "ASK_S", 0.3)
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    assert "did not answer" in ask(program).problem
+
+
+def test_what_an_older_app_read_is_asked_anew(program):
+    ask(program)
+    kept = builds.paths.cache().joinpath("builds.json")
+    kept.write_text(kept.read_text().replace('"schema_version":2', '"schema_version":1'))
+    ask(program)
+    assert program.with_name("llama-server.calls").read_text().count("x") == 6

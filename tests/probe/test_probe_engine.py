@@ -15,7 +15,8 @@ from advisor import paths
 from advisor.engine.builds import Build
 from advisor.hardware.rig import Host, Rig
 from advisor.llm.ghost import write_ghost
-from advisor.probe.run import Measured, Probe, Question
+from advisor.probe.question import Measured, Question
+from advisor.probe.run import Probe
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from tests import tiny
@@ -48,10 +49,13 @@ def test_a_ghost_is_loaded_prompted_and_generates(model):
     assert result.ending.state == "done", result.ending
     assert result.ghost
     names = [phase.name for phase in result.phases]
-    assert names[:5] == ["starting", "loading", "warm-up", "prefill", "decode"]
+    assert names[:6] == ["starting", "loading", "warm-up", "decode", "prefill", "decode"]
     assert names[-1] == "stopping"
     assert result.speeds
-    assert all(s.prefill_tps > 0 and s.decode_tps > 0 and s.ttft_s > 0 for s in result.speeds)
+    empty, *filled = result.speeds
+    assert (empty.depth, empty.prefill_tps) == (0, None)
+    assert all(s.decode_tps > 0 for s in result.speeds)
+    assert all(s.prefill_tps > 0 and s.ttft_s > 0 and s.depth >= 16 for s in filled)
     assert sum(isinstance(e, Measured) for e in events) == len(result.speeds)
     assert not list((paths.cache() / "ghosts").iterdir())
 

@@ -11,8 +11,9 @@ from advisor import paths
 from advisor.engine.builds import Build
 from advisor.hardware.rig import Host, Rig
 from advisor.probe.preflight import preflight
+from advisor.probe.question import Ended, Question
 from advisor.probe.result import ProbeResult
-from advisor.probe.run import Ended, Probe, Question
+from advisor.probe.run import Probe
 from advisor.probe.watch import Limits
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings

@@ -58,7 +58,7 @@ def test_a_fast_machine_gets_the_whole_prompt_and_a_deep_one():
 
 def test_a_slow_machine_gets_what_the_time_allows():
     point = schedule.first(RunSettings(ctx=32768), 15, prefill_tps=8, decode_tps=1.2)
-    assert point.n_prompt == 30
+    assert point.n_prompt == 24
     assert point.n_decode == 4
 
 

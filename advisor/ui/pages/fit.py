@@ -1,5 +1,7 @@
 """Fit: which file type and context of a model this rig can hold, and the chosen cell's plan."""
 
+from dataclasses import replace
+
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
@@ -7,7 +9,9 @@ from advisor import units
 from advisor.errors import RigAdvisorError
 from advisor.ui import design, services
 from advisor.ui.jobs import Job, run_task
+from advisor.ui.matrix_check import CheckedCell, Key
 from advisor.ui.page import Page, scrolling
+from advisor.ui.pages.fit_check_all import CheckAllLine
 from advisor.ui.pages.fit_plan import PlanCard
 from advisor.ui.pages.fit_run import NotesCard, RunCard
 from advisor.ui.pages.fit_settings import SettingsForm, settings_in_short
@@ -39,6 +43,8 @@ class FitPage(Page):
         super().__init__(state)
         self.title = self.tr("Fit")
         self._matrix: FitMatrix | None = None
+        self._checked: dict[Key, CheckedCell] = {}
+        """Cells with llama.cpp's own figures."""
         self._job: Job | None = None
         self._wait = QTimer(self, singleShot=True, interval=20)
         self._wait.timeout.connect(self._compute)
@@ -93,6 +99,7 @@ class FitPage(Page):
     def closing(self) -> None:
         """No engine runs on."""
         self.plan.check.stop()
+        self.check_all.stop()
 
     # layout
 
@@ -114,7 +121,11 @@ class FitPage(Page):
         self._change.toggled.connect(self._form.setVisible)
         foot = row(self._short, None, self._change)
         self._filler = QWidget()
+        self.check_all = CheckAllLine()
+        self.check_all.cell_checked.connect(self._cell_checked)
+        self.check_all.forgotten.connect(self._checked.clear)
         body = column(self._answer, self._reason, self.map, self._filler, rule(), foot, self._form)
+        body.insertWidget(4, self.check_all)
         body.setStretch(2, 1)
         body.setStretch(3, 1)
         self._card.body.addLayout(body)
@@ -173,6 +184,20 @@ class FitPage(Page):
     def _show_matrix(self, matrix: FitMatrix) -> None:
         self.banner.dismiss()
         self._matrix = matrix
+        choice, rig = self.state.choice, self.state.rig
+        if choice is not None and rig is not None:
+            self.check_all.show_matrix(choice, rig, self.state.settings, matrix.contexts)
+        self._draw_cells(matrix)
+        self._mark()
+        self._show_way_out()
+        self._bigger.setEnabled(self._next_too_big() is not None)
+
+    def _cell_checked(self, key: Key, cell: CheckedCell) -> None:
+        self._checked[key] = cell
+        if self._matrix is not None:
+            self._draw_cells(self._matrix)
+
+    def _draw_cells(self, matrix: FitMatrix) -> None:
         rows = tuple(
             HeatRow(title=r.file_type, sub=units.gib(r.nbytes), note=r.loss, story=r.story)
             for r in matrix.rows
@@ -192,11 +217,12 @@ class FitPage(Page):
         self._card.note.setText(
             self.tr("GiB left or in RAM · tok/s") if fast else self.tr("GiB left or in RAM")
         )
-        self._mark()
-        self._show_way_out()
-        self._bigger.setEnabled(self._next_too_big() is not None)
 
     def _cell(self, file_type: str, ctx: int, cell: services.FitCell) -> HeatCell:
+        checked = self._checked.get((file_type, ctx))
+        differs = checked is not None and bool(checked.checked.differing)
+        if checked is not None and differs and checked.headroom is not None:
+            cell = replace(cell, headroom=checked.headroom, verdict=checked.verdict)
         left = cell.headroom
         speed = "" if cell.decode_tps is None else units.rate(cell.decode_tps, "t/s")
         short = ""
@@ -213,9 +239,19 @@ class FitPage(Page):
             f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
             self._spill_words(cell) if cell.verdict == "offload" else self._left_words(left),
             "" if cell.decode_tps is None else units.rate(cell.decode_tps),
+            "" if checked is None else self._said_words(checked, differs=differs),
         ]
         story = ", ".join(word for word in words if word)
-        return HeatCell(main, speed, VERDICT_TONES[cell.verdict], story, short)
+        tone, mark = (
+            VERDICT_TONES[cell.verdict],
+            "" if checked is None else "d≠" if differs else "d",
+        )
+        return HeatCell(main, speed, tone, story, short, mark)
+
+    def _said_words(self, checked: CheckedCell, *, differs: bool) -> str:
+        engine = checked.checked.engine
+        words = self.tr("{engine}'s own figure") if differs else self.tr("{engine} agrees")
+        return words.format(engine=engine)
 
     def _spill_words(self, cell: services.FitCell) -> str:
         return self.tr("about {size} in RAM").format(size=units.size(cell.spilled))

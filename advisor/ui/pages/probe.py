@@ -8,10 +8,10 @@ from PySide6.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
 
 from advisor import units
 from advisor.errors import ProbeError
-from advisor.probe import store
+from advisor.probe import program, store
 from advisor.probe.prepare import Prepared
+from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
 from advisor.probe.result import Phase, ProbeResult
-from advisor.probe.run import Measured, Noticed, PhaseStarted, ProbeEvent
 from advisor.sizing.plan import Plan
 from advisor.ui import design
 from advisor.ui.page import Page, scrolling
@@ -213,7 +213,7 @@ class ProbePage(Page):
         self.speeds.begin()
         self.watch.begin()
         if plan is not None:
-            self._show_plan(plan)
+            self._show_plan(plan, program.expected(question.build, question.model))
         if ready.objections and not self.banner.sentence:
             self._objections(ready)
 
@@ -231,9 +231,9 @@ class ProbePage(Page):
                 on_action=lambda: self.state.set_rig(None),
             )
 
-    def _show_plan(self, plan: Plan) -> None:
-        self.plots.show_plan(plan, self._seconds)
-        self.memory.show_plan(plan)
+    def _show_plan(self, plan: Plan, own: int | None) -> None:
+        self.plots.show_plan(plan, self._seconds, own)
+        self.memory.show_plan(plan, own)
         self.speeds.show_plan(plan)
         left = plan.headroom
         tone: design.Tone = "plain" if left is None else "good" if left >= 0 else "bad"

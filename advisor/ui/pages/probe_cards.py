@@ -35,8 +35,8 @@ class MemoryCard(Card):
             "program": (self.tr("llama.cpp itself"), "driver"),
         }
 
-    def show_plan(self, plan: Plan) -> None:
-        """What is predicted, before anything ran."""
+    def show_plan(self, plan: Plan, program: int | None) -> None:
+        """What is predicted, before anything ran; ``program``: bytes of llama.cpp itself."""
         clear(self._rows)
         self._title.setText(self.tr("Predicted"))
         for device in plan.devices:
@@ -50,6 +50,8 @@ class MemoryCard(Card):
         self._planned("context", plan.host.context)
         self._planned("compute", plan.host.compute)
         self._planned("output", plan.host.output)
+        if program is not None:
+            self._planned("program", program)
 
     def show_result(self, result: ProbeResult) -> None:
         """What was measured, against what was predicted."""
@@ -76,7 +78,6 @@ class MemoryCard(Card):
             self.tr("Peak"),
             units.size(place.peak),
             basis=Basis.MEASURED if place.peak is not None else None,
-            # Against the prediction as it stood: what llama.cpp's program takes was not in it.
             note="" if place.planned is None else self._difference(place.peak, place.planned),
         )
         self._rows.addWidget(total)

@@ -60,8 +60,8 @@ class Plots(QWidget):
 
     # before and while it runs
 
-    def show_plan(self, plan: Plan, seconds: float) -> None:
-        """What is predicted."""
+    def show_plan(self, plan: Plan, seconds: float, program: int | None) -> None:
+        """What is predicted; ``program``: bytes of llama.cpp itself."""
         self._clear()
         many = len(plan.devices) > 0
         for device in plan.devices:
@@ -70,7 +70,7 @@ class Plots(QWidget):
         if not plan.devices or _total(plan.host) > units.GIB:
             self._add(HOST, self.tr("RAM"), many=many)
             place = self._places[-1]
-            self._predict(place, self._host_bands(plan.host), plan.host.free_before)
+            self._predict(place, self._host_bands(plan.host, program), plan.host.free_before)
         for place in self._places:
             place.plot.set_seconds(seconds + SLACK_S)
 
@@ -199,23 +199,23 @@ class Plots(QWidget):
             *self._band("compute", plan.compute),
         ]
 
-    def _host_bands(self, plan: HostPlan) -> list[Band]:
+    def _host_bands(self, plan: HostPlan, program: int | None) -> list[Band]:
         return [
             *self._band("weights", plan.weights),
             *self._band("context", plan.context),
             *self._band("compute", plan.compute),
             *self._band("output", plan.output),
+            *self._band("program", program),
         ]
 
     def _result_bands(self, place: PlaceResult) -> list[Band]:
+        """The prediction as it was drawn before the run, in the same order and place."""
         bands = self._band("other", place.before)
-        order = ("program", "driver", "weights", "context", "compute", "output")
         parts = {part.name: part for part in place.components}
-        for name in order:
+        for name in ("driver", "weights", "context", "compute", "output", "program"):
             part = parts.get(name)
             if part is not None:
-                size = part.engine if name == "program" else part.planned
-                bands += self._band(name, size)
+                bands += self._band(name, part.planned)
         return bands
 
     def _phase_word(self, phase: Phase) -> str:

@@ -1,9 +1,11 @@
 """Memory of one place against time: predicted bands, the measured line over them, phases below.
 
-Painted by hand: bands, scales and words are drawn once per change into a pixmap, so that a frame
-while a probe runs costs one polyline. Labels stand beside the plot and move apart, never over it.
+Painted by hand: bands, scales and words are drawn once per change into a pixmap, and the line into
+another as it comes, so that a frame while a probe runs costs two pixmaps and a few new segments.
+Labels stand beside the plot and move apart, never over it; a compact plot leaves them to a legend.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +13,7 @@ from typing import Final
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
+    QFont,
     QFontMetricsF,
     QHelpEvent,
     QPainter,
@@ -24,6 +27,7 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from advisor import units
 from advisor.ui import design
+from advisor.ui.widgets.memory_scale import round_up, short, ticks, time_step
 from advisor.ui.widgets.patterns import fill_series, series_ink
 
 LEFT: Final = 52.0
@@ -31,6 +35,10 @@ TOP: Final = 12.0
 BOTTOM: Final = 50.0
 LABELS: Final = 148.0
 STRIP: Final = 20.0
+COMPACT_TOP: Final = 24.0
+COMPACT_BOTTOM: Final = 28.0
+COMPACT_LABELS: Final = 10.0
+COMPACT_STRIP: Final = 8.0
 LINE: Final = 16.0
 """Least distance between two labels, in px."""
 BREAK: Final = 3.0
@@ -56,12 +64,26 @@ class Span:
     end: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at one moment."""
+
+    seconds: float
+    name: str
+    """A word or two, beside the mark."""
+    story: str
+    """The whole sentence, for the tool tip."""
+
+
 class HeadroomPlot(QWidget):
     """One device, or the host's RAM."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, compact: bool = False) -> None:
+        """compact: small among many, with ``title`` inside and a legend elsewhere."""
         super().__init__()
         self._title = title
+        self._compact = compact
+        self._note = ""
         self._bands: tuple[Band, ...] = ()
         self._capacity: int | None = None
         self._spans: tuple[Span, ...] = ()
@@ -73,8 +95,11 @@ class HeadroomPlot(QWidget):
         self._ghost_times: tuple[float, ...] = ()
         self._ghost_values: tuple[float, ...] = ()
         self._peak = 0.0
+        self._events: tuple[Event, ...] = ()
         self._ground: QPixmap | None = None
-        self.setMinimumSize(360, 170)
+        self._trace: QPixmap | None = None
+        """The measured line as far as it is drawn."""
+        self.setMinimumSize(*((200, 92) if compact else (360, 170)))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName(title)
 
@@ -92,6 +117,12 @@ class HeadroomPlot(QWidget):
             self._spans = tuple(spans)
             self._changed()
 
+    def set_events(self, events: Sequence[Event]) -> None:
+        """What happened, marked at its moment."""
+        if tuple(events) != self._events:
+            self._events = tuple(events)
+            self._changed()
+
     def set_seconds(self, seconds: float) -> None:
         """Length of the time axis; grows by itself when the line gets there."""
         if seconds != self._seconds:
@@ -101,12 +132,13 @@ class HeadroomPlot(QWidget):
     def compare(self, times: Sequence[float], values: Sequence[float]) -> None:
         """A second line, dotted: another probe. Empty takes it away."""
         self._ghost_times, self._ghost_values = tuple(times), tuple(values)
-        self.update()
+        self._changed()
 
     def clear(self) -> None:
         """Take the measured line away."""
         self._times, self._values, self._peak = [], [], 0.0
         self._spans = ()
+        self._events = ()
         self._changed()
 
     def extend(self, times: Sequence[float], values: Sequence[float]) -> None:
@@ -124,8 +156,9 @@ class HeadroomPlot(QWidget):
         self.update()
 
     def say(self, summary: str) -> None:
-        """What the plot shows now, in words."""
+        """What the plot shows now, in words; a compact plot writes them beside its title."""
         self.setAccessibleDescription(summary)
+        self._note = summary
 
     @property
     def peak(self) -> float:
@@ -139,9 +172,14 @@ class HeadroomPlot(QWidget):
         return QSize(640, 300)
 
     def _area(self) -> QRectF:
-        return QRectF(
-            LEFT, TOP, max(50.0, self.width() - LEFT - LABELS), self.height() - TOP - BOTTOM
-        )
+        top, bottom, labels = TOP, BOTTOM, LABELS
+        if self._compact:
+            top, bottom, labels = COMPACT_TOP, COMPACT_BOTTOM, COMPACT_LABELS
+        width, height = self.width() - LEFT - labels, self.height() - top - bottom
+        return QRectF(LEFT, top, max(50.0, width), max(20.0, height))
+
+    def _strip(self) -> float:
+        return COMPACT_STRIP if self._compact else STRIP
 
     def _needed(self) -> float:
         return max(float(sum(band.size for band in self._bands)), self._peak, 1.0)
@@ -152,8 +190,8 @@ class HeadroomPlot(QWidget):
     def _top(self) -> float:
         """Upper end of the axis in bytes: the capacity where that leaves something to see."""
         if self._to_scale() and self._capacity is not None:
-            return max(float(self._capacity) * 1.04, _round_up(self._needed() * 1.02))
-        return _round_up(self._needed() * 1.15)
+            return max(float(self._capacity) * 1.04, round_up(self._needed() * 1.02))
+        return round_up(self._needed() * 1.15)
 
     def _x(self, seconds: float, area: QRectF) -> float:
         return area.left() + area.width() * min(1.0, seconds / self._seconds)
@@ -162,7 +200,7 @@ class HeadroomPlot(QWidget):
         return area.bottom() - area.height() * size / self._top()
 
     def _changed(self) -> None:
-        self._ground = None
+        self._ground = self._trace = None
         self._drawn = 0
         self.update()
 
@@ -174,27 +212,37 @@ class HeadroomPlot(QWidget):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
         """Another colour scheme."""
         if event.type() in {QEvent.Type.PaletteChange, QEvent.Type.StyleChange}:
-            self._ground = None
+            self._changed()
         super().changeEvent(event)
 
     # --- Painting -------------------------------------------------------------------------------
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
-        """The still part, then the lines."""
+        """The still part, the line so far, and its end."""
         del event
         ratio = self.devicePixelRatioF()
         if self._ground is None or self._ground.devicePixelRatio() != ratio:
-            self._ground = QPixmap(self.size() * ratio)
-            self._ground.setDevicePixelRatio(ratio)
-            self._ground.fill(Qt.GlobalColor.transparent)
+            self._ground = self._sheet(ratio)
             painter = QPainter(self._ground)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             self._paint_ground(painter)
             painter.end()
+            self._trace = None
+        if self._trace is None:
+            self._trace = self._sheet(ratio)
+            self._drawn = 0
+        self._draw_new(self._trace)
         with QPainter(self) as painter:
             painter.drawPixmap(0, 0, self._ground)
+            painter.drawPixmap(0, 0, self._trace)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            self._paint_lines(painter)
+            self._paint_end(painter)
+
+    def _sheet(self, ratio: float) -> QPixmap:
+        sheet = QPixmap(self.size() * ratio)
+        sheet.setDevicePixelRatio(ratio)
+        sheet.fill(Qt.GlobalColor.transparent)
+        return sheet
 
     def _paint_ground(self, painter: QPainter) -> None:
         c = design.colours()
@@ -206,7 +254,12 @@ class HeadroomPlot(QWidget):
         self._paint_scale(painter, area)
         self._paint_capacity(painter, area)
         self._paint_phases(painter, area)
-        self._paint_labels(painter, area)
+        self._paint_compared(painter, area)
+        self._paint_events(painter, area)
+        if self._compact:
+            self._paint_title(painter, area)
+        else:
+            self._paint_labels(painter, area)
 
     def _paint_bands(self, painter: QPainter, area: QRectF) -> None:
         below = 0
@@ -228,7 +281,7 @@ class HeadroomPlot(QWidget):
     def _paint_scale(self, painter: QPainter, area: QRectF) -> None:
         c = design.colours()
         painter.setFont(design.font(design.SMALL))
-        for value in _ticks(self._top()):
+        for value in ticks(self._top()):
             y = self._y(value, area)
             painter.setPen(QPen(QColor(c.line), 1))
             painter.drawLine(QPointF(area.left() - 4, y), QPointF(area.left(), y))
@@ -236,14 +289,14 @@ class HeadroomPlot(QWidget):
             painter.drawText(
                 QRectF(0, y - 8, LEFT - 8, 16),
                 int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter),
-                _short(value, self._top()),
+                short(value, self._top()),
             )
         painter.setPen(QPen(QColor(c.line_strong), 1))
         painter.drawLine(area.bottomLeft(), area.topLeft())
         painter.drawLine(area.bottomLeft(), area.bottomRight())
-        base = area.bottom() + STRIP + 6
+        base = area.bottom() + self._strip() + 6
         painter.setPen(QColor(c.muted))
-        step = _time_step(self._seconds)
+        step = time_step(self._seconds)
         count = int(self._seconds / step)
         for index in range(count + 1):
             x = self._x(index * step, area)
@@ -270,14 +323,14 @@ class HeadroomPlot(QWidget):
             left = self._x(span.start, area)
             end = span.end if span.end is not None else self._seconds
             right = max(left + 1, self._x(end, area))
-            box = QRectF(left, strip, right - left, STRIP - 4)
+            box = QRectF(left, strip, right - left, self._strip() - 4)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(c.sunken if number % 2 else c.line))
             painter.drawRect(box)
             painter.setPen(QPen(QColor(c.line_strong), 1))
-            painter.drawLine(QPointF(left, area.top()), QPointF(left, strip + STRIP - 4))
+            painter.drawLine(QPointF(left, area.top()), QPointF(left, box.bottom()))
             # A name that does not fit is left to the tool tip: half a word helps nobody.
-            if metrics.horizontalAdvance(span.name) + 8 <= box.width():
+            if not self._compact and metrics.horizontalAdvance(span.name) + 8 <= box.width():
                 painter.setPen(QColor(c.text))
                 painter.drawText(
                     box.adjusted(5, 0, -3, 0), int(Qt.AlignmentFlag.AlignVCenter), span.name
@@ -329,25 +382,78 @@ class HeadroomPlot(QWidget):
                 words,
             )
 
-    def _paint_lines(self, painter: QPainter) -> None:
+    def _paint_title(self, painter: QPainter, area: QRectF) -> None:
+        c = design.colours()
+        painter.setFont(design.font(12, QFont.Weight.DemiBold))
+        painter.setPen(QColor(c.text))
+        box = QRectF(area.left(), 2, area.width(), 18)
+        painter.drawText(box, int(Qt.AlignmentFlag.AlignVCenter), self._title)
+
+    def _paint_compared(self, painter: QPainter, area: QRectF) -> None:
+        if not self._ghost_times:
+            return
+        painter.save()
+        painter.setClipRect(area.adjusted(0, -2, 4, 2))
+        painter.setPen(QPen(QColor(design.colours().muted), 1.5, Qt.PenStyle.DotLine))
+        pairs = zip(self._ghost_times, self._ghost_values, strict=True)
+        other = [QPointF(self._x(t, area), self._y(v, area)) for t, v in pairs]
+        painter.drawPolyline(QPolygonF(_thinned(other)))
+        painter.restore()
+
+    def _paint_events(self, painter: QPainter, area: QRectF) -> None:
+        """A dashed line at each moment with its word at the top, moved down where two meet."""
+        c = design.colours()
+        font = design.font(design.SMALL, QFont.Weight.DemiBold)
+        painter.setFont(font)
+        metrics = QFontMetricsF(font)
+        taken: list[QRectF] = []
+        for happened in self._events:
+            x = self._x(happened.seconds, area)
+            ink, ground = c.tone("tight")
+            painter.setPen(QPen(ink, 1.5, Qt.PenStyle.DashLine))
+            painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
+            words = f"! {happened.name}"
+            wide = metrics.horizontalAdvance(words) + 10
+            left = min(x, area.right() - wide)
+            box = QRectF(max(area.left(), left), area.top() + 3, wide, LINE)
+            while any(box.intersects(other) for other in taken):
+                box.translate(0, LINE + 2)
+            taken.append(box)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(ground)
+            painter.drawRoundedRect(box, 3, 3)
+            painter.setPen(ink)
+            painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), words)
+
+    def _draw_new(self, sheet: QPixmap) -> None:
+        """Append what came since the last frame to the drawn line."""
+        if self._drawn == len(self._times):
+            return
+        area = self._area()
+        known = len(self._points) if self._drawn else 0
+        points = self._line(area)[max(0, known - 1) :]
+        painter = QPainter(sheet)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setClipRect(area.adjusted(0, -2, 4, 2))
+        painter.setPen(QPen(QColor(design.colours().text), 1.5 if self._compact else 2))
+        painter.drawPolyline(QPolygonF(points))
+        painter.end()
+
+    def _paint_end(self, painter: QPainter) -> None:
         c = design.colours()
         area = self._area()
-        painter.setClipRect(area.adjusted(0, -2, 4, 2))
-        if self._ghost_times:
-            pen = QPen(QColor(c.muted), 1.5, Qt.PenStyle.DotLine)
-            painter.setPen(pen)
-            pairs = zip(self._ghost_times, self._ghost_values, strict=True)
-            other = [QPointF(self._x(t, area), self._y(v, area)) for t, v in pairs]
-            painter.drawPolyline(QPolygonF(other))
-        if not self._times:
-            return
-        painter.setPen(QPen(QColor(c.text), 2))
-        line = self._line(area)
-        painter.drawPolyline(QPolygonF(line))
-        painter.setBrush(QColor(c.text))
-        painter.drawEllipse(
-            QPointF(self._x(self._times[-1], area), self._y(self._values[-1], area)), 3.5, 3.5
-        )
+        if self._compact and self._note:
+            painter.setFont(design.font(design.SMALL))
+            painter.setPen(QColor(c.muted))
+            box = QRectF(area.left(), 2, area.width(), 18)
+            right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            painter.drawText(box, int(right), self._note)
+        if self._times:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(c.text))
+            at = QPointF(self._x(self._times[-1], area), self._y(self._values[-1], area))
+            radius = 2.5 if self._compact else 3.5
+            painter.drawEllipse(at, radius, radius)
 
     def _line(self, area: QRectF) -> list[QPointF]:
         """Points of the measured line; only samples that came since the last frame are new."""
@@ -392,37 +498,17 @@ class HeadroomPlot(QWidget):
         known = [v for t, v in zip(self._times, self._values, strict=True) if t <= seconds]
         if known and seconds <= self._times[-1]:
             parts.append(units.size(int(known[-1])))
+        near = 4 * self._seconds / area.width()
+        parts += [e.story for e in self._events if abs(e.seconds - seconds) <= near]
         return " · ".join(parts)
 
 
-def _round_up(value: float) -> float:
-    """The next value of 1, 1.5, 2, 3, 4, 6, 8 times a power of two: scales do not jitter."""
-    unit = float(units.MIB)
-    while unit * 8 < value:
-        unit *= 2
-    for factor in (1, 1.5, 2, 3, 4, 5, 6, 7, 8):
-        if unit * factor >= value:
-            return unit * factor
-    return value
-
-
-def _ticks(top: float) -> list[float]:
-    """Three to seven round values from 0 on."""
-    step = float(units.MIB)
-    while top / step > 6:
-        step *= 2
-    return [step * index for index in range(int(top / step) + 1)]
-
-
-def _short(value: float, top: float) -> str:
-    if top >= units.GIB:
-        text = f"{value / units.GIB:.2f}".rstrip("0").rstrip(".")
-        return f"{text} GiB" if value == 0 else text
-    return f"{value / units.MIB:.0f}" if value else "0 MiB"
-
-
-def _time_step(seconds: float) -> float:
-    for step in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600):
-        if seconds / step <= 8:
-            return float(step)
-    return seconds / 4
+def _thinned(points: list[QPointF]) -> list[QPointF]:
+    """First, lowest, highest and last point of every pixel column: all that can be seen."""
+    kept: list[QPointF] = []
+    for _x, column in itertools.groupby(points, key=lambda p: int(p.x())):
+        some = list(column)
+        ends = {0, len(some) - 1}
+        ends |= {some.index(min(some, key=QPointF.y)), some.index(max(some, key=QPointF.y))}
+        kept += [some[index] for index in sorted(ends)]
+    return kept

@@ -49,6 +49,8 @@ class HeatCell:
     story: str
     short: str = ""
     """What to draw where ``main`` is too wide; the pattern still says what it is."""
+    mark: str = ""
+    """One character in the corner: where the figure comes from, when it is not computed alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,12 @@ class _CellPainter(QStyledItemDelegate):
         if two:
             painter.setFont(design.font(design.SMALL))
             painter.drawText(upper.translated(0, 15), right, cell.sub)
+        if cell.mark:
+            painter.setFont(design.font(9, QFont.Weight.DemiBold))
+            corner = area.adjusted(4, 1, 0, 0).toRect()
+            painter.drawText(
+                corner, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, cell.mark
+            )
         painter.restore()
 
 

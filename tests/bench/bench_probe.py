@@ -1,0 +1,207 @@
+"""What a probe costs, what its plots cost, and whether many of them leave anything behind.
+
+Timings swing with the machine: every comparison alternates, and its median ratio is what counts.
+Run with ``make bench``; ``-s`` shows what they print.
+"""
+
+import gc
+import os
+import random
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from advisor.engine.builds import Build
+from advisor.engine.client import Client
+from advisor.engine.launch import Address, embedded_job
+from advisor.engine.log import Ready
+from advisor.engine.process import EngineProcess
+from advisor.hardware.rig import Host, Rig
+from advisor.llm.ghost import ghost_of
+from advisor.llm.model import Model
+from advisor.probe.question import Question
+from advisor.probe.run import Probe
+from advisor.probe.sampler import NoDevices, Sampler
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+from tests import tiny
+
+PAIRS = 40
+TOKENS = 64
+BIG = {
+    **tiny.DENSE,
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+}
+EMBEDDED = Build(kind="embedded", path="", version="b11549")
+
+
+class Server:
+    """One embedded engine with a model, driven request by request."""
+
+    def __init__(self, model: Model, path, tokens: range) -> None:
+        self._tokens = list(tokens)
+        self._random = random.Random(1)
+        self.address = Address()
+        ready = threading.Event()
+        settings = RunSettings(ctx=2048)
+        self.process = EngineProcess(
+            embedded_job(path, settings, self.address, threads=1),
+            on_event=lambda e: ready.set() if isinstance(e, Ready) else None,
+        )
+        self.process.start()
+        assert ready.wait(60)
+        self.client = Client(f"unix://{self.address.host}", self.address.api_key)
+        self.model = model
+
+    def decode_tps(self, n_tokens: int = TOKENS, n_prompt: int = 16) -> tuple[float, float]:
+        """Speeds by the engine's own clock: decode and prefill, tok/s."""
+        prompt = self._random.choices(self._tokens, k=n_prompt)
+        choices = self._random.sample(self._tokens, k=64)
+        *_, last = self.client.complete(prompt, n_tokens, choices=choices)
+        decode = (last.made - 1) / last.made_ms * 1000
+        return decode, last.prompt_tokens / last.prompt_ms * 1000
+
+    def close(self) -> None:
+        self.process.stop()
+        self.address.close()
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[Server]:
+    model = tiny.tiny(BIG)
+    with ghost_of(model, tmp_path) as ghost:
+        running = Server(model, ghost.path, ghost.tokens)
+        running.decode_tps()
+        yield running
+        running.close()
+
+
+def ratios(pairs: list[tuple[float, float]]) -> str:
+    each = sorted(a / b for a, b in pairs)
+    low, high = each[len(each) // 4], each[-1 - len(each) // 4]
+    return f"median ratio {statistics.median(each):.4f} (half of them {low:.4f} to {high:.4f})"
+
+
+def test_sampling_costs_a_percent_at_most(benchmark, server: Server):
+    """The engine with the probe's sampler beside it, against the same engine bare."""
+
+    def pair(turn: int) -> tuple[float, float]:
+        def watched() -> float:
+            sampler = Sampler(NoDevices())
+            sampler.pid = server.process.pid
+            sampler.start(time.monotonic())
+            speed, _ = server.decode_tps()
+            sampler.stop()
+            return speed
+
+        if turn % 2:
+            bare, _ = server.decode_tps()
+            return watched(), bare
+        with_probe = watched()
+        return with_probe, server.decode_tps()[0]
+
+    pairs = benchmark.pedantic(lambda: [pair(turn) for turn in range(PAIRS)], rounds=1)
+    print(f"\nprobed against bare: {ratios(pairs)}")
+
+
+def test_sampling_takes_little_of_a_core(benchmark, server: Server):
+    """Processor time of the sampling thread, beside a process that decodes."""
+
+    def ten_seconds() -> tuple[float, float | None]:
+        sampler = Sampler(NoDevices())
+        sampler.pid = server.process.pid
+        began = time.process_time()
+        sampler.start(time.monotonic())
+        time.sleep(10)
+        sampler.stop()
+        return (time.process_time() - began) / 10, sampler.trace().rate_hz
+
+    share, rate = benchmark.pedantic(ten_seconds, rounds=1)
+    print(f"\nsampling: {100 * share:.2f} % of a core at {rate:.1f} Hz")
+
+
+def test_eight_devices_for_a_minute(benchmark, qapp):
+    """Frames of eight plots that get 60 s at 20 Hz; the longest of them is what counts."""
+    from PySide6.QtGui import QPixmap  # noqa: PLC0415 - only here
+
+    from advisor.ui.widgets.headroom_plot import Band, HeadroomPlot, Span  # noqa: PLC0415
+
+    gib = 1 << 30
+    plots = [HeadroomPlot(f"GPU {i}") for i in range(8)]
+    bands = (Band("weights", "Weights", 60 * gib), Band("context", "Context", 9 * gib))
+    for plot in plots:
+        plot.resize(470, 150)
+        plot.set_prediction(bands, 80 * gib)
+        plot.set_seconds(60)
+        plot.set_phases((Span("load", 0, 9), Span("decode", 9, None)))
+    canvas = QPixmap(470, 150)
+    frames: list[float] = []
+
+    def minute() -> None:
+        noise = random.Random(3)
+        for plot in plots:
+            plot.clear()
+        for tick in range(60 * 20):
+            began = time.thread_time()  # what others take of the processor is not ours
+            for plot in plots:
+                plot.extend([tick / 20], [(40 + 20 * noise.random()) * gib])
+                plot.render(canvas)
+            frames.append(time.thread_time() - began)
+
+    benchmark.pedantic(minute, rounds=1)
+    late = sum(frame > 0.016 for frame in frames)
+    slow = sorted(frames)
+    print(
+        f"\n{len(frames)} frames of eight plots: median {1000 * statistics.median(frames):.1f} ms, "
+        f"99 % below {1000 * slow[int(0.99 * len(slow))]:.1f} ms, "
+        f"longest {1000 * slow[-1]:.1f} ms, {late} over 16 ms"
+    )
+
+
+def test_two_hundred_starts_and_stops(benchmark):
+    """Stopped at another moment each time; nothing may be left or grow."""
+    model, rig = tiny.dense(), Rig(name="here", hosts=(Host(ram_available=8 << 30),))
+    settings = RunSettings(ctx=1024, n_prompt=64)
+    question = Question(model, rig, settings, size(model, rig, settings), EMBEDDED, seconds=60)
+    me = psutil.Process()
+
+    def cycle(turn: int) -> float:
+        probe = Probe(question)
+        probe.start()
+        until = time.monotonic() + 0.05 * (turn % 24)
+        while time.monotonic() < until and probe.result is None:
+            time.sleep(0.005)
+        began = time.monotonic()
+        probe.stop()
+        assert probe.join(30)
+        return time.monotonic() - began
+
+    def state() -> tuple[int, int, int, int]:
+        gc.collect()
+        held = me.memory_info().rss >> 20
+        return threading.active_count(), me.num_fds(), len(me.children(recursive=True)), held
+
+    cycle(10)
+    cycle(20)
+    before = state()
+    stops = benchmark.pedantic(lambda: [cycle(turn) for turn in range(200)], rounds=1)
+    after = state()
+    print(
+        f"\nthreads, files, children, MiB: {before} before, {after} after; "
+        f"stop took {statistics.median(stops):.2f} s in the middle, {max(stops):.2f} s at most"
+    )
+    assert after[0] == before[0]
+    assert after[1] <= before[1] + 1
+    assert after[2] == 0
+
+
+if os.environ.get("QT_QPA_PLATFORM") is None:
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"

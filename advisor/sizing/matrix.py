@@ -1,13 +1,17 @@
 """Every file type × context of a model on a rig at once: what the heat map shows.
 
-A cell follows the same rules as a plan but leaves out what a heat map does not show. Two facts make
-it fast: where layers go does not depend on file type or context, and caches and compute buffers do
-not depend on the file type as long as everything lies on devices.
+A cell follows the same rules as a plan but leaves out what a heat map does not show. Three facts
+make it fast: where layers go does not depend on file type or context; caches and compute buffers do
+not depend on the file type as long as everything lies on devices, nor on what is free; and speed is
+asked for at one depth, whatever the context.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from advisor.basis import Range
 from advisor.hardware.rig import Rig
@@ -20,9 +24,9 @@ from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
-from advisor.sizing.spill import spilled
+from advisor.sizing.spill import spilled, what_moves
 from advisor.sizing.tables import PerModel
-from advisor.sizing.verdict import judge, judged
+from advisor.sizing.verdict import judged
 from advisor.sizing.weights import WeightBytes, weight_table
 
 _SLACK = 1 << 29
@@ -73,60 +77,141 @@ def _opened(settings: RunSettings, verdict: Verdict) -> RunSettings:
 
 
 class _Column(NamedTuple):
-    """What all file types share at one context. Bytes."""
+    """What all file types share at one context, whatever is free. Bytes."""
 
     settings: RunSettings
     placement: Placement
-    fixed: int | None
-    """Over all devices, caches and buffers."""
-    budgets: tuple[int | None, ...]
-    """Per device, what is left for weights."""
-    host: int | None
+    known: bool
+    """False where caches or buffers are not known; the sizes are 0 then."""
+    fixed: tuple[int, ...]
+    """Per device, caches and buffers."""
+    host: int
     """On the host, everything but weights."""
-    shared: int
-    """On unified devices, everything but weights."""
     caches: int
     """Bytes of caches on devices."""
 
 
-def _column(allocation: Allocation, settings: RunSettings, space: Room) -> _Column:
+def _column(allocation: Allocation, settings: RunSettings) -> _Column:
     context, compute, output = allocation.context, allocation.compute, allocation.output
     placement = allocation.placement
     if context is None or compute is None or output is None:
-        return _Column(settings, placement, None, (None,) * len(space.free), None, 0, 0)
-    fixed = [a + b for a, b in zip(context.devices, compute.devices, strict=True)]
-    taken = [a + (b or 0) for a, b in zip(fixed, space.driver, strict=True)]
+        nothing = (0,) * len(allocation.weights.devices)
+        return _Column(settings, placement, False, nothing, 0, 0)
     return _Column(
         settings=settings,
         placement=placement,
-        fixed=sum(fixed),
-        budgets=tuple(
-            None if free is None else free - used
-            for free, used in zip(space.free, taken, strict=True)
-        ),
+        known=True,
+        fixed=tuple(a + b for a, b in zip(context.devices, compute.devices, strict=True)),
         host=context.host + compute.host + output,
-        shared=sum(used for used, unified in zip(taken, space.unified, strict=True) if unified),
         caches=sum(context.devices),
     )
 
 
-def _columns(
-    model: Model, settings: RunSettings, space: Room, contexts: Sequence[int]
-) -> list[_Column]:
-    placement = place_model(model, settings, space.backends, space.free)
+_Asked = tuple[RunSettings, tuple[int, ...], tuple[str, ...], tuple[int | None, ...], Placement]
+
+
+def _make_columns(model: Model, asked: _Asked) -> tuple[_Column, ...]:
+    settings, contexts, backends, free, placement = asked
     columns: list[_Column] = []
     for ctx in contexts:
         wanted = settings.model_copy(update={"ctx": ctx})
-        allocation = allocate(model, wanted, space.backends, space.free, placement=placement)
-        columns.append(_column(allocation, wanted, space))
-    return columns
+        allocation = allocate(model, wanted, backends, free, placement=placement)
+        columns.append(_column(allocation, wanted))
+    return tuple(columns)
+
+
+_columns = PerModel(_make_columns)
+
+
+def _asked(
+    settings: RunSettings, contexts: Sequence[int], space: Room, placement: Placement
+) -> _Asked:
+    # Free memory decides where layers go, and beyond that only how matrices are cut.
+    cut = settings.split_mode in {"row", "tensor"}
+    free = space.free if cut else (None,) * len(space.free)
+    return settings, tuple(contexts), space.backends, free, placement
 
 
 _solved: PerModel[str, dict[object, Verdict]] = PerModel(lambda _model, _key: {})
 """Verdicts of cells near the border, which only the solver knows."""
 
+_UNKNOWN: Final = -(1 << 62)
+"""Stands for an unknown amount of free memory in arrays."""
 
-@dataclass(frozen=True, slots=True)
+_Sizes = NDArray[np.int64]
+
+
+class _Judgements(NamedTuple):
+    """Every cell by file type and context, while everything lies where the settings say."""
+
+    verdict: _Sizes
+    """Index into ``_VERDICTS``."""
+    headroom: _Sizes
+    moved: _Sizes
+    """Bytes that would have to leave the devices to leave their margin."""
+    host_total: _Sizes
+    device_total: _Sizes
+    shared: _Sizes
+    """On unified devices, everything."""
+
+
+_VERDICTS: Final[tuple[Verdict, ...]] = ("fits", "tight", "offload", "no", "unknown")
+_FITS, _TIGHT, _OFFLOAD, _NO, _UNSURE = range(5)
+
+
+def _judge(
+    placed: Sequence[WeightBytes], columns: Sequence[_Column], space: Room, margin: int
+) -> _Judgements:
+    """The verdicts of ``verdict.judge`` for all cells at once."""
+    weights = np.array([found.devices for found in placed], dtype=np.int64)
+    weights = weights.reshape(len(placed), len(space.free))[:, None, :]
+    fixed = np.array([column.fixed for column in columns], dtype=np.int64)
+    fixed = fixed.reshape(len(columns), len(space.free))
+    driver = np.array([value or 0 for value in space.driver], dtype=np.int64)
+    free = np.array([_UNKNOWN if f is None else f for f in space.free], dtype=np.int64)
+    used = weights + (fixed + driver)[None]
+    left = free - used
+    unsure = free == _UNKNOWN
+    on_host = np.array([found.host for found in placed], dtype=np.int64)
+    host_total = on_host[:, None] + np.array([column.host for column in columns], dtype=np.int64)
+    shared = (used * np.array(space.unified, dtype=bool)).sum(axis=2)
+    host = (space.host or 0) - host_total - shared
+    placement = columns[0].placement
+    in_use = np.broadcast_to(weights > 0, left.shape)
+    shape = left.shape[:2]
+    verdict = np.full(shape, _FITS, dtype=np.int64)
+    known = np.array([column.known for column in columns], dtype=bool)[None]
+    if placement.on_device:
+        smallest = np.where(in_use, left, np.iinfo(np.int64).max).min(axis=2)
+        unknown = (in_use & unsure).any(axis=2) | ~in_use.any(axis=2)
+    else:
+        smallest = host
+        unknown = np.full(shape, space.host is None)
+    unknown = unknown | ~known
+    headroom = np.where(unknown, _UNKNOWN, smallest)
+    offloads = placement.on_device and placement.offloads
+    verdict[smallest < margin] = _TIGHT
+    if offloads:
+        verdict[:] = _OFFLOAD
+    if space.host is not None:
+        verdict[host < 0] = _NO
+    elif offloads:
+        verdict[:] = _UNSURE
+    verdict[smallest < 0] = _NO
+    verdict[unknown] = _UNSURE
+    moved = (margin - left).sum(axis=2)
+    moved[np.broadcast_to(unsure, left.shape).any(axis=2)] = _UNKNOWN
+    return _Judgements(
+        verdict=verdict,
+        headroom=headroom,
+        moved=moved,
+        host_total=host_total,
+        device_total=(weights + fixed[None]).sum(axis=2),
+        shared=shared,
+    )
+
+
+@dataclass(slots=True)
 class _Row:
     """One file type: what its cells are judged with."""
 
@@ -136,64 +221,47 @@ class _Row:
     space: Room
     margin: int
     placed: WeightBytes
-    largest: int
-    """Bytes of the largest block."""
+    load_mtp: bool
     calibration: Calibration | None
     may_spill: bool
+    _speeds: dict[tuple[int, int], Range | None] = field(
+        default_factory=dict[tuple[int, int], Range | None]
+    )
 
-    def cell(self, column: _Column) -> Cell:
-        """Judge one cell."""
-        placed, space = self.placed, self.space
-        left: list[int | None] = [
-            None if budget is None else budget - size
-            for budget, size in zip(column.budgets, placed.devices, strict=True)
-        ]
-        host_total = None if column.host is None else column.host + placed.host
-        host = None
-        shared = column.shared
-        if shared:
-            shared += sum(s for s, u in zip(placed.devices, space.unified, strict=True) if u)
-        if host_total is not None and space.host is not None:
-            host = space.host - host_total - shared
-        left.append(host)
-        _, headroom, verdict = judge(left, placed.devices, column.placement, self.margin)
-        where: Placement | None = column.placement
-        if verdict in {"no", "unknown"}:
-            where = None
-            if verdict == "no" and self.may_spill:
-                verdict, where = self.spills(column, left, host_total, shared)
-        decode = None
-        if where is not None:
-            speed = predict(self.model, self.rig, column.settings, where, self.calibration)
-            decode = speed.decode_tps
-        total = None if column.fixed is None else column.fixed + sum(placed.devices)
-        ctx = column.settings.ctx
-        return Cell(self.file_type, ctx, verdict, headroom, total, host_total, decode)
+    def decode(self, column: _Column, moved: tuple[int, int] = (0, 0)) -> Range | None:
+        """Decode speed with so many blocks, and experts of so many blocks, moved to RAM.
+
+        It does not depend on the context: speed is asked for at one depth.
+        """
+        if moved not in self._speeds:
+            where = column.placement
+            if any(moved):
+                where = spilled(where, moved, self.space.free)
+            found = predict(self.model, self.rig, column.settings, where, self.calibration)
+            self._speeds[moved] = found.decode_tps
+        return self._speeds[moved]
 
     def spills(
-        self, column: _Column, left: Sequence[int | None], host_total: int | None, shared: int
-    ) -> tuple[Verdict, Placement | None]:
-        """Whether RAM can hold what the devices cannot, and about where it would lie."""
+        self, column: _Column, moved: int, host_total: int, shared: int
+    ) -> tuple[Verdict, tuple[int, int] | None]:
+        """Whether RAM can hold what the devices cannot, and about what would have to move."""
         ram = self.space.host
-        devices = left[:-1]
-        if ram is None or host_total is None or None in devices:
+        if ram is None or not column.known or moved == _UNKNOWN:
             return "unknown", None
-        moved = sum(self.margin - (value or 0) for value in devices)
         moved = min(max(moved, 0), sum(self.placed.devices) + column.caches)
         # What leaves a unified device stays in the same memory.
         needed = host_total + (shared or moved)
-        # Whole layers move, so the sum is too small by up to a layer per device. Near the border
-        # only the solver knows.
-        slack = (1 + len(devices)) * self.largest
         verdict: Verdict = "offload"
         if needed > ram + _SLACK:
-            verdict = "no"
-        elif needed > ram - slack:
+            return "no", None
+        largest = weight_table(self.model, "cpu", load_mtp=self.load_mtp).largest
+        # Whole layers move, so the sum is too small by up to a layer per device. Near the border
+        # only the solver knows.
+        if needed > ram - (1 + len(self.space.free)) * largest:
             verdict = self.solved(column.settings)
         if verdict != "offload":
             return verdict, None
-        free = self.space.free
-        return verdict, spilled(self.model, column.placement, moved, column.caches, free)
+        return verdict, what_moves(self.model, moved, column.caches)
 
     def solved(self, settings: RunSettings) -> Verdict:
         """The verdict on the solver's placement."""
@@ -205,6 +273,33 @@ class _Row:
             allocation = allocate(self.model, found, self.space.backends, self.space.free)
             verdict = known[key] = judged(allocation, self.space, self.margin).verdict
         return verdict
+
+    def cells(self, columns: Sequence[_Column], found: _Judgements, at: int) -> tuple[Cell, ...]:
+        """The row's cells; ``at`` is its place in the judgements."""
+        made: list[Cell] = []
+        numbers = np.stack(found, axis=-1)[at].tolist()
+        for column, figures in zip(columns, cast("list[list[int]]", numbers), strict=True):
+            code, headroom, moved, host_total, device_total, shared = figures
+            verdict = _VERDICTS[code]
+            if verdict == "no" and self.may_spill:
+                verdict, where = self.spills(column, moved, host_total, shared)
+                decode = None if where is None else self.decode(column, where)
+            elif code < _NO:
+                decode = self.decode(column)
+            else:
+                decode = None
+            made.append(
+                Cell(
+                    self.file_type,
+                    column.settings.ctx,
+                    verdict,
+                    None if headroom == _UNKNOWN else headroom,
+                    device_total if column.known else None,
+                    host_total if column.known else None,
+                    decode,
+                )
+            )
+        return tuple(made)
 
 
 def matrix(
@@ -221,7 +316,6 @@ def matrix(
     does not fit there and would fit with a part in RAM is "offload". Raises SettingsError where
     llama.cpp would refuse to start.
     """
-    space = room(rig, calibration)
     update: dict[str, object] = {}
     if settings.n_gpu_layers == "fit":
         update["n_gpu_layers"] = "all"
@@ -230,23 +324,30 @@ def matrix(
     plain = settings.model_copy(update=update)
     # Experts that are copied to a device for a batch make its buffer depend on their type.
     alike = not plain.n_cpu_moe and plain.n_gpu_layers == "all" and not plain.override_tensor
-    columns: list[_Column] = []
+    space = room(rig, calibration)
+    groups = [tuple(models.items())] if alike else [(item,) for item in models.items()]
     rows: list[tuple[Cell, ...]] = []
-    for file_type, model in models.items():
-        memory.check(model, plain)
-        if not columns or not alike:
-            columns = _columns(model, plain, space, contexts)
-        table = weight_table(model, "cpu", load_mtp=plain.load_mtp)
-        row = _Row(
-            file_type=file_type,
-            model=model,
-            rig=rig,
-            space=space,
-            margin=plain.margin,
-            placed=place_weights(model, plain, columns[0].placement, space.backends, space.free),
-            largest=table.largest,
-            calibration=calibration,
-            may_spill=bool(space.backends) and plain.n_gpu_layers == "all",
-        )
-        rows.append(tuple(row.cell(column) for column in columns))
+    for group in groups:
+        for _, model in group:
+            memory.check(model, plain)
+        first = group[0][1]
+        placement = place_model(first, plain, space.backends, space.free)
+        columns = _columns(first, _asked(plain, contexts, space, placement))
+        placed = [
+            place_weights(model, plain, placement, space.backends, space.free) for _, model in group
+        ]
+        found = _judge(placed, columns, space, plain.margin)
+        for at, (file_type, model) in enumerate(group):
+            row = _Row(
+                file_type=file_type,
+                model=model,
+                rig=rig,
+                space=space,
+                margin=plain.margin,
+                placed=placed[at],
+                load_mtp=plain.load_mtp,
+                calibration=calibration,
+                may_spill=bool(space.backends) and plain.n_gpu_layers == "all",
+            )
+            rows.append(row.cells(columns, found, at))
     return Matrix(file_types=tuple(models), contexts=tuple(contexts), rows=tuple(rows))

@@ -38,23 +38,24 @@ def _moved(
     )
 
 
-def spilled(
-    model: Model, whole: Placement, moved: int, caches: int, free: tuple[int | None, ...]
-) -> Placement:
-    """Where things would lie if ``moved`` bytes had to leave the devices: experts, then blocks.
+def what_moves(model: Model, moved: int, caches: int) -> tuple[int, int]:
+    """Blocks, and blocks whose experts, have to leave the devices with ``moved`` bytes.
 
-    ``caches``: bytes of caches on devices, which leave with their blocks. A guess to price a cell
-    with; a plan asks the solver.
+    Experts go first. ``caches``: bytes of caches on devices, which leave with their blocks. A guess
+    to price a cell with; a plan asks the solver.
     """
     experts, dense = _prefixes(model, None)
     n_blocks = len(experts)
     if experts[-1] >= moved:
-        on_host = min(n_blocks, bisect_left(experts, moved) + 1)
-        return _moved(whole, 0, on_host, tuple(value or 0 for value in free))
+        return 0, min(n_blocks, bisect_left(experts, moved) + 1)
     rest = moved - experts[-1]
     per_block = caches // n_blocks
     blocks = 1 + bisect_left(
         range(n_blocks), rest, key=lambda block: dense[block] + per_block * (block + 1)
     )
-    on_host = n_blocks if experts[-1] else 0
-    return _moved(whole, min(blocks, n_blocks + 1), on_host, tuple(value or 0 for value in free))
+    return min(blocks, n_blocks + 1), n_blocks if experts[-1] else 0
+
+
+def spilled(whole: Placement, moved: tuple[int, int], free: tuple[int | None, ...]) -> Placement:
+    """Where things would lie if so many blocks, and experts of so many, went to RAM."""
+    return _moved(whole, *moved, tuple(value or 0 for value in free))

@@ -98,6 +98,12 @@ class Glm5Next(Architecture):
         keys["ssm.conv_kernel"] = linear.integer("short_conv_kernel_size", default=4)
         keys["kda.head_dim"] = linear.integer("head_dim", default=128)
         keys["attention.indexer.kpool"] = config.integer("index_kpool")
+        keys["attention.indexer.kpool_select_tail"] = config.flag(
+            "index_kpool_always_select_tail", default=True
+        )
+        bound = linear.number("gate_lower_bound", default=0.0)
+        if bound:
+            keys["kda.gate_lower_bound"] = bound
         keys["hyper_connection.count"] = config.integer("hc_mult", default=4)
         keys["hyper_connection.sinkhorn_iterations"] = config.integer(
             "hc_sinkhorn_iters", default=20

@@ -32,7 +32,11 @@ class Shape:
     """V lies transposed when flash attention was switched off by hand."""
     type_k: TensorType
     type_v: TensorType
+    n_ubatch: int
+    n_ctx: int
     n_rs_seq: int = 0
+    unfused: frozenset[str] = frozenset()
+    """Fused ops of hyper-connections that are built step by step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,12 @@ class Builder:
         self.waiting: dict[int, tuple[Node, list[Node]]] = {}
         """Leaf id → a constant that has memory from the start, and those of left-out blocks."""
         self.pinned: list[tuple[Node, int]] = []
-        """Norms and the blocks whose device llama.cpp would rather have them on."""
+        """Norms, last ops and the blocks whose device llama.cpp would rather have them on
+        (llama-context.cpp:graph_get_cb)."""
         self.fused: list[tuple[Node, int]] = []
         """Flash attention and its blocks."""
+        self.hyper: list[tuple[Node, int]] = []
+        """Fused ops of hyper-connections and their blocks."""
         self.embedded: Node | None = None
         """Token embeddings before anything is done to them (t_inp_embd)."""
         self._selection = selection

@@ -11,6 +11,14 @@ from advisor.sizing.compute import ops
 from advisor.sizing.compute.attention import attend, chosen_mask, hadamard, index_scores, rotation
 from advisor.sizing.compute.blocks import Graph, number, routing_of, shared_and_routed
 from advisor.sizing.compute.builder import Builder
+from advisor.sizing.compute.hyper_connections import (
+    affine,
+    columns,
+    first,
+    hc_post,
+    hc_pre,
+    weighted_sum,
+)
 from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, new
 
 _CSA: Final = 4
@@ -80,38 +88,6 @@ class _Inputs:
         return b.input(F32, b.hp.head_k(0), b.hp.head_k(0)) if turned else None
 
 
-def _affine(x: Node, scale: Node, base: Node) -> Node:
-    return ops.add(ops.mul(x, scale), base)
-
-
-def _first(a: Node, count: int, at: int) -> Node:
-    return ops.view(a, (count, 1, 1, 1), (), at * 4)
-
-
-def _columns(a: Node, n0: int, n1: int, at: int = 0) -> Node:
-    return ops.view(a, (n0, n1, 1, 1), (a.nb[1],), at * 4)
-
-
-def _hc_pre(b: Builder, x: Node, part: str, il: int) -> tuple[Node, Node, Node]:
-    """Mix the streams into one; returns it and what mixes it back (build_hc_pre)."""
-    hc, tokens = x.ne[1], x.ne[2]
-    flat = ops.like("RMS_NORM", ops.reshape(x, x.ne[0] * hc, tokens))
-    mixes = ops.mul_mat(b.weight(f"hc_{part}_fn", il), flat)
-    scale, base = b.weight(f"hc_{part}_scale", il), b.weight(f"hc_{part}_base", il)
-    pre = _affine(_columns(mixes, hc, tokens), _first(scale, 1, 0), _first(base, hc, 0))
-    pre = ops.scale(ops.unary("sigmoid", pre))
-    post = _columns(mixes, hc, tokens, hc)
-    post = _affine(post, _first(scale, 1, 1), _first(base, hc, hc))
-    post = ops.scale(ops.unary("sigmoid", post))
-    comb = new(F32, (hc, hc, tokens, 1), "DSV4_HC_COMB", (mixes, scale, base))
-    mixed = new(F32, (x.ne[0], tokens, 1, 1), "DSV4_HC_PRE", (x, pre))
-    return mixed, post, comb
-
-
-def _hc_post(x: Node, residual: Node, post: Node, comb: Node) -> Node:
-    return new(F32, residual.ne, "DSV4_HC_POST", (x, residual, post, comb))
-
-
 def _states(b: Builder, inp: _Compressed, il: int, width: int) -> tuple[Node, Node]:
     planes = b.shape.n_seqs * (1 + b.shape.n_rs_seq)
     rows = inp.rows // b.shape.n_seqs
@@ -122,11 +98,11 @@ def _states(b: Builder, inp: _Compressed, il: int, width: int) -> tuple[Node, No
 
 
 def _all_rows(b: Builder, inp: _Compressed, memory: Node) -> Node:
-    return _columns(memory, memory.ne[0], inp.rows * (1 + b.shape.n_rs_seq))
+    return columns(memory, memory.ne[0], inp.rows * (1 + b.shape.n_rs_seq))
 
 
 def _append_zero_row(a: Node) -> Node:
-    row = ops.reshape(ops.scale(_first(a, a.ne[0], 0)), a.ne[0], 1)
+    row = ops.reshape(ops.scale(first(a, a.ne[0], 0)), a.ne[0], 1)
     return ops.concat(a, row, 1)
 
 
@@ -202,7 +178,7 @@ def _compress(b: Builder, cur: Node, inp: _Compressed, prefix: str, size: int, i
             ops.set_rows(_all_rows(b, inp, memory), ops.get_rows(rows, source), target)
             for rows, memory in zip(restored, memories, strict=True)
         ]
-    bases = [_columns(rows, width, inp.rows) for rows in restored]
+    bases = [columns(rows, width, inp.rows) for rows in restored]
     joined = [ops.concat(base, new_, 1) for base, new_ in zip(bases, (kv, score), strict=True)]
     norm = f"{prefix}_compressor_norm"
     if inp.kind == "hca":
@@ -303,10 +279,10 @@ def deepseek4(b: Builder) -> None:
         hp, gating="sqrt_softplus", activation="swiglu_clamp" if clamped else "swiglu"
     )
     for il in b.blocks():
-        cur, post, comb = _hc_pre(b, streams, "attn", il)
+        cur, post, comb = hc_pre(b, streams, "attn", il)
         cur = _attention(b, inputs, b.norm(cur, "attn_norm", il), positions, il)
-        streams = _hc_post(cur, streams, post, comb)
-        cur, post, comb = _hc_pre(b, streams, "ffn", il)
+        streams = hc_post(b, cur, streams, post, comb, il)
+        cur, post, comb = hc_pre(b, streams, "ffn", il)
         for node in (streams, post, comb):
             b.expand(node)
         cur = b.norm(cur, "ffn_norm", il)
@@ -314,27 +290,17 @@ def deepseek4(b: Builder) -> None:
         if il < hp.n_hash_layers:
             chosen = ops.get_rows(b.weight("ffn_gate_tid2eid", il), ids)
         cur = shared_and_routed(b, cur, il, routing, chosen=chosen)
-        streams = _hc_post(cur, streams, post, comb)
+        streams = hc_post(b, cur, streams, post, comb, il)
+        b.pinned.append((streams, il))
     flat = ops.get_rows(ops.reshape(streams, n_embd * hc, tokens), rows)
     n_out = b.shape.n_outputs
     streams = ops.reshape(flat, n_embd, hc, n_out)
     mixed = ops.like("RMS_NORM", ops.reshape(streams, n_embd * hc, n_out))
     mixed = ops.mul_mat(b.weight("output_hc_fn"), mixed)
-    pre = _affine(mixed, b.weight("output_hc_scale"), b.weight("output_hc_base"))
+    pre = affine(mixed, b.weight("output_hc_scale"), b.weight("output_hc_base"))
     pre = ops.scale(ops.unary("sigmoid", pre))
     # Only inside blocks the fused op is used.
-    total: Node | None = None
-    for i in range(hc):
-        stream = _columns_of(streams, n_embd, n_out, i)
-        weight = ops.view(pre, (1, n_out, 1, 1), (pre.nb[1],), i * pre.nb[0])
-        part = ops.mul(stream, weight)
-        total = part if total is None else ops.add(total, part)
-    if total is not None:
-        b.head(total)
-
-
-def _columns_of(streams: Node, n_embd: int, n_out: int, i: int) -> Node:
-    return ops.view(streams, (n_embd, n_out, 1, 1), (streams.nb[2],), i * streams.nb[1])
+    b.head(weighted_sum(streams, pre))
 
 
 GRAPHS: Final[Mapping[str, Graph]] = {"deepseek4": deepseek4}

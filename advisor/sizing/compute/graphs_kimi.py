@@ -67,7 +67,8 @@ def _decay(b: Builder, cur: Node, il: int) -> Node:
     return ops.reshape(gate, size, heads, b.n_tokens // n_seqs, n_seqs)
 
 
-def _delta_attention(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
+def kimi_delta_attention(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
+    """Kimi's delta attention, also GLM-5.3-Flash's (build_kda_layer)."""
     hp, n_seqs = b.hp, b.shape.n_seqs
     tokens = b.n_tokens // n_seqs
     heads, size = hp.n_head[0], hp.n_embd_head_kda
@@ -137,7 +138,7 @@ def kimi_linear(b: Builder) -> None:
         residual = cur
         cur = b.expand(b.norm(cur, "attn_norm", il))
         if hp.is_recurrent(il):
-            cur = _delta_attention(b, states, cur, il)
+            cur = kimi_delta_attention(b, states, cur, il)
         else:
             cur = _latent_attention(b, cache, cur, il)
         cur, residual = rows.pick(il, cur, residual)
@@ -219,7 +220,7 @@ def kimi_k3(b: Builder) -> None:
             bank.push(total)
         cur = b.expand(b.norm(cur, "attn_norm", il))
         if hp.is_recurrent(il):
-            cur = _delta_attention(b, states, cur, il)
+            cur = kimi_delta_attention(b, states, cur, il)
         else:
             cur = _latent_attention(b, cache, cur, il)
         total = cur if banked else ops.add(total, cur)

@@ -19,6 +19,7 @@ from advisor.sizing.compute.blocks import Graph, number
 from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.builder import Backends, Builder, Shape, stream_of, streams
 from advisor.sizing.compute.graphs import graph_of
+from advisor.sizing.compute.hyper_connections import POST, PRE
 from advisor.sizing.compute.layout import Layout, Selection, layout, representative
 from advisor.sizing.compute.replay import Repetition, peaks
 from advisor.sizing.compute.scheduler import Scheduler
@@ -40,6 +41,8 @@ class _Question:
     flash: str
     ctk: str
     ctv: str
+    n_ubatch: int
+    n_ctx: int
     n_rs_seq: int
     ctx_type: str
     backends: Backends
@@ -104,6 +107,8 @@ def _question(
         flash=settings.flash_attn,
         ctk=settings.ctk,
         ctv=settings.ctv,
+        n_ubatch=sizes.n_ubatch,
+        n_ctx=sizes.n_ctx,
         n_rs_seq=settings.n_rs_seq,
         ctx_type=settings.ctx_type,
         backends=placed,
@@ -125,6 +130,8 @@ def _shape(question: _Question, *, flash: bool) -> Shape:
         v_transposed=question.flash == "off",
         type_k=TYPES[question.ctk.upper()],
         type_v=TYPES[question.ctv.upper()],
+        n_ubatch=question.n_ubatch,
+        n_ctx=question.n_ctx,
         n_rs_seq=question.n_rs_seq,
     )
 
@@ -170,44 +177,64 @@ def _selection(recipe: _Recipe, placed: Backends, *, copied: bool) -> Selection:
     return representative(kinds)
 
 
-def _lands_on_layer(question: _Question, recipe: _Recipe, selection: Selection) -> bool:
-    """Whether the attention of every block runs on the block's own device, one token at a time."""
-    placed = question.backends
-    shape = replace(
-        _shape(question, flash=True), n_tokens=question.n_seqs, n_outputs=question.n_seqs
-    )
-    builder = Builder(recipe.hp, recipe.layout.tensors, shape, placed, selection)
-    recipe.graph(builder)
-    for node, il in builder.pinned:
-        node.backend = placed.layers[il]
-    Scheduler(placed.cpu, n_copies=question.n_copies).assign(builder.nodes, builder.leafs)
-    return all(node.backend == placed.layers[il] for node, il in builder.fused)
+@dataclass(slots=True)
+class _Fusing:
+    """Which fused ops a context uses (llama-context.cpp:resolve_fused_ops).
 
-
-def _build(question: _Question, recipe: _Recipe, selection: Selection) -> Builder:
-    """The graph, with flash attention where it ends up on.
-
-    llama-context.cpp:resolve_fused_ops: "auto" tries a small graph first; one block whose attention
-    does not land on the block's own device switches it off for all. A quantized V cache means "on"
-    (llama_init_from_model).
+    Each is tried with one token per sequence: where one block's op does not land on the block's own
+    device, no block uses it.
     """
 
-    def build(*, flash: bool) -> Builder:
-        shape = _shape(question, flash=flash)
-        builder = Builder(recipe.hp, recipe.layout.tensors, shape, question.backends, selection)
+    question: _Question
+    recipe: _Recipe
+    selection: Selection
+    flash: bool = True
+    unfused: frozenset[str] = frozenset()
+
+    def build(self, shape: Shape | None = None) -> Builder:
+        """The graph of the reserved micro-batch, or of another."""
+        shape = shape or _shape(self.question, flash=self.flash)
+        shape = replace(shape, unfused=self.unfused)
+        recipe, placed = self.recipe, self.question.backends
+        builder = Builder(recipe.hp, recipe.layout.tensors, shape, placed, self.selection)
         recipe.graph(builder)
         return builder
 
-    if question.flash == "off" or recipe.hp.arch == "grok":
-        return build(flash=False)
-    quantized_v = TYPES[question.ctv.upper()].block > 1
-    tried = question.flash == "auto" and question.backends.cpu > 0 and not quantized_v
-    if tried and not question.simple:
-        return build(flash=_lands_on_layer(question, recipe, selection))
-    builder = build(flash=True)
-    if tried and not all(device_supports(node) for node, _ in builder.fused):
-        builder = build(flash=False)
-    return builder
+    def _strays(self) -> Builder:
+        """The small graph, placed."""
+        question, placed = self.question, self.question.backends
+        shape = _shape(question, flash=self.flash)
+        shape = replace(shape, n_tokens=question.n_seqs, n_outputs=question.n_seqs)
+        builder = self.build(shape)
+        for node, il in builder.pinned:
+            node.backend = placed.layers[il]
+        Scheduler(placed.cpu, n_copies=question.n_copies).assign(builder.nodes, builder.leafs)
+        return builder
+
+    def resolve(self) -> None:
+        """Decide. A quantized V cache means flash attention (llama_init_from_model)."""
+        question, layers = self.question, self.question.backends.layers
+        quantized_v = TYPES[question.ctv.upper()].block > 1
+        if question.flash == "off" or self.recipe.hp.arch == "grok":
+            self.flash = False
+        elif question.flash == "auto" and question.backends.cpu > 0 and not quantized_v:
+            if question.simple:
+                self.flash = all(device_supports(node) for node, _ in self.build().fused)
+            else:
+                fused = self._strays().fused
+                self.flash = all(node.backend == layers[il] for node, il in fused)
+        if question.simple or not self.recipe.hp.n_hyper_connections:
+            return
+        for op in (PRE, POST):
+            hyper = self._strays().hyper
+            if any(node.backend != layers[il] for node, il in hyper if node.op == op):
+                self.unfused |= {op}
+
+
+def _build(question: _Question, recipe: _Recipe, selection: Selection) -> Builder:
+    fusing = _Fusing(question, recipe, selection)
+    fusing.resolve()
+    return fusing.build()
 
 
 def _simulate(question: _Question, recipe: _Recipe, selection: Selection) -> tuple[int, ...] | None:

@@ -14,12 +14,14 @@ from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory, size
 from advisor.sizing.allocation import allocate, room
+from advisor.sizing.borders import packs
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import compute_buffers
+from advisor.sizing.layer_bytes import LayerBytes, layer_bytes
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Plan, Speed, Verdict
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.solver import Load, load_of, packs, solve
+from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
 from advisor.sizing.verdict import Judgement, judged
 
@@ -48,8 +50,8 @@ class Engine:
     measured: Sequence[MeasuredRun] = ()
     buffers: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     """Compute buffer of one card by model and cache type, for rough answers."""
-    loads: dict[tuple[str, str, str, str], Load | None] = field(
-        default_factory=dict[tuple[str, str, str, str], Load | None]
+    loads: dict[tuple[str, str, str, str], LayerBytes | None] = field(
+        default_factory=dict[tuple[str, str, str, str], LayerBytes | None]
     )
     """Layers to place by model, file type, cache type and backend, likewise."""
 
@@ -119,7 +121,7 @@ def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed |
     backend = space.backends[0] if space.backends else "cpu"
     which = (model.id, model.file_type, variant.kv, backend)
     if which not in engine.loads:
-        engine.loads[which] = load_of(model, plain, backend)
+        engine.loads[which] = layer_bytes(model, plain, backend)
     load = engine.loads[which]
     if load is None or any(free is None for free in space.free):
         return timed(variant, rig, usage, engine)
@@ -160,7 +162,7 @@ def _one_buffer(model: Model, settings: RunSettings) -> int:
     return 0 if found is None else found.devices[0]
 
 
-def _count_in(load: Load, free: Sequence[int]) -> tuple[Placement, int] | None:
+def _count_in(load: LayerBytes, free: Sequence[int]) -> tuple[Placement, int] | None:
     """Layers by device, and bytes left for RAM; None where not even the caches fit."""
     n_layers = len(load.dense)
     if not free:

@@ -90,7 +90,7 @@ def size(
     """
     memory.check(model, settings)
     space = room(rig, calibration)
-    settings = solve(model, rig, settings, space)
+    settings = solve(model, rig, settings, space, calibration)
     allocation = allocate(model, settings, space.backends, space.free)
     speed = predict(model, rig, settings, allocation.placement, calibration, file_bytes=file_bytes)
     judgement = judged(allocation, space, settings.margin)

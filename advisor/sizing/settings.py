@@ -10,6 +10,7 @@ from advisor.sizing import overrides
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 FlashAttention = Literal["auto", "on", "off"]
 SplitMode = Literal["layer", "row", "tensor", "none"]
+Goal = Literal["decode", "prefill", "balanced"]
 
 
 def _overrides(given: object) -> object:
@@ -49,6 +50,10 @@ class RunSettings(BaseModel):
     """Leading layers whose experts stay in RAM (``--n-cpu-moe``); "all" is ``--cpu-moe``."""
     override_tensor: Overrides = ()
     """``-ot``: “pattern=buffer”, searched before ``n_cpu_moe``; the first that matches decides."""
+    goal: Goal = "decode"
+    """What "fit" makes fast: the answer, reading the prompt, or a prompt with a short answer."""
+    fit_kv: bool = False
+    """Whether "fit" may also keep caches in RAM, or in q8_0 where that pays."""
     kv_offload: bool = True
     swa_full: bool = False
     load_mtp: bool = False

@@ -177,7 +177,7 @@ def _decode(
         shared = len(on_devices)
     for part in on_devices:
         device = box.devices[part.where]
-        change = _correction(model, settings, device, alike, box)
+        change = device_correction(model, settings, device, alike, box)
         _device_terms(result, part, device, change, shared, several=len(on_devices) > 1)
         if change.rows and not result.notes:
             result.notes.append(_measured(change.rows))
@@ -193,9 +193,13 @@ def _decode(
     return result
 
 
-def _correction(
+def device_correction(
     model: Model, settings: RunSettings, device: DeviceSpeed, alike: int, box: Machine
 ) -> Correction:
+    """What measured rows, or this rig's probe, say about one device's time per token.
+
+    ``alike``: how many cards are in use where all are the same, else 0.
+    """
     if not box.calibration.is_identity:
         return Correction(0.0, box.calibration.spread)
     case = Case(
@@ -284,7 +288,7 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
         return
     calibrated = box.calibration.host_bandwidth_gbs is not None
     spread = box.calibration.spread if calibrated else speed_data().host.spread
-    weights, experts, cache, latency = host_seconds(box, part)
+    weights, experts, cache, latency = map(float, host_seconds(box, part.columns, part.cache_bytes))
     rate = f"at {box.host_gbs:,.0f} GB/s effective"
     dense = float(part.columns[sums.DENSE].sum() + part.columns[sums.STATE])
     used = float(part.columns[sums.EXPERTS].sum())

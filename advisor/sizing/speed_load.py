@@ -15,7 +15,7 @@ from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import BackendCosts, SpeedClass, class_of, speed_data
 from advisor.sizing.speed_sums import GROUPS, Floats, ModelSums
-from advisor.sizing.speed_terms import Constants
+from advisor.sizing.speed_terms import Constants, Number
 
 _LOW_GROUPS = [GROUPS.index("q3"), GROUPS.index("q2")]
 _PICO = 1e-9
@@ -203,7 +203,7 @@ def loads(
     n = len(known.layers)
     if len(owner) != n:
         owner = np.append(owner[: n - 1], owner[-1:])
-    cached, flops, prompt = _caches(known, settings)
+    cached, flops, prompt = layer_caches(known, settings)
     kept = np.zeros(n, dtype=bool)
     if placement.experts_on_host:
         kept[[il for il in placement.experts_on_host if il < n - 1]] = True
@@ -287,7 +287,7 @@ def _put_by_hand(
     return columns, on_host, moved
 
 
-def _caches(known: ModelSums, settings: RunSettings) -> tuple[Floats, Floats, Floats]:
+def layer_caches(known: ModelSums, settings: RunSettings) -> tuple[Floats, Floats, Floats]:
     """Per block: bytes and arithmetic of one token at the depth, arithmetic along the prompt."""
     k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
     k_size, v_size = k_type.size / k_type.block, v_type.size / v_type.block
@@ -302,16 +302,21 @@ def _caches(known: ModelSums, settings: RunSettings) -> tuple[Floats, Floats, Fl
     return cached, flops, prompt
 
 
-def host_seconds(box: Machine, load: Load) -> tuple[float, float, float, float]:
-    """Seconds per token that the host takes: weights, experts, caches, latency."""
+def host_seconds(
+    box: Machine, columns: Floats, cache_bytes: Number
+) -> tuple[Number, Number, Number, Number]:
+    """Seconds per token that the host takes: weights, experts, caches, latency.
+
+    ``columns``: of one load, or of every layer (last axis).
+    """
     high = (box.host_gbs or _PICO) * 1e9
     low = (box.host_low_gbs or _PICO) * 1e9
 
-    def read(part: Floats) -> float:
-        few = float(part[_LOW_GROUPS].sum())
-        return (float(part.sum()) - few) / high + few / low
+    def read(part: Floats) -> Number:
+        few = part[..., _LOW_GROUPS].sum(axis=-1)
+        return (part.sum(axis=-1) - few) / high + few / low
 
-    weights = read(load.columns[sums.DENSE]) + float(load.columns[sums.STATE]) / high
-    experts = read(load.columns[sums.EXPERTS])
-    blocks = float(load.columns[sums.BLOCKS] + load.columns[sums.MOE])
-    return weights, experts, load.cache_bytes / high, blocks * speed_data().host.tau_us * 1e-6
+    weights = read(columns[..., sums.DENSE]) + columns[..., sums.STATE] / high
+    experts = read(columns[..., sums.EXPERTS])
+    blocks = columns[..., sums.BLOCKS] + columns[..., sums.MOE]
+    return weights, experts, cache_bytes / high, blocks * speed_data().host.tau_us * 1e-6

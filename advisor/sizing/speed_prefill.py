@@ -38,7 +38,8 @@ def type_group(file_type: str) -> str:
     return "k_or_i" if file_type.startswith(("Q2", "Q3", "Q5", "Q6", "IQ", "TQ")) else ""
 
 
-def _constants(device: DeviceSpeed, model: Model, factor: float) -> PrefillConstants:
+def constants(device: DeviceSpeed, model: Model, factor: float) -> PrefillConstants:
+    """Constants of a device for one model; ``factor``: a probe's on its rate of arithmetic."""
     data = speed_data()
     group = type_group(model.file_type)
     rate = (device.matrix_rate or 0.0) * factor
@@ -76,7 +77,7 @@ def prefill(
             return None, (), (f"Prefill is unknown: the matrix rate of {device.title} is not.",)
         read = float(touched(load.columns, used, ubatch))
         found = prefill_parts(
-            _constants(device, model, box.calibration.prefill_factor),
+            constants(device, model, box.calibration.prefill_factor),
             load.columns,
             load.prefill_flops,
             read,

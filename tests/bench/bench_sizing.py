@@ -17,6 +17,7 @@ from advisor.llm.model import Model
 from advisor.sizing import size
 from advisor.sizing.matrix import matrix
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.solver import solve
 
 CONTEXTS = tuple(1024 << power for power in range(2, 12))
 SETTINGS = RunSettings()
@@ -82,4 +83,4 @@ def test_eight_cards_and_a_hundred_layers(benchmark: BenchmarkFixture) -> None:
     some = rigs("4x RTX 4090 + 4x RTX 3090 + 512 GB DDR5-4800")
     fit = RunSettings(n_gpu_layers="fit", n_cpu_moe="fit")
 
-    judge("solver", benchmark, lambda: size(model, next(some), fit), 10)
+    judge("solver", benchmark, lambda: solve(model, next(some), fit), 10)

@@ -1,51 +1,156 @@
-"""Borders between devices: the solver's against every possible one."""
+"""The solver against every other placement, on models small enough to try them all."""
 
-from itertools import combinations_with_replacement
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, combinations_with_replacement, pairwise
 
+import numpy as np
 import pytest
-from hypothesis import given
+import tiny
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.hardware.compose import parse_rig
+from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
+from advisor.llm.model import Model
 from advisor.sizing import size
+from advisor.sizing.allocation import allocate, room
+from advisor.sizing.borders import NO_RUN, cheapest, packs
+from advisor.sizing.placement import HOST
+from advisor.sizing.search import ALIKE, goal_seconds
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.solver import packs, split
+from advisor.sizing.solver import WORTH, solve
+from advisor.sizing.verdict import headrooms
 
 SIZES = st.lists(st.integers(0, 20), min_size=1, max_size=7)
 DEVICES = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), min_size=1, max_size=4)
 
 
-def every_split(n_layers: int, n_devices: int) -> list[list[int]]:
+def every_split(n_layers: int, n_devices: int) -> list[tuple[int, ...]]:
     borders = combinations_with_replacement(range(n_layers + 1), n_devices - 1)
-    return [
-        [b - a for a, b in zip((0, *inner), (*inner, n_layers), strict=True)] for inner in borders
-    ]
+    return [tuple(b - a for a, b in pairwise((0, *inner, n_layers))) for inner in borders]
 
 
-def loads(sizes: list[int], counts: list[int]) -> list[int]:
-    rest = iter(sizes)
-    return [sum(next(rest) for _ in range(count)) for count in counts]
+def sums(values: Sequence[float], counts: Sequence[int]) -> list[float]:
+    ends = list(accumulate(counts))
+    return [sum(values[end - count : end]) for end, count in zip(ends, counts, strict=True)]
 
 
 @given(SIZES, DEVICES)
-def test_no_other_split_is_cheaper(sizes: list[int], devices: list[tuple[int, int]]) -> None:
-    room = [capacity for capacity, _ in devices]
-    price = [float(cost) for _, cost in devices]
-    fitting = [
-        loads(sizes, counts)
+def test_no_other_borders_are_cheaper(sizes: list[int], devices: list[tuple[int, int]]) -> None:
+    space = [capacity for capacity, _ in devices]
+    costs = np.array([[size * price for size in sizes] for _, price in devices], dtype=float)
+    total = np.concatenate(([0], np.cumsum(sizes)))
+    need = total[:, None] - total
+    need[np.triu_indices_from(need)] = NO_RUN
+    fitting = {
+        counts: sum(sums(costs[d], counts)[d] for d in range(len(devices)))
         for counts in every_split(len(sizes), len(devices))
-        if all(a <= b for a, b in zip(loads(sizes, counts), room, strict=True))
-    ]
+        if all(a <= b for a, b in zip(sums(sizes, counts), space, strict=True))
+    }
 
-    counts = split(sizes, room, price)
+    found = cheapest([need] * len(space), space, costs)
 
-    assert packs(sizes, room) == bool(fitting) == (counts is not None)
-    if counts is not None:
-        assert loads(sizes, counts) in fitting
-        cheapest = min(sum(a * p for a, p in zip(x, price, strict=True)) for x in fitting)
-        got = sum(a * p for a, p in zip(loads(sizes, counts), price, strict=True))
-        assert got == cheapest
+    assert packs(sizes, space) == bool(fitting) == (found is not None)
+    if found is not None:
+        cost, counts = found
+        assert fitting[counts] == pytest.approx(cost)
+        assert cost == pytest.approx(min(fitting.values()))
+
+
+# --- The whole search against all placements ------------------------------------------------------
+
+CARDS = ("RTX 4090", "RTX 3060 12GB", "Tesla P40")
+MODELS = {"dense": tiny.dense(), "moe": tiny.moe()}
+CLOSE = (1 + ALIKE) * 1.0001
+SHARES = st.floats(0.02, 1.2)
+
+
+def question(
+    kind: str, cards: Sequence[tuple[str, float]], asked: RunSettings
+) -> tuple[Model, Rig]:
+    """A tiny model, and cards with memory for their buffers and a share of what it needs."""
+    model = MODELS[kind]
+    rig = parse_rig(" + ".join((*(name for name, _ in cards), "64 GB DDR5-6000")))
+    whole, buffers = model.nbytes + (8 << 20), 18 << 20
+    devices = tuple(
+        device.model_copy(update={"memory_total": (driver or 0) + buffers + int(whole * share)})
+        for device, driver, (_, share) in zip(rig.devices, room(rig).driver, cards, strict=True)
+    )
+    return model, rig.model_copy(update={"devices": devices})
+
+
+ASKED = st.builds(
+    RunSettings,
+    ctx=st.just(4096),
+    margin=st.just(1 << 20),
+    n_gpu_layers=st.just("fit"),
+    n_cpu_moe=st.just("fit"),
+    goal=st.sampled_from(("decode", "prefill", "balanced")),
+    fit_kv=st.booleans(),
+)
+
+
+def every_placement(model: Model, rig: Rig, asked: RunSettings) -> Iterator[RunSettings]:
+    blocks = model.hp.n_layer_all
+    kinds = [{}]
+    if asked.fit_kv:
+        small = {"ctk": "q8_0", "ctv": "q8_0"}
+        kinds.append(small)
+        if asked.goal == "decode":
+            kinds += [{"kv_offload": False}, {**small, "kv_offload": False}]
+    for kind in kinds:
+        for on_devices in range(blocks + 2):
+            for away in range(blocks + 1 if model.hp.n_expert else 1):
+                for counts in every_split(on_devices, len(rig.devices)):
+                    split = tuple(map(float, counts)) if on_devices else ()
+                    yield asked.model_copy(
+                        update={
+                            **kind,
+                            "n_gpu_layers": on_devices,
+                            "n_cpu_moe": away,
+                            "tensor_split": split if len(rig.devices) > 1 else (),
+                        }
+                    )
+
+
+def seconds_if_it_fits(model: Model, rig: Rig, settled: RunSettings) -> float | None:
+    space = room(rig)
+    allocation = allocate(model, settled, space.backends, space.free)
+    left = headrooms(allocation, space)
+    placed = set(allocation.placement.layer_device) - {HOST}
+    if any(left[d] < settled.margin for d in placed) or left[HOST] < 0:
+        return None
+    return goal_seconds(model, rig, settled, allocation.placement)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(sorted(MODELS)),
+    st.lists(st.tuples(st.sampled_from(CARDS), SHARES), min_size=1, max_size=2),
+    ASKED,
+)
+def test_no_other_placement_is_faster(
+    kind: str, cards: list[tuple[str, float]], asked: RunSettings
+) -> None:
+    model, rig = question(kind, cards, asked)
+
+    settled = solve(model, rig, asked)
+
+    mine = seconds_if_it_fits(model, rig, settled)
+    whole = settled.n_gpu_layers == "all" and not settled.n_cpu_moe
+    least: dict[str, float] = {}
+    for other in every_placement(model, rig, asked):
+        if whole and not other.kv_offload:
+            continue  # caches stay with their layers where everything fits
+        seconds = seconds_if_it_fits(model, rig, other)
+        if seconds is not None:
+            least[other.ctk] = min(seconds, least.get(other.ctk, seconds))
+    assert (mine is not None) == bool(least)
+    if mine is not None:
+        assert mine <= least[settled.ctk] * CLOSE
+        if settled.ctk == "f16" and not whole and "q8_0" in least:
+            assert mine * (1 - WORTH) <= least["q8_0"] * CLOSE
 
 
 FIT = RunSettings(ctx=16384, n_gpu_layers="fit", n_cpu_moe="fit")
@@ -78,31 +183,8 @@ def test_one_block_of_experts_less_in_ram_would_not_fit(
         for counts in every_split(model.hp.n_layer_all + 1, len(machine.devices))
         if len(machine.devices) > 1
     ]
-    for settings in splits:
-        headroom = size(model, machine, settings).headroom
-        assert headroom is not None
-        assert headroom < FIT.margin
-
-
-@pytest.mark.parametrize("rig", ["RTX 4090 + 64 GB", "RTX 3090 + RTX 3060 12GB + 64 GB"])
-def test_one_layer_more_on_the_devices_would_not_fit(rig: str) -> None:
-    model, machine = catalogue().find("Qwen/Qwen3-32B").model("Q8_0"), parse_rig(rig)
-
-    plan = size(model, machine, FIT)
-
-    layers = plan.settings.n_gpu_layers
-    assert isinstance(layers, int)
-    assert plan.headroom is not None
-    assert plan.headroom >= FIT.margin
-    for counts in every_split(layers + 1, len(machine.devices)):
-        more = FIT.model_copy(
-            update={
-                "n_gpu_layers": layers + 1,
-                "n_cpu_moe": 0,
-                "tensor_split": tuple(float(n) for n in counts),
-            }
-        )
-        headroom = size(model, machine, more).headroom
+    for settings_ in splits:
+        headroom = size(model, machine, settings_).headroom
         assert headroom is not None
         assert headroom < FIT.margin
 

@@ -1,0 +1,176 @@
+"""What every layer costs on every device and in RAM, in seconds: what a placement is chosen by.
+
+The same formulas as a prediction's, layer by layer; their sum over a placement is its time but for
+what depends on the placement as a whole, so a solver ranks with these and asks the prediction last.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
+from advisor.sizing import speed_prefill
+from advisor.sizing import speed_sums as sums
+from advisor.sizing.calibration import IDENTITY, Calibration
+from advisor.sizing.placement import HOST, Placement
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed import device_correction
+from advisor.sizing.speed_load import DeviceSpeed, Machine, host_seconds, layer_caches, machine
+from advisor.sizing.speed_sums import Floats, ModelSums
+from advisor.sizing.speed_terms import Number, Work, decode_parts, prefill_parts, touched
+
+ANSWER_SHARE = 8
+"""A balanced run reads a prompt and writes an answer of one part in so many of it."""
+_RAM_SLOWER = 20.0
+"""Where no speed is known: RAM against the slowest device, bytes for bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCosts:
+    """Seconds per layer, the last being the output layer, for what the goal counts."""
+
+    whole: Floats
+    """Per device (first axis) and layer, with its experts."""
+    thin: Floats
+    """The same with the layer's experts in RAM; their part there is ``experts``."""
+    host: Floats
+    """Per layer that lies in RAM as a whole."""
+    experts: Floats
+    """Per layer, what its experts cost in RAM."""
+    step: float
+    """For every device in use."""
+
+
+def goal_settings(settings: RunSettings) -> RunSettings:
+    """The settings at the depth that a placement is judged at: half way through the context.
+
+    Time per token grows evenly with depth, so this is the mean over filling the context.
+    """
+    if settings.depth:
+        return settings
+    return settings.model_copy(update={"depth": settings.ctx // 2})
+
+
+def weights_of(rig: Rig, settings: RunSettings) -> tuple[float, float]:
+    """How often the goal counts a decoded and a prompt token.
+
+    Where a device's rate of arithmetic is not known, only decoding can be compared.
+    """
+    if any(device.fp16_tflops is None for device in rig.devices):
+        return 1.0, 0.0
+    if settings.goal == "prefill":
+        return 0.0, 1.0
+    if settings.goal == "balanced":
+        return settings.n_prompt / ANSWER_SHARE, float(settings.n_prompt)
+    return 1.0, 0.0
+
+
+def layer_costs(
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    layer_bytes: Sequence[int],
+    calibration: Calibration | None = None,
+) -> LayerCosts:
+    """Costs for the settings' goal.
+
+    Without any basis the bytes of each layer over the bandwidth of its memory stand for them.
+    """
+    known = sums.model_sums(model)
+    everywhere = Placement(layer_device=(*range(len(rig.devices)), HOST))
+    box = machine(rig, everywhere, calibration or IDENTITY)
+    if known is None or isinstance(box, str) or box.host_gbs is None:
+        return _by_bytes(rig, layer_bytes)
+    judged = goal_settings(settings)
+    once, prompt = weights_of(rig, judged)
+    found = _decode(model, known, judged, box)
+    if not prompt:
+        return found
+    added = _prefill(model, known, judged, box)
+    return LayerCosts(
+        whole=once * found.whole + prompt * added.whole,
+        thin=once * found.thin + prompt * added.thin,
+        host=once * found.host + prompt * added.host,
+        experts=once * found.experts + prompt * added.experts,
+        step=once * found.step,
+    )
+
+
+def _by_bytes(rig: Rig, layer_bytes: Sequence[int]) -> LayerCosts:
+    known = [device.bandwidth_gbs for device in rig.devices if device.bandwidth_gbs]
+    slowest = min(known, default=1.0)
+    rates = [device.bandwidth_gbs or slowest for device in rig.devices]
+    sizes = np.array(layer_bytes, dtype=float)
+    whole = np.array([sizes / (rate * 1e9) for rate in rates])
+    host = sizes * _RAM_SLOWER / (slowest * 1e9)
+    return LayerCosts(whole, np.zeros_like(whole), host, host, 0.0)
+
+
+def _total(parts: Iterable[Number]) -> Floats:
+    return sum((np.asarray(part) for part in parts), np.zeros(1))
+
+
+def _without_experts(columns: Floats) -> Floats:
+    # A batch's arithmetic stays on the device, which gets its experts copied.
+    thin = columns.copy()
+    thin[:, sums.EXPERTS] = 0.0
+    thin[:, sums.ALL_EXPERTS] = 0.0
+    return thin
+
+
+def _decode(model: Model, known: ModelSums, settings: RunSettings, box: Machine) -> LayerCosts:
+    cached, flops, _prompt = layer_caches(known, settings)
+    on_host = np.zeros_like(cached)
+    full, thin = known.layers, _without_experts(known.layers)
+    alone = known.layers - thin
+    alone[:, sums.MOE] = known.layers[:, sums.MOE]
+    n = len(known.layers)
+    host = _total(host_seconds(box, full, cached))
+    alone[:, sums.STATE] = alone[:, sums.BLOCKS] = 0.0
+    experts = _total(host_seconds(box, alone, np.zeros(n)))
+    if not settings.kv_offload:
+        on_host = np.asarray(host_seconds(box, np.zeros_like(full), cached)[2])
+        cached, flops = np.zeros(n), np.zeros(n)
+    alike = len(box.devices) if len(box.kinds) == 1 else 0
+
+    def on(device: DeviceSpeed, columns: Floats) -> Floats:
+        change = device_correction(model, settings, device, alike, box)
+        parts = decode_parts(device.constants, Work(columns, cached, flops))
+        return np.asarray(parts.total) * math.exp(change.error) + on_host
+
+    return LayerCosts(
+        whole=np.array([on(device, full) for device in box.devices.values()]),
+        thin=np.array([on(device, thin) for device in box.devices.values()]),
+        host=host,
+        experts=experts,
+        step=max(device.costs.hand_over_us for device in box.devices.values()) * 1e-6,
+    )
+
+
+def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine) -> LayerCosts:
+    """Per prompt token. What lies in RAM is copied to a device for every micro-batch."""
+    _cached, _flops, prompt = layer_caches(known, settings)
+    ubatch = min(settings.ubatch_size, settings.batch_size, settings.n_prompt)
+    used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
+    full, thin = known.layers, _without_experts(known.layers)
+    moved = full - thin
+    rates = [d.copy_rate for d in box.devices.values() if d.copy_rate is not None]
+    # Without a known link the copy counts as slow as the slowest PCIe slot in use.
+    copied = 1 / (min(rates, default=1e9) * ubatch)
+
+    def on(device: DeviceSpeed, columns: Floats) -> Floats:
+        constants = speed_prefill.constants(device, model, box.calibration.prefill_factor)
+        read = touched(columns, used, ubatch)
+        flops = prompt if settings.kv_offload else np.zeros_like(prompt)
+        return np.asarray(prefill_parts(constants, columns, flops, read, ubatch).total)
+
+    return LayerCosts(
+        whole=np.array([on(device, full) for device in box.devices.values()]),
+        thin=np.array([on(device, thin) for device in box.devices.values()]),
+        host=np.asarray(touched(full, used, ubatch)) * copied,
+        experts=np.asarray(touched(moved, used, ubatch)) * copied,
+        step=0.0,
+    )

@@ -179,7 +179,7 @@ def _machine(text: str) -> Rig:
         if re.fullmatch(SIZE, name, re.IGNORECASE) and host.ram_total is None:
             _read_ram(name, host)
             continue
-        device = imagined_device(name)
+        device = _unlisted(name) or imagined_device(name)
         pool = _pool_of(name, device) or pool
         if not 0 < count <= MAX_DEVICES - len(devices):
             raise RigError(
@@ -198,6 +198,29 @@ def _machine(text: str) -> Rig:
     return Rig(
         name=name, devices=tuple(devices), hosts=(_host(host, devices, pool),), imagined=True
     )
+
+
+def _unlisted(text: str) -> Device | None:
+    """A card that its owner describes whole: ``"Weird 9000 48GB 700 GB/s"``."""
+    bandwidth = _BANDWIDTH.search(text)
+    bare = _BANDWIDTH.sub(" ", text)
+    memory = named_memory(bare)
+    if bandwidth is None or memory is None:
+        return None
+    name = " ".join(re.sub(SIZE, " ", bare, flags=re.IGNORECASE).split())
+    if not name or table.candidates(" ".join(bare.split())):
+        return None
+    return unlisted_device(name, memory, bandwidth_gbs=float(bandwidth[1]))
+
+
+def device_words(device: Device, host: Host) -> str:
+    """A device as `parse_rig` reads it: with its pool, or with what its owner says of it."""
+    if device.unified and host.ram_total:
+        return f"{device.name} {host.ram_total / GIB:.0f}GB"
+    if device.table_id is None and device.memory_total and device.bandwidth_gbs:
+        size = "" if named_memory(device.name) else f" {device.memory_total / GIB:.0f}GB"
+        return f"{device.name}{size} {device.bandwidth_gbs:g} GB/s"
+    return device.name
 
 
 def _read_ram_and_cpu(part: str, host: _HostParts) -> None:
@@ -305,13 +328,12 @@ def describe_rig(rig: Rig) -> str:
     words = ""
     for index, host in enumerate(rig.hosts):
         inside = [d for d in rig.devices if d.host_index == index and d.backend != "cpu"]
-        shared = next((d for d in inside if d.unified), None)
+        shared = any(d.unified for d in inside)
         link = rig.link_to(index)
         joint = f" over {link.name} with " if link else " with " if index else ""
         ram = None if shared else host.ram_total
-        parts = describe(inside, ram)
-        if shared and host.ram_total is not None:
-            parts = parts.replace(shared.name, f"{shared.name} {host.ram_total / GIB:.0f}GB", 1)
+        named = [d.model_copy(update={"name": device_words(d, host)}) for d in inside]
+        parts = describe(named, ram)
         kind = f" {host.ram_type}" if host.ram_type and ram is not None else ""
         words += joint + parts + kind
     return words

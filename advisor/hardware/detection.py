@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from advisor.hardware import nvml, others
+from advisor.hardware import corrections, nvml, others
 from advisor.hardware.host import read_host, without_gpu_memory
 from advisor.hardware.rig import Device, Host, Rig
 
@@ -34,9 +34,10 @@ def detect(
         problems += others.without_driver(root)
     devices = (*nvidia.devices, *rest.devices)
     devices = others.with_engine(devices, engine_devices, pool)
+    devices = corrections.applied(devices)
     counted, ignored = set_aside(devices)
     places = {id(device): place for place, device in enumerate(counted)}
-    moved = {i: places.get(id(device)) for i, device in enumerate(nvidia.devices)}
+    moved = {i: places.get(id(devices[i])) for i in range(len(nvidia.devices))}
     peers = tuple(
         peer
         for peer in nvidia.peers

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from advisor import units
 from advisor.hardware import table
+from advisor.hardware.corrections import STATED
 from advisor.hardware.rig import Device, Host, Rig
 from advisor.hardware.table import GpuEntry
 from advisor.units import GIB
@@ -152,7 +153,7 @@ def _conflicts(
     device: Device, name: str, what: str, unit: str, tolerance: float
 ) -> Iterator[Finding]:
     used = getattr(device, name)
-    if used is None or device.unified:
+    if used is None or device.unified or device.sources.get(name) == STATED:
         return
     scale = GIB if unit == "GiB" else 1
     for other in device.alternatives.get(name, ()):

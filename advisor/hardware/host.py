@@ -43,7 +43,11 @@ def read_host(models: Path | None = None, *, root: Path = Path("/")) -> Host:
     values |= _memory_type(root, values, sources, unknown)
     values |= _power(root, unknown)
     values |= _disk(models or paths.data(), unknown)
-    return Host(**values, sources=sources, unknown=unknown)
+    told = {name: "operating system" for name, value in values.items() if value is not None}
+    del told["wsl"]
+    for name in ("ram_type", "ram_bandwidth_gbs", "ram_bandwidth_source"):
+        told.pop(name, None)
+    return Host(**values, sources=told | sources, unknown=unknown)
 
 
 def _text(path: Path) -> str:

@@ -157,6 +157,11 @@ def _build(reported: str, entry: GpuEntry | None, found: Fields) -> Device:
         found.unknown["table_id"] = (
             "no entry of the GPU table fits its PCI id, name and memory; nothing is guessed"
         )
+    else:
+        found.sources["table_id"] = "its PCI id, name and memory"
+    told = {"vendor": SOURCE, "backend": "what llama.cpp runs best with on it"}
+    told["laptop"] = "its name" if "laptop" in reported.lower() else "the GPU table"
+    found.sources |= told
     return Device(
         vendor="NVIDIA",
         backend="cuda",

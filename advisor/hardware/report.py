@@ -50,7 +50,7 @@ def facts(item: Device | Host) -> tuple[Fact, ...]:
     for name in type(item).model_fields:
         value = getattr(item, name)
         reason = item.unknown.get(name)
-        if name in _INTERNAL or (value is None and reason is None):
+        if name in _INTERNAL or (value in {None, ""} and reason is None):
             continue
         if name in {"processes", "throttle"} and not value and reason is None:
             continue

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QMenu, QSizePolicy, QTo
 
 from advisor import units
 from advisor.ui import design
-from advisor.ui.widgets.basics import Elided, row, text
+from advisor.ui.widgets.basics import Chip, Elided, row, text
 
 if TYPE_CHECKING:  # loads pydantic and numpy: only after the first paint
     from advisor.ui.state import AppState
@@ -29,20 +29,24 @@ class Picker(QToolButton):
         self._label = text(caption, "small")
         self._choice = Elided(choice, "strong")
         self._detail = text("", "muted")
-        inner = self._inner = row(self._label, self._choice, self._detail, spacing=7)
+        self._chip = Chip("", "accent")
+        self._chip.hide()
+        inner = self._inner = row(self._label, self._chip, self._choice, self._detail, spacing=7)
         inner.setContentsMargins(12, 0, 27, 0)
-        inner.setStretch(1, 1)
-        for part in (self._label, self._choice, self._detail):
+        inner.setStretch(2, 1)
+        for part in (self._label, self._chip, self._choice, self._detail):
             part.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setLayout(inner)
         self.show_choice(choice)
 
-    def show_choice(self, choice: str, detail: str = "") -> None:
-        """What is chosen, and what should be known about it at a glance."""
+    def show_choice(self, choice: str, detail: str = "", *, warning: str = "") -> None:
+        """What is chosen, what is known of it at a glance, and what must not be missed."""
         self._choice.say(choice)
+        self._chip.show_tone(warning, "accent")
+        self._chip.setVisible(bool(warning))
         self._detail.setText(detail)
         self._detail.setVisible(bool(detail))
-        name = f"{self._caption}: {choice}" + (f", {detail}" if detail else "")
+        name = ", ".join(part for part in (f"{self._caption}: {choice}", detail, warning) if part)
         self.setAccessibleName(name)
         self.setToolTip(name)
         self.updateGeometry()
@@ -131,7 +135,7 @@ class Header(QWidget):
 
         name = state.rig.name
         if state.rig.imagined:
-            self.rig.show_choice(name, self.tr("imagined"))
+            self.rig.show_choice(name, warning=self.tr("imagined"))
         else:
             self.rig.show_choice(name, rig_in_short(state.rig))
 

@@ -15,10 +15,11 @@ from advisor.basis import Basis, Range
 from advisor.engine import command
 from advisor.engine.machine import read_machine
 from advisor.errors import RigError, SettingsError
-from advisor.hardware import doctor, edits, report, saved
+from advisor.hardware import corrections, doctor, edits, network, report, saved
 from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
 from advisor.hardware.compose import parse_rig
-from advisor.hardware.rig import Rig
+from advisor.hardware.rig import Device, Rig
+from advisor.hardware.table import gpu_table
 from advisor.llm import local_files as local_files_module
 from advisor.llm import quality
 from advisor.llm.catalogue import CatalogueEntry, catalogue
@@ -231,6 +232,40 @@ def with_added(rig: Rig, words: str) -> Rig:
 def with_swapped(rig: Rig, index: int, words: str) -> Rig:
     """The rig with one device replaced. Raises RigError."""
     return edits.swap_device(rig, index, words)
+
+
+def corrected(rig: Rig, index: int, memory: int | None, bandwidth_gbs: float | None) -> Rig:
+    """The rig with a device's memory (bytes) and bandwidth as stated; kept for this machine.
+
+    Raises RigError.
+    """
+    device = rig.devices[index]
+    stated = corrections.Correction(memory_total=memory, bandwidth_gbs=bandwidth_gbs)
+    if rig.imagined:
+        return edits.edit_device(rig, index, corrections.corrected(device, stated))
+    corrections.keep(device, stated)
+    return rig.model_copy(update={"devices": corrections.applied(rig.devices)})
+
+
+def forget_correction(device: Device) -> Rig:
+    """This machine read again without what was stated about such a device. Raises RigError."""
+    corrections.keep(device, None)
+    return detect()
+
+
+def gpu_names() -> tuple[str, ...]:
+    """Every GPU that has a name here, as people call it."""
+    return tuple(entry.short_name for entry in gpu_table().gpus)
+
+
+def network_names() -> tuple[str, ...]:
+    """Every kind of network that has a name here."""
+    return tuple(kind.name for kind in network.networks())
+
+
+def without_machine(rig: Rig, host: int) -> Rig:
+    """The rig without one of its further machines. Raises RigError."""
+    return edits.remove_machine(rig, host)
 
 
 def without(rig: Rig, index: int) -> Rig:

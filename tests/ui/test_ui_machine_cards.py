@@ -72,7 +72,7 @@ def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
     page.show()
     try:
         assert "3 of 8" in words(page._devices[2])
-        at = [page._grid.itemAtPosition(n // 3, n % 3) for n in range(8)]
+        at = [page._grid.itemAtPosition(n // 4, n % 4) for n in range(8)]
         assert [item.widget() for item in at if item is not None] == page._devices
         inner = page._devices[0].parentWidget()
         assert inner is not None

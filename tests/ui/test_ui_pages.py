@@ -143,8 +143,8 @@ def test_machine_shows_an_imagined_rig_plainly(machine: MachinePage, state: AppS
     shown = words(machine)
     assert shown.count("RTX 4090") >= 2
     assert "imagined" in shown
-    machine._words.setText("RTX 5090")
-    machine._add()
+    machine.what_if.words.setText("RTX 5090")
+    machine.what_if._add()
     assert state.rig is not None
     assert [d.name for d in state.rig.devices] == ["RTX 4090", "RTX 4090", "RTX 5090"]
     machine._without(0)
@@ -153,8 +153,8 @@ def test_machine_shows_an_imagined_rig_plainly(machine: MachinePage, state: AppS
 
 def test_a_rig_that_cannot_be_read_gives_a_sentence(machine: MachinePage, state) -> None:
     before = state.rig
-    machine._words.setText("3x Wonderchip 9000")
-    machine._try()
+    machine.what_if.words.setText("3x Wonderchip 9000")
+    machine.what_if._try()
     assert "Wonderchip" in machine.banner.sentence
     assert state.rig is before
 

@@ -1,10 +1,8 @@
 """Machine: what can it run, what is in it, what is wrong with it, and what if it were another."""
 
-from pathlib import Path
-
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFileDialog, QGridLayout, QInputDialog, QLineEdit, QWidget
+from PySide6.QtWidgets import QGridLayout, QInputDialog, QWidget
 
 from advisor.advice.capability import Capability, Runs
 from advisor.errors import RigAdvisorError
@@ -13,17 +11,33 @@ from advisor.hardware.rig import Rig
 from advisor.ui import design, pauses, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
-from advisor.ui.pages.machine_cards import MANY, DeviceCard, HostCard
+from advisor.ui.pages.machine_cards import MANY, DeviceCard
 from advisor.ui.pages.machine_doctor import DoctorCard
+from advisor.ui.pages.machine_facts import FactsDialog
+from advisor.ui.pages.machine_host import HostCard, between_text
 from advisor.ui.pages.machine_live import LiveReadings
 from advisor.ui.pages.machine_models import ModelsCard
+from advisor.ui.pages.machine_what_if import WhatIfCard
 from advisor.ui.state import AppState
 from advisor.ui.texts import capability_text, rig_in_short
-from advisor.ui.widgets.basics import Banner, Card, Chip, Flow, button, clear, column, row, text
+from advisor.ui.widgets.basics import (
+    Banner,
+    Card,
+    Chip,
+    Elided,
+    Flow,
+    button,
+    clear,
+    column,
+    row,
+    text,
+)
 
 SUGGESTED = 5
 WIDE = 1400
 """Page width in px from which three cards stand side by side."""
+MOST_COLUMNS = 4
+"""Of the small cards of many devices."""
 
 
 class MachinePage(Page):
@@ -43,14 +57,14 @@ class MachinePage(Page):
         self._answer = self._answer_card()
         self._grid = QGridLayout()
         self._grid.setSpacing(design.GAP)
-        self.host = HostCard()
-        self.host.connect_measure(self._measure)
-        self.doctor = DoctorCard(state)
+        self._hosts: list[HostCard] = []
+        self.host = self._host_card(0)
+        """The machine that runs llama.cpp."""
+        self.doctor = DoctorCard(state, self._read_again)
         content = QWidget()
         self.models = ModelsCard(state)
-        inner = column(
-            self._answer, self._grid, self._what_if_card(), self.models, spacing=design.GAP
-        )
+        self.what_if = WhatIfCard(state, self._change, self._complain)
+        inner = column(self._answer, self._grid, self.what_if, self.models, spacing=design.GAP)
         inner.setStretch(3, 1)
         inner.setContentsMargins(18, 16, 12, 16)
         content.setLayout(inner)
@@ -85,22 +99,24 @@ class MachinePage(Page):
     def asked(self, request: str) -> None:
         """The header's rig menu."""
         if request == "compose":
-            self._words.setFocus()
-            self._words.selectAll()
+            self.what_if.compose()
         elif request == "open":
-            self._open()
+            self.what_if.open()
 
     # answer
 
     def _answer_card(self) -> Card:
         card = Card()
         self._caption = text(self.tr("What this machine can run"), "muted")
-        self._imagined = Chip("", "accent")
+        self._imagined = Chip(self.tr("imagined"), "accent")
+        self._name = Elided("", "strong")
         self._back = button(self.tr("Back to this machine"), role="link")
         self._back.clicked.connect(lambda: self.state.set_rig(None))
         self._headline = text("", "headline", wrap=True)
         self._suggested = Flow(spacing=4)
-        card.body.addLayout(row(self._caption, self._imagined, None, self._back))
+        line = row(self._caption, self._imagined, self._name, self._back)
+        line.setStretch(2, 1)
+        card.body.addLayout(line)
         card.body.addWidget(self._headline)
         look = self._look = text(self.tr("Look at"), "muted")
         look.hide()
@@ -158,9 +174,7 @@ class MachinePage(Page):
             return
         self._imagined.setVisible(rig.imagined)
         self._back.setVisible(rig.imagined)
-        self._imagined.show_tone(
-            self.tr("imagined: {name}").format(name=rig.name or rig_in_short(rig)), "accent"
-        )
+        self._name.say((rig.name or rig_in_short(rig)) if rig.imagined else "")
         self._caption.setText(
             self.tr("What this rig could run")
             if rig.imagined
@@ -178,11 +192,23 @@ class MachinePage(Page):
                 live=live,
                 among=(index + 1, len(rig.devices)),
             )
-        self.host.show_host(rig.host, imagined=rig.imagined, live=live)
+        for index, host in enumerate(rig.hosts):
+            card = self._hosts[index]
+            card.show_place(index, rig.link_to(index), several=len(rig.hosts) > 1)
+            card.show_between(between_text(rig, index))
+            card.show_host(host, imagined=rig.imagined, live=live)
         self.doctor.examine(rig)
         self._soon.start()
         if self.isVisible():
             self._live.watch(rig)
+
+    def _host_card(self, index: int) -> HostCard:
+        card = HostCard()
+        card.connect_edits(
+            lambda: self._host_facts(index), self._measure, lambda: self._without_machine(index)
+        )
+        self._hosts.append(card)
+        return card
 
     def _lay_out(self, rig: Rig) -> None:
         count = len(rig.devices)
@@ -190,37 +216,65 @@ class MachinePage(Page):
             card = DeviceCard()
             index = len(self._devices)
             card.connect_edits(
-                lambda index=index: self._swap(index), lambda index=index: self._without(index)
+                lambda index=index: self._device_facts(index),
+                lambda index=index: self._swap(index),
+                lambda index=index: self._without(index),
             )
             self._devices.append(card)
+        while len(self._hosts) < len(rig.hosts):
+            self._host_card(len(self._hosts))
         while self._grid.count():
             self._grid.takeAt(0)
-        cards = [*self._devices[:count], self.host]
-        columns = self._wanted_columns(count)
-        for index, card in enumerate(cards):
-            self._grid.addWidget(card, index // columns, index % columns)
-        # The doctor takes what is left of the last line, or a line of its own.
-        line, place = divmod(len(cards), columns)
-        self._grid.addWidget(self.doctor, line, place, 1, columns - place)
-        for col in range(4):
-            self._grid.setColumnStretch(col, int(col < columns))
-        self._columns = columns
+        self._columns = self._wanted_columns(rig)
+        self._place_cards(rig, self._columns)
+        for col in range(MOST_COLUMNS):
+            self._grid.setColumnStretch(col, int(col < self._columns))
+        for host, shown in enumerate(self._hosts):
+            shown.setVisible(host < len(rig.hosts))
         for card in self._devices[count:]:
             card.hide()
         for card in self._devices[:count]:
             card.show()
 
+    def _place_cards(self, rig: Rig, columns: int) -> None:
+        """Machine by machine, each from a new line, its last card and the doctor to the edge."""
+        line = at = 0
+        several = len(rig.hosts) > 1
+        wide = 2 if columns == MOST_COLUMNS and not several else 1
+        for host, card in enumerate(self._hosts[: len(rig.hosts)]):
+            # llama.cpp lists far devices first; people do not.
+            cards: list[tuple[QWidget, int]] = [
+                (self._devices[index], 1)
+                for index, device in enumerate(rig.devices)
+                if device.host_index == host
+            ]
+            cards.insert(0 if several else len(cards), (card, wide))
+            for place, (shown, width) in enumerate(cards):
+                if at + width > columns:
+                    line, at = line + 1, 0
+                last = several and place == len(cards) - 1
+                span = columns - at if last else width
+                self._grid.addWidget(shown, line, at, 1, span)
+                at += span
+            if several:
+                line, at = line + 1, 0
+        if at >= columns:
+            line, at = line + 1, 0
+        self._grid.addWidget(self.doctor, line, at, 1, columns - at)
+
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Three cards side by side where there is room."""
         super().resizeEvent(event)
         rig = self.state.rig
-        if rig is not None and self._wanted_columns(len(rig.devices)) != self._columns:
+        if rig is not None and self._wanted_columns(rig) != self._columns:
             self._lay_out(rig)
 
-    def _wanted_columns(self, devices: int) -> int:
-        wide = self.width() >= WIDE
+    def _wanted_columns(self, rig: Rig) -> int:
+        wide, devices = self.width() >= WIDE, len(rig.devices)
+        if len(rig.hosts) > 1:
+            return MOST_COLUMNS if wide else 3
         if devices > MANY:
-            return 4 if wide else 3
+            return MOST_COLUMNS
         return 3 if wide and devices >= 2 else 2
 
     def _show_live(self, live: LiveReadings) -> None:
@@ -255,6 +309,58 @@ class MachinePage(Page):
             if not self._lost:
                 self.banner.dismiss()
 
+    def _read_again(self) -> None:
+        """Drivers and cables change while the window is open."""
+        run_task(
+            lambda _job: services.detect(),
+            on_result=self._read,
+            on_error=self._complain,
+            owner=self,
+        )
+
+    def _read(self, rig: Rig) -> None:
+        self.banner.dismiss()
+        self.state.set_detected(rig)
+        self.state.noticed.emit(self.tr("The machine was read again"))
+
+    def _host_facts(self, index: int) -> None:
+        rig = self.state.rig
+        if rig is not None and index < len(rig.hosts):
+            title = self._hosts[index].title.text()
+            self._open_facts(FactsDialog(self, rig.hosts[index], title))
+
+    def _device_facts(self, index: int) -> None:
+        rig = self.state.rig
+        if rig is None or index >= len(rig.devices):
+            return
+        device = rig.devices[index]
+
+        def correct(memory: int | None, bandwidth: float | None) -> None:
+            try:
+                changed = services.corrected(rig, index, memory, bandwidth)
+            except RigAdvisorError as error:
+                self._complain(error)
+                return
+            if rig.imagined:
+                self.state.set_rig(changed)
+            else:
+                self.state.set_detected(changed)
+
+        def forget() -> None:
+            run_task(
+                lambda _job: services.forget_correction(device),
+                on_result=self._read,
+                on_error=self._complain,
+                owner=self,
+            )
+
+        undo = None if rig.imagined else forget
+        self._open_facts(FactsDialog(self, device, device.name, correct=correct, forget=undo))
+
+    def _open_facts(self, dialog: FactsDialog) -> None:
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
     def _measure(self) -> None:
         rig = self.state.rig
         if rig is None:
@@ -276,41 +382,10 @@ class MachinePage(Page):
 
     # what if
 
-    def _what_if_card(self) -> Card:
-        card = Card()
-        self._words = QLineEdit()
-        self._words.setPlaceholderText(self.tr("2x RTX 4090 + 128 GB DDR5-6000"))
-        self._words.setAccessibleName(self.tr("What if: a rig in words"))
-        self._words.setClearButtonEnabled(True)
-        self._words.returnPressed.connect(self._try)
-        label = text(self.tr("What if?"), "title")
-        label.setBuddy(self._words)
-        line = row(
-            label,
-            self._words,
-            button(self.tr("Try this rig"), self._try),
-            button(
-                self.tr("Add to the rig"),
-                self._add,
-                tip=self.tr("The rig on screen with these cards added"),
-            ),
-            button(self.tr("Save rig…"), self._save),
-            button(self.tr("Open rig…"), self._open),
-            spacing=10,
-        )
-        line.setStretch(1, 1)
-        card.body.addLayout(line)
-        return card
-
-    def _try(self) -> None:
-        words = self._words.text().strip()
-        if words:
-            self._change(lambda: services.compose(words))
-
-    def _add(self) -> None:
-        words, rig = self._words.text().strip(), self.state.rig
-        if words and rig is not None:
-            self._change(lambda: services.with_added(rig, words))
+    def _without_machine(self, index: int) -> None:
+        rig = self.state.rig
+        if rig is not None:
+            self._change(lambda: services.without_machine(rig, index))
 
     def _without(self, index: int) -> None:
         rig = self.state.rig
@@ -340,42 +415,6 @@ class MachinePage(Page):
             return
         self.banner.dismiss()
         self.state.set_rig(rig)
-
-    def _save(self) -> None:
-        rig = self.state.rig
-        if rig is None:
-            return
-        dialog = QFileDialog(self, self.tr("Save the rig"))
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(self.tr("Rigs (*.json)"))
-        dialog.setDefaultSuffix("json")
-        dialog.fileSelected.connect(
-            lambda name: run_task(
-                lambda _job: services.save_rig(rig, Path(name)),
-                on_result=lambda path: self.state.noticed.emit(
-                    self.tr("Saved {name}").format(name=path.name)
-                ),
-                on_error=self._complain,
-                owner=self,
-            )
-        )
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
-
-    def _open(self) -> None:
-        dialog = QFileDialog(self, self.tr("Open a rig"))
-        dialog.setNameFilter(self.tr("Rigs, or the output of “rig-advisor detect --json” (*.json)"))
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(
-            lambda name: run_task(
-                lambda _job: services.open_rig(Path(name)),
-                on_result=self.state.set_rig,
-                on_error=self._complain,
-                owner=self,
-            )
-        )
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
 
     def _complain(self, error: RigAdvisorError) -> None:
         self.host.set_measuring(busy=False)

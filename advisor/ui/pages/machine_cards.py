@@ -1,11 +1,11 @@
-"""The Machine page's cards: one per device, one for the host."""
+"""The Machine page's cards of devices."""
 
 from collections.abc import Callable
 
 from advisor import units
 from advisor.basis import Basis
 from advisor.hardware.monitor import DeviceSample
-from advisor.hardware.rig import Device, Host, PcieLink, Process
+from advisor.hardware.rig import Device, PcieLink, Process
 from advisor.ui.widgets.basics import Card, Chip, button, row, text
 from advisor.ui.widgets.figures import FigureRow
 from advisor.ui.widgets.sparkline import Sparkline
@@ -31,6 +31,7 @@ class DeviceCard(Card):
         super().__init__(" ")
         self._class = ""
         self._live = False
+        self._small = False
         self._chip = Chip()
         self.head.addWidget(self._chip)
         self._bar = StackedBar()
@@ -38,6 +39,7 @@ class DeviceCard(Card):
         self._programs = text("", "small", wrap=True)
         self._bandwidth = FigureRow(self.tr("Memory bandwidth"))
         self._link = FigureRow(self.tr("PCIe link"))
+        self._traffic = FigureRow(self.tr("PCIe traffic"))
         self._power = FigureRow(self.tr("Power"))
         self._heat = FigureRow(self.tr("Temperature, clock"))
         self._throttle = text("", "tight", wrap=True)
@@ -50,6 +52,7 @@ class DeviceCard(Card):
             self._programs,
             self._bandwidth,
             self._link,
+            self._traffic,
             self._power,
             self._heat,
             self._throttle,
@@ -58,12 +61,16 @@ class DeviceCard(Card):
         ):
             self.body.addWidget(part)
         self.body.addStretch(1)
+        self._facts = button(self.tr("Facts…"), role="link")
         self._remove = button(self.tr("Without it"), role="link")
         self._swap = button(self.tr("Swap…"), role="link")
-        self.body.addLayout(row(None, self._swap, self._remove))
+        self.body.addLayout(row(self._facts, None, self._swap, self._remove))
 
-    def connect_edits(self, swap: Callable[[], None], remove: Callable[[], None]) -> None:
-        """What-if: this card replaced by another, or taken out."""
+    def connect_edits(
+        self, facts: Callable[[], None], swap: Callable[[], None], remove: Callable[[], None]
+    ) -> None:
+        """Everything known of it; and what if it were replaced by another, or taken out."""
+        self._facts.clicked.connect(facts)
         self._swap.clicked.connect(swap)
         self._remove.clicked.connect(remove)
 
@@ -74,7 +81,7 @@ class DeviceCard(Card):
 
         Where there are many the card is smaller.
         """
-        small = among[1] > MANY
+        small = self._small = among[1] > MANY
         self._live = live and not small
         self.title.setText(device.name)
         self.setAccessibleName(device.name)
@@ -83,6 +90,7 @@ class DeviceCard(Card):
             self._class = self.tr("{number} of {count}").format(number=among[0], count=among[1])
         self._chip.setToolTip(_class(device))
         self._chip.show_tone(self._class, "plain" if imagined else "good")
+        self._facts.setAccessibleName(self.tr("Facts of {name}").format(name=device.name))
         self._remove.setAccessibleName(
             self.tr("What if {name} were not there").format(name=device.name)
         )
@@ -91,11 +99,16 @@ class DeviceCard(Card):
         )
         self._show_memory(device, imagined=imagined)
         self._show_bandwidth(device)
-        self._link.setVisible(not device.integrated)
+        self._bandwidth.setVisible(not small)
+        self._link.setVisible(not device.integrated and device.backend != "cpu" and not small)
+        self._traffic.hide()
         self._show_link(device, imagined=imagined)
         self._link.setToolTip(device.unknown.get("pcie", ""))
         self._power.setVisible(not imagined)
         self._heat.setVisible(not imagined)
+        if small:
+            heat = self.tr("Heat, clock")
+            self._heat.show_value("", name=heat)
         self._line.setVisible(self._live)
         self._caption.setVisible(self._live)
         if not imagined:
@@ -111,6 +124,7 @@ class DeviceCard(Card):
             return
         self._chip.show_tone(self._class, "good")
         self._show_link(device, imagined=False)
+        self._show_traffic(sample)
         self._show_sensors(sample.power_w, sample.temperature_c, sample.clock_mhz, device)
         self._show_throttle(sample.throttle)
         if sample.used is not None and device.memory_total:
@@ -123,6 +137,7 @@ class DeviceCard(Card):
         self._bar.show_parts((), device.memory_total, self.title.text())
         self._used.show_value(units.UNKNOWN)
         self._link.show_value(units.UNKNOWN)
+        self._traffic.hide()
         self._power.show_value(units.UNKNOWN)
         self._heat.show_value(units.UNKNOWN)
         self._show_programs(())
@@ -135,7 +150,22 @@ class DeviceCard(Card):
 
     def _show_link(self, device: Device, *, imagined: bool) -> None:
         pcie, why = pcie_text(device.pcie)
-        self._link.show_value(pcie, note=why, basis=None if imagined else Basis.MEASURED)
+        known = pcie != units.UNKNOWN
+        self._link.show_value(
+            pcie,
+            note=why if known else device.unknown.get("pcie", ""),
+            basis=Basis.MEASURED if known and not imagined else None,
+        )
+
+    def _show_traffic(self, sample: DeviceSample) -> None:
+        into, out = sample.pcie_rx, sample.pcie_tx
+        known = into is not None and out is not None and not self._small
+        self._traffic.setVisible(known)
+        if known:
+            self._traffic.show_value(
+                self.tr("{into} in · {out} out").format(into=_rate(into), out=_rate(out)),
+                basis=Basis.MEASURED,
+            )
 
     def _show_throttle(self, reasons: tuple[str, ...]) -> None:
         self._throttle.setVisible(bool(reasons))
@@ -166,7 +196,8 @@ class DeviceCard(Card):
 
     def _show_memory(self, device: Device, *, imagined: bool) -> None:
         total = device.memory_total
-        self._used.show_value("", name=self.tr("Used by other programs"))
+        used = self.tr("In use") if self._small else self.tr("Used by other programs")
+        self._used.show_value("", name=used)
         if imagined and not device.memory_used:
             self._used.show_value(units.gib(total), name=self.tr("Memory"))
             self._bar.show_parts((), total, device.name)
@@ -189,7 +220,7 @@ class DeviceCard(Card):
         if more > 0:
             words.append(self.tr("{count} more").format(count=more))
         self._programs.setText(" · ".join(words))
-        self._programs.setVisible(bool(words))
+        self._programs.setVisible(bool(words) and not self._small)
 
     def _show_used(self, used: int, total: int, *, measured: bool) -> None:
         self._bar.show_parts(
@@ -207,102 +238,9 @@ class DeviceCard(Card):
         source = device.sources.get("bandwidth_gbs", "")
         self._bandwidth.show_value(
             units.UNKNOWN if value is None else f"{value:,.0f} GB/s",
-            note=device.unknown.get("bandwidth_gbs", "") if value is None else _short(source),
+            note=device.unknown.get("bandwidth_gbs", "") if value is None else short_source(source),
         )
         self._bandwidth.setToolTip(source)
-
-
-class HostCard(Card):
-    """RAM, its bandwidth, processor, disk, swap, power."""
-
-    def __init__(self) -> None:
-        super().__init__(self.tr("Host"))
-        self._chip = Chip()
-        self.head.addWidget(self._chip)
-        self._bar = StackedBar()
-        self._used = FigureRow(self.tr("RAM used by other programs"))
-        self._bandwidth = FigureRow(self.tr("RAM bandwidth"))
-        self._measure = button(self.tr("Measure RAM bandwidth (1 s)"), role="link")
-        self._cpu = FigureRow(self.tr("Processor"))
-        self._disk = FigureRow(self.tr("Free disk for models"))
-        self._swap = FigureRow(self.tr("Swap in use"))
-        self._battery = FigureRow(self.tr("Power source"))
-        self._line = Sparkline(self.tr("RAM used, last minute"), height=34)
-        self._caption = text(self.tr("RAM used, last minute"), "small")
-        for part in (self._bar, self._used, self._bandwidth):
-            self.body.addWidget(part)
-        for part in (self._cpu, self._disk, self._swap, self._battery, self._line, self._caption):
-            self.body.addWidget(part)
-        self.body.addStretch(1)
-        self.body.addLayout(row(None, self._measure))
-
-    def connect_measure(self, measure: Callable[[], None]) -> None:
-        """What the button under an unknown bandwidth does."""
-        self._measure.clicked.connect(measure)
-
-    def set_measuring(self, *, busy: bool) -> None:
-        """While the measurement runs."""
-        self._measure.setEnabled(not busy)
-        self._measure.setText(
-            self.tr("Measuring…") if busy else self.tr("Measure RAM bandwidth (1 s)")
-        )
-
-    def show_host(self, host: Host, *, imagined: bool, live: bool) -> None:
-        """The host as it was read, or as it is imagined."""
-        kind = {True: self.tr("laptop"), False: self.tr("desktop"), None: ""}[host.laptop]
-        words = " · ".join(word for word in (host.os.partition(",")[0], kind) if word)
-        self._chip.show_tone(words or self.tr("imagined"), "plain")
-        basis = None if imagined else Basis.MEASURED
-        total, available = host.ram_total, host.ram_available
-        if total is None:
-            self._used.show_value(units.UNKNOWN, note=host.unknown.get("ram_total", ""))
-            self._bar.show_parts((), None, self.tr("RAM"))
-        else:
-            self.show_used(None if available is None else total - available, total, basis=basis)
-            if imagined and available in {None, total}:
-                self._used.show_value(units.gib(total), name=self.tr("RAM"))
-        value = host.ram_bandwidth_gbs
-        note = host.ram_bandwidth_source or ""
-        measured = note.startswith("measured")
-        self._bandwidth.show_value(
-            units.UNKNOWN if value is None else f"{value:,.0f} GB/s",
-            basis=Basis.MEASURED if measured else None,
-            note=_short(note) if value is not None else "",
-        )
-        self._bandwidth.setToolTip(note or host.unknown.get("ram_bandwidth_gbs", ""))
-        self._measure.setVisible(not imagined and not measured)
-        cores = "" if host.cores is None else self.tr("{count} cores").format(count=host.cores)
-        self._cpu.show_value(
-            " · ".join(part for part in (_processor(host.cpu), cores) if part) or units.UNKNOWN
-        )
-        self._disk.setVisible(not imagined)
-        self._disk.show_value(units.gib(host.disk_free, 0), note=host.disk_path or "", basis=basis)
-        self._swap.setVisible(not imagined)
-        self._swap.show_value(
-            "0" if host.swap_used == 0 else units.size(host.swap_used), basis=basis
-        )
-        self._battery.setVisible(host.on_battery is not None)
-        self._battery.show_value(self.tr("battery") if host.on_battery else self.tr("mains"))
-        self._line.setVisible(live)
-        self._caption.setVisible(live)
-
-    def show_used(self, used: int | None, total: int, *, basis: Basis | None) -> None:
-        """RAM in use now."""
-        used = used or 0
-        self._bar.show_parts(
-            (Part(self.tr("Other programs"), "other", used),), total, self.tr("RAM")
-        )
-        self._used.show_value(
-            self.tr("{used} of {total}").format(
-                used=f"{used / units.GIB:,.1f}", total=units.gib(total)
-            ),
-            basis=basis,
-            name=self.tr("RAM used by other programs"),
-        )
-
-    def show_history(self, history: list[float], total: int) -> None:
-        """RAM in use over the last minute, bytes."""
-        self._line.show_values(history, top=float(total))
 
 
 def pcie_text(link: PcieLink) -> tuple[str, str]:
@@ -317,6 +255,12 @@ def pcie_text(link: PcieLink) -> tuple[str, str]:
 
 def _link(generation: int | None, width: int | None) -> str | None:
     return None if generation is None or width is None else f"{generation}.0 × {width}"
+
+
+def _rate(value: float | None) -> str:
+    """Bytes per second in words."""
+    megabytes = (value or 0) / 1e6
+    return f"{megabytes / 1000:,.1f} GB/s" if megabytes >= 1000 else f"{megabytes:,.0f} MB/s"
 
 
 def _class(device: Device) -> str:
@@ -336,13 +280,7 @@ def _class(device: Device) -> str:
     return " · ".join(words)
 
 
-def _short(source: str) -> str:
+def short_source(source: str) -> str:
     """The first words of a source; the whole is the tooltip."""
     words = source.partition(":")[0].partition("(")[0].strip()
     return words if len(words) <= 34 else words[:33].rstrip() + "…"
-
-
-def _processor(name: str) -> str:
-    for word in ("(R)", "(TM)", " CPU", " Processor"):
-        name = name.replace(word, "")
-    return " ".join(name.partition("@")[0].split())

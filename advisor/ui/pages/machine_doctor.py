@@ -1,5 +1,6 @@
 """The doctor's findings: what is wrong or not understood, and what to do about it."""
 
+from collections.abc import Callable
 from typing import Final
 
 from PySide6.QtGui import QGuiApplication
@@ -18,11 +19,18 @@ TONES: Final[dict[Severity, design.Tone]] = {"problem": "bad", "warning": "tight
 class DoctorCard(Card):
     """One line per finding; "what to do" opens below it."""
 
-    def __init__(self, state: AppState) -> None:
+    def __init__(self, state: AppState, read_again: Callable[[], None]) -> None:
         super().__init__(self.tr("Doctor"))
         self._state = state
         self._job: Job | None = None
         self._rig: Rig | None = None
+        self._again = button(
+            self.tr("Read again"),
+            read_again,
+            "link",
+            tip=self.tr("Look for GPUs, drivers and memory once more"),
+        )
+        self.head.addWidget(self._again)
         self.head.addWidget(
             button(
                 self.tr("Copy a report"),
@@ -40,6 +48,7 @@ class DoctorCard(Card):
     def examine(self, rig: Rig) -> None:
         """Look at another rig."""
         self._rig = rig
+        self._again.setVisible(not rig.imagined)
         if self._job is not None:
             self._job.cancel()
         self._job = run_task(lambda _job: services.examine(rig), on_result=self._show, owner=self)
@@ -70,7 +79,8 @@ class FindingLine(QWidget):
         }
         chip = Chip(words[finding.severity], TONES[finding.severity])
         chip.setFixedWidth(50)
-        title = f"{finding.subject}: {finding.title}" if name_subject else finding.title
+        named = not name_subject or finding.subject in finding.title
+        title = finding.title if named else f"{finding.subject}: {finding.title}"
         line = row(chip, text(title, "strong", wrap=True), spacing=10)
         line.setStretch(1, 1)
         self._action = text(finding.advice, wrap=True)

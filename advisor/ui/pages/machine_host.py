@@ -1,0 +1,163 @@
+"""The Machine page's card of a host: its RAM, and how its GPUs and other machines hang together."""
+
+from collections.abc import Callable
+
+from advisor import units
+from advisor.basis import Basis
+from advisor.hardware.rig import Host, NetworkLink, Rig
+from advisor.ui.pages.machine_cards import short_source
+from advisor.ui.widgets.basics import Card, Chip, button, row, text
+from advisor.ui.widgets.figures import FigureRow
+from advisor.ui.widgets.sparkline import Sparkline
+from advisor.ui.widgets.stacked_bar import Part, StackedBar
+
+
+class HostCard(Card):
+    """RAM, its bandwidth, processor, disk, swap, power."""
+
+    def __init__(self) -> None:
+        super().__init__(self.tr("Host"))
+        self._chip = Chip()
+        self.head.addWidget(self._chip)
+        self._bar = StackedBar()
+        self._network = FigureRow(self.tr("Network"))
+        self._between = FigureRow(self.tr("Between the GPUs"))
+        self._used = FigureRow(self.tr("RAM used by other programs"))
+        self._bandwidth = FigureRow(self.tr("RAM bandwidth"))
+        self._measure = button(self.tr("Measure RAM bandwidth (1 s)"), role="link")
+        self._cpu = FigureRow(self.tr("Processor"))
+        self._disk = FigureRow(self.tr("Free disk for models"))
+        self._swap = FigureRow(self.tr("Swap in use"))
+        self._battery = FigureRow(self.tr("Power source"))
+        self._line = Sparkline(self.tr("RAM used, last minute"), height=34)
+        self._caption = text(self.tr("RAM used, last minute"), "small")
+        for part in (self._bar, self._used, self._bandwidth):
+            self.body.addWidget(part)
+        self.body.addWidget(self._network)
+        self.body.addWidget(self._between)
+        for part in (self._cpu, self._disk, self._swap, self._battery, self._line, self._caption):
+            self.body.addWidget(part)
+        self.body.addStretch(1)
+        self._facts = button(self.tr("Facts…"), role="link")
+        self._remove = button(self.tr("Without this machine"), role="link")
+        self.body.addLayout(row(self._facts, None, self._measure, self._remove))
+
+    def connect_edits(
+        self, facts: Callable[[], None], measure: Callable[[], None], remove: Callable[[], None]
+    ) -> None:
+        """Everything known of it, measuring its RAM, and what if it were not there."""
+        self._facts.clicked.connect(facts)
+        self._measure.clicked.connect(measure)
+        self._remove.clicked.connect(remove)
+
+    def set_measuring(self, *, busy: bool) -> None:
+        """While the measurement runs."""
+        self._measure.setEnabled(not busy)
+        self._measure.setText(
+            self.tr("Measuring…") if busy else self.tr("Measure RAM bandwidth (1 s)")
+        )
+
+    def show_place(self, index: int, link: NetworkLink | None, *, several: bool) -> None:
+        """Which machine of the rig it is, and what joins it to the first."""
+        title = self.tr("Host")
+        if several:
+            title = (
+                self.tr("Machine {number}").format(number=index + 1)
+                if index
+                else self.tr("Machine 1, runs llama.cpp")
+            )
+        self.title.setText(title)
+        self.setAccessibleName(title)
+        self._facts.setAccessibleName(self.tr("Facts of {name}").format(name=title))
+        self._network.setVisible(several and index > 0)
+        self._remove.setVisible(several and index > 0)
+        if index:
+            self._show_network(link)
+
+    def _show_network(self, link: NetworkLink | None) -> None:
+        if link is None:
+            self._network.show_value(units.UNKNOWN, note=self.tr("what joins it is not stated"))
+            return
+        self._network.show_value(
+            self.tr("{bandwidth} GB/s, {latency} µs").format(
+                bandwidth=f"{link.bandwidth_gbs:,.3g}", latency=f"{link.latency_us:,.0f}"
+            ),
+            note=link.name,
+        )
+        self._network.setToolTip(link.source)
+
+    def show_between(self, words: str) -> None:
+        """What lies between its GPUs; nothing where there is one or nobody knows."""
+        self._between.setVisible(bool(words))
+        self._between.show_value(words)
+
+    def show_host(self, host: Host, *, imagined: bool, live: bool) -> None:
+        """The host as it was read, or as it is imagined."""
+        kind = {True: self.tr("laptop"), False: self.tr("desktop"), None: ""}[host.laptop]
+        words = " · ".join(word for word in (host.os.partition(",")[0], kind) if word)
+        self._chip.show_tone(words or self.tr("imagined"), "plain")
+        basis = None if imagined else Basis.MEASURED
+        total, available = host.ram_total, host.ram_available
+        if total is None:
+            self._used.show_value(units.UNKNOWN, note=host.unknown.get("ram_total", ""))
+            self._bar.show_parts((), None, self.tr("RAM"))
+        else:
+            self.show_used(None if available is None else total - available, total, basis=basis)
+            if imagined and available in {None, total}:
+                self._used.show_value(units.gib(total), name=self.tr("RAM"))
+        value = host.ram_bandwidth_gbs
+        note = host.ram_bandwidth_source or ""
+        measured = note.startswith("measured")
+        self._bandwidth.show_value(
+            units.UNKNOWN if value is None else f"{value:,.0f} GB/s",
+            basis=Basis.MEASURED if measured else None,
+            note=short_source(note) if value is not None else "",
+        )
+        self._bandwidth.setToolTip(note or host.unknown.get("ram_bandwidth_gbs", ""))
+        self._measure.setVisible(not imagined and not measured)
+        cores = "" if host.cores is None else self.tr("{count} cores").format(count=host.cores)
+        self._cpu.setVisible(bool(host.cpu) or not imagined)
+        self._cpu.show_value(
+            " · ".join(part for part in (_processor(host.cpu), cores) if part) or units.UNKNOWN
+        )
+        self._disk.setVisible(not imagined)
+        self._disk.show_value(units.gib(host.disk_free, 0), note=host.disk_path or "", basis=basis)
+        self._swap.setVisible(not imagined)
+        self._swap.show_value(
+            "0" if host.swap_used == 0 else units.size(host.swap_used), basis=basis
+        )
+        self._battery.setVisible(host.on_battery is not None)
+        self._battery.show_value(self.tr("battery") if host.on_battery else self.tr("mains"))
+        self._line.setVisible(live)
+        self._caption.setVisible(live)
+
+    def show_used(self, used: int | None, total: int, *, basis: Basis | None) -> None:
+        """RAM in use now."""
+        used = used or 0
+        self._bar.show_parts(
+            (Part(self.tr("Other programs"), "other", used),), total, self.tr("RAM")
+        )
+        self._used.show_value(
+            self.tr("{used} of {total}").format(
+                used=f"{used / units.GIB:,.1f}", total=units.gib(total)
+            ),
+            basis=basis,
+            name=self.tr("RAM used by other programs"),
+        )
+
+    def show_history(self, history: list[float], total: int) -> None:
+        """RAM in use over the last minute, bytes."""
+        self._line.show_values(history, top=float(total))
+
+
+def between_text(rig: Rig, host: int) -> str:
+    """What lies between the GPUs of one machine: ``"NVLink"``, ``"one PCIe switch"`` …"""
+    inside = {i for i, device in enumerate(rig.devices) if device.host_index == host}
+    peers = [peer for peer in rig.peers if {peer.first, peer.second} <= inside]
+    return " · ".join(dict.fromkeys(peer.path for peer in peers))
+
+
+def _processor(name: str) -> str:
+    for word in ("(R)", "(TM)", " CPU", " Processor"):
+        name = name.replace(word, "")
+    return " ".join(name.partition("@")[0].split())

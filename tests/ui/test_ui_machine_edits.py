@@ -1,0 +1,189 @@
+"""The Machine page's dialogs and edits: facts and corrections, the form, rigs of several hosts."""
+
+from pathlib import Path
+
+import fake_nvml
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+
+from advisor.hardware import detect
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.doctor import examine
+from advisor.ui.header import Header
+from advisor.ui.pages.machine import MachinePage
+from advisor.ui.pages.machine_compose import ComposeDialog
+from advisor.ui.pages.machine_facts import FactsDialog, fact_name
+from advisor.units import GIB
+
+JOINED = "2x RTX 3090 + 64 GB DDR4-3200 over 10GbE with RTX 4090 + 32 GB DDR5-5600"
+
+
+def words(widget: QWidget) -> str:
+    return "\n".join(x.text() for x in widget.findChildren(QLabel) if x.isVisibleTo(widget))
+
+
+def press(widget: QWidget, label: str) -> None:
+    found = [b for b in widget.findChildren(QPushButton) if b.text() == label]
+    next(b for b in found if b.isVisibleTo(widget)).click()
+
+
+@pytest.fixture
+def page(qtbot, state):
+    made = MachinePage(state)
+    qtbot.addWidget(made)
+    made.resize(1132, 716)
+    made.show()
+    yield made
+    made.closing()
+
+
+@pytest.fixture
+def parent(qtbot) -> QWidget:
+    made = QWidget()
+    qtbot.addWidget(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fake_nvml.build(tmp_path_factory.mktemp("nvml"))
+
+
+def test_facts_with_their_sources(parent) -> None:
+    device = parse_rig("RTX 4090 + 64 GB").devices[0]
+    dialog = FactsDialog(parent, device, device.name)
+    table = dialog.table
+    cells = {
+        table.item(line, 0).text(): [table.item(line, place).text() for place in (1, 2)]
+        for line in range(table.rowCount())
+    }
+    assert cells["Memory bandwidth"][0] == "1,008 GB/s"
+    assert cells["Memory bandwidth"][1].startswith("GPU table (")
+    assert cells["Memory in use"] == ["unknown", "an imagined device: nothing runs on it"]
+    assert fact_name("some_new_field") == "Some new field"
+
+
+def test_an_unknown_card_is_filled_in_and_stays_so(qtbot, page, state, library, tmp_path) -> None:
+    with fake_nvml.installed(library, tmp_path / "scenario.txt") as machine:
+        machine.become("nothing-but-a-name")
+        rig = detect()
+        state.set_rig(None)
+        state.set_detected(rig)
+        assert {"memory-unknown", "bandwidth-unknown"} <= {f.code for f in examine(state.rig)}
+        page._device_facts(0)
+        dialog = page.findChild(FactsDialog)
+        dialog.memory.setValue(24)
+        dialog.bandwidth.setValue(1008)
+        press(dialog, "Use these")
+        assert not state.rig.imagined
+        (device,) = state.rig.devices
+        assert device.memory_total == 24 * GIB
+        assert device.bandwidth_gbs == 1008
+        assert device.sources["memory_total"] == "as you wrote"
+        # Detection knows it from now on, and forgets it when told so.
+        assert detect().devices[0].memory_total == 24 * GIB
+        page._device_facts(0)
+        again = next(d for d in page.findChildren(FactsDialog) if d.isVisible())
+        press(again, "Forget mine")
+        qtbot.waitUntil(lambda: state.rig.devices[0].memory_total is None)
+
+
+def test_correcting_an_imagined_rig_leaves_this_machine_alone(page, state) -> None:
+    page._device_facts(0)
+    dialog = page.findChild(FactsDialog)
+    dialog.bandwidth.setValue(500)
+    press(dialog, "Use these")
+    first, second = state.rig.devices
+    assert (first.bandwidth_gbs, second.bandwidth_gbs) == (500, 1008)
+    (read,) = first.alternatives["bandwidth_gbs"]
+    assert read.value == 1008
+    # Whoever states a figure knows that another source says something else.
+    assert "conflict" not in {f.code for f in examine(state.rig)}
+
+
+def test_the_form_says_what_the_line_would_say(parent) -> None:
+    rig = parse_rig(JOINED)
+    made = []
+    dialog = ComposeDialog(parent, rig, made.append)
+    dialog.show()
+    assert dialog.words == JOINED
+    form = dialog.add_machine()
+    form.add_gpu(1, "M2 Ultra 192GB")
+    form.network.setCurrentText("Thunderbolt 5")
+    press(dialog, "Try this rig")
+    assert made[0].name == f"{JOINED} over Thunderbolt 5 with M2 Ultra 192GB"
+    assert len(made[0].hosts) == 3
+
+
+def test_the_form_says_what_is_wrong_and_stays(parent) -> None:
+    made = []
+    dialog = ComposeDialog(parent, parse_rig("RTX 4090 + 64 GB DDR5-5600"), made.append)
+    dialog.show()
+    dialog.machines[0].add_gpu(1, "RTX 4091")
+    press(dialog, "Try this rig")
+    assert not made
+    assert dialog.isVisible()
+    assert "RTX 4091" in words(dialog)
+    dialog.machines[0]._lines[-1].name.setCurrentText("RTX 3090")
+    assert "not in the GPU table" not in words(dialog)
+    dialog.machines[0].ram.setValue(0)
+    press(dialog, "Try this rig")
+    assert made[0].name == "RTX 4090 + RTX 3090"
+
+
+def test_machines_and_their_network_are_shown(page, state) -> None:
+    state.set_rig(parse_rig(JOINED))
+    shown = words(page)
+    for wanted in ("Machine 1, runs llama.cpp", "Machine 2", "10GbE", "1.25 GB/s, 50 µs"):
+        assert wanted in shown
+    # People read the first machine first, whatever order llama.cpp lists devices in.
+    at = [page._grid.itemAtPosition(0, place).widget() for place in range(3)]
+    assert [card.title.text() for card in at] == [
+        "Machine 1, runs llama.cpp",
+        "RTX 3090",
+        "RTX 3090",
+    ]
+    press(page, "Without this machine")
+    assert state.rig.name == "2x RTX 3090 + 64 GB DDR4-3200"
+    assert "Machine 2" not in words(page)
+
+
+def test_a_machine_is_added_by_words(page, state) -> None:
+    page.what_if.words.setText("over 25GbE with RTX 5090 + 64 GB DDR5-6000")
+    press(page, "Add to the rig")
+    assert len(state.rig.hosts) == 2
+    assert state.rig.links[0].bandwidth_gbs == pytest.approx(3.125)
+
+
+def test_the_header_shows_that_a_rig_is_imagined(qtbot, state) -> None:
+    header = Header()
+    qtbot.addWidget(header)
+    header.resize(1132, 56)
+    header.show()
+    header.bind(state)
+    assert "imagined" in words(header.rig)
+    assert "imagined" in header.rig.accessibleName()
+    state.set_detected(state.rig.model_copy(update={"imagined": False, "name": "This machine"}))
+    state.set_rig(None)
+    assert "imagined" not in words(header.rig)
+    assert "imagined" not in header.rig.accessibleName()
+
+
+def test_reading_again_finds_what_came_back(qtbot, page, state, library, tmp_path) -> None:
+    with fake_nvml.installed(library, tmp_path / "scenario.txt") as machine:
+        machine.become("off-the-bus")
+        state.set_rig(None)
+        state.set_detected(detect())
+        assert [d.name for d in state.rig.devices] == ["RTX 4090"]
+        machine.change({"1.lost": None})
+        press(page, "Read again")
+        qtbot.waitUntil(lambda: len(state.rig.devices) == 2, timeout=20_000)
+    assert [d.name for d in state.rig.devices] == ["RTX 4090", "RTX 3090"]
+
+
+def test_dialogs_are_closed_by_the_keyboard(qtbot, page) -> None:
+    page._device_facts(0)
+    dialog = page.findChild(FactsDialog)
+    qtbot.keyClick(dialog, Qt.Key.Key_Escape)
+    assert not dialog.isVisible()

@@ -3,8 +3,10 @@
 The same document becomes the PDF, the web page and the JSON, so that they cannot disagree.
 """
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Literal
+from enum import Enum
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,8 +16,27 @@ Tone = Literal["plain", "good", "tight", "offload", "bad", "muted"]
 """Meaning of a cell. Colour repeats it; the cell's words say it."""
 
 
+_NOT_READ: Final = frozenset({"kind", "style", "align", "tone", "language", "app_version"})
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+    def with_texts(self, change: Callable[[str], str]) -> Self:
+        """The same with every string that a reader sees changed."""
+        held = {name: getattr(self, name) for name in type(self).model_fields}
+        changed = {n: _changed(v, change) for n, v in held.items() if n not in _NOT_READ}
+        return self.model_copy(update={n: v for n, v in changed.items() if v is not held[n]})
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - of any field
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return change(value)
+    if isinstance(value, _Frozen):
+        return value.with_texts(change)
+    if isinstance(value, tuple) and value and not isinstance(value[0], float):  # pyright: ignore[reportUnknownMemberType]
+        return tuple(_changed(item, change) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return value
 
 
 class Heading(_Frozen):

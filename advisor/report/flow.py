@@ -38,6 +38,7 @@ from advisor.report.style import (
     TONE_INK,
     SetText,
     bold,
+    drawable,
     face,
     set_text,
 )
@@ -105,7 +106,11 @@ class Layout:
 
 
 def lay_out(document: Document, paper: Paper = Paper.A4) -> Layout:
-    """Break a document into pages."""
+    """Break a document into pages.
+
+    Raises RuntimeError without a QGuiApplication.
+    """
+    document = document.with_texts(drawable)
     width = paper.size.width() - 2 * MARGIN
     pieces: list[Piece] = []
     for block, following in zip_longest(document.blocks, document.blocks[1:]):

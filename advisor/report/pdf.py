@@ -1,19 +1,9 @@
 """The report as a PDF: painted by Qt, then given bookmarks, moved into place only when whole."""
 
 import functools
-import io
 import os
 from pathlib import Path
-from typing import cast
 
-from pypdf import PdfWriter
-from pypdf.generic import (
-    DictionaryObject,
-    Fit,
-    NameObject,
-    StreamObject,
-    TextStringObject,
-)
 from PySide6.QtCore import QBuffer, QByteArray, QCoreApplication, QIODevice, QMarginsF, QSize
 from PySide6.QtGui import (
     QColor,
@@ -28,7 +18,9 @@ from PySide6.QtGui import (
 from advisor.errors import ReportError
 from advisor.files import write_atomically
 from advisor.report.document import Document
+from advisor.report.finish import Bookmark, PdfPainter, finish
 from advisor.report.flow import Layout, Paper, lay_out
+from advisor.report.style import faces
 from advisor.session import ATTACHMENT_NAME
 
 RESOLUTION = 96
@@ -64,10 +56,17 @@ def write_pdf(
     """
     ensure_gui()
     layout = lay_out(document, paper)
-    content = _painted(layout, archival=archival)
-    if not archival:
-        content = _finished(content, layout, session)
-    _save(path, content)
+    content, spoken = _painted(layout, archival=archival)
+    whole = finish(
+        content,
+        layout.document,
+        _bookmarks(layout),
+        spoken=spoken,
+        fonts=faces(),
+        attachment=None if session is None else (ATTACHMENT_NAME, session.encode()),
+        archival=archival,
+    )
+    _save(path, whole)
     return len(layout.pages)
 
 
@@ -90,7 +89,7 @@ def render_page(layout: Layout, number: int, scale: float = 1.0) -> QImage:
     return image
 
 
-def _painted(layout: Layout, *, archival: bool) -> bytes:
+def _painted(layout: Layout, *, archival: bool) -> tuple[bytes, list[str]]:
     content = QByteArray()
     buffer = QBuffer(content)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
@@ -105,11 +104,7 @@ def _painted(layout: Layout, *, archival: bool) -> bytes:
             QMarginsF(0, 0, 0, 0),
         )
     )
-    writer.setTitle(layout.document.title)
-    writer.setCreator(f"Rig Advisor {layout.document.app_version}")
-    if layout.document.author:
-        writer.setAuthor(layout.document.author)
-    painter = QPainter()
+    painter = PdfPainter()
     if not painter.begin(writer):
         message = "The PDF could not be started."
         raise ReportError(message)
@@ -121,39 +116,17 @@ def _painted(layout: Layout, *, archival: bool) -> bytes:
     finally:
         painter.end()
     buffer.close()
-    return bytes(content.data())
+    return bytes(content.data()), painter.spoken
 
 
-def _finished(content: bytes, layout: Layout, session: str | None) -> bytes:
-    """Add bookmarks, language and the session (QPdfWriter has no call for the first two)."""
-    writer = PdfWriter(clone_from=io.BytesIO(content))
-    points = layout.paper.size.height() * 72 / RESOLUTION
-    for number, page in enumerate(layout.pages):
-        for title, top in page.bookmarks:
-            above = points - top * 72 / RESOLUTION + 8
-            fit = Fit.xyz(left=0, top=above)
-            writer.add_outline_item(title=title, page_number=number, fit=fit)
-    _map_spaces(writer)
-    writer.root_object[NameObject("/Lang")] = TextStringObject(layout.document.language)
-    if session is not None:
-        writer.add_attachment(ATTACHMENT_NAME, session.encode())
-    finished = io.BytesIO()
-    writer.write(finished)
-    return finished.getvalue()
-
-
-def _map_spaces(writer: PdfWriter) -> None:
-    """Qt's character maps call the space a TAB (it shares the glyph); copied text wants a space."""
-    maps: dict[int, StreamObject] = {}
-    for page in writer.pages:
-        fonts = cast("DictionaryObject", page["/Resources"]).get("/Font", DictionaryObject())
-        for font in cast("DictionaryObject", fonts.get_object()).values():
-            mapping = cast("DictionaryObject", font.get_object()).get("/ToUnicode")
-            if mapping is not None:
-                stream = cast("StreamObject", mapping.get_object())
-                maps[id(stream)] = stream
-    for stream in maps.values():
-        stream.set_data(stream.get_data().replace(b"<0009>", b"<0020>"))
+def _bookmarks(layout: Layout) -> list[Bookmark]:
+    points = 72 / RESOLUTION
+    height = layout.paper.size.height()
+    return [
+        Bookmark(title=title, page=number, top=(height - top) * points + 8)
+        for number, page in enumerate(layout.pages)
+        for title, top in page.bookmarks
+    ]
 
 
 def _save(path: Path, content: bytes) -> None:

@@ -5,6 +5,8 @@ image lay text out alike, so the preview shows the real pages.
 """
 
 import functools
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,12 +17,14 @@ from PySide6.QtGui import (
     QFontDatabase,
     QGuiApplication,
     QPainter,
+    QRawFont,
     QTextLayout,
     QTextOption,
 )
 
 from advisor import resources
 from advisor.report.document import Tone
+from advisor.report.finish import PdfPainter
 
 INK: Final = QColor("#1b2330")
 MUTED: Final = QColor("#566173")
@@ -84,6 +88,55 @@ def face(pixels: int, *, weight: QFont.Weight = QFont.Weight.Normal, mono: bool 
     return font
 
 
+def faces() -> dict[str, QRawFont]:
+    """The bundled faces by the name that a PDF gives them."""
+    files = sorted(resources.path("fonts").glob("*.[ot]tf"))
+    return {file.stem: QRawFont(str(file), 12.0) for file in files}
+
+
+NOT_DRAWN: Final = "\u25a1"
+"""Stands for a character that no font on this computer can draw."""
+_WITHOUT_LOOKING: Final = "\u0250"
+"""Inter draws every letter before this one."""
+_COMPOSED: Final = re.compile("[\u0900-\u1dff\U00010000-\U0010ffff]")
+"""Scripts whose glyphs are not one for each letter, and characters that Qt's maps leave out.
+
+Arabic and Hebrew are not among them: readers put their glyphs into the letters' order themselves,
+and Poppler reverses a text that it is given in that order.
+"""
+
+
+def drawable(text: str) -> str:
+    """``text`` with a box for what cannot be drawn, and a space for control characters."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_drawable(character) for character in text)
+
+
+@functools.cache
+def _drawable(character: str) -> str:
+    if character == "\n":
+        return character
+    kind = unicodedata.category(character)
+    if kind == "Cc":
+        return " "
+    if kind == "Cs":
+        return NOT_DRAWN
+    if character < _WITHOUT_LOOKING:
+        return character
+    layout = QTextLayout(character, face(BODY))
+    layout.beginLayout()
+    layout.createLine()
+    layout.endLayout()
+    runs = layout.glyphRuns()
+    # Where no font knows the script, Qt draws boxes from a face that has no tables.
+    if runs and all(
+        all(run.glyphIndexes()) and run.rawFont().fontTable("cmap").size() for run in runs
+    ):
+        return character
+    return {"Cf": "", "Zs": " ", "Zl": "\n", "Zp": "\n"}.get(kind, NOT_DRAWN)
+
+
 def bold(pixels: int) -> QFont:
     """The typeface at semibold."""
     return face(pixels, weight=QFont.Weight.DemiBold)
@@ -100,8 +153,14 @@ class SetText:
 
     def draw(self, painter: QPainter, x: float, y: float, ink: QColor = INK) -> None:
         """Draw with the first line's top at ``y``."""
+        text = self.layout.text()
+        spoken = isinstance(painter, PdfPainter) and _COMPOSED.search(text) is not None
+        if spoken:
+            painter.begin_text(text)
         painter.setPen(ink)
         self.layout.draw(painter, QPointF(x, y))
+        if spoken:
+            painter.end_text()
 
 
 def set_text(

@@ -61,7 +61,7 @@ def fit_blocks(
     legend = ["+: GiB left", "tight: GiB left, less than is comfortable"]
     if memory != "RAM":
         legend.append("RAM: GiB that would run from RAM, slower")
-    legend.append("✕: does not fit")
+    legend.append("×: does not fit")
     caption = " · ".join(legend) + "."
     if chosen is not None:
         caption += " Bold: the run in question."
@@ -128,4 +128,4 @@ def _cell(cell: MatrixCell, *, strong: bool) -> Cell:
     left = abs(cell.headroom) / GIB
     number = f"{left:,.1f}" if left < 100 else f"{left:,.0f}"
     text = {"fits": f"+{number}", "tight": f"tight {number}", "offload": f"RAM {number}"}
-    return Cell(text=text.get(cell.verdict, "✕"), tone=tone, strong=strong)
+    return Cell(text=text.get(cell.verdict, "×"), tone=tone, strong=strong)

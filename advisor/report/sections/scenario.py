@@ -63,7 +63,7 @@ def _allocation(answer: Answer) -> list[Block]:
         rows.append((Cell(text=rig, strong=True), Cell(text=model), *cells))
     caption = (
         f"The largest file that runs, with {answer.scenario.kv} KV cache. +: GiB that stay free on "
-        "the cards · RAM: GiB that run from RAM · ✕: not even the smallest file fits."
+        "the cards · RAM: GiB that run from RAM · ×: not even the smallest file fits."
     )
     columns = (
         *_RIG_AND_MODEL,
@@ -94,7 +94,7 @@ def _best(rows: Sequence[Row]) -> Cell:
         return Cell(text=f"{row.file_type} RAM {moved}", tone="offload")
     if any(row.verdict == "unknown" for row in rows):
         return Cell(text="?", tone="muted")
-    return Cell(text="✕", tone="bad")
+    return Cell(text="×", tone="bad")
 
 
 def _speeds(answer: Answer) -> Table:

@@ -1,0 +1,234 @@
+"""What Qt's PDF engine leaves to do: bookmarks, metadata, copyable text, the session, PDF/A.
+
+QPdfWriter has no call for bookmarks, language or marked text; its character maps name another
+character where two share a glyph; and what it calls PDF/A-1b has no Dublin Core metadata and names
+colour spaces that the format forbids (found with PDFBox Preflight 2.0.27).
+"""
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+from xml.sax.saxutils import escape
+
+from pypdf import PdfWriter
+from pypdf.generic import (
+    ArrayObject,
+    BooleanObject,
+    DictionaryObject,
+    Fit,
+    NameObject,
+    StreamObject,
+    TextStringObject,
+)
+from PySide6.QtCore import QLineF
+from PySide6.QtGui import QColor, QPainter, QPen, QRawFont
+
+from advisor.report.document import Document
+
+ATTACHED_TYPE: Final = "application/json"
+_FAR: Final = -20000
+"""Off every page, in points: where marks stand in the content until they become marked text."""
+_MARK: Final = re.compile(rb"(-2\d{4}) -20000 m\s+-2\d{4} -20001 l\s+S\n")
+_MAPPED: Final = re.compile(rb"<([0-9A-F]{4})>(?= )")
+_LIST: Final = re.compile(rb"\[([^\]]*)\]")
+
+
+@dataclass(frozen=True)
+class Bookmark:
+    """A place that the outline leads to; ``top`` in points from the page's lower edge."""
+
+    title: str
+    page: int
+    top: float
+
+
+class PdfPainter(QPainter):
+    """A painter on a QPdfWriter that can say what the next strokes read as."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spoken: list[str] = []
+
+    def begin_text(self, text: str) -> None:
+        """Until ``end_text`` the page shows ``text``, however its glyphs are ordered."""
+        self.spoken.append(text)
+        self._stroke(2 * len(self.spoken) - 2)
+
+    def end_text(self) -> None:
+        """The text that began is complete."""
+        self._stroke(2 * len(self.spoken) - 1)
+
+    def _stroke(self, number: int) -> None:
+        self.setPen(QPen(QColor("black"), 1))
+        across = float(_FAR - number)
+        self.drawLine(QLineF(across, _FAR, across, _FAR - 1))
+
+
+def finish(
+    content: bytes,
+    document: Document,
+    bookmarks: Iterable[Bookmark],
+    *,
+    spoken: Sequence[str] = (),
+    fonts: Mapping[str, QRawFont] | None = None,
+    attachment: tuple[str, bytes] | None = None,
+    archival: bool = False,
+) -> bytes:
+    """The painted ``content`` as a whole PDF.
+
+    ``spoken`` are the texts of a PdfPainter, ``fonts`` the faces by their name in the PDF,
+    ``attachment`` a file's name and content (never in PDF/A-1b, which forbids it).
+    """
+    writer = PdfWriter(clone_from=io.BytesIO(content))
+    for mark in bookmarks:
+        fit = Fit.xyz(left=0, top=mark.top)
+        writer.add_outline_item(title=mark.title, page_number=mark.page, fit=fit)
+    _mend_character_maps(writer, set("".join((*document.texts(), *_FURNITURE))), fonts or {})
+    _speak(writer, spoken)
+    _drop_unused_colours(writer)
+    root = writer.root_object
+    root[NameObject("/Lang")] = TextStringObject(document.language)
+    shown = DictionaryObject({NameObject("/DisplayDocTitle"): BooleanObject(value=True)})
+    root[NameObject("/ViewerPreferences")] = shown
+    _write_metadata(writer, document, archival=archival)
+    if attachment is not None and not archival:
+        name, held = attachment
+        file = writer.add_attachment(name, held)
+        file.subtype = NameObject(f"/{ATTACHED_TYPE}")
+    writer.pdf_header = "%PDF-1.4" if archival else "%PDF-1.6"
+    finished = io.BytesIO()
+    writer.write(finished)
+    return finished.getvalue()
+
+
+_FURNITURE: Final = tuple(" 0123456789·'…Rig AdvisorPage of computed llama.cpp own accounting measured")
+"""Characters of a page's head and foot."""
+
+
+def _mend_character_maps(
+    writer: PdfWriter, used: set[str], fonts: Mapping[str, QRawFont]
+) -> None:
+    """Let each glyph mean the character that this document has.
+
+    Qt names the last of the characters that share a glyph: a TAB for the space, the Latin for the
+    Greek iota.
+    """
+    done: set[int] = set()
+    for page in writer.pages:
+        resources = cast("DictionaryObject", page["/Resources"]).get("/Font", DictionaryObject())
+        for reference in cast("DictionaryObject", resources.get_object()).values():
+            font = cast("DictionaryObject", reference.get_object())
+            mapping = font.get("/ToUnicode")
+            if mapping is None:
+                continue
+            stream = cast("StreamObject", mapping.get_object())
+            if id(stream) not in done:
+                done.add(id(stream))
+                name = str(font["/BaseFont"]).removeprefix("/").rpartition("+")[2]
+                stream.set_data(_mended(stream.get_data(), used, fonts.get(name)))
+
+
+def _mended(data: bytes, used: set[str], face: QRawFont | None) -> bytes:
+    def meant(match: re.Match[bytes]) -> bytes:
+        character = chr(int(match.group(1), 16))
+        if character == "\t":
+            return b"<0020>"
+        if face is None or character in used:
+            return match.group()
+        glyph = _glyph(face, character)
+        alike = next((c for c in sorted(used) if _glyph(face, c) == glyph), None)
+        return match.group() if not glyph or alike is None else b"<%04X>" % ord(alike)
+
+    def listed(match: re.Match[bytes]) -> bytes:
+        return b"[" + _MAPPED.sub(meant, match.group(1)) + b"]"
+
+    return _LIST.sub(listed, data)
+
+
+def _glyph(face: QRawFont, character: str) -> int:
+    return next(iter(face.glyphIndexesForString(character)), 0)
+
+
+def _speak(writer: PdfWriter, spoken: Sequence[str]) -> None:
+    """Turn a PdfPainter's marks into marked content with its text (ISO 32000-1, 14.9.4)."""
+    if not spoken:
+        return
+
+    def operator(match: re.Match[bytes]) -> bytes:
+        number = _FAR - int(match.group(1))
+        if number % 2:
+            return b"EMC\n"
+        text = ("\ufeff" + spoken[number // 2]).encode("utf-16-be").hex().upper()
+        return b"/Span <</ActualText <%s>>> BDC\n" % text.encode()
+
+    for page in writer.pages:
+        contents = page["/Contents"].get_object()
+        parts = list(contents) if isinstance(contents, ArrayObject) else [contents]
+        for part in parts:
+            stream = cast("StreamObject", part.get_object())
+            data = stream.get_data()
+            marked, count = _MARK.subn(operator, data)
+            if count and count % 2 == 0:
+                stream.set_data(marked)
+
+
+def _drop_unused_colours(writer: PdfWriter) -> None:
+    """Every page's resources name CMYK spaces that no page uses; PDF/A allows only one kind."""
+    for page in writer.pages:
+        resources = cast("DictionaryObject", page["/Resources"])
+        spaces = cast("DictionaryObject", resources.get("/ColorSpace", DictionaryObject()))
+        for name, space in list(cast("DictionaryObject", spaces.get_object()).items()):
+            if "CMYK" in repr(space.get_object()):
+                del spaces.get_object()[name]  # pyright: ignore[reportIndexIssue] - a dictionary
+
+
+def _write_metadata(writer: PdfWriter, document: Document, *, archival: bool) -> None:
+    """The same facts as document information and as XMP (ISO 19005-1, 6.7.3 wants them equal)."""
+    made = document.made
+    creator = f"Rig Advisor {document.app_version}"
+    zone = f"{made:%z}" or "+0000"
+    stamp = f"D:{made:%Y%m%d%H%M%S}{zone[:3]}'{zone[3:]}'"
+    facts = {
+        "/Title": document.title,
+        "/Creator": creator,
+        "/Producer": "Qt, pypdf",
+        "/CreationDate": stamp,
+        "/ModDate": stamp,
+    }
+    if document.author:
+        facts["/Author"] = document.author
+    writer.metadata = facts
+    stamp = f"{made:%Y-%m-%dT%H:%M:%S}{zone[:3]}:{zone[3:]}"
+    writer.xmp_metadata = _xmp(document, creator, stamp, archival=archival).encode()
+    writer.generate_file_identifiers()
+
+
+def _xmp(document: Document, creator: str, made: str, *, archival: bool) -> str:
+    author = (
+        f"<dc:creator><rdf:Seq><rdf:li>{escape(document.author)}</rdf:li></rdf:Seq></dc:creator>"
+        if document.author
+        else ""
+    )
+    kept = (
+        '<rdf:Description rdf:about="" xmlns:pdfaid="http://www.aiim.org/pdfa/ns/id/">'
+        "<pdfaid:part>1</pdfaid:part><pdfaid:conformance>B</pdfaid:conformance></rdf:Description>"
+        if archival
+        else ""
+    )
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        "<dc:format>application/pdf</dc:format>"
+        '<dc:title><rdf:Alt><rdf:li xml:lang="x-default">'
+        f"{escape(document.title)}</rdf:li></rdf:Alt></dc:title>{author}</rdf:Description>"
+        '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/">'
+        f"<xmp:CreatorTool>{escape(creator)}</xmp:CreatorTool><xmp:CreateDate>{made}"
+        f"</xmp:CreateDate><xmp:ModifyDate>{made}</xmp:ModifyDate></rdf:Description>"
+        '<rdf:Description rdf:about="" xmlns:pdf="http://ns.adobe.com/pdf/1.3/">'
+        f"<pdf:Producer>Qt, pypdf</pdf:Producer></rdf:Description>{kept}"
+        '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    )

@@ -65,6 +65,11 @@ class ReportChoices(BaseModel):
     """None: what the desktop's language uses; A4 without a desktop."""
     archival: bool = False
     """PDF/A-1b, without the session inside."""
+    region: str | None = None
+    """Locale whose way of writing figures is used: ``"de_DE"``. Empty: international. None: the
+    desktop's; international without a desktop."""
+    decimal_bytes: bool = False
+    """Memory in GB (10⁹ bytes) instead of GiB (2³⁰)."""
 
 
 class Session(BaseModel):

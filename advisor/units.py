@@ -3,6 +3,10 @@
 GiB is 2**30 bytes, MiB 2**20; bandwidth is in GB/s, 10**9 bytes per second.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
@@ -10,15 +14,34 @@ GB = 10**9
 
 UNKNOWN = "unknown"
 
+_decimal: ContextVar[bool] = ContextVar("decimal", default=False)
+
+
+@contextmanager
+def decimal_bytes(wanted: bool = True) -> Generator[None]:
+    """Within it sizes are written in GB and MB (powers of ten), as a report may ask."""
+    token = _decimal.set(wanted)
+    try:
+        yield
+    finally:
+        _decimal.reset(token)
+
+
+def large_unit() -> tuple[int, str]:
+    """Bytes and name of the unit that memory is written in: GiB, or GB where asked."""
+    return (GB, "GB") if _decimal.get() else (GIB, "GiB")
+
 
 def gib(size: int | None, digits: int = 1) -> str:
     """``"18.0 GiB"``, or ``"unknown"``."""
-    return UNKNOWN if size is None else f"{size / GIB:,.{digits}f} GiB"
+    unit, name = large_unit()
+    return UNKNOWN if size is None else f"{size / unit:,.{digits}f} {name}"
 
 
 def mib(size: int | None, digits: int = 0) -> str:
     """``"315 MiB"``, or ``"unknown"``."""
-    return UNKNOWN if size is None else f"{size / MIB:,.{digits}f} MiB"
+    unit, name = (10**6, "MB") if _decimal.get() else (MIB, "MiB")
+    return UNKNOWN if size is None else f"{size / unit:,.{digits}f} {name}"
 
 
 def size(value: int | None) -> str:

@@ -13,6 +13,7 @@ from advisor.advice.verdict import Advice
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.result import ProbeResult
+from advisor.report.convention import Convention
 from advisor.report.document import Block, Document, Heading, PageBreak, Paragraph
 from advisor.report.flow import Paper
 from advisor.report.sections.fit import fit_blocks
@@ -25,6 +26,7 @@ from advisor.report.sections.sources import source_blocks
 from advisor.session import Session
 from advisor.sizing.matrix import Matrix
 from advisor.sizing.plan import Plan
+from advisor.units import decimal_bytes
 
 
 class Section(StrEnum):
@@ -52,6 +54,7 @@ class ReportOptions(BaseModel):
     note: str = ""
     archival: bool = False
     """PDF/A-1b, without the session inside."""
+    convention: Convention = Convention()
 
     @classmethod
     def of(cls, session: Session) -> "ReportOptions":
@@ -63,6 +66,7 @@ class ReportOptions(BaseModel):
             title=session.title,
             note=session.note,
             archival=choices.archival,
+            convention=Convention(choices.region or "", choices.decimal_bytes),
         )
 
 
@@ -85,10 +89,20 @@ class Findings:
 
 def build(session: Session, findings: Findings, options: ReportOptions, made: datetime) -> Document:
     """The report as a document: verdict first, sources last."""
-    title = options.title or _title(findings)
-    blocks: list[Block] = [Heading(level=1, text=title)]
+    with decimal_bytes(options.convention.decimal_bytes):
+        return _build(session, findings, options, made)
+
+
+def _build(
+    session: Session, findings: Findings, options: ReportOptions, made: datetime
+) -> Document:
+    convention = options.convention
+    title = options.title or convention.text(_title(findings))
+    # What a person wrote stands as it is; what we wrote is put into the reader's convention.
+    own: list[Block] = [Heading(level=1, text=title)]
     if options.note:
-        blocks.append(Paragraph(text=options.note))
+        own.append(Paragraph(text=options.note))
+    blocks: list[Block] = []
     parts: dict[Section, Callable[[], list[Block]]] = {
         Section.VERDICT: lambda: verdict_blocks(findings.advice, title, problem=findings.problem),
         Section.SCENARIO: lambda: scenario_blocks(findings.scenario),
@@ -105,9 +119,15 @@ def build(session: Session, findings: Findings, options: ReportOptions, made: da
             blocks += written
             if section is Section.VERDICT and findings.advice is not None:
                 blocks.append(PageBreak())
-    if isinstance(blocks[-1], PageBreak):
+    if blocks and isinstance(blocks[-1], PageBreak):
         blocks.pop()
-    return Document(title=title, made=made, app_version=__version__, blocks=tuple(blocks))
+    return Document(
+        title=title,
+        made=made,
+        app_version=__version__,
+        region=convention.region,
+        blocks=(*own, *(convention.block(block) for block in blocks)),
+    )
 
 
 def _only_a_case(session: Session, findings: Findings) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPen, QPolygonF
 
+from advisor.report.convention import Convention
 from advisor.report.document import Bar, Bars, Chart, Series
 from advisor.report.style import (
     ACCENT,
@@ -24,6 +25,7 @@ from advisor.report.style import (
     set_text,
 )
 
+INTERNATIONAL: Final = Convention()
 _DASHES: Final = (
     Qt.PenStyle.SolidLine,
     Qt.PenStyle.DashLine,
@@ -62,9 +64,10 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-def tick_text(value: float) -> str:
-    """``"1,200"``, ``"0.5"``."""
-    return f"{value:,.0f}" if abs(value - round(value)) < 1e-9 else f"{value:,.2f}".rstrip("0")
+def tick_text(value: float, convention: Convention = INTERNATIONAL) -> str:
+    """``"1,200"``, ``"0.5"``, as the reader writes it."""
+    text = f"{value:,.0f}" if abs(value - round(value)) < 1e-9 else f"{value:,.2f}".rstrip("0")
+    return convention.number(text)
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -107,7 +110,15 @@ class _Axes:
         return QPolygonF([QPointF(self.x(x), self.y(y)) for x, y in points])
 
 
-def draw_chart(painter: QPainter, chart: Chart, x: float, y: float, width: float) -> None:
+def draw_chart(
+    painter: QPainter,
+    chart: Chart,
+    x: float,
+    y: float,
+    width: float,
+    *,
+    convention: Convention = INTERNATIONAL,
+) -> None:
     """Draw the chart with its top left corner at (x, y); it is ``chart.height`` high."""
     set_text(chart.title, bold(BODY), width).draw(painter, x, y)
     head = _TITLE + _UNIT + (_MARK_ROW * _MARK_ROWS if chart.marks else 0)
@@ -116,7 +127,7 @@ def draw_chart(painter: QPainter, chart: Chart, x: float, y: float, width: float
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     _draw_bands(painter, chart, axes)
-    _draw_grid(painter, chart, axes)
+    _draw_grid(painter, chart, axes, convention)
     labels = _draw_series(painter, chart, axes)
     labels += [(axes.y((b.low + b.high) / 2), b.name, MUTED) for b in chart.bands]
     labels += _draw_limits(painter, chart, axes)
@@ -134,19 +145,21 @@ def _draw_bands(painter: QPainter, chart: Chart, axes: _Axes) -> None:
         painter.fillRect(area, QBrush(_pale(ink, 90), _HATCHES[index % len(_HATCHES)]))
 
 
-def _draw_grid(painter: QPainter, chart: Chart, axes: _Axes) -> None:
+def _draw_grid(painter: QPainter, chart: Chart, axes: _Axes, convention: Convention) -> None:
     frame = axes.frame
     small = face(TINY)
     for tick in nice_ticks(0, axes.y_max):
         height = axes.y(tick)
         painter.setPen(QPen(RULE, 0.6))
         painter.drawLine(QLineF(frame.left(), height, frame.right(), height))
-        text = set_text(tick_text(tick), small, _LEFT - 10, align=Qt.AlignmentFlag.AlignRight)
+        text = set_text(
+            tick_text(tick, convention), small, _LEFT - 10, align=Qt.AlignmentFlag.AlignRight
+        )
         text.draw(painter, frame.left() - _LEFT + 2, height - text.height / 2, MUTED)
     painter.setPen(QPen(MUTED, 0.9))
     painter.drawLine(QLineF(frame.left(), frame.bottom(), frame.right(), frame.bottom()))
     for tick in nice_ticks(0, axes.x_max):
-        text = set_text(tick_text(tick), small, 70, align=Qt.AlignmentFlag.AlignHCenter)
+        text = set_text(tick_text(tick, convention), small, 70, align=Qt.AlignmentFlag.AlignHCenter)
         text.draw(painter, axes.x(tick) - 35, frame.bottom() + 3, MUTED)
     label = set_text(chart.x_label, small, frame.width(), align=Qt.AlignmentFlag.AlignHCenter)
     label.draw(painter, frame.left(), frame.bottom() + 17, MUTED)

@@ -6,7 +6,7 @@ The same document becomes the PDF, the web page and the JSON, so that they canno
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,7 +16,9 @@ Tone = Literal["plain", "good", "tight", "offload", "bad", "muted"]
 """Meaning of a cell. Colour repeats it; the cell's words say it."""
 
 
-_NOT_READ: Final = frozenset({"kind", "style", "align", "tone", "language", "app_version"})
+_NOT_READ: Final = frozenset(
+    {"kind", "style", "align", "tone", "language", "region", "app_version"}
+)
 
 
 class _Frozen(BaseModel):
@@ -34,9 +36,15 @@ def _changed(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 -
         return change(value)
     if isinstance(value, _Frozen):
         return value.with_texts(change)
-    if isinstance(value, tuple) and value and not isinstance(value[0], float):  # pyright: ignore[reportUnknownMemberType]
-        return tuple(_changed(item, change) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return value
+    if not isinstance(value, tuple):
+        return value
+    items = cast("tuple[Any, ...]", value)
+    # The points of a line are many, and no strings.
+    return (
+        items
+        if items and isinstance(items[0], float)
+        else tuple(_changed(i, change) for i in items)
+    )
 
 
 class Heading(_Frozen):
@@ -215,6 +223,8 @@ class Document(_Frozen):
     made: datetime
     app_version: str
     language: str = "en"
+    region: str = ""
+    """Locale that figures are written for (`convention.Convention`); empty: international."""
     blocks: tuple[Block, ...]
 
     def texts(self) -> list[str]:

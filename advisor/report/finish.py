@@ -7,6 +7,7 @@ colour spaces that the format forbids (found with PDFBox Preflight 2.0.27).
 
 import io
 import re
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
@@ -19,6 +20,7 @@ from pypdf.generic import (
     DictionaryObject,
     Fit,
     NameObject,
+    PdfObject,
     StreamObject,
     TextStringObject,
 )
@@ -103,13 +105,11 @@ def finish(
     return finished.getvalue()
 
 
-_FURNITURE: Final = tuple(" 0123456789·'…Rig AdvisorPage of computed llama.cpp own accounting measured")
-"""Characters of a page's head and foot."""
+_FURNITURE: Final = frozenset(string.printable + "·…")
+"""What stands in the head and foot of a page."""
 
 
-def _mend_character_maps(
-    writer: PdfWriter, used: set[str], fonts: Mapping[str, QRawFont]
-) -> None:
+def _mend_character_maps(writer: PdfWriter, used: set[str], fonts: Mapping[str, QRawFont]) -> None:
     """Let each glyph mean the character that this document has.
 
     Qt names the last of the characters that share a glyph: a TAB for the space, the Latin for the
@@ -164,7 +164,7 @@ def _speak(writer: PdfWriter, spoken: Sequence[str]) -> None:
         return b"/Span <</ActualText <%s>>> BDC\n" % text.encode()
 
     for page in writer.pages:
-        contents = page["/Contents"].get_object()
+        contents = cast("PdfObject", page["/Contents"].get_object())
         parts = list(contents) if isinstance(contents, ArrayObject) else [contents]
         for part in parts:
             stream = cast("StreamObject", part.get_object())
@@ -178,10 +178,10 @@ def _drop_unused_colours(writer: PdfWriter) -> None:
     """Every page's resources name CMYK spaces that no page uses; PDF/A allows only one kind."""
     for page in writer.pages:
         resources = cast("DictionaryObject", page["/Resources"])
-        spaces = cast("DictionaryObject", resources.get("/ColorSpace", DictionaryObject()))
-        for name, space in list(cast("DictionaryObject", spaces.get_object()).items()):
-            if "CMYK" in repr(space.get_object()):
-                del spaces.get_object()[name]  # pyright: ignore[reportIndexIssue] - a dictionary
+        reference = resources.get("/ColorSpace", DictionaryObject())
+        spaces = cast("DictionaryObject", reference.get_object())
+        for name in [n for n, space in spaces.items() if "CMYK" in repr(space.get_object())]:
+            del spaces[name]
 
 
 def _write_metadata(writer: PdfWriter, document: Document, *, archival: bool) -> None:

@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 
 from advisor.basis import Basis
 from advisor.report import charts
+from advisor.report.convention import Convention, day
 from advisor.report.document import (
     Bars,
     Block,
@@ -30,6 +31,7 @@ from advisor.report.style import (
     BODY,
     INK,
     MUTED,
+    NOT_DRAWN,
     PANEL,
     RULE,
     SMALL,
@@ -110,17 +112,31 @@ def lay_out(document: Document, paper: Paper = Paper.A4) -> Layout:
 
     Raises RuntimeError without a QGuiApplication.
     """
-    document = document.with_texts(drawable)
+    document = _drawable(document)
     width = paper.size.width() - 2 * MARGIN
+    convention = Convention(document.region)
     pieces: list[Piece] = []
     for block, following in zip_longest(document.blocks, document.blocks[1:]):
-        laid = _pieces(block, width)
+        laid = _pieces(block, width, convention)
         if isinstance(block, Paragraph) and isinstance(following, Table | Chart | Bars | Command):
             # What introduces a table is of no use on the page before it.
             laid[-1] = replace(laid[-1], keep_with_next=True)
         pieces += laid
     room = paper.size.height() - 2 * MARGIN - HEADER - FOOTER
     return Layout(document, paper, tuple(_paginate(pieces, room)))
+
+
+def _drawable(document: Document) -> Document:
+    """Replace what no font here can draw, and say so at the end."""
+    shown = document.with_texts(drawable)
+    texts, before = "".join(shown.texts()), "".join(document.texts())
+    if texts.count(NOT_DRAWN) == before.count(NOT_DRAWN):
+        return shown
+    note = Paragraph(
+        style="small",
+        text=f"{NOT_DRAWN} stands for a character that no font on this computer can draw.",
+    )
+    return shown.model_copy(update={"blocks": (*shown.blocks, note)})
 
 
 def _paginate(pieces: Sequence[Piece], room: float) -> list[Page]:
@@ -164,9 +180,8 @@ def _paint_furniture(painter: QPainter, layout: Layout, number: int) -> None:
     size = layout.paper.size
     width = size.width() - 2 * MARGIN
     document = layout.document
-    date = set_text(
-        f"{document.made:%d %B %Y}", face(TINY), width, align=Qt.AlignmentFlag.AlignRight
-    )
+    made = day(document.made, document.region)
+    date = set_text(made, face(TINY), width, align=Qt.AlignmentFlag.AlignRight)
     date.draw(painter, MARGIN, MARGIN - 14, MUTED)
     head = QFontMetricsF(face(TINY)).elidedText(
         f"Rig Advisor · {document.title}", Qt.TextElideMode.ElideRight, width - date.width - 24
@@ -205,7 +220,7 @@ def _draw_mark(painter: QPainter, x: float, y: float, basis: Basis) -> None:
     painter.restore()
 
 
-def _pieces(block: Block, width: float) -> list[Piece]:  # noqa: PLR0911 - one per kind
+def _pieces(block: Block, width: float, convention: Convention) -> list[Piece]:  # noqa: PLR0911 - one per kind
     match block:
         case Heading():
             return [_heading(block, width)]
@@ -221,7 +236,7 @@ def _pieces(block: Block, width: float) -> list[Piece]:  # noqa: PLR0911 - one p
         case Table():
             return _table(block, width)
         case Chart():
-            return [_chart(block, width), _summary(block.summary, width)]
+            return [_chart(block, width, convention), _summary(block.summary, width)]
         case Bars():
             return [_bars(block, width), _summary(block.summary, width)]
         case Command():
@@ -376,10 +391,10 @@ def _table_row(
     return Piece(height, paint, keep_with_next=keep, header=header)
 
 
-def _chart(block: Chart, width: float) -> Piece:
+def _chart(block: Chart, width: float, convention: Convention) -> Piece:
     return Piece(
         block.height,
-        lambda painter, x, y: charts.draw_chart(painter, block, x, y, width),
+        lambda painter, x, y: charts.draw_chart(painter, block, x, y, width, convention=convention),
         space=14.0,
         keep_with_next=True,
     )

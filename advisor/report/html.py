@@ -4,6 +4,7 @@ from html import escape
 from typing import Final
 
 from advisor.basis import Basis
+from advisor.report.convention import Convention, day
 from advisor.report.document import (
     Bars,
     Block,
@@ -38,8 +39,9 @@ abbr{text-decoration:none}
 
 def to_html(document: Document) -> str:
     """The whole page as text."""
-    body = "\n".join(_block(block) for block in document.blocks)
-    made = f"Rig Advisor {escape(document.app_version)} · {document.made:%d %B %Y}"
+    convention = Convention(document.region)
+    body = "\n".join(_block(block, convention) for block in document.blocks)
+    made = f"Rig Advisor {escape(document.app_version)} · {day(document.made, document.region)}"
     return (
         f'<!doctype html>\n<html lang="{escape(document.language)}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
@@ -49,7 +51,7 @@ def to_html(document: Document) -> str:
     )
 
 
-def _block(block: Block) -> str:  # noqa: PLR0911 - one per kind
+def _block(block: Block, convention: Convention) -> str:  # noqa: PLR0911 - one per kind
     match block:
         case Heading():
             return f"<h{block.level}>{escape(block.text)}</h{block.level}>"
@@ -63,9 +65,9 @@ def _block(block: Block) -> str:  # noqa: PLR0911 - one per kind
         case Table():
             return _table(block)
         case Chart():
-            return _chart(block)
+            return _chart(block, convention)
         case Bars():
-            return _bars(block)
+            return _bars(block, convention)
         case Command():
             return f"<pre><code>{escape(block.text)}</code></pre>"
         case PageBreak():
@@ -105,8 +107,12 @@ def _table(block: Table) -> str:
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _chart(block: Chart) -> str:
+def _chart(block: Chart, convention: Convention) -> str:
     """A chart as its summary and the numbers behind it, thinned to what can be read."""
+
+    def number(value: float) -> str:
+        return convention.number(f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}")
+
     head = (
         f'<th scope="col">{escape(block.x_label)}</th><th scope="col">{escape(block.y_label)}</th>'
     )
@@ -114,13 +120,14 @@ def _chart(block: Chart) -> str:
     for series in block.series:
         step = max(1, len(series.x) // 12)
         points = list(zip(series.x, series.y, strict=True))[::step]
-        rows = "".join(f"<tr><td>{x:,.4g}</td><td>{y:,.4g}</td></tr>" for x, y in points)
+        rows = "".join(f"<tr><td>{number(x)}</td><td>{number(y)}</td></tr>" for x, y in points)
         parts.append(
             f"<details><summary>{escape(series.name)}</summary><table><thead><tr>{head}</tr></thead>"
             f"<tbody>{rows}</tbody></table></details>"
         )
     bands = "".join(
-        f"<li>{escape(band.name)}: {band.low:,.4g} – {band.high:,.4g}</li>" for band in block.bands
+        f"<li>{escape(band.name)}: {number(band.low)} – {number(band.high)}</li>"
+        for band in block.bands
     )
     limits = "".join(f"<li>{escape(limit.label)}</li>" for limit in block.limits)
     extra = f"<ul>{bands}{limits}</ul>" if bands or limits else ""
@@ -130,10 +137,12 @@ def _chart(block: Chart) -> str:
     )
 
 
-def _bars(block: Bars) -> str:
+def _bars(block: Bars, convention: Convention) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(bar.label)}</th><td>'
-        + "; ".join(f"{escape(s.name)} {s.value:,.1f}" for s in bar.segments)
+        + "; ".join(
+            f"{escape(s.name)} {convention.number(f'{s.value:,.1f}')}" for s in bar.segments
+        )
         + f"</td><td>{escape(bar.note)}</td></tr>"
         for bar in block.bars
     )

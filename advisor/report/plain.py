@@ -1,5 +1,6 @@
 """The report as plain text, for mails and chats; tables with tabs, so that they paste as tables."""
 
+from advisor.report.convention import Convention
 from advisor.report.document import (
     Bars,
     Block,
@@ -17,11 +18,12 @@ from advisor.report.document import (
 
 def to_text(document: Document) -> str:
     """The whole report, blocks apart by an empty line."""
-    parts = [_block(block) for block in document.blocks]
+    convention = Convention(document.region)
+    parts = [_block(block, convention) for block in document.blocks]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _block(block: Block) -> str:  # noqa: PLR0911 - one per kind
+def _block(block: Block, convention: Convention) -> str:  # noqa: PLR0911 - one per kind
     match block:
         case Heading():
             return f"{'#' * block.level} {block.text}"
@@ -47,7 +49,10 @@ def _block(block: Block) -> str:  # noqa: PLR0911 - one per kind
         case Bars():
             lines = [
                 f"{bar.label}: "
-                + ", ".join(f"{s.name} {s.value:,.1f} {block.unit}" for s in bar.segments)
+                + ", ".join(
+                    f"{s.name} {convention.number(f'{s.value:,.1f}')} {block.unit}"
+                    for s in bar.segments
+                )
                 + f" ({bar.note})"
                 for bar in block.bars
             ]

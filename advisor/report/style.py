@@ -154,13 +154,13 @@ class SetText:
     def draw(self, painter: QPainter, x: float, y: float, ink: QColor = INK) -> None:
         """Draw with the first line's top at ``y``."""
         text = self.layout.text()
-        spoken = isinstance(painter, PdfPainter) and _COMPOSED.search(text) is not None
-        if spoken:
-            painter.begin_text(text)
+        said_by = painter if isinstance(painter, PdfPainter) and _COMPOSED.search(text) else None
+        if said_by is not None:
+            said_by.begin_text(text)
         painter.setPen(ink)
         self.layout.draw(painter, QPointF(x, y))
-        if spoken:
-            painter.end_text()
+        if said_by is not None:
+            said_by.end_text()
 
 
 def set_text(

@@ -7,7 +7,7 @@ from advisor.llm.quality import model_loss
 from advisor.report.document import Block, Cell, Column, Heading, Paragraph, Table, Tone
 from advisor.sizing.matrix import Cell as MatrixCell
 from advisor.sizing.matrix import Matrix
-from advisor.units import GIB, gib, tokens
+from advisor.units import gib, large_unit, tokens
 
 _TONES: dict[str, Tone] = {
     "fits": "good",
@@ -36,6 +36,7 @@ def fit_blocks(
     if matrix is None:
         return []
     contexts = _printed(matrix.contexts, chosen)
+    unit = large_unit()[1]
     shown, left_out = _worth_showing(matrix, chosen)
     printed = len(shown)
     shown = _apart(shown, models, chosen)
@@ -55,12 +56,12 @@ def fit_blocks(
     text = (
         "A model can be stored in fewer bits (rows, with what that costs in quality) and can run "
         "with a longer memory of the conversation (columns, in tokens). Each cell says how many "
-        f"GiB of {memory} would be left"
+        f"{unit} of {memory} would be left"
     )
     text += ", or how many would have to go to RAM." if memory != "RAM" else "."
-    legend = ["+: GiB left", "tight: GiB left, less than is comfortable"]
+    legend = [f"+: {unit} left", f"tight: {unit} left, less than is comfortable"]
     if memory != "RAM":
-        legend.append("RAM: GiB that would run from RAM, slower")
+        legend.append(f"RAM: {unit} that would run from RAM, slower")
     legend.append("×: does not fit")
     caption = " · ".join(legend) + "."
     if chosen is not None:
@@ -125,7 +126,7 @@ def _cell(cell: MatrixCell, *, strong: bool) -> Cell:
     tone = _TONES[cell.verdict]
     if cell.headroom is None or cell.verdict == "unknown":
         return Cell(text="?", tone=tone, strong=strong)
-    left = abs(cell.headroom) / GIB
+    left = abs(cell.headroom) / large_unit()[0]
     number = f"{left:,.1f}" if left < 100 else f"{left:,.0f}"
     text = {"fits": f"+{number}", "tight": f"tight {number}", "offload": f"RAM {number}"}
     return Cell(text=text.get(cell.verdict, "×"), tone=tone, strong=strong)

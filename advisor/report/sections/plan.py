@@ -14,7 +14,7 @@ from advisor.report.document import (
     Table,
 )
 from advisor.sizing.plan import Plan
-from advisor.units import GIB, UNKNOWN, gib, rate, size, tokens
+from advisor.units import UNKNOWN, gib, large_unit, rate, size, tokens
 
 _VERDICTS = {
     "fits": "fits with room to spare",
@@ -90,14 +90,16 @@ def _bars(plan: Plan) -> Bars:
     there = "what the device has" if plan.devices else "what is free now"
     return Bars(
         title="Memory",
-        unit="GiB",
+        unit=large_unit()[1],
         bars=tuple(bars),
         summary=f"The line at the end of a bar marks {there}.",
     )
 
 
 def _segments(*parts: tuple[str, int | None]) -> tuple[Segment, ...]:
-    return tuple(Segment(name=name, value=value / GIB) for name, value in parts if value)
+    return tuple(
+        Segment(name=name, value=value / large_unit()[0]) for name, value in parts if value
+    )
 
 
 def _sum(*parts: int | None) -> int | None:
@@ -106,7 +108,7 @@ def _sum(*parts: int | None) -> int | None:
 
 
 def _in_gib(value: int | None) -> float | None:
-    return None if value is None else value / GIB
+    return None if value is None else value / large_unit()[0]
 
 
 def _left(headroom: int | None) -> str:

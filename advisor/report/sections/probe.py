@@ -17,7 +17,7 @@ from advisor.report.document import (
     Series,
     Table,
 )
-from advisor.units import GIB, KIB, MIB, UNKNOWN, gib, rate, size, tokens
+from advisor.units import KIB, MIB, UNKNOWN, gib, large_unit, rate, size, tokens
 
 _POINTS = 400
 """A printed line has no use for more."""
@@ -80,34 +80,35 @@ def _chart(result: ProbeResult, place: PlaceResult) -> Chart | None:
     series = result.trace.get(place.name, "used")
     if series is None:
         return None
+    unit, unit_name = large_unit()
     step = max(1, len(result.trace.times_ms) // _POINTS)
     pairs = [
-        (time / 1000, value * KIB / GIB)
+        (time / 1000, value * KIB / unit)
         for time, value in list(zip(result.trace.times_ms, series.values, strict=True))[::step]
         if value is not None
     ]
     if not pairs:
         return None
     # Devices show everything in use; the host's line is what llama.cpp itself holds.
-    base = (place.before or 0) / GIB if place.name != "host" else 0.0
+    base = (place.before or 0) / unit if place.name != "host" else 0.0
     bands: list[Band] = []
     if base:
-        bands.append(Band(name=f"Other programs {base:.1f}", low=0, high=base))
+        bands.append(Band(name=f"Other programs {base:.1f} {unit_name}", low=0, high=base))
     level = base
     for component in place.components:
         if component.planned and component.planned >= _THINNEST_BAND:
-            wide = component.planned / GIB
-            name = f"{_TITLES[component.name]} {wide:.2f}"
+            wide = component.planned / unit
+            name = f"{_TITLES[component.name]} {wide:.2f} {unit_name}"
             bands.append(Band(name=name, low=level, high=level + wide))
             level += wide
     limits: tuple[Limit, ...] = ()
     highest = max([level, *(value for _, value in pairs)])
-    if place.capacity is not None and place.capacity / GIB < 3 * highest:
-        limits = (Limit(y=place.capacity / GIB, label=f"capacity {gib(place.capacity)}"),)
+    if place.capacity is not None and place.capacity / unit < 3 * highest:
+        limits = (Limit(y=place.capacity / unit, label=f"capacity {gib(place.capacity)}"),)
     return Chart(
         title=f"{place.title}: memory while llama.cpp ran",
         x_label="seconds",
-        y_label="GiB",
+        y_label=unit_name,
         series=(
             Series(
                 name="measured",

@@ -16,7 +16,7 @@ from advisor.report.document import (
     Table,
     Tone,
 )
-from advisor.units import GIB, UNKNOWN, rate, tokens
+from advisor.units import UNKNOWN, large_unit, rate, tokens
 
 MAX_CONTEXTS = 4
 _RIG_AND_MODEL = (Column(title="Rig", weight=1.5), Column(title="Model", weight=1.75))
@@ -56,14 +56,15 @@ def _pairs(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 def _allocation(answer: Answer) -> list[Block]:
     contexts = _spread(answer.scenario.contexts)
+    unit = large_unit()[1]
     rows: list[tuple[Cell, ...]] = []
     for rig, model in _pairs(answer.allocation):
         mine = [row for row in answer.allocation if (row.rig, row.model) == (rig, model)]
         cells = (_best([row for row in mine if row.ctx == ctx]) for ctx in contexts)
         rows.append((Cell(text=rig, strong=True), Cell(text=model), *cells))
     caption = (
-        f"The largest file that runs, with {answer.scenario.kv} KV cache. +: GiB that stay free on "
-        "the cards · RAM: GiB that run from RAM · ×: not even the smallest file fits."
+        f"The largest file that runs, with {answer.scenario.kv} KV cache. +: {unit} that stay "
+        f"free on the cards · RAM: {unit} that run from RAM · ×: not even the smallest file fits."
     )
     columns = (
         *_RIG_AND_MODEL,
@@ -85,12 +86,12 @@ def _best(rows: Sequence[Row]) -> Cell:
     with_ram = [row for row in rows if row.verdict == "offload"]
     if on_cards:
         row = max(on_cards, key=lambda r: r.file_bytes)
-        left = UNKNOWN if row.headroom is None else f"+{row.headroom / GIB:,.0f}"
+        left = UNKNOWN if row.headroom is None else f"+{row.headroom / large_unit()[0]:,.0f}"
         tone: Tone = "good" if row.verdict == "fits" else "tight"
         return Cell(text=f"{row.file_type} {left}", tone=tone)
     if with_ram:
         row = max(with_ram, key=lambda r: r.file_bytes)
-        moved = UNKNOWN if row.headroom is None else f"{-row.headroom / GIB:,.0f}"
+        moved = UNKNOWN if row.headroom is None else f"{-row.headroom / large_unit()[0]:,.0f}"
         return Cell(text=f"{row.file_type} RAM {moved}", tone="offload")
     if any(row.verdict == "unknown" for row in rows):
         return Cell(text="?", tone="muted")

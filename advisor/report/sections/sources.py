@@ -9,11 +9,16 @@ from advisor.hardware.rig import Rig
 from advisor.report.document import Block, Bullets, Cell, Column, Heading, Paragraph, Table
 from advisor.session import Session
 from advisor.sizing.plan import LLAMA_CPP, Plan
+from advisor.units import large_unit
 
 _CODE: Final = re.compile(r"[\w./-]+\.(?:cpp|cuh?|c|h|hpp|py|metal)\b")
 """A place in llama.cpp's source; other sources of terms repeat what stands beside the figures."""
 _UNVERIFIED: Final = ", unverified)"
 _PARTLY: Final = ", partly unverified)"
+_MEMORY: Final = {
+    "GiB": "GiB are 2³⁰ bytes,",
+    "GB": "GB are 10⁹ bytes (a card sold as 24 GB holds 25.8),",
+}
 _SAID_BEFORE: Final = frozenset({"imagined", "as you wrote"})
 
 
@@ -27,8 +32,9 @@ def source_blocks(session: Session, rig: Rig | None, plan: Plan | None) -> list[
         Paragraph(
             text=(
                 "Figures marked c are computed by Rig Advisor from the model's list of tensors; "
-                "d is llama.cpp's own accounting of the same run; m was measured. GiB are 2³⁰ "
-                "bytes, GB/s are 10⁹ bytes per second. Speeds are ranges until they are measured."
+                "d is llama.cpp's own accounting of the same run; m was measured. "
+                f"{_MEMORY[large_unit()[1]]} "
+                "GB/s are 10⁹ bytes per second. Speeds are ranges until they are measured."
             )
         ),
         _terms(),

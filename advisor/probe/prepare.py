@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 import psutil
 
+from advisor.engine import bench, folders
 from advisor.engine.builds import Build, Choice, choose, discover
+from advisor.errors import EngineError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.preflight import Objection, preflight
 from advisor.probe.question import Question
+from advisor.probe.result import Method
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 
@@ -20,6 +23,8 @@ class Prepared:
     question: Question
     choice: Choice
     objections: tuple[Objection, ...]
+    builds: tuple[Build, ...] = ()
+    """All that were found."""
 
 
 def usable_rig(rig: Rig, build: Build) -> Rig:
@@ -36,15 +41,23 @@ def prepare(
     settings: RunSettings,
     *,
     builds: tuple[Build, ...] | None = None,
+    wanted: str | None = None,
+    method: Method = "server",
     seconds: float = 30.0,
     anyway: bool = False,
 ) -> Prepared:
     """Choose a llama.cpp, plan the run on what it can use, and look for objections.
 
     builds: those that are known; None: look for them now, which asks every program found.
+    wanted: the path of the one to use (empty: the embedded one); None: the best for the rig.
     Raises EngineError when no llama.cpp works, and what ``size`` raises.
     """
-    choice = choose(builds if builds is not None else discover(), rig)
+    if builds is None:
+        builds = discover(folders.named())
+    choice = _chosen(builds, rig, wanted)
+    if method == "llama-bench" and not choice.build.has_bench:
+        message = f"There is no llama-bench beside {choice.build.path or 'the embedded engine'}."
+        raise EngineError(message)
     used = usable_rig(rig, choice.build)
     available = psutil.virtual_memory().available
     if not rig.imagined:
@@ -54,13 +67,26 @@ def prepare(
         # Without accelerators there is nothing to place.
         settings = settings.model_copy(update={"n_cpu_moe": 0, "n_gpu_layers": "all"})
     plan = size(model, used, settings)
+    if method == "llama-bench":
+        # It makes contexts of its own; where layers and experts lie stays as planned.
+        plan = size(model, used, bench.planned_settings(plan.settings))
     question = Question(
         model=model,
         rig=used,
         settings=plan.settings,
         plan=plan,
         build=choice.build,
+        method=method,
         seconds=seconds,
         anyway=anyway,
     )
-    return Prepared(question, choice, preflight(used, plan, available=available))
+    return Prepared(question, choice, preflight(used, plan, available=available), builds)
+
+
+def _chosen(builds: tuple[Build, ...], rig: Rig, wanted: str | None) -> Choice:
+    best = choose(builds, rig)
+    asked = [build for build in builds if build.path == wanted and not build.problem]
+    if not asked or asked[0] == best.build:
+        return best
+    missing = "" if usable_rig(rig, asked[0]) == rig else "It cannot use this rig's GPUs."
+    return Choice(build=asked[0], reason="You chose this one.", missing=missing)

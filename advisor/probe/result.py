@@ -124,6 +124,8 @@ class Observation(_Frozen):
     kind: ObservationKind
     at_ms: int
     sentence: str
+    place: str = ""
+    """Device or ``"host"`` that it is about; empty: the whole run."""
 
 
 class EngineFacts(_Frozen):

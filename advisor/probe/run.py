@@ -139,6 +139,11 @@ class Probe:
             return tuple(self._phases)
 
     @property
+    def observations(self) -> tuple[Observation, ...]:
+        """What was noticed so far."""
+        return tuple(self._observations)
+
+    @property
     def elapsed_ms(self) -> int:
         """Milliseconds since it began."""
         return int((time.monotonic() - self._began) * 1000) if self._began else 0

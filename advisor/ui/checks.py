@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from advisor import answers
 from advisor.advice.hardware_prices import PriceBook
-from advisor.engine import builds
+from advisor.engine import builds, folders
 from advisor.engine.builds import Build
 from advisor.engine.dry_run import DryRun, cannot, dry_run
 from advisor.errors import EngineError
@@ -124,7 +124,11 @@ def engine_for(rig: Rig, n_devices: int) -> Build:
     reason = cannot_check(rig)
     if reason:
         raise EngineError(reason)
-    build = builds.choose(builds.discover(), rig).build if rig.devices else builds.embedded()
+    build = (
+        builds.choose(builds.discover(folders.named()), rig).build
+        if rig.devices
+        else builds.embedded()
+    )
     if rig.devices and len(build.devices) != n_devices:
         message = (
             f"llama.cpp cannot check this here: {build.title} sees {len(build.devices)} GPUs, "

@@ -13,7 +13,7 @@ from advisor.probe import store
 from advisor.probe.devices import MonitoredDevices
 from advisor.probe.prepare import Prepared, prepare
 from advisor.probe.question import Ended, ProbeEvent
-from advisor.probe.result import ProbeResult
+from advisor.probe.result import Method, ProbeResult
 from advisor.probe.run import Probe
 from advisor.probe.trace import Fresh
 from advisor.sizing.settings import RunSettings
@@ -48,6 +48,8 @@ class ProbeController(QObject):
         self._anyway_wanted = False
         self._closing = False
         self.last: Prepared | None = None
+        self.wanted: str | None = None
+        """Path of the llama.cpp to use (empty: the embedded one); None: the best for the rig."""
         self._arrived.connect(self._deliver)
 
     @property
@@ -71,6 +73,7 @@ class ProbeController(QObject):
         settings: RunSettings,
         *,
         seconds: float,
+        method: Method = "server",
         run: bool = False,
         anyway: bool = False,
     ) -> None:
@@ -84,13 +87,23 @@ class ProbeController(QObject):
             self._job.cancel()
             run, anyway = run or self._run_wanted, anyway or self._anyway_wanted
         self._run_wanted, self._anyway_wanted = run, anyway
-        builds = self._builds
+        builds, wanted = self._builds, self.wanted
 
         def work(_job: Job) -> Prepared:
-            return prepare(model, rig, settings, builds=builds, seconds=seconds, anyway=anyway)
+            return prepare(
+                model,
+                rig,
+                settings,
+                builds=builds,
+                wanted=wanted,
+                method=method,
+                seconds=seconds,
+                anyway=anyway,
+            )
 
         def done(ready: Prepared) -> None:
             self._job = None
+            self._builds = ready.builds
             self.last = ready
             self.prepared.emit(ready)
             if run:

@@ -1,14 +1,29 @@
 """The probe page with the real embedded engine, and the plot's geometry."""
 
+import sys
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import psutil
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QLabel, QWidget
 
+from advisor.engine import folders
 from advisor.hardware.rig import Host, Rig
-from advisor.probe import store
+from advisor.probe import outcome, program, store
+from advisor.probe.result import (
+    Component,
+    Ending,
+    EngineFacts,
+    Observation,
+    Phase,
+    PlaceResult,
+    ProbeResult,
+    SpeedPoint,
+)
+from advisor.probe.trace import Series, Trace
+from advisor.sizing.settings import RunSettings
 from advisor.ui.pages.probe import ProbePage
 from advisor.ui.state import AppState
 from advisor.ui.widgets.headroom_plot import LINE, Band, HeadroomPlot, Span
@@ -69,7 +84,7 @@ def test_a_probe_from_the_button_to_the_result(page, here, qtbot):
     assert len(store.entries()) == 1
     # The result stays although the session changed and was planned anew.
     page._prepare()
-    assert page._phase.text() == "The probe ran to its end."
+    assert page._phase.accessibleName() == "The probe ran to its end."
 
 
 @pytest.mark.engine
@@ -97,7 +112,7 @@ def test_an_engine_killed_from_outside_is_a_sentence_on_screen(page, qtbot):
     page.budget.setCurrentIndex(2)
     with qtbot.waitSignal(page.controller.started, timeout=20_000):
         page.start()
-    qtbot.waitUntil(lambda: "Generating" in page._phase.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "Generating" in page._phase.accessibleName(), timeout=20_000)
     with qtbot.waitSignal(page.controller.finished, timeout=10_000):
         for child in psutil.Process().children(recursive=True):
             child.kill()
@@ -130,6 +145,136 @@ def test_every_control_has_a_name(page):
     for widget in page.findChildren(QWidget):
         if widget.focusPolicy() != Qt.FocusPolicy.NoFocus and widget.isVisible():
             assert widget.accessibleName(), widget
+
+
+def finished(identity: str, **changes) -> ProbeResult:
+    """A small result with one place."""
+    place = PlaceResult(
+        name="host", title="RAM", capacity=8 * GIB, before=None, peak=3 * GIB, planned=2 * GIB,
+        lowest_free=5 * GIB,
+        components=(
+            Component(name="weights", planned=GIB, engine=GIB),
+            Component(name="context", planned=GIB, engine=GIB),
+            Component(name="program", planned=70 << 20, engine=90 << 20),
+        ),
+    )  # fmt: skip
+    fields = {
+        "id": identity,
+        "created": datetime(2026, 11, 23, 12, tzinfo=UTC),
+        "rig": Rig(name="This machine", hosts=(Host(cpu="a CPU"),)),
+        "model_id": "tiny", "model_name": "Tiny", "file_type": "Q8_0", "file_bytes": GIB,
+        "ghost": True,
+        "settings": RunSettings(ctx=2048),
+        "engine": EngineFacts(name="embedded", version="b11549", backends=("cpu",)),
+        "ending": Ending(state="done", sentence="The probe ran to its end."),
+        "phases": (Phase(name="decode", start_ms=0, end_ms=1000),),
+        "places": (place,),
+        "speeds": (
+            SpeedPoint(
+                depth=0, n_prompt=1, prefill_tps=None, ttft_s=None, n_decode=9, decode_tps=20
+            ),
+        ),
+        "trace": Trace(
+            times_ms=(0, 500, 1000),
+            series=(Series(place="host", quantity="used", values=(0, 3 << 20, 3 << 20)),),
+        ),
+    }  # fmt: skip
+    return ProbeResult(**{**fields, **changes})
+
+
+def test_the_prediction_stays_where_it_was_drawn(page, qtbot):
+    """Bands after a run are the ones before it: the measured program moves none of them."""
+    plan = page.controller.last.question.plan
+    own = program.expected(page.controller.last.question.build, page.state.model)
+    before = page.plots._places[0].plot.bands
+    assert before[-1].size == own
+    (host,) = outcome.places(plan, Trace(), (), buffers=(), program=own * 2, program_planned=own)
+    page.show_result(finished("20261123T120000-abc", places=(host,)))
+    after = page.plots._places[0].plot.bands
+    assert after == before
+
+
+def test_two_probes_side_by_side(page):
+    for identity, tps in (("20261123T120000-aaa", 20), ("20261123T130000-bbb", 25)):
+        point = SpeedPoint(
+            depth=0, n_prompt=1, prefill_tps=None, ttft_s=None, n_decode=9, decode_tps=tps
+        )
+        store.save(finished(identity, speeds=(point,)))
+    page._list_past()
+    page._open_past("20261123T130000-bbb")
+    page._compare("20261123T120000-aaa")
+    assert page.compared.isVisible()
+    assert page.plots._places[0].plot._ghost_times
+    words = [label.text() for label in page.compared.findChildren(QLabel)]
+    assert "20 +25.0%" in words
+    page._stop_comparing()
+    assert not page.compared.isVisible()
+    assert not page.plots._places[0].plot._ghost_times
+
+
+def test_what_happened_is_marked_on_the_plot(page):
+    page.show_result(
+        finished(
+            "20261123T120000-abc",
+            observations=(
+                Observation(kind="swap", at_ms=500, sentence="1 GiB was swapped.", place="host"),
+                Observation(kind="noise", at_ms=600, sentence="Cut off."),
+            ),
+        )
+    )
+    plot = page.plots._places[0].plot
+    assert [event.name for event in plot._events] == ["swapped"]
+    area = plot._area()
+    assert "1 GiB was swapped." in plot._words_at(area.left() + area.width() * 0.5)
+    assert not plot.grab().isNull()
+
+
+def test_eight_devices_are_small_plots_with_one_legend(page):
+    places = tuple(
+        finished("x")
+        .places[0]
+        .model_copy(update={"name": f"CUDA{i}", "title": "RTX 4090", "lowest_free": (9 - i) << 30})
+        for i in range(8)
+    )
+    series = tuple(
+        Series(place=p.name, quantity="used", values=(0, 1 << 20, 2 << 20)) for p in places
+    )
+    page.show_result(
+        finished(
+            "20261123T120000-abc",
+            places=places,
+            trace=Trace(times_ms=(0, 500, 1000), series=series),
+        )
+    )
+    assert len(page.plots._places) == 8
+    assert page.plots._columns == 2
+    assert page.plots._legend.isVisible()
+    page.resize(1900, 1000)
+    assert page.plots._columns == 3
+    heads = [label.text() for label in page.memory.findChildren(QLabel)]
+    assert "RTX 4090 (CUDA7)" in heads  # the tightest, in all its parts
+    assert "Peak of the others" in heads
+
+
+def test_another_llama_cpp_is_chosen_and_kept(page, qtbot, tmp_path):
+    if sys.platform == "win32":
+        pytest.skip("the stand-in is a shell script")
+    folder = tmp_path / "llama" / "build" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("llama-server", "llama-bench"):
+        (folder / name).write_text("#!/bin/sh\necho 'version: 9000 (abc)'\n")
+        (folder / name).chmod(0o755)
+    with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
+        page.engine.use_folder(tmp_path / "llama")
+    assert page.controller.last.choice.build.version == "b9000"
+    assert page.budget.findData(0) >= 0  # it has a llama-bench
+    assert folders.named() == (folder,)
+    with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
+        page.engine.chosen.emit("")
+    assert page.controller.last.choice.build.kind == "embedded"
+    assert page.budget.findData(0) < 0
+    page.engine.use_folder(tmp_path)
+    assert "no llama-server" in page.banner.sentence
 
 
 # --- The plot -----------------------------------------------------------------------------------

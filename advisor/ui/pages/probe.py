@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
 
@@ -11,11 +11,13 @@ from advisor.errors import ProbeError
 from advisor.probe import program, store
 from advisor.probe.prepare import Prepared
 from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
-from advisor.probe.result import Phase, ProbeResult
+from advisor.probe.result import Method, Phase, ProbeResult
 from advisor.sizing.plan import Plan
 from advisor.ui import design
 from advisor.ui.page import Page, scrolling
-from advisor.ui.pages.probe_cards import MemoryCard, PastCard, SpeedsCard, WatchCard
+from advisor.ui.pages.probe_cards import MemoryCard, SpeedsCard, WatchCard
+from advisor.ui.pages.probe_engine import EngineLine
+from advisor.ui.pages.probe_past import CompareCard, PastCard
 from advisor.ui.pages.probe_plots import Plots
 from advisor.ui.probe_controller import ProbeController
 from advisor.ui.state import AppState
@@ -24,6 +26,7 @@ from advisor.ui.widgets.basics import (
     BigNumber,
     Card,
     Chip,
+    Elided,
     EmptyState,
     button,
     column,
@@ -34,6 +37,10 @@ from advisor.ui.widgets.basics import (
 SIDE_WIDTH = 360
 FRAME_MS = 50
 BUDGETS = (15, 30, 60)
+BENCH = 0
+"""In the list of budgets: llama-bench, which takes the time that it takes."""
+BENCH_S = 30.0
+"""Length of the time axis for llama-bench to begin with."""
 
 
 class ProbePage(Page):
@@ -48,6 +55,8 @@ class ProbePage(Page):
         self._asked: object = None
         """What the page shows an answer to: the same question again changes nothing."""
         self._wanted_at_once = False
+        self._shown: ProbeResult | None = None
+        """The result on screen, None while a question is."""
         self.banner = Banner()
         self._build_controls()
         self._empty = EmptyState(
@@ -84,6 +93,10 @@ class ProbePage(Page):
         controller.happened.connect(self._happened)
         controller.finished.connect(self._finished)
         controller.failed.connect(self._failed)
+        self.engine.chosen.connect(self._use_engine)
+        self.engine.look_again.connect(self._look_again)
+        self.engine.failed.connect(self._failed)
+        self.budget.activated.connect(self._ask_again)
 
     # layout
 
@@ -101,7 +114,7 @@ class ProbePage(Page):
     def _layout_content(self) -> QVBoxLayout:
         self._headline = text("", "title", wrap=True)
         self._ghost = Chip(self.tr("ghost: no weights downloaded"), "tight")
-        self._phase = text("", "muted")
+        self._phase = Elided("", "muted")
         head = row(self._headline, self._ghost, self.budget, self.run_button, self.stop_button)
         head.setStretch(0, 1)
         self.plots = Plots()
@@ -113,19 +126,20 @@ class ProbePage(Page):
             "small",
             wrap=True,
         )
-        self._engine = text("", "small", wrap=True)
+        self.engine = EngineLine()
         card = Card()
         card.body.addLayout(head)
         card.body.addWidget(self._phase)
         card.body.addWidget(self.plots, 1)
         card.body.addWidget(self._legend)
-        card.body.addWidget(self._engine)
+        card.body.addWidget(self.engine)
         self.headroom = BigNumber(self.tr("Headroom"))
         number = Card()
         number.body.addWidget(self.headroom)
         self.memory = MemoryCard()
         self.speeds = SpeedsCard()
         self.watch = WatchCard()
+        self.compared = CompareCard(self._stop_comparing)
         self.past = PastCard(
             on_open=self._open_past,
             on_compare=self._compare,
@@ -134,7 +148,14 @@ class ProbePage(Page):
         )
         side = QWidget()
         stacked = column(
-            number, self.speeds, self.memory, self.watch, self.past, None, spacing=design.GAP
+            number,
+            self.compared,
+            self.speeds,
+            self.memory,
+            self.watch,
+            self.past,
+            None,
+            spacing=design.GAP,
         )
         stacked.setContentsMargins(0, 0, 10, 0)
         side.setLayout(stacked)
@@ -181,15 +202,35 @@ class ProbePage(Page):
             return
         if self._question() == self._asked:
             return
-        self.controller.prepare(state.model, state.rig, state.settings, seconds=self._seconds)
+        self.controller.prepare(
+            state.model, state.rig, state.settings, seconds=self._seconds, method=self._method
+        )
+
+    def _ask_again(self) -> None:
+        """Another llama.cpp, or another way to measure: another question."""
+        self._asked = None
+        self._soon.start()
+
+    def _use_engine(self, path: str) -> None:
+        self.controller.wanted = path
+        self._ask_again()
+
+    def _look_again(self) -> None:
+        self.controller.forget_builds()
+        self.banner.dismiss()
+        self._ask_again()
 
     def _question(self) -> object:
         state = self.state
         return (state.choice, state.settings, state.rig, state.model is not None)
 
     @property
+    def _method(self) -> Method:
+        return "llama-bench" if self.budget.currentData() == BENCH else "server"
+
+    @property
     def _seconds(self) -> float:
-        return float(self.budget.currentData())
+        return float(self.budget.currentData()) or BENCH_S
 
     def _show_prepared(self, ready: Prepared) -> None:
         if self.controller.running:
@@ -207,15 +248,27 @@ class ProbePage(Page):
             )
         )
         self._ghost.setVisible(question.model.path is None)
-        engine = f"{ready.choice.build.title}. {ready.choice.reason} {ready.choice.missing}"
-        self._engine.setText(engine.strip())
-        self._phase.setText(self.tr("Nothing runs yet; this is what is predicted."))
+        self._shown = None
+        self._stop_comparing()
+        self.engine.show_choice(ready.choice, ready.builds)
+        self._offer_bench(offered=ready.choice.build.has_bench)
+        self._phase.say(self.tr("Nothing runs yet; this is what is predicted."))
         self.speeds.begin()
         self.watch.begin()
         if plan is not None:
             self._show_plan(plan, program.expected(question.build, question.model))
         if ready.objections and not self.banner.sentence:
             self._objections(ready)
+
+    def _offer_bench(self, *, offered: bool) -> None:
+        """llama-bench is a choice where the llama.cpp in question has one beside it."""
+        at = self.budget.findData(BENCH)
+        if offered and at < 0:
+            self.budget.addItem(self.tr("llama-bench"), BENCH)
+            tip = self.tr("512 tokens in, 128 out, five times: comparable with public tables")
+            self.budget.setItemData(self.budget.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        elif not offered and at >= 0:
+            self.budget.removeItem(at)
 
     def _objections(self, ready: Prepared) -> None:
         sentence = " ".join(o.sentence for o in ready.objections)
@@ -254,6 +307,7 @@ class ProbePage(Page):
             state.rig,
             state.settings,
             seconds=self._seconds,
+            method=self._method,
             run=True,
             anyway=anyway,
         )
@@ -281,6 +335,9 @@ class ProbePage(Page):
 
     def _started(self) -> None:
         self._seen, self._lowest = 0, None
+        self._shown = None
+        self._stop_comparing()
+        self.engine.setEnabled(False)
         self.run_button.hide()
         self.budget.hide()
         self.stop_button.show()
@@ -292,7 +349,7 @@ class ProbePage(Page):
 
     def _happened(self, event: ProbeEvent) -> None:
         if isinstance(event, PhaseStarted):
-            self._phase.setText(self._phase_words(event.phase))
+            self._phase.say(self._phase_words(event.phase))
             if event.phase.name == "prefill":
                 # Until here pages of the file were counted that the system may take back.
                 self._lowest = None
@@ -302,6 +359,8 @@ class ProbePage(Page):
             self.speeds.add(event.point)
         elif isinstance(event, Noticed):
             self.watch.add(event.observation.sentence)
+            if self.controller.probe is not None:
+                self.plots.show_events(self.controller.probe.observations)
 
     def _phase_words(self, phase: Phase) -> str:
         words = {
@@ -337,6 +396,7 @@ class ProbePage(Page):
         self._frame()
         self._frames.stop()
         self.stop_button.hide()
+        self.engine.setEnabled(True)
         self.budget.show()
         self.run_button.show()
         self.run_button.setEnabled(True)
@@ -350,6 +410,8 @@ class ProbePage(Page):
 
     def show_result(self, result: ProbeResult) -> None:
         """Put one probe on screen, the present or a past one."""
+        self._shown = result
+        self._stop_comparing()
         self.plots.show_result(result)
         self.memory.show_result(result)
         self.speeds.show_result(result)
@@ -360,7 +422,7 @@ class ProbePage(Page):
             )
         )
         self._ghost.setVisible(result.ghost)
-        self._phase.setText(result.ending.sentence)
+        self._phase.say(result.ending.sentence)
         left = self.plots.headroom_of(result)
         words = self.tr("lowest while it worked")
         tone: design.Tone = "plain" if left is None else "good" if left >= 0 else "bad"
@@ -384,9 +446,19 @@ class ProbePage(Page):
             self.show_result(result)
 
     def _compare(self, identity: str) -> None:
-        result = self._loaded(identity)
-        if result is not None:
-            self.plots.compare(result)
+        other = self._loaded(identity)
+        if other is None:
+            return
+        if self._shown is None:
+            self.show_result(other)
+            self.state.noticed.emit(self.tr("Choose a second probe to compare it with."))
+        elif other.id != self._shown.id:
+            self.plots.compare(other)
+            self.compared.show_pair(self._shown, other)
+
+    def _stop_comparing(self) -> None:
+        self.plots.compare(None)
+        self.compared.hide()
 
     def _export(self, identity: str, kind: str) -> None:
         result = self._loaded(identity)

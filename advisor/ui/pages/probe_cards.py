@@ -1,20 +1,15 @@
 """The cards beside the plot: memory against plan, speed, what to watch, past probes."""
 
-from collections.abc import Callable
-
-from PySide6.QtCore import QDateTime, QLocale
-from PySide6.QtWidgets import QMenu, QWidget
-
 from advisor import units
 from advisor.basis import Basis
 from advisor.probe.result import PlaceResult, ProbeResult, SpeedPoint
-from advisor.probe.store import Entry
 from advisor.sizing.plan import Plan
 from advisor.ui.design import Series
-from advisor.ui.widgets.basics import Card, RowButton, button, clear, column, row, text
+from advisor.ui.widgets.basics import Card, clear, column, text
 from advisor.ui.widgets.figures import FigureRow
 
-PAST_SHOWN = 8
+FEW = 2
+"""So many devices are shown in all their parts."""
 
 
 class MemoryCard(Card):
@@ -54,12 +49,21 @@ class MemoryCard(Card):
             self._planned("program", program)
 
     def show_result(self, result: ProbeResult) -> None:
-        """What was measured, against what was predicted."""
+        """What was measured, against what was predicted; of many devices the tightest in parts."""
         clear(self._rows)
         self._title.setText(self.tr("Measured against predicted"))
-        for place in result.places:
-            if place.planned or place.peak:
-                self._place(place)
+        places = [place for place in result.places if place.planned or place.peak]
+        devices = [place for place in places if place.name != "host"]
+        if len(devices) > FEW:
+            tightest = min(devices, key=_left)
+            self._place(tightest)
+            self._head(self.tr("Peak of the others"))
+            for place in devices:
+                if place is not tightest:
+                    self._peak(place, place.name)
+            places = [place for place in places if place.name == "host"]
+        for place in places:
+            self._place(place)
 
     def _place(self, place: PlaceResult) -> None:
         self._head(place.title if place.name == "host" else f"{place.title} ({place.name})")
@@ -74,8 +78,11 @@ class MemoryCard(Card):
             logged = Basis.MEASURED if part.name == "program" else Basis.DRY_RUN
             basis = logged if known else Basis.COMPUTED
             self._rows.addWidget(FigureRow(name, value, basis=basis, swatch=series, note=note))
+        self._peak(place, self.tr("Peak"))
+
+    def _peak(self, place: PlaceResult, name: str) -> None:
         total = FigureRow(
-            self.tr("Peak"),
+            name,
             units.size(place.peak),
             basis=Basis.MEASURED if place.peak is not None else None,
             note="" if place.planned is None else self._difference(place.peak, place.planned),
@@ -105,6 +112,10 @@ class MemoryCard(Card):
         name, series = self._words[key]
         basis = None if size is None else Basis.COMPUTED
         self._rows.addWidget(FigureRow(name, units.size(size), basis=basis, swatch=series))
+
+
+def _left(place: PlaceResult) -> int:
+    return 1 << 62 if place.lowest_free is None else place.lowest_free
 
 
 class SpeedsCard(Card):
@@ -143,17 +154,30 @@ class SpeedsCard(Card):
         self._waiting.hide()
         depth = units.tokens(point.depth)
         prompt = units.tokens(point.n_prompt)
-        figures = (
-            (self.tr("Decode at {depth}").format(depth=depth), units.rate(point.decode_tps)),
-            (self.tr("Prefill of {prompt}").format(prompt=prompt), units.rate(point.prefill_tps)),
+        figures: list[tuple[str, float | None, str, float | None]] = [
+            (
+                self.tr("Decode at {depth}").format(depth=depth),
+                point.decode_tps,
+                units.rate(point.decode_tps),
+                point.decode_spread,
+            ),
+            (
+                self.tr("Prefill of {prompt}").format(prompt=prompt),
+                point.prefill_tps,
+                units.rate(point.prefill_tps),
+                point.prefill_spread,
+            ),
             (
                 self.tr("First token after {prompt}").format(prompt=prompt),
-                units.UNKNOWN if point.ttft_s is None else f"{point.ttft_s:.2f} s",
+                point.ttft_s,
+                f"{point.ttft_s or 0.0:.2f} s",
+                None,
             ),
-        )
-        for name, value in figures:
-            basis = None if value == units.UNKNOWN else Basis.MEASURED
-            self._rows.addWidget(FigureRow(name, value, basis=basis))
+        ]
+        for name, value, words, spread in figures:
+            if value is not None:
+                note = "" if spread is None else f"± {units.rate(spread, '').strip()}"
+                self._rows.addWidget(FigureRow(name, words, basis=Basis.MEASURED, note=note))
 
     def show_result(self, result: ProbeResult) -> None:
         """Everything that was measured."""
@@ -162,18 +186,19 @@ class SpeedsCard(Card):
         self._waiting.setText(self.tr("Nothing was measured."))
         for point in result.speeds:
             self.add(point)
+        if len(result.power) > FEW:
+            watts = sum(power.mean_w for power in result.power)
+            joules = [power.joules_per_token for power in result.power]
+            each = None if None in joules else sum(j for j in joules if j is not None)
+            self._power(self.tr("{n} devices").format(n=len(result.power)), watts, each)
+            return
         for power in result.power:
-            energy = power.joules_per_token
-            words = f"{power.mean_w:.0f} W"
-            note = "" if energy is None else self.tr("{joules:.1f} J/token").format(joules=energy)
-            self._rows.addWidget(
-                FigureRow(
-                    self.tr("Power of {place}").format(place=power.place),
-                    words,
-                    basis=Basis.MEASURED,
-                    note=note,
-                )
-            )
+            self._power(power.place, power.mean_w, power.joules_per_token)
+
+    def _power(self, place: str, watts: float, joules: float | None) -> None:
+        note = "" if joules is None else self.tr("{joules:.1f} J/token").format(joules=joules)
+        name = self.tr("Power of {place}").format(place=place)
+        self._rows.addWidget(FigureRow(name, f"{watts:,.0f} W", basis=Basis.MEASURED, note=note))
 
 
 class WatchCard(Card):
@@ -206,68 +231,3 @@ class WatchCard(Card):
         self.begin()
         for observation in result.observations:
             self.add(observation.sentence)
-
-
-class PastCard(Card):
-    """Past probes: look at one, compare with one, export, delete."""
-
-    def __init__(
-        self,
-        *,
-        on_open: Callable[[str], None],
-        on_compare: Callable[[str], None],
-        on_export: Callable[[str, str], None],
-        on_delete: Callable[[str], None],
-    ) -> None:
-        super().__init__("")
-        self._on_open = on_open
-        self._on_compare = on_compare
-        self._on_export = on_export
-        self._on_delete = on_delete
-        self.body.addWidget(text(self.tr("Past probes"), "title"))
-        self._rows = column(spacing=2)
-        self.body.addLayout(self._rows)
-        self.show_entries(())
-
-    def show_entries(self, entries: tuple[Entry, ...]) -> None:
-        """The newest of them."""
-        clear(self._rows)
-        if not entries:
-            self._rows.addWidget(text(self.tr("None yet."), "muted"))
-        for entry in entries[:PAST_SHOWN]:
-            self._rows.addWidget(self._row(entry))
-
-    def _row(self, entry: Entry) -> QWidget:
-        moment = QDateTime.fromSecsSinceEpoch(int(entry.created.timestamp()))
-        when = QLocale().toString(moment, QLocale.FormatType.ShortFormat)
-        speed = units.rate(entry.decode_tps) if entry.decode_tps else entry.state
-        press = RowButton()
-        press.setCheckable(True)
-        press.marks = False
-        name = text(f"{entry.title} · {units.tokens(entry.ctx)}")
-        inner = row(column(name, text(when, "small"), spacing=0), None, text(speed, "strong"))
-        inner.setContentsMargins(4, 3, 4, 3)
-        press.setLayout(inner)
-        press.setAccessibleName(f"{name.text()}, {speed}, {when}")
-        press.setToolTip(entry.sentence)
-        press.clicked.connect(lambda _checked=False: self._on_open(entry.id))
-        more = button("…", role="segment", tip=self.tr("Compare, export or delete"))
-        more.setAccessibleName(self.tr("More about {name}").format(name=name.text()))
-        menu = QMenu(more)
-        menu.addAction(self.tr("Compare with it"), lambda: self._on_compare(entry.id))
-        menu.addSeparator()
-        menu.addAction(self.tr("Copy as table"), lambda: self._on_export(entry.id, "table"))
-        menu.addAction(self.tr("Save trace as CSV…"), lambda: self._on_export(entry.id, "csv"))
-        menu.addAction(
-            self.tr("Save everything as JSON…"), lambda: self._on_export(entry.id, "json")
-        )
-        menu.addSeparator()
-        menu.addAction(self.tr("Delete"), lambda: self._on_delete(entry.id))
-        more.clicked.connect(
-            lambda _checked=False: menu.popup(more.mapToGlobal(more.rect().bottomLeft()))
-        )
-        line = QWidget()
-        both = row(press, more, spacing=2)
-        both.setStretch(0, 1)
-        line.setLayout(both)
-        return line

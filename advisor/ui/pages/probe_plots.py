@@ -3,16 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySide6.QtWidgets import QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QGridLayout, QWidget
 
 from advisor import units
-from advisor.probe.result import Phase, PlaceResult, ProbeResult
+from advisor.probe.result import Observation, Phase, PlaceResult, ProbeResult
 from advisor.probe.sampler import HOST
 from advisor.probe.trace import Fresh
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
-from advisor.ui.widgets.basics import clear, column, text
-from advisor.ui.widgets.headroom_plot import Band, HeadroomPlot, Span
+from advisor.ui.widgets.basics import Flow, clear, column, row, text
+from advisor.ui.widgets.headroom_plot import Band, Event, HeadroomPlot, Span
+from advisor.ui.widgets.stacked_bar import Swatch
 
+FEW = 2
+"""So many plots stand full width above each other; more of them are small, in columns."""
+WIDE = 1000
+"""Px of width from which small plots stand in three columns."""
 SLACK_S = 6.0
 """Seconds beyond the measuring time that the axis begins with: starting and loading."""
 
@@ -27,6 +33,7 @@ class _Place:
     base: int
     """Bytes held by others: below the line where the samples are the child's own."""
     last: float | None = None
+    heading: QWidget | None = None
 
     @property
     def headroom(self) -> float | None:
@@ -38,10 +45,18 @@ class Plots(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._column = column(spacing=4)
-        self.setLayout(self._column)
+        self._grid = QGridLayout()
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(4)
+        self._legend = QWidget()
+        self._legend_row = Flow()
+        self._legend.setLayout(self._legend_row)
+        self._legend.hide()
+        whole = column(spacing=4)
+        whole.addLayout(self._grid, 1)
+        whole.addWidget(self._legend)
+        self.setLayout(whole)
         self._places: list[_Place] = []
-        self._compared: ProbeResult | None = None
         self._words: dict[str, str] = {
             "weights": self.tr("Weights"),
             "context": self.tr("Context"),
@@ -51,6 +66,14 @@ class Plots(QWidget):
             "program": self.tr("llama.cpp"),
             "other": self.tr("Others"),
         }
+        self._event_words: dict[str, str] = {
+            "spill": self.tr("spills to RAM"),
+            "swap": self.tr("swapped"),
+            "throttled": self.tr("throttled"),
+            "other-program": self.tr("other program"),
+        }
+        self._small = False
+        self._columns = 0
 
     @property
     def headroom(self) -> float | None:
@@ -63,14 +86,16 @@ class Plots(QWidget):
     def show_plan(self, plan: Plan, seconds: float, program: int | None) -> None:
         """What is predicted; ``program``: bytes of llama.cpp itself."""
         self._clear()
-        many = len(plan.devices) > 0
+        with_host = not plan.devices or _total(plan.host) > units.GIB
+        self._small = len(plan.devices) + with_host > FEW
         for device in plan.devices:
-            self._add(device.name, f"{device.title} ({device.name})", many=True)
+            self._add(device.name, f"{device.title} ({device.name})")
             self._predict(self._places[-1], self._device_bands(device), device.capacity)
-        if not plan.devices or _total(plan.host) > units.GIB:
-            self._add(HOST, self.tr("RAM"), many=many)
+        if with_host:
+            self._add(HOST, self.tr("RAM"))
             place = self._places[-1]
             self._predict(place, self._host_bands(plan.host, program), plan.host.free_before)
+        self._arrange()
         for place in self._places:
             place.plot.set_seconds(seconds + SLACK_S)
 
@@ -91,6 +116,27 @@ class Plots(QWidget):
         for place in self._places:
             place.plot.set_phases(spans)
 
+    def show_events(self, observations: Sequence[Observation]) -> None:
+        """What happened, marked on the plots of the places that it is about."""
+        for place in self._places:
+            place.plot.set_events(
+                [
+                    Event(o.at_ms / 1000, self._event_word(o), o.sentence)
+                    for o in observations
+                    if o.kind in self._event_words and self._is_about(o, place)
+                ]
+            )
+
+    def _is_about(self, observation: Observation, place: _Place) -> bool:
+        names = [p.name for p in self._places if p.name != HOST]
+        if observation.place in names or observation.place == HOST:
+            shown_there = place.name == observation.place
+            return shown_there or (observation.place == HOST and place is self._places[-1])
+        return True
+
+    def _event_word(self, observation: Observation) -> str:
+        return self._event_words[observation.kind]
+
     def extend(self, fresh: Fresh) -> None:
         """New samples."""
         for place in self._places:
@@ -107,10 +153,12 @@ class Plots(QWidget):
             if pairs:
                 place.plot.extend([t for t, _ in pairs], [v for _, v in pairs])
                 place.last = pairs[-1][1]
+                now, peak = units.size(int(place.last)), units.size(int(place.plot.peak))
+                words = self.tr("{now} in use, {peak} at most")
+                if self._small:
+                    words = self.tr("{now} of {capacity}")
                 place.plot.say(
-                    self.tr("{now} in use, {peak} at most").format(
-                        now=units.size(int(place.last)), peak=units.size(int(place.plot.peak))
-                    )
+                    words.format(now=now, peak=peak, capacity=units.size(place.capacity))
                 )
 
     # after
@@ -120,24 +168,26 @@ class Plots(QWidget):
         self._clear()
         last = result.trace.times_ms[-1] / 1000 if result.trace.times_ms else 1.0
         devices = [p for p in result.places if p.name != HOST]
-        for found in result.places:
-            if found.name == HOST and devices and (found.planned or 0) < units.GIB:
-                continue
-            self._add(found.name, self._title(found), many=bool(devices))
+        shown = [
+            found
+            for found in result.places
+            if found.name != HOST or not devices or (found.planned or 0) >= units.GIB
+        ]
+        self._small = len(shown) > FEW
+        for found in shown:
+            self._add(found.name, self._title(found))
             place = self._places[-1]
             self._predict(place, self._result_bands(found), found.capacity)
             place.plot.set_seconds(max(1.0, last))
             self._draw(place, result)
+        self._arrange()
+        self.show_events(result.observations)
         self.show_phases(result.phases)
-        if self._compared is not None:
-            self.compare(self._compared)
 
-    def compare(self, other: ProbeResult) -> None:
-        """Another probe's lines, dotted, in the same plots."""
-        self._compared = other
+    def compare(self, other: ProbeResult | None) -> None:
+        """Another probe's lines, dotted, in the same plots; None takes them away."""
         for place in self._places:
-            times, values = _line(other, place)
-            place.plot.compare(times, values)
+            place.plot.compare(*(_line(other, place) if other is not None else ((), ())))
 
     def headroom_of(self, result: ProbeResult) -> int | None:
         """Bytes that stayed free where it was tightest, by what llama.cpp held itself."""
@@ -160,15 +210,61 @@ class Plots(QWidget):
     def _title(place: PlaceResult) -> str:
         return place.title if place.name == HOST else f"{place.title} ({place.name})"
 
-    def _clear(self) -> None:
-        clear(self._column)
-        self._places = []
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Small plots take as many columns as there is room for."""
+        super().resizeEvent(event)
+        self._arrange()
 
-    def _add(self, name: str, title: str, *, many: bool) -> None:
-        plot = HeadroomPlot(self.tr("Memory of {place}").format(place=title))
-        if many:
-            self._column.addWidget(text(title, "strong"))
-        self._column.addWidget(plot, 1)
+    def _arrange(self) -> None:
+        columns = 1 if not self._small else 3 if self.width() >= WIDE else 2
+        if columns == self._columns:
+            return
+        self._columns = columns
+        for number, place in enumerate(self._places):
+            if self._small:
+                self._grid.addWidget(place.plot, number // columns, number % columns)
+                continue
+            if len(self._places) > 1:
+                place.heading = place.heading or text(place.plot.title, "strong")
+                self._grid.addWidget(place.heading, 2 * number, 0)
+            self._grid.addWidget(place.plot, 2 * number + 1, 0)
+            self._grid.setRowStretch(2 * number + 1, 1)
+        for column_number in range(3):
+            self._grid.setColumnStretch(column_number, 1 if column_number < columns else 0)
+        self._show_legend()
+
+    def _show_legend(self) -> None:
+        """Small plots have no room for names: each series once, below them all."""
+        clear(self._legend_row)
+        self._legend.setVisible(self._small)
+        if not self._small:
+            return
+        series = dict.fromkeys(
+            (band.series, band.name) for place in self._places for band in place.plot.bands
+        )
+        for one, name in series:
+            pair = QWidget()
+            swatch = Swatch(one)  # pyright: ignore[reportArgumentType] - a Series, widened by dict
+            pair.setLayout(row(swatch, text(name, "small"), spacing=5))
+            self._legend_row.addWidget(pair)
+
+    def _clear(self) -> None:
+        for place in self._places:
+            for part in (place.plot, place.heading):
+                if part is not None:
+                    self._grid.removeWidget(part)
+                    part.hide()
+                    part.deleteLater()
+        for line in range(self._grid.rowCount()):
+            self._grid.setRowStretch(line, 0)
+        self._places = []
+        self._columns = 0
+
+    def _add(self, name: str, title: str) -> None:
+        short = title.rsplit("(", 1)[-1].rstrip(")") if self._small and name != HOST else title
+        plot = HeadroomPlot(short, compact=self._small)
+        plot.setAccessibleName(self.tr("Memory of {place}").format(place=title))
+        plot.setToolTip(title if self._small else "")
         self._places.append(_Place(plot, name, None, 0))
 
     def _predict(self, place: _Place, bands: list[Band], capacity: int | None) -> None:
@@ -179,7 +275,9 @@ class Plots(QWidget):
         times, values = _line(result, place)
         place.plot.extend(times, values)
         place.last = values[-1] if values else None
-        place.plot.say(self.tr("{peak} at most").format(peak=units.size(int(place.plot.peak))))
+        words = self.tr("{peak} of {capacity}") if self._small else self.tr("{peak} at most")
+        peak = units.size(int(place.plot.peak))
+        place.plot.say(words.format(peak=peak, capacity=units.size(place.capacity)))
 
     def _band(self, key: str, size: int | None) -> list[Band]:
         if not size:

@@ -161,6 +161,16 @@ class HeadroomPlot(QWidget):
         self._note = summary
 
     @property
+    def title(self) -> str:
+        """The place's name."""
+        return self._title
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """Predicted parts from the bottom up."""
+        return self._bands
+
+    @property
     def peak(self) -> float:
         """Highest measured value, in bytes."""
         return self._peak
@@ -256,9 +266,8 @@ class HeadroomPlot(QWidget):
         self._paint_phases(painter, area)
         self._paint_compared(painter, area)
         self._paint_events(painter, area)
-        if self._compact:
-            self._paint_title(painter, area)
-        else:
+        self._paint_title(painter, area)
+        if not self._compact:
             self._paint_labels(painter, area)
 
     def _paint_bands(self, painter: QPainter, area: QRectF) -> None:
@@ -383,6 +392,8 @@ class HeadroomPlot(QWidget):
             )
 
     def _paint_title(self, painter: QPainter, area: QRectF) -> None:
+        if not self._compact:
+            return
         c = design.colours()
         painter.setFont(design.font(12, QFont.Weight.DemiBold))
         painter.setPen(QColor(c.text))
@@ -394,7 +405,7 @@ class HeadroomPlot(QWidget):
             return
         painter.save()
         painter.setClipRect(area.adjusted(0, -2, 4, 2))
-        painter.setPen(QPen(QColor(design.colours().muted), 1.5, Qt.PenStyle.DotLine))
+        painter.setPen(QPen(QColor(design.colours().text), 1.5, Qt.PenStyle.DotLine))
         pairs = zip(self._ghost_times, self._ghost_values, strict=True)
         other = [QPointF(self._x(t, area), self._y(v, area)) for t, v in pairs]
         painter.drawPolyline(QPolygonF(_thinned(other)))

@@ -14,7 +14,7 @@ from advisor.errors import ModelError
 from advisor.hardware.table import GpuEntry, gpu_table
 from advisor.llm import architectures
 from advisor.llm.catalogue import catalogue
-from advisor.llm.filetypes import FILE_TYPES, assign
+from advisor.llm.filetypes import assign, nearest
 from advisor.llm.model import Model
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.speed_data import class_key
@@ -101,27 +101,15 @@ def _gpus() -> dict[str, GpuEntry]:
     }
 
 
-def file_type(quant: str) -> str | None:
-    """The file type whose mix is nearest to a printed name ("UD-Q4_K_XL")."""
-    name = quant.removeprefix("UD-").removesuffix("-XL")
-    name = {"Q8_K_XL": "Q8_0", "Q6_K_XL": "Q6_K", "MXFP4": "MXFP4_MOE"}.get(name, name)
-    name = re.sub(r"_K_XL$", "_K_M", name)
-    return name if name in FILE_TYPES else None
-
-
 @functools.cache
 def load(label: str, kind: str) -> Model | None:
-    """The model of a label, from the catalogue or from its config."""
+    """The model of a label: as a request finds it in the catalogue, or from its config."""
     name = MODELS["labels"].get(label.strip('"'))
     if name is None:
         return None
-    config = MODELS["configs"].get(name, {})
-    entries = {entry.id: entry for entry in catalogue().entries}
-    entry = entries.get(config.get("same_as", name))
-    if entry is not None:
-        return entry.model(kind)
-    if not config:
-        return None
+    config = MODELS["configs"].get(name)
+    if config is None:
+        return catalogue().find(name).model(kind)
     hp = architectures.from_config(config)
     family = architectures.architecture(hp.arch)
     if family is None:
@@ -137,6 +125,13 @@ def load(label: str, kind: str) -> Model | None:
     )
 
 
+def _file_type(quant: str) -> str | None:
+    try:
+        return nearest(quant).name
+    except ModelError:
+        return None
+
+
 def _number(pattern: str, text: str | None) -> int | None:
     found = re.search(pattern, text or "")
     return int(found[1]) if found else None
@@ -147,7 +142,7 @@ def read(path: Path) -> Iterator[Row | str]:
     for line in path.read_text(encoding="utf-8").splitlines():
         raw = json.loads(line)
         backend = {"rocm/vulkan": "vulkan"}.get(raw["backend"].lower(), raw["backend"].lower())
-        kind = file_type(raw["quant"])
+        kind = _file_type(raw["quant"])
         if raw["engine"] != "llama.cpp" or backend not in {"cuda", "rocm", "vulkan", "metal"}:
             yield f"{raw['id']}: another engine"
             continue

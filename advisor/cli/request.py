@@ -1,5 +1,6 @@
 """The `size` contract: one JSON object in, a plan, one JSON object out."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 from advisor.errors import ModelError, RigAdvisorError, RigError, SettingsError
 from advisor.hardware.compose import rig_from_spec
 from advisor.hardware.rig import Backend, Device, Rig
+from advisor.llm.filetypes import is_own_mix, nearest
 from advisor.llm.model import Model
 from advisor.llm.open import load
 from advisor.sizing import size
@@ -38,6 +40,8 @@ def with_backend(rig: Rig, backend: Any) -> Rig:  # noqa: ANN401 - JSON, checked
     """The same rig driven by another backend; "cpu" computes without its accelerators."""
     if backend is None:
         return rig
+    if isinstance(backend, str):
+        backend = backend.strip().lower()
     if backend not in _BACKENDS:
         message = f"The backend must be one of {', '.join(_BACKENDS)}, not {backend!r}."
         raise SettingsError(message)
@@ -94,15 +98,21 @@ class Sizer:
         name, file_type = request["model"], request.get("file_type")
         if not isinstance(name, str) or not isinstance(file_type, str | None):
             raise ModelError("“model” and “file_type” must be text.")
-        model = self.model(name, file_type, imatrix=bool(request.get("imatrix")))
+        mix = None if file_type is None else nearest(file_type).name
+        model = self.model(name, mix, imatrix=bool(request.get("imatrix")))
         rig = with_backend(self.rig(request["rig"]), request.get("backend"))
         file_bytes = request.get("file_bytes")
+        if isinstance(file_bytes, float) and math.isfinite(file_bytes):
+            file_bytes = round(file_bytes)
         if not isinstance(file_bytes, int | None) or (file_bytes is not None and file_bytes <= 0):
             raise SettingsError("“file_bytes” must be a number of bytes.")
         plan = size(model, rig, settings, file_bytes=file_bytes)
         if unknown:
             ignored = f"Not understood and ignored: {', '.join(unknown)}."
             plan = plan.model_copy(update={"notes": (*plan.notes, ignored)})
+        if mix is not None and file_type is not None and is_own_mix(file_type):
+            own = f"“{file_type}” is a publisher's own mix: computed as {mix}."
+            plan = plan.model_copy(update={"notes": (*plan.notes, own)})
         return plan
 
     def answer(self, request: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

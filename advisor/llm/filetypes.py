@@ -133,6 +133,26 @@ def file_type(name: str) -> FileType:
     return found
 
 
+_OWN_MIX: Final = re.compile(r"^(?:UD-)?((?:I?Q|TQ)\d.*?|MXFP4)(?:[-_]XL)?$")
+
+
+def nearest(name: str) -> FileType:
+    """The file type of that name, or the one nearest to a publisher's own mix ("UD-Q4_K_XL").
+
+    Unsloth's dynamic files mix around the type that they are named after. Raises ModelError where
+    the name says none.
+    """
+    own = _OWN_MIX.match(name.strip().upper()) if is_own_mix(name) else None
+    base = own[1] if own else name
+    return file_type({"Q8_K": "Q8_0"}.get(base, base))
+
+
+def is_own_mix(name: str) -> bool:
+    """Whether llama-quantize has no type of that name."""
+    upper = name.strip().upper()
+    return upper not in FILE_TYPES and upper not in _ALIASES
+
+
 def source_type(arch: str, name: str, shape: Sequence[int], base: str) -> str:
     """Type in the converter's file of type ``base`` (F32, F16 or BF16)."""
     if name.endswith("ffn_gate_tid2eid.weight"):

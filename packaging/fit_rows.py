@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fit_given import MATRIX_RATES
 
 from advisor.errors import ModelError
 from advisor.hardware.table import GpuEntry, gpu_table
@@ -22,16 +23,17 @@ from advisor.units import GIB
 
 MODELS = json.loads((Path(__file__).parent / "bench_models.json").read_text(encoding="utf-8"))
 
-# Cards as the rows name them: name in resources/gpus.json, or (bandwidth, rate, architecture).
-GPUS: dict[str, str | tuple[float, float, str]] = {
+# Cards whose name in the rows is not that of resources/gpus.json.
+GPUS = {
     "Strix Halo 8060S": "Ryzen AI Max+ 395 (Strix Halo, 128GB)",
     "DGX Spark GB10": "DGX Spark / GB10",
     "RTX 3060": "GeForce RTX 3060 12GB",
     "Apple M3 Max": "Apple M3 Max (40-core)",
-    "A100 PCIe 80GB": (1935.0, 312.0, "ampere"),
-    "RTX 2080": (448.0, 80.5, "turing"),
-    "Apple M5 Max (binned, 36GB)": (460.0, 33.0, "apple-m5"),
+    "A100 PCIe 80GB": "A100 80GB PCIe",
+    "Apple M5 Max (binned, 36GB)": "Apple M5 Max (32-core)",
 }
+
+RATES = {card: rate for card, rate, _ in MATRIX_RATES}
 
 LEFT_OUT = {
     288: "fell out of video memory at this depth (2.9 tok/s after 6.4 at half of it)",
@@ -155,15 +157,12 @@ def read(path: Path) -> Iterator[Row | str]:
             yield f"{raw['id']}: {error}"
             continue
         card = GPUS.get(raw["gpu"], raw["gpu"])
-        entry = _gpus().get(_simple(card)) if isinstance(card, str) else None
+        entry = _gpus().get(_simple(card))
         found = sums.model_sums(model) if model else None
-        if model is None or found is None or (isinstance(card, str) and entry is None):
+        if model is None or found is None or entry is None:
             yield f"{raw['id']}: {raw['model']} {raw['quant']} on {raw['gpu']} is not known"
             continue
-        if entry is not None:
-            bandwidth, rate, arch = entry.bandwidth_gbs, entry.fp16_tflops, entry.architecture
-        elif isinstance(card, tuple):
-            bandwidth, rate, arch = card
+        bandwidth, rate = entry.bandwidth_gbs, entry.fp16_tflops or RATES.get(entry.name)
         if bandwidth is None:
             yield f"{raw['id']}: bandwidth of {raw['gpu']} is not known"
             continue
@@ -173,10 +172,10 @@ def read(path: Path) -> Iterator[Row | str]:
             raw=raw,
             model=model,
             sums=found,
-            gpu=entry.name if entry else raw["gpu"],
+            gpu=entry.name,
             bandwidth=bandwidth * 1e9,
             rate=rate * 1e12 if rate else None,
-            speed_class=class_key(backend, arch, bandwidth),
+            speed_class=class_key(backend, entry.architecture, bandwidth),
             backend=backend,
             scale=raw["file_gib"] * GIB / model.nbytes if raw["file_gib"] else 1.0,
             kv_width=34 / 32 if quantized_kv else 2.0,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fit_given import BORROWED, HOST, MATRIX_RATES, PCIE, TENSOR_SPLIT
 from fit_rows import LEFT_OUT, Row
 
 from advisor.sizing.speed_data import Similar
@@ -14,37 +15,6 @@ from advisor.units import GIB
 
 RESOURCES = Path(__file__).parents[1] / "resources"
 BACKENDS = ("cuda", "rocm", "vulkan", "metal")
-
-BORROWED = (
-    ("cuda", "gb10", "cuda-gb10", 1.0),
-    ("rocm", "rdna2", "rocm-rdna", 1.6),
-    ("vulkan", "rdna2", "vulkan-rdna", 1.6),
-    ("rocm", "cdna", "rocm-rdna", 2.5),
-    ("vulkan", "cdna", "vulkan-rdna", 2.5),
-    ("vulkan", "arc", "vulkan-rdna", 2.5),
-    ("sycl", "arc", "vulkan-rdna", 2.5),
-    ("vulkan", "gb10", "vulkan-nvidia", 1.6),
-    ("vulkan", "hbm", "vulkan-nvidia", 2.0),
-)
-HOST = {
-    "eta": 0.45,
-    "eta_low": 0.25,
-    "tau_us": 15.0,
-    "spread": 0.3,
-    "source": "back-solved from four published runs with experts in RAM (0.40 to 0.52 of the "
-    "bandwidth at 4 bits; 0.25 at 2 bits, where the processor is the limit)",
-}
-TENSOR_SPLIT = {
-    "dense_us": 45.0,
-    "moe_us": 78.0,
-    "spread": 0.25,
-    "source": "back-solved from two GPUs without NVLink, llama.cpp pull request 19378",
-}
-PCIE = {
-    "gbs_per_lane": {"1": 0.25, "2": 0.5, "3": 0.985, "4": 1.969, "5": 3.938, "6": 7.563},
-    "share": 0.8,
-    "source": "PCI-SIG per-lane rates after encoding; pinned copies reach about 0.8 of them",
-}
 
 
 def _r(value: float) -> float:
@@ -111,6 +81,10 @@ def write(
         "host": HOST,
         "tensor_split": TENSOR_SPLIT,
         "pcie": PCIE,
+        "matrix_rates": [
+            {"card": card, "tflops": round(rate, 1), "source": source}
+            for card, rate, source in MATRIX_RATES
+        ],
         "similar_decode": similar["decode"].model_dump(),
         "similar_prefill": similar["prefill"].model_dump(),
         "errors_decode": errors["decode"],

@@ -98,6 +98,15 @@ class Pcie(_Frozen):
     source: str
 
 
+class MatrixRate(_Frozen):
+    """Rate that stands in for a card's FP16 matrix rate where its data sheet has none."""
+
+    card: str
+    """Name in resources/gpus.json."""
+    tflops: float
+    source: str
+
+
 class Similar(_Frozen):
     """How far measured rows speak for others (standard deviations of the logarithm)."""
 
@@ -143,6 +152,7 @@ class SpeedData(_Frozen):
     host: HostCosts
     tensor_split: TensorSplit
     pcie: Pcie
+    matrix_rates: tuple[MatrixRate, ...]
     similar_decode: Similar
     similar_prefill: Similar
     errors_decode: dict[str, Errors]
@@ -198,6 +208,18 @@ def speed_data() -> SpeedData:
 def bench_data() -> BenchData:
     """The shipped rows, validated once per process."""
     return resources.load(BenchData, "bench.json")
+
+
+@functools.cache
+def _stand_ins() -> dict[str, float]:
+    return {rate.card: rate.tflops for rate in speed_data().matrix_rates}
+
+
+def matrix_tflops(device: Device) -> float | None:
+    """FP16 matrix rate, or what stands in for it; None where neither is known."""
+    if device.fp16_tflops is not None:
+        return device.fp16_tflops
+    return _stand_ins().get(device.table_id or device.name)
 
 
 def architecture_key(architecture: str, bandwidth_gbs: float | None) -> str:

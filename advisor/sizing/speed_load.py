@@ -13,7 +13,7 @@ from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import BackendCosts, SpeedClass, class_of, speed_data
+from advisor.sizing.speed_data import BackendCosts, SpeedClass, class_of, matrix_tflops, speed_data
 from advisor.sizing.speed_sums import GROUPS, Floats, ModelSums
 from advisor.sizing.speed_terms import Constants, Number
 
@@ -120,6 +120,7 @@ def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
             "measures it."
         )
     key, fitted, widen = found
+    rate = matrix_tflops(device)
     return DeviceSpeed(
         title=device.name,
         gpu=device.table_id or device.name,
@@ -132,10 +133,10 @@ def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
             key,
             device.backend,
             device.bandwidth_gbs,
-            device.fp16_tflops,
+            rate,
             (calibration.bandwidth_factor, calibration.latency_factor),
         ),
-        matrix_rate=None if device.fp16_tflops is None else device.fp16_tflops * 1e12,
+        matrix_rate=None if rate is None else rate * 1e12,
         copy_rate=_copy_rate(
             device.pcie, unified=device.unified, bandwidth=device.bandwidth_gbs * 1e9
         ),

@@ -1,0 +1,43 @@
+"""Constants of the speed model that are not fitted: each with where it comes from."""
+
+BORROWED = (
+    ("cuda", "gb10", "cuda-gb10", 1.0),
+    ("rocm", "rdna2", "rocm-rdna", 1.6),
+    ("vulkan", "rdna2", "vulkan-rdna", 1.6),
+    ("rocm", "cdna", "rocm-rdna", 2.5),
+    ("vulkan", "cdna", "vulkan-rdna", 2.5),
+    ("vulkan", "arc", "vulkan-rdna", 2.5),
+    ("sycl", "arc", "vulkan-rdna", 2.5),
+    ("vulkan", "gb10", "vulkan-nvidia", 1.6),
+    ("vulkan", "hbm", "vulkan-nvidia", 2.0),
+)
+HOST = {
+    "eta": 0.45,
+    "eta_low": 0.25,
+    "tau_us": 15.0,
+    "spread": 0.3,
+    "source": "back-solved from four published runs with experts in RAM (0.40 to 0.52 of the "
+    "bandwidth at 4 bits; 0.25 at 2 bits, where the processor is the limit)",
+}
+TENSOR_SPLIT = {
+    "dense_us": 45.0,
+    "moe_us": 78.0,
+    "spread": 0.25,
+    "source": "back-solved from two GPUs without NVLink, llama.cpp pull request 19378",
+}
+MATRIX_RATES = (
+    ("Tesla P40", 47.0, "int8 rate of NVIDIA's data sheet: llama.cpp multiplies with dp4a there"),
+    ("GeForce GTX 1080 Ti", 45.4, "four times its FP32 rate by dp4a, as on the P40"),
+    *(
+        (f"Apple {name}", cores * 1.3, "back-solved from one row of an M5 Max, per GPU core")
+        for name, cores in (
+            ("M5", 10), ("M5 Pro", 20), ("M5 Max (32-core)", 32), ("M5 Max (40-core)", 40),
+        )
+    ),
+)  # fmt: skip
+"""Cards whose table entry has no FP16 matrix rate: TFLOPS to take instead."""
+PCIE = {
+    "gbs_per_lane": {"1": 0.25, "2": 0.5, "3": 0.985, "4": 1.969, "5": 3.938, "6": 7.563},
+    "share": 0.8,
+    "source": "PCI-SIG per-lane rates after encoding; pinned copies reach about 0.8 of them",
+}

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from advisor import answers
 from advisor.advice.hardware_prices import PriceBook
@@ -26,18 +26,27 @@ MIB: Final = 1 << 20
 
 
 def why_not(
-    choice: ModelChoice, rig: Rig, settings: RunSettings, probes: tuple[ProbeResult, ...]
+    choice: ModelChoice,
+    rig: Rig,
+    settings: RunSettings,
+    probes: tuple[ProbeResult, ...],
+    least_tps: float | None = None,
 ) -> WhyNot:
     """What is missing, and at most three ways out. Raises RigAdvisorError."""
     file_type = answers.load_model(choice).file_type
     found = ways.why_not(
-        answers.file_types_of(choice), file_type, rig, settings, calibration=learn(rig, probes)
+        answers.file_types_of(choice),
+        file_type,
+        rig,
+        settings,
+        calibration=learn(rig, probes),
+        least_tps=least_tps,
     )
-    return replace(found, changes=tuple(_priced(change) for change in found.changes))
+    return replace(found, changes=tuple(_priced(change, rig) for change in found.changes))
 
 
-def _priced(change: Change) -> Change:
-    """A further card with its price, in a rig that is named after its parts."""
+def _priced(change: Change, rig: Rig) -> Change:
+    """Further cards with their price, in a rig that is named after its parts."""
     if change.kind != "gpu":
         return change
     card = change.rig.devices[-1]
@@ -45,22 +54,13 @@ def _priced(change: Change) -> Change:
     price = PriceBook().best(card.name)
     cost = change.cost
     if price is not None:
+        count = len(change.rig.devices) - len(rig.devices)
+        slots = "a slot" if count == 1 else f"{count} slots"
         cost = (
-            f"About {price.mid:,.0f} USD ({price.condition}, {price.date}), a slot and the power."
+            f"About {price.mid * count:,.0f} USD ({price.condition}, {price.date}), {slots} and "
+            "the power."
         )
     return replace(change, cost=cost, rig=change.rig.model_copy(update={"name": name}))
-
-
-def changed_fields(change: Change) -> Mapping[str, Any]:
-    """The run settings that make the change; empty where it is not one of the settings."""
-    settings = change.plan.settings
-    return {
-        "flash": {"flash_attn": "on"},
-        "slots": {"parallel": 1},
-        "kv": {"ctk": settings.ctk, "ctv": settings.ctv, "flash_attn": settings.flash_attn},
-        "context": {"ctx": settings.ctx},
-        "ram": {"n_gpu_layers": "fit", "n_cpu_moe": "fit"},
-    }.get(change.kind, {})
 
 
 @dataclass(frozen=True, slots=True)

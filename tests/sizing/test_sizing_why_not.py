@@ -1,11 +1,16 @@
 """Every way out is one: the run after the change fits."""
 
+from collections.abc import Mapping
+
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Process, Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
+from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.why_not import WhyNot, why_not
 
@@ -65,3 +70,68 @@ def test_without_a_way_out_nothing_is_promised() -> None:
 
     assert found.missing
     assert not found.changes
+
+
+RIGS = (
+    "RTX 4090 + 64 GB DDR5-6000",
+    "2x RTX 3090 + 64 GB DDR4-3200",
+    "RTX 5090 + RTX 3060 12GB + 96 GB DDR5-6000",
+    "RX 7900 XTX + 32 GB DDR5-6000",
+)
+NAMES = ("Qwen/Qwen3-32B", "Qwen/Qwen3-30B-A3B", "google/gemma-3-27b-it")
+KINDS: Mapping[str, Mapping[str, Model]] = {name: models(name) for name in NAMES}
+HELD = st.lists(st.tuples(st.sampled_from(("game", "browser", "ollama")), st.integers(1, 12)))
+
+
+def busy(rig: Rig, held: list[tuple[str, int]]) -> Rig:
+    """The first card holds programs of so many GiB."""
+    programs = tuple(
+        Process(pid=number, name=name, memory=gib << 30) for number, (name, gib) in enumerate(held)
+    )
+    card = rig.devices[0]
+    used = min(sum(p.memory or 0 for p in programs), card.memory_total or 0)
+    card = card.model_copy(update={"memory_used": used, "processes": programs})
+    return rig.model_copy(update={"devices": (card, *rig.devices[1:])})
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(NAMES),
+    st.sampled_from(("Q4_K_M", "Q6_K", "Q8_0")),
+    st.sampled_from(RIGS),
+    HELD,
+    st.sampled_from((8192, 32768, 131072)),
+    st.sampled_from((None, 12.0, 40.0)),
+)
+def test_every_change_turns_the_cell_green(  # noqa: PLR0917
+    name: str,
+    file_type: str,
+    rig: str,
+    held: list[tuple[str, int]],
+    ctx: int,
+    least: float | None,
+) -> None:
+    machine, asked = busy(parse_rig(rig), held), RunSettings(ctx=ctx)
+    now = size(KINDS[name][file_type], machine, asked)
+    slow = least is not None and (now.speed.decode_tps is None or now.speed.decode_tps.mid < least)
+    assume(now.verdict != "fits" or slow)
+
+    found = why_not(KINDS[name], file_type, machine, asked, least_tps=least)
+
+    for change in found.changes:
+        # Made again from what it says to do, and from nothing else.
+        plan = size(
+            KINDS[name][change.file_type],
+            change.rig,
+            asked.model_copy(update=dict(change.fields)),
+        )
+        good = {"offload"} if change.kind == "ram" else {"fits"}
+        if change.kind != "ram" and now.verdict != "tight":
+            good.add("tight")
+        assert plan.verdict in good
+        if least is not None:
+            assert plan.speed.decode_tps is not None
+            assert plan.speed.decode_tps.mid >= least
+        if change.kind == "programs":
+            named = {program for program, _ in held}
+            assert any(program in change.title for program in named)

@@ -92,9 +92,11 @@ class WhyCard(Card):
         return way
 
     def _apply(self, change: Change) -> None:
+        state = self._state
         if change.kind == "gpu":
-            self._state.set_rig(change.rig)
-        elif change.kind == "file_type":
-            self._state.choose_cell(change.file_type, self._state.settings.ctx)
-        else:
-            self._state.change_settings(**checks.changed_fields(change))
+            state.set_rig(change.rig)
+            return
+        if change.kind in {"file_type", "both"}:
+            state.choose_cell(change.file_type, state.settings.ctx)
+        if change.fields:
+            state.change_settings(**change.fields)

@@ -4,13 +4,16 @@ The window, the command line and the report all ask here, so that they give the 
 """
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from advisor import llm
 from advisor.advice.advise import Progress, advise
-from advisor.advice.scenarios import Answer, scenario, work_out
+from advisor.advice.scenario_work import work_out
+from advisor.advice.scenarios import Answer, scenario
 from advisor.advice.timing import MeasuredRun
 from advisor.advice.verdict import Advice
+from advisor.advice.workings import Workings
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
@@ -107,26 +110,43 @@ def advice_of(
         settings=session.settings,
         calibration=learn(rig, session.probes),
         measured=measured_runs(session.probes, rig),
+        workings=_workings(),
         cancelled=cancelled,
         progress=progress,
     )
+
+
+@functools.cache
+def _workings() -> Workings:
+    """Shared by everything in this process that asks for advice: the page, then its report."""
+    return Workings()
 
 
 def scenario_of(
     session: Session,
     *,
     at: dt.datetime,
+    rough: bool = False,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _share, _text: None,
 ) -> Answer | None:
     """Everything about the built-in case that the session is about; None when it is about none.
 
-    Raises SessionError for a case that this version does not have.
+    ``rough``: a first answer in a second or two instead. Raises SessionError for a case that this
+    version does not have.
     """
     if session.scenario is None:
         return None
     case = scenario(session.scenario)
-    return work_out(case, at=at, usage=session.usage, cancelled=cancelled, progress=progress)
+    return work_out(
+        case,
+        at=at,
+        usage=session.usage,
+        rough=rough,
+        workings=_workings(),
+        cancelled=cancelled,
+        progress=progress,
+    )
 
 
 def measured_runs(probes: Sequence[ProbeResult], rig: Rig) -> list[MeasuredRun]:

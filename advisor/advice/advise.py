@@ -6,14 +6,16 @@ from dataclasses import replace
 from typing import Final
 
 from advisor.advice.builds import Build, cards
-from advisor.advice.hardware_prices import PriceBook, data_date
-from advisor.advice.options import Assessment, Option, assess
+from advisor.advice.hardware_prices import PriceBook, book_of, data_date
+from advisor.advice.hybrids import hybrids
+from advisor.advice.options import Option, assess
 from advisor.advice.prices import Candidate, candidates, tier_of
-from advisor.advice.timing import Engine, MeasuredRun, planned, timed
+from advisor.advice.timing import Engine, MeasuredRun, lengths, planned, timed
 from advisor.advice.upgrades import Found, option, search
 from advisor.advice.usage import Usage
-from advisor.advice.variants import Variant, loss_of, variants
+from advisor.advice.variants import Variant, loss_of
 from advisor.advice.verdict import Advice, conclude, rank
+from advisor.advice.workings import Workings
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry
 from advisor.llm.model import Model
@@ -38,7 +40,7 @@ def advise(
     settings: RunSettings | None = None,
     calibration: Calibration | None = None,
     measured: Sequence[MeasuredRun] = (),
-    book: PriceBook | None = None,
+    workings: Workings | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _share, _text: None,
 ) -> Advice:
@@ -47,21 +49,21 @@ def advise(
     ``models`` are those that are acceptable, ``current`` the one in question in its file type.
     ``at`` must carry a time zone; API prices are those of that moment, and prices of hardware are
     old or new by its date. ``calibration`` and ``measured`` are what probes of this rig taught.
-    Never uses the network.
+    ``workings``: what earlier questions left, which makes this one quick and never changes its
+    answer. Never uses the network.
     """
     base = settings or RunSettings()
-    prices = book or PriceBook()
+    prices = book_of(usage)
     today = at.date()
     progress(0.0, "")
-    engine = Engine(base, calibration, measured)
+    kept = workings or Workings()
+    engine = kept.engine(base, calibration, measured)
     options = list(_as_it_is(rig, current, usage, engine))
-    wanted = variants(models, usage, base)
+    wanted = kept.variants(models, usage, base)
     found = search(
-        rig,
+        kept.shelf(rig, usage, prices, today),
         wanted,
         usage,
-        today,
-        book=prices,
         engine=engine,
         cancelled=cancelled,
         progress=lambda share: progress(0.1 + 0.4 * share, ""),
@@ -78,7 +80,7 @@ def advise(
         progress=lambda share: progress(0.5 + 0.4 * share, ""),
     )
     options = [_named(o, current) for o in options]
-    options += _hybrids(options, apis, usage)
+    options += hybrids(options, apis, usage)
     progress(0.9, "")
     return conclude(
         options,
@@ -98,10 +100,19 @@ def _as_it_is(rig: Rig, current: Model | None, usage: Usage, engine: Engine) -> 
     kv = engine.settings.ctk
     tier = tier_of(current.id, current.n_params)
     variant = Variant(current, kv, loss_of(current, kv), tier)
-    outcome = timed(variant, rig, usage, engine)
-    if outcome is not None:
-        made = option(Build("keep", "Keep this rig", rig), variant, outcome)
-        yield replace(made, plan=planned(variant, rig, usage, engine))
+    build = Build("keep", "Keep this rig", rig)
+
+    def work() -> Option | None:
+        outcome = timed(variant, rig, usage, engine)
+        if outcome is None:
+            return None
+        plan = planned(variant, rig, usage, engine)
+        return replace(option(build, variant, outcome), plan=plan)
+
+    key = ("as it is", build.signature, variant.key, lengths(usage))
+    found = engine.once(key, work)
+    if found is not None:
+        yield replace(found, rig=rig)
 
 
 def _settle(
@@ -113,18 +124,18 @@ def _settle(
     progress: Callable[[float], None],
 ) -> list[Option]:
     """Replace rough answers by exact ones until the best few are exact."""
-    settled = {o.id: o for o in options}
+    settled = {o.id: assess(o, usage) for o in options}
     done = 0
     while not cancelled():
-        ranked = rank((assess(o, usage) for o in settled.values()), usage)
+        ranked = rank(settled.values(), usage)
         local = [a.option for a in ranked if a.option.rig is not None][:_EXACT]
         rough = next((o for o in local if o.rough), None)
         if rough is None:
             break
         progress(min(1.0, done / _EXACT))
-        settled[rough.id] = found.exactly(rough)
+        settled[rough.id] = assess(found.exactly(rough), usage)
         done += 1
-    return list(settled.values())
+    return [a.option for a in settled.values()]
 
 
 def _named(found: Option, current: Model | None) -> Option:
@@ -170,35 +181,6 @@ def _api_option(candidate: Candidate) -> Option:
         relation=candidate.relation,
         notes=price.notes,
     )
-
-
-def _hybrids(
-    options: Sequence[Option], apis: Sequence[Candidate], usage: Usage
-) -> Iterable[Option]:
-    """Rigs that would do but for the volume or for long requests, with the cheapest API."""
-    if not apis:
-        return
-    cheapest = min(apis, key=lambda c: (c.price.request(usage).mid, c.price.api.id))
-    for local in options:
-        if local.run is None or local.api is not None:
-            continue
-        alone = assess(local, usage)
-        if alone.meets or not _short_of_room(alone, usage):
-            continue
-        yield replace(
-            local,
-            id=f"hybrid|{local.id}|{cheapest.price.api.id}",
-            kind="hybrid",
-            title=f"{local.title}, with {cheapest.price.api.title} for the rest",
-            api=cheapest.price,
-            relation=cheapest.relation,
-        )
-
-
-def _short_of_room(alone: Assessment, usage: Usage) -> bool:
-    """Whether the only thing wrong is how much there is to do, or how long some of it is."""
-    relaxed = usage.model_copy(update={"requests_per_month": 1, "long_share": 0})
-    return assess(alone.option, relaxed).meets
 
 
 def _unknowns(book: PriceBook, today: dt.date, usage: Usage, *, complete: bool) -> tuple[str, ...]:

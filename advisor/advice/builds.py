@@ -32,6 +32,7 @@ _SERVER_RAM: Final = (512, 1024, 2048)
 _DESKTOP_CARDS: Final = 2
 _WORKSTATION_CARDS: Final = 7
 _YEARS_ON_SALE: Final = 3
+_HERE: Final = frozenset({"keep", "close programs"})
 _WORTH_CLOSING: Final = 256 << 20
 _PASSIVE: Final = ("Tesla", "A10", "A16", "A30", "A40", "A100", "L4", "L40", "H100", "H200", "B200")
 
@@ -48,6 +49,11 @@ class Build:
     impossible: tuple[str, ...] = ()
     unpriced: tuple[str, ...] = ()
 
+    @property
+    def here(self) -> bool:
+        """Whether it is this very rig, for which what was measured on it holds."""
+        return self.kind in _HERE
+
     @functools.cached_property
     def usd(self) -> Decimal:
         """Expected price of everything to buy."""
@@ -55,13 +61,21 @@ class Build:
 
     @functools.cached_property
     def signature(self) -> tuple[object, ...]:
-        """Rigs with the same signature are sized and timed alike."""
+        """Rigs with the same signature are sized and timed alike: whether it is this very rig, for
+        which measurements hold, its devices and its hosts."""
         devices = tuple(
-            (d.table_id or d.name, d.memory_total, d.memory_used, d.bandwidth_gbs, d.host_index)
+            (
+                d.table_id or d.name,
+                d.memory_total,
+                d.memory_used,
+                d.bandwidth_gbs,
+                d.power_limit_w or d.power_default_w,
+                d.host_index,
+            )
             for d in self.rig.devices
         )
         hosts = tuple((h.ram_available, h.ram_bandwidth_gbs) for h in self.rig.hosts)
-        return devices, hosts
+        return self.here, devices, hosts
 
 
 def _n(count: int, name: str) -> str:
@@ -316,34 +330,33 @@ def _new_builds(limits: Limits, book: PriceBook, shelf: Sequence[Card]) -> Itera
                 memory = "8-channel DDR5-4800"
             if not card.is_module and count > _WORKSTATION_CARDS:
                 continue
+            devices = (card.device,) * count
+            bought = [
+                Purchase(card.entry.short_name, Decimal(count), card.price),
+                Purchase(shell, Decimal(1), book.part(shell)),
+            ]
+            conditions: tuple[str, ...] = ()
+            supply = _supply(devices)
+            if not card.is_module and supply is not None:
+                bought.append(_power_supply(supply, book))
+            if card.is_module:
+                conditions = ("a server room: power, cooling and noise",)
+            elif card.is_passive:
+                conditions = ("a case with the airflow of a server",)
             for gib in sizes:
-                ram_price = Purchase(f"{gib} GB of RAM", Decimal(gib), book.part(f"{ram} per GB"))
-                shell_price = Purchase(shell, Decimal(1), book.part(shell))
                 host = _host(f"{gib} GB {memory}")
-                yield _new_build(card, count, host, (shell_price, ram_price), book)
-
-
-def _new_build(
-    card: Card, count: int, host: Host, around: tuple[Purchase, ...], book: PriceBook
-) -> Build:
-    devices = (card.device,) * count
-    purchases = [
-        Purchase(card.entry.short_name, Decimal(count), card.price),
-        *around,
-    ]
-    conditions: list[str] = []
-    supply = _supply(devices)
-    if not card.is_module and supply is not None:
-        purchases.append(_power_supply(supply, book))
-    if card.is_passive and not card.is_module:
-        conditions.append("a case with the airflow of a server")
-    if card.is_module:
-        conditions.append("a server room: power, cooling and noise")
-    return Build(
-        "new build",
-        f"Build a new machine with {_n(count, card.entry.short_name)} and "
-        f"{(host.ram_total or 0) // GIB} GB",
-        Rig(name=describe(devices, host.ram_total), devices=devices, hosts=(host,), imagined=True),
-        purchases=tuple(purchases),
-        conditions=tuple(conditions),
-    )
+                yield Build(
+                    "new build",
+                    f"Build a new machine with {_n(count, card.entry.short_name)} and {gib} GB",
+                    Rig(
+                        name=describe(devices, host.ram_total),
+                        devices=devices,
+                        hosts=(host,),
+                        imagined=True,
+                    ),
+                    purchases=(
+                        *bought,
+                        Purchase(f"{gib} GB of RAM", Decimal(gib), book.part(f"{ram} per GB")),
+                    ),
+                    conditions=conditions,
+                )

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from advisor import resources
+from advisor.advice.usage import Usage
 
 OLD_AFTER_DAYS = 183
 """A price older than half a year is marked."""
@@ -138,6 +139,11 @@ class PriceBook:
         """Complete machines, with the user's own price where there is one."""
         names = dict.fromkeys(p.name for p in _shipped().prices if p.kind == "machine")
         return tuple(price for name in names if (price := self.best(name)) is not None)
+
+
+def book_of(usage: Usage) -> PriceBook:
+    """Prices as the usage has them: its own before the reviewed ones."""
+    return PriceBook({own.name: own.amount / usage.usd_rate for own in usage.own_prices})
 
 
 def data_date() -> str:

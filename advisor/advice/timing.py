@@ -1,8 +1,11 @@
 """One variant on one rig: whether it fits, its speed for the need, and the power it draws."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import accumulate
+from typing import Final, TypeVar, cast
 
 from advisor.advice import power
 from advisor.advice.costs import LocalRun
@@ -25,6 +28,11 @@ from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
 from advisor.sizing.verdict import Judgement, judged
 
+T = TypeVar("T")
+
+_REMEMBERED: Final = 200_000
+"""Answers that are kept, some hundred bytes each."""
+
 
 @dataclass(frozen=True)
 class MeasuredRun:
@@ -41,23 +49,53 @@ class MeasuredRun:
     """``"probe of 2026-11-23 14:05"``."""
 
 
-@dataclass(frozen=True)
-class Engine:
-    """How the engine is asked: settings to start from, and what probes taught about this rig."""
+Lengths = tuple[int, int, int, Decimal]
+"""Of a usage, all that sizes and speeds depend on."""
 
-    settings: RunSettings
-    calibration: Calibration | None = None
-    measured: Sequence[MeasuredRun] = ()
-    buffers: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    """Compute buffer of one card by model and cache type, for rough answers."""
-    loads: dict[tuple[str, str, str, str], LayerBytes | None] = field(
-        default_factory=dict[tuple[str, str, str, str], LayerBytes | None]
-    )
-    """Layers to place by model, file type, cache type and backend, likewise."""
+
+def lengths(usage: Usage) -> Lengths:
+    """Context, prompt, answer and the share of the prompt that repeats."""
+    return usage.context, usage.prompt_tokens, usage.output_tokens, usage.cached_share
+
+
+class Engine:
+    """How the engine is asked: settings to start from, and what probes taught about this rig.
+
+    Remembers every answer, so that a usage that differs in volume, prices or rules alone costs
+    nothing to time again.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        calibration: Calibration | None = None,
+        measured: Sequence[MeasuredRun] = (),
+    ) -> None:
+        self.settings, self.calibration, self.measured = settings, calibration, tuple(measured)
+        self.buffers: dict[tuple[str, str], int | None] = {}
+        """Compute buffer of one card by model and cache type, for rough answers; None is refused
+        by llama.cpp."""
+        self.loads: dict[tuple[object, ...], Layers | None] = {}
+        """Layers to place by variant, context and backend, likewise."""
+        self.known: dict[tuple[object, ...], object] = {}
+        self._there: Engine | None = None
 
     def elsewhere(self) -> "Engine":
         """For another rig: nothing was measured there."""
-        return Engine(self.settings, buffers=self.buffers, loads=self.loads)
+        if self.calibration is None and not self.measured:
+            return self
+        if self._there is None:
+            self._there = Engine(self.settings)
+            self._there.buffers, self._there.loads = self.buffers, self.loads
+        return self._there
+
+    def once(self, key: tuple[object, ...], work: "Callable[[], T]") -> T:
+        """``work``'s answer, worked out the first time that ``key`` is asked for."""
+        if key not in self.known:
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
+            self.known[key] = work()
+        return cast("T", self.known[key])
 
 
 @dataclass(frozen=True)
@@ -115,32 +153,37 @@ def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed |
     one card would need; experts go to RAM first, then whole layers.
     """
     model = variant.model
-    wanted = variant.settings(engine.settings, usage)
-    plain = wanted.model_copy(update={"n_gpu_layers": "all", "n_cpu_moe": 0})
     space = room(rig, engine.calibration)
     backend = space.backends[0] if space.backends else "cpu"
-    which = (model.id, model.file_type, variant.kv, backend)
+    plain = variant.settings(engine.settings, usage).model_copy(
+        update={"n_gpu_layers": "all", "n_cpu_moe": 0}
+    )
+    which = (variant.key, usage.context, backend)
     if which not in engine.loads:
-        engine.loads[which] = layer_bytes(model, plain, backend)
-    load = engine.loads[which]
-    if load is None or any(free is None for free in space.free):
+        load = layer_bytes(model, plain, backend)
+        engine.loads[which] = None if load is None else Layers(load)
+    layers = engine.loads[which]
+    if layers is None or any(free is None for free in space.free):
         return timed(variant, rig, usage, engine)
-    key = (model.id, variant.kv)
+    key = (model.id, f"{variant.kv} {usage.context}")
     if key not in engine.buffers:
         try:
             memory.check(model, plain)
+            engine.buffers[key] = _one_buffer(model, plain)
         except SettingsError:
-            return None
-        engine.buffers[key] = _one_buffer(model, plain)
-    taken = [engine.buffers[key] + (driver or 0) + plain.margin for driver in space.driver]
+            engine.buffers[key] = None
+    buffer = engine.buffers[key]
+    if buffer is None:
+        return None
+    taken = [buffer + (driver or 0) + plain.margin for driver in space.driver]
     free = [(value or 0) - used for value, used in zip(space.free, taken, strict=True)]
-    placed = _count_in(load, free)
+    placed = layers.count_in(free)
     if placed is None:
         return Timed(Judgement(False, None, "no"), usage.context, None, None, rough=True)
     placement, in_ram = placed
-    shared = any(space.unified)
-    # Where cards have memory of their own, RAM must hold what they do not.
-    if in_ram and (space.host is None or (not shared and in_ram > space.host)):
+    # Beside cards with memory of their own RAM holds the rest; one pool has to hold everything.
+    needed = layers.nbytes + sum(taken) if any(space.unified) else in_ram
+    if in_ram and (space.host is None or needed > space.host):
         return Timed(Judgement(False, None, "no"), usage.context, None, None, rough=True)
     word: Verdict = "offload" if in_ram and rig.devices else "fits"
     outcome = _outcome(
@@ -162,34 +205,57 @@ def _one_buffer(model: Model, settings: RunSettings) -> int:
     return 0 if found is None else found.devices[0]
 
 
-def _count_in(load: LayerBytes, free: Sequence[int]) -> tuple[Placement, int] | None:
-    """Layers by device, and bytes left for RAM; None where not even the caches fit."""
-    n_layers = len(load.dense)
-    if not free:
-        everything = sum(load.sizes(0, 0))
-        return Placement(layer_device=(HOST,) * n_layers), everything
-    experts_out = 0
-    if sum(load.experts):
-        experts_out = bisect_left(
-            range(n_layers), True, key=lambda n: packs(load.sizes(n, 0), free)
+class Layers:
+    """The layers of a variant, ready to be counted into cards many times."""
+
+    def __init__(self, load: LayerBytes) -> None:
+        self._load = load
+        self.nbytes = sum(load.sizes(0, 0))
+        self._experts = [0, *accumulate(load.experts)]
+        """Bytes of the experts of the first so many layers."""
+        self._sizes: dict[tuple[int, int], list[int]] = {}
+
+    def _of(self, experts_out: int, first: int) -> list[int]:
+        key = (experts_out, first)
+        if key not in self._sizes:
+            self._sizes[key] = self._load.sizes(experts_out, first)
+        return self._sizes[key]
+
+    def count_in(self, free: Sequence[int]) -> tuple[Placement, int] | None:
+        """Layers by device, and bytes left for RAM; None where not even the caches fit."""
+        n_layers = len(self._load.dense)
+        if not free:
+            return Placement(layer_device=(HOST,) * n_layers), self.nbytes
+        room_for = sum(max(0, value) for value in free)
+        experts_out = 0
+        if self._experts[-1]:
+            # Layers are whole, so a sum that fits is needed but not enough.
+            least = bisect_left(self._experts, self.nbytes - room_for)
+            experts_out = bisect_left(
+                range(n_layers), True, lo=min(least, n_layers), key=lambda n: self._fits(n, 0, free)
+            )
+            if experts_out == n_layers:
+                experts_out = n_layers - 1
+        first = 0
+        if not self._fits(experts_out, 0, free):
+            first = bisect_left(
+                range(n_layers + 1), True, lo=1, key=lambda n: self._fits(experts_out, n, free)
+            )
+        devices = [HOST] * first
+        device = used = 0
+        for size_ in self._of(experts_out, first):
+            while used + size_ > free[device]:
+                device, used = device + 1, 0
+            devices.append(device)
+            used += size_
+        in_ram = self._experts[experts_out] + sum(self._of(experts_out, 0)[:first])
+        placement = Placement(
+            layer_device=tuple(devices), experts_on_host=frozenset(range(first, experts_out))
         )
-        if experts_out == n_layers:
-            experts_out = n_layers - 1
-    first = bisect_left(
-        range(n_layers + 1), True, key=lambda n: packs(load.sizes(experts_out, n), free)
-    )
-    devices = [HOST] * first
-    device = used = 0
-    for size_ in load.sizes(experts_out, first):
-        while used + size_ > free[device]:
-            device, used = device + 1, 0
-        devices.append(device)
-        used += size_
-    in_ram = sum(load.experts[:experts_out]) + sum(load.sizes(experts_out, 0)[:first])
-    placement = Placement(
-        layer_device=tuple(devices), experts_on_host=frozenset(range(first, experts_out))
-    )
-    return placement, in_ram
+        return placement, in_ram
+
+    def _fits(self, experts_out: int, first: int, free: Sequence[int]) -> bool:
+        return packs(self._of(experts_out, first), free)
 
 
 def _outcome(

@@ -1,40 +1,36 @@
 """The search: every build with every acceptable variant, sized and timed by the engine itself.
 
 A hundred thousand pairs are too many to size. Bounds that can only flatter a pair rule most of them
-out at once (``screen``); of the rest only those on the Pareto front of cost, speed and quality are
-worked out, roughly first, and their figures replace the bounds until the front holds nothing else.
-Whatever comes near the verdict is then sized and timed exactly (``settle``). The same question
-always gives the same answer.
+out at once (``screen``); of the rest only those that may belong to the Pareto front of cost, speed
+and quality are worked out, roughly (``skyline``). Whatever comes near the verdict is then sized and
+timed exactly. The same question always gives the same answer, whatever was asked before.
 """
 
-import datetime as dt
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from advisor.advice.builds import Build, builds
-from advisor.advice.hardware_prices import PriceBook
-from advisor.advice.options import Assessment, Option, assess
-from advisor.advice.screen import Floats, Ints, space
-from advisor.advice.timing import Engine, Timed, planned, roughly, timed
+from advisor.advice.builds import Build
+from advisor.advice.options import Option
+from advisor.advice.screen import Space, reference, space
+from advisor.advice.shelf import Floats, Shelf
+from advisor.advice.skyline import Ints, front
+from advisor.advice.timing import Engine, Timed, lengths, planned, roughly, timed
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
-from advisor.hardware.rig import Rig
 
-_BATCH: Final = 16
-_MAX_WORKED_OUT: Final = 1500
+_MAX_WORKED_OUT: Final = 3000
 """Enough for every question met so far; a front that is still open then is said to be."""
-_USUAL: Final = 200
+_USUAL: Final = 400
 """Pairs that a usual question takes, for the progress bar."""
 _SPEED_STEP: Final = 1.15
 """Speeds within 15 % count as one: no prediction is better than that."""
 _FAST_ENOUGH: Final = 4
 """Times the speed asked for (or reading speed) beyond which more does not count."""
 _READING: Final = 15.0
-_HERE: Final = frozenset({"keep", "close programs"})
-"""Builds of this very rig, for which what was measured on it holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,113 +77,156 @@ def option(build: Build, variant: Variant, outcome: Timed) -> Option:
     )
 
 
-def front(cost: Floats, speed: Ints, quality: Ints) -> Ints:
-    """Indices that nothing beats in cost, speed and quality at once; of equals the first.
-
-    Sorted by cost, a point stays if no earlier one of at least its quality is at least as fast.
-    """
-    order = np.lexsort((np.arange(len(cost)), -quality, -speed, cost))
-    sorted_speed, sorted_quality = speed[order], quality[order]
-    stays = np.zeros(len(order), dtype=bool)
-    for level in np.unique(quality):
-        counted = np.where(sorted_quality >= level, sorted_speed, -1)
-        before = np.concatenate(([-1], np.maximum.accumulate(counted)[:-1]))
-        stays |= (sorted_quality == level) & (sorted_speed > before)
-    return order[stays]
+def _step(speed: float, usage: Usage) -> int:
+    """Speeds in steps of 15 %, capped where more does not count. 0 is no speed."""
+    enough = _FAST_ENOUGH * max(usage.min_decode_tps, _READING)
+    return 1 + math.floor(math.log(min(max(speed, 1e-3), enough) / 1e-3) / math.log(_SPEED_STEP))
 
 
 def _steps(speed: Floats, usage: Usage) -> Ints:
-    """Speeds in steps of 15 %, capped where more does not count. 0 is no speed."""
+    """``_step`` of many."""
     enough = _FAST_ENOUGH * max(usage.min_decode_tps, _READING)
     capped = np.clip(speed, 1e-3, enough)
     return 1 + np.floor(np.log(capped / 1e-3) / np.log(_SPEED_STEP)).astype(np.int64)
 
 
+class _Search:
+    """One question: pairs, and what became of those that were worked out."""
+
+    def __init__(
+        self, shelf: Shelf, wanted: Sequence[Variant], usage: Usage, engine: Engine
+    ) -> None:
+        self.shelf, self.wanted, self.usage, self.engine = shelf, wanted, usage, engine
+        self.lengths = lengths(usage)
+        self.fixed = shelf.fixed(usage)
+        self.outcomes: dict[int, Timed] = {}
+        """By pair."""
+        self.near: dict[str, tuple[int, float, str, int]] = {}
+        """Of every kind the failure with the fewest reasons, then the cheapest."""
+        known = [
+            engine.once(("reference", v.key, self.lengths), lambda v=v: reference(v, usage))
+            for v in wanted
+        ]
+        self.pairs: Space = space(shelf, known, [v.quality for v in wanted], usage)
+        seconds = 3600 * float(usage.hours_per_month)
+        self._most = seconds / usage.requests_per_month
+        """Seconds that a request may take."""
+        self._new = float(usage.new_tokens)
+        long = float(usage.long_share)
+        self._new_mean = self._new * (1 - long) + long * float(
+            usage.long_prompt_tokens * (1 - usage.cached_share)
+        )
+        self._room = usage.long_prompt_tokens + usage.output_tokens if long else 0
+        self._energy = usage.requests_per_month / 3.6e6 * float(usage.electricity_price)
+
+    def of(self, i: int) -> tuple[Build, Variant]:
+        """Build and variant of a pair."""
+        build, variant = int(self.pairs.build[i]), int(self.pairs.variant[i])
+        return self.shelf.builds[build], self.wanted[variant]
+
+    def refine(self, i: int) -> tuple[float, int] | None:
+        """Score and step of speed of a pair, from the engine; None where it does not do."""
+        build, variant = self.of(i)
+        engine = self.engine if build.here else self.engine.elsewhere()
+        outcome = engine.once(
+            ("roughly", build.signature, variant.key, self.lengths),
+            lambda: roughly(variant, build.rig, self.usage, engine),
+        )
+        if outcome is None:
+            return None
+        self.outcomes[i] = outcome
+        run, usage = outcome.run, self.usage
+        if run is None or not outcome.judgement.fits:
+            self._remember(i, 1)
+            return None
+        decode, prefill = run.decode_tps.mid, run.prefill_tps.mid
+        seconds = self._new_mean / prefill + usage.output_tokens / decode
+        wait = usage.max_ttft_s
+        wrong = (
+            (decode < usage.min_decode_tps)
+            + (wait is not None and self._new / prefill + 1 / decode > wait)
+            + (seconds > self._most)
+            + (outcome.ctx < self._room)
+        )
+        if wrong:
+            self._remember(i, wrong)
+            return None
+        saved = 0.0 if usage.idle == "off" else run.power.idle.mid
+        energy = seconds * max(0.0, run.power.busy.mid - saved) * self._energy
+        return float(self.fixed[self.pairs.build[i]]) + energy, _step(decode, usage)
+
+    def _remember(self, i: int, wrong: int) -> None:
+        build, variant = self.of(i)
+        key = (wrong, float(build.usd), f"{build.title}|{variant.key}", i)
+        if build.kind not in self.near or key < self.near[build.kind]:
+            self.near[build.kind] = key
+
+    def option(self, i: int) -> Option:
+        """A worked-out pair."""
+        return option(*self.of(i), self.outcomes[i])
+
+    def exactly(self, i: int, rough: Option) -> Option:
+        """The same option sized and timed exactly, with its plan."""
+        build, variant = self.of(i)
+        engine = self.engine if build.here else self.engine.elsewhere()
+
+        def work() -> Option:
+            outcome = timed(variant, build.rig, self.usage, engine)
+            if outcome is None:
+                return replace(rough, fits=None, run=None, rough=False)
+            made = option(build, variant, outcome)
+            return replace(made, plan=planned(variant, build.rig, self.usage, engine))
+
+        exact = engine.once(("exactly", build.signature, variant.key, self.lengths), work)
+        # A build with the same rig may have been asked for earlier: what this one takes is its own.
+        return replace(
+            exact,
+            id=rough.id,
+            kind=rough.kind,
+            title=rough.title,
+            rig=rough.rig,
+            purchases=rough.purchases,
+            conditions=rough.conditions,
+            impossible=rough.impossible,
+            unpriced=rough.unpriced,
+        )
+
+
 def search(
-    rig: Rig,
+    shelf: Shelf,
     wanted: Sequence[Variant],
     usage: Usage,
-    today: dt.date,
     *,
-    book: PriceBook,
     engine: Engine,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Found:
-    """The front over everything that can be done with, added to or bought beside ``rig``."""
-    shelf = list(builds(rig, usage, book, today))
+    """The front over every build of the shelf with every wanted variant."""
     if not wanted:
         return Found((), _same, 0, 0, complete=True)
-    pairs = space(shelf, wanted, usage)
-    steps, cost = _steps(pairs.speed, usage), pairs.cost.copy()
-    settled = np.zeros(len(cost), dtype=bool)
-    outcomes: dict[tuple[object, int], Timed | None] = {}
-    origin: dict[str, tuple[Build, Variant]] = {}
-    good: dict[int, Option] = {}
-    near: dict[str, Assessment] = {}
-    complete = True
-    while complete:
-        open_ = [int(i) for i in front(cost, steps, pairs.quality) if not settled[i] and steps[i]]
-        if not open_:
-            break
-        progress(min(1.0, len(outcomes) / _USUAL))
-        for i in open_[:_BATCH]:
-            if cancelled() or len(outcomes) >= _MAX_WORKED_OUT:
-                complete = False
-                break
-            settled[i] = True
-            build, variant = shelf[int(pairs.build[i])], wanted[int(pairs.variant[i])]
-            key = (build.signature, int(pairs.variant[i]))
-            if key not in outcomes:
-                asked = engine if build.kind in _HERE else engine.elsewhere()
-                outcomes[key] = roughly(variant, build.rig, usage, asked)
-            outcome = outcomes[key]
-            if outcome is None:
-                steps[i] = 0
-                continue
-            made = option(build, variant, outcome)
-            origin[made.id] = build, variant
-            judged = assess(made, usage)
-            if judged.meets and judged.score is not None and judged.decode_tps is not None:
-                cost[i] = float(judged.score)
-                steps[i] = _steps(np.array([judged.decode_tps.mid]), usage)[0]
-                good[i] = made
-            else:
-                steps[i] = 0
-                _remember(near, judged)
-    last = [int(i) for i in front(cost, steps, pairs.quality) if int(i) in good]
-    failures = tuple(a.option for a in near.values())
+    asked = _Search(shelf, wanted, usage, engine)
 
-    def exactly(found: Option) -> Option:
-        if found.id not in origin:
-            return found
-        build, variant = origin[found.id]
-        asked = engine if build.kind in _HERE else engine.elsewhere()
-        outcome = timed(variant, build.rig, usage, asked)
-        if outcome is None:
-            return replace(found, fits=None, run=None, rough=False)
-        made = option(build, variant, outcome)
-        return replace(made, plan=planned(variant, build.rig, usage, asked))
+    def stop() -> bool:
+        done = len(asked.outcomes)
+        if done % 16 == 0:
+            progress(min(1.0, done / _USUAL))
+        return cancelled() or done >= _MAX_WORKED_OUT
+
+    pairs = asked.pairs
+    found = front(pairs.cost, _steps(pairs.speed, usage), pairs.quality, asked.refine, stop=stop)
+    origin = {asked.option(i).id: i for i in (*found.points, *(n[-1] for n in asked.near.values()))}
+
+    def exactly(rough: Option) -> Option:
+        return asked.exactly(origin[rough.id], rough) if rough.id in origin else rough
 
     return Found(
+        options=tuple(asked.option(i) for i in origin.values()),
         exactly=exactly,
-        options=(*(good[i] for i in last), *failures),
-        searched=len(shelf) * len(wanted),
-        worked_out=len(outcomes),
-        complete=complete,
+        searched=len(shelf.builds) * len(wanted),
+        worked_out=len(asked.outcomes),
+        complete=found.complete,
     )
 
 
 def _same(found: Option) -> Option:
     return found
-
-
-def _remember(near: dict[str, Assessment], judged: Assessment) -> None:
-    """Of every kind the failure with the fewest reasons, then the cheapest."""
-
-    def key(a: Assessment) -> tuple[int, float, str]:
-        return len(a.failures), float(a.hardware.mid), a.option.id
-
-    kind = judged.option.kind
-    if kind not in near or key(judged) < key(near[kind]):
-        near[kind] = judged

@@ -41,6 +41,17 @@ class Limits(BaseModel):
     """A new machine must run Windows."""
 
 
+class OwnPrice(BaseModel):
+    """What a person was offered for one piece, instead of the reviewed price."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100)
+    """As resources/hardware_prices.json and the GPU table call it; memory is priced per GB."""
+    amount: Annotated[Decimal, Field(ge=0, le=10_000_000)]
+    """In the usage's currency."""
+
+
 class Usage(BaseModel):
     """The need that every option is measured against. Money is in ``currency``."""
 
@@ -96,6 +107,8 @@ class Usage(BaseModel):
     """Part of the price of new hardware that it still brings at the end of the horizon."""
 
     limits: Limits = Limits()
+    own_prices: tuple[OwnPrice, ...] = ()
+    """At most one for each name; the last one entered counts."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Usage":
@@ -108,6 +121,16 @@ class Usage(BaseModel):
         if self.long_share and self.long_prompt_tokens <= self.prompt_tokens:
             raise ValueError("long requests must be longer than the others")
         return self
+
+    def with_own_price(self, name: str, amount: Decimal | None) -> "Usage":
+        """With a price of one's own for a piece; None goes back to the reviewed one.
+
+        Raises ValidationError for an amount that is no price.
+        """
+        kept = [own.model_dump() for own in self.own_prices if own.name != name]
+        if amount is not None:
+            kept.append({"name": name, "amount": amount})
+        return Usage.model_validate(self.model_dump() | {"own_prices": kept})
 
     @property
     def api_allowed(self) -> bool:

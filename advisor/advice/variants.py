@@ -36,6 +36,11 @@ class Variant:
         return self.tier * 100 + kept
 
     @cached_property
+    def key(self) -> tuple[object, ...]:
+        """What tells it from every other variant."""
+        return self.model.id, self.model.file_type, self.model.nbytes, self.kv
+
+    @cached_property
     def bytes_read(self) -> tuple[int, int, int]:
         """Bytes of one token's dense weights, of the experts it uses, and of all experts."""
         hp = self.model.hp

@@ -140,11 +140,7 @@ def conclude(
 ) -> Advice:
     """Hold every option against the usage and say what follows."""
     ranked = rank((assess(option, usage) for option in options), usage)
-    best = ranked[0] if ranked and ranked[0].meets else None
-    runner_up = None
-    if best is not None:
-        runner_up = next((a for a in ranked if a.meets and _different(a, best)), None)
-    close = _close(best, runner_up, usage)
+    best, runner_up, close = _first_two(ranked, usage)
     compared = _compared(ranked, best)
     even = None
     moved: tuple[Influence, ...] = ()
@@ -172,6 +168,24 @@ def conclude(
         made=at,
         searched=searched or len(options),
     )
+
+
+def said(options: Iterable[Option], usage: Usage) -> str:
+    """The verdict's sentence alone, in a tenth of the time."""
+    ranked = rank((assess(option, usage) for option in options), usage)
+    best, runner_up, close = _first_two(ranked, usage)
+    return wording.headline(best, runner_up, ranked, usage, "", close=close)
+
+
+def _first_two(
+    ranked: Sequence[Assessment], usage: Usage
+) -> tuple[Assessment | None, Assessment | None, bool]:
+    """The verdict, the runner-up, and whether they are too close to call."""
+    best = ranked[0] if ranked and ranked[0].meets else None
+    runner_up = None
+    if best is not None:
+        runner_up = next((a for a in ranked if a.meets and _different(a, best)), None)
+    return best, runner_up, _close(best, runner_up, usage)
 
 
 def _different(a: Assessment, best: Assessment) -> bool:

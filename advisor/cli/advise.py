@@ -7,7 +7,8 @@ from decimal import Decimal
 from advisor import answers
 from advisor.advice.costs import Span
 from advisor.advice.export import advice_data, answer_data
-from advisor.advice.scenarios import Answer, scenario, work_out
+from advisor.advice.scenario_work import work_out
+from advisor.advice.scenarios import Answer, scenario
 from advisor.advice.verdict import Advice
 from advisor.cli.output import DONE, NO, complain, say, say_json, table
 from advisor.cli.session import rig_of, session_of

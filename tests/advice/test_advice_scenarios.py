@@ -10,6 +10,7 @@ import pytest
 from advisor.advice import scenarios
 from advisor.advice.export import advice_data, answer_data
 from advisor.advice.hardware_prices import PriceBook
+from advisor.advice.scenario_work import work_out
 from advisor.errors import SessionError
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
@@ -28,7 +29,7 @@ def answer():
             "volumes": (10, 3000),
         }
     )
-    return scenarios.work_out(small, at=NOW)
+    return work_out(small, at=NOW)
 
 
 def test_the_case_is_complete():

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from advisor.advice import screen
 from advisor.advice.advise import advise
 from advisor.advice.builds import builds, cards
-from advisor.advice.hardware_prices import PriceBook
+from advisor.advice.costs import cents
+from advisor.advice.hardware_prices import PriceBook, book_of
+from advisor.advice.shelf import shelf_for, shelve
+from advisor.advice.skyline import front
 from advisor.advice.timing import Engine, MeasuredRun, roughly, timed
-from advisor.advice.upgrades import front, search
+from advisor.advice.upgrades import search
 from advisor.advice.usage import Limits, Usage, preset
 from advisor.advice.variants import variants
+from advisor.advice.workings import Workings
 from advisor.basis import Basis
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
@@ -34,7 +38,13 @@ def model(name="Qwen/Qwen3-30B-A3B"):
 
 def found(rig=DESKTOP, usage=CHAT, name="Qwen/Qwen3-30B-A3B", **options):
     wanted = variants([model(name)], usage, RunSettings())
-    return search(rig, wanted, usage, TODAY, book=BOOK, engine=Engine(RunSettings()), **options)
+    shelf = shelf_for(rig, usage, BOOK, TODAY)
+    return search(shelf, wanted, usage, engine=Engine(RunSettings()), **options)
+
+
+def bounds(shelf, wanted, usage):
+    known = [screen.reference(v, usage) for v in wanted]
+    return screen.space(shelve(shelf), known, [v.quality for v in wanted], usage)
 
 
 class TestBuilds:
@@ -103,7 +113,7 @@ class TestFront:
     )
     def test_is_what_a_slow_check_says(self, points):
         cost, speed, quality = (np.array(column) for column in zip(*points, strict=True))
-        kept = set(front(cost.astype(float), speed, quality).tolist())
+        kept = set(front(cost.astype(float), speed, quality).points)
         for i, (c, s, q) in enumerate(points):
             beaten = any(
                 (c2 <= c and s2 >= s and q2 >= q) and ((c2, s2, q2) != (c, s, q) or j < i)
@@ -112,13 +122,55 @@ class TestFront:
             )
             assert (i in kept) != beaten
 
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(0, 6),
+                st.integers(0, 6),
+                st.integers(0, 3),
+                st.integers(0, 3),
+                st.integers(0, 3),
+                st.booleans(),
+            ),
+            min_size=1,
+            max_size=40,
+        )
+    )
+    def test_bounds_that_flatter_lead_to_the_front_of_the_real_points(self, points):
+        """Real cost is the bound and more, real speed the bound and less, and some are out."""
+        bound_cost, bound_speed, quality, dearer, slower, _ = (
+            np.array(column) for column in zip(*points, strict=True)
+        )
+        real_cost, real_speed = bound_cost + dearer, np.maximum(bound_speed - slower, 0)
+        asked = []
+
+        def refine(i):
+            asked.append(i)
+            return None if points[i][5] else (float(real_cost[i]), int(real_speed[i]))
+
+        found = front(bound_cost.astype(float), bound_speed, quality, refine)
+        assert found.complete
+        assert len(asked) == len(set(asked))
+        able = [i for i, point in enumerate(points) if not point[5]]
+        real = {(real_cost[i], real_speed[i], quality[i]) for i in able}
+        best = {
+            (c, s, q)
+            for c, s, q in real
+            if not any(
+                (c2 <= c and s2 >= s and q2 >= q) and (c2, s2, q2) != (c, s, q)
+                for c2, s2, q2 in real
+            )
+        }
+        assert {(real_cost[i], real_speed[i], quality[i]) for i in found.points} == best
+
 
 class TestScreen:
     def test_bounds_flatter_the_engine(self):
         usage = CHAT.model_copy(update={"min_decode_tps": 0.0, "max_ttft_s": None})
         wanted = variants([model(), model("Qwen/Qwen3-8B")], usage, RunSettings())
         shelf = list(builds(DESKTOP, usage, BOOK, TODAY))[::60]
-        pairs = screen.space(shelf, wanted, usage)
+        pairs = bounds(shelf, wanted, usage)
         assert len(pairs.cost)
         engine = Engine(RunSettings())
         for i in range(0, len(pairs.cost), 7):
@@ -131,7 +183,7 @@ class TestScreen:
         usage = CHAT.model_copy(update={"min_decode_tps": 0.0, "max_ttft_s": None})
         wanted = variants([model("meta-llama/Llama-3.1-70B-Instruct")], usage, RunSettings())
         shelf = list(builds(DESKTOP, usage, BOOK, TODAY))[:40]
-        pairs = screen.space(shelf, wanted, usage)
+        pairs = bounds(shelf, wanted, usage)
         kept = {(int(b), int(v)) for b, v in zip(pairs.build, pairs.variant, strict=True)}
         out = [(b, v) for b in range(len(shelf)) for v in range(len(wanted)) if (b, v) not in kept]
         assert out
@@ -196,6 +248,73 @@ class TestSearch:
         assert exact.id == some.id
         assert not exact.rough
         assert exact.plan is not None
+
+
+class TestWorkings:
+    """What earlier questions left makes the next one quick and never another."""
+
+    def asked(self, usage, workings=None):
+        rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+        current = model().model("Q4_K_M")
+        return advise(usage, rig, [model()], at=NOW, current=current, workings=workings)
+
+    @pytest.mark.parametrize(
+        "update",
+        [
+            {"requests_per_month": 90_000},
+            {"electricity_price": Decimal("0.5")},
+            {"max_loss": "small", "data_may_leave": False},
+            {"limits": Limits(free_slots=1)},
+            {"prompt_tokens": 4000},
+        ],
+    )
+    def test_an_answer_is_the_same_whatever_was_asked_before(self, update):
+        kept = Workings()
+        self.asked(CHAT.model_copy(update={"requests_per_month": 7}), kept)
+        usage = CHAT.model_copy(update=update)
+        warm, cold = self.asked(usage, kept), self.asked(usage)
+        assert warm.headline == cold.headline
+        assert [a.option.id for a in warm.assessments] == [a.option.id for a in cold.assessments]
+        assert [a.monthly for a in warm.assessments] == [a.monthly for a in cold.assessments]
+
+    def test_only_lengths_make_the_engine_work_again(self, monkeypatch):
+        kept = Workings()
+        self.asked(CHAT, kept)
+
+        def refuse(*_args, **_kwargs):
+            raise AssertionError("sized or timed again")
+
+        for where in ("upgrades.roughly", "upgrades.timed", "advise.timed", "upgrades.reference"):
+            monkeypatch.setattr(f"advisor.advice.{where}", refuse)
+        for update in (
+            {"electricity_price": Decimal("0.4")},
+            {"horizon_months": 48},
+            {"resale_share": Decimal("0.1")},
+        ):
+            self.asked(CHAT.model_copy(update=update), kept)
+
+
+class TestOwnPrices:
+    def test_a_price_of_ones_own_replaces_the_reviewed_one_to_the_cent(self):
+        usage = CHAT.model_copy(update={"currency": "EUR", "usd_rate": Decimal("0.92")})
+        usage = usage.with_own_price("RTX 5090", Decimal("1999.99"))
+        built = next(
+            b for b in builds(DESKTOP, usage, book_of(usage), TODAY) if b.title == "Add RTX 5090"
+        )
+        card = built.purchases[0]
+        assert card.price.condition == "your price"
+        assert cents(usage.from_usd(card.usd.mid)) == Decimal("1999.99")
+
+    def test_a_card_without_a_price_joins_with_ones_own(self):
+        assert "H100 NVL" in cards(BOOK, TODAY, used=True)[1]
+        usage = CHAT.with_own_price("H100 NVL", Decimal(9000))
+        shelf, unpriced = cards(book_of(usage), TODAY, used=True)
+        assert "H100 NVL" in {c.entry.short_name for c in shelf}
+        assert "H100 NVL" not in unpriced
+
+    def test_taking_it_back_restores_the_reviewed_price(self):
+        usage = CHAT.with_own_price("RTX 5090", Decimal(1)).with_own_price("RTX 5090", None)
+        assert usage == CHAT
 
 
 class TestAdvise:

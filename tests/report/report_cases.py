@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from advisor.advice import scenarios
+from advisor.advice.scenario_work import work_out
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.probe.result import Ending, ProbeResult
@@ -98,7 +99,7 @@ def _answer() -> scenarios.Answer:
     """A part of the seed's case: all of its rigs and models take half a minute."""
     case = scenarios.scenario("deepseek-v4-at-home")
     small = {"rigs": case.rigs[:2], "models": case.models[:1], "contexts": case.contexts[::3]}
-    return scenarios.work_out(case.model_copy(update=small), at=MADE)
+    return work_out(case.model_copy(update=small), at=MADE)
 
 
 def _longest(session: Session) -> tuple[Session, Findings]:

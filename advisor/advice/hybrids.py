@@ -1,0 +1,35 @@
+"""Rigs that would do but for the volume or for long requests, with an API for the rest."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from advisor.advice.options import Assessment, Option, assess
+from advisor.advice.prices import Candidate
+from advisor.advice.usage import Usage
+
+
+def hybrids(options: Sequence[Option], apis: Sequence[Candidate], usage: Usage) -> Iterable[Option]:
+    """Every such rig among the options, with the cheapest API."""
+    if not apis:
+        return
+    cheapest = min(apis, key=lambda c: (c.price.request(usage).mid, c.price.api.id))
+    for local in options:
+        if local.run is None or local.api is not None:
+            continue
+        alone = assess(local, usage)
+        if alone.meets or not _short_of_room(alone, usage):
+            continue
+        yield replace(
+            local,
+            id=f"hybrid|{local.id}|{cheapest.price.api.id}",
+            kind="hybrid",
+            title=f"{local.title}, with {cheapest.price.api.title} for the rest",
+            api=cheapest.price,
+            relation=cheapest.relation,
+        )
+
+
+def _short_of_room(alone: Assessment, usage: Usage) -> bool:
+    """Whether the only thing wrong is how much there is to do, or how long some of it is."""
+    relaxed = usage.model_copy(update={"requests_per_month": 1, "long_share": 0})
+    return assess(alone.option, relaxed).meets

@@ -2,8 +2,8 @@
 
 Every bound flatters a pair. Size: weights and caches without buffers, drivers and margins. Speed:
 the engine's own prediction on one reference card that holds everything, with its reading scaled to
-the fastest card's bandwidth and its arithmetic to all cards together, less a fifth for what other
-cards may do better; whatever has to lie in RAM is read faster than any published run did.
+the fastest card's bandwidth and its arithmetic to all cards together, less three tenths for what
+other cards may do better; whatever has to lie in RAM is read faster than any published run did.
 """
 
 import functools
@@ -25,7 +25,7 @@ from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed import predict
 
-_FLATTERED: Final = 0.8
+_FLATTERED: Final = 0.7
 _LATENCY: Final = frozenset({"Launches and waits", "Per token"})
 """Terms of ``advisor.sizing.speed`` that no bandwidth shortens."""
 _RAM_REACHED: Final = 0.75

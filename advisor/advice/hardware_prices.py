@@ -146,6 +146,11 @@ def book_of(usage: Usage) -> PriceBook:
     return PriceBook({own.name: own.amount / usage.usd_rate for own in usage.own_prices})
 
 
+def shipped_names() -> tuple[tuple[str, Kind], ...]:
+    """Name and kind of every piece with a reviewed price, in the order of the file."""
+    return tuple(dict.fromkeys((price.name, price.kind) for price in _shipped().prices))
+
+
 def data_date() -> str:
     """When the shipped prices were reviewed."""
     return _shipped().date

@@ -1,6 +1,7 @@
 """The Advice page on the real engine: the form, the verdict, the plot, the table, the example."""
 
 import datetime as dt
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from advisor.advice.whatif import name
 from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.pages.advice_numbers import Bounds, parse, shown
 from advisor.ui.pages.advice_plot import picture
+from advisor.ui.pages.advice_prices import NAME, OWN, PricesDialog
 from advisor.ui.state import AppState
 
 MODEL = "Qwen/Qwen3-32B"
@@ -130,12 +132,64 @@ def test_a_change_in_the_form_is_answered(answered: AdvicePage, state: AppState,
     typed(answered, "requests_per_month", "2.400".replace(".", ","))
     assert state.usage.requests_per_month == 2400
     assert answered.verdict.headline.text() == before.headline
-    assert "worked out again" in answered.verdict.note.text()
     settled(qtbot, answered)
     assert answered.advice is not before
     assert answered.advice is not None
     assert answered.advice.usage.requests_per_month == 2400
     assert answered.verdict.note.text() == ""
+
+
+def test_an_earlier_answer_is_marked_as_earlier_where_it_takes_longer(
+    answered: AdvicePage, state, qtbot, monkeypatch
+) -> None:
+    ready = threading.Event()
+    real = answers.advice_of
+
+    def slow(*args, **kwargs):
+        assert ready.wait(60)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(answers, "advice_of", slow)
+    typed(answered, "requests_per_month", "4000")
+    qtbot.waitUntil(lambda: "worked out again" in answered.verdict.note.text())
+    assert answered._progress.isVisible()
+    ready.set()
+    settled(qtbot, answered)
+    assert answered.verdict.note.text() == ""
+
+
+def test_a_price_of_ones_own_is_entered_and_taken_back(answered, state, qtbot) -> None:
+    dialog = PricesDialog(state, answered, about="5090")
+    qtbot.addWidget(dialog)
+    table = dialog.table
+    shown_ = [row for row in range(table.rowCount()) if not table.isRowHidden(row)]
+    row = next(r for r in shown_ if table.item(r, NAME).text() == "RTX 5090")
+    assert all("5090" in table.item(r, NAME).text() for r in shown_)
+    table.item(row, OWN).setText("many")
+    dialog.accept()
+    assert "RTX 5090: enter" in dialog.problem.text()
+    assert state.usage.own_prices == ()
+    table.item(row, OWN).setText("99999")
+    assert "is far from" in dialog.problem.text()
+    table.item(row, OWN).setText("1,234.50")
+    dialog.accept()
+    assert [(p.name, p.amount) for p in state.usage.own_prices] == [
+        ("RTX 5090", Decimal("1234.50"))
+    ]
+    assert "1 yours" in answered.form.prices.text()
+    settled(qtbot, answered)
+    bought = [p for a in answered.advice.assessments for p in a.option.purchases]
+    assert all(
+        p.price.condition == "your price" and p.price.mid == Decimal("1234.50")
+        for p in bought
+        if p.name == "RTX 5090"
+    )
+    again = PricesDialog(state, answered)
+    qtbot.addWidget(again)
+    assert again.table.item(row, OWN).text() == "1,234.5"
+    again.table.item(row, OWN).setText("")
+    again.accept()
+    assert state.usage.own_prices == ()
 
 
 def test_no_api_is_advised_where_data_must_stay(answered: AdvicePage, state, qtbot) -> None:

@@ -9,6 +9,8 @@ from PySide6.QtWidgets import QProgressBar, QWidget
 from advisor import answers
 from advisor.advice import scenarios
 from advisor.advice.scenarios import Answer
+from advisor.advice.timing import lengths
+from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
 from advisor.errors import RigAdvisorError
 from advisor.ui import design
@@ -24,7 +26,10 @@ from advisor.ui.state import AppState
 from advisor.ui.texts import choice_name
 from advisor.ui.widgets.basics import Banner, Card, EmptyState, button, column, row, text
 
-WAIT_MS: Final = 100
+WAIT_MS: Final = 0
+"""Entries that follow each other within one turn of the event loop are one question."""
+SLOW_MS: Final = 100
+"""What takes longer shows that it is being worked out."""
 FORM_WIDTH: Final = 306
 MOVERS_WIDTH: Final = 262
 PERCENT: Final = 100
@@ -40,8 +45,12 @@ class AdvicePage(Page):
         """What is on screen; None before the first answer and without a model."""
         self._job: Job | None = None
         self._stale = True
+        self._first = False
+        """Whether what is on screen is a case's first answer, sized roughly."""
         self._wait = QTimer(self, singleShot=True, interval=WAIT_MS)
         self._wait.timeout.connect(self._compute)
+        self._slow = QTimer(self, singleShot=True, interval=SLOW_MS)
+        self._slow.timeout.connect(lambda: self._say_working(0.0))
         self._report = button(self.tr("Make report"), lambda: state.show_page("report"), "primary")
         self.banner = Banner()
         self._empty = self._empty_state()
@@ -112,6 +121,7 @@ class AdvicePage(Page):
         self.movers = MoversCard()
         self.movers.setFixedWidth(MOVERS_WIDTH)
         self.options = OptionsCard()
+        self.options.price_wanted.connect(self.form.ask_prices)
         self.front = FrontCard()
         middle = row(costs, self.movers, spacing=design.GAP)
         middle.setStretch(0, 1)
@@ -139,6 +149,7 @@ class AdvicePage(Page):
     def closing(self) -> None:
         """Nothing may be computed for a window that is gone."""
         self._wait.stop()
+        self._slow.stop()
         if self._job is not None:
             self._job.cancel()
 
@@ -146,6 +157,7 @@ class AdvicePage(Page):
 
     def _outdated(self) -> None:
         self._stale = True
+        self._first = False
         if self._job is not None:
             self._job.cancel()
         session = self.state.session
@@ -154,12 +166,17 @@ class AdvicePage(Page):
         self._content.setVisible(asked)
         if not asked:
             self.advice = None
-        self._say_working(0.0)
+        if self.advice is None:
+            self._say_working(0.0)
+        else:
+            self._slow.start()
         if self.isVisible():
             self._wait.start()
 
     def _say_working(self, share: float, doing: str = "") -> None:
         """The earlier answer stays on screen, marked as earlier."""
+        if not self._stale:
+            return
         self._progress.show()
         self._progress.setValue(round(PERCENT * max(0.0, share)))
         name = choice_name(self.state) if self.state.choice is not None else self.tr("the example")
@@ -168,6 +185,10 @@ class AdvicePage(Page):
                 self.tr("Working out what to do about {name}…").format(name=name)
             )
             self.verdict.note.setText(doing)
+        elif self._first:
+            self.verdict.note.setText(
+                self.tr("sized roughly so far; exactly now: {what}").format(what=doing)
+            )
         else:
             self.verdict.note.setText(self.tr("from before your change, being worked out again…"))
         self._answers.setVisible(self.advice is not None)
@@ -179,11 +200,18 @@ class AdvicePage(Page):
         if rig is None or (session.model is None and session.scenario is None):
             return
 
+        rough = session.model is None and not self._first and not self._sized_for(session.usage)
+        self._first = self._first and session.model is None
+
         def work(job: Job) -> tuple[Advice | None, Answer | None]:
             now = dt.datetime.now(dt.UTC)
             if session.model is None:
                 case = answers.scenario_of(
-                    session, at=now, cancelled=lambda: job.cancelled, progress=job.report
+                    session,
+                    at=now,
+                    rough=rough,
+                    cancelled=lambda: job.cancelled,
+                    progress=job.report,
                 )
                 return (None if case is None else case.advice), case
             advice = answers.advice_of(
@@ -195,11 +223,21 @@ class AdvicePage(Page):
             work,
             on_result=self._show,
             on_error=self._complain,
-            on_progress=self._say_working,
+            on_progress=self._heard,
             owner=self,
         )
 
+    def _sized_for(self, usage: Usage) -> bool:
+        """Whether an exact answer for requests of these lengths is on screen."""
+        return self.advice is not None and lengths(self.advice.usage) == lengths(usage)
+
+    def _heard(self, share: float, doing: str) -> None:
+        """Progress of the work; not worth showing while it may be done at once."""
+        if not self._slow.isActive():
+            self._say_working(share, doing)
+
     def _complain(self, error: RigAdvisorError) -> None:
+        self._slow.stop()
         self._progress.hide()
         self.verdict.note.setText("")
         if self.advice is None:
@@ -208,12 +246,15 @@ class AdvicePage(Page):
 
     def _show(self, found: tuple[Advice | None, Answer | None]) -> None:
         advice, case = found
-        self._stale = False
-        self._progress.hide()
+        self._first = case is not None and case.rough
+        self._stale = self._first
+        self._slow.stop()
         self.advice = advice
+        if not self._first:
+            self._progress.hide()
+            self.verdict.note.setText("")
         if advice is None:
             return
-        self.verdict.note.setText("")
         self.verdict.show_advice(advice)
         self.plot.show_picture(picture(advice))
         crossing = self.plot.cross_in_words()
@@ -226,3 +267,5 @@ class AdvicePage(Page):
         if case is not None:
             self.case.show_case(case)
         self._answers.show()
+        if self._first:
+            self._compute()

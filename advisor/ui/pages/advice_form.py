@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QWidget
 
 from advisor.advice.usage import LOSS_WORDS, Usage, places, presets
 from advisor.ui.pages.advice_numbers import Bounds, Kind, parse, shown
+from advisor.ui.pages.advice_prices import PricesDialog
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import button, column, row, text
 
@@ -48,7 +49,13 @@ class UsageForm(QWidget):
         toggle = button(self.tr("More"), role="segment", tip=self.tr("Further inputs and limits"))
         toggle.setCheckable(True)
         toggle.toggled.connect(self._more.setVisible)
-        layout = column(main, row(toggle, None), self._more, None, spacing=6)
+        self.prices = button(
+            self.tr("Prices…"),
+            lambda: self.ask_prices(""),
+            "segment",
+            tip=self.tr("What cards, machines and parts cost; enter your own prices"),
+        )
+        layout = column(main, row(toggle, self.prices, None), self._more, None, spacing=6)
         self.setLayout(layout)
         state.usage_changed.connect(self.refresh)
         self.refresh()
@@ -179,6 +186,12 @@ class UsageForm(QWidget):
     def _yes_no(self, grid: QGridLayout, name: str, key: str) -> None:
         self._choice(grid, name, key, [(True, self.tr("yes")), (False, self.tr("no"))])
 
+    def ask_prices(self, about: str) -> None:
+        """Open the list of prices, at the pieces whose name holds ``about``."""
+        dialog = PricesDialog(self._state, self, about=about)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
     # the session's usage
 
     def refresh(self) -> None:
@@ -196,6 +209,9 @@ class UsageForm(QWidget):
             words = self._names[key].format(currency=usage.currency)
             label.setText(words)
             self.fields[key].setAccessibleName(words)
+        count = len(usage.own_prices)
+        words = self.tr("Prices, {count} yours…") if count else self.tr("Prices…")
+        self.prices.setText(words.format(count=count))
         self._mark_preset(usage)
         self._mark_place(usage)
         self.accepted.emit()

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+    Signal,
+)
 from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
@@ -11,7 +18,7 @@ from advisor.advice.options import Assessment, old_prices
 from advisor.advice.verdict import Advice
 from advisor.ui import design
 from advisor.ui.pages.advice_verdict import paragraph
-from advisor.ui.widgets.basics import Card, button, clear, column, text
+from advisor.ui.widgets.basics import Card, button, clear, column, row, text
 from advisor.units import rate, size, tokens
 
 Index = QModelIndex | QPersistentModelIndex
@@ -100,6 +107,9 @@ def _alignment(column: int) -> Qt.AlignmentFlag:
 
 class OptionsCard(Card):
     """The table, best first, and the chosen option's details below it."""
+
+    price_wanted = Signal(str)
+    """Somebody wants to enter a price of their own for the piece of this name."""
 
     def __init__(self) -> None:
         super().__init__(self.tr("Options"), note=" ")
@@ -231,6 +241,22 @@ class OptionsCard(Card):
         self._lines.addWidget(paragraph(a.option.title, "strong"))
         for line in self._facts(a, advice):
             self._lines.addWidget(paragraph(line))
+        pieces = dict.fromkeys(p.price.name for p in a.option.purchases)
+        if pieces:
+            ask = self.tr("Your own price of {piece}…")
+            self._lines.addLayout(
+                row(
+                    *(
+                        button(
+                            ask.format(piece=piece),
+                            lambda piece=piece: self.price_wanted.emit(piece),
+                            "link",
+                        )
+                        for piece in pieces
+                    ),
+                    None,
+                )
+            )
 
     def _facts(self, a: Assessment, advice: Advice) -> list[str]:
         option, usage = a.option, advice.usage

@@ -1,0 +1,167 @@
+"""Prices of one's own: every piece that advice may buy, what is known of it, what one was asked."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Final
+
+from pydantic import ValidationError
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QDialog,
+    QDialogButtonBox,
+    QHeaderView,
+    QLineEdit,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from advisor.advice.price_list import PriceLine, price_list
+from advisor.ui.pages.advice_numbers import Bounds, parse, shown
+from advisor.ui.state import AppState
+from advisor.ui.widgets.basics import column, text
+
+BOUNDS: Final = Bounds("amount", Decimal(0), Decimal(10_000_000), none="reviewed")
+FAR: Final = 4
+"""So many times above the dearest or below the cheapest reviewed price an entry is questioned."""
+NAME, KNOWN, SEEN, OWN = range(4)
+OWN_WIDTH: Final = 130
+
+
+class PricesDialog(QDialog):
+    """A table with one column to write in. Nothing changes before it is accepted."""
+
+    def __init__(self, state: AppState, parent: QWidget | None = None, *, about: str = "") -> None:
+        super().__init__(parent)
+        self._state = state
+        self._lines = price_list()
+        self.setWindowTitle(self.tr("Your own prices"))
+        self.search = QLineEdit(about)
+        self.search.setPlaceholderText(self.tr("Search a card, machine or part"))
+        self.search.setAccessibleName(self.search.placeholderText())
+        self.search.setClearButtonEnabled(True)
+        self.table = self._table()
+        self.problem = text("", "small", wrap=True)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        hint = self.tr(
+            "Reviewed prices are in US dollars without tax. Yours are in {currency} and count "
+            "before them; memory is priced per GB. A card without a price joins the search as soon "
+            "as it has one."
+        ).format(currency=state.usage.currency)
+        self.setLayout(
+            column(text(hint, "muted", wrap=True), self.search, self.table, self.problem, buttons)
+        )
+        self.search.textChanged.connect(self._filter)
+        self.table.itemChanged.connect(self._check)
+        self._filter(about)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Room for a dozen lines."""
+        return QSize(820, 560)
+
+    def _table(self) -> QTableWidget:
+        made = QTableWidget(len(self._lines), 4)
+        made.setAccessibleName(self.tr("Prices"))
+        made.setHorizontalHeaderLabels(
+            [
+                self.tr("Piece"),
+                self.tr("Reviewed, USD"),
+                self.tr("Seen"),
+                self.tr("Yours, {currency}").format(currency=self._state.usage.currency),
+            ]
+        )
+        made.verticalHeader().hide()
+        made.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        header = made.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(OWN, QHeaderView.ResizeMode.Fixed)
+        header.resizeSection(OWN, OWN_WIDTH)
+        own = {price.name: price.amount for price in self._state.usage.own_prices}
+        for row, line in enumerate(self._lines):
+            cells = (line.name, self._known(line), self._seen(line))
+            for place, words in enumerate(cells):
+                item = QTableWidgetItem(words)
+                item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
+                item.setToolTip("\n".join(f"{o.condition}: {o.source}" for o in line.offers))
+                made.setItem(row, place, item)
+            amount = own.get(line.name)
+            item = QTableWidgetItem("" if amount is None else shown(amount, BOUNDS))
+            item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            made.setItem(row, OWN, item)
+        return made
+
+    def _known(self, line: PriceLine) -> str:
+        if line.offers:
+            return "; ".join(
+                f"{offer.low.normalize():,f}–{offer.high.normalize():,f} {offer.condition}"
+                for offer in line.offers
+            )
+        if line.launch_usd is not None:
+            return self.tr("launched at {price}").format(price=f"{line.launch_usd:,.0f}")
+        return self.tr("not known")
+
+    def _seen(self, line: PriceLine) -> str:
+        if not line.offers:
+            return line.launch_date or ""
+        newest = max(offer.date for offer in line.offers)
+        today = dt.datetime.now(dt.UTC).date()
+        return self.tr("{date}, old").format(date=newest) if line.is_old(today) else newest
+
+    def _filter(self, words: str) -> None:
+        wanted = words.casefold().split()
+        for row, line in enumerate(self._lines):
+            found = all(word in line.name.casefold() for word in wanted)
+            self.table.setRowHidden(row, not found)
+
+    def _typed(self, row: int) -> str:
+        item = self.table.item(row, OWN)
+        return "" if item is None else item.text().strip()
+
+    def _check(self, item: QTableWidgetItem) -> None:
+        """Say at once what is no price, and what is far from every reviewed one."""
+        self.problem.setText("")
+        line = self._lines[item.row()]
+        try:
+            amount = parse(item.text(), BOUNDS)
+        except ValueError:
+            self.problem.setText(self._wrong(line, item.text()))
+            return
+        if amount is None or not line.offers:
+            return
+        rate = self._state.usage.usd_rate
+        low = min(offer.low for offer in line.offers) * rate
+        high = max(offer.high for offer in line.offers) * rate
+        if not low / FAR <= amount <= high * FAR:
+            self.problem.setText(
+                self.tr(
+                    "{name}: {amount} is far from {low} to {high}; it is taken as you wrote it."
+                ).format(name=line.name, amount=item.text(), low=f"{low:,.0f}", high=f"{high:,.0f}")
+            )
+
+    def _wrong(self, line: PriceLine, typed: str) -> str:
+        return self.tr("{name}: enter {range}, not “{typed}”.").format(
+            name=line.name, range=BOUNDS.in_words(), typed=typed
+        )
+
+    def accept(self) -> None:
+        """Take every price that was written; a wrong one is named and nothing is taken."""
+        usage = self._state.usage
+        for row, line in enumerate(self._lines):
+            typed = self._typed(row)
+            try:
+                amount = parse(typed, BOUNDS)
+                usage = usage.with_own_price(line.name, None if amount is None else Decimal(amount))
+            except (ValueError, ValidationError):
+                self.problem.setText(self._wrong(line, typed))
+                self.table.setRowHidden(row, False)
+                self.table.setCurrentCell(row, OWN)
+                return
+        if usage != self._state.usage:
+            self._state.set_usage(usage)
+        super().accept()

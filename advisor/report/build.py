@@ -97,14 +97,17 @@ def _build(
     session: Session, findings: Findings, options: ReportOptions, made: datetime
 ) -> Document:
     convention = options.convention
-    title = options.title or convention.text(_title(findings))
+    usual = _title(findings)
+    title = options.title or convention.text(usual)
     # What a person wrote stands as it is; what we wrote is put into the reader's convention.
     own: list[Block] = [Heading(level=1, text=title)]
     if options.note:
         own.append(Paragraph(text=options.note))
     blocks: list[Block] = []
     parts: dict[Section, Callable[[], list[Block]]] = {
-        Section.VERDICT: lambda: verdict_blocks(findings.advice, title, problem=findings.problem),
+        Section.VERDICT: lambda: verdict_blocks(
+            findings.advice, options.title or usual, problem=findings.problem
+        ),
         Section.SCENARIO: lambda: scenario_blocks(findings.scenario),
         Section.MACHINE: lambda: _machine(session, findings),
         Section.FIT: lambda: _fit(findings),
@@ -169,7 +172,7 @@ def _plan(findings: Findings) -> list[Block]:
 
 def _title(findings: Findings) -> str:
     if findings.advice is not None:
-        return findings.advice.headline
+        return findings.advice.headline.partition(": ")[0]
     if findings.plan is not None:
         return f"{findings.plan.model_name} on {findings.rig.name}"
     return findings.rig.name

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
 from advisor.report.convention import Convention
 from advisor.report.document import Bar, Bars, Chart, Series
 from advisor.report.style import (
     ACCENT,
+    BAR_FILLS,
     BODY,
     INK,
     MUTED,
@@ -32,14 +33,6 @@ _DASHES: Final = (
     Qt.PenStyle.DashDotLine,
     Qt.PenStyle.DotLine,
     Qt.PenStyle.DashDotDotLine,
-)
-_HATCHES: Final = (
-    Qt.BrushStyle.Dense6Pattern,
-    Qt.BrushStyle.FDiagPattern,
-    Qt.BrushStyle.BDiagPattern,
-    Qt.BrushStyle.HorPattern,
-    Qt.BrushStyle.DiagCrossPattern,
-    Qt.BrushStyle.VerPattern,
 )
 _TITLE: Final = 24.0
 _UNIT: Final = 18.0
@@ -121,7 +114,8 @@ def draw_chart(
 ) -> None:
     """Draw the chart with its top left corner at (x, y); it is ``chart.height`` high."""
     set_text(chart.title, bold(BODY), width).draw(painter, x, y)
-    head = _TITLE + _UNIT + (_MARK_ROW * _MARK_ROWS if chart.marks else 0)
+    rows = min(_MARK_ROWS, len(chart.marks) // 2)  # one mark stands beside the unit
+    head = _TITLE + _UNIT + _MARK_ROW * rows
     frame = QRectF(x + _LEFT, y + head, width - _LEFT - _RIGHT, chart.height - head - _AXIS)
     axes = _Axes(chart, frame)
     painter.save()
@@ -141,8 +135,7 @@ def _draw_bands(painter: QPainter, chart: Chart, axes: _Axes) -> None:
         top, bottom = axes.y(band.high), axes.y(band.low)
         area = QRectF(axes.frame.left(), top, axes.frame.width(), bottom - top)
         ink = SERIES_INKS[index % len(SERIES_INKS)]
-        painter.fillRect(area, _pale(ink, 40))
-        painter.fillRect(area, QBrush(_pale(ink, 90), _HATCHES[index % len(_HATCHES)]))
+        painter.fillRect(area, _pale(ink, 70 if index % 2 else 35))
 
 
 def _draw_grid(painter: QPainter, chart: Chart, axes: _Axes, convention: Convention) -> None:
@@ -298,9 +291,7 @@ def _segment_names(bars: Bars) -> list[str]:
 
 
 def _fill_segment(painter: QPainter, area: QRectF, index: int) -> None:
-    ink = SERIES_INKS[index % len(SERIES_INKS)]
-    painter.fillRect(area, _pale(ink, 150))
-    painter.fillRect(area, QBrush(ink, _HATCHES[index % len(_HATCHES)]))
+    painter.fillRect(area, BAR_FILLS[index % len(BAR_FILLS)])
 
 
 def _legend(painter: QPainter | None, bars: Bars, x: float, y: float, width: float) -> float:

@@ -60,7 +60,8 @@ class Paragraph(_Frozen):
 
     kind: Literal["paragraph"] = "paragraph"
     text: str
-    style: Literal["body", "lead", "small"] = "body"
+    style: Literal["body", "lead", "small", "verdict"] = "body"
+    """The verdict stands in a box."""
 
 
 class Bullets(_Frozen):

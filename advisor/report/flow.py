@@ -28,6 +28,7 @@ from advisor.report.document import (
     Table,
 )
 from advisor.report.style import (
+    ACCENT,
     BODY,
     INK,
     MUTED,
@@ -60,6 +61,12 @@ class Paper(Enum):
         return QSizeF(*self.value)
 
 
+_SPACING = (1.0, 0.85, 0.7, 0.55)
+"""Shares of the white space between blocks: a few lines are not worth a page of their own."""
+SHORT_TABLE = 10
+"""Rows of a table that would rather not be parted."""
+GUTTER = 12.0
+"""Before a column of words that follows one of figures."""
 MARGIN = 56.0
 HEADER = 34.0
 FOOTER = 34.0
@@ -74,6 +81,8 @@ class Piece:
     space: float = 0.0
     """Above it, unless it starts a page."""
     keep_with_next: bool = False
+    keep_if_short: bool = False
+    """Better kept with the next, where that costs no page."""
     header: "Piece | None" = None
     bookmark: str | None = None
     starts_page: bool = False
@@ -123,7 +132,25 @@ def lay_out(document: Document, paper: Paper = Paper.A4) -> Layout:
             laid[-1] = replace(laid[-1], keep_with_next=True)
         pieces += laid
     room = paper.size.height() - 2 * MARGIN - HEADER - FOOTER
-    return Layout(document, paper, tuple(_paginate(pieces, room)))
+    tries = [
+        _paginate(_closer(pieces, share, whole=whole), room)
+        for share in _SPACING
+        for whole in (True, False)
+    ]
+    # The most generous of those that need the fewest pages.
+    return Layout(document, paper, tuple(min(tries, key=len)))
+
+
+def _closer(pieces: Sequence[Piece], share: float, *, whole: bool) -> list[Piece]:
+    """Pieces with less space between; ``whole``: short tables are not parted."""
+    return [
+        replace(
+            piece,
+            space=piece.space * share,
+            keep_with_next=piece.keep_with_next or (whole and piece.keep_if_short),
+        )
+        for piece in pieces
+    ]
 
 
 def _drawable(document: Document) -> Document:
@@ -259,6 +286,8 @@ def _heading(block: Heading, width: float) -> Piece:
     title = 25 if len(block.text) <= 90 else 21
     size, space = {1: (title, 0.0), 2: (17, 22.0), 3: (BODY, 14.0)}[block.level]
     text = set_text(block.text, bold(size), width, leading=1.22)
+    if block.level == 1:
+        text = _balanced(text, block.text, size, width)
     return Piece(
         text.height + 3,
         text.draw,
@@ -268,10 +297,33 @@ def _heading(block: Heading, width: float) -> Piece:
     )
 
 
+def _balanced(text: SetText, words: str, size: int, width: float) -> SetText:
+    """The same in as many lines of about one length: no word is left alone on the last."""
+    for share in (0.6, 0.7, 0.8, 0.9):
+        narrower = set_text(words, bold(size), width * share, leading=1.22)
+        if narrower.height <= text.height:
+            return narrower
+    return text
+
+
 def _paragraph(block: Paragraph, width: float) -> Piece:
+    if block.style == "verdict":
+        return _verdict(block.text, width)
     size = {"body": BODY, "lead": 16, "small": SMALL}[block.style]
     text = set_text(block.text, face(size), width, leading=1.42)
     return _text_piece(text, ink=MUTED if block.style == "small" else INK, space=8.0)
+
+
+def _verdict(words: str, width: float) -> Piece:
+    text = set_text(words, face(16), width - 36, leading=1.4)
+    height = text.height + 24
+
+    def paint(painter: QPainter, x: float, y: float) -> None:
+        painter.fillRect(QRectF(x, y, width, height), PANEL)
+        painter.fillRect(QRectF(x, y, 4, height), ACCENT)
+        text.draw(painter, x + 20, y + 12)
+
+    return Piece(height, paint, space=10.0)
 
 
 def _bullet(item: str, block: Bullets, width: float, *, space: float) -> Piece:
@@ -322,9 +374,11 @@ def _table(block: Table, width: float) -> list[Piece]:
     pieces = [
         Piece(header.height, header.paint, space=12.0, keep_with_next=True),
     ]
+    short = len(block.rows) <= SHORT_TABLE
+    last = len(block.rows) - 1
     for index, row in enumerate(block.rows):
-        piece = _table_row(row, block, widths, header, keep=index == 0 and len(block.rows) > 1)
-        pieces.append(piece)
+        piece = _table_row(row, block, widths, header, keep=index == 0 and last > 0)
+        pieces.append(replace(piece, keep_if_short=short and index < last))
     if block.caption:
         caption = set_text(block.caption, face(SMALL), width)
         pieces[-1] = replace(pieces[-1], keep_with_next=True)
@@ -337,17 +391,29 @@ def _alignment(column: Column) -> Qt.AlignmentFlag:
     return Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
 
 
+def _gutters(columns: Sequence[Column]) -> list[float]:
+    """Room before each column: words must not touch the figures at their left."""
+    before = (None, *(column.align for column in columns))
+    return [
+        GUTTER if (left, column.align) == ("right", "left") else 0.0
+        for left, column in zip(before, columns, strict=False)
+    ]
+
+
 def _table_header(columns: Sequence[Column], widths: Sequence[float]) -> Piece:
+    gutters = _gutters(columns)
     texts = [
-        set_text(column.title, bold(TINY), wide - 10, align=_alignment(column), leading=1.2)
-        for column, wide in zip(columns, widths, strict=True)
+        set_text(
+            column.title, bold(TINY), wide - 10 - gutter, align=_alignment(column), leading=1.2
+        )
+        for column, wide, gutter in zip(columns, widths, gutters, strict=True)
     ]
     height = max(text.height for text in texts) + 6
 
     def paint(painter: QPainter, x: float, y: float) -> None:
         left = x
-        for text, wide in zip(texts, widths, strict=True):
-            text.draw(painter, left + 5, y + height - 6 - text.height, MUTED)
+        for text, wide, gutter in zip(texts, widths, gutters, strict=True):
+            text.draw(painter, left + 5 + gutter, y + height - 6 - text.height, MUTED)
             left += wide
         painter.setPen(QPen(MUTED, 0.9))
         painter.drawLine(QLineF(x, y + height - 2, left, y + height - 2))
@@ -360,27 +426,31 @@ def _table_row(
 ) -> Piece:
     firsts: list[SetText] = []
     seconds: list[SetText] = []
-    for cell, column, wide in zip(row, block.columns, widths, strict=True):
-        room = wide - 10 - (16 if cell.basis else 0)
+    gutters = _gutters(block.columns)
+    for cell, column, wide, gutter in zip(row, block.columns, widths, gutters, strict=True):
+        room = wide - 10 - gutter - (16 if cell.basis else 0)
         align = _alignment(column)
         font = bold(SMALL) if cell.strong else face(SMALL)
         firsts.append(set_text(cell.text, font, room, align=align, leading=1.25))
         seconds.append(set_text(cell.second, face(TINY), room, align=align, leading=1.2))
-    height = 7 + max(
+    height = 6 + max(
         a.height + (b.height if cell.second else 0)
         for a, b, cell in zip(firsts, seconds, row, strict=True)
     )
 
     def paint(painter: QPainter, x: float, y: float) -> None:
         left = x
-        for cell, first, second, wide in zip(row, firsts, seconds, widths, strict=True):
+        for cell, first, second, wide, gutter in zip(
+            row, firsts, seconds, widths, gutters, strict=True
+        ):
+            text_left = left + 5 + gutter
             if TONE_FILL[cell.tone] != TONE_FILL["plain"]:
                 inset = 1.0 if block.tiles else 0.0
                 area = QRectF(left + inset, y + inset, wide - 2 * inset, height - 2 * inset)
                 painter.fillRect(area, TONE_FILL[cell.tone])
-            first.draw(painter, left + 5, y + 3, TONE_INK[cell.tone])
+            first.draw(painter, text_left, y + 3, TONE_INK[cell.tone])
             if cell.second:
-                second.draw(painter, left + 5, y + 3 + first.height, TONE_INK[cell.tone])
+                second.draw(painter, text_left, y + 3 + first.height, TONE_INK[cell.tone])
             if cell.basis:
                 _draw_mark(painter, left + wide - 16, y + 3.5, cell.basis)
             left += wide

@@ -25,7 +25,9 @@ margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;width:100%;font-size:.9rem;margin:.8rem 0}
 th,td{padding:.35rem .5rem;border-bottom:1px solid #d3d9e1;text-align:left;vertical-align:top}
 .right{text-align:right}.muted,caption,figcaption{color:#566173;font-size:.9rem}
-.lead{font-size:1.2rem}.small{font-size:.85rem;color:#566173}
+.lead,.verdict{font-size:1.2rem}
+.verdict{background:#f4f6f9;border-left:4px solid #1f5fbf;padding:.7rem 1rem}
+.small{font-size:.85rem;color:#566173}
 .good{background:#d9f0e6}.tight{background:#fdeec9}.offload{background:#e3e6fa}.bad{background:#eceff2}
 dl{display:flex;gap:1rem;flex-wrap:wrap;padding:0}
 dl div{flex:1;border:1px solid #d3d9e1;border-radius:6px;padding:.7rem 1rem;min-width:10rem}

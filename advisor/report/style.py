@@ -32,9 +32,14 @@ RULE: Final = QColor("#d3d9e1")
 ACCENT: Final = QColor("#1f5fbf")
 PANEL: Final = QColor("#f4f6f9")
 
-# Dark enough for text on white; told apart in grey by dash and hatch, not by hue alone.
+# Dark enough for text on white; told apart in grey by dash and label, not by hue alone.
 SERIES_INKS: Final = tuple(
     QColor(c) for c in ("#1f5fbf", "#b25e09", "#0f7b62", "#7a4fc0", "#a8326b", "#4d5a6b")
+)
+
+# Dark and light in turn: neighbours in a bar are told apart in grey, in the legend's order.
+BAR_FILLS: Final = tuple(
+    QColor(c) for c in ("#1f5fbf", "#f0b878", "#0f7b62", "#c9b6ee", "#a8326b", "#c3cad4")
 )
 
 TONE_FILL: Final[dict[Tone, QColor]] = {

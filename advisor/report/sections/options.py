@@ -34,7 +34,7 @@ _POINTS = 24
 def verdict_blocks(advice: Advice | None, title: str, *, problem: str = "") -> list[Block]:
     """The answer first: one sentence, three figures, the reasons, and what would change it.
 
-    The sentence is left out where it is the report's title already.
+    The report's title may say its first part, what to do; the box says the rest.
     """
     if advice is None:
         text = (
@@ -47,8 +47,10 @@ def verdict_blocks(advice: Advice | None, title: str, *, problem: str = "") -> l
         )
         return [Paragraph(style="lead", text=text)]
     blocks: list[Block] = []
+    what, _, rest = advice.headline.partition(": ")
+    said = sentence(rest) if title == what else advice.headline
     if title != advice.headline:
-        blocks.append(Paragraph(style="lead", text=advice.headline))
+        blocks.append(Paragraph(style="verdict", text=said))
     blocks += [Paragraph(text=_need(advice)), _figures(advice)]
     blocks.append(Bullets(items=advice.reasons[:MAX_BULLETS]))
     chart = _cost_chart(advice)

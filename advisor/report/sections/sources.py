@@ -13,6 +13,7 @@ from advisor.units import large_unit
 
 _CODE: Final = re.compile(r"[\w./-]+\.(?:cpp|cuh?|c|h|hpp|py|metal)\b")
 """A place in llama.cpp's source; other sources of terms repeat what stands beside the figures."""
+_PAGE: Final = re.compile(r"(.+) \((https?://\S+/)([^\s,/]+), ([^()]+)\)")
 _UNVERIFIED: Final = ", unverified)"
 _PARTLY: Final = ", partly unverified)"
 _MEMORY: Final = {
@@ -117,7 +118,23 @@ def _distinct(sources: Iterable[str]) -> list[str]:
             by_page[key] = source
         elif source.endswith(_UNVERIFIED) != by_page[key].endswith(_UNVERIFIED):
             by_page[key] = source.removesuffix(_UNVERIFIED).removesuffix(")") + _PARTLY
-    return list(by_page.values())
+    return _by_site(by_page.values())
+
+
+def _by_site(sources: Iterable[str]) -> list[str]:
+    """Pages of one site, read on one day for one table, in one line."""
+    pages: dict[tuple[str, str, str], list[str]] = {}
+    lines: list[str] = []
+    for source in sources:
+        found = _PAGE.fullmatch(source)
+        if found is None:
+            lines.append(source)
+        else:
+            table, site, page, rest = found.groups()
+            pages.setdefault((table, site, rest), []).append(page)
+    for (table, site, rest), names in pages.items():
+        lines.append(f"{table} ({site}{', '.join(names)}; {rest})")
+    return lines
 
 
 def _rig_line(rig: Rig) -> str:

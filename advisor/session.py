@@ -5,10 +5,13 @@ leaves the previous file as it was. A report's PDF carries the same JSON and ope
 """
 
 import contextlib
+import hashlib
+import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 from uuid import uuid4
@@ -17,15 +20,17 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from advisor import __version__, paths
+from advisor.advice import hardware_prices
 from advisor.advice.usage import Usage
 from advisor.errors import SessionError
 from advisor.files import write_atomically
 from advisor.hardware.rig import Rig
+from advisor.hardware.table import gpu_table
 from advisor.probe.result import ProbeResult
 from advisor.sizing.plan import LLAMA_CPP
 from advisor.sizing.settings import RunSettings
 
-VERSION: Final = 1
+VERSION: Final = 2
 SUFFIX: Final = ".rig.json"
 ATTACHMENT_NAME: Final = "session.rig.json"
 """The name under which a report's PDF carries its session."""
@@ -34,7 +39,14 @@ MAX_BYTES: Final = 64 << 20
 RECENT_FILES: Final = 10
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
-_MIGRATIONS: Final[dict[int, Migration]] = {}
+
+
+def _without_data(fields: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not record data and prices: they are unknown, whatever stands there."""
+    return {name: held for name, held in fields.items() if name not in ("data", "prices")}
+
+
+_MIGRATIONS: Final[dict[int, Migration]] = {1: _without_data}
 """From version N to N + 1."""
 
 
@@ -72,6 +84,45 @@ class ReportChoices(BaseModel):
     """Memory in GB (10⁹ bytes) instead of GiB (2³⁰)."""
 
 
+class DataVersions(BaseModel):
+    """What the figures were worked out from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    hardware_prices: str
+    """Day on which the shipped prices were reviewed."""
+    api_prices: str
+    """Version of genai-prices."""
+    gpus: str
+    """Day of the GPU table."""
+    engine: str
+    """Version of xllamacpp."""
+
+    @classmethod
+    def current(cls) -> "DataVersions":
+        """Those of this installation."""
+        return cls(
+            hardware_prices=hardware_prices.data_date(),
+            api_prices=importlib.metadata.version("genai-prices"),
+            gpus=gpu_table().date,
+            engine=importlib.metadata.version("xllamacpp"),
+        )
+
+
+class PriceUsed(BaseModel):
+    """A price that an option of the report was worked out with, in US dollars."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """The piece of hardware, or the API for one of the usage's requests."""
+    low: Decimal
+    mid: Decimal
+    high: Decimal
+    date: str = ""
+    source: str = ""
+
+
 class Session(BaseModel):
     """Everything a person has chosen and measured. Plans and advice are computed from it."""
 
@@ -93,6 +144,10 @@ class Session(BaseModel):
     scenario: str | None = None
     """Name of the built-in scenario that it began with."""
     probes: tuple[ProbeResult, ...] = ()
+    data: DataVersions | None = None
+    """What the results were worked out from when it was saved; None: not recorded."""
+    prices: tuple[PriceUsed, ...] = ()
+    """Of the options in its report, when that was made."""
     report: ReportChoices = ReportChoices()
 
     def to_json(self) -> str:
@@ -151,12 +206,39 @@ def load(path: Path) -> Session:
 
 
 def save(session: Session, path: Path) -> Session:
-    """Write atomically and return the session as saved. The previous file survives any failure."""
+    """Write atomically and return the session as saved. The previous file survives any failure.
+
+    A file of an older version is kept beside it, for the app that wrote it.
+    """
     session = session.model_copy(
-        update={"modified": datetime.now(UTC), "version": VERSION, "app_version": __version__}
+        update={
+            "modified": datetime.now(UTC),
+            "version": VERSION,
+            "app_version": __version__,
+            "data": DataVersions.current(),
+        }
     )
+    _keep_older(path)
     _write(path, session.to_json().encode())
     return session
+
+
+def _keep_older(path: Path) -> None:
+    try:
+        content = path.read_bytes()
+        version: Any = json.loads(content)["version"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return
+    if isinstance(version, int) and version < VERSION:
+        _write(path.with_name(f"{path.name}.v{version}.bak"), content)
+
+
+def fingerprint(path: Path) -> str | None:
+    """What the file holds, in short; None where there is none. Tells whether it was changed."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _write(path: Path, content: bytes) -> None:

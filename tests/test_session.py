@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PySide6.QtGui import QGuiApplication
 
 from advisor import session as sessions
-from advisor.errors import SessionError
+from advisor.errors import ReportError, SessionError
 from advisor.report.document import Document, Paragraph
 from advisor.report.pdf import write_pdf
 from advisor.session import Autosave, ModelChoice, Session
@@ -133,3 +134,44 @@ def test_recent_files_are_newest_first_and_existing(tmp_path: Path) -> None:
         sessions.remember_file(file)
     files[11].unlink()
     assert sessions.recent_files() == tuple(reversed(files[2:11]))
+
+
+def test_a_version_1_file_opens_and_is_kept_when_it_is_saved_over(tmp_path: Path) -> None:
+    target = tmp_path / "lab.rig.json"
+    fields = json.loads(filled().to_json())
+    del fields["data"], fields["prices"]
+    old = json.dumps({**fields, "version": 1}).encode()
+    target.write_bytes(old)
+    opened = sessions.load(target)
+    assert (opened.title, opened.version, opened.data) == ("For the lab", sessions.VERSION, None)
+    saved = sessions.save(opened, target)
+    assert saved.data == sessions.DataVersions.current()
+    assert (tmp_path / "lab.rig.json.v1.bak").read_bytes() == old
+    sessions.save(saved, target)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small disk")
+def test_a_really_full_disk_leaves_the_previous_file(qapp: QGuiApplication, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount, unmount = shutil.which("mount"), shutil.which("umount")
+    if mount is None or unmount is None:
+        pytest.skip("cannot mount here")
+    small = [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if subprocess.run(small, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount here")
+    try:
+        target = disk / "lab.rig.json"
+        sessions.save(filled(), target)
+        before = target.read_bytes()
+        with pytest.raises(SessionError, match="No space left"):
+            sessions.save(filled().model_copy(update={"note": "x" * 100_000}), target)
+        document = Document(
+            title="T", made=datetime.now(UTC), app_version="1", blocks=(Paragraph(text="x"),)
+        )
+        with pytest.raises(ReportError, match="No space left"):
+            write_pdf(document, disk / "report.pdf", session="y" * 100_000)
+        assert [(p.name, p.read_bytes()) for p in disk.iterdir()] == [("lab.rig.json", before)]
+    finally:
+        subprocess.run([unmount, str(disk)], check=True)

@@ -62,6 +62,8 @@ def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", help="for the reader, below the title")
     parser.add_argument("--paper", type=str.upper, choices=("A4", "LETTER"), help="A4 by default")
     parser.add_argument("--archival", action="store_true", help="PDF/A, without the session")
+    parser.add_argument("--region", metavar="LOCALE", help="de_DE: numbers, dates, currency")
+    parser.add_argument("--gb", action="store_true", help="memory in GB (10⁹ bytes), not GiB")
 
 
 def _accuracy(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from advisor.report.build import Findings, ReportOptions, build
 from advisor.report.document import Document
 from advisor.report.html import to_html
 from advisor.report.pdf import write_pdf
+from advisor.report.provenance import stamped
 from advisor.session import ReportChoices, Session
 from advisor.sizing.matrix import Matrix
 
@@ -49,6 +50,10 @@ def _printed(session: Session, arguments: argparse.Namespace) -> Session:
         changes["paper"] = {"A4": "A4", "LETTER": "Letter"}[arguments.paper]
     if arguments.archival:
         changes["archival"] = True
+    if arguments.region is not None:
+        changes["region"] = arguments.region
+    if arguments.gb:
+        changes["decimal_bytes"] = True
     choices = ReportChoices.model_validate({**session.report.model_dump(), **changes})
     texts = {"title": arguments.title, "note": arguments.note}
     given = {key: value for key, value in texts.items() if value is not None}
@@ -61,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         complain("report needs --pdf OUT, --html OUT or --json")
         return USAGE
     session = _printed(session_of(arguments), arguments)
-    now = datetime.now(UTC)
+    now = datetime.now(UTC).astimezone()
     found = gather.findings(session, rig_of(session), now)
     options = ReportOptions.of(session)
     document = build(session, found, options, now)
@@ -72,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             document,
             path,
             paper=options.paper,
-            session=session.to_json(),
+            session=stamped(session, found.advice).to_json(),
             archival=options.archival,
         )
         facts |= {"pdf": str(path), "pages": pages}

@@ -16,6 +16,7 @@ from advisor.probe.result import ProbeResult
 from advisor.report.convention import Convention
 from advisor.report.document import Block, Document, Heading, PageBreak, Paragraph
 from advisor.report.flow import Paper
+from advisor.report.provenance import changes
 from advisor.report.sections.fit import fit_blocks
 from advisor.report.sections.machine import machine_blocks
 from advisor.report.sections.options import options_blocks, verdict_blocks
@@ -150,7 +151,7 @@ def _probe(session: Session, findings: Findings) -> list[Block]:
 
 def _sources(session: Session, findings: Findings) -> list[Block]:
     rig = None if _only_a_case(session, findings) else findings.rig
-    return source_blocks(session, rig, findings.plan)
+    return source_blocks(session, rig, findings.plan, changes(session, findings.advice))
 
 
 def _fit(findings: Findings) -> list[Block]:

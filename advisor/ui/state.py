@@ -60,6 +60,8 @@ class AppState(QObject):
         self.path: Path | None = None
         """The session's file, None while it was never saved."""
         self.modified = False
+        self._seen: str | None = None
+        """Fingerprint of the file when it was last read or written here."""
         self.detected: Rig | None = None
         """This machine, None until it was read."""
         self.model: Model | None = None
@@ -186,6 +188,7 @@ class AppState(QObject):
     def replace_session(self, session: Session, path: Path | None) -> None:
         """Another document is in question now."""
         self.session, self.path, self.modified = session, path, False
+        self._seen = None if path is None else sessions.fingerprint(path)
         self.model = None
         self.plan = None
         for signal in (
@@ -222,8 +225,23 @@ class AppState(QObject):
             owner=self,
         )
 
-    def save(self, path: Path) -> bool:
-        """Write the session; False after a failure, which ``failed`` has told."""
+    def save(self, path: Path, *, replace: bool = False) -> bool:
+        """Write the session; False after a failure, which ``failed`` has told.
+
+        What another window wrote to the session's file since is replaced only where asked.
+        """
+        if (
+            path == self.path
+            and not replace
+            and sessions.fingerprint(path) not in (None, self._seen)
+        ):
+            self.failed.emit(
+                self.tr(
+                    "{name} was changed by another window since it was opened here, so it was not "
+                    "saved over. Use “Save as…” to keep both, or to replace it."
+                ).format(name=path.name)
+            )
+            return False
         try:
             self.session = sessions.save(self.session, path)
             sessions.remember_file(path)
@@ -231,6 +249,7 @@ class AppState(QObject):
             self.failed.emit(str(error))
             return False
         self.path, self.modified = path, False
+        self._seen = sessions.fingerprint(path)
         self.file_changed.emit()
         return True
 

@@ -273,7 +273,7 @@ class MainWindow(QWidget):
         dialog.setDefaultSuffix("rig.json")
 
         def chosen(name: str) -> None:
-            if state.save(Path(name)):
+            if state.save(Path(name), replace=True):
                 self.status.notice(self.tr("Saved {name}").format(name=Path(name).name))
 
         dialog.fileSelected.connect(chosen)

@@ -13,13 +13,22 @@ from report_cases import CASES, MADE, case, document
 from advisor import session as sessions
 from advisor.errors import ReportError
 from advisor.report.build import ReportOptions, Section, build
-from advisor.report.document import Document, Heading, Table
+from advisor.report.document import Document, Heading, Paragraph, Table
 from advisor.report.flow import Paper, lay_out
 from advisor.report.html import to_html
 from advisor.report.pdf import render_page, write_pdf
 from advisor.report.plain import to_text
+from advisor.report.provenance import changes, stamped
 
-USUAL = ("no GPU", "one GPU", "unified memory", "probe", "failed probe")
+USUAL = (
+    "no GPU",
+    "one GPU",
+    "eight mixed GPUs",
+    "unified memory",
+    "probe",
+    "failed probe",
+    "scenario",
+)
 
 
 def folded(text: str) -> str:
@@ -48,9 +57,12 @@ def test_every_string_of_a_real_report_can_be_copied(
     assert in_order(made.texts(), body) == []
 
 
+@pytest.mark.parametrize("paper", list(Paper))
 @pytest.mark.parametrize("name", USUAL)
-def test_a_usual_report_has_two_to_four_pages(qapp: QGuiApplication, name: str) -> None:
-    assert 2 <= len(lay_out(document(name)).pages) <= 4
+def test_a_usual_report_has_two_to_four_pages(
+    qapp: QGuiApplication, name: str, paper: Paper
+) -> None:
+    assert 2 <= len(lay_out(document(name), paper).pages) <= 4
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -203,3 +215,32 @@ def test_a_folder_that_does_not_take_files_gets_a_sentence(
         closed.mkdir(mode=0o500)
         with pytest.raises(ReportError, match="choose another folder"):
             write_pdf(document("no model"), closed / "report.pdf")
+
+
+def test_a_reopened_report_says_which_data_and_prices_have_changed() -> None:
+    session, found = case("no GPU")
+    same = stamped(session, found.advice)
+    assert same.data == sessions.DataVersions.current()
+    assert same.prices
+    assert changes(same, found.advice) == changes(session, found.advice) == []
+    assert same.data is not None
+    older = same.data.model_copy(update={"hardware_prices": "2025-01-01"})
+    dearer = tuple(p.model_copy(update={"mid": p.mid + 1}) for p in same.prices)
+    said = changes(same.model_copy(update={"data": older, "prices": dearer}), found.advice)
+    assert "hardware prices then 2025-01-01, now" in said[0]
+    assert f"{dearer[0].name}: {dearer[0].mid.normalize():f} USD then" in said[1]
+    made = build(session.model_copy(update={"data": older}), found, ReportOptions(), MADE)
+    assert "2025-01-01" in to_text(made)
+
+
+def test_the_verdict_is_the_title_and_the_box_below_it() -> None:
+    session, found = case("one GPU")
+    assert found.advice is not None
+    what, _, rest = found.advice.headline.partition(": ")
+    made = build(session, found, ReportOptions(), MADE)
+    assert made.title == what
+    box = next(b for b in made.blocks if isinstance(b, Paragraph) and b.style == "verdict")
+    assert box.text.casefold().startswith(rest.casefold()[:20])
+    named = build(session, found, ReportOptions(title="For the lab"), MADE)
+    box = next(b for b in named.blocks if isinstance(b, Paragraph) and b.style == "verdict")
+    assert box.text == found.advice.headline

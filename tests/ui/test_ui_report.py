@@ -59,12 +59,40 @@ def test_choices_are_part_of_the_session(filled: ReportPage, state: AppState, qt
     assert (session.title, session.note) == ("For the lab", "As agreed.")
     assert session.report.left_out == {"sources"}
     assert session.report.paper == "Letter"
+    filled.region.setCurrentIndex(filled.region.findData("de_DE"))
+    filled.memory_unit.setCurrentIndex(1)
+    report = state.session.report
+    assert (report.region, report.decimal_bytes) == ("de_DE", True)
     qtbot.waitUntil(
         lambda: filled._document is not None and filled._document.title == "For the lab"
     )
     state.replace_session(sessions.Session(), None)
     assert filled.title_field.text() == ""
     assert filled.sections[Section.SOURCES].isChecked()
+    assert (filled.region.currentData(), filled.memory_unit.currentData()) == (None, False)
+
+
+def test_a_region_that_is_not_offered_is_kept_and_shown(page: ReportPage, state: AppState) -> None:
+    choices = sessions.ReportChoices(region="nb_NO")
+    state.replace_session(state.session.model_copy(update={"report": choices}), None)
+    assert page.region.currentData() == "nb_NO"
+    assert page.region.currentText().startswith("Norway")
+    page.title_field.setText("x")
+    assert state.session.report.region == "nb_NO"
+
+
+def test_what_another_window_saved_is_not_saved_over(
+    state: AppState, qtbot, tmp_path: Path
+) -> None:
+    target = tmp_path / "lab.rig.json"
+    assert state.save(target)
+    other = sessions.save(sessions.Session(title="theirs"), target)
+    with qtbot.waitSignal(state.failed) as told:
+        assert not state.save(target)
+    assert "changed by another window" in told.args[0]
+    assert sessions.load(target) == other
+    assert state.save(target, replace=True)
+    assert state.save(target)
 
 
 def test_an_export_opens_as_the_session(
@@ -78,6 +106,8 @@ def test_an_export_opens_as_the_session(
     qtbot.waitUntil(lambda: "Saved as" in filled.banner.sentence, timeout=20_000)
     again = sessions.load(tmp_path / "out.pdf")
     assert (again.title, again.model) == ("For the lab", state.session.model)
+    assert again.data == sessions.DataVersions.current()
+    assert again.prices
     filled.export_page(tmp_path / "out.html")
     qtbot.waitUntil(lambda: "out.html" in filled.banner.sentence, timeout=20_000)
     filled._copy()

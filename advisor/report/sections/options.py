@@ -158,7 +158,7 @@ def _figures(advice: Advice) -> KeyFigures:
         KeyFigure(
             label="A month",
             value=_span(best.monthly if best else None, currency),
-            note=f"at {advice.usage.requests_per_month:,} requests",
+            note=_month_note(best, advice),
         ),
     ]
     even = advice.break_even
@@ -174,6 +174,14 @@ def _figures(advice: Advice) -> KeyFigures:
             note += f"; beyond the {two_digits(even.capacity):,} it can serve"
         items.append(KeyFigure(label="Break-even", value=value, note=note))
     return KeyFigures(items=tuple(items))
+
+
+def _month_note(best: Assessment | None, advice: Advice) -> str:
+    volume = f"at {advice.usage.requests_per_month:,} requests"
+    span = best.monthly if best is not None else None
+    if span is None or span.low == span.high:
+        return volume
+    return f"{volume}; most likely {money(span.mid, advice.usage.currency)}"
 
 
 def _span(span: Span | None, currency: str) -> str:

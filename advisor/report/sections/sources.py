@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from advisor.hardware.rig import Rig
@@ -23,10 +23,13 @@ _MEMORY: Final = {
 _SAID_BEFORE: Final = frozenset({"imagined", "as you wrote"})
 
 
-def source_blocks(session: Session, rig: Rig | None, plan: Plan | None) -> list[Block]:
+def source_blocks(
+    session: Session, rig: Rig | None, plan: Plan | None, changes: Sequence[str] = ()
+) -> list[Block]:
     """Terms explained once, then assumptions, data and their dates.
 
-    ``rig`` is None where the report is not about one.
+    ``rig`` is None where the report is not about one; ``changes`` say what is not as it was when
+    the session was saved.
     """
     blocks: list[Block] = [
         Heading(text="Assumptions and sources"),
@@ -42,7 +45,7 @@ def source_blocks(session: Session, rig: Rig | None, plan: Plan | None) -> list[
         Heading(level=3, text="Assumed"),
         Bullets(items=tuple(_assumptions(session, plan)), style="small"),
         Heading(level=3, text="Data"),
-        Bullets(items=tuple(_data(rig, plan)), style="small"),
+        Bullets(items=(*_data(rig, plan), *changes), style="small"),
     ]
     return blocks
 

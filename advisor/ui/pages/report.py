@@ -18,10 +18,12 @@ from PySide6.QtWidgets import (
 from advisor.errors import RigAdvisorError
 from advisor.report import gather
 from advisor.report.build import Findings, ReportOptions, Section, build
+from advisor.report.convention import REGIONS, Convention
 from advisor.report.document import Document
 from advisor.report.html import to_html
 from advisor.report.pdf import write_pdf
 from advisor.report.plain import to_text
+from advisor.report.provenance import stamped
 from advisor.session import ReportChoices, Session
 from advisor.ui import design
 from advisor.ui.jobs import Job, run_task
@@ -111,14 +113,44 @@ class ReportPage(Page):
         self.paper.addItem(self.tr("Letter paper"), "Letter")
         self.paper.setAccessibleName(self.tr("Paper"))
         self.paper.currentIndexChanged.connect(self._chosen)
+        self.region = QComboBox()
+        self.region.setAccessibleName(self.tr("Numbers, dates and currency"))
+        self.region.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        for name in (None, "", *REGIONS):
+            self.region.addItem(self._region_title(name), name)
+        self.region.currentIndexChanged.connect(self._chosen)
+        self.memory_unit = QComboBox()
+        self.memory_unit.addItem(self.tr("Memory in GiB (2³⁰ bytes)"), False)
+        self.memory_unit.addItem(self.tr("Memory in GB (10⁹ bytes)"), True)
+        self.memory_unit.setAccessibleName(self.tr("Unit of memory"))
+        self.memory_unit.currentIndexChanged.connect(self._chosen)
         self.archival = QCheckBox(self.tr("PDF/A, without the session"))
         self.archival.setToolTip(self.tr("PDF/A-1b, for archives; it cannot carry the session."))
         self.archival.setAccessibleName(self.archival.text())
         self.archival.toggled.connect(self._chosen)
         card = Card(self.tr("How it is made"))
-        for widget in (self.title_field, self.note_field, self.paper, self.archival):
+        for widget in (
+            self.title_field,
+            self.note_field,
+            self.paper,
+            self.region,
+            self.memory_unit,
+            self.archival,
+        ):
             card.body.addWidget(widget)
         return card
+
+    def _region_title(self, region: str | None) -> str:
+        """A region by name and example: ``"Germany · 1.234,5"``."""
+        example = Convention(usual_region() if region is None else region).text("1,234.5 tok/s")
+        figure = example.removesuffix(" tok/s")
+        if region is None:
+            return self.tr("As the desktop · {example}").format(example=figure)
+        if not region:
+            return self.tr("International · {example}").format(example=figure)
+        return f"{QLocale.territoryToString(QLocale(region).territory())} · {figure}"
 
     def _export_card(self) -> Card:
         self.export = button(self.tr("Export PDF…"), self._ask_pdf, "primary")
@@ -156,11 +188,22 @@ class ReportPage(Page):
         """Another session: its title, note and choices."""
         session = self.state.session
         choices = session.report
-        fields = (self.title_field, self.note_field, self.paper, self.archival)
+        fields = (
+            self.title_field,
+            self.note_field,
+            self.paper,
+            self.region,
+            self.memory_unit,
+            self.archival,
+        )
         blockers = [QSignalBlocker(w) for w in (*fields, *self.sections.values())]
         self.title_field.setText(session.title)
         self.note_field.setPlainText(session.note)
         self.paper.setCurrentIndex(self.paper.findData(choices.paper or usual_paper()))
+        if self.region.findData(choices.region) < 0:
+            self.region.addItem(self._region_title(choices.region), choices.region)
+        self.region.setCurrentIndex(self.region.findData(choices.region))
+        self.memory_unit.setCurrentIndex(self.memory_unit.findData(choices.decimal_bytes))
         self.archival.setChecked(choices.archival)
         for section, box in self.sections.items():
             box.setChecked(section.value not in choices.left_out)
@@ -181,6 +224,8 @@ class ReportPage(Page):
                 ),
                 paper=self.paper.currentData(),
                 archival=self.archival.isChecked(),
+                region=self.region.currentData(),
+                decimal_bytes=self.memory_unit.currentData(),
             ),
         )
         self._say_hint()
@@ -198,10 +243,17 @@ class ReportPage(Page):
         return ReportOptions.of(self._carried())
 
     def _carried(self) -> Session:
-        """The session as the PDF carries it, with the paper that it was printed on."""
+        """The session as the PDF carries it, with the paper and region that it was made for."""
         session = self.state.session
-        choices = session.report.model_copy(update={"paper": self.paper.currentData()})
-        return session.model_copy(update={"report": choices})
+        region = session.report.region
+        choices = session.report.model_copy(
+            update={
+                "paper": self.paper.currentData(),
+                "region": usual_region() if region is None else region,
+            }
+        )
+        advice = None if self._findings is None else self._findings.advice
+        return stamped(session.model_copy(update={"report": choices}), advice)
 
     # making the pages
 
@@ -228,7 +280,7 @@ class ReportPage(Page):
             self._progressed(0.0, "")
 
         def work(job: Job) -> tuple[Findings, Document]:
-            now = datetime.now(UTC)
+            now = datetime.now(UTC).astimezone()  # the reader's own day stands on the pages
             findings = (
                 known
                 if known is not None
@@ -367,6 +419,12 @@ class ReportPage(Page):
         if self._document is not None:
             QGuiApplication.clipboard().setText(to_text(self._document))
             self.state.noticed.emit(self.tr("The report's text is on the clipboard."))
+
+
+def usual_region() -> str:
+    """The desktop's locale; empty, international, where it has none."""
+    name = QLocale.system().name()
+    return "" if name == "C" else name
 
 
 def usual_paper() -> str:

@@ -18,6 +18,7 @@ from advisor.report.document import (
     Paragraph,
     Table,
 )
+from advisor.report.svg import picture
 
 _STYLE: Final = """
 body{font:16px/1.5 Inter,system-ui,sans-serif;color:#1b2330;background:#fff;max-width:56rem;
@@ -31,6 +32,8 @@ th,td{padding:.35rem .5rem;border-bottom:1px solid #d3d9e1;text-align:left;verti
 .good{background:#d9f0e6}.tight{background:#fdeec9}.offload{background:#e3e6fa}.bad{background:#eceff2}
 dl{display:flex;gap:1rem;flex-wrap:wrap;padding:0}
 dl div{flex:1;border:1px solid #d3d9e1;border-radius:6px;padding:.7rem 1rem;min-width:10rem}
+.heard{position:absolute;left:-99rem}figure{margin:1rem 0}
+svg{width:100%;height:auto}tbody th{font-weight:400}
 dt{color:#566173;font-size:.85rem}dd{margin:0;font-size:1.3rem;font-weight:600}
 dd small{display:block;font-weight:400;color:#566173;font-size:.8rem}
 pre{background:#f4f6f9;padding:.7rem 1rem;overflow-x:auto;white-space:pre-wrap}
@@ -103,7 +106,10 @@ def _table(block: Table) -> str:
             text = escape(cell.text) + _mark(cell.basis)
             text = f"<strong>{text}</strong>" if cell.strong else text
             second = f'<br><span class="small">{escape(cell.second)}</span>' if cell.second else ""
-            cells += f'<td class="{side} {cell.tone}">{text}{second}</td>'
+            if not cells:  # what the row is about
+                cells += f'<th scope="row">{text}{second}</th>'
+            else:
+                cells += f'<td class="{side} {cell.tone}">{text}{second}</td>'
         rows.append(f"<tr>{cells}</tr>")
     caption = f"<caption>{escape(block.caption)}</caption>" if block.caption else ""
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -132,9 +138,11 @@ def _chart(block: Chart, convention: Convention) -> str:
         for band in block.bands
     )
     limits = "".join(f"<li>{escape(limit.label)}</li>" for limit in block.limits)
+    drawn = picture(block, convention, block.summary)
     extra = f"<ul>{bands}{limits}</ul>" if bands or limits else ""
     return (
-        f"<figure><h3>{escape(block.title)}</h3>{extra}{''.join(parts)}"
+        f'<figure><h3 class="heard">{escape(block.title)}</h3>'
+        f"{drawn}{extra}{''.join(parts)}"
         f"<figcaption>{escape(block.summary)}</figcaption></figure>"
     )
 
@@ -149,6 +157,8 @@ def _bars(block: Bars, convention: Convention) -> str:
         for bar in block.bars
     )
     return (
-        f"<figure><table><caption>{escape(block.title)} ({escape(block.unit)})</caption>"
-        f"<tbody>{rows}</tbody></table><figcaption>{escape(block.summary)}</figcaption></figure>"
+        f"<figure>{picture(block, convention, block.summary)}"
+        f"<details><summary>{escape(block.title)} ({escape(block.unit)})</summary><table>"
+        f"<tbody>{rows}</tbody></table></details>"
+        f"<figcaption>{escape(block.summary)}</figcaption></figure>"
     )

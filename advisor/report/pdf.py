@@ -1,13 +1,10 @@
 """The report as a PDF: painted by Qt, then given bookmarks, moved into place only when whole."""
 
-import functools
-import os
 from pathlib import Path
 
-from PySide6.QtCore import QBuffer, QByteArray, QCoreApplication, QIODevice, QMarginsF, QSize
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMarginsF, QSize
 from PySide6.QtGui import (
     QColor,
-    QGuiApplication,
     QImage,
     QPageLayout,
     QPageSize,
@@ -20,24 +17,11 @@ from advisor.files import write_atomically
 from advisor.report.document import Document
 from advisor.report.finish import Bookmark, PdfPainter, finish
 from advisor.report.flow import Layout, Paper, lay_out
-from advisor.report.style import faces
+from advisor.report.gui import ensure_gui
+from advisor.report.style import RESOLUTION, faces
 from advisor.session import ATTACHMENT_NAME
 
-RESOLUTION = 96
 _PAGE_SIZES = {Paper.A4: QPageSize.PageSizeId.A4, Paper.LETTER: QPageSize.PageSizeId.Letter}
-
-
-@functools.cache
-def ensure_gui() -> QCoreApplication:
-    """Text needs a QGuiApplication; make one without a screen where there is none.
-
-    It is kept for the life of the process: Qt cannot make a second one reliably.
-    """
-    running = QGuiApplication.instance()
-    if running is not None:
-        return running
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    return QGuiApplication(["rig-advisor"])
 
 
 def write_pdf(

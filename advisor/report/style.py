@@ -59,6 +59,8 @@ TONE_INK: Final[dict[Tone, QColor]] = {
     "muted": MUTED,
 }
 
+RESOLUTION: Final = 96
+"""Dots per inch of a QPdfWriter, so that its lengths are the report's."""
 BODY: Final = 13
 SMALL: Final = 11
 TINY: Final = 10

@@ -1,8 +1,10 @@
 """Laying out and writing the report: every string arrives, nothing is orphaned, no half files."""
 
 import itertools
+import re
 import unicodedata
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -186,6 +188,47 @@ def test_the_web_page_says_the_same_and_escapes(qapp: QGuiApplication) -> None:
     assert "http" not in page
     for text in ("Sixty options", "break-even", "llama-server -m model.gguf", "Option 59"):
         assert text in page or text == "break-even"
+
+
+def test_the_web_page_is_made_for_those_who_hear_it(qapp: QGuiApplication) -> None:
+    page = to_html(everything())
+    assert page.startswith('<!doctype html>\n<html lang="en">')
+    seen = _Tags()
+    seen.feed(page)
+    pictures = seen.of("svg")
+    assert len(pictures) == 2
+    assert all(p["role"] == "img" and p["aria-label"] for p in pictures)
+    heads = [th.get("scope") for th in seen.of("th")]
+    assert set(heads) == {"col", "row"}
+    assert heads.count("row") >= 60
+    levels = [int(tag[1]) for tag, _ in seen.found if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(mark.get("title") for mark in seen.of("abbr"))
+    assert not seen.open
+
+
+class _Tags(HTMLParser):
+    """Every tag with its attributes, and those that were never closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
 
 
 @given(st.lists(st.floats(0, 500), min_size=1, max_size=8))

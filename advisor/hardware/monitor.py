@@ -170,6 +170,12 @@ class Monitor:
         """Until the first sample is there; False when it did not come in time."""
         return self._ready.wait(timeout_s)
 
+    @property
+    def ticks(self) -> int:
+        """Samples taken since it was started."""
+        with self._lock:
+            return 0 if self._ring is None else self._ring.count
+
     def watch(self, pid: int | None) -> None:
         """Follow one program's memory, its children included; None: nobody."""
         self._watch = pid

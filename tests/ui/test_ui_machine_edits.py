@@ -10,10 +10,12 @@ from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from advisor.hardware import detect
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.doctor import examine
+from advisor.ui.app import preferences
 from advisor.ui.header import Header
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_compose import ComposeDialog
 from advisor.ui.pages.machine_facts import FactsDialog, fact_name
+from advisor.ui.window import MainWindow
 from advisor.units import GIB
 
 JOINED = "2x RTX 3090 + 64 GB DDR4-3200 over 10GbE with RTX 4090 + 32 GB DDR5-5600"
@@ -187,3 +189,21 @@ def test_dialogs_are_closed_by_the_keyboard(qtbot, page) -> None:
     dialog = page.findChild(FactsDialog)
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
     assert not dialog.isVisible()
+
+
+def test_the_window_answers_while_a_driver_call_hangs(qtbot, library, tmp_path) -> None:
+    """Slow calls are waited for in another thread: pages change, and then the rig is there."""
+    slow = {"delay.nvmlDeviceGetMemoryInfo_v2": 2500}
+    with fake_nvml.installed(library, tmp_path / "scenario.txt") as machine:
+        machine.become(fake_nvml.SCENARIOS["rtx-4090"] | slow)
+        window = MainWindow(preferences())
+        qtbot.addWidget(window)
+        window.show()
+        window.load_after_first_paint()
+        qtbot.waitUntil(lambda: window.state is not None, timeout=30_000)
+        window.show_page("fit")
+        assert window.page("fit") is not None
+        assert window.state.detected is None
+        qtbot.waitUntil(lambda: window.state.detected is not None, timeout=30_000)
+        assert [d.name for d in window.state.rig.devices] == ["RTX 4090"]
+        window.close()

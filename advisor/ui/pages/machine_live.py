@@ -12,7 +12,7 @@ from advisor.hardware.rig import Rig
 SAMPLE_S: Final = 0.2
 HISTORY_S: Final = 60.0
 LOOK_MS: Final = 500
-STOP_S: Final = 0.5
+STOP_S: Final = 0.0
 """A driver call that hangs must not hold the window up; its thread ends with the call."""
 
 

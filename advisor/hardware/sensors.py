@@ -94,7 +94,7 @@ class NvmlSensor:
         # asking more often costs more than it tells.
         self._asked = [
             (0, 1, self._memory),
-            (2, 1, self._utilisation),
+            (2, 3, self._utilisation),
             (4, 2, lambda row, at: self._number(row, at, "nvmlDeviceGetPowerUsage", 1e-3)),
             (5, 10, lambda row, at: self._number(row, at, "nvmlDeviceGetTemperature", 1, 0)),
             (6, 5, lambda row, at: self._number(row, at, "nvmlDeviceGetClockInfo", 1, 1)),

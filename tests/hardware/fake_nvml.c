@@ -38,6 +38,8 @@ typedef struct {
     unsigned long long megabytes;
 } Attributes;
 
+static int troubled; /* the scenario has a line that loses, fails or delays something */
+
 /* The scenario, read again whenever the file is another one. */
 static const char *scenario(void)
 {
@@ -56,6 +58,7 @@ static const char *scenario(void)
             text[1 + fread(text + 1, 1, sizeof text - 2, file)] = 0;
             fclose(file);
             known = now;
+            troubled = strstr(text, "fail.") || strstr(text, "delay.") || strstr(text, ".lost=");
         }
     }
     pthread_mutex_unlock(&lock);
@@ -94,6 +97,8 @@ static int gate(const char *function, Device device)
 {
     char key[256], owner[32] = "";
     long long value;
+    scenario();
+    if (!troubled) return OK;
     for (int any = 0; any < 2; any++) {
         snprintf(key, sizeof key, "delay.%s", any ? "*" : function);
         if (number(key, &value)) {

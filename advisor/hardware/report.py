@@ -114,6 +114,11 @@ def report(rig: Rig) -> str:
         lines.append(
             f"Between {peer.first} and {peer.second}: {peer.path}, {reach[peer.peer_to_peer]}"
         )
+    for link in rig.links:
+        lines.append(
+            f"Network between hosts {link.from_host} and {link.to_host}: {link.name}, "
+            f"{link.bandwidth_gbs:g} GB/s, {link.latency_us:g} µs [{link.source}]"
+        )
     lines += ["", "Findings"]
     # Titles only where the text would name programs.
     for finding in examine(rig):

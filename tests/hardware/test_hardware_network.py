@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from advisor.errors import RigError
 from advisor.hardware import edits, network
 from advisor.hardware.compose import describe_rig, parse_rig
-from advisor.hardware.doctor import examine
+from advisor.hardware.report import report
 from advisor.hardware.saved import rig_from_json, rig_to_json
 from advisor.units import GIB
 
@@ -138,8 +138,10 @@ def test_a_file_whose_network_leads_nowhere():
         rig_from_json(data)
 
 
-def test_the_doctor_looks_at_a_joined_rig():
-    examine(parse_rig(WORDS))
+def test_the_report_names_machines_and_networks():
+    text = report(parse_rig(WORDS))
+    assert "Network between hosts 0 and 2: 1GbE, 0.125 GB/s, 100 µs" in text
+    assert "Host 2" in text
 
 
 @given(st.text(alphabet="RTX 4090+over10GbEwithand.µs()", max_size=60))

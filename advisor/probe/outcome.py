@@ -19,12 +19,13 @@ from advisor.probe.result import (
     SpeedPoint,
 )
 from advisor.probe.sampler import HOST
-from advisor.probe.trace import Trace
+from advisor.probe.trace import Quantity, Trace
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.units import MIB, gib, size
 
 SWAP_NOTICED: Final = 64 * MIB
 OTHERS_NOTICED: Final = 512 * MIB
+SPILL_NOTICED: Final = 256 * MIB
 UNREAD_NOTICED: Final = 64 * MIB
 UNREAD_SHARE: Final = 0.02
 """Weights that were not read are worth a word when they are this much, and this share of all."""
@@ -275,27 +276,88 @@ def power(
 
 
 def observations(
-    trace: Trace, phases: Sequence[Phase], throttled: Mapping[str, str]
+    trace: Trace,
+    phases: Sequence[Phase],
+    throttled: Mapping[str, str],
+    throttled_ms: Mapping[str, int] | None = None,
+    *,
+    pinned: int = 0,
 ) -> tuple[Observation, ...]:
-    """What the samples tell beside memory: swapping, throttling, other programs at work."""
+    """What the samples tell beside memory: swapping, throttling, spilling, others at work.
+
+    pinned: bytes of RAM that llama.cpp shares with GPUs on purpose.
+    """
     end = trace.times_ms[-1] if trace.times_ms else 0
+    moments = throttled_ms or {}
     found = [
-        Observation(kind="throttled", at_ms=end, sentence=f"{name}: {why}")
+        Observation(
+            kind="throttled",
+            at_ms=moments.get(name, end),
+            sentence=f"{name}: its clocks were lowered ({why}).",
+            place=name,
+        )
         for name, why in throttled.items()
     ]
-    swapped = _bytes(trace.peak(HOST, "swap"))
-    if swapped is not None and swapped > SWAP_NOTICED:
+    swapped = _above(trace, "swap", SWAP_NOTICED)
+    if swapped is not None:
         found.append(
             Observation(
                 kind="swap",
-                at_ms=end,
-                sentence=f"{gib(swapped)} of llama.cpp's memory was swapped out: speeds are low.",
+                at_ms=swapped[0],
+                sentence=f"{gib(swapped[1])} of llama.cpp's memory was swapped out: speeds are "
+                "low.",
+                place=HOST,
+            )
+        )
+    spilled = _above(trace, "shared", SPILL_NOTICED + pinned)
+    if spilled is not None:
+        found.append(
+            Observation(
+                kind="spill",
+                at_ms=spilled[0],
+                sentence=f"{gib(spilled[1] - pinned)} of GPU memory was moved to shared RAM: it "
+                "did not fit, and speeds are a fraction of what they would be.",
             )
         )
     others = _others(trace, phases)
-    if others is not None:
-        found.append(others)
+    found += [] if others is None else [others]
+    found += _others_on_devices(trace)
     return tuple(found)
+
+
+def _above(trace: Trace, quantity: Quantity, limit: int) -> tuple[int, int] | None:
+    """When a quantity of the host first passed a limit, and the most that it was, in bytes."""
+    series = trace.get(HOST, quantity)
+    peak = _bytes(trace.peak(HOST, quantity))
+    if series is None or peak is None or peak <= limit:
+        return None
+    pairs = zip(trace.times_ms, series.values, strict=True)
+    return next(at for at, v in pairs if v is not None and int(v) << 10 > limit), peak
+
+
+def _others_on_devices(trace: Trace) -> list[Observation]:
+    """Devices on which other programs took much during the run."""
+    found: list[Observation] = []
+    for series in trace.series:
+        own = trace.get(series.place, "process")
+        if series.quantity != "used" or series.place == HOST or own is None:
+            continue
+        held = [
+            (at, int(used) - int(mine))
+            for at, used, mine in zip(trace.times_ms, series.values, own.values, strict=True)
+            if used is not None and mine  # nothing of ours yet: its first moments are not told
+        ]
+        if len(held) < 3:
+            continue
+        first = held[0][1]
+        at, most = max(held, key=lambda pair: pair[1])
+        if (most - first) << 10 >= OTHERS_NOTICED:
+            taken = gib((most - first) << 10)
+            sentence = f"Other programs took {taken} of {series.place} while the probe ran."
+            found.append(
+                Observation(kind="other-program", at_ms=at, sentence=sentence, place=series.place)
+            )
+    return found
 
 
 def unread(
@@ -345,4 +407,5 @@ def _others(trace: Trace, phases: Sequence[Phase]) -> Observation | None:
         kind="other-program",
         at_ms=at,
         sentence=f"Other programs took {gib(taken)} of RAM while the probe ran.",
+        place=HOST,
     )

@@ -373,7 +373,13 @@ class Probe:
         phases = self.phases
         observations = [
             *self._observations,
-            *outcome.observations(trace, phases, self._sampler.throttled),
+            *outcome.observations(
+                trace,
+                phases,
+                self._sampler.throttled,
+                self._sampler.throttled_ms,
+                pinned=sum(b.size for b in self._notes.buffers if b.place.endswith("_Host")),
+            ),
             *outcome.unread(self._notes.residency, self._notes.buffers, self.elapsed_ms),
         ]
         created = now()

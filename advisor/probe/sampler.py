@@ -1,6 +1,7 @@
 """Sample the child, the host and the devices while a probe runs, 25 times a second."""
 
 import contextlib
+import mmap
 import sys
 import threading
 import time
@@ -10,9 +11,12 @@ from typing import Final, Protocol
 
 import psutil
 
+from advisor.probe.spill import SharedMemory
 from advisor.probe.trace import Fresh, Quantity, Recorder, Trace
 
 INTERVAL_S: Final = 0.04
+_SELDOM: Final = 10
+"""Samples between readings that cost more: swap, and shared GPU memory on Windows."""
 HOST: Final = "host"
 
 Sample = dict[tuple[str, Quantity], float | None]
@@ -75,27 +79,51 @@ class ChildMemory:
     resident: int
     file: int | None
     """The part of it that are pages of mapped files; None where the system does not say."""
-    swapped: int | None
 
 
 def child_memory(pid: int) -> ChildMemory | None:
     """Resident memory of a process, None when it is gone or not ours to see."""
     if sys.platform == "linux":
         try:
-            with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
-                fields = dict(
-                    line.split(":", 1) for line in file if line.startswith(("Rss", "VmSw"))
-                )
+            with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
+                pages = file.read().split()
         except OSError:
             return None
-        sizes = {name: int(text.split()[0]) << 10 for name, text in fields.items()}
-        if "RssAnon" not in sizes:  # a zombie
-            return None
-        resident = sizes["RssAnon"] + sizes["RssFile"] + sizes["RssShmem"]
-        return ChildMemory(resident, sizes["RssFile"], sizes.get("VmSwap"))
+        # statm is a fraction of the cost of status, and this is read 25 times a second.
+        size = mmap.PAGESIZE
+        resident, shared = int(pages[1]) * size, int(pages[2]) * size
+        return ChildMemory(resident, shared) if resident else None  # a zombie has none
     with contextlib.suppress(psutil.Error):
-        return ChildMemory(psutil.Process(pid).memory_info().rss, None, None)
+        return ChildMemory(psutil.Process(pid).memory_info().rss, None)
     return None
+
+
+def child_swap(pid: int) -> int | None:
+    """Bytes of a process that were swapped out; None where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith(b"VmSwap:"):
+                    return int(line.split()[1]) << 10
+    except OSError:
+        pass
+    return None
+
+
+def available_memory() -> int:
+    """Bytes of RAM that could be given to programs."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open("/proc/meminfo", "rb") as file:  # noqa: PTH123
+                head = file.read(256)
+            return int(head.split(b"MemAvailable:", 1)[1].split(None, 1)[0]) << 10
+    return psutil.virtual_memory().available
+
+
+def _family(pid: int) -> list[int]:
+    with contextlib.suppress(psutil.Error):
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    return [pid]
 
 
 def _kib(value: int | None) -> int | None:
@@ -120,10 +148,16 @@ class Sampler:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._started = 0.0
+        self._tick = 0
+        self._swapped: int | None = None
+        self._spill = SharedMemory() if sys.platform == "win32" else None
+        self._shared: int | None = None
         self.pid: int | None = None
         """The child, once there is one."""
         self.throttled: dict[str, str] = {}
         """Devices whose clocks were lowered at some time, and why."""
+        self.throttled_ms: dict[str, int] = {}
+        """When that was first seen."""
         self.lost: set[str] = set()
         """Devices that stopped answering."""
 
@@ -140,6 +174,13 @@ class Sampler:
         if self._thread is not None:
             self._thread.join()
             self._devices.close()
+            if self._spill is not None:
+                self._spill.close()
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the probe's start."""
+        return int((time.monotonic() - self._started) * 1000)
 
     def trace(self) -> Trace:
         """Everything sampled so far."""
@@ -153,13 +194,19 @@ class Sampler:
 
     def sample(self) -> Sample:
         """Read everything once."""
-        memory = psutil.virtual_memory()
-        values: Sample = {(HOST, "available"): _kib(memory.available)}
-        child = child_memory(self.pid) if self.pid is not None else None
-        if child is not None:
+        values: Sample = {(HOST, "available"): _kib(available_memory())}
+        pid = self.pid
+        child = child_memory(pid) if pid is not None else None
+        if child is not None and pid is not None:
             values[HOST, "used"] = _kib(child.resident)
             values[HOST, "file"] = _kib(child.file)
-            values[HOST, "swap"] = _kib(child.swapped)
+            if self._tick % _SELDOM == 0:
+                self._swapped = _kib(child_swap(pid))
+                self._shared = _kib(self._spill.read(_family(pid))) if self._spill else None
+            values[HOST, "swap"] = self._swapped
+            if self._shared is not None:
+                values[HOST, "shared"] = self._shared
+        self._tick += 1
         for device in self._devices.read(self.pid):
             values[device.name, "used"] = _kib(device.used)
             values[device.name, "process"] = _kib(device.process)
@@ -169,15 +216,16 @@ class Sampler:
             values[device.name, "pcie"] = _kib(device.pcie_bytes_s)
             if device.lost:
                 self.lost.add(device.name)
-            if device.throttled:
-                self.throttled.setdefault(device.name, device.throttled)
+            if device.throttled and device.name not in self.throttled:
+                self.throttled[device.name] = device.throttled
+                self.throttled_ms[device.name] = self.elapsed_ms
         return values
 
     def _run(self) -> None:
         due = time.monotonic()
         while not self._stopping.is_set():
             values = self.sample()
-            at = int((time.monotonic() - self._started) * 1000)
+            at = self.elapsed_ms
             with self._lock:
                 self._recorder.add(at, values)
             if self._on_sample is not None:

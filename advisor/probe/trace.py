@@ -7,7 +7,16 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 Quantity = Literal[
-    "used", "process", "file", "available", "utilisation", "power", "temperature", "pcie", "swap"
+    "used",
+    "process",
+    "file",
+    "available",
+    "utilisation",
+    "power",
+    "temperature",
+    "pcie",
+    "swap",
+    "shared",
 ]
 UNITS: Final[Mapping[Quantity, str]] = {
     "used": "KiB",
@@ -15,6 +24,7 @@ UNITS: Final[Mapping[Quantity, str]] = {
     "file": "KiB",
     "available": "KiB",
     "swap": "KiB",
+    "shared": "KiB",
     "utilisation": "%",
     "power": "W",
     "temperature": "°C",
@@ -24,7 +34,8 @@ UNITS: Final[Mapping[Quantity, str]] = {
 
 used: memory in use on a device, or by llama.cpp in the host's RAM; process: what llama.cpp's own
 process holds on a device; file: the part of the process's RAM that are pages of the model file;
-available: RAM that the system could give to others.
+available: RAM that the system could give to others; shared: GPU memory of the process that lies
+in RAM (Windows).
 """
 
 MAX_SAMPLES: Final = 20_000

@@ -36,6 +36,7 @@ class Watchdog:
         self._touched = 0.0
         self._worked = 0.0
         self._cpu = 0.0
+        self._watched: psutil.Process | None = None
         self._resident = 0
         self._next = 0.0
         self._lock = threading.Lock()
@@ -68,7 +69,7 @@ class Watchdog:
             if resident_kib is not None and abs(resident_kib - self._resident) > _GROWTH:
                 self._resident = int(resident_kib)
                 self._worked = moment
-            cpu = _cpu_seconds(process.pid)
+            cpu = self._cpu_seconds(process.pid)
             if cpu is None or cpu > self._cpu + 0.02:
                 self._cpu = cpu or 0.0
                 self._worked = moment
@@ -80,11 +81,12 @@ class Watchdog:
             self._process = None
         self._give_up()
 
-
-def _cpu_seconds(pid: int | None) -> float | None:
-    if pid is None:
+    def _cpu_seconds(self, pid: int | None) -> float | None:
+        if pid is None:
+            return None
+        with contextlib.suppress(psutil.Error):
+            if self._watched is None or self._watched.pid != pid:
+                self._watched = psutil.Process(pid)
+            times = self._watched.cpu_times()
+            return times.user + times.system
         return None
-    with contextlib.suppress(psutil.Error):
-        times = psutil.Process(pid).cpu_times()
-        return times.user + times.system
-    return None

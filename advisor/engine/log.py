@@ -179,8 +179,10 @@ _ALLOCATING: Final = re.compile(
 _FAILED_BUFFER: Final = re.compile(
     r"failed to allocate (?P<place>\S+) buffer of size (?P<size>\d+)"
 )
+_FAILED_ALLOCATION: Final = re.compile(r"Device memory allocation of size (?P<size>\d+) failed")
 _OOM: Final = re.compile(
-    r"out of memory|unable to allocate \S+ buffer|failed to allocate (?:buffer|compute)"
+    r"out of memory|Not enough memory|unable to allocate \S+ buffer"
+    r"|failed to allocate (?:buffer|compute)"
     r"|ErrorOutOf(?:Device|Host)Memory|insufficient memory|std::bad_alloc|Cannot allocate memory",
     re.IGNORECASE,
 )
@@ -285,6 +287,8 @@ def _failure(text: str) -> Failure | None:
         return Failure("out-of-memory", text, f"device {match['device']}", _mib(match["size"]))
     if match := _FAILED_BUFFER.search(text):
         return Failure("out-of-memory", text, match["place"], int(match["size"]))
+    if match := _FAILED_ALLOCATION.search(text):
+        return Failure("out-of-memory", text, size=int(match["size"]))
     kinds: tuple[tuple[FailureKind, re.Pattern[str]], ...] = (
         ("device-lost", _LOST),
         ("out-of-memory", _OOM),

@@ -1,9 +1,20 @@
 """The whole command, word by word."""
 
-from advisor.engine.command import llama_server_command, lm_studio_text, ollama_text
+import pytest
+
+from advisor.engine.bench import bench_arguments
+from advisor.engine.builds import Build
+from advisor.engine.command import (
+    for_build,
+    llama_server_command,
+    lm_studio_text,
+    ollama_text,
+)
+from advisor.errors import EngineError
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
+from advisor.sizing.arguments import server_arguments
 from advisor.sizing.settings import RunSettings
 
 QWEN = catalogue().find("Qwen/Qwen3-30B-A3B").model("Q4_K_M")
@@ -111,3 +122,63 @@ def test_lm_studio_by_the_names_on_its_screen() -> None:
         "V Cache Quantization Type: f16",
         "Try mmap(): on",
     ]
+
+
+# --- Words of one build -------------------------------------------------------------------------
+
+NEW = ("--flash-attn=on", "--n-gpu-layers=all", "--load-mode", "--n-cpu-moe", "--cache-ram")
+SETTINGS = RunSettings(ctx=4096, n_cpu_moe=3, flash_attn="on", mmap=False)
+
+
+def program(*options: str) -> Build:
+    return Build(kind="program", path="/x/llama-server", version="b6000", options=options)
+
+
+def arguments() -> list[str]:
+    return [*server_arguments(QWEN, SETTINGS, n_devices=1), "--cache-ram", "0"]
+
+
+def test_a_build_that_was_never_asked_gets_the_words_of_today() -> None:
+    assert for_build(arguments(), program()) == arguments()
+    assert for_build(arguments(), program(*NEW)) == arguments()
+
+
+def test_an_older_build_gets_its_own_words() -> None:
+    assert for_build(arguments(), program("--n-cpu-moe", "--no-mmap")) == [
+        "-m", "Qwen3-30B-A3B-Q4_K_M.gguf", "-c", "4096", "-ngl", "999", "--n-cpu-moe", "3",
+        "-fa", "-np", "1", "--no-mmap",
+    ]  # fmt: skip
+    auto = server_arguments(QWEN, RunSettings(ctx=4096), n_devices=1)
+    assert "-fa" not in for_build(auto, program("--n-cpu-moe"))
+
+
+def test_what_an_older_build_cannot_do_is_said() -> None:
+    with pytest.raises(EngineError, match="b6000 has no --n-cpu-moe"):
+        for_build(arguments(), program("--no-mmap"))
+
+
+# --- llama-bench --------------------------------------------------------------------------------
+
+
+def test_llama_bench_keeps_the_defaults_of_the_scoreboards() -> None:
+    assert bench_arguments(QWEN, RunSettings(ctx=32768), "x.gguf", n_devices=1) == [
+        "-m", "x.gguf", "-p", "512", "-n", "128", "-r", "5", "-ngl", "999",
+        "-ctk", "f16", "-ctv", "f16", "-b", "2048", "-ub", "512", "-o", "jsonl", "-v", "--progress",
+    ]  # fmt: skip
+
+
+def test_llama_bench_has_words_of_its_own() -> None:
+    settings = RunSettings(
+        ctx=4096, ctk="q8_0", ctv="q8_0", flash_attn="on", n_gpu_layers=20, n_cpu_moe="all",
+        tensor_split=(3, 1), main_gpu=1, kv_offload=False, mmap=False, repack=False,
+    )  # fmt: skip
+    assert bench_arguments(QWEN, settings, "x.gguf", n_devices=2)[8:] == [
+        "-ngl", "20", "-ncmoe", "48", "-sm", "layer", "-mg", "1", "-ts", "3/1", "-nkvo", "1",
+        "-fa", "1", "-ctk", "q8_0", "-ctv", "q8_0", "-b", "2048", "-ub", "512", "--repack", "0",
+        "-lm", "none", "-o", "jsonl", "-v", "--progress",
+    ]  # fmt: skip
+    old = bench_arguments(QWEN, settings, "x.gguf", n_devices=0, options=("--mmap",))
+    assert old[8:] == [
+        "-fa", "1", "-ctk", "q8_0", "-ctv", "q8_0", "-b", "2048", "-ub", "512", "-mmp", "0",
+        "-o", "jsonl", "-v",
+    ]  # fmt: skip

@@ -155,7 +155,13 @@ def stops_decoding(host):
     serve(host, hang_after=1)
 
 
+def serves(host):
+    load()
+    serve(host, hang_after=1 << 30)
+
+
 MODES = {
+    "serves": serves,
     "exits-at-once": exits_at_once,
     "aborts-loading": aborts_loading,
     "out-of-memory": out_of_memory,

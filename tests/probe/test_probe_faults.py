@@ -1,5 +1,7 @@
 """Whatever the engine does, a probe ends, says why, and leaves nothing behind."""
 
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -164,3 +166,93 @@ def test_no_room_for_the_ghost(monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: full)
     ending = Probe(question()).run().ending
     assert ending.cause == "no-disk"
+
+
+def test_the_systems_memory_killer_is_told_from_a_kill(monkeypatch):
+    """Linux counts what its memory killer ended; the count rose while the child ran."""
+    counts = iter([3, 4, 4, 4])
+    monkeypatch.setattr("advisor.engine.process._oom_kills", lambda: next(counts))
+    ending = run("killed").ending
+    assert ending.cause == "out-of-memory"
+    assert "system ran out of RAM while the model was loading" in ending.sentence
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk")
+def test_a_disk_that_fills_up_while_the_ghost_is_written(tmp_path, monkeypatch):
+    """Real ENOSPC: a file system of 128 KiB, and a check of free space that was passed before."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    small = ["-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
+    if mount is None or umount is None or subprocess.run([mount, *small], check=False).returncode:
+        pytest.skip("only root can mount")
+    try:
+        plenty = type("Usage", (), {"total": 1 << 40, "used": 1, "free": 1 << 40})
+        monkeypatch.setattr("shutil.disk_usage", lambda _: plenty)
+        monkeypatch.setattr("advisor.paths.cache", lambda: disk)
+        ending = Probe(question()).run().ending
+        assert ending.cause == "no-disk"
+        assert "No space left on device" in ending.sentence
+        assert not list((disk / "ghosts").glob("*.gguf"))
+    finally:
+        subprocess.run([umount, "-l", str(disk)], check=True)
+
+
+# --- Programs -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def program(tmp_path) -> Build:
+    """A llama-server and a llama-bench that behave, as a folder of an unpacked release."""
+    server, bench = tmp_path / "llama-server", tmp_path / "llama-bench"
+    log = Path(__file__).parents[1] / "data" / "engine" / "b11434-bench.log"
+    server.write_text(
+        f"#!{sys.executable}\nimport io, json, sys\n"
+        "host = sys.argv[sys.argv.index('--host') + 1]\n"
+        "sys.argv = ['stand-in', 'serves']\n"
+        "sys.stdin = io.StringIO(json.dumps({'host': host}))\n"
+        f"exec(open({str(STAND_IN)!r}).read())\n"
+    )
+    bench.write_text(f"#!/bin/sh\necho $@ > {tmp_path}/arguments\ncat {log}\n")
+    for path in (server, bench):
+        path.chmod(0o755)
+    return Build(
+        kind="program", path=str(server), version="b11434", has_bench=True, resident=13 << 20
+    )
+
+
+def test_a_program_of_the_users_is_probed(program):
+    result = Probe(question(build=program, seconds=0.5)).run()
+    assert result.ending.state == "done", result.ending
+    assert result.engine.name == program.path
+    assert all(point.decode_tps for point in result.speeds)
+    host = next(part for part in result.place("host").components if part.name == "program")
+    assert host.planned == (13 << 20) + 4096 * 264
+
+
+def test_llama_bench_is_run_instead(program, tmp_path):
+    result = Probe(question(build=program, method="llama-bench")).run()
+    assert result.ending.state == "done", result.ending
+    assert result.method == "llama-bench"
+    prompt, generation = result.speeds
+    assert prompt.prefill_tps > 0
+    assert prompt.prefill_spread >= 0
+    assert (generation.n_decode, generation.depth) == (8, 0)
+    assert [p.name for p in result.phases if p.name in {"prefill", "decode"}][-1] == "decode"
+    assert "-p 512 -n 128 -r 5" in (tmp_path / "arguments").read_text()
+    assert not list((paths.cache() / "ghosts").glob("*.gguf"))
+
+
+def test_a_llama_bench_that_fails_is_a_sentence(program, tmp_path):
+    (tmp_path / "llama-bench").write_text("#!/bin/sh\necho 'error: failed to load model'\nexit 1\n")
+    ending = Probe(question(build=program, method="llama-bench")).run().ending
+    assert (ending.state, ending.cause) == ("failed", "crashed")
+    assert "failed to load model" in ending.detail
+
+
+def test_a_build_too_old_for_the_settings_is_told_before_it_starts(program):
+    old = program.model_copy(update={"options": ("--host", "--port"), "version": "b6000"})
+    settings = RunSettings(ctx=1024, kv_unified=True)
+    ending = Probe(question(build=old, settings=settings)).run().ending
+    assert ending.cause == "no-build"
+    assert "b6000 has no --kv-unified" in ending.sentence

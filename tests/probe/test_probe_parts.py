@@ -1,7 +1,11 @@
 """The pure parts of a probe: schedule, trace, outcome, preflight, store."""
 
 import csv
+import ctypes
 import io
+import mmap
+import os
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +15,10 @@ from hypothesis import strategies as st
 from advisor.engine.log import BufferSize
 from advisor.errors import ProbeError
 from advisor.hardware.rig import Device, Host, Rig
-from advisor.probe import outcome, schedule, store
+from advisor.llm.gguf import read_header
+from advisor.llm.ghost import ghost_of
+from advisor.probe import outcome, residency, schedule, spill, store
+from advisor.probe.compare import differences
 from advisor.probe.preflight import preflight
 from advisor.probe.prepare import usable_rig
 from advisor.probe.result import Ending, EngineFacts, Phase, ProbeResult, SpeedPoint
@@ -197,6 +204,128 @@ def test_nothing_noticed_in_a_quiet_run():
         host_available=[9 * gib] + [9 * gib - gib // 2] * 4,
     )
     assert not outcome.observations(trace, PHASES, {})
+
+
+def test_spilling_and_throttling_have_their_moment():
+    gib = 1 << 20
+    trace = trace_of(
+        host_used=[0, gib, gib, gib, gib],
+        host_shared=[0, 10, 400 << 10, 900 << 10, 900 << 10],
+        host_available=[9 * gib, 8 * gib, 8 * gib, 8 * gib, 8 * gib],
+    )
+    found = outcome.observations(
+        trace, PHASES, {"CUDA1": "power"}, {"CUDA1": 250}, pinned=100 * MIB
+    )
+    throttled, spilled = found
+    assert (throttled.at_ms, throttled.place) == (250, "CUDA1")
+    assert (spilled.kind, spilled.at_ms) == ("spill", 200)
+    assert "0.8 GiB of GPU memory" in spilled.sentence
+    # What llama.cpp pins on purpose is no spill.
+    assert len(outcome.observations(trace, PHASES, {}, pinned=800 * MIB)) == 0
+
+
+def test_another_program_on_the_card_is_noticed():
+    gib = 1 << 20
+    trace = trace_of(
+        CUDA0_used=[gib, 5 * gib, 5 * gib, 7 * gib, 5 * gib],
+        CUDA0_process=[0, 4 * gib, 4 * gib, 4 * gib, 4 * gib],
+        CUDA1_used=[gib, 5 * gib, 6 * gib, 6 * gib, 6 * gib],
+        CUDA1_process=[0, 4 * gib, 5 * gib, 5 * gib, 5 * gib],
+    )
+    (found,) = outcome.observations(trace, PHASES, {})
+    assert (found.kind, found.at_ms, found.place) == ("other-program", 300, "CUDA0")
+    assert "2.0 GiB of CUDA0" in found.sentence
+
+
+def test_counters_of_windows_are_added_up_per_process():
+    # Instances as the counter set names them (typeperf -q "GPU Process Memory").
+    sample = [
+        ("pid_8412_luid_0x00000000_0x0000D50A_phys_0", 300 << 20),
+        ("pid_8412_luid_0x00000000_0x0000EA11_phys_0", 50 << 20),
+        ("pid_1204_luid_0x00000000_0x0000D50A_phys_0", 900 << 20),
+        ("_total", 1 << 40),
+    ]
+    assert spill.shared_bytes(sample, {8412}) == 350 << 20
+    assert spill.shared_bytes(sample, {8412, 1204}) == 1250 << 20
+    assert spill.shared_bytes([], {1}) == 0
+
+
+def test_the_counters_array_is_read_as_windows_lays_it_out():
+    names = [ctypes.create_unicode_buffer(f"pid_{pid}_luid_0x0_0x1_phys_0") for pid in (7, 8, 9)]
+    buffer = ctypes.create_string_buffer(3 * ctypes.sizeof(spill.Item))
+    assert ctypes.sizeof(spill.Item) == 24
+    rows = ctypes.cast(buffer, ctypes.POINTER(spill.Item))
+    for index, name in enumerate(names):
+        # The last one has no data (PDH_CSTATUS_NO_INSTANCE).
+        rows[index].name = ctypes.addressof(name)
+        rows[index].status = 0x800007D1 if index == 2 else 0
+        rows[index].value = (index + 1) << 33
+    assert spill.items(buffer, 3) == [
+        ("pid_7_luid_0x0_0x1_phys_0", 1 << 33),
+        ("pid_8_luid_0x0_0x1_phys_0", 2 << 33),
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it reads")
+def test_elsewhere_there_is_no_counter():
+    counter = spill.SharedMemory()
+    assert counter.read([1]) is None
+    counter.close()
+
+
+# --- What was never read ------------------------------------------------------------------------
+
+
+def test_pages_that_were_read_are_seen_tensor_by_tensor(tmp_path):
+    """A mapping of our own process: the same table that a probe reads of its child."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells")
+    with ghost_of(tiny.moe(), tmp_path) as ghost:
+        header = read_header(ghost.path)
+        experts = next(t for t in header.tensors if t.name == "blk.1.ffn_up_exps.weight")
+        with ghost.path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            mapped.madvise(mmap.MADV_RANDOM)  # no neighbours
+            piece = experts.nbytes // 32
+            for number in (3, 17):
+                start = experts.offset + number * piece
+                sum(mapped[start : start + piece : 4096])
+            found = residency.look(os.getpid(), ghost.path)
+            mapped.close()
+    (seen,) = found.experts
+    assert (seen.tensor, seen.used, seen.of) == ("blk.1.ffn_up_exps.weight", 2, 32)
+    assert found.weights == sum(t.nbytes for t in header.tensors)
+    assert found.read == pytest.approx(2 * piece, rel=0.1)
+    assert residency.look(os.getpid(), ghost.path) is None  # gone
+
+
+def test_what_was_never_read_is_explained():
+    seen = residency.Residency(
+        weights=17 << 30,
+        read=9 << 30,
+        experts=(residency.Experts("a", 90, 128), residency.Experts("b", 128, 128)),
+        untouched=6 << 30,
+    )
+    copied = [BufferSize("model", "CPU_REPACK", 6 << 30), BufferSize("model", "CPU_Mapped", 1)]
+    (found,) = outcome.unread(seen, copied, 99)
+    assert "2.0 GiB of the weights were never read" in found.sentence
+    assert "218 of 256 experts" in found.sentence
+    assert not outcome.unread(seen, [BufferSize("model", "CPU_REPACK", 8 << 30)], 99)
+    assert not outcome.unread(None, [], 99)
+
+
+# --- Compare ------------------------------------------------------------------------------------
+
+
+def test_two_probes_differ_where_both_measured():
+    one = result()
+    speeds = (one.speeds[0].model_copy(update={"decode_tps": 16.5, "prefill_tps": 34.2}),)
+    slow, fast = result("20261123T120000-abd", speeds=one.speeds), result(speeds=speeds)
+    found = {d.kind: d for d in differences(fast, slow)}
+    assert found["decode"].relative == pytest.approx(1.0)
+    assert found["prefill"].relative == pytest.approx(-0.5)
+    deeper = (one.speeds[0].model_copy(update={"depth": 4096, "n_prompt": 4096}),)
+    assert not differences(result(speeds=deeper), slow)
 
 
 # --- Preflight and preparing --------------------------------------------------------------------

@@ -1,0 +1,97 @@
+"""Logs as they were written: by a llama.cpp that we built, and as people posted them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from advisor.engine import bench
+from advisor.engine.bench import read_step, read_test
+from advisor.engine.log import (
+    BreakdownHeader,
+    BreakdownRow,
+    BufferSize,
+    CacheSize,
+    Event,
+    Failure,
+    LoadingTensors,
+    Offloaded,
+    Ready,
+    Timing,
+    WarmingUp,
+    read_line,
+)
+
+DATA = Path(__file__).parents[1] / "data" / "engine"
+ISSUES = json.loads((DATA / "issues.json").read_text(encoding="utf-8"))
+MIB = 1 << 20
+
+
+def lines(name: str) -> list[str]:
+    return (DATA / name).read_text(encoding="utf-8").splitlines()
+
+
+def words(event: Event) -> str:
+    """An event as the recorded expectations write it."""
+    match event:
+        case BufferSize():
+            return f"{event.kind} {event.place} {event.size / MIB:.2f}"
+        case Offloaded():
+            return f"Offloaded {event.layers}/{event.of}"
+        case CacheSize():
+            return f"CacheSize {event.cells}"
+        case Failure(size=None):
+            return f"Failure {event.kind}"
+        case Failure():
+            return f"Failure {event.kind} {event.size}"
+        case _:
+            return type(event).__name__
+
+
+@pytest.mark.parametrize("issue", ISSUES, ids=[i["about"] for i in ISSUES])
+def test_logs_that_people_posted(issue):
+    found = [event for event in map(read_line, issue["lines"]) if event is not None]
+    assert [words(event) for event in found] == issue["events"]
+
+
+def test_a_whole_run_of_llama_server():
+    """b11434 on a CPU: Qwen3 MoE ghost, 4096 tokens of context, one request, then SIGTERM."""
+    found = [event for event in map(read_line, lines("b11434-server.log")) if event is not None]
+    kinds = [type(event) for event in found]
+    assert kinds[:2] == [BreakdownHeader, BreakdownRow]
+    assert found[1] == BreakdownRow("Host", 58 * MIB, 8 * MIB, 15 * MIB)
+    for kind in (LoadingTensors, WarmingUp, Ready):
+        assert kinds.count(kind) == 1
+    buffers = {(b.kind, b.place): b.size for b in found if isinstance(b, BufferSize)}
+    assert buffers["model", "CPU_Mapped"] == round(58.18 * MIB)
+    assert buffers["context", "CPU"] == 8 * MIB
+    (cache,) = (event for event in found if isinstance(event, CacheSize))
+    assert (cache.cells, cache.layers, cache.streams) == (4096, 4, 1)
+    assert Ready("unix://engine.sock") in found
+    assert [t.kind for t in found if isinstance(t, Timing)] == ["prompt", "generation"]
+    assert not [event for event in found if isinstance(event, Failure)]
+
+
+def test_a_whole_run_of_llama_bench():
+    log = lines("b11434-bench.log")
+    prompt, generation = (t for t in map(read_test, log) if t is not None)
+    assert (prompt.n_prompt, prompt.n_gen, prompt.depth) == (64, 0, 0)
+    assert (generation.n_prompt, generation.n_gen) == (0, 8)
+    assert prompt.tps > 0
+    assert generation.spread >= 0
+    steps = [step.what for step in map(read_step, log) if step is not None]
+    assert steps == ["load", "warm-up", "prefill", "prefill", "warm-up", "decode", "decode"]
+    assert not [line for line in log if isinstance(read_line(line), Failure)]
+
+
+def test_other_lines_are_no_results():
+    for line in ("", "{", "{}", '{"n_prompt": "x"}', "llama-bench: benchmark 1/2: done", "[1]"):
+        assert read_test(line) is None
+        assert read_step(line) is None
+
+
+def test_the_settings_that_llama_bench_makes():
+    from advisor.sizing.settings import RunSettings  # noqa: PLC0415 - only here
+
+    planned = bench.planned_settings(RunSettings(ctx=32768, parallel=4, batch_size=1024))
+    assert (planned.ctx, planned.parallel, planned.n_outputs) == (512, 1, 1024)

@@ -24,7 +24,7 @@ MORE_PUBLISHED = {
     "deepseek2": 0.045, "deepseek32": 0.025, "deepseek4": 0.07, "ernie4_5-moe": 0.01,
     "gemma3": 0.1, "gemma3n": 0.2, "gemma4": 0.1, "glm5-next": 0.03, "hy_v3": 0.02,
     "kimi-k3": 0.001, "llama4": 0.01, "mimo2": 0.005, "minimax-m2": 0.001, "minimax-m3": 0.01,
-    "mistral3": 0.02, "mistral4": 0.01, "nemotron_h_moe": 0.03, "qwen3": 0.21, "qwen35": 0.18,
+    "mistral3": 0.021, "mistral4": 0.01, "nemotron_h_moe": 0.03, "qwen3": 0.21, "qwen35": 0.18,
     "qwen35moe": 0.04, "qwen3next": 0.025, "step35": 0.03,
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from advisor.errors import ModelError
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import TYPES
 
@@ -58,6 +59,7 @@ _FALLBACKS: Final[Mapping[str, str]] = {
     "Q5_K": "Q5_1",
     "Q6_K": "Q8_0",
 }
+_SMALLEST_BLOCK: Final = 32
 _LOW: Final = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M"})
 _LOW_S: Final = frozenset({"IQ2_S", "IQ2_M"})
 _EMBEDDINGS: Final[Mapping[str, str]] = {
@@ -97,9 +99,18 @@ def quantizable(arch: str, name: str, shape: Sequence[int]) -> bool:
 
 
 def fallback(type_name: str, ne0: int) -> str:
-    """The type for rows that are not whole blocks (llama-quant.cpp:tensor_type_fallback)."""
-    if ne0 % TYPES[type_name].block == 0:
+    """The type for rows that are not whole blocks (llama-quant.cpp:tensor_type_fallback).
+
+    Raises ModelError where llama-quantize has none and stops.
+    """
+    block = TYPES[type_name].block
+    if ne0 % block == 0:
         return type_name
+    if block > _SMALLEST_BLOCK and type_name not in _FALLBACKS:
+        raise ModelError(
+            f"llama-quantize cannot make {type_name} of this model: it has rows of {ne0} values, "
+            f"which are not whole blocks of {block}, and no type to fall back to."
+        )
     type_name = _FALLBACKS.get(type_name, type_name)
     return type_name if ne0 % TYPES[type_name].block == 0 else "F16"
 

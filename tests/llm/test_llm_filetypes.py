@@ -14,6 +14,7 @@ from advisor.errors import ModelError
 from advisor.llm.filetypes import BY_FTYPE, FILE_TYPES, assign, file_type
 from advisor.llm.gguf import GgufHeader, read_header
 from advisor.llm.hyperparameters import Hyperparameters
+from advisor.llm.mixes import fallback
 from tests.truth import TRUTH
 
 FACTS: dict[str, Any] = json.loads(
@@ -219,3 +220,10 @@ def test_names_aliases_and_unknown_types() -> None:
     facts = FACTS["qwen3-8b"]
     with pytest.raises(ModelError, match="NVFP4"):
         assign(hyperparameters(facts), shapes(facts), "NVFP4")
+
+
+def test_a_type_without_a_fallback_is_refused_as_llama_quantize_refuses_it() -> None:
+    assert fallback("Q1_0", 1920) == "Q1_0"
+    assert fallback("MXFP4", 1000) == "F16"
+    with pytest.raises(ModelError, match="cannot make Q1_0"):
+        fallback("Q1_0", 1856)

@@ -79,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
                     "architectures": list(engine.architectures),
                     "errors": [as_json(found) for found in engine.errors],
                     "refused": list(engine.refused),
+                    "apart": list(engine.apart),
                 },
                 "speed": {
                     "method": speed.method,
@@ -96,10 +97,16 @@ def run(arguments: argparse.Namespace) -> int:
         say()
         say(
             f"Host memory against the {engine.engine} engine, "
-            f"{len(engine.architectures)} architectures (it prints whole MiB):"
+            f"{len(engine.architectures)} architectures (it rounds down to MiB):"
         )
         say()
         _print([_HEAD, *(_row(found) for found in engine.errors)], markdown=arguments.markdown)
+        if engine.apart:
+            say()
+            say(f"Rules here follow llama.cpp {shipped.llama_cpp}; a later engine may differ:")
+            say()
+        for sentence in engine.apart:
+            say(f"* {sentence}")
         for sentence in engine.refused:
             say(f"not compared: {sentence}")
     say()

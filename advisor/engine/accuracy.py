@@ -69,7 +69,7 @@ class Errors:
     name: str
     count: int
     equal: float
-    """Share of figures that are equal (to the byte, or as finely as the engine prints)."""
+    """Share of figures that are equal, to the byte or as finely as they were printed."""
     close: float
     """Share within 1 % or 4 MiB."""
     median: float
@@ -78,11 +78,8 @@ class Errors:
     """Relative errors of the median, the 95th percentile and the worst figure."""
 
 
-def errors(name: str, pairs: Iterable[Pair], *, grain: int = 0) -> Errors:
-    """Summarise; figures of zero on both sides say nothing and are left out.
-
-    ``grain``: by so many bytes llama.cpp rounds what it prints.
-    """
+def errors(name: str, pairs: Iterable[Pair]) -> Errors:
+    """Summarise; figures of zero on both sides say nothing and are left out."""
     known = [pair for pair in pairs if pair.ours or pair.theirs]
     relative = sorted(pair.relative for pair in known)
     count = len(known)
@@ -92,7 +89,7 @@ def errors(name: str, pairs: Iterable[Pair], *, grain: int = 0) -> Errors:
     return Errors(
         name=name,
         count=count,
-        equal=sum(value <= grain for value in off) / count,
+        equal=sum(not value for value in off) / count,
         close=sum(
             value <= max(4 * MIB, pair.theirs / 100) for value, pair in zip(off, known, strict=True)
         )
@@ -152,6 +149,8 @@ class EngineComparison:
     architectures: tuple[str, ...]
     refused: tuple[str, ...]
     """Models that the engine did not answer for, each with its sentence."""
+    apart: tuple[str, ...]
+    """Figures further apart than 1 % and 4 MiB, each with both values."""
 
 
 def one_per_architecture(limit: int) -> list[CatalogueEntry]:
@@ -162,13 +161,21 @@ def one_per_architecture(limit: int) -> list[CatalogueEntry]:
     return list(smallest.values())[:limit]
 
 
+def _as_printed(ours: int, printed: int, rows: int) -> Pair:
+    """Our figure beside one that was rounded down to MiB in every row of a table.
+
+    Of the values that print alike, the nearest to ours is taken: rounding is no error.
+    """
+    return Pair(ours, min(max(ours, printed), printed + rows * MIB - 1))
+
+
 def against_engine(
     entries: Sequence[CatalogueEntry], *, ctx: int = 8192, cancel: threading.Event | None = None
 ) -> EngineComparison:
     """Ask the embedded engine for the same runs on the CPU, through header-only ghosts."""
     settings = RunSettings(ctx=ctx, n_gpu_layers=0)
     pairs: dict[str, list[Pair]] = {"weights": [], "context": [], "compute": []}
-    engine, refused, known = "", list[str](), list[str]()
+    engine, refused, known, apart = "", list[str](), list[str](), list[str]()
     for entry in entries:
         model = entry.model(entry.suggested_file_type)
         try:
@@ -182,12 +189,21 @@ def against_engine(
             continue
         engine = run.engine
         known.append(entry.arch)
-        pairs["weights"].append(Pair(got.weights.host, run.host_model))
-        pairs["context"].append(Pair(got.context.host, run.host.context))
-        pairs["compute"].append(Pair(got.compute.host, run.host.compute))
-    # Every row of its breakdown is floored to MiB, and weights can be in two rows.
-    found = tuple(errors(name, some, grain=2 * MIB) for name, some in pairs.items())
-    return EngineComparison(engine, found, tuple(known), tuple(refused))
+        # Weights can be in two rows of the breakdown.
+        figures = {
+            "weights": _as_printed(got.weights.host, run.host_model, 2),
+            "context": _as_printed(got.context.host, run.host.context, 1),
+            "compute": _as_printed(got.compute.host, run.host.compute, 1),
+        }
+        for name, pair in figures.items():
+            pairs[name].append(pair)
+            if abs(pair.ours - pair.theirs) > max(4 * MIB, pair.theirs / 100):
+                apart.append(
+                    f"{entry.name}, {name}: {pair.ours / MIB:.0f} MiB here, "
+                    f"{pair.theirs / MIB:.0f} MiB there"
+                )
+    found = tuple(errors(name, some) for name, some in pairs.items())
+    return EngineComparison(engine, found, tuple(known), tuple(refused), tuple(apart))
 
 
 def as_json(found: Errors) -> dict[str, Any]:

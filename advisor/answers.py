@@ -16,6 +16,7 @@ from advisor.advice.verdict import Advice
 from advisor.advice.workings import Workings
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
+from advisor.llm.companions import with_companions
 from advisor.llm.model import Model
 from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
@@ -25,6 +26,7 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.matrix import Matrix, matrix
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.tables import PerModel
 
 SHORTEST_CONTEXT = 4096
 LONGEST_UNTRAINED = 131072
@@ -36,13 +38,30 @@ def load_model(choice: ModelChoice) -> Model:
     return llm.load(choice.model, choice.file_type, imatrix=choice.imatrix)
 
 
+def accompanied(model: Model, settings: RunSettings) -> Model:
+    """The model with the draft model and the projector that the settings name.
+
+    Raises ModelError where one of them cannot be read.
+    """
+    if not settings.model_draft and not settings.mmproj:
+        return model
+    return _accompanied(model, (settings.model_draft, settings.mmproj))
+
+
+_accompanied: PerModel[tuple[str, str], Model] = PerModel(
+    lambda model, names: with_companions(model, draft=names[0], mmproj=names[1])
+)
+
+
 def plan_of(
     model: Model, rig: Rig, settings: RunSettings, calibration: Calibration | None = None
 ) -> Plan:
     """The plan as asked for; where nobody asked for a placement and it does not fit, with RAM.
 
-    Raises SettingsError where llama.cpp would refuse to start.
+    Raises SettingsError where llama.cpp would refuse to start, and ModelError where a companion
+    cannot be read.
     """
+    model = accompanied(model, settings)
     plan = size(model, rig, settings, calibration=calibration)
     nothing_asked = settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0
     if plan.verdict == "no" and nothing_asked:
@@ -78,7 +97,7 @@ def matrix_of(
     choice: ModelChoice, rig: Rig, settings: RunSettings, calibration: Calibration | None = None
 ) -> tuple[Matrix, Mapping[str, Model]]:
     """The matrix of file types and contexts, and the models of its rows."""
-    models = file_types_of(choice)
+    models = {name: accompanied(model, settings) for name, model in file_types_of(choice).items()}
     contexts = contexts_of(next(iter(models.values())), settings)
     return matrix(models, rig, settings, contexts, calibration=calibration), models
 

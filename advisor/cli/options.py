@@ -88,6 +88,25 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add("-nkvo", "--no-kv-offload", dest="kv_offload", action="store_false", default=None)
     add("--swa-full", dest="swa_full", action="store_true", default=None)
     add("--load-mtp", dest="load_mtp", action="store_true", default=None, help="load NextN layers")
+    add("-mm", "--mmproj", dest="mmproj", metavar="FILE", help="multimodal projector")
+    add("--no-mmproj-offload", dest="mmproj_offload", action="store_false", default=None)
+    add(
+        "-md", "--model-draft", dest="model_draft", metavar="MODEL",
+        help="GGUF file or catalogue model that drafts tokens",
+    )  # fmt: skip
+    add("--spec-type", dest="spec_type", choices=("none", "draft-simple", "draft-mtp"))
+    add("--spec-draft-n-max", dest="spec_draft_n_max", type=int, metavar="N")
+    add("-ctkd", "--cache-type-k-draft", dest="ctkd")
+    add("-ctvd", "--cache-type-v-draft", dest="ctvd")
+    add(
+        "-ngld", "--n-gpu-layers-draft", "--gpu-layers-draft",
+        dest="n_gpu_layers_draft", type=_number_or("all"), metavar="N|all",
+    )  # fmt: skip
+    add(
+        "-cram", "--cache-ram", dest="cache_ram", type=int, metavar="MIB",
+        help="most MiB of prompts kept in RAM; -1: no limit",
+    )  # fmt: skip
+    add("-ctxcp", "--ctx-checkpoints", dest="ctx_checkpoints", type=int, metavar="N")
     add("--n-outputs", dest="n_outputs", type=int, help="rows of logits reserved")
     add("--no-repack", dest="repack", action="store_false", default=None)
     add("--no-mmap", dest="mmap", action="store_false", default=None)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from advisor.errors import ModelError, RigAdvisorError, RigError, SettingsError
 from advisor.hardware.compose import rig_from_spec
 from advisor.hardware.rig import Backend, Device, Rig
+from advisor.llm.companions import with_companions
 from advisor.llm.filetypes import is_own_mix, nearest
 from advisor.llm.model import Model
 from advisor.llm.open import load
@@ -67,6 +68,7 @@ class Sizer:
 
     def __init__(self) -> None:
         self._models: dict[tuple[str, str | None, bool], Model] = {}
+        self._accompanied: dict[tuple[int, str, str], Model] = {}
         self._rigs: dict[str, Rig] = {}
 
     def model(self, name: str, file_type: str | None, *, imatrix: bool) -> Model:
@@ -75,6 +77,16 @@ class Sizer:
         if key not in self._models:
             self._models[key] = load(name, file_type, imatrix=imatrix)
         return self._models[key]
+
+    def accompanied(self, model: Model, settings: RunSettings) -> Model:
+        """The model with the draft model and the projector that the settings name."""
+        draft, mmproj = settings.model_draft, settings.mmproj
+        if not draft and not mmproj:
+            return model
+        key = (id(model), draft, mmproj)
+        if key not in self._accompanied:
+            self._accompanied[key] = with_companions(model, draft=draft, mmproj=mmproj)
+        return self._accompanied[key]
 
     def rig(self, spec: Any) -> Rig:  # noqa: ANN401 - JSON
         """Resolve, or the one resolved before."""
@@ -100,6 +112,7 @@ class Sizer:
             raise ModelError("“model” and “file_type” must be text.")
         mix = None if file_type is None else nearest(file_type).name
         model = self.model(name, mix, imatrix=bool(request.get("imatrix")))
+        model = self.accompanied(model, settings)
         rig = with_backend(self.rig(request["rig"]), request.get("backend"))
         file_bytes = request.get("file_bytes")
         if isinstance(file_bytes, float) and math.isfinite(file_bytes):
@@ -126,24 +139,32 @@ class Sizer:
             return {"id": asked.get("id"), "error": str(error)}
 
 
-def _device(device: DevicePlan) -> dict[str, Any]:
+def _device(device: DevicePlan, beside: tuple[str, ...]) -> dict[str, Any]:
     keys = ("name", "weights", "context", "compute", "driver", "capacity", "free_before")
-    return {key: getattr(device, key) for key in keys}
+    return {key: getattr(device, key) for key in (*keys, *beside)}
+
+
+def _beside(plan: Plan) -> tuple[str, ...]:
+    """What runs beside the model; these keys are there only when it was asked for."""
+    drafts = ("draft",) if plan.settings.spec_type != "none" else ()
+    return (*drafts, "projector") if plan.settings.mmproj else drafts
 
 
 def as_json(plan: Plan, request_id: Any = None) -> dict[str, Any]:  # noqa: ANN401 - as it came
     """A plan under the contract's keys and no others; sizes in bytes, unknown is null."""
     speed = plan.speed
     host = plan.host
+    beside = _beside(plan)
     return {
         "id": request_id,
         "file_bytes": plan.file_bytes,
-        "devices": [_device(device) for device in plan.devices],
+        "devices": [_device(device, beside) for device in plan.devices],
         "host": {
             "weights": host.weights,
             "context": host.context,
             "compute": host.compute,
             "output": host.output,
+            **{key: getattr(host, key) for key in beside},
         },
         "kv": {kind: cache.model_dump() for kind, cache in plan.kv.items()},
         "recurrent_state": plan.recurrent_state,

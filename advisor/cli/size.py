@@ -64,6 +64,10 @@ def show(plan: Plan) -> None:
         ]
     )
     table(rows)
+    for place, what in (*((device.name, device) for device in plan.devices), ("host", host)):
+        if what.draft or what.projector:
+            parts = f"draft {people(what.draft)}, projector {people(what.projector)}"
+            say(f"{place}, in the total: {parts}")
     largest = "unknown" if plan.max_ctx is None else f"{plan.max_ctx:,} tokens"
     say(f"verdict: {plan.verdict}; headroom {people(plan.headroom)}; largest context {largest}")
     speed = plan.speed

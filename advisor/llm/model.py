@@ -11,6 +11,16 @@ from advisor.llm.tensor import Tensor
 
 
 @dataclass(frozen=True)
+class Projector:
+    """What turns pictures or sound into tokens (``--mmproj``): a file of its own."""
+
+    path: Path
+    kind: str
+    """``clip.projector_type``, such as ``"qwen3vl_merger"``."""
+    tensors: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
 class Model:
     """One model in one file type."""
 
@@ -29,6 +39,9 @@ class Model:
     path: Path | None = None
     """The first GGUF file, where there is one."""
     imatrix: bool = False
+    draft: "Model | None" = None
+    """A smaller model that drafts its tokens (``--model-draft``)."""
+    projector: Projector | None = None
 
     @cached_property
     def n_params(self) -> int:

@@ -5,14 +5,20 @@ from dataclasses import dataclass, replace
 
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.sizing import memory
+from advisor.sizing import memory, speculative
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import ComputeBuffers, compute_buffers
 from advisor.sizing.driver import driver_context
 from advisor.sizing.memory import ContextBytes
-from advisor.sizing.placement import Placement, place
+from advisor.sizing.placement import HOST, Placement, place
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.weights import WeightBytes, matching, n_blocks, weights
+from advisor.sizing.weights import (
+    WeightBytes,
+    matching,
+    n_blocks,
+    projector_weights,
+    weights,
+)
 
 _CUTS = frozenset({"row", "tensor"})
 """Split modes that cut matrices across devices."""
@@ -27,13 +33,34 @@ class Allocation:
     context: ContextBytes | None
     compute: ComputeBuffers | None
     output: int | None
+    draft: "Allocation | None" = None
+    """The context that drafts tokens, with the weights of the draft model if it has one."""
+    projector: tuple[int, ...] = ()
+    """Weights of the multimodal projector per device and, last, on the host; empty: none."""
+
+    def draft_on(self, device: int) -> int | None:
+        """Bytes of what drafts on one device, or on HOST; None when a part is unknown."""
+        if self.draft is None:
+            return 0
+        return self.draft.host_total if device == HOST else self.draft.device_total(device)
+
+    def projector_on(self, device: int) -> int:
+        """Bytes of the projector's weights on one device, or on HOST."""
+        return self.projector[device] if self.projector else 0
+
+    def companions_on(self, device: int) -> int | None:
+        """Bytes of all that runs beside the main context."""
+        drafting = self.draft_on(device)
+        return None if drafting is None else drafting + self.projector_on(device)
 
     def device_total(self, device: int) -> int | None:
-        """Weights, context and compute on one device; None when a part is unknown."""
-        if self.context is None or self.compute is None:
+        """Everything of llama.cpp's on one device; None when a part is unknown."""
+        beside = self.companions_on(device)
+        if self.context is None or self.compute is None or beside is None:
             return None
         return (
-            self.weights.devices[device]
+            beside
+            + self.weights.devices[device]
             + self.context.devices[device]
             + self.compute.devices[device]
         )
@@ -41,9 +68,10 @@ class Allocation:
     @property
     def host_total(self) -> int | None:
         """Everything on the host; None when a part is unknown."""
-        if self.context is None or self.compute is None or self.output is None:
+        beside = self.companions_on(HOST)
+        if self.context is None or self.compute is None or self.output is None or beside is None:
             return None
-        return self.weights.host + self.context.host + self.compute.host + self.output
+        return beside + self.weights.host + self.context.host + self.compute.host + self.output
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +160,50 @@ def allocate(
     placement: Placement | None = None,
 ) -> Allocation:
     """Place the model and add everything up. ``settings`` must be solved (no "fit")."""
+    settings = speculative.resolved(settings)
+    found = _allocate(model, settings, backends, free, placement)
+    drafting = _drafting(model, settings, backends, free, found)
+    projector: tuple[int, ...] = ()
+    if model.projector is not None:
+        on_host = not settings.mmproj_offload or not backends
+        projector = projector_weights(model.projector, backends, on_host=on_host)
+    if drafting is None and not projector:
+        return found
+    return replace(found, draft=drafting, projector=projector)
+
+
+def _drafting(
+    model: Model,
+    settings: RunSettings,
+    backends: Sequence[str],
+    free: Sequence[int | None],
+    main: Allocation,
+) -> Allocation | None:
+    """The context that drafts, and the weights of a draft model.
+
+    server-context.cpp:load_model: it comes after the main model, so a draft model is split by what
+    that leaves free. An MTP context runs on the weights of the main model.
+    """
+    wanted = speculative.draft_settings(settings)
+    if settings.spec_type == "draft-mtp":
+        made = _allocate(model, wanted, backends, free, main.placement)
+        return replace(made, weights=WeightBytes(devices=(0,) * len(backends), host=0))
+    if settings.spec_type == "none" or model.draft is None:
+        return None
+    totals = [main.device_total(device) for device in range(len(backends))]
+    left = [
+        None if a is None or b is None else max(a - b, 0) for a, b in zip(free, totals, strict=True)
+    ]
+    return _allocate(model.draft, wanted, backends, left, None)
+
+
+def _allocate(
+    model: Model,
+    settings: RunSettings,
+    backends: Sequence[str],
+    free: Sequence[int | None],
+    placement: Placement | None,
+) -> Allocation:
     if placement is None:
         placement = place_model(model, settings, backends, free)
     placed = place_weights(model, settings, placement, backends, free)

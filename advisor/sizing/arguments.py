@@ -39,6 +39,28 @@ def _placement(settings: RunSettings, *, n_devices: int) -> list[str]:
     return words
 
 
+def _companions(model: Model, settings: RunSettings) -> list[str]:
+    words: list[str] = []
+    spec_type = settings.spec_type
+    if spec_type == "none" and settings.load_mtp:
+        spec_type = "draft-mtp"
+    if spec_type != "none":
+        words += ["--spec-type", spec_type]
+        if settings.spec_draft_n_max != _DEFAULTS.spec_draft_n_max:
+            words += ["--spec-draft-n-max", str(settings.spec_draft_n_max)]
+        for option, name in (("-ctkd", "ctkd"), ("-ctvd", "ctvd")):
+            if getattr(settings, name) != getattr(_DEFAULTS, name):
+                words += [option, getattr(settings, name)]
+    if spec_type == "draft-simple" and settings.model_draft:
+        draft = settings.model_draft if model.draft is None else file_name(model.draft)
+        words += ["-md", draft, "-ngld", str(settings.n_gpu_layers_draft)]
+    if settings.mmproj:
+        words += ["--mmproj", settings.mmproj]
+        if not settings.mmproj_offload:
+            words.append("--no-mmproj-offload")
+    return words
+
+
 def server_arguments(
     model: Model, settings: RunSettings, *, n_devices: int, n_remote_hosts: int = 0
 ) -> tuple[str, ...]:
@@ -70,8 +92,11 @@ def server_arguments(
         "--no-repack": not settings.repack,
     }
     words += [flag for flag, wanted in flags.items() if wanted]
-    if settings.load_mtp:
-        words += ["--spec-type", "draft-mtp"]
+    words += _companions(model, settings)
+    if settings.cache_ram != _DEFAULTS.cache_ram:
+        words += ["--cache-ram", str(settings.cache_ram)]
+    if settings.ctx_checkpoints != _DEFAULTS.ctx_checkpoints:
+        words += ["--ctx-checkpoints", str(settings.ctx_checkpoints)]
     if not settings.mmap:
         words += ["--load-mode", "none"]
     return tuple(words)

@@ -13,7 +13,7 @@ from advisor.sizing.placement import HOST
 from advisor.sizing.plan import Speed
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import moved_weights, tied_twice, weight_table
-from advisor.units import rate
+from advisor.units import MIB, rate
 from advisor.units import size as people
 
 BYTES = "B"
@@ -222,6 +222,70 @@ def _place(
     return found
 
 
+def _companions(
+    allocation: Allocation, device: int, name: str
+) -> list[tuple[str, str, int, str, str]]:
+    """What drafts, and the projector, as extra figures of a place."""
+    found: list[tuple[str, str, int, str, str]] = []
+    draft = allocation.draft
+    total = allocation.draft_on(device)
+    if draft is not None and total and draft.context is not None and draft.compute is not None:
+        if device == HOST:
+            sizes = [draft.weights.host, draft.context.host, draft.compute.host, draft.output or 0]
+        else:
+            of = (draft.weights, draft.context, draft.compute)
+            sizes = [part.devices[device] for part in of]
+        named = zip(sizes, ("weights", "context", "compute", "output"), strict=False)
+        formula = " + ".join(f"{people(size)} {what}" for size, what in named if size)
+        source = "speculative.cpp:common_base_params_to_speculative"
+        found.append(("draft", f"What drafts tokens on {name}", total, formula, source))
+    projector = allocation.projector_on(device)
+    if projector:
+        source = "clip.cpp:clip_model_loader::load_tensors"
+        title = f"Projector on {name}"
+        found.append(("projector", title, projector, "weights of the projector", source))
+    return found
+
+
+def _server_caches(model: Model, settings: RunSettings) -> dict[str, Explanation]:
+    """What llama-server keeps in RAM as it is used; not part of any total."""
+    found: dict[str, Explanation] = {}
+    if settings.cache_ram > 0:
+        found["host.prompt_cache"] = Explanation(
+            title="Prompt cache",
+            formula=f"up to {settings.cache_ram:,} MiB = {people(settings.cache_ram * MIB)}",
+            terms=(
+                Term(
+                    name="limit",
+                    value=settings.cache_ram * MIB,
+                    unit=BYTES,
+                    source="--cache-ram, server-task.cpp:server_prompt_cache",
+                ),
+            ),
+            notes=("It fills with the prompts that are asked, and is not in the total.",),
+        )
+    checkpoints = memory.checkpoint_bytes(model, settings)
+    if checkpoints:
+        each = checkpoints // (settings.ctx_checkpoints * settings.parallel)
+        found["host.checkpoints"] = Explanation(
+            title="Context checkpoints",
+            formula=(
+                f"up to {settings.ctx_checkpoints} per slot × {settings.parallel} slots × "
+                f"{people(each)} = {people(checkpoints)}"
+            ),
+            terms=(
+                Term(
+                    name="limit",
+                    value=checkpoints,
+                    unit=BYTES,
+                    source="--ctx-checkpoints, server-context.cpp:create_checkpoint",
+                ),
+            ),
+            notes=("Copies of window caches and recurrent states; not in the total.",),
+        )
+    return found
+
+
 def explain_speed(speed: Speed, settings: RunSettings) -> dict[str, Explanation]:
     """Time per token, and of a prompt, as the sum of their terms."""
     found: dict[str, Explanation] = {}
@@ -271,9 +335,9 @@ def explain(
     for index, (device, name) in enumerate(zip(devices, names, strict=True)):
         estimate, driver = driver_context(device), drivers[index]
         parts = context_parts(allocation, index)
+        extra: list[tuple[str, str, int, str, str]] = []
         if shared and context is not None:
             parts = [("share of every cache (-sm tensor)", context.devices[index], _LAYERS)]
-        extra: list[tuple[str, str, int, str, str]] = []
         used = allocation.weights.devices[index] or (context and context.devices[index])
         if driver is not None and used:
             title = f"Driver context on {name}"
@@ -281,6 +345,7 @@ def explain(
                 extra.append(("driver", title, driver, estimate.formula, estimate.source))
             else:
                 extra.append(("driver", title, driver, "as a probe measured it", "probe"))
+        extra += _companions(allocation, index, name)
         found |= _place(
             name,
             weight_parts(model, settings, allocation, backends, index),
@@ -293,6 +358,8 @@ def explain(
         formula = f"{model.hp.n_vocab:,} tokens × {settings.parallel} rows × 4 B"
         source = "llama-context.cpp:output_reserve"
         output.append(("output", "Output buffer", allocation.output, formula, source))
+    output += _companions(allocation, HOST, "host")
+    found |= _server_caches(model, settings)
     return found | _place(
         "host",
         weight_parts(model, settings, allocation, backends, HOST),

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from advisor.basis import Range
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.sizing import memory
+from advisor.sizing import memory, speculative
 from advisor.sizing.allocation import Allocation, Room, allocate, place_model, place_weights, room
 from advisor.sizing.calibration import Calibration
-from advisor.sizing.placement import Placement
+from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
@@ -84,7 +84,7 @@ class _Column(NamedTuple):
     known: bool
     """False where caches or buffers are not known; the sizes are 0 then."""
     fixed: tuple[int, ...]
-    """Per device, caches and buffers."""
+    """Per device, caches and buffers, and what runs beside the model."""
     host: int
     """On the host, everything but weights."""
     caches: int
@@ -94,15 +94,20 @@ class _Column(NamedTuple):
 def _column(allocation: Allocation, settings: RunSettings) -> _Column:
     context, compute, output = allocation.context, allocation.compute, allocation.output
     placement = allocation.placement
-    if context is None or compute is None or output is None:
-        nothing = (0,) * len(allocation.weights.devices)
+    n_devices = len(allocation.weights.devices)
+    beside = [allocation.companions_on(device) for device in (*range(n_devices), HOST)]
+    known = [size for size in beside if size is not None]
+    if context is None or compute is None or output is None or len(known) < len(beside):
+        nothing = (0,) * n_devices
         return _Column(settings, placement, False, nothing, 0, 0)
     return _Column(
         settings=settings,
         placement=placement,
         known=True,
-        fixed=tuple(a + b for a, b in zip(context.devices, compute.devices, strict=True)),
-        host=context.host + compute.host + output,
+        fixed=tuple(
+            sum(parts) for parts in zip(context.devices, compute.devices, known[:-1], strict=True)
+        ),
+        host=context.host + compute.host + output + known[HOST],
         caches=sum(context.devices),
     )
 
@@ -126,8 +131,9 @@ _columns = PerModel(_make_columns)
 def _asked(
     settings: RunSettings, contexts: Sequence[int], space: Room, placement: Placement
 ) -> _Asked:
-    # Free memory decides where layers go, and beyond that only how matrices are cut.
-    cut = settings.split_mode in {"row", "tensor"}
+    # Free memory decides where layers go, and beyond that only how matrices are cut and where a
+    # draft model goes.
+    cut = settings.split_mode in {"row", "tensor"} or settings.spec_type == "draft-simple"
     free = space.free if cut else (None,) * len(space.free)
     return settings, tuple(contexts), space.backends, free, placement
 
@@ -321,9 +327,11 @@ def matrix(
         update["n_gpu_layers"] = "all"
     if settings.n_cpu_moe == "fit":
         update["n_cpu_moe"] = 0
-    plain = settings.model_copy(update=update)
+    plain = speculative.resolved(settings.model_copy(update=update))
     # Experts that are copied to a device for a batch make its buffer depend on their type.
     alike = not plain.n_cpu_moe and plain.n_gpu_layers == "all" and not plain.override_tensor
+    # A draft model is split by what the main model leaves free.
+    alike = alike and plain.spec_type != "draft-simple"
     space = room(rig, calibration)
     groups = [tuple(models.items())] if alike else [(item,) for item in models.items()]
     rows: list[tuple[Cell, ...]] = []

@@ -98,6 +98,12 @@ def check(model: Model, settings: RunSettings) -> None:
     hp = model.hp
     if hp is None:
         return
+    if settings.spec_type == "draft-mtp" and not hp.n_layer_nextn:
+        message = (
+            f"{model.name} has no NextN layers to draft with (--spec-type draft-mtp); choose a "
+            "draft model instead."
+        )
+        raise SettingsError(message)
     if (is_mla(hp) or hp.arch == "deepseek4") and k is not v:
         message = (
             f"{model.name} keeps one latent cache, so llama.cpp wants the same type for K and V; "
@@ -296,6 +302,26 @@ def layer_context(
         for layer, values in zip(state.layers, state.values, strict=True):
             layers[layer] += align(4 * values * copies, alignment(backend))
     return tuple(layers)
+
+
+def checkpoint_bytes(model: Model, settings: RunSettings) -> int | None:
+    """What context checkpoints take in RAM when all slots have as many as they may.
+
+    server-context.cpp:create_checkpoint copies what cannot be rolled back: window caches and
+    recurrent states of one slot. None when the architecture's caches are not known.
+    """
+    rule = memory_rule(model, settings)
+    if rule is None:
+        return None
+    sizes = resolve(settings)
+    k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
+    one = 4 * sum(sum(state.values) for state in rule.states)
+    for cache in rule.caches:
+        if cache.cells == "window" and not settings.swa_full:
+            rows, _ = cells(cache, settings, sizes)
+            one += rows * sum(k_type.row_bytes(width) for width in cache.k_width)
+            one += rows * sum(v_type.row_bytes(width) for width in cache.v_width if width)
+    return one * settings.ctx_checkpoints * settings.parallel
 
 
 def output_bytes(model: Model, settings: RunSettings) -> int | None:

@@ -9,11 +9,8 @@ from advisor.sizing.plan import LLAMA_CPP
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.verdict import headrooms
 from advisor.sizing.weights import weight_table
-from advisor.units import GIB, tokens
+from advisor.units import GIB, MIB, tokens
 from advisor.units import size as people
-
-_PROMPT_CACHE = 8 * GIB
-"""Default of llama-server's --cache-ram."""
 
 
 def _unknowns(model: Model, rig: Rig, allocation: Allocation, space: Room) -> list[str]:
@@ -68,6 +65,56 @@ def _weights(model: Model, settings: RunSettings, allocation: Allocation) -> lis
     return found
 
 
+def _beside(model: Model, settings: RunSettings, allocation: Allocation) -> list[str]:
+    """Drafting and the projector."""
+    found: list[str] = []
+    drafts = settings.spec_type != "none"
+    if settings.spec_type == "draft-simple" and model.draft is None:
+        found.append(
+            "The draft model (--model-draft) was not read, so what it takes is not counted."
+        )
+    elif drafts and allocation.draft is not None and allocation.draft_on(HOST) is None:
+        found.append(
+            "What drafting takes is not known here: the context or the graph of what drafts is "
+            "not. Ask llama.cpp."
+        )
+    if drafts:
+        found.append(
+            "Speeds are without drafting: what it gains depends on how often drafts are accepted. "
+            "A probe measures it."
+        )
+    if settings.mmproj and model.projector is None:
+        found.append("The projector (--mmproj) was not read, so what it takes is not counted.")
+    if model.projector is not None:
+        found.append(
+            f"Of the projector ({model.projector.kind}) only the weights are counted. Its compute "
+            "buffer depends on the largest picture; llama-server reserves it when it starts, so "
+            "leave room."
+        )
+    return found
+
+
+def _server(model: Model, settings: RunSettings, host: int | None) -> list[str]:
+    """What llama-server keeps in RAM as it is used."""
+    if host is None or host < 0:
+        return []
+    found: list[str] = []
+    if settings.cache_ram < 0:
+        found.append("The prompt cache has no limit (--cache-ram -1): it may fill the RAM.")
+    elif settings.cache_ram * MIB > host:
+        found.append(
+            f"llama-server also keeps up to {people(settings.cache_ram * MIB)} of prompts in RAM "
+            "(--cache-ram); lower it when RAM is short."
+        )
+    checkpoints = memory.checkpoint_bytes(model, settings) or 0
+    if checkpoints > min(host, GIB):
+        found.append(
+            f"Up to {settings.ctx_checkpoints} context checkpoints per slot may take "
+            f"{people(checkpoints)} of RAM (--ctx-checkpoints)."
+        )
+    return found
+
+
 def notes(
     model: Model, rig: Rig, settings: RunSettings, allocation: Allocation, space: Room
 ) -> tuple[str, ...]:
@@ -100,10 +147,6 @@ def notes(
             "long contexts this eats a part of the saving. It is in the compute buffer."
         )
     found += _weights(model, settings, allocation)
-    host = headrooms(allocation, space)[-1]
-    if host is not None and 0 <= host < _PROMPT_CACHE:
-        found.append(
-            "llama-server also keeps up to 8 GiB of prompts in RAM (--cache-ram); lower it when "
-            "RAM is short."
-        )
+    found += _beside(model, settings, allocation)
+    found += _server(model, settings, headrooms(allocation, space)[-1])
     return tuple(found)

@@ -29,15 +29,20 @@ class DevicePlan(_Frozen):
     """Driver context outside llama.cpp's own count."""
     capacity: int | None
     free_before: int | None
+    draft: int | None = 0
+    """What drafts tokens: its weights, context and compute buffer."""
+    projector: int = 0
+    """Weights of the multimodal projector; its buffer is not counted."""
     layers: tuple[int, ...] = ()
     """Blocks whose weights lie here; the output layer is ``n_layer_all``."""
 
     @property
     def total(self) -> int | None:
         """Bytes that this run adds to the device."""
-        if self.context is None or self.compute is None:
+        if self.context is None or self.compute is None or self.draft is None:
             return None
-        return self.weights + self.context + self.compute + (self.driver or 0)
+        beside = self.draft + self.projector + (self.driver or 0)
+        return self.weights + self.context + self.compute + beside
 
     @property
     def headroom(self) -> int | None:
@@ -54,6 +59,13 @@ class HostPlan(_Frozen):
     context: int | None
     compute: int | None
     output: int | None
+    draft: int | None = 0
+    projector: int = 0
+    prompt_cache: int | None = 0
+    """Most bytes that llama-server's prompt cache grows to (``--cache-ram``); None: no limit. Not
+    in the total: it grows with use and makes room when it is full."""
+    checkpoints: int | None = 0
+    """Most bytes that context checkpoints grow to; None: not known. Not in the total."""
     free_before: int | None = None
 
     @property
@@ -61,7 +73,10 @@ class HostPlan(_Frozen):
         """Bytes that this run adds to the host."""
         if self.context is None or self.compute is None or self.output is None:
             return None
-        return self.weights + self.context + self.compute + self.output
+        if self.draft is None:
+            return None
+        beside = self.draft + self.projector + self.output
+        return self.weights + self.context + self.compute + beside
 
     @property
     def headroom(self) -> int | None:

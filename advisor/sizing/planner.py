@@ -4,17 +4,19 @@ from collections.abc import Sequence
 
 from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
-from advisor.sizing import memory, overrides
+from advisor.sizing import memory, overrides, speculative
 from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.arguments import server_arguments
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.explain import explain, explain_speed
 from advisor.sizing.notes import notes
+from advisor.sizing.placement import HOST
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
 from advisor.sizing.verdict import headrooms, judged
+from advisor.units import MIB
 
 
 def device_names(devices: Sequence[Device]) -> tuple[str, ...]:
@@ -90,6 +92,9 @@ def size(
     """
     memory.check(model, settings)
     space = room(rig, calibration)
+    settings = speculative.resolved(settings)
+    if model.draft is not None:
+        memory.check(model.draft, speculative.draft_settings(settings))
     settings = solve(model, rig, settings, space, calibration)
     allocation = allocate(model, settings, space.backends, space.free)
     speed = predict(model, rig, settings, allocation.placement, calibration, file_bytes=file_bytes)
@@ -108,6 +113,8 @@ def size(
                 weights=weights.devices[index],
                 context=None if context is None else context.devices[index],
                 compute=None if compute is None else compute.devices[index],
+                draft=allocation.draft_on(index),
+                projector=allocation.projector_on(index),
                 driver=space.driver[index] if layers else 0,
                 capacity=device.memory_total,
                 free_before=space.free[index],
@@ -129,6 +136,10 @@ def size(
             context=None if context is None else context.host,
             compute=None if compute is None else compute.host,
             output=allocation.output,
+            draft=allocation.draft_on(HOST),
+            projector=allocation.projector_on(HOST),
+            prompt_cache=None if settings.cache_ram < 0 else settings.cache_ram * MIB,
+            checkpoints=memory.checkpoint_bytes(model, settings),
             free_before=None if space.host is None else space.host - shared,
         ),
         kv={} if context is None else context.kv,

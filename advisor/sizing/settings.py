@@ -9,6 +9,7 @@ from advisor.sizing import overrides
 
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 FlashAttention = Literal["auto", "on", "off"]
+SpecType = Literal["none", "draft-simple", "draft-mtp"]
 SplitMode = Literal["layer", "row", "tensor", "none"]
 Goal = Literal["decode", "prefill", "balanced"]
 
@@ -63,6 +64,25 @@ class RunSettings(BaseModel):
     """"mtp": the draft context that predicts several tokens with the NextN layers."""
     n_rs_seq: int = Field(default=0, ge=0)
     """Rollback snapshots of the recurrent state (speculative decoding)."""
+    spec_type: SpecType = "none"
+    """Speculative decoding (``--spec-type``): by a draft model, or by the model's NextN layers."""
+    spec_draft_n_max: int = Field(default=3, ge=0, le=1024)
+    """Tokens drafted at once."""
+    model_draft: str = ""
+    """The draft model (``--model-draft``): a GGUF file or a catalogue model."""
+    ctkd: KvType = "f16"
+    """K cache of the context that drafts (``-ctkd``)."""
+    ctvd: KvType = "f16"
+    n_gpu_layers_draft: int | Literal["all"] = "all"
+    """Layers of the draft model on devices (``-ngld``)."""
+    mmproj: str = ""
+    """The multimodal projector's GGUF file (``--mmproj``)."""
+    mmproj_offload: bool = True
+    cache_ram: int = Field(default=8192, ge=-1, le=1 << 30)
+    """Most MiB of prompts that llama-server keeps in RAM (``--cache-ram``); -1: no limit, 0: none.
+    """
+    ctx_checkpoints: int = Field(default=32, ge=0, le=1 << 20)
+    """Most copies of a slot's window caches and recurrent state kept in RAM."""
     repack: bool = True
     mmap: bool = True
     depth: int = Field(default=0, ge=0)

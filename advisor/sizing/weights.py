@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Literal
 
 from advisor.llm.hyperparameters import Hyperparameters
-from advisor.llm.model import Model
+from advisor.llm.model import Model, Projector
 from advisor.llm.tensor import Tensor, TensorType
 from advisor.sizing import overrides
 from advisor.sizing.placement import HOST, Placement
@@ -320,3 +320,16 @@ def weights(
     the output layer is on a device; on the host most architectures share it.
     """
     return _placed(model, (placement, tuple(backends), settings.load_mtp))
+
+
+def projector_weights(
+    projector: Projector, backends: Sequence[str], *, on_host: bool
+) -> tuple[int, ...]:
+    """Bytes of a multimodal projector per device and, last, on the host.
+
+    clip.cpp:clip_ctx takes the first GPU, whatever the main model uses, or the CPU.
+    """
+    sizes = [0] * (len(backends) + 1)
+    home, backend = (HOST, "cpu") if on_host else (0, backends[0])
+    sizes[home] = sum(_allocated(tensor, backend) for tensor in projector.tensors)
+    return tuple(sizes)

@@ -1,0 +1,63 @@
+"""Models that run beside a model: one that drafts tokens, and a multimodal projector."""
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from advisor.errors import ModelError
+from advisor.llm.gguf import read_header
+from advisor.llm.model import Model, Projector
+from advisor.llm.open import load
+
+
+def with_companions(model: Model, *, draft: str, mmproj: str) -> Model:
+    """The model with its companions; empty names are none.
+
+    draft: a GGUF file or a catalogue model. mmproj: a GGUF file that holds a projector.
+    Raises UnknownModel, BadModelFile, or ModelError where the file is something else.
+    """
+    if not draft and not mmproj:
+        return model
+    return replace(
+        model,
+        draft=_draft(draft, _changed(draft)) if draft else None,
+        projector=_projector(mmproj, _changed(mmproj)) if mmproj else None,
+    )
+
+
+def _changed(name: str) -> int:
+    """When a file was last written; 0 for what is no file."""
+    try:
+        return Path(name).expanduser().stat().st_mtime_ns
+    except (OSError, ValueError):
+        return 0
+
+
+@lru_cache(maxsize=16)
+def _draft(name: str, _changed_at: int) -> Model:
+    model = load(name)
+    if _is_projector(model.tensors[0].name if model.tensors else "", model.hp is None):
+        message = f"{name} holds a projector (--mmproj), not a model that can draft."
+        raise ModelError(message)
+    return model
+
+
+def _is_projector(first: str, unknown: bool) -> bool:
+    return unknown and first.startswith(("v.", "a.", "mm."))
+
+
+@lru_cache(maxsize=16)
+def _projector(name: str, _changed_at: int) -> Projector:
+    path = Path(name).expanduser()
+    if not path.exists():
+        message = f"There is no file {path}. --mmproj takes the projector's GGUF file."
+        raise ModelError(message)
+    header = read_header(path)
+    # tools/mtmd/clip-impl.h: the architecture of every projector.
+    if header.metadata.get("general.architecture") != "clip":
+        message = f"{path.name} is not a multimodal projector (its architecture is not “clip”)."
+        raise ModelError(message)
+    kind = header.metadata.get("clip.projector_type") or header.metadata.get(
+        "clip.vision.projector_type"
+    )
+    return Projector(path=path, kind=str(kind or "unknown"), tensors=header.model_tensors())

@@ -1,0 +1,48 @@
+"""Speculative decoding: what it asks of the main context, and the context that drafts."""
+
+from advisor.sizing import memory
+from advisor.sizing.settings import RunSettings
+
+
+def resolved(settings: RunSettings) -> RunSettings:
+    """The settings as llama-server starts the main context.
+
+    A draft is verified at once, so each slot has rows of logits for all of it (server-context.cpp:
+    server_output_limits). NextN layers draft from the main model's weights, which then load, and a
+    recurrent state can go back as many steps (common.h:need_n_rs_seq).
+    """
+    update: dict[str, object] = {}
+    if settings.spec_type == "none":
+        if not settings.model_draft:
+            return settings
+        update["spec_type"] = "draft-simple"
+    drafted = settings.spec_draft_n_max
+    if settings.n_outputs is None:
+        rows = settings.parallel * (1 + drafted)
+        update["n_outputs"] = min(memory.resolve(settings).n_batch, rows)
+    if settings.spec_type == "draft-mtp":
+        update["load_mtp"] = True
+        update["n_rs_seq"] = settings.n_rs_seq or drafted
+    return settings.model_copy(update=update)
+
+
+def draft_settings(settings: RunSettings) -> RunSettings:
+    """The settings of the context that drafts (speculative.cpp:common_base_params_to_speculative).
+
+    It holds as many tokens as the main one, its caches have types of their own, and it computes
+    one row of logits per slot.
+    """
+    update: dict[str, object] = {
+        "ctx": memory.resolve(settings).n_ctx,
+        "ctk": settings.ctkd,
+        "ctv": settings.ctvd,
+        "n_outputs": settings.parallel,
+        "n_rs_seq": 0,
+        "spec_type": "none",
+    }
+    if settings.spec_type == "draft-mtp":
+        update["ctx_type"] = "mtp"
+    else:
+        update |= {"n_gpu_layers": settings.n_gpu_layers_draft, "n_cpu_moe": 0}
+        update |= {"override_tensor": (), "load_mtp": False}
+    return settings.model_copy(update=update)

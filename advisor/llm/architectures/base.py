@@ -14,6 +14,8 @@ from advisor.llm.hyperparameters import Hyperparameters, Scalar, Value
 
 _NONSENSE: Final = (ArithmeticError, LookupError, ValueError)
 """What arithmetic on a header's numbers may end in when they contradict each other."""
+_MAX_EXPERTS: Final = 1024
+"""llama-hparams.h:LLAMA_MAX_EXPERTS."""
 _FIELDS: Final = frozenset(field.name for field in fields(Hyperparameters))
 
 
@@ -149,6 +151,11 @@ def common_hyperparameters(arch: str, keys: Keys) -> dict[str, Any]:
             f"The model's header gives {n_layer_all} blocks of width {n_embd}, "
             f"{n_layer_nextn} of them for prediction."
         )
+    n_expert, n_used = keys.integer("expert_count", 0), keys.most("expert_used_count")
+    if not 0 <= n_used <= max(n_expert, 0) <= _MAX_EXPERTS:
+        raise BadModelFile(
+            f"The model's header gives {n_expert} experts of which {n_used} are used."
+        )
     n_head = keys.per_layer("attention.head_count", n_layer_all)
     head = n_embd // n_head[0] if n_head[0] > 0 else 0
     head_k = keys.integer("attention.key_length", head) if head else 0
@@ -171,8 +178,8 @@ def common_hyperparameters(arch: str, keys: Keys) -> dict[str, Any]:
         "n_embd_head_v_swa": keys.integer("attention.value_length_swa", 0),
         "n_rot": keys.integer("rope.dimension_count", head_k),
         "n_ff": keys.per_layer("feed_forward_length", n_layer_all),
-        "n_expert": keys.integer("expert_count", 0),
-        "n_expert_used": keys.most("expert_used_count"),
+        "n_expert": n_expert,
+        "n_expert_used": n_used,
         "n_expert_groups": keys.integer("expert_group_count", 0),
         "n_group_used": keys.integer("expert_group_used_count", 0),
         "n_ff_exp": keys.most("expert_feed_forward_length"),

@@ -25,7 +25,7 @@ def rotation(b: Builder, type_: TensorType, sizes: set[int], *, largest: bool) -
     if type_.block == 1 or len(sizes) != 1:
         return None
     size = next(iter(sizes))
-    if size % 64:
+    if size <= 0 or size % 64:
         return None
     n = 64
     while largest and size % (2 * n) == 0:
@@ -263,7 +263,7 @@ def sparse_input(b: Builder) -> SparseInput:
     index = AttentionInput("lid", b.input(I64, b.n_tokens), None, b.mask("lid", half=True))
     size = b.hp.indexer_head_size
     n = 64
-    while size % (2 * n) == 0:
+    while size > 0 and size % (2 * n) == 0:
         n *= 2
     index.k_rot = b.input(F32, n, n)
     return SparseInput(latent, index)

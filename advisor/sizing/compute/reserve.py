@@ -26,6 +26,8 @@ from advisor.sizing.compute.scheduler import Scheduler
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 
+_CONTRADICTIONS = (ArithmeticError, LookupError, ValueError)
+
 
 @dataclass(frozen=True, slots=True)
 class _Question:
@@ -290,7 +292,12 @@ def reserve(
         return None
     used = [settings.main_gpu] if settings.split_mode == "none" and n_devices else range(n_devices)
     made = layout(model)
-    sizes = _measure(_question(made, rule, settings, placement, used), _Recipe(hp, graph, made))
+    question = _question(made, rule, settings, placement, used)
+    try:
+        sizes = _measure(question, _Recipe(hp, graph, made))
+    except _CONTRADICTIONS:
+        # A header whose keys and tensors do not belong together, which llama.cpp would not load.
+        return None
     devices = [0] * n_devices
     for device, size in zip(used, sizes[:-1], strict=True):
         devices[device] = size

@@ -111,7 +111,8 @@ def _search(
 ) -> RunSettings:
     """The best over the ways to keep the caches. ``open_``: layers and experts that may be in RAM.
 
-    What fits on the devices as asked for loses nothing and is taken.
+    What fits on the devices as asked for loses nothing and is taken, whatever RAM promises: beside
+    a device that computes, the processor's speed is known by its bandwidth only.
     """
     found: list[RunSettings] = []
     searches: list[Search] = []
@@ -123,11 +124,11 @@ def _search(
         search = Search(model, rig, space, kind, loads, calibration=calibration)
         search.put_by_hand(targets)
         searches.append(search)
+        if kind is plain and (whole := search.solve(open_[0][:1], open_[1][:1])) is not None:
+            return whole
         answer = search.solve(*open_)
         if answer is not None:
             found.append(answer)
-            if kind is plain and answer.n_gpu_layers == "all" and not answer.n_cpu_moe:
-                return answer
     if found:
         return _best(model, rig, found, space, calibration)
     least = Answer(inf, open_[0][-1], open_[1][-1], ())

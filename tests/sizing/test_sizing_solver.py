@@ -139,10 +139,12 @@ def test_no_other_placement_is_faster(
 
     mine = seconds_if_it_fits(model, rig, settled)
     whole = settled.n_gpu_layers == "all" and not settled.n_cpu_moe
+    blocks = model.hp.n_layer_all
     least: dict[str, float] = {}
     for other in every_placement(model, rig, asked):
-        if whole and not other.kv_offload:
-            continue  # caches stay with their layers where everything fits
+        in_ram = other.n_gpu_layers != blocks + 1 or other.n_cpu_moe or not other.kv_offload
+        if whole and in_ram:
+            continue  # what devices can hold is not tried in RAM
         seconds = seconds_if_it_fits(model, rig, other)
         if seconds is not None:
             least[other.ctk] = min(seconds, least.get(other.ctk, seconds))
@@ -197,3 +199,13 @@ def test_what_fits_stays_whole() -> None:
     assert plan.settings.n_gpu_layers == "all"
     assert plan.settings.n_cpu_moe == 0
     assert plan.verdict == "fits"
+
+
+def test_what_fits_a_shared_memory_stays_with_its_gpu() -> None:
+    # Its RAM has the GPU's bandwidth, so a formula of bandwidths alone would move experts there.
+    model = catalogue().find("Qwen/Qwen3-30B-A3B").model("Q6_K")
+
+    plan = size(model, parse_rig("M3 Ultra 96GB"), FIT)
+
+    assert plan.settings.n_gpu_layers == "all"
+    assert plan.settings.n_cpu_moe == 0

@@ -1,11 +1,12 @@
 """Fit the speed model to benchmark rows: writes resources/speed.json and resources/bench.json.
 
-    python packaging/fit_speed.py BENCH.jsonl [--check]
+    python packaging/fit_speed.py BENCH.jsonl [MORE.jsonl…] [--check] [--date YYYY-MM-DD]
 
 Robust least squares (Cauchy loss, Levenberg-Marquardt) on the logarithm of the time, with weak
 priors on every constant; then a Gaussian process over what is left (advisor.sizing.speed_similar).
-Errors are those of ten-fold cross-validation, split by (GPU, model, backend, source). --check
-prints them without writing.
+Errors are those of ten-fold cross-validation, split by (GPU, model, backend, source); what the
+Gaussian process assumes, and the width of ranges, are chosen for each block of folds by the rows of
+the other blocks (nested). --check prints them without writing.
 """
 
 import argparse
@@ -14,31 +15,33 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from fit_rows import LEFT_OUT, Row, read
+from fit_similar import Chooser, Fold, z
 
 from advisor.sizing import speed_terms as terms
 from advisor.sizing.speed_data import Similar
 from advisor.sizing.speed_prefill import type_group
-from advisor.sizing.speed_similar import Case, Process
+from advisor.sizing.speed_similar import Case
 from advisor.sizing.speed_sums import GROUPS, Floats
 
 BACKENDS = ("cuda", "rocm", "vulkan", "metal")
 FOLDS = 10
-SEEDS = (0, 1, 2)
 
 DECODE_SIMILAR = Similar(
     model=0.112, model_backend=0.006, model_class=0.034, gpu_backend=0.08, gpu_model=0.014,
-    gpu_model_backend=0.12, gpu_model_depth=0.05, class_type=0.036, depth=1.4, noise=0.06,
-    clip=0.75, z=1.0,
+    gpu_model_backend=0.12, gpu_model_depth=0.05, gpu_model_slope=0.05, class_type=0.036, depth=1.4,
+    noise=0.06, clip=0.75, z=1.0,
 )  # fmt: skip
 PREFILL_SIMILAR = Similar(
     model=0.375, model_backend=0.04, model_class=0.18, gpu_backend=0.12, gpu_model=0.05,
-    gpu_model_backend=0.14, gpu_model_depth=0.06, class_type=0.1, depth=1.4, noise=0.225,
-    clip=1.05, z=1.0,
+    gpu_model_backend=0.14, gpu_model_depth=0.06, gpu_model_slope=0.1, class_type=0.1, depth=1.4,
+    noise=0.225, clip=1.05, z=1.0,
 )  # fmt: skip
 
 
@@ -231,31 +234,19 @@ def case(row: Row) -> Case:
     )  # fmt: skip
 
 
-def cross_validate(problem: Problem, how: Similar) -> tuple[Floats, Floats]:
-    """Error (logarithm of predicted over measured speed) and spread of every row, when kept back.
-
-    The mean over the seeds' errors would flatter; every seed's are returned, one after another.
-    """
-    rows, cases = problem.rows, [case(r) for r in problem.rows]
-    groups = sorted({r.group for r in rows})
+def folds(problem: Problem) -> list[Fold]:
+    """Fits of the formula, each with a tenth of the groups kept back."""
+    rows = problem.rows
+    # By a hash, so that added rows move none of the others.
+    fold = np.array([crc32(repr(r.group).encode()) % FOLDS for r in rows])
     trusted = np.array([r.raw["id"] not in LEFT_OUT for r in rows])
-    errors: list[Floats] = []
-    spreads: list[Floats] = []
-    for seed in SEEDS:
-        order = np.random.default_rng(seed).permutation(len(groups))
-        fold_of = {groups[i]: position % FOLDS for position, i in enumerate(order)}
-        fold = np.array([fold_of[r.group] for r in rows])
-        error, spread = np.empty(len(rows)), np.empty(len(rows))
-        for k in range(FOLDS):
-            train, test = (fold != k) & trusted, fold == k
-            vector = fit(problem, train)
-            left = problem.measured[train] - problem.log_time(vector, train)
-            process = Process([c for c, t in zip(cases, train, strict=True) if t], left, how)
-            mean, spread[test] = process([c for c, t in zip(cases, test, strict=True) if t])
-            error[test] = problem.measured[test] - problem.log_time(vector, test) - mean
-        errors.append(error)
-        spreads.append(spread)
-    return np.concatenate(errors), np.concatenate(spreads)
+    every = np.ones(len(rows), dtype=bool)
+    found: list[Fold] = []
+    for k in range(FOLDS):
+        train, test = (fold != k) & trusted, fold == k
+        left = problem.measured - problem.log_time(fit(problem, train), every)
+        found.append(Fold(np.flatnonzero(train), np.flatnonzero(test), left[train], left[test]))
+    return found
 
 
 GROUPINGS: dict[str, Callable[[Row], bool]] = {
@@ -267,18 +258,17 @@ GROUPINGS: dict[str, Callable[[Row], bool]] = {
 }
 
 
-def table(rows: Sequence[Row], errors: Floats, spreads: Floats, z: float) -> dict[str, Any]:
+def table(rows: Sequence[Row], errors: Floats, relative: Floats) -> dict[str, Any]:
     """Errors by group of rows, per cent."""
     found: dict[str, Any] = {}
     for name, test in GROUPINGS.items():
-        mask = np.tile(np.array([test(r) for r in rows]), len(SEEDS))
+        mask = np.array([test(r) for r in rows])
         off = np.abs(np.exp(errors[mask]) - 1) * 100
-        inside = np.abs(errors[mask]) <= z * spreads[mask]
         found[name] = {
-            "rows": int(mask.sum()) // len(SEEDS),
+            "rows": int(mask.sum()),
             "median": round(float(np.median(off)), 1),
             "p90": round(float(np.quantile(off, 0.9)), 1),
-            "coverage": round(float(inside.mean() * 100), 1),
+            "coverage": round(float((relative[mask] <= 1).mean() * 100), 1),
         }
     return found
 
@@ -291,12 +281,13 @@ def show(title: str, errors: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bench", type=Path)
+    parser.add_argument("bench", type=Path, nargs="+")
+    parser.add_argument("--date", default=date.today().isoformat())  # noqa: DTZ011 - for people
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     rows: list[Row] = []
     reasons: Counter[str] = Counter()
-    for row in read(options.bench):
+    for row in chain.from_iterable(read(path) for path in options.bench):
         if isinstance(row, Row):
             # Server runs state no depth and often speculate; they are shown, not fitted.
             server = row.raw["src"] == "localmaxxing-server"
@@ -318,16 +309,16 @@ def main() -> None:
         ("decode", decode, DECODE_SIMILAR),
         ("prefill", prefill, PREFILL_SIMILAR),
     ):
-        error, spread = cross_validate(problem, how)
-        z = float(np.quantile(np.abs(error) / spread, 0.84))
-        similar[name] = how.model_copy(update={"z": round(z, 3)})
-        errors[name] = table(problem.rows, error, spread, z)
+        cases = [case(r) for r in problem.rows]
+        chooser = Chooser(cases, folds(problem), how, problem.scale)
+        errors[name] = table(problem.rows, *chooser.nested(how))
+        chosen = chooser.choose(how, np.ones(len(cases), dtype=bool))
+        similar[name] = chosen.model_copy(update={"z": round(z(*chooser.errors(chosen)), 3)})
         show(name, errors[name])
     if not options.check:
         from fit_write import write  # noqa: PLC0415 - only where something is written
 
-        today = date.today().isoformat()  # noqa: DTZ011 - a date for people
-        write(decode, prefill, fit, similar=similar, errors=errors, today=today)
+        write(decode, prefill, fit, similar=similar, errors=errors, today=options.date)
 
 
 if __name__ == "__main__":

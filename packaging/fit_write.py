@@ -65,7 +65,9 @@ def write(
         "date": today,
         "method": "packaging/fit_speed.py: robust least squares on the logarithm of the time with "
         "weak priors, then a Gaussian process over the errors; errors by ten-fold "
-        "cross-validation split by GPU, model, backend and source",
+        "cross-validation split by GPU, model, backend and source, nested: what the process "
+        "assumes is chosen for each block of folds by the rows of the others, from a start that "
+        "was chosen earlier on other splits of the same rows",
         "data": f"{int(trusted.sum())} decode and {len(prefill.rows)} prefill rows of "
         "resources/bench.json; many CUDA rows are of May 2024 and slower than today's builds",
         "classes": classes,

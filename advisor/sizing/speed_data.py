@@ -117,6 +117,8 @@ class Similar(_Frozen):
     gpu_model: float
     gpu_model_backend: float
     gpu_model_depth: float
+    gpu_model_slope: float
+    """Of an error that grows with depth."""
     class_type: float
     depth: float
     noise: float

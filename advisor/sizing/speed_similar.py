@@ -54,8 +54,11 @@ def _equal(left: Sequence[Case], right: Sequence[Case], name: str) -> Floats:
     return (a[:, None] == b[None, :]).astype(np.float64)
 
 
-def covariance(left: Sequence[Case], right: Sequence[Case], how: Similar) -> Floats:
-    """How much the errors of two cases have in common."""
+def likeness(left: Sequence[Case], right: Sequence[Case], depth: float) -> dict[str, Floats]:
+    """By field of ``Similar``: how alike cases are in that respect, 0 to 1.
+
+    depth: distance in depth (doublings from 4,096 tokens) over which likeness falls to 1/e.
+    """
     model = _equal(left, right, "model")
     gpu = _equal(left, right, "gpu")
     backend = _equal(left, right, "backend")
@@ -64,18 +67,28 @@ def covariance(left: Sequence[Case], right: Sequence[Case], how: Similar) -> Flo
     experts = _equal(left, right, "experts")
     a = np.log2(1 + np.array([case.depth for case in left]) / 4096)
     b = np.log2(1 + np.array([case.depth for case in right]) / 4096)
-    near = np.exp(-np.abs(a[:, None] - b[None, :]) / how.depth)
+    near = np.exp(-np.abs(a[:, None] - b[None, :]) / depth)
     same_gpu = gpu * backend
-    return (
-        how.model**2 * model
-        + how.model_backend**2 * model * backend * near
-        + how.model_class**2 * model * kind
-        + how.gpu_backend**2 * same_gpu * (0.5 + 0.5 * experts)
-        + how.gpu_model**2 * gpu * model
-        + how.gpu_model_backend**2 * same_gpu * model * (0.4 + 0.6 * type_)
-        + how.gpu_model_depth**2 * same_gpu * model * near
-        + how.class_type**2 * kind * type_ * experts
-    )
+    return {
+        "model": model,
+        "model_backend": model * backend * near,
+        "model_class": model * kind,
+        "gpu_backend": same_gpu * (0.5 + 0.5 * experts),
+        "gpu_model": gpu * model,
+        "gpu_model_backend": same_gpu * model * (0.4 + 0.6 * type_),
+        "gpu_model_depth": same_gpu * model * near,
+        "gpu_model_slope": gpu * model * a[:, None] * b[None, :] / 9,
+        "class_type": kind * type_ * experts,
+    }
+
+
+def covariance(left: Sequence[Case], right: Sequence[Case], how: Similar) -> Floats:
+    """How much the errors of two cases have in common."""
+    alike = likeness(left, right, how.depth)
+    total = np.zeros((len(left), len(right)))
+    for name, matrix in alike.items():
+        total += float(getattr(how, name)) ** 2 * matrix
+    return total
 
 
 class Process:

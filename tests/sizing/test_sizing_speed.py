@@ -133,7 +133,7 @@ def test_recorded_errors_are_what_is_promised() -> None:
     assert decode["moe"].median <= 12
     assert 78 <= decode["all"].coverage <= 90
     assert 78 <= prefill["all"].coverage <= 90
-    assert prefill["all"].median <= 20
+    assert prefill["all"].median <= 21
 
 
 @settings(max_examples=40)

@@ -63,8 +63,8 @@ class Paper(Enum):
 
 _SPACING = (1.0, 0.85, 0.7, 0.55)
 """Shares of the white space between blocks: a few lines are not worth a page of their own."""
-SHORT_TABLE = 10
-"""Rows of a table that would rather not be parted."""
+_WHOLE_TABLES = (10, 4, 0)
+"""Tables of so many rows are kept whole; fewer of them where that saves a page."""
 GUTTER = 12.0
 """Before a column of words that follows one of figures."""
 MARGIN = 56.0
@@ -81,8 +81,8 @@ class Piece:
     space: float = 0.0
     """Above it, unless it starts a page."""
     keep_with_next: bool = False
-    keep_if_short: bool = False
-    """Better kept with the next, where that costs no page."""
+    inside_rows: int = 0
+    """Rows of the table that would part after it: better not, where that costs no page."""
     header: "Piece | None" = None
     bookmark: str | None = None
     starts_page: bool = False
@@ -133,21 +133,21 @@ def lay_out(document: Document, paper: Paper = Paper.A4) -> Layout:
         pieces += laid
     room = paper.size.height() - 2 * MARGIN - HEADER - FOOTER
     tries = [
-        _paginate(_closer(pieces, share, whole=whole), room)
+        _paginate(_closer(pieces, share, whole), room)
         for share in _SPACING
-        for whole in (True, False)
+        for whole in _WHOLE_TABLES
     ]
     # The most generous of those that need the fewest pages.
     return Layout(document, paper, tuple(min(tries, key=len)))
 
 
-def _closer(pieces: Sequence[Piece], share: float, *, whole: bool) -> list[Piece]:
-    """Pieces with less space between; ``whole``: short tables are not parted."""
+def _closer(pieces: Sequence[Piece], share: float, whole: int) -> list[Piece]:
+    """Pieces with less space between; tables of up to ``whole`` rows are not parted."""
     return [
         replace(
             piece,
             space=piece.space * share,
-            keep_with_next=piece.keep_with_next or (whole and piece.keep_if_short),
+            keep_with_next=piece.keep_with_next or 0 < piece.inside_rows <= whole,
         )
         for piece in pieces
     ]
@@ -374,11 +374,10 @@ def _table(block: Table, width: float) -> list[Piece]:
     pieces = [
         Piece(header.height, header.paint, space=12.0, keep_with_next=True),
     ]
-    short = len(block.rows) <= SHORT_TABLE
     last = len(block.rows) - 1
     for index, row in enumerate(block.rows):
         piece = _table_row(row, block, widths, header, keep=index == 0 and last > 0)
-        pieces.append(replace(piece, keep_if_short=short and index < last))
+        pieces.append(replace(piece, inside_rows=len(block.rows) if index < last else 0))
     if block.caption:
         caption = set_text(block.caption, face(SMALL), width)
         pieces[-1] = replace(pieces[-1], keep_with_next=True)

@@ -162,6 +162,17 @@ def test_no_heading_ends_a_page_and_nothing_leaves_the_paper(
             assert top + piece.height <= Paper.A4.size.height() - 60 or piece.height > 900
 
 
+@pytest.mark.parametrize("lines", range(20, 50, 3))
+def test_a_short_table_stays_whole_where_that_costs_no_page(
+    qapp: QGuiApplication, lines: int
+) -> None:
+    row = (Cell(text="a"), Cell(text="b"))
+    table = Table(columns=(Column(title="A"), Column(title="B")), rows=(row,) * 5)
+    text = [Paragraph(text="A line.") for _ in range(lines)]
+    pages = lay_out(document(*text, table, *text[:10])).pages
+    assert all(page.placed[-1][1].inside_rows == 0 for page in pages)
+
+
 def test_a_failed_export_leaves_the_file_that_was_there(
     qapp: QGuiApplication, tmp_path: Path
 ) -> None:

@@ -105,7 +105,7 @@ class ReportPage(Page):
         self.note_field = QPlainTextEdit()
         self.note_field.setPlaceholderText(self.tr("A note for the reader"))
         self.note_field.setAccessibleName(self.tr("Note for the reader"))
-        self.note_field.setFixedHeight(64)
+        self.note_field.setFixedHeight(48)
         self.note_field.setTabChangesFocus(True)
         self.note_field.textChanged.connect(self._chosen)
         self.paper = QComboBox()

@@ -15,10 +15,9 @@ from advisor.engine.machine import read_machine
 from advisor.errors import SettingsError
 from advisor.probe import store
 from advisor.probe.devices import MonitoredDevices
-from advisor.probe.prepare import prepare
+from advisor.probe.prepare import prepare, probe_of
 from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
 from advisor.probe.result import ProbeResult
-from advisor.probe.run import Probe
 from advisor.sizing.settings import RunSettings
 from advisor.units import rate
 from advisor.units import size as people
@@ -74,7 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
         complain(objection.sentence)
     rig = prepared.question.rig
     devices = MonitoredDevices(rig) if rig.devices else None
-    probe = Probe(prepared.question, devices=devices, on_event=_tell)
+    if prepared.short is not None and not arguments.anyway:
+        complain("Say --anyway to run the two short stand-ins.")
+        return NO
+    probe = probe_of(prepared, devices=devices, on_event=_tell)
 
     def interrupted(_number: int, _frame: FrameType | None) -> None:
         probe.stop()

@@ -142,12 +142,18 @@ def ghost_of(model: Model, folder: Path, *, header_only: bool = False) -> Genera
 
 
 def write_ghost(
-    model: Model, folder: Path, *, header_only: bool = False, every_token: bool = False
+    model: Model,
+    folder: Path,
+    *,
+    header_only: bool = False,
+    every_token: bool = False,
+    dense: bool = False,
 ) -> Ghost:
     """Write a ghost of ``model`` into ``folder``.
 
     header_only: all weights are holes and there is no vocabulary: enough for a dry run.
     every_token: all rows of the token embedding hold numbers, for a run that may prompt with any.
+    dense: it may take as much disk as it claims, where there are no sparse files.
     Raises ModelError when the folder cannot have sparse files or too little disk is free, and
     when the architecture's metadata is not known.
     """
@@ -155,7 +161,7 @@ def write_ghost(
     remove_stale(folder)
     plan = layout(_metadata(model, header_only=header_only), model.tensors)
     fills = [] if header_only else list(_fills(model, plan, every_token=every_token))
-    _check_disk(folder, plan, fills)
+    _check_disk(folder, plan, fills, dense=dense)
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model.name}-{model.file_type}")[:80]
     path = folder / f"ghost-{os.getpid()}-{label}-{secrets.token_hex(4)}.gguf"
     try:
@@ -340,19 +346,19 @@ def _on_disk(plan: Layout, fills: list[_Fill]) -> int:
     return len(plan.header) + _BLOCK + sum(fill.on_disk() for fill in fills)
 
 
-def _check_disk(folder: Path, plan: Layout, fills: list[_Fill]) -> None:
+def _check_disk(folder: Path, plan: Layout, fills: list[_Fill], *, dense: bool) -> None:
     try:
         sparse = has_sparse_files(folder)
     except OSError as error:
         message = f"Nothing can be written to {folder}: {error.strerror or error}."
         raise ModelError(message) from error
-    if not sparse:
+    if not sparse and not dense:
         message = (
             f"The disk of {folder} has no sparse files, so a stand-in for the model would take "
             f"{size(plan.total)} there. Choose a folder on another disk (NTFS, APFS, ext4, btrfs)."
         )
         raise ModelError(message)
-    needed = _on_disk(plan, fills)
+    needed = _on_disk(plan, fills) if sparse else plan.total
     free = shutil.disk_usage(folder).free
     if free < needed + SPARE_DISK:
         message = (

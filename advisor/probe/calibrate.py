@@ -47,7 +47,12 @@ def same_machine(one: Rig, other: Rig) -> bool:
 def usable(rig: Rig, results: Iterable[ProbeResult]) -> list[ProbeResult]:
     """Finished probes of this machine that measured a speed, newest first."""
     fitting = [
-        r for r in results if r.ending.state == "done" and r.speeds and same_machine(rig, r.rig)
+        r
+        for r in results
+        if r.ending.state == "done"
+        and r.speeds
+        and r.layers is None  # extrapolated
+        and same_machine(rig, r.rig)
     ]
     return sorted(fitting, key=lambda r: r.created, reverse=True)
 

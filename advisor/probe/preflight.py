@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from advisor.hardware.rig import Rig
+from advisor.llm.ghost_scaled import Scaled
 from advisor.sizing.plan import Plan
 from advisor.units import GIB, gib
 
@@ -53,6 +54,17 @@ def preflight(rig: Rig, plan: Plan | None, *, available: int | None) -> tuple[Ob
         if device.headroom is not None and device.headroom < 0
     ]
     return tuple(objections)
+
+
+def short_ghosts(parts: Scaled) -> Objection:
+    """Said where the disk has no sparse files: what would be run in place of the whole."""
+    few, more, count = parts.layers
+    return Objection(
+        f"The disk of the app's cache has no sparse files, so a stand-in of the whole model would "
+        f"fill it. Two short ones can be run instead, with {few} and {more} of {count} layers "
+        f"({gib(parts.nbytes)} at most); speeds and memory of the whole are extrapolated from them "
+        "and marked so."
+    )
 
 
 def _parts(plan: Plan) -> str:

@@ -1,17 +1,24 @@
 """From a model, this machine and settings to a question that can be probed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
 
+from advisor import paths
 from advisor.engine import bench, folders
 from advisor.engine.builds import Build, Choice, choose, discover
-from advisor.errors import EngineError
+from advisor.errors import EngineError, ModelError
 from advisor.hardware.rig import Rig
+from advisor.llm import ghost
+from advisor.llm.ghost_scaled import Scaled, scaled
 from advisor.llm.model import Model
-from advisor.probe.preflight import Objection, preflight
-from advisor.probe.question import Question
+from advisor.probe.preflight import Objection, preflight, short_ghosts
+from advisor.probe.question import ProbeEvent, Question
 from advisor.probe.result import Method
+from advisor.probe.run import Probe
+from advisor.probe.sampler import DeviceSource
+from advisor.probe.scaled_run import ScaledProbe
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 
@@ -25,6 +32,8 @@ class Prepared:
     objections: tuple[Objection, ...]
     builds: tuple[Build, ...] = ()
     """All that were found."""
+    short: Scaled | None = None
+    """Two short ghosts to run in place of the whole, where the disk has no sparse files."""
 
 
 def usable_rig(rig: Rig, build: Build) -> Rig:
@@ -80,7 +89,35 @@ def prepare(
         seconds=seconds,
         anyway=anyway,
     )
-    return Prepared(question, choice, preflight(used, plan, available=available), builds)
+    objections = list(preflight(used, plan, available=available))
+    parts = _short_parts(model)
+    if parts is not None:
+        objections.insert(0, short_ghosts(parts))
+    return Prepared(question, choice, tuple(objections), builds, parts)
+
+
+def _short_parts(model: Model) -> Scaled | None:
+    """Two short versions where a ghost is needed and its disk has no sparse files, else None."""
+    if model.path is not None:
+        return None
+    folder = paths.cache() / "ghosts"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return None if ghost.has_sparse_files(folder) else scaled(model)
+    except (OSError, ModelError):
+        return None  # the ghost itself will say what is wrong with the disk
+
+
+def probe_of(
+    ready: Prepared,
+    *,
+    devices: DeviceSource | None = None,
+    on_event: Callable[[ProbeEvent], None] | None = None,
+) -> Probe | ScaledProbe:
+    """The probe that answers a prepared question."""
+    if ready.short is not None:
+        return ScaledProbe(ready.question, ready.short, devices=devices, on_event=on_event)
+    return Probe(ready.question, devices=devices, on_event=on_event)
 
 
 def _chosen(builds: tuple[Build, ...], rig: Rig, wanted: str | None) -> Choice:

@@ -26,6 +26,8 @@ class Question:
     """Time for measuring, once the model is loaded."""
     anyway: bool = False
     """Run in spite of objections that can be overridden."""
+    dense_ghost: bool = False
+    """The ghost may take on the disk what it claims: its disk has no sparse files."""
     threads: int | None = None
     """CPU threads of the embedded engine; None: its own choice."""
 

@@ -151,6 +151,8 @@ class ProbeResult(_Frozen):
     file_bytes: int
     n_params: int | None = None
     ghost: bool
+    layers: tuple[int, int, int] | None = None
+    """Extrapolated from ghosts with so many layers, of so many; None: measured as it is."""
     path: Path | None = None
     """The file that ran, where it was not a ghost."""
     settings: RunSettings

@@ -220,7 +220,9 @@ class Probe:
         try:
             # llama-bench takes its tokens from the whole vocabulary.
             every = self._benching is not None
-            ghost = write_ghost(model, paths.cache() / "ghosts", every_token=every)
+            dense = self._question.dense_ghost
+            folder = paths.cache() / "ghosts"
+            ghost = write_ghost(model, folder, every_token=every, dense=dense)
         except ModelError as error:
             raise _failed("no-disk", str(error), error.detail) from error
         return str(ghost.path), ghost

@@ -11,10 +11,11 @@ from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe import store
 from advisor.probe.devices import MonitoredDevices
-from advisor.probe.prepare import Prepared, prepare
+from advisor.probe.prepare import Prepared, prepare, probe_of
 from advisor.probe.question import Ended, ProbeEvent
 from advisor.probe.result import Method, ProbeResult
 from advisor.probe.run import Probe
+from advisor.probe.scaled_run import ScaledProbe
 from advisor.probe.trace import Fresh
 from advisor.sizing.settings import RunSettings
 from advisor.ui.jobs import Job, run_task
@@ -42,7 +43,7 @@ class ProbeController(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._builds: tuple[Build, ...] | None = None
-        self._probe: Probe | None = None
+        self._probe: Probe | ScaledProbe | None = None
         self._job: Job | None = None
         self._run_wanted = False
         self._anyway_wanted = False
@@ -58,7 +59,7 @@ class ProbeController(QObject):
         return self._probe is not None
 
     @property
-    def probe(self) -> Probe | None:
+    def probe(self) -> Probe | ScaledProbe | None:
         """The probe that runs."""
         return self._probe
 
@@ -125,7 +126,7 @@ class ProbeController(QObject):
             return
         rig = ready.question.rig
         devices = MonitoredDevices(rig) if rig.devices else None
-        self._probe = Probe(ready.question, devices=devices, on_event=self._arrived.emit)
+        self._probe = probe_of(ready, devices=devices, on_event=self._arrived.emit)
         self._probe.start()
         self.started.emit()
 

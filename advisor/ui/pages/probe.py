@@ -422,11 +422,19 @@ class ProbePage(Page):
             )
         )
         self._ghost.setVisible(result.ghost)
+        self._ghost.show_tone(self._ghost_words(result), "tight")
         self._phase.say(result.ending.sentence)
         left = self.plots.headroom_of(result)
         words = self.tr("lowest while it worked")
         tone: design.Tone = "plain" if left is None else "good" if left >= 0 else "bad"
         self.headroom.show_value(units.size(left), words if left is not None else "", tone)
+
+    def _ghost_words(self, result: ProbeResult) -> str:
+        if result.layers is None:
+            return self.tr("ghost: no weights downloaded")
+        few, more, count = result.layers
+        words = self.tr("extrapolated from {few} and {more} of {count} layers")
+        return words.format(few=few, more=more, count=count)
 
     def _list_past(self) -> None:
         self.past.show_entries(store.entries())

@@ -143,8 +143,8 @@ class Plots(QWidget):
             values = fresh.values.get((place.name, "used"))
             if values is None:
                 continue
-            if fresh.start == 0:
-                place.plot.extend((), ())
+            if fresh.start == 0:  # thinned, or another part of the run: drawn anew
+                place.plot.restart()
             pairs = [
                 (at / 1000, float(value) * 1024 + place.base)
                 for at, value in zip(fresh.times_ms, values, strict=True)

@@ -134,6 +134,11 @@ class HeadroomPlot(QWidget):
         self._ghost_times, self._ghost_values = tuple(times), tuple(values)
         self._changed()
 
+    def restart(self) -> None:
+        """The measured line begins anew; what it reached still counts."""
+        self._times, self._values = [], []
+        self._changed()
+
     def clear(self) -> None:
         """Take the measured line away."""
         self._times, self._values, self._peak = [], [], 0.0

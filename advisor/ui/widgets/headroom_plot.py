@@ -113,15 +113,13 @@ class HeadroomPlot(QWidget):
 
     def set_phases(self, spans: Sequence[Span]) -> None:
         """Phases so far."""
-        if tuple(spans) != self._spans:
-            self._spans = tuple(spans)
-            self._changed()
+        self._spans = tuple(spans)
+        self.update()
 
     def set_events(self, events: Sequence[Event]) -> None:
         """What happened, marked at its moment."""
-        if tuple(events) != self._events:
-            self._events = tuple(events)
-            self._changed()
+        self._events = tuple(events)
+        self.update()
 
     def set_seconds(self, seconds: float) -> None:
         """Length of the time axis; grows by itself when the line gets there."""
@@ -248,9 +246,13 @@ class HeadroomPlot(QWidget):
             self._drawn = 0
         self._draw_new(self._trace)
         with QPainter(self) as painter:
+            area = self._area()
             painter.drawPixmap(0, 0, self._ground)
+            # Phases change all the time: drawing the ground anew for each would cost a frame.
+            self._paint_phases(painter, area)
             painter.drawPixmap(0, 0, self._trace)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            self._paint_events(painter, area)
             self._paint_end(painter)
 
     def _sheet(self, ratio: float) -> QPixmap:
@@ -268,9 +270,7 @@ class HeadroomPlot(QWidget):
         self._paint_bands(painter, area)
         self._paint_scale(painter, area)
         self._paint_capacity(painter, area)
-        self._paint_phases(painter, area)
         self._paint_compared(painter, area)
-        self._paint_events(painter, area)
         self._paint_title(painter, area)
         if not self._compact:
             self._paint_labels(painter, area)

@@ -29,6 +29,20 @@ def _matrix(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--contexts", type=options.token_list, metavar="N,N…", help="columns")
 
 
+def _best(parser: argparse.ArgumentParser) -> None:
+    from advisor.cli import options  # noqa: PLC0415 - as above
+
+    options.add_rig(parser)
+    parser.add_argument("-c", "--ctx", type=options.tokens_of, default=32768, help="context")
+    parser.add_argument("--min-tps", type=float, default=10.0, help="wanted decode speed, tok/s")
+    parser.add_argument(
+        "--ability", action="append", metavar="A", help="tools, reasoning, vision … (repeatable)"
+    )
+    parser.add_argument("--licence", choices=("any", "commercial", "open"), default="any")
+    parser.add_argument("--max-params", type=float, metavar="B", help="billions of parameters")
+    parser.add_argument("--top", type=int, default=15, help="as many models")
+
+
 def _dry_run(parser: argparse.ArgumentParser) -> None:
     from advisor.cli import options  # noqa: PLC0415 - as above
 
@@ -80,6 +94,7 @@ def _nothing(parser: argparse.ArgumentParser) -> None:
 COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
     "detect": ("advisor.cli.detect", "what this machine is", _nothing),
     "size": ("advisor.cli.size", "memory and speed of a model on a rig", _size),
+    "best": ("advisor.cli.best", "the models that a rig runs best", _best),
     "matrix": ("advisor.cli.matrix", "every file type × context of a model on a rig", _matrix),
     "dry-run": ("advisor.cli.dry_run", "what llama.cpp itself says a run needs", _dry_run),
     "probe": ("advisor.cli.probe", "run a model or its ghost here, and measure", _probe),

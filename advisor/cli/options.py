@@ -19,7 +19,8 @@ def _number_or(*words: str) -> Any:  # noqa: ANN401 - argparse takes any callabl
     return read
 
 
-def _tokens(text: str) -> int:
+def tokens_of(text: str) -> int:
+    """``"32k"`` as a number of tokens."""
     factor = {"k": 1 << 10, "m": 1 << 20}.get(text[-1:].lower(), 0)
     try:
         return int(float(text[:-1]) * factor) if factor else int(text)
@@ -30,7 +31,7 @@ def _tokens(text: str) -> int:
 
 def token_list(text: str) -> list[int]:
     """``"4k,32k"`` as numbers."""
-    return [_tokens(part) for part in text.split(",")]
+    return [tokens_of(part) for part in text.split(",")]
 
 
 def _shares(text: str) -> tuple[float, ...]:
@@ -61,7 +62,7 @@ def add_rig(parser: argparse.ArgumentParser) -> None:
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Every run setting. What is not given keeps llama.cpp's default."""
     add = parser.add_argument_group("run settings (llama.cpp's names and defaults)").add_argument
-    add("-c", "--ctx", "--ctx-size", dest="ctx", type=_tokens, help="context, all slots together")
+    add("-c", "--ctx", "--ctx-size", dest="ctx", type=tokens_of, help="context, all slots together")
     add("-ctk", "--cache-type-k", dest="ctk", help="type of the K cache")
     add("-ctv", "--cache-type-v", dest="ctv", help="type of the V cache")
     add("-b", "--batch-size", dest="batch_size", type=int)
@@ -110,8 +111,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add("--n-outputs", dest="n_outputs", type=int, help="rows of logits reserved")
     add("--no-repack", dest="repack", action="store_false", default=None)
     add("--no-mmap", dest="mmap", action="store_false", default=None)
-    add("--depth", dest="depth", type=_tokens, help="tokens already in the context")
-    add("-p", "--n-prompt", dest="n_prompt", type=_tokens, help="prompt length for prefill speed")
+    add("--depth", dest="depth", type=tokens_of, help="tokens already in the context")
+    add("-p", "--n-prompt", dest="n_prompt", type=tokens_of, help="prompt length for prefill speed")
 
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the window asks of the rooms below, as plain functions for ``run_task``. No Qt in here."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from advisor import answers, llm
 from advisor import session as sessions
-from advisor.advice import capability, hardware_prices
+from advisor.advice import capability, hardware_prices, picks
 from advisor.basis import Basis, Range
 from advisor.engine import command
 from advisor.engine.machine import read_machine
@@ -217,6 +217,30 @@ def what_runs(
     """The whole catalogue on a rig, everything as llama.cpp does by default but the KV types."""
     plain = RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv)
     return capability.capability(catalogue().entries, rig, plain, cancelled)
+
+
+ABILITIES: Final = ("reasoning", "tools", "code", "vision", "audio", "multilingual")
+"""Of the catalogue's; every model chats."""
+
+
+def best(
+    rig: Rig,
+    settings: RunSettings,
+    probes: Probes,
+    wish: picks.Wish,
+    cancelled: Callable[[], bool],
+) -> Iterator[picks.Pick]:
+    """The catalogue's models for a wish, one by one, the likeliest first."""
+    plain = RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv)
+    entries = catalogue().entries
+    return picks.picks(
+        entries, rig, wish, plain, calibration=learn(rig, probes), cancelled=cancelled
+    )
+
+
+def is_milestone(count: int) -> bool:
+    """Whether a list that grows is worth showing again: soon at first, seldom later."""
+    return count in {1, 5, 15} or count % 40 == 0
 
 
 def compose(words: str) -> Rig:

@@ -81,8 +81,9 @@ def main() -> int:
     for taught, asked in permutations(best, 2):
         found = ratios(taught, asked)
         shown = ", ".join(f"{ratio:.2f} at {point.depth}" for point, ratio in found)
-        good = good and all(abs(ratio - 1) <= GOAL for _point, ratio in found)
-        print(f"{taught.result.title} → {asked.result.title}: predicted / measured {shown}")
+        good = good and bool(found) and all(abs(ratio - 1) <= GOAL for _point, ratio in found)
+        way = f"{taught.result.title} → {asked.result.title}"
+        print(f"{way}: predicted / measured {shown or 'unknown, too few tokens'}")
     print("within 10 %" if good else "not within 10 %")
     return 0 if good else 1
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QWidget
 
 from advisor import units
 from advisor.errors import RigAdvisorError
@@ -11,6 +11,7 @@ from advisor.ui import design, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.matrix_check import CheckedCell, Key
 from advisor.ui.page import Page, scrolling
+from advisor.ui.pages.fit_best import BestList
 from advisor.ui.pages.fit_check_all import CheckAllLine
 from advisor.ui.pages.fit_plan import PlanCard
 from advisor.ui.pages.fit_run import NotesCard, RunCard
@@ -104,10 +105,11 @@ class FitPage(Page):
     # layout
 
     def _layout_content(self) -> QHBoxLayout:
-        self._card = Card(self.tr("What fits"), note=self.tr("GiB left"))
+        self._card = self._switched_card()
         for verdict in ("fits", "tight", "offload", "no"):
-            self._card.head.addWidget(ToneSwatch(VERDICT_TONES[verdict]))
-            self._card.head.addWidget(text(verdict_word(verdict), "small"))
+            for part in (ToneSwatch(VERDICT_TONES[verdict]), text(verdict_word(verdict), "small")):
+                self._card.head.addWidget(part)
+                self._legend.append(part)
         self._answer = text("", "headline", wrap=True)
         self._reason = text("", "muted", wrap=True)
         self.map = HeatMap(self.tr("File types by contexts"), corner=self.tr("quality loss"))
@@ -128,7 +130,14 @@ class FitPage(Page):
         body.insertWidget(4, self.check_all)
         body.setStretch(2, 1)
         body.setStretch(3, 1)
-        self._card.body.addLayout(body)
+        body.setContentsMargins(0, 0, 0, 0)
+        self._matrix_view = QWidget()
+        self._matrix_view.setLayout(body)
+        self.best = BestList(self.state)
+        self.best.hide()
+        self.best.taken.connect(lambda: self._this.setChecked(True))
+        self._card.body.addWidget(self._matrix_view, 1)
+        self._card.body.addWidget(self.best, 1)
         self.why = WhyCard(self.state)
         self.plan = PlanCard()
         self.speed = SpeedCard()
@@ -145,6 +154,29 @@ class FitPage(Page):
         layout = row(self._card, self._side, spacing=design.GAP)
         layout.setStretch(0, 1)
         return layout
+
+    def _switched_card(self) -> Card:
+        """The matrix's card: one model, or everything that runs."""
+        card = Card(self.tr("What fits"), note=self.tr("GiB left"))
+        card.title.hide()
+        self._this = button(self.tr("This model"), role="segment")
+        self._all = button(self.tr("What can I run?"), role="segment")
+        group = QButtonGroup(self)
+        for number, segment in enumerate((self._this, self._all)):
+            segment.setCheckable(True)
+            group.addButton(segment)
+            card.head.insertWidget(number, segment)
+        self._this.setChecked(True)
+        self._all.toggled.connect(self._show_list)
+        self._legend: list[QWidget] = []
+        return card
+
+    def _show_list(self, shown: bool) -> None:
+        """The whole catalogue in the place of one model's matrix."""
+        self._matrix_view.setVisible(not shown)
+        self.best.setVisible(shown)
+        for part in (self._card.note, *self._legend):
+            part.setVisible(not shown)
 
     # matrix
 
@@ -227,12 +259,12 @@ class FitPage(Page):
         speed = "" if cell.decode_tps is None else units.rate(cell.decode_tps, "t/s")
         short = ""
         if cell.verdict == "offload":
-            short = f"{cell.spilled / units.GIB:,.1f}"
+            short = _gib(cell.spilled)
             main = self.tr("RAM {size}").format(size=short)
         elif left is None:
             main = "?"
         elif cell.verdict == "no":
-            main, speed = "✕", f"−{-left / units.GIB:,.1f}" if left < 0 else ""
+            main, speed = "✕", f"−{_gib(-left)}" if left < 0 else ""
         else:
             main = f"+{left / units.GIB:,.1f}"
         words = [
@@ -338,3 +370,9 @@ class FitPage(Page):
 
     def _choose(self) -> None:
         self.state.model_wanted.emit()
+
+
+def _gib(size: int) -> str:
+    """Narrow enough for a cell."""
+    value = size / units.GIB
+    return f"{value:,.1f}" if value < 99.95 else f"{value:,.0f}"

@@ -36,12 +36,13 @@ class WhyCard(Card):
             state.settings,
             state.session.probes,
         )
-        if plan is None or rig is None or choice is None or plan.verdict in {"fits", "unknown"}:
+        least = state.usage.min_decode_tps
+        if plan is None or rig is None or choice is None or not _lacks(plan, least):
             self.hide()
             return
         self.setEnabled(False)
         self._job = run_task(
-            lambda _job: checks.why_not(choice, rig, settings, probes),
+            lambda _job: checks.why_not(choice, rig, settings, probes, least),
             on_result=lambda found: self._show(found, plan),
             on_error=self._complain,
             owner=self,
@@ -100,3 +101,11 @@ class WhyCard(Card):
             state.choose_cell(change.file_type, state.settings.ctx)
         if change.fields:
             state.change_settings(**change.fields)
+
+
+def _lacks(plan: Plan, least_tps: float) -> bool:
+    """Whether a plan is not green, or slower than the usage wants."""
+    known = plan.speed.decode_tps
+    if plan.verdict == "fits":
+        return known is not None and known.mid < least_tps
+    return plan.verdict != "unknown"

@@ -1,0 +1,67 @@
+"""`rig-advisor best`: what this rig runs best, from the whole catalogue."""
+
+import argparse
+from typing import Any
+
+from advisor.advice.picks import Pick, Wish, picks
+from advisor.cli.output import DONE, NO, say, say_json, table
+from advisor.cli.request import Sizer, with_backend
+from advisor.llm.catalogue import catalogue
+from advisor.sizing.settings import RunSettings
+from advisor.units import rate
+from advisor.units import size as people
+
+_WORDS = {"fits": "fits", "tight": "fits, little left", "offload": "part in RAM"}
+
+
+def _object(pick: Pick) -> dict[str, Any]:
+    cell = pick.cell
+    return {
+        "model": pick.entry.id,
+        "name": pick.entry.name,
+        "file_type": cell.file_type,
+        "file_bytes": pick.model.nbytes,
+        "ctx": pick.ctx,
+        "verdict": cell.verdict,
+        "headroom": cell.headroom,
+        "decode_tps": None if cell.decode is None else cell.decode.model_dump(),
+        "fast_enough": pick.fast,
+        "quality_loss": pick.loss.word,
+        "licence": pick.entry.licence,
+        "abilities": list(pick.entry.abilities),
+        "released": pick.entry.released.isoformat() if pick.entry.released else None,
+    }
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the list. 1: nothing that is wanted runs."""
+    rig = with_backend(Sizer().rig(arguments.rig), arguments.backend)
+    wish = Wish(
+        ctx=arguments.ctx,
+        least_tps=arguments.min_tps,
+        abilities=frozenset(arguments.ability or ()),
+        licence=arguments.licence,
+        most_params=None if arguments.max_params is None else round(arguments.max_params * 1e9),
+    )
+    settings = RunSettings(ctx=wish.ctx)
+    found = sorted(picks(catalogue().entries, rig, wish, settings), key=lambda pick: pick.order)
+    found = found[: arguments.top]
+    if arguments.json:
+        say_json({"rig": rig.name, "models": [_object(pick) for pick in found]})
+        return DONE if found else NO
+    rows = [["", "type", "file", "on this rig", "decode", "quality loss", "licence"]]
+    rows += [
+        [
+            pick.entry.name,
+            pick.cell.file_type,
+            people(pick.model.nbytes),
+            _WORDS[pick.cell.verdict],
+            "unknown" if pick.cell.decode is None else rate(pick.cell.decode.mid),
+            pick.loss.word,
+            pick.entry.licence or "",
+        ]
+        for pick in found
+    ]
+    table(rows)
+    say("Fast enough and wholly in VRAM first; then by parameters, age and quality loss.")
+    return DONE if found else NO

@@ -1,0 +1,263 @@
+"""What can I run? The catalogue on this rig, ranked, with filters; filled while it is sized."""
+
+from typing import Any, Final
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    Qt,
+    QTimer,
+    Signal,
+)
+from PySide6.QtGui import QColor, QFont
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QDoubleSpinBox,
+    QHeaderView,
+    QLineEdit,
+    QTableView,
+    QWidget,
+)
+
+from advisor import units
+from advisor.advice.picks import Pick, Wish
+from advisor.ui import design, services
+from advisor.ui.jobs import Job, run_task
+from advisor.ui.state import AppState
+from advisor.ui.texts import VERDICT_TONES, tr, verdict_word
+from advisor.ui.widgets.basics import column, row, text
+
+Index = QModelIndex | QPersistentModelIndex
+ROW_HEIGHT: Final = 30
+_NAME, _SPEED, _VERDICT = 0, 2, 3
+_BILLIONS: Final = (4, 9, 16, 35, 80, 150)
+
+
+class PickTable(QAbstractTableModel):
+    """Picks in their order. Rows come one by one and are shown in batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picks: list[Pick] = []
+        self.heads = (
+            tr("Model"),
+            tr("Type"),
+            tr("Decode"),
+            tr("On this rig"),
+            tr("Quality loss"),
+        )
+
+    def show_picks(self, picks: list[Pick]) -> None:
+        """Other picks."""
+        self.beginResetModel()
+        self.picks = sorted(picks, key=lambda pick: pick.order)
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802 - Qt's signature
+        return 0 if parent.isValid() else len(self.picks)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802
+        return 0 if parent.isValid() else len(self.heads)
+
+    def headerData(  # noqa: D102, N802 - Qt's name
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:  # noqa: ANN401
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return self.heads[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _alignment(section)
+        return None
+
+    def words(self, pick: Pick, column: int) -> str:
+        """What a cell says."""
+        cell, entry = pick.cell, pick.entry
+        speed = "" if cell.decode is None else units.rate(cell.decode.mid)
+        return (
+            entry.name,
+            cell.file_type,
+            speed if pick.fast or not speed else tr("{speed}, slow").format(speed=speed),
+            verdict_word(cell.verdict),
+            pick.loss.word,
+        )[column]
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401, D102
+        pick, place = self.picks[index.row()], index.column()
+        found: Any = None
+        if role == Qt.ItemDataRole.DisplayRole:
+            found = self.words(pick, place)
+        elif role == Qt.ItemDataRole.TextAlignmentRole:
+            found = _alignment(place)
+        elif role == Qt.ItemDataRole.FontRole and place == _NAME:
+            found = design.font(design.BODY, QFont.Weight.DemiBold)
+        elif role == Qt.ItemDataRole.ForegroundRole and place == _VERDICT:
+            found = QColor(design.colours().tone(VERDICT_TONES[pick.cell.verdict])[0])
+        elif role == Qt.ItemDataRole.AccessibleTextRole:
+            found = f"{self.heads[place]}: {self.words(pick, place)}"
+        elif role == Qt.ItemDataRole.ToolTipRole:
+            licence = pick.entry.licence or tr("licence not known")
+            left = pick.cell.headroom
+            room = tr("{size} left").format(size=units.size(left)) if left and left > 0 else ""
+            parts = (pick.entry.id, licence, room, pick.loss.sentence)
+            found = " · ".join(part for part in parts if part)
+        return found
+
+
+def _alignment(place: int) -> Qt.AlignmentFlag:
+    side = Qt.AlignmentFlag.AlignRight if place == _SPEED else Qt.AlignmentFlag.AlignLeft
+    return side | Qt.AlignmentFlag.AlignVCenter
+
+
+class BestList(QWidget):
+    """Filters above the list. Enter or a click takes a model to the matrix."""
+
+    taken = Signal()
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self._state = state
+        self._job: Job | None = None
+        self._found: list[Pick] = []
+        self._search = QLineEdit()
+        self._search.setPlaceholderText(self.tr("Name or maker"))
+        self._search.setAccessibleName(self.tr("Name or maker"))
+        self._search.setClearButtonEnabled(True)
+        self._ability = self._choice(
+            self.tr("Ability"),
+            [(self.tr("any ability"), ""), *((name, name) for name in services.ABILITIES)],
+        )
+        self._licence = self._choice(
+            self.tr("Licence"),
+            [
+                (self.tr("any licence"), "any"),
+                (self.tr("commercial use"), "commercial"),
+                (self.tr("Apache or MIT"), "open"),
+            ],
+        )
+        sizes = [(self.tr("up to {n}B").format(n=n), n * 10**9) for n in _BILLIONS]
+        self._size = self._choice(self.tr("Size"), [(self.tr("any size"), None), *sizes])
+        self._least = QDoubleSpinBox()
+        self._least.setRange(0, 500)
+        self._least.setDecimals(0)
+        self._least.setValue(state.usage.min_decode_tps)
+        self._least.setSuffix(self.tr(" tok/s or more"))
+        self._least.setAccessibleName(self.tr("Wanted decode speed"))
+        self._least.setKeyboardTracking(False)
+        self._said = text("", "muted", wrap=True)
+        self.picks = PickTable()
+        self.table = self._made_table()
+        self.table.activated.connect(self._take)
+        self.table.clicked.connect(self._take)
+        self._search.setMinimumWidth(180)
+        first = row(self._search, self._least)
+        first.setStretch(0, 1)
+        filters = row(self._ability, self._licence, self._size, None)
+        layout = column(first, filters, self._said, self.table)
+        layout.setStretch(3, 1)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.setLayout(layout)
+        self._wait = QTimer(self, singleShot=True, interval=120)
+        self._wait.timeout.connect(self.start)
+        self._search.textChanged.connect(self._wait.start)
+        for box in (self._ability, self._licence, self._size):
+            box.currentIndexChanged.connect(self._wait.start)
+        self._least.valueChanged.connect(self._wait.start)
+        state.rig_changed.connect(self._renew)
+        state.settings_changed.connect(self._renew)
+
+    def _made_table(self) -> QTableView:
+        table = QTableView()
+        table.setModel(self.picks)
+        table.setAccessibleName(self.tr("What this rig runs best"))
+        table.setShowGrid(False)
+        table.setTabKeyNavigation(False)
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        across = table.horizontalHeader()
+        across.setHighlightSections(False)
+        across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        across.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
+        for place, width in ((1, 112), (2, 118), (3, 116), (4, 130)):
+            across.resizeSection(place, width)
+        return table
+
+    def _choice(self, name: str, choices: list[tuple[str, Any]]) -> QComboBox:
+        box = QComboBox()
+        box.setAccessibleName(name)
+        for words, value in choices:
+            box.addItem(words, value)
+        return box
+
+    def showEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's name
+        """Sized when it is looked at, not before."""
+        super().showEvent(event)
+        if self._job is None:
+            self.start()
+
+    def _renew(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+        if self.isVisible():
+            self._wait.start()
+
+    def wish(self) -> Wish:
+        """What the filters say."""
+        ability = self._ability.currentData()
+        return Wish(
+            ctx=self._state.settings.ctx,
+            least_tps=self._least.value(),
+            abilities=frozenset([ability] if ability else []),
+            licence=self._licence.currentData(),
+            most_params=self._size.currentData(),
+            words=tuple(self._search.text().lower().split()),
+        )
+
+    def start(self) -> None:
+        """Size the catalogue anew; the first models show at once."""
+        state = self._state
+        if state.rig is None:
+            return
+        if self._job is not None:
+            self._job.cancel()
+        rig, settings, probes, wish = state.rig, state.settings, state.session.probes, self.wish()
+        arrived: list[Pick] = []
+        self._said.setText(self.tr("Sizing the catalogue…"))
+
+        def work(job: Job) -> list[Pick]:
+            for pick in services.best(rig, settings, probes, wish, lambda: job.cancelled):
+                arrived.append(pick)
+                if services.is_milestone(len(arrived)):
+                    job.report(-1.0, "")
+            return arrived
+
+        self._job = run_task(
+            work,
+            on_result=lambda found: self._show(found, done=True),
+            on_progress=lambda _share, _text: self._show(list(arrived), done=False),
+            owner=self,
+        )
+
+    def _show(self, found: list[Pick], *, done: bool) -> None:
+        self.picks.show_picks(found)
+        good = sum(pick.order[0] == 0 for pick in found)
+        if not done:
+            words = self.tr("Sizing the catalogue… {count} so far")
+        elif found:
+            words = self.tr(
+                "{count} models run at {ctx}; {good} of them wholly in VRAM and fast enough. "
+                "Ordered by parameters, age and quality loss: a start, not a test of answers."
+            )
+        else:
+            words = self.tr("Nothing in the catalogue is like this and runs here.")
+        self._said.setText(
+            words.format(count=len(found), good=good, ctx=units.tokens(self._state.settings.ctx))
+        )
+
+    def _take(self, index: QModelIndex) -> None:
+        pick = self.picks.picks[index.row()]
+        self._state.choose_model(pick.entry.id, pick.cell.file_type)
+        self.taken.emit()

@@ -35,7 +35,7 @@ _OBSCURE: Final = 3.0
 """Doublings that a model loses which nobody is known to run."""
 _KNOWN_MAKER: Final = 4
 """Models in the catalogue from which on a maker counts as widely used."""
-_UNHEARD: Final = 1.0
+_UNHEARD: Final = 0.3
 """Per cent: file types that lose less are alike, and the smallest of them is taken."""
 _GREEN: Final = ("fits", "tight")
 

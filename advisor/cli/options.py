@@ -85,6 +85,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "-ot", "--override-tensor", dest="override_tensor", action="append",
         metavar="PATTERN=BUFFER", help="tensors to put into a buffer: CPU, CUDA0 …",
     )  # fmt: skip
+    add("--goal", choices=("decode", "prefill", "balanced"), help="what “fit” makes fast")
+    add(
+        "--fit-kv", dest="fit_kv", action="store_true", default=None,
+        help="“fit” may keep caches in RAM, or in q8_0 where that saves 10 %% of the time",
+    )  # fmt: skip
     add("-cmoe", "--cpu-moe", dest="n_cpu_moe", action="store_const", const="all")
     add("-nkvo", "--no-kv-offload", dest="kv_offload", action="store_false", default=None)
     add("--swa-full", dest="swa_full", action="store_true", default=None)

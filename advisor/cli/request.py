@@ -14,6 +14,7 @@ from advisor.llm.filetypes import is_own_mix, nearest
 from advisor.llm.model import Model
 from advisor.llm.open import load
 from advisor.sizing import size
+from advisor.sizing.card_order import better_order
 from advisor.sizing.plan import DevicePlan, Plan
 from advisor.sizing.settings import RunSettings
 
@@ -127,6 +128,21 @@ class Sizer:
             own = f"“{file_type}” is a publisher's own mix: computed as {mix}."
             plan = plan.model_copy(update={"notes": (*plan.notes, own)})
         return plan
+
+    def with_card_order(self, request: dict[str, Any], plan: Plan) -> Plan:
+        """The plan of a request, with a note where another order of its cards would help."""
+        model = self.model(
+            request["model"], request.get("file_type"), imatrix=bool(request.get("imatrix"))
+        )
+        rig = with_backend(self.rig(request["rig"]), request.get("backend"))
+        if len(rig.devices) < 2:
+            return plan
+        known = RunSettings.model_fields
+        asked = {k: v for k, v in request.items() if k in known and v is not None}
+        found = better_order(model, rig, RunSettings.model_validate(asked), plan)
+        if found is None:
+            return plan
+        return plan.model_copy(update={"notes": (*plan.notes, found.sentence)})
 
     def answer(self, request: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         """The contract's answer; ``{"id", "error"}`` where there is none."""

@@ -90,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model is None:
         complain("size needs a model, or --batch FILE")
         return USAGE
-    plan = Sizer().plan(request_of(arguments))
+    sizer, request = Sizer(), request_of(arguments)
+    plan = sizer.with_card_order(request, sizer.plan(request))
     if arguments.json:
         say_json(as_json(plan))
     else:

@@ -30,6 +30,7 @@ from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, NotASession, Session
 from advisor.sizing import size
+from advisor.sizing.card_order import better_order
 from advisor.sizing.matrix import Cell
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import RunSettings
@@ -190,6 +191,12 @@ def speed_by_depth(
             return []
         found.append((at.depth, speed))
     return found
+
+
+def card_order(model: Model, rig: Rig, settings: RunSettings, probes: Probes, plan: Plan) -> str:
+    """What another order of the cards would change, in a sentence; empty where none helps."""
+    found = better_order(model, rig, settings, plan, learn(rig, probes))
+    return "" if found is None else found.sentence
 
 
 def run_text(plan: Plan, program: str) -> str:

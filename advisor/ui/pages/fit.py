@@ -7,6 +7,9 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QWidget
 
 from advisor import units
 from advisor.errors import RigAdvisorError
+from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
+from advisor.sizing.plan import Plan
 from advisor.ui import design, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.matrix_check import CheckedCell, Key
@@ -47,6 +50,7 @@ class FitPage(Page):
         self._checked: dict[Key, CheckedCell] = {}
         """Cells with llama.cpp's own figures."""
         self._job: Job | None = None
+        self._order_job: Job | None = None
         self._wait = QTimer(self, singleShot=True, interval=20)
         self._wait.timeout.connect(self._compute)
         self._probe = button(self.tr("Probe this"), self._go_probe, "primary")
@@ -334,7 +338,22 @@ class FitPage(Page):
         self.speed.show_plan(plan, model, rig, self.state.session.probes)
         self.run.show_plan(plan)
         self.notes.show_plan(plan, model)
+        self._ask_for_order(plan, model, rig)
         self._mark()
+
+    def _ask_for_order(self, plan: Plan, model: Model, rig: Rig) -> None:
+        """Whether another order of unlike cards would help, worked out on a worker thread."""
+        if self._order_job is not None:
+            self._order_job.cancel()
+            self._order_job = None
+        if len(rig.devices) < 2:
+            return
+        settings, probes = plan.settings, self.state.session.probes
+        self._order_job = run_task(
+            lambda _job: services.card_order(model, rig, settings, probes, plan),
+            on_result=self.notes.add,
+            owner=self,
+        )
 
     def _show_way_out(self) -> None:
         """For a cell that does not fit: the nearest that does."""

@@ -1,0 +1,85 @@
+"""What another order of the cards would change: llama.cpp fills them in the order it is given."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from advisor.errors import SettingsError
+from advisor.hardware.rig import Device, Rig
+from advisor.llm.model import Model
+from advisor.sizing.calibration import Calibration
+from advisor.sizing.overrides import device_names
+from advisor.sizing.plan import Plan
+from advisor.sizing.planner import size
+from advisor.sizing.settings import RunSettings
+from advisor.units import tokens
+
+_WORTH_TOKENS = 1024
+_WORTH_SPEED = 1.03
+"""Less is not worth a change."""
+_RANK = {"unknown": 0, "no": 0, "offload": 1, "tight": 2, "fits": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class CardOrder:
+    """One order and what it changes. ``rig`` has its cards in that order."""
+
+    rig: Rig
+    plan: Plan
+    sentence: str
+
+
+def _orders(devices: tuple[Device, ...]) -> Iterator[tuple[int, ...]]:
+    """Orders that may matter: backwards, and by memory or bandwidth either way."""
+    usual = range(len(devices))
+    sizes = [float(device.memory_total or 0) for device in devices]
+    rates = [device.bandwidth_gbs or 0.0 for device in devices]
+    found = {tuple(reversed(usual))}
+    for values in (sizes, rates):
+        for backwards in (False, True):
+            found.add(tuple(sorted(usual, key=values.__getitem__, reverse=backwards)))
+    alike = [device.name for device in devices]
+    for order in sorted(found):
+        if [devices[d].name for d in order] != alike:
+            yield order
+
+
+def better_order(
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    plan: Plan,
+    calibration: Calibration | None = None,
+) -> CardOrder | None:
+    """The order that lets the longest context fit, or else decodes fastest; None where none helps.
+
+    ``plan``: of the same run in the present order.
+    """
+    if settings.tensor_split or settings.split_mode != "layer":
+        return None
+    names = device_names([device.backend for device in rig.devices])
+    best: tuple[tuple[int, int, float], CardOrder] | None = None
+    for order in _orders(rig.devices):
+        other = rig.model_copy(update={"devices": tuple(rig.devices[d] for d in order)})
+        try:
+            found = size(model, other, settings, calibration=calibration)
+        except SettingsError:
+            continue
+        if _RANK[found.verdict] < _RANK[plan.verdict]:
+            continue
+        longer = (found.max_ctx or 0) - (plan.max_ctx or 0)
+        faster = 1.0
+        if found.speed.decode_tps and plan.speed.decode_tps:
+            faster = found.speed.decode_tps.mid / plan.speed.decode_tps.mid
+        gains: list[str] = []
+        if longer >= _WORTH_TOKENS and faster > 1 / _WORTH_SPEED:
+            gains.append(f"+{tokens(longer)} context")
+        if faster >= _WORTH_SPEED and longer > -_WORTH_TOKENS:
+            gains.append(f"+{faster - 1:.0%} decode speed")
+        if not gains:
+            continue
+        which = ",".join(names[d] for d in order)
+        sentence = f"Swap the order of the cards (-dev {which}): {', '.join(gains)}."
+        rank = (_RANK[found.verdict], longer, faster)
+        if best is None or rank > best[0]:
+            best = rank, CardOrder(other, found, sentence)
+    return None if best is None else best[1]

@@ -65,6 +65,26 @@ def _weights(model: Model, settings: RunSettings, allocation: Allocation) -> lis
     return found
 
 
+_ROUGH = {"vulkan": "Vulkan", "metal": "Metal", "sycl": "SYCL"}
+
+
+def _backends(settings: RunSettings, space: Room) -> list[str]:
+    """How far the rules of other backends than CUDA are followed."""
+    found: list[str] = []
+    names = [name for key, name in _ROUGH.items() if key in space.backends]
+    if names:
+        found.append(
+            f"The compute buffer on {' and '.join(names)} follows CUDA's order of operations with "
+            f"the backend's own size rules; its reordering may move it by some percent."
+        )
+    if "metal" in space.backends and settings.ctk != settings.ctv:
+        found.append(
+            "Metal's flash attention wants K and V of the same type; with different ones llama.cpp "
+            "computes attention without it, and refuses a quantized V."
+        )
+    return found
+
+
 def _beside(model: Model, settings: RunSettings, allocation: Allocation) -> list[str]:
     """Drafting and the projector."""
     found: list[str] = []
@@ -146,6 +166,7 @@ def notes(
             "A quantized KV cache needs an F16 copy of one layer's K and V while it computes; at "
             "long contexts this eats a part of the saving. It is in the compute buffer."
         )
+    found += _backends(settings, space)
     found += _weights(model, settings, allocation)
     found += _beside(model, settings, allocation)
     found += _server(model, settings, headrooms(allocation, space)[-1])

@@ -58,8 +58,11 @@ def changed_settings(settings: RunSettings, changes: Mapping[str, Any]) -> RunSe
         return RunSettings.model_validate({**settings.model_dump(), **changes})
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=True)[0]
+        said = str(problem["msg"])
+        if said.startswith("Value error, "):
+            raise SettingsError(said.removeprefix("Value error, "), detail=str(error)) from error
         name = str(problem["loc"][0]) if problem["loc"] else "The settings"
-        message = f"{name} cannot be {problem['input']!r}: {problem['msg'].lower()}."
+        message = f"{name} cannot be {problem['input']!r}: {said.lower()}."
         raise SettingsError(message, detail=str(error)) from error
 
 

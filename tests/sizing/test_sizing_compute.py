@@ -175,3 +175,36 @@ def test_repetitions_that_are_left_out_count_like_built_ones(sizes: list[int], e
 )
 def test_blocks_that_repeat_stand_for_each_other(kinds: str, blocks: tuple[int, ...]) -> None:
     assert representative(list(kinds)).blocks == blocks
+
+
+def on(backend: str, **settings: Any) -> tuple[int, int]:
+    """Compute bytes on one device of a backend, and on the host."""
+    model = catalogue().find("meta-llama/Llama-3.1-8B-Instruct").model("Q4_K_M")
+    wanted = RunSettings(ctx=131072, **settings)
+    placement = place(n_layer_all=32, settings=wanted, free=[1 << 36], backends=[backend])
+    found = compute_buffers(model, wanted, placement, [backend])
+    assert found is not None
+    return found.devices[0], found.host
+
+
+def test_each_backend_sizes_attention_by_its_own_rules() -> None:
+    # One layer's K and V of 131,072 tokens × 8 heads × 128 values, in F16.
+    copies = 2 * 131072 * 8 * 128 * 2
+    plain, quantized = {}, {}
+    for backend in ("cuda", "rocm", "vulkan", "metal"):
+        plain[backend], _ = on(backend)
+        quantized[backend], _ = on(backend, ctk="q8_0", ctv="q8_0")
+    assert plain["rocm"] == plain["cuda"]
+    assert quantized["rocm"] == quantized["cuda"]
+    # CUDA copies what is quantized, Metal reserves the copies always, Vulkan never.
+    assert quantized["cuda"] - plain["cuda"] > copies // 2
+    assert abs(plain["vulkan"] - plain["cuda"]) < MIB
+    assert abs(quantized["vulkan"] - plain["vulkan"]) < MIB
+    assert abs(quantized["metal"] - plain["metal"]) < copies // 32
+    assert plain["metal"] > plain["vulkan"] + copies // 2
+
+
+def test_metal_has_no_flash_attention_for_mixed_types() -> None:
+    scores = 131072 * 512 * 32 * 4
+    assert on("metal", ctk="f16", ctv="bf16")[0] > scores
+    assert on("cuda", ctk="f16", ctv="bf16")[0] < scores

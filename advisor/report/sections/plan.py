@@ -13,7 +13,7 @@ from advisor.report.document import (
     Segment,
     Table,
 )
-from advisor.sizing.plan import Plan
+from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.units import UNKNOWN, gib, large_unit, rate, size, tokens
 
 _VERDICTS = {
@@ -67,6 +67,8 @@ def _bars(plan: Plan) -> Bars:
                     ("Weights", device.weights),
                     ("KV cache and state", device.context),
                     ("Working buffers", device.compute),
+                    ("Drafting", device.draft),
+                    ("Projector", device.projector),
                     ("Driver", device.driver),
                 ),
                 capacity=_in_gib(device.capacity),
@@ -81,6 +83,8 @@ def _bars(plan: Plan) -> Bars:
                 ("Weights", host.weights),
                 ("KV cache and state", host.context),
                 ("Working buffers", _sum(host.compute, host.output)),
+                ("Drafting", host.draft),
+                ("Projector", host.projector),
             ),
             # Beside devices, the RAM's whole length would leave no room to see theirs.
             capacity=None if plan.devices else _in_gib(host.free_before),
@@ -122,19 +126,29 @@ def _signed(headroom: int | None) -> str:
 
 
 def _memory_table(plan: Plan) -> Table:
+    places = (*plan.devices, plan.host)
+    shown = any(place.draft != 0 or place.projector for place in places)
+    beside = ("Beside it",) if shown else ()
     columns = (
         Column(title="Place", weight=2.4),
         *(
             Column(title=title, align="right")
-            for title in ("Weights", "KV cache", "Buffers", "Driver", "Total", "Left")
+            for title in ("Weights", "KV cache", "Buffers", *beside, "Driver", "Total", "Left")
         ),
     )
+
+    def others(place: DevicePlan | HostPlan) -> tuple[Cell, ...]:
+        """What drafts, and the projector."""
+        both = _sum(place.draft, place.projector)
+        return (Cell(text=size(both), basis=plan.basis),) if shown else ()
+
     rows = [
         (
             Cell(text=f"{device.title} ({device.name})", strong=True),
             Cell(text=size(device.weights), basis=plan.basis),
             Cell(text=size(device.context), basis=plan.basis),
             Cell(text=size(device.compute), basis=plan.basis),
+            *others(device),
             Cell(text=size(device.driver)),
             Cell(text=size(device.total), strong=True),
             Cell(text=_signed(device.headroom)),
@@ -148,6 +162,7 @@ def _memory_table(plan: Plan) -> Table:
             Cell(text=size(host.weights), basis=plan.basis),
             Cell(text=size(host.context), basis=plan.basis),
             Cell(text=size(_sum(host.compute, host.output)), basis=plan.basis),
+            *others(host),
             Cell(text="–"),
             Cell(text=size(host.total), strong=True),
             Cell(text=_signed(host.headroom)),

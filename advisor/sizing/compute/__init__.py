@@ -22,7 +22,7 @@ def compute_buffers(
 ) -> ComputeBuffers | None:
     """Bytes per device and on the host; None when the architecture's graph is not known.
 
-    ``backends`` names the backend of every device ("cuda", "vulkan" …); empty: CPU only. All of
-    them are sized by the rules of the CUDA backend.
+    ``backends`` names the backend of every device ("cuda", "vulkan" …); empty: CPU only. See
+    ``backends`` for how far each backend's own rules are followed.
     """
-    return reserve(model, settings, placement, len(backends))
+    return reserve(model, settings, placement, backends)

@@ -1,16 +1,23 @@
 """What a backend can run and how much memory it takes for a node's result.
 
-The rules are those of the CUDA backend (ggml-cuda.cu: supports_op, get_alloc_size, offload_op) on
-a device with tensor cores (compute capability 7.5 or higher); other accelerators are taken to be
-like it. The CPU, always the last backend, runs everything.
+CUDA's rules (ggml-cuda.cu: supports_op, get_alloc_size, offload_op) on a device with tensor cores
+(compute capability 7.5 or higher) are followed in full; ROCm is built from the same source. Of
+Vulkan and Metal the bytes per node and flash attention's conditions are their own; what else they
+can run is taken to be the same, and how they reorder a graph is not followed, which moves a peak by
+some percent. The CPU, always the last backend, runs everything.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from advisor.sizing.compute.nodes import F16, F32, Node, is_contiguous
 
-DEVICE_ALIGNMENT: Final = 128
-"""ggml-cuda.cu:ggml_backend_cuda_buffer_type_get_alignment."""
+Rules = Literal["cuda", "vulkan", "metal"]
+"""Whose rules size a device's nodes."""
+
+DEVICE_ALIGNMENT: Final[Mapping[Rules, int]] = {"cuda": 128, "vulkan": 32, "metal": 32}
+"""ggml-cuda.cu:ggml_backend_cuda_buffer_type_get_alignment, ggml-metal.cpp; Vulkan's is the
+driver's minStorageBufferOffsetAlignment, 4 to 64."""
 HOST_ALIGNMENT: Final = 32
 """ggml-impl.h:TENSOR_ALIGNMENT."""
 NO_PRODUCT: Final = frozenset({"TQ1_0", "TQ2_0"})
@@ -25,8 +32,41 @@ _FATTN_SIZES_GQA: Final = {192: (128, 8), 320: (256, 32), 512: (512, 1), 576: (5
 """Head size of K → head size of V, and what the number of heads per KV head must divide by."""
 
 
-def flash_attn_supported(node: Node) -> bool:
-    """Whether a kernel exists (fattn.cu:ggml_cuda_get_best_fattn_kernel)."""
+def rules_of(backend: str) -> Rules:
+    """Whose rules size the buffers of a backend."""
+    if backend == "vulkan":
+        return "vulkan"
+    return "metal" if backend == "metal" else "cuda"
+
+
+_METAL_FATTN_SIZES: Final = frozenset(
+    {32, 40, 48, 64, 72, 80, 96, 112, 128, 192, 256, 320, 512, 576}
+)
+_METAL_KV: Final = frozenset({"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"})
+_VULKAN_KV: Final = _METAL_KV | {"IQ4_NL"}
+
+
+def flash_attn_supported(node: Node, rules: Rules = "cuda") -> bool:
+    """Whether a kernel exists."""
+    k, v = node.src[1:3]
+    if rules == "vulkan":
+        # ggml-vulkan.cpp:ggml_backend_vk_device_supports_op
+        both = {k.type.name, v.type.name}
+        return (
+            not k.ne[0] % 8
+            and not v.ne[0] % 8
+            and both <= _VULKAN_KV
+            and ("BF16" not in both or len(both) == 1)
+        )
+    if rules == "metal":
+        # ggml-metal-device.m:ggml_metal_device_supports_op
+        sized = node.src[0].ne[0] in _METAL_FATTN_SIZES and k.ne[0] >= v.ne[0]
+        return sized and k.type is v.type and k.type.name in _METAL_KV
+    return _cuda_flash_attn(node)
+
+
+def _cuda_flash_attn(node: Node) -> bool:
+    """fattn.cu:ggml_cuda_get_best_fattn_kernel."""
     q, k, v = node.src[:3]
     mask = node.src[3] if len(node.src) > 3 else None
     ratio = q.ne[2] // k.ne[2]
@@ -73,11 +113,13 @@ def _supports_product(node: Node) -> bool:
     return all(t.nb[0] == t.type.size for t in node.src[:2])
 
 
-def device_supports(node: Node) -> bool:  # noqa: PLR0911 - one rule per op
+def device_supports(  # noqa: PLR0911 - one rule per op
+    node: Node, rules: Rules = "cuda"
+) -> bool:
     """Whether an accelerator can run this op (ggml_backend_cuda_device_supports_op)."""
     op = node.op
     if op == "FLASH_ATTN_EXT":
-        return flash_attn_supported(node)
+        return flash_attn_supported(node, rules)
     if op in {"UNARY", "GROUP_NORM", "RMS_NORM_BACK"}:
         return is_contiguous(node.src[0])
     if op == "GLU":
@@ -116,22 +158,77 @@ def _elements(a: Node) -> int:
     return a.ne[0] * a.ne[1] * a.ne[2] * a.ne[3]
 
 
-def device_alloc_size(node: Node) -> int:
-    """Bytes on a device: quantized rows are padded, flash attention keeps F16 copies of K and V.
+_METAL_COLUMNS: Final = 64
+"""ggml-metal-impl.h:OP_FLASH_ATTN_EXT_NCPSG."""
+_METAL_SCALES: Final = 8 + 256 * 4
+"""ggml-metal-ops.cpp:ggml_metal_op_mul_mat_id_extra_amax."""
 
+
+def _shares_k(k: Node, v: Node) -> bool:
+    """Whether V is a view of K (multi-head latent attention)."""
+    memory = k.view_src or k
+    return v.view_src is not None and (
+        v.view_src is k or (v.view_src is memory and v.offset == k.offset)
+    )
+
+
+def _metal_attention(node: Node) -> int:
+    """Scratch of flash attention: padding, block map, partial results, and K and V in F16.
+
+    ggml-metal-ops.cpp:ggml_metal_op_flash_attn_ext_extra_*. The F16 copies are reserved whatever
+    the cache's type is.
+    """
+    q, k, v = node.src[:3]
+    mask = node.src[3] if len(node.src) > 3 else None
+    batch, shared = q.ne[1], _shares_k(k, v)
+    k_row, v_row = k.nb[1], v.nb[1]
+    if batch >= _OFFLOAD_MIN_BATCH and k.type.block > 1:
+        k_row, v_row = 2 * k.ne[0], 2 * (k.ne[0] if shared else v.ne[0])
+    masked = 2 * mask.ne[1] * mask.ne[2] * mask.ne[3] if mask is not None else 0
+    size = _METAL_COLUMNS * (k_row * k.ne[2] * k.ne[3] + v_row * v.ne[2] * v.ne[3] + masked)
+    if mask is not None:
+        few = batch < 20 and q.ne[0] % 32 == 0
+        rows, columns = (1, 32) if few else (8, _METAL_COLUMNS)
+        blocks = -(-mask.ne[0] // columns) * -(-batch // rows) * mask.ne[2] * mask.ne[3]
+        size += -(-blocks // 32) * 32
+    size += 4 * min(batch, 32) * q.ne[2] * q.ne[3] * 32 * (v.ne[0] + 2)
+    size += -(-2 * _elements(k) // 16) * 16
+    return size if shared else size + -(-2 * _elements(v) // 16) * 16
+
+
+def _metal_alloc_size(node: Node) -> int:
+    """ggml-metal.cpp:ggml_backend_metal_buffer_type_get_alloc_size."""
+    size = node.size
+    if node.op == "MUL_MAT_ID":
+        n_expert, n_tokens = node.src[0].ne[2], node.src[2].ne[1]
+        return size + 4 * n_expert * (1 + n_tokens) + _METAL_SCALES
+    if node.op == "FLASH_ATTN_EXT":
+        return size + _metal_attention(node)
+    if node.op in {"ARGSORT", "CUMSUM"}:
+        return 2 * size
+    if node.op == "TOP_K":
+        return 8 * _elements(node.src[0])
+    return size
+
+
+def device_alloc_size(node: Node, rules: Rules = "cuda") -> int:
+    """Bytes on a device.
+
+    Vulkan takes what the tensor has (ggml_backend_vk_buffer_type_get_alloc_size). On CUDA quantized
+    rows are padded and flash attention keeps F16 copies of a quantized K and V:
     ggml-cuda.cu:ggml_backend_cuda_buffer_type_get_alloc_size,
     fattn.cu:ggml_cuda_flash_attn_ext_get_alloc_size.
     """
+    if rules == "vulkan":
+        return node.size
+    if rules == "metal":
+        return _metal_alloc_size(node)
     size = node.size
     if node.op == "FLASH_ATTN_EXT" and flash_attn_supported(node):
         k, v = node.src[1:3]
         if k.type is not F16:
             size = -(-size // 128) * 128 + _elements(k) * 2
-        k_memory = k.view_src or k
-        shared = v.view_src is not None and (
-            v.view_src is k or (v.view_src is k_memory and v.offset == k.offset)
-        )
-        if v.type is not F16 and not shared:
+        if v.type is not F16 and not _shares_k(k, v):
             size = -(-size // 128) * 128 + _elements(v) * 2
     if node.type.block > 1 and node.ne[0] % _ROW_PADDING:
         size += node.type.row_bytes(_ROW_PADDING - node.ne[0] % _ROW_PADDING)

@@ -6,6 +6,7 @@ until the last op of its group, and it cannot be overwritten.
 
 from typing import Final
 
+from advisor.sizing.compute.backends import Rules
 from advisor.sizing.compute.nodes import Node, is_contiguous
 
 Kept = dict[int, tuple[Node, list[Node]]]
@@ -227,13 +228,20 @@ def _expert_selection(nodes: list[Node], start: int, kept: Kept) -> int:
     return length
 
 
-def optimize(nodes: list[Node], kept: Kept) -> None:
-    """Reorder one split of a graph in place and note which tensors must live longer."""
-    _group_shared_experts(nodes, kept)
+def optimize(nodes: list[Node], kept: Kept, rules: Rules = "cuda") -> None:
+    """Reorder one split of a graph in place and note which tensors must live longer.
+
+    Vulkan prolongs only what selects experts (ggml-vulkan.cpp:ggml_vk_graph_optimize), Metal
+    nothing. How they reorder for concurrency is not followed.
+    """
+    if rules == "metal":
+        return
+    if rules == "cuda":
+        _group_shared_experts(nodes, kept)
     i = 0
     while i < len(nodes):
         op = nodes[i].op
-        if op == "MUL":
+        if op == "MUL" and rules == "cuda":
             length = _weighted_reduction(nodes, i, kept)
             if length:
                 # The reference goes on with the last node of the match, then past it.

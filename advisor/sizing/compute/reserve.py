@@ -14,7 +14,7 @@ from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
 from advisor.sizing import memory, overrides
-from advisor.sizing.compute.backends import device_supports
+from advisor.sizing.compute.backends import Rules, device_supports, rules_of
 from advisor.sizing.compute.blocks import Graph, number
 from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.builder import Backends, Builder, Shape, stream_of, streams
@@ -48,6 +48,8 @@ class _Question:
     n_rs_seq: int
     ctx_type: str
     backends: Backends
+    rules: tuple[Rules, ...]
+    """Per device in use, whose rules size its nodes."""
     n_copies: int
     simple: bool
     """Every block lies on a device together with its cache."""
@@ -90,6 +92,7 @@ def _question(
     settings: RunSettings,
     placement: Placement,
     used: Sequence[int],
+    rules: tuple[Rules, ...],
 ) -> _Question:
     """The reserved micro-batch (llama-context.cpp:sched_reserve, graph_reserve)."""
     sizes = memory.resolve(settings)
@@ -114,6 +117,7 @@ def _question(
         n_rs_seq=settings.n_rs_seq,
         ctx_type=settings.ctx_type,
         backends=placed,
+        rules=rules,
         n_copies=placement.n_copies,
         simple=not moved,
         copied=copied,
@@ -210,7 +214,7 @@ class _Fusing:
         builder = self.build(shape)
         for node, il in builder.pinned:
             node.backend = placed.layers[il]
-        Scheduler(placed.cpu, n_copies=question.n_copies).assign(builder.nodes, builder.leafs)
+        Scheduler(question.rules, n_copies=question.n_copies).assign(builder.nodes, builder.leafs)
         return builder
 
     def resolve(self) -> None:
@@ -221,7 +225,10 @@ class _Fusing:
             self.flash = False
         elif question.flash == "auto" and question.backends.cpu > 0 and not quantized_v:
             if question.simple:
-                self.flash = all(device_supports(node) for node, _ in self.build().fused)
+                fused = self.build().fused
+                self.flash = all(
+                    device_supports(node, rules) for node, _ in fused for rules in question.rules
+                )
             else:
                 fused = self._strays().fused
                 self.flash = all(node.backend == layers[il] for node, il in fused)
@@ -244,7 +251,7 @@ def _simulate(question: _Question, recipe: _Recipe, selection: Selection) -> tup
     marked = {id(node) for node in builder.marks.values()}
     for leaf, others in builder.waiting.values():
         marked |= {id(leaf), *map(id, others)}
-    scheduler = Scheduler(question.backends.cpu, n_copies=question.n_copies)
+    scheduler = Scheduler(question.rules, n_copies=question.n_copies)
     made = scheduler.trace(
         builder.nodes, builder.leafs, frozenset(marked), tuple(builder.waiting.values())
     )
@@ -282,9 +289,10 @@ def _measure(question: _Question, recipe: _Recipe) -> tuple[int, ...]:
 
 
 def reserve(
-    model: Model, settings: RunSettings, placement: Placement, n_devices: int
+    model: Model, settings: RunSettings, placement: Placement, backends: Sequence[str]
 ) -> ComputeBuffers | None:
     """Bytes per device and on the host; None when the graph is not known."""
+    n_devices = len(backends)
     hp = model.hp
     rule = memory.memory_rule(model, settings)
     graph = None if hp is None else graph_of(hp.arch, settings.ctx_type)
@@ -292,7 +300,8 @@ def reserve(
         return None
     used = [settings.main_gpu] if settings.split_mode == "none" and n_devices else range(n_devices)
     made = layout(model)
-    question = _question(made, rule, settings, placement, used)
+    rules: tuple[Rules, ...] = tuple(rules_of(backends[device]) for device in used)
+    question = _question(made, rule, settings, placement, used, rules)
     try:
         sizes = _measure(question, _Recipe(hp, graph, made))
     except _CONTRADICTIONS:

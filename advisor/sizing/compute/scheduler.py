@@ -10,6 +10,7 @@ from advisor.sizing.compute.allocator import Trace, trace
 from advisor.sizing.compute.backends import (
     DEVICE_ALIGNMENT,
     HOST_ALIGNMENT,
+    Rules,
     device_alloc_size,
     device_supports,
     wants_offload,
@@ -27,10 +28,13 @@ class _Split:
 
 
 class Scheduler:
-    """Places one graph on ``n_devices`` accelerators and the CPU."""
+    """Places one graph on accelerators, each with its backend's rules, and the CPU."""
 
-    def __init__(self, n_devices: int, *, n_copies: int = 1, op_offload: bool = True) -> None:
-        self._cpu = n_devices
+    def __init__(
+        self, rules: Sequence[Rules], *, n_copies: int = 1, op_offload: bool = True
+    ) -> None:
+        self._cpu = n_devices = len(rules)
+        self._rules = tuple(rules)
         self._n_copies = n_copies
         self._op_offload = op_offload and n_devices > 0
         self.copies_grow = False
@@ -43,7 +47,7 @@ class Scheduler:
         for source in node.src:
             if source.buffer >= 0 and source.buffer not in (backend, self._cpu):
                 return False
-        return device_supports(node)
+        return device_supports(node, self._rules[backend])
 
     def _home(self, tensor: Node, op: Node) -> int:
         """Backend of memory that exists already (…_backend_from_buffer)."""
@@ -212,7 +216,7 @@ class Scheduler:
         order: list[tuple[Node, int]] = []
         for split in splits:
             order += self._split_order(split, list(nodes[split.start : split.end]))
-        alignments = [DEVICE_ALIGNMENT] * self._cpu + [HOST_ALIGNMENT]
+        alignments = [DEVICE_ALIGNMENT[rules] for rules in self._rules] + [HOST_ALIGNMENT]
         return trace(order, placed_leafs, alignments, self._alloc_size, marked)
 
     def _split_order(self, split: _Split, members: list[Node]) -> list[tuple[Node, int]]:
@@ -220,7 +224,7 @@ class Scheduler:
         order: list[tuple[Node, int]] = []
         kept: Kept = {}
         if split.backend != self._cpu:
-            optimize(members, kept)
+            optimize(members, kept, self._rules[split.backend])
         for source in split.inputs:
             order.append((_dependency(source, (source,)), source.backend))
             order.append((_copies(source, split.backend)[0], split.backend))
@@ -235,7 +239,9 @@ class Scheduler:
         return order
 
     def _alloc_size(self, node: Node, backend: int) -> int:
-        return node.size if backend == self._cpu else device_alloc_size(node)
+        if backend == self._cpu:
+            return node.size
+        return device_alloc_size(node, self._rules[backend])
 
 
 def _copies(source: Node, backend: int) -> list[Node]:

@@ -19,6 +19,9 @@ from advisor.ui.widgets.basics import Card, Chip, Elided, RowButton, clear, colu
 from advisor.ui.widgets.figures import FigureRow
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
 
+Figure = tuple[str, str, design.Series, int | None]
+"""Key, name, series, bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -29,8 +32,7 @@ class Place:
     title: str
     capacity: int | None
     free_before: int | None
-    parts: tuple[tuple[str, str, design.Series, int | None], ...]
-    """Key, name, series, bytes."""
+    parts: tuple[Figure, ...]
     headroom: int | None
     note: str = ""
     said: Mapping[str, Pair] = field(default_factory=dict[str, Pair])
@@ -183,6 +185,7 @@ class PlanCard(Card):
                     ("context", self.tr("Context"), "context", host.context),
                     ("compute", self.tr("Compute buffer"), "compute", host.compute),
                     ("output", self.tr("Output buffer"), "output", host.output),
+                    *self._beside(host.draft, host.projector),
                 ),
                 headroom=host.headroom,
             )
@@ -201,11 +204,21 @@ class PlanCard(Card):
                 ("weights", self.tr("Weights"), "weights", device.weights),
                 ("context", self.tr("Context"), "context", device.context),
                 ("compute", self.tr("Compute buffer"), "compute", device.compute),
+                *self._beside(device.draft, device.projector),
                 ("driver", self.tr("Driver"), "driver", device.driver),
             ),
             headroom=device.headroom,
             note=blocks,
         )
+
+    def _beside(self, draft: int | None, projector: int) -> tuple[Figure, ...]:
+        """What runs beside the model, where there is any."""
+        found: list[Figure] = []
+        if draft != 0:
+            found.append(("draft", self.tr("Drafting"), "output", draft))
+        if projector:
+            found.append(("projector", self.tr("Projector"), "weights", projector))
+        return tuple(found)
 
     def _blocks(self, device: DevicePlan, plan: Plan) -> str:
         total = sum(len(d.layers) for d in plan.devices)

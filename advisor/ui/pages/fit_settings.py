@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QSpinBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLineEdit, QSpinBox, QWidget
 
 from advisor.sizing.settings import RunSettings
 from advisor.ui.state import AppState
@@ -67,7 +67,25 @@ class SettingsForm(QWidget):
         self._flag(self.tr("Context in VRAM"), "-kvo", "kv_offload")
         self._flag(self.tr("One context for all slots"), "-kvu", "kv_unified")
         self._flag(self.tr("Full-size window caches"), "--swa-full", "swa_full")
-        self._flag(self.tr("Load MTP layers"), "--spec-type draft-mtp", "load_mtp")
+        self._choice(
+            self.tr("Drafting"),
+            "--spec-type",
+            "spec_type",
+            [
+                ("none", self.tr("none")),
+                ("draft-simple", self.tr("by a draft model")),
+                ("draft-mtp", self.tr("by MTP layers")),
+            ],
+        )
+        self._text(
+            self.tr("Draft model"), "-md", "model_draft", self.tr("file, or name in the catalogue")
+        )
+        self._text(self.tr("Projector"), "--mmproj", "mmproj", self.tr("mmproj file"))
+        self._text(
+            self.tr("Tensors by hand"), "-ot", "override_tensor", self.tr("pattern=CPU, …=CUDA0")
+        )
+        self._number(self.tr("Prompt cache, MiB"), "--cache-ram", "cache_ram", -1, 1 << 30)
+        self._number(self.tr("Checkpoints"), "--ctx-checkpoints", "ctx_checkpoints", 0, 1 << 20)
         state.settings_changed.connect(self.refresh)
         self.refresh()
 
@@ -138,6 +156,26 @@ class SettingsForm(QWidget):
 
         editor.editingFinished.connect(entered)
 
+    def _text(self, name: str, option: str, field: str, hint: str) -> None:
+        """A name, a path or patterns; commas separate several."""
+        line = QLineEdit()
+        line.setPlaceholderText(hint)
+        line.setClearButtonEnabled(True)
+
+        def show(settings: RunSettings) -> None:
+            value: str | tuple[str, ...] = getattr(settings, field)
+            line.setText(value if isinstance(value, str) else ",".join(value))
+            line.setCursorPosition(0)
+
+        def entered() -> None:
+            if line.isModified():
+                line.setModified(False)
+                self._state.change_settings(**{field: line.text().strip()})
+
+        line.editingFinished.connect(entered)
+        self._show.append(show)
+        self._add(name, option, line)
+
     def _number(self, name: str, option: str, field: str, low: int, high: int) -> None:
         box = QSpinBox()
         box.setRange(low, high)
@@ -184,6 +222,12 @@ def settings_in_short(settings: RunSettings, tr: Callable[[str], str]) -> str:
         parts.append(f"-ngl {settings.n_gpu_layers}")
     if settings.n_cpu_moe:
         parts.append(f"-ncmoe {settings.n_cpu_moe}")
+    if settings.override_tensor:
+        parts.append(f"-ot {','.join(settings.override_tensor)}")
+    if settings.spec_type != "none" or settings.model_draft:
+        parts.append(tr("drafting"))
+    if settings.mmproj:
+        parts.append(tr("with projector"))
     if settings.split_mode != "layer":
         parts.append(f"-sm {settings.split_mode}")
     if not settings.kv_offload:

@@ -171,6 +171,7 @@ class SettingsForm(QWidget):
             if line.isModified():
                 line.setModified(False)
                 self._state.change_settings(**{field: line.text().strip()})
+                self.refresh()
 
         line.editingFinished.connect(entered)
         self._show.append(show)

@@ -71,12 +71,10 @@ def show(plan: Plan) -> None:
     largest = "unknown" if plan.max_ctx is None else f"{plan.max_ctx:,} tokens"
     say(f"verdict: {plan.verdict}; headroom {people(plan.headroom)}; largest context {largest}")
     speed = plan.speed
-    if speed.decode_tps is not None:
-        known = speed.decode_tps
-        say(f"decode: {rate(known.mid)} ({rate(known.low)} to {rate(known.high)})")
-    if speed.prefill_tps is not None:
-        known = speed.prefill_tps
-        say(f"prefill: {rate(known.mid)} ({rate(known.low)} to {rate(known.high)})")
+    hedge = ", if it did fit" if plan.fits is False else ""
+    for label, known in (("decode", speed.decode_tps), ("prefill", speed.prefill_tps)):
+        if known is not None:
+            say(f"{label}{hedge}: {rate(known.mid)} ({rate(known.low)} to {rate(known.high)})")
     say(" ".join(plan.command))
     for note in (*plan.notes, *speed.notes):
         say(f"note: {note}")
@@ -96,4 +94,6 @@ def run(arguments: argparse.Namespace) -> int:
         say_json(as_json(plan))
     else:
         show(plan)
+        if plan.fits is False and plan.devices and arguments.n_gpu_layers != "fit":
+            say("To see what part of it in RAM does, add -ngl fit -ncmoe fit.")
     return NO if plan.fits is False else DONE

@@ -135,6 +135,17 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert "flash attention" in captured.err
 
 
+def test_speed_that_cannot_be_had_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["size", "Qwen/Qwen3-32B", "--rig", "RTX 3060 12GB + 64 GB DDR5-6000", "-c", "8192"]
+
+    assert cli.main(asked) == 1
+    assert "decode, if it did fit:" in (alone := capsys.readouterr().out)
+    assert "-ngl fit" in alone
+
+    assert cli.main([*asked, "-ngl", "fit"]) == 0
+    assert "if it did fit" not in capsys.readouterr().out
+
+
 def test_json_of_one_model(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["size", "Qwen3-8B", "--file-type", "Q8_0", "--rig", "2x RTX 3060 12GB + 64 GB"]
 

@@ -23,7 +23,7 @@ def hybrids(options: Sequence[Option], apis: Sequence[Candidate], usage: Usage) 
             local,
             id=f"hybrid|{local.id}|{cheapest.price.api.id}",
             kind="hybrid",
-            title=f"{local.title}, with {cheapest.price.api.title} for the rest",
+            title=f"{local.title} plus {cheapest.price.api.title}",
             api=cheapest.price,
             relation=cheapest.relation,
         )

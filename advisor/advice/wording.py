@@ -33,7 +33,7 @@ def headline(
         sentence += f": about {money(best.monthly.mid, usage.currency)} a month"
     if close and runner_up is not None and runner_up.monthly is not None:
         cost = money(runner_up.monthly.mid, usage.currency)
-        sentence += f", too close to call with {name(runner_up)} at {cost}"
+        sentence += f", too close to call with {inside(runner_up)} at {cost}"
     return sentence + "."
 
 
@@ -41,11 +41,12 @@ def _untried(best: Assessment, ranked: Sequence[Assessment]) -> Assessment | Non
     """What is here already and may do, where the verdict would change something."""
     if EFFORT[best.option.kind] < EFFORT["API"]:
         return None
-    return next((a for a in ranked if a.unknown and a.option.kind in {"keep", "tune"}), None)
+    able = [a for a in ranked if a.unknown and a.option.kind in {"keep", "tune"}]
+    return min(able, key=lambda a: a.option.kind != "keep", default=None)
 
 
 def _action(option: Option, rig_name: str) -> str:
-    here = "this machine" if rig_name == "This machine" else rig_name
+    here = _called(rig_name)
     match option.kind:
         case "keep":
             return f"Keep {here} as it is and run {option.runs}"
@@ -56,8 +57,7 @@ def _action(option: Option, rig_name: str) -> str:
         case "API":
             return f"Use {option.title}"
         case "hybrid":
-            api = option.api.api.title if option.api else "an API"
-            return f"{option.title}: run {option.runs} and send the rest to {api}"
+            return f"{option.title}: run {option.runs} and send the rest to the API"
         case _:
             return f"{option.title} and run {option.runs}"
 
@@ -100,7 +100,7 @@ def reasons(
     if runner_up is not None and runner_up.monthly is not None and best.monthly is not None:
         gap = runner_up.monthly.mid - best.monthly.mid
         word = "more" if gap >= 0 else "less"
-        text = f"Runner-up: {name(runner_up)}, {money(abs(gap), usage.currency)} {word} a month"
+        text = f"Runner-up: {inside(runner_up)}, {money(abs(gap), usage.currency)} {word} a month"
         if gap < 0 and EFFORT[runner_up.option.kind] > EFFORT[best.option.kind]:
             earn = money(usage.worth_changing, usage.currency)
             text += f", which does not make up for the {earn} that a change has to earn"
@@ -125,7 +125,7 @@ def _does(best: Assessment, speed: Range, usage: Usage) -> str:
 
 def _break_even(even: BreakEven, compared: tuple[Assessment, Assessment]) -> str:
     local, api = compared
-    pair = f"{name(local)} against {name(api)}"
+    pair = f"{_where(local.option)} against {name(api)}"
     if even.mid is None:
         return f"{pair}: never cheaper, its electricity alone costs more than the API."
     if even.mid == 0:
@@ -136,6 +136,23 @@ def _break_even(even: BreakEven, compared: tuple[Assessment, Assessment]) -> str
     if not even.reachable:
         text += f", more than the {two_digits(even.capacity):,} it can serve in the hours given"
     return text + "."
+
+
+def _where(option: Option) -> str:
+    """What runs where: of a comparison, which is no call to do something."""
+    if option.rig is None:
+        return option.title
+    return f"{option.runs} on {_called(option.rig.name)}"
+
+
+def _called(rig_name: str) -> str:
+    return "this machine" if rig_name == "This machine" else rig_name
+
+
+def inside(a: Assessment) -> str:
+    """An outcome within a sentence: what is done to a rig is a verb and has no capital there."""
+    words = name(a)
+    return words if a.option.rig is None else f"{words[:1].lower()}{words[1:]}"
 
 
 def doubts(best: Assessment | None) -> tuple[str, ...]:

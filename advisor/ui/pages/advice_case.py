@@ -3,6 +3,7 @@
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from advisor.advice.scenarios import Answer
+from advisor.ui import design
 from advisor.ui.pages.advice_verdict import paragraph
 from advisor.ui.widgets.basics import Card, clear, column, rule, text
 
@@ -27,6 +28,7 @@ class CaseCard(Card):
         volumes = QWidget()
         grid = QGridLayout(volumes)
         grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(2 * design.SPACE)
         grid.setColumnStretch(1, 1)
         for line, (volume, verdict) in enumerate(case.by_volume):
             words = self.tr("{volume} requests a month").format(volume=f"{volume:,}")

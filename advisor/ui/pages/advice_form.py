@@ -15,7 +15,9 @@ from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import button, column, row, text
 
 FIELD_WIDTH: Final = 124
-_POPUP_WIDTH: Final = 220
+_NAMES_WIDTH: Final = 178
+"""Of a box whose entries are names, longer than a number."""
+_POPUP_WIDTH: Final = 250
 _LIMITS: Final = "limits."
 
 
@@ -68,6 +70,7 @@ class UsageForm(QWidget):
         for preset in presets():
             box.addItem(preset.title, preset.id)
             box.setItemData(box.count() - 1, preset.source, Qt.ItemDataRole.ToolTipRole)
+        box.view().setMinimumWidth(_POPUP_WIDTH)
         box.activated.connect(self._take_preset)
         return box
 
@@ -84,7 +87,7 @@ class UsageForm(QWidget):
 
     def _fill_main(self, grid: QGridLayout) -> None:
         tr = self.tr
-        self._add(grid, tr("Start from"), self.preset)
+        self._add(grid, tr("Start from"), self.preset, names=True)
         self._number(grid, tr("Requests a month"), "requests_per_month", "count", 1, 1_000_000)
         self._number(grid, tr("Prompt, tokens"), "prompt_tokens", "tokens", 1, 10_000_000)
         self._number(grid, tr("of it repeated, %"), "cached_share", "percent", 0, 100)
@@ -99,7 +102,7 @@ class UsageForm(QWidget):
         )
         self._yes_no(grid, tr("Data may leave"), "data_may_leave")
         self._number(grid, tr("Hours a day"), "hours_per_day", "amount", "0.1", 24)
-        self._add(grid, tr("Electricity of"), self.place)
+        self._add(grid, tr("Electricity of"), self.place, names=True)
         self._money(grid, tr("Electricity, {currency}/kWh"), "electricity_price")
         self._number(grid, tr("Horizon, months"), "horizon_months", "count", 1, 120)
         self._money(grid, tr("Budget, {currency}"), "budget", none=tr("no limit"))
@@ -139,12 +142,15 @@ class UsageForm(QWidget):
         ):
             self._number(grid, name, key, "count", low, high, none=tr("not known"))
 
-    def _add(self, grid: QGridLayout, name: str, widget: QWidget) -> QLabel:
-        label = text(name, "muted", wrap=True)
+    def _add(self, grid: QGridLayout, name: str, widget: QWidget, *, names: bool = False) -> QLabel:
+        label = text(name, "muted", wrap=not names)
         label.setBuddy(widget)
         widget.setAccessibleName(name)
-        widget.setFixedWidth(FIELD_WIDTH)
+        widget.setFixedWidth(_NAMES_WIDTH if names else FIELD_WIDTH)
         line = grid.rowCount()
+        if names:
+            grid.addLayout(row(label, None, widget), line, 0, 1, 2)
+            return label
         grid.addWidget(label, line, 0)
         grid.addWidget(widget, line, 1)
         return label
@@ -219,6 +225,7 @@ class UsageForm(QWidget):
     def _mark_preset(self, usage: Usage) -> None:
         same = (p.id for p in presets() if _applied(p.apply, usage) == usage)
         self.preset.setCurrentIndex(max(0, self.preset.findData(next(same, None))))
+        self.preset.setToolTip(self.preset.currentText())
 
     def _mark_place(self, usage: Usage) -> None:
         now = (usage.electricity_price, usage.currency)

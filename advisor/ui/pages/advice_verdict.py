@@ -54,7 +54,11 @@ class VerdictCard(Card):
         for reason in advice.reasons:
             self._reasons.addWidget(paragraph(reason))
         if advice.changes:
-            words = "; ".join(f"{change.when} → {change.then}" for change in advice.changes)
+            outcomes: dict[str, list[str]] = {}
+            for change in advice.changes:
+                outcomes.setdefault(change.then, []).append(change.when)
+            either = self.tr(", or ")
+            words = "; ".join(f"{either.join(when)} → {then}" for then, when in outcomes.items())
             self._reasons.addWidget(paragraph(self.tr("Changes: {words}.").format(words=words)))
         if advice.runner_up is not None and not any("Runner-up" in r for r in advice.reasons):
             words = self.tr("Runner-up: {name}.").format(name=name(advice.runner_up))

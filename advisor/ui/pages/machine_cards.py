@@ -106,9 +106,8 @@ class DeviceCard(Card):
         self._link.setToolTip(device.unknown.get("pcie", ""))
         self._power.setVisible(not imagined)
         self._heat.setVisible(not imagined)
-        if small:
-            heat = self.tr("Heat, clock")
-            self._heat.show_value("", name=heat)
+        heat = self.tr("Heat, clock") if small else self.tr("Temperature, clock")
+        self._heat.show_value("", name=heat)
         self._line.setVisible(self._live)
         self._caption.setVisible(self._live)
         if not imagined:

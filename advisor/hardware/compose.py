@@ -24,7 +24,7 @@ from advisor.hardware.saved import rig_from_json
 from advisor.units import GIB
 
 _COUNT = re.compile(r"^(\d{1,3})\s*[x×*]\s*(?=\S)", re.IGNORECASE)
-_COUNT_AFTER = re.compile(r"\s*[x×*]\s*(\d{1,3})$", re.IGNORECASE)
+_COUNT_AFTER = re.compile(r"(?:\s+|(?<=[\d)]))[x×*]\s*(\d{1,3})$", re.IGNORECASE)
 _COUNT_WORDS = {"single": 1, "one": 1, "dual": 2, "two": 2, "triple": 3, "three": 3, "quad": 4}
 _COUNT_WORDS.update({"four": 4, "six": 6, "eight": 8, "twelve": 12})
 _DDR = re.compile(r"\b(lp)?ddr([345])(x)?(?:[\s-]*(\d{3,5}))?\b", re.IGNORECASE)
@@ -38,6 +38,9 @@ _CPU = re.compile(
     re.IGNORECASE,
 )
 _CPU_ONLY = re.compile(r"\b(cpu[\s-]*only|no gpu|without (?:a )?gpu)\b", re.IGNORECASE)
+# A comma in brackets belongs to a name ("Ryzen AI Max+ 395 (Strix Halo, 128GB)"), one within a
+# number to it ("1,024 GB").
+_PARTS = re.compile(r"[+;\n&]|,(?!\d{3}\b)(?![^()]*\))")
 _RAM_WORD = re.compile(r"\b(ram|memory|system memory)\b", re.IGNORECASE)
 MAX_DEVICES = 128
 
@@ -139,8 +142,7 @@ def _parts(text: str) -> list[str]:
     separated = re.sub(r"\s+(?:and|with|plus)\s+", "+", text, flags=re.IGNORECASE)
     separated = _CPU_ONLY.sub("+", separated)
     separated = re.sub(r"\bmax\+", "max", separated, flags=re.IGNORECASE)  # "Ryzen AI Max+ 395"
-    # A comma within a number ("1,024 GB") does not separate.
-    return [part.strip(" .") for part in re.split(r"[+;\n&]|,(?!\d{3}\b)", separated)]
+    return [part.strip(" .") for part in _PARTS.split(separated)]
 
 
 def parse_rig(text: str) -> Rig:
@@ -172,7 +174,7 @@ def _machine(text: str) -> Rig:
             _read_ram_and_cpu(part, host)
             continue
         count, name = _split_count(part)
-        if not table.same_product(name) and _CPU.search(name):
+        if _CPU.search(name) and not (table.same_product(name) or table.candidates(name)):
             host.cpu = " ".join(name.split())
             host.sources["cpu"] = "as you wrote"
             continue

@@ -10,6 +10,7 @@ from advisor.hardware import edits
 from advisor.hardware.compose import parse_rig, rig_from_spec
 from advisor.hardware.rig import Rig
 from advisor.hardware.saved import load_rig, rig_to_json, save_rig
+from advisor.hardware.table import gpu_table
 from advisor.units import GIB
 
 
@@ -41,6 +42,18 @@ def test_text(text: str, names: list[str], ram_gib: int | None, bandwidth: float
         assert device.memory_total
         assert device.bandwidth_gbs
         assert device.sources["bandwidth_gbs"].startswith("GPU table (")
+
+
+def test_every_name_of_the_table_is_read_beside_ram():
+    for entry in gpu_table().gpus:
+        for name in (entry.name, entry.label or entry.name, *entry.aliases):
+            try:
+                rig = parse_rig(f"{name} + 64 GB DDR5-6000")
+            except RigError as error:
+                assert "more than one card" in str(error)  # noqa: PT017 - few names are shared
+                continue
+            assert [device.table_id for device in rig.devices] == [entry.name]
+            assert not rig.host.cpu
 
 
 def test_what_is_not_said_is_unknown_with_a_reason():

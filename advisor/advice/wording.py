@@ -33,8 +33,26 @@ def headline(
         sentence += f": about {money(best.monthly.mid, usage.currency)} a month"
     if close and runner_up is not None and runner_up.monthly is not None:
         cost = money(runner_up.monthly.mid, usage.currency)
-        sentence += f", too close to call with {inside(runner_up)} at {cost}"
+        other = name(runner_up) if runner_up.option.rig is None else f"“{name(runner_up)}”"
+        sentence += f", too close to call with {other} at {cost}"
     return sentence + "."
+
+
+def standing(a: Assessment, best: Assessment | None, usage: Usage) -> str:
+    """Why an option is the verdict or is not, in one line."""
+    if not a.meets:
+        return f"No: {a.failures[0]}."
+    doubt = f"; {a.doubts[0]}" if a.doubts else ""
+    if best is None or a.monthly is None or best.monthly is None or a is best:
+        return f"Meets the need{doubt}."
+    gap = a.monthly.mid - best.monthly.mid
+    cost = money(abs(gap), usage.currency)
+    if gap >= 0:
+        return f"{cost} a month more{doubt}."
+    if a.changes and not best.changes:
+        earn = money(usage.worth_changing, usage.currency)
+        return f"{cost} a month less; a change has to earn {earn}{doubt}."
+    return f"{cost} a month less, which is too little to decide{doubt}."
 
 
 def _untried(best: Assessment, ranked: Sequence[Assessment]) -> Assessment | None:

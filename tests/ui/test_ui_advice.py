@@ -13,7 +13,9 @@ from advisor import answers
 from advisor.advice import scenarios
 from advisor.advice.usage import preset
 from advisor.advice.whatif import name
+from advisor.advice.wording import standing
 from advisor.ui.pages.advice import AdvicePage
+from advisor.ui.pages.advice_cards import best_of_each
 from advisor.ui.pages.advice_numbers import Bounds, parse, shown
 from advisor.ui.pages.advice_plot import picture
 from advisor.ui.pages.advice_prices import NAME, OWN, PricesDialog
@@ -300,6 +302,36 @@ def test_the_volume_is_dragged_and_moved_by_keys(answered: AdvicePage, state, qt
     assert box.text() == f"{state.usage.requests_per_month:,}"
 
 
+def test_costs_follow_while_the_volume_is_dragged(answered: AdvicePage, state, qtbot) -> None:
+    before, plot = state.usage.requests_per_month, answered.plot
+    grid, told = plot._grid(), answered.verdict.headline.text()
+    start = QPoint(round(grid.x(before)), 60)
+    qtbot.mousePress(plot, Qt.MouseButton.LeftButton, pos=start)
+    qtbot.mouseMove(plot, QPoint(round(grid.x(2000)), 60))
+    qtbot.waitUntil(lambda: answered.verdict.headline.text() != told, timeout=LONG)
+    assert state.usage.requests_per_month == before
+    assert plot._x_max == grid.x_max
+    qtbot.mouseMove(plot, start)
+    qtbot.mouseRelease(plot, Qt.MouseButton.LeftButton, pos=start)
+    plot._choose(before)
+    settled(qtbot, answered)
+    qtbot.waitUntil(lambda: answered._trial is None and answered._tried is None, timeout=LONG)
+    assert answered.advice is not None
+    assert answered.verdict.headline.text() == answered.advice.headline
+
+
+def test_cards_show_the_best_of_every_kind(answered: AdvicePage) -> None:
+    advice = answered.advice
+    assert advice is not None
+    chosen = best_of_each(advice)
+    told = words(answered.options.cards)
+    assert advice.best in chosen.values()
+    assert {"API", "Keep"} <= set(chosen)
+    for a in chosen.values():
+        assert name(a) in told
+        assert standing(a, advice.best, advice.usage) in told
+
+
 def test_the_table_lists_every_option_best_first(answered: AdvicePage) -> None:
     advice = answered.advice
     assert advice is not None
@@ -319,9 +351,9 @@ def test_a_row_tells_what_to_buy_and_where_the_price_is_from(answered: AdvicePag
     place = next(n for n, a in enumerate(advice.assessments) if a.option.purchases)
     answered.options.table.selectRow(place)
     purchase = advice.assessments[place].option.purchases[0]
-    qtbot.waitUntil(lambda: purchase.name in words(answered.options))
-    told = words(answered.options)
-    assert purchase.price.source in told
+    qtbot.waitUntil(lambda: purchase.price.source in words(answered.options._details))
+    told = words(answered.options._details)
+    assert purchase.name in told
     assert purchase.price.condition in told
 
 
@@ -374,6 +406,11 @@ def test_the_example_is_worked_out(
     on_screen = words(page)
     assert page.advice.headline in on_screen
     assert "DeepSeek V4 at home" in on_screen
+    page.case._fits.click()
+    cells = page.case.sizes.map.cells
+    assert page.case.sizes.map.isVisible()
+    assert cells.columns == ("1M",)
+    assert len(cells.rows) == len(page.case.sizes._rows)
     state.choose_model(MODEL, "Q4_K_M")
     settled(qtbot, page)
     qtbot.waitUntil(lambda: not page.case.isVisible(), timeout=LONG)

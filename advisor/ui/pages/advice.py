@@ -44,6 +44,10 @@ class AdvicePage(Page):
         self.advice: Advice | None = None
         """What is on screen; None before the first answer and without a model."""
         self._job: Job | None = None
+        self._trial: Job | None = None
+        """The answer to a volume that is being dragged; one at a time."""
+        self._tried: int | None = None
+        """The volume that comes after it."""
         self._stale = True
         self._first = False
         """Whether what is on screen is a case's first answer, sized roughly."""
@@ -113,7 +117,8 @@ class AdvicePage(Page):
         self._progress.setAccessibleName(self.tr("Progress of the advice"))
         self.verdict.body.insertWidget(0, self._progress)
         self.plot = CostPlot()
-        self.plot.volume_chosen.connect(self.form.set_requests)
+        self.plot.volume_chosen.connect(self._take_volume)
+        self.plot.volume_tried.connect(self._try_volume)
         self._plot_words = text("", "small", wrap=True)
         costs = Card(self.tr("Monthly cost against volume"))
         costs.body.addWidget(self.plot, 1)
@@ -150,8 +155,51 @@ class AdvicePage(Page):
         """Nothing may be computed for a window that is gone."""
         self._wait.stop()
         self._slow.stop()
-        if self._job is not None:
-            self._job.cancel()
+        for job in (self._job, self._trial):
+            if job is not None:
+                job.cancel()
+
+    # a volume that is being dragged
+
+    def _try_volume(self, requests: int) -> None:
+        """Verdict and costs at a volume, without making it the session's."""
+        self._tried = requests
+        session, rig = self.state.session, self.state.rig
+        if self._trial is not None or self._stale or rig is None:
+            return
+        self._tried = None
+        usage = session.usage.model_copy(update={"requests_per_month": requests})
+        asked = session.model_copy(update={"usage": usage})
+        self._trial = run_task(
+            lambda job: answers.advice_of(
+                asked, rig, at=dt.datetime.now(dt.UTC), cancelled=lambda: job.cancelled
+            ),
+            on_result=self._show_trial,
+            on_error=self._complain,
+            owner=self,
+        )
+        self._trial.finished.connect(self._trial_done)
+
+    def _show_trial(self, advice: Advice | None) -> None:
+        if advice is not None and not self._stale:
+            self.verdict.show_advice(advice)
+            self.plot.show_picture(picture(advice))
+            self.options.show_advice(advice)
+
+    def _trial_done(self) -> None:
+        self._trial = None
+        if self._tried is not None:
+            self._try_volume(self._tried)
+
+    def _take_volume(self, requests: int) -> None:
+        """Where it was let go."""
+        self._tried = None
+        if self._trial is not None:
+            self._trial.cancel()
+        if requests != self.state.usage.requests_per_month:
+            self.form.set_requests(requests)
+        elif self.advice is not None and not self._stale:
+            self._show_trial(self.advice)
 
     # working it out
 

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidge
 from advisor.advice.options import Assessment, old_prices
 from advisor.advice.verdict import Advice
 from advisor.ui import design
+from advisor.ui.pages.advice_cards import OptionCards
 from advisor.ui.pages.advice_verdict import paragraph
 from advisor.ui.widgets.basics import Card, button, clear, column, row, text
 from advisor.units import rate, size, tokens
@@ -106,7 +107,7 @@ def _alignment(column: int) -> Qt.AlignmentFlag:
 
 
 class OptionsCard(Card):
-    """The table, best first, and the chosen option's details below it."""
+    """Cards, the table, best first, and the chosen option's details below it."""
 
     price_wanted = Signal(str)
     """Somebody wants to enter a price of their own for the piece of this name."""
@@ -135,6 +136,8 @@ class OptionsCard(Card):
         self._details = QWidget()
         self._lines = column(spacing=3)
         self._details.setLayout(self._lines)
+        self.cards = OptionCards()
+        self.body.addWidget(self.cards)
         self.body.addWidget(self.table)
         self.body.addWidget(self._details)
         self.table.selectionModel().currentRowChanged.connect(
@@ -143,6 +146,7 @@ class OptionsCard(Card):
 
     def show_advice(self, advice: Advice) -> None:
         """Other options. The chosen row stays chosen where it is still there."""
+        self.cards.show_advice(advice)
         chosen = self._chosen_id()
         heads = (
             self.tr("Option"),

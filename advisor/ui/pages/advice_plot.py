@@ -99,6 +99,8 @@ class CostPlot(QWidget):
     """The plot. The volume is dragged with the pointer, or moved with the arrow keys."""
 
     volume_chosen = Signal(int)
+    volume_tried = Signal(int)
+    """While it is dragged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,8 +120,12 @@ class CostPlot(QWidget):
         return QSize(480, 250)
 
     def show_picture(self, shown: CostPicture) -> None:
-        """Other lines, another volume; the axes' ends follow."""
-        self._picture, self._volume = shown, shown.volume
+        """Other lines, another volume; the axes' ends follow, but not under a dragging hand."""
+        self._picture = shown
+        if self._dragged:
+            self.update()
+            return
+        self._volume = shown.volume
         reach = shown.volume * 2.5
         if shown.cross is not None and shown.cross[1] < shown.volume * 30:
             reach = max(reach, shown.cross[1] * 1.5)
@@ -180,6 +186,7 @@ class CostPlot(QWidget):
             share = (event.position().x() - grid.area.left()) / grid.area.width()
             self._volume = max(1, _tidy(share * self._x_max, self._x_max))
             self.update()
+            self.volume_tried.emit(self._volume)
         near = abs(event.position().x() - grid.x(self._volume)) <= GRIP
         shape = Qt.CursorShape.SplitHCursor if near or self._dragged else Qt.CursorShape.ArrowCursor
         self.setCursor(shape)
@@ -204,7 +211,7 @@ class CostPlot(QWidget):
     def _choose(self, volume: int) -> None:
         self._volume = min(MOST, max(1, volume))
         self.update()
-        if self._picture is not None and self._volume != self._picture.volume:
+        if self._picture is not None:
             self.volume_chosen.emit(self._volume)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name

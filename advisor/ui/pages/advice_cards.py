@@ -1,0 +1,89 @@
+"""The best option of every kind side by side: what it costs, how fast it is, what speaks for it."""
+
+from typing import Final
+
+from PySide6.QtCore import QCoreApplication
+from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
+
+from advisor.advice.options import Assessment, Kind, money
+from advisor.advice.usage import Usage
+from advisor.advice.verdict import Advice
+from advisor.advice.whatif import name
+from advisor.advice.wording import standing
+from advisor.ui.pages.advice_verdict import paragraph
+from advisor.ui.widgets.basics import clear, column, text
+from advisor.units import rate
+
+ACROSS: Final = 3
+GROUPS: Final[dict[Kind, str]] = {
+    "keep": "Keep",
+    "close programs": "Keep",
+    "tune": "Tune",
+    "add RAM": "Upgrade",
+    "add GPU": "Upgrade",
+    "replace GPUs": "Upgrade",
+    "new build": "Build",
+    "unified machine": "Build",
+    "API": "API",
+    "hybrid": "Mix",
+}
+
+
+def best_of_each(advice: Advice) -> dict[str, Assessment]:
+    """The first of every group in the advice's own order, best first."""
+    found: dict[str, Assessment] = {}
+    for a in advice.assessments:
+        found.setdefault(GROUPS[a.option.kind], a)
+    return found
+
+
+class OptionCards(QWidget):
+    """At most six small cards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grid = QGridLayout()
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        for place in range(ACROSS):
+            self._grid.setColumnStretch(place, 1)
+            self._grid.setColumnMinimumWidth(place, 1)
+        self.setLayout(self._grid)
+
+    def show_advice(self, advice: Advice) -> None:
+        """Other cards."""
+        clear(self._grid)
+        for place, (group, a) in enumerate(best_of_each(advice).items()):
+            self._grid.addWidget(_card(group, a, advice), place // ACROSS, place % ACROSS)
+
+
+def _tr(words: str) -> str:
+    return QCoreApplication.translate("OptionCards", words)
+
+
+def _card(group: str, a: Assessment, advice: Advice) -> QFrame:
+    chosen = a is advice.best
+    title = f"{_tr(group)} · {_tr('the verdict')}" if chosen else _tr(group)
+    lines = [name(a), *_figures(a, advice.usage), standing(a, advice.best, advice.usage)]
+    card = QFrame()
+    card.setProperty("role", "well")
+    layout = column(text(title, "small"), spacing=3)
+    layout.addWidget(paragraph(lines[0], "strong"))
+    for line in lines[1:-1]:
+        layout.addWidget(paragraph(line, "body"))
+    layout.addWidget(paragraph(lines[-1], "small"))
+    layout.addStretch(1)
+    layout.setContentsMargins(11, 9, 11, 10)
+    card.setLayout(layout)
+    card.setAccessibleName(". ".join((title, *lines)))
+    return card
+
+
+def _figures(a: Assessment, usage: Usage) -> list[str]:
+    cost = _tr("cost not known")
+    if a.monthly is not None:
+        cost = _tr("{cost} a month").format(cost=money(a.monthly.mid, usage.currency))
+    speed = _tr("speed not known")
+    if a.decode_tps is not None:
+        speed = f"{a.decode_tps.low:,.0f}–{rate(a.decode_tps.high)}"
+    loss = _tr("loss: {loss}").format(loss=a.option.loss or _tr("not known"))
+    return [cost, f"{speed} · {loss}"]

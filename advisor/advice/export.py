@@ -121,6 +121,7 @@ def _row(row: Row) -> dict[str, Any]:
         "on_devices": row.on_devices,
         "in_ram": row.in_ram,
         "headroom": row.headroom,
+        "lacking": row.moved,
     }
 
 

@@ -79,7 +79,9 @@ class Row:
     on_devices: int | None
     in_ram: int | None
     headroom: int | None
-    """On the cards with everything on them; negative is what has to go to RAM or is missing."""
+    """Of the tightest card with everything on the cards; negative is what it lacks."""
+    moved: int
+    """What the cards lack together, about: it has to go to RAM, or is missing."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from advisor.advice import scenarios
 from advisor.advice.export import advice_data, answer_data
 from advisor.advice.hardware_prices import PriceBook
-from advisor.advice.scenario_work import work_out
+from advisor.advice.scenario_work import allocation, work_out
 from advisor.errors import SessionError
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
@@ -106,3 +106,15 @@ def test_everything_is_plain_json_and_needs_no_network(answer, monkeypatch):
     advice = json.loads(json.dumps(advice_data(answer.advice)))
     assert advice["headline"] == data["headline"]
     assert advice["assessments"][0]["monthly"]["mid"].count(".") == 1
+
+
+def test_what_two_cards_lack_together_goes_to_ram() -> None:
+    small = CASE.model_copy(update={"contexts": CASE.contexts[:1]})
+    rig = parse_rig("2x RTX 4090 + 128 GB DDR5-6000")
+    free = sum(device.memory_free or 0 for device in rig.devices)
+    rows = allocation(small, catalogue().find(CASE.models[0]), "pair", rig)
+    moved = [row for row in rows if row.verdict == "offload"]
+    assert moved
+    for row in moved:
+        assert row.on_devices is not None
+        assert row.moved >= row.on_devices - free

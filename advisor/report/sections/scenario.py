@@ -91,7 +91,7 @@ def _best(rows: Sequence[Row]) -> Cell:
         return Cell(text=f"{row.file_type} {left}", tone=tone)
     if with_ram:
         row = max(with_ram, key=lambda r: r.file_bytes)
-        moved = UNKNOWN if row.headroom is None else f"{-row.headroom / large_unit()[0]:,.0f}"
+        moved = UNKNOWN if row.headroom is None else f"{row.moved / large_unit()[0]:,.0f}"
         return Cell(text=f"{row.file_type} RAM {moved}", tone="offload")
     if any(row.verdict == "unknown" for row in rows):
         return Cell(text="?", tone="muted")

@@ -26,7 +26,7 @@ class AllocationTable(QWidget):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
             box.activated.connect(self._draw)
         self.map = HeatMap(self.tr("What fits, file type by context"))
-        legend = text(self.tr("GiB left on the cards, or in RAM"), "small")
+        legend = text(self.tr("GiB left on the tightest card, or in RAM"), "small")
         self.setLayout(column(row(self.rigs, self.models, legend, None), self.map))
 
     def show_rows(self, rows: tuple[Row, ...]) -> None:
@@ -64,7 +64,7 @@ class AllocationTable(QWidget):
         elif left is None:
             main = "?"
         elif r.verdict == "offload":
-            main = self.tr("RAM {size}").format(size=f"{-left / units.GIB:,.1f}")
+            main = self.tr("RAM {size}").format(size=f"{r.moved / units.GIB:,.1f}")
         else:
             main = f"+{left / units.GIB:,.1f}"
         story = f"{r.file_type}, {units.tokens(r.ctx)}: {verdict_word(r.verdict)}"

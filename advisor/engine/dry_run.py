@@ -5,6 +5,7 @@ weights need not exist: a model without a file is asked through a header-only gh
 """
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -35,6 +36,8 @@ TIMEOUT_S: Final = 60.0
 """A dry run takes 0.1 to 0.4 s; this long only on a machine that is busy or swapping."""
 
 _EMBEDDED: Final = "embedded"
+_TRIES: Final = 4
+"""How often a breakdown may be lost before that is an error."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,12 @@ class DryRun:
         """Bytes in the host's memory."""
         rows = (self.host, *self.extra)
         return sum(row.model + row.context + row.compute for row in rows)
+
+
+class _LogLost(EngineCrashed):
+    """The embedded engine ends every dry run by an abort (llama-model.cpp: no_alloc), and a thread
+    of its own prints: on a busy machine the abort comes before the breakdown is out.
+    """
 
 
 @dataclass
@@ -167,6 +176,26 @@ def dry_run_file(
     timeout: float = TIMEOUT_S,
 ) -> DryRun:
     """``dry_run`` of a file that is already there, for several runs of one model."""
+    once = functools.partial(
+        _once, path, model, settings,
+        build=build, n_devices=n_devices, cancel=cancel, timeout=timeout,
+    )  # fmt: skip
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(_LogLost):
+            return once()
+    return once()
+
+
+def _once(
+    path: Path,
+    model: Model | Path,
+    settings: RunSettings,
+    *,
+    build: Build | None,
+    n_devices: int,
+    cancel: threading.Event,
+    timeout: float,
+) -> DryRun:
     build = None if build is None or build.kind == _EMBEDDED else build
     reason = "" if build is None else cannot(build)
     if reason:
@@ -223,6 +252,9 @@ def _explain(process: EngineProcess, collected: _Collected, path: Path) -> None:
         message = f"llama.cpp cannot read {path.name}: {failure.text}"
         raise EngineError(message, detail=detail)
     ended = process.exit.sentence if process.exit else ""
+    if failure is not None and failure.kind == "assertion" and "no_alloc" in failure.text:
+        message = "llama.cpp ended its dry run before it had printed how much memory it needs."
+        raise _LogLost(message, detail=detail)
     message = f"llama.cpp did not say how much memory it needs. {ended}"
     raise EngineCrashed(message.strip(), detail=detail)
 

@@ -121,11 +121,16 @@ def _search(
         loads = layer_bytes(model, kind, space.backends[0], targets)
         if loads is None:
             return plain
+        if kind is plain:
+            # A search of its own: what it learns about full devices would mislead the next one.
+            whole = Search(model, rig, space, kind, loads, calibration=calibration)
+            whole.put_by_hand(targets)
+            answer = whole.solve(open_[0][:1], open_[1][:1])
+            if answer is not None:
+                return answer
         search = Search(model, rig, space, kind, loads, calibration=calibration)
         search.put_by_hand(targets)
         searches.append(search)
-        if kind is plain and (whole := search.solve(open_[0][:1], open_[1][:1])) is not None:
-            return whole
         answer = search.solve(*open_)
         if answer is not None:
             found.append(answer)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, combinations_with_replacement, pairwise
+from math import inf
 
 import numpy as np
 import pytest
@@ -63,6 +64,9 @@ def test_no_other_borders_are_cheaper(sizes: list[int], devices: list[tuple[int,
 CARDS = ("RTX 4090", "RTX 3060 12GB", "Tesla P40")
 MODELS = {"dense": tiny.dense(), "moe": tiny.moe()}
 CLOSE = (1 + ALIKE) * 1.0001
+UNSURE = 4 << 20
+"""The search knows compute buffers from placements that it tried, and takes the larger of a role:
+these tiny models' buffers differ by up to this much, more than a block's weights."""
 SHARES = st.floats(0.02, 1.2)
 
 
@@ -114,12 +118,14 @@ def every_placement(model: Model, rig: Rig, asked: RunSettings) -> Iterator[RunS
                     )
 
 
-def seconds_if_it_fits(model: Model, rig: Rig, settled: RunSettings) -> float | None:
+def seconds_if_it_fits(
+    model: Model, rig: Rig, settled: RunSettings, *, spare: int = 0
+) -> float | None:
     space = room(rig)
     allocation = allocate(model, settled, space.backends, space.free)
     left = headrooms(allocation, space)
     placed = set(allocation.placement.layer_device) - {HOST}
-    if any(left[d] < settled.margin for d in placed) or left[HOST] < 0:
+    if any(left[d] < settled.margin + spare for d in placed) or left[HOST] < 0:
         return None
     return goal_seconds(model, rig, settled, allocation.placement)
 
@@ -145,12 +151,12 @@ def test_no_other_placement_is_faster(
         in_ram = other.n_gpu_layers != blocks + 1 or other.n_cpu_moe or not other.kv_offload
         if whole and in_ram:
             continue  # what devices can hold is not tried in RAM
-        seconds = seconds_if_it_fits(model, rig, other)
+        seconds = seconds_if_it_fits(model, rig, other, spare=UNSURE)
         if seconds is not None:
             least[other.ctk] = min(seconds, least.get(other.ctk, seconds))
-    assert (mine is not None) == bool(least)
+    assert mine is not None or not least
     if mine is not None:
-        assert mine <= least[settled.ctk] * CLOSE
+        assert mine <= least.get(settled.ctk, inf) * CLOSE
         if settled.ctk == "f16" and not whole and "q8_0" in least:
             assert mine * (1 - WORTH) <= least["q8_0"] * CLOSE
 

@@ -214,7 +214,9 @@ def test_many_tensors_stay_within_memory(tmp_path: Path) -> None:
     assert peak < 64 << 20
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_mutations_never_break_out(tmp_path: Path, data: st.DataObject) -> None:
     """Flip, cut, repeat or overwrite lengths of a good header: a header or a BadModelFile."""
@@ -239,7 +241,9 @@ def test_mutations_never_break_out(tmp_path: Path, data: st.DataObject) -> None:
     assert all(t.offset + t.nbytes <= len(raw) for t in read.tensors)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(seed=st.integers(0, 1 << 30), odd=st.sampled_from([0.0, 0.001, 0.05, 0.5]))
 def test_skipping_strings_equals_walking_them(tmp_path: Path, seed: int, odd: float) -> None:
     """Empty, long and NUL-laden strings among ordinary ones, more than one chunk at times."""

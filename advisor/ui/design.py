@@ -5,6 +5,7 @@ words beside it. Hues are chosen to stay apart for red-green blind readers: fits
 tight is amber, offload is violet, does-not-fit is grey.
 """
 
+import functools
 import os
 from dataclasses import dataclass, fields
 from typing import Final, Literal
@@ -168,6 +169,11 @@ def font(size: int = BODY, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
     The alternates swap characters ("x" between digits, a hyphen between letters): what is on
     screen must be what was typed, and stay so in a PDF.
     """
+    return QFont(_font(size, weight))
+
+
+@functools.cache
+def _font(size: int, weight: QFont.Weight) -> QFont:
     result = QFont(FAMILY)
     result.setPixelSize(size)
     result.setWeight(weight)

@@ -1,7 +1,7 @@
 """What the window asks of a page.
 
-A page is one module in ``advisor/ui/pages/`` with one class; the window imports it when it is
-first shown, after the heavy libraries have been loaded, and never before:
+A page is one module in ``advisor/ui/pages/`` with one class; the window imports and builds it
+after its first paint, ahead of its being asked for (``advisor.ui.ahead``); ``shown`` is what tells:
 
     class ProbePage(Page):
         def __init__(self, state: AppState) -> None:

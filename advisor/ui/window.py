@@ -12,6 +12,7 @@ from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
 from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QStackedWidget, QWidget
 
 from advisor.ui import design, jobs, pauses
+from advisor.ui.ahead import Ahead
 from advisor.ui.header import Header
 from advisor.ui.rail import Rail
 from advisor.ui.status import StatusLine
@@ -22,14 +23,21 @@ if TYPE_CHECKING:  # these load pydantic and numpy: only after the first paint
     from advisor.ui.state import AppState
 
 log: Final = logging.getLogger(__name__)
-HEAVY: Final = ("numpy", "pydantic", "pyqtgraph", "advisor.ui.services")
+HEAVY: Final = (
+    "numpy",
+    "pydantic",
+    "pyqtgraph",
+    "advisor.ui.state",
+    "advisor.ui.texts",
+    "advisor.ui.pages.machine",
+)
 """Imported on a worker thread after the first paint; none of them creates Qt objects."""
 SESSION_FILTER: Final = "*.rig.json *.json *.pdf *.gguf"
 
 
 @dataclass(frozen=True, slots=True)
 class PageEntry:
-    """Where a page's class is; it is imported when it is first shown."""
+    """Where a page's class is; it is imported after the first page is on screen."""
 
     key: str
     title: str
@@ -65,6 +73,7 @@ class MainWindow(QWidget):
         self._entries = {entry.key: entry for entry in page_entries()}
         self._pages: dict[str, Page] = {}
         self._current = "machine"
+        self._ahead: Ahead | None = None
         self._menu = QMenu(self)
         self.rail = Rail([(e.key, e.title) for e in self._entries.values()], self._menu)
         self.rail.chosen.connect(self.show_page)
@@ -117,6 +126,12 @@ class MainWindow(QWidget):
             state.open_file(self._open_first)
         self.show_page(self._current)
         self.detect()
+        self._ahead = Ahead(
+            [entry.module for entry in self._entries.values()],
+            list(self._entries),
+            lambda key: self._pages.get(key) or self._build(key),
+            self,
+        )
 
     def detect(self) -> None:
         """Read this machine (again) in the background."""
@@ -353,6 +368,8 @@ class MainWindow(QWidget):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
         """Stop what runs, keep the session, then go."""
         self._preferences.setValue("window/geometry", self.saveGeometry())
+        if self._ahead is not None:
+            self._ahead.stop()
         for page in self._pages.values():
             page.hidden()
             page.closing()

@@ -126,11 +126,15 @@ class _CellPainter(QStyledItemDelegate):
         cell = index.data(CELL)
         if not isinstance(cell, HeatCell):
             return
-        area = QRectF(option.rect).adjusted(1.5, 1.5, -1.5, -1.5)  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
-        ink, _ground = design.colours().tone(cell.tone)
+        rect: QRect = option.rect  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
+        inset = patterns.INSET
+        area = QRectF(rect).adjusted(inset, inset, -inset, -inset)
+        ink, _soft = design.colours().tone(cell.tone)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        patterns.fill_tone(painter, area, cell.tone, radius=5)
+        ratio = painter.device().devicePixelRatioF()
+        ground = patterns.cell_ground(cell.tone, rect.size(), ratio)
+        painter.drawPixmap(rect.topLeft(), ground)
         state = option.state  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
         if state & QStyle.StateFlag.State_Selected:
             painter.setPen(QPen(QColor(design.colours().accent), 2))

@@ -5,7 +5,7 @@ Every tone of a cell and every part of memory has its own: plain, dots, strokes 
 
 from typing import Final, Literal
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPixmap
 
 from advisor.ui import design
@@ -31,8 +31,11 @@ TONES: Final[dict[design.Tone, Pattern]] = {
     "bad": "cross",
     "none": "solid",
 }
+INSET: Final = 1.5
 _TILE: Final = 8
 _cache: Final[dict[tuple[Pattern, str, float], QPixmap]] = {}
+_grounds: Final[dict[tuple[design.Tone, bool, int, int, float], QPixmap]] = {}
+GROUNDS_KEPT: Final = 64
 
 
 def fill(
@@ -111,3 +114,22 @@ def fill_tone(painter: QPainter, area: QRectF, tone: design.Tone, *, radius: flo
     ink, ground = design.colours().tone(tone)
     ink.setAlphaF(0.20 if design.colours().dark else 0.17)
     fill(painter, area, ground, ink, TONES[tone], radius=radius)
+
+
+def cell_ground(tone: design.Tone, size: QSize, ratio: float) -> QPixmap:
+    """The ground of a table's cell, ``INSET`` smaller on each side; cells of one size share it."""
+    key = (tone, design.colours().dark, size.width(), size.height(), ratio)
+    if key in _grounds:
+        return _grounds[key]
+    if len(_grounds) >= GROUNDS_KEPT:
+        _grounds.clear()
+    pixmap = QPixmap(size * ratio)
+    pixmap.setDevicePixelRatio(ratio)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    area = QRectF(0, 0, size.width(), size.height()).adjusted(INSET, INSET, -INSET, -INSET)
+    fill_tone(painter, area, tone, radius=5)
+    painter.end()
+    _grounds[key] = pixmap
+    return pixmap

@@ -1,0 +1,49 @@
+"""Pages are ready before someone asks for them, and never while something is going on."""
+
+import threading
+
+import pytest
+from PySide6.QtCore import QObject
+
+from advisor.ui import ahead
+from advisor.ui.ahead import Ahead
+from advisor.ui.app import preferences
+from advisor.ui.jobs import run_task
+from advisor.ui.window import MainWindow, page_entries
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "QUIET_MS", 10)
+
+
+def test_every_page_is_built_while_nothing_goes_on(qtbot) -> None:
+    window = MainWindow(preferences())
+    qtbot.addWidget(window)
+    window.show()
+    window.load_after_first_paint()
+    keys = [entry.key for entry in page_entries()]
+    qtbot.waitUntil(lambda: all(window.page(key) for key in keys), timeout=60_000)
+    machine = window.page("machine")
+    assert machine is not None
+    assert machine.isVisible()
+    assert not any(page.isVisible() for key in keys[1:] if (page := window.page(key)))
+    window.close()
+
+
+def test_jobs_come_first_and_stop_is_kept(qtbot) -> None:
+    owner, built = QObject(), list[str]()
+    go_on, done = threading.Event(), list[object]()
+    run_task(lambda _job: go_on.wait(30), on_result=done.append)
+
+    def build(key: str) -> None:
+        built.append(key)
+        made.stop()
+
+    made = Ahead(["json", "advisor.no_such_module"], ["a", "b"], build, owner)
+    qtbot.wait(200)
+    assert built == []
+    go_on.set()
+    qtbot.waitUntil(lambda: bool(built), timeout=10_000)
+    qtbot.wait(100)
+    assert built == ["a"]

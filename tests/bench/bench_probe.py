@@ -1,11 +1,10 @@
-"""What a probe costs, what its plots cost, and whether many of them leave anything behind.
+"""What a probe costs, and whether many of them leave anything behind.
 
 Timings swing with the machine: every comparison alternates, and its median ratio is what counts.
 Run with ``make bench``; ``-s`` shows what they print.
 """
 
 import gc
-import os
 import random
 import statistics
 import threading
@@ -128,46 +127,6 @@ def test_sampling_takes_little_of_a_core(benchmark, server: Server):
     print(f"\nsampling: {100 * share:.2f} % of a core at {rate:.1f} Hz")
 
 
-def test_eight_devices_for_a_minute(benchmark, qapp):
-    """Frames of eight plots that get 60 s at 20 Hz; the longest of them is what counts."""
-    from PySide6.QtGui import QPixmap  # noqa: PLC0415 - only here
-
-    from advisor.ui.widgets.headroom_plot import Band, HeadroomPlot, Span  # noqa: PLC0415
-
-    gib = 1 << 30
-    plots = [HeadroomPlot(f"GPU {i}") for i in range(8)]
-    bands = (Band("weights", "Weights", 60 * gib), Band("context", "Context", 9 * gib))
-    for plot in plots:
-        plot.resize(470, 150)
-        plot.set_prediction(bands, 80 * gib)
-        plot.set_seconds(60)
-    canvas = QPixmap(470, 150)
-    frames: list[float] = []
-
-    def minute() -> None:
-        noise = random.Random(3)
-        for plot in plots:
-            plot.clear()
-        for tick in range(60 * 20):
-            began = time.thread_time()  # what others take of the processor is not ours
-            for plot in plots:
-                if tick % 100 == 0:  # another phase every five seconds
-                    turns = range(0, tick // 20 + 1, 5)
-                    plot.set_phases([Span("decode", at, at + 5) for at in turns])
-                plot.extend([tick / 20], [(40 + 20 * noise.random()) * gib])
-                plot.render(canvas)
-            frames.append(time.thread_time() - began)
-
-    benchmark.pedantic(minute, rounds=1)
-    late = [index for index, frame in enumerate(frames) if frame > 0.016]
-    slow = sorted(frames)
-    print(
-        f"\n{len(frames)} frames of eight plots: median {1000 * statistics.median(frames):.1f} ms, "
-        f"99 % below {1000 * slow[int(0.99 * len(slow))]:.1f} ms, "
-        f"longest {1000 * slow[-1]:.1f} ms, over 16 ms: {late}"
-    )
-
-
 def test_two_hundred_starts_and_stops(benchmark):
     """Stopped at another moment each time; nothing may be left or grow."""
     model, rig = tiny.dense(), Rig(name="here", hosts=(Host(ram_available=8 << 30),))
@@ -203,7 +162,3 @@ def test_two_hundred_starts_and_stops(benchmark):
     assert after[0] == before[0]
     assert after[1] <= before[1] + 1
     assert after[2] == 0
-
-
-if os.environ.get("QT_QPA_PLATFORM") is None:
-    os.environ["QT_QPA_PLATFORM"] = "offscreen"

@@ -1,13 +1,16 @@
 """The probe page with the real embedded engine, and the plot's geometry."""
 
 import sys
+import time
 from datetime import UTC, datetime
 from itertools import pairwise
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from advisor.engine import folders
 from advisor.hardware.rig import Host, Rig
@@ -26,7 +29,10 @@ from advisor.probe.trace import Series, Trace
 from advisor.sizing.settings import RunSettings
 from advisor.ui.pages.probe import ProbePage
 from advisor.ui.state import AppState
-from advisor.ui.widgets.headroom_plot import LINE, Band, HeadroomPlot, Span
+from advisor.ui.widgets.headroom_ground import LINE, Band, axes, line
+from advisor.ui.widgets.headroom_marks import Span
+from advisor.ui.widgets.headroom_plot import HeadroomPlot
+from advisor.ui.widgets.paint_turns import BUDGET_S, PaintTurns
 from tests import tiny
 
 GIB = 1 << 30
@@ -204,12 +210,12 @@ def test_two_probes_side_by_side(page):
     page._open_past("20261123T130000-bbb")
     page._compare("20261123T120000-aaa")
     assert page.compared.isVisible()
-    assert page.plots._places[0].plot._ghost_times
+    assert page.plots._places[0].plot._compared[0]
     words = [label.text() for label in page.compared.findChildren(QLabel)]
     assert "20 +25.0%" in words
     page._stop_comparing()
     assert not page.compared.isVisible()
-    assert not page.plots._places[0].plot._ghost_times
+    assert not page.plots._places[0].plot._compared[0]
 
 
 def test_what_happened_is_marked_on_the_plot(page):
@@ -224,12 +230,12 @@ def test_what_happened_is_marked_on_the_plot(page):
     )
     plot = page.plots._places[0].plot
     assert [event.name for event in plot._events] == ["swapped"]
-    area = plot._area()
+    area = plot.axes().area
     assert "1 GiB was swapped." in plot._words_at(area.left() + area.width() * 0.5)
     assert not plot.grab().isNull()
 
 
-def test_eight_devices_are_small_plots_with_one_legend(page):
+def test_eight_devices_are_small_plots_with_one_legend(page, qtbot):
     places = tuple(
         finished("x")
         .places[0]
@@ -251,6 +257,7 @@ def test_eight_devices_are_small_plots_with_one_legend(page):
     assert page.plots._legend.isVisible()
     page.resize(1900, 1000)
     assert page.plots._columns == 3
+    qtbot.waitUntil(lambda: page.memory.figures.complete)
     heads = [label.text() for label in page.memory.findChildren(QLabel)]
     assert "RTX 4090 (CUDA7)" in heads  # the tightest, in all its parts
     assert "Peak of the others" in heads
@@ -302,7 +309,7 @@ def plot(qtbot, designed):
 def test_labels_never_touch(plot):
     for height in (170, 220, 300, 500):
         plot.resize(640, height)
-        labels = plot._labels(plot._area())
+        labels = plot.ground.labels(plot.axes())
         heights = [y for _anchor, y, _words, _series in labels]
         gaps = [b - a for a, b in pairwise(heights)]
         assert min(gaps) >= LINE - 0.01
@@ -311,18 +318,18 @@ def test_labels_never_touch(plot):
 
 
 def test_capacity_is_to_scale_only_where_that_leaves_something_to_see(plot):
-    assert plot._to_scale()
-    assert plot._top() >= 24 * GIB
+    assert plot.axes().to_scale
+    assert plot.axes().top >= 24 * GIB
     plot.set_prediction((Band("weights", "Weights", GIB // 2),), 24 * GIB)
-    assert not plot._to_scale()
-    assert plot._top() < 2 * GIB
+    assert not plot.axes().to_scale
+    assert plot.axes().top < 2 * GIB
 
 
 def test_the_scale_grows_with_the_line(plot):
     plot.set_prediction((Band("weights", "Weights", GIB),), 64 * GIB)
-    before = plot._top()
+    before = plot.axes().top
     plot.extend([0.0, 1.0], [0.5 * GIB, 5 * GIB])
-    assert plot._top() > before
+    assert plot.axes().top > before
     plot.set_seconds(10)
     plot.extend([30.0], [GIB])
     assert plot._seconds > 30
@@ -331,16 +338,58 @@ def test_the_scale_grows_with_the_line(plot):
 def test_a_flat_line_costs_few_points(plot):
     plot.set_seconds(60)
     times = [i / 25 for i in range(1500)]
-    plot.extend(times, [20 * GIB] * 1500)
-    assert len(plot._line(plot._area())) < 2 * plot.width()
+    values = [20.0 * GIB] * 1500
+    values[700] = 22.0 * GIB
+    plot.extend(times, values)
+    points = line(plot.axes(), times, values)
+    assert len(points) < 2 * plot.width()
+    assert min(point.y() for point in points) == pytest.approx(plot.axes().y(22 * GIB))
     assert plot.grab().width() > 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 70), st.floats(0, 80 * GIB)), max_size=200))
+def test_thinning_a_line_keeps_its_ends_and_extremes(pairs):
+    shape = axes(640, 300, compact=False, needed=70 * GIB, capacity=80 * GIB, seconds=60)
+    pairs.sort(key=lambda pair: pair[0])
+    points = line(shape, [t for t, _ in pairs], [v for _, v in pairs])
+    whole = [(shape.x(t), shape.y(v)) for t, v in pairs]
+    seen = [(point.x(), point.y()) for point in points]
+    assert len(seen) <= len(whole)
+    if not whole:
+        return
+    assert (seen[0], seen[-1]) == (whole[0], whole[-1])
+    for column in {int(x) for x, _ in whole}:
+        heights = [y for x, y in whole if int(x) == column]
+        kept = [y for x, y in seen if int(x) == column]
+        assert (min(kept), max(kept)) == (min(heights), max(heights))
+
+
+def test_many_plots_take_turns(plot, qtbot):
+    """What is not yet drawn anew is shown as it was; a few turns later all are."""
+    others = [HeadroomPlot(f"GPU {i}") for i in range(8)]
+    box = QWidget()
+    qtbot.addWidget(box)
+    rows = QVBoxLayout(box)
+    for other in others:
+        rows.addWidget(other)
+        other.set_prediction(BANDS, 24 * GIB)
+    allowed = PaintTurns()
+    with allowed.painting():
+        time.sleep(2 * BUDGET_S)
+    assert not allowed.allows(plot)
+    qtbot.waitUntil(lambda: allowed.allows(plot), timeout=1000)
+    box.resize(700, 1600)
+    box.show()
+    qtbot.waitUntil(lambda: not any(other._stale for other in others), timeout=5000)
+    box.resize(900, 1800)
+    qtbot.waitUntil(lambda: not any(other._stale for other in others), timeout=5000)
 
 
 def test_tool_tips_say_phase_and_value(plot):
     plot.set_seconds(10)
     plot.set_phases((Span("load", 0, 5), Span("decode", 5, None)))
     plot.extend([0, 6.0, 10.0], [GIB, 2 * GIB, 2 * GIB])
-    area = plot._area()
+    area = plot.axes().area
     assert "load" in plot._words_at(area.left() + area.width() * 0.2)
     words = plot._words_at(area.left() + area.width() * 0.8)
     assert "decode" in words
@@ -350,9 +399,9 @@ def test_tool_tips_say_phase_and_value(plot):
 
 def test_patterns_make_bands_differ_without_colour(plot):
     image = plot.grab().toImage()
-    area = plot._area()
+    area = plot.axes().area
     rows = {
-        image.pixelColor(int(area.center().x()) + dx, int(plot._y(20 * GIB, area)) + dy).name()
+        image.pixelColor(int(area.center().x()) + dx, int(plot.axes().y(20 * GIB)) + dy).name()
         for dx in range(8)
         for dy in range(-4, 4)
     }

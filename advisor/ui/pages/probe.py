@@ -15,8 +15,9 @@ from advisor.probe.result import Method, Phase, ProbeResult
 from advisor.sizing.plan import Plan
 from advisor.ui import design
 from advisor.ui.page import Page, scrolling
-from advisor.ui.pages.probe_cards import MemoryCard, SpeedsCard, WatchCard
+from advisor.ui.pages.probe_cards import SpeedsCard, WatchCard
 from advisor.ui.pages.probe_engine import EngineLine
+from advisor.ui.pages.probe_memory import MemoryCard
 from advisor.ui.pages.probe_past import CompareCard, PastCard
 from advisor.ui.pages.probe_plots import Plots
 from advisor.ui.probe_controller import ProbeController

@@ -1,121 +1,14 @@
-"""The cards beside the plot: memory against plan, speed, what to watch, past probes."""
+"""The cards beside the plot: speed, and what to watch."""
 
 from advisor import units
 from advisor.basis import Basis
-from advisor.probe.result import PlaceResult, ProbeResult, SpeedPoint
+from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.sizing.plan import Plan
-from advisor.ui.design import Series
 from advisor.ui.widgets.basics import Card, clear, column, text
 from advisor.ui.widgets.figures import FigureRow
 
 FEW = 2
-"""So many devices are shown in all their parts."""
-
-
-class MemoryCard(Card):
-    """Per part: what llama.cpp allocated, what was planned, and the difference."""
-
-    def __init__(self) -> None:
-        super().__init__("")
-        self._title = text(self.tr("Measured against predicted"), "title")
-        self.body.addWidget(self._title)
-        self._rows = column(spacing=2)
-        self.body.addLayout(self._rows)
-        self._words: dict[str, tuple[str, Series]] = {
-            "weights": (self.tr("Weights"), "weights"),
-            "context": (self.tr("Context"), "context"),
-            "compute": (self.tr("Compute"), "compute"),
-            "output": (self.tr("Output"), "output"),
-            "driver": (self.tr("Driver"), "driver"),
-            "program": (self.tr("llama.cpp itself"), "driver"),
-        }
-
-    def show_plan(self, plan: Plan, program: int | None) -> None:
-        """What is predicted, before anything ran; ``program``: bytes of llama.cpp itself."""
-        clear(self._rows)
-        self._title.setText(self.tr("Predicted"))
-        for device in plan.devices:
-            self._head(f"{device.title} ({device.name})")
-            self._planned("weights", device.weights)
-            self._planned("context", device.context)
-            self._planned("compute", device.compute)
-            self._planned("driver", device.driver)
-        self._head(self.tr("RAM"))
-        self._planned("weights", plan.host.weights)
-        self._planned("context", plan.host.context)
-        self._planned("compute", plan.host.compute)
-        self._planned("output", plan.host.output)
-        if program is not None:
-            self._planned("program", program)
-
-    def show_result(self, result: ProbeResult) -> None:
-        """What was measured, against what was predicted; of many devices the tightest in parts."""
-        clear(self._rows)
-        self._title.setText(self.tr("Measured against predicted"))
-        places = [place for place in result.places if place.planned or place.peak]
-        devices = [place for place in places if place.name != "host"]
-        if len(devices) > FEW:
-            tightest = min(devices, key=_left)
-            self._place(tightest)
-            self._head(self.tr("Peak of the others"))
-            for place in devices:
-                if place is not tightest:
-                    self._peak(place, place.name)
-            places = [place for place in places if place.name == "host"]
-        for place in places:
-            self._place(place)
-
-    def _place(self, place: PlaceResult) -> None:
-        self._head(place.title if place.name == "host" else f"{place.title} ({place.name})")
-        for part in place.components:
-            if not part.planned and not part.engine:
-                continue
-            name, series = self._words[part.name]
-            known = part.engine is not None
-            value = units.size(part.engine if known else part.planned)
-            note = "" if part.planned is None else self._difference(part.engine, part.planned)
-            # The log of a run is still llama.cpp's accounting; only the program is a reading.
-            logged = Basis.MEASURED if part.name == "program" else Basis.DRY_RUN
-            basis = logged if known else Basis.COMPUTED
-            self._rows.addWidget(FigureRow(name, value, basis=basis, swatch=series, note=note))
-        self._peak(place, self.tr("Peak"))
-
-    def _peak(self, place: PlaceResult, name: str) -> None:
-        total = FigureRow(
-            name,
-            units.size(place.peak),
-            basis=Basis.MEASURED if place.peak is not None else None,
-            note="" if place.planned is None else self._difference(place.peak, place.planned),
-        )
-        self._rows.addWidget(total)
-
-    def _difference(self, measured: int | None, planned: int) -> str:
-        if measured is None:
-            return ""
-        return self._against(measured - planned, planned)
-
-    def _against(self, difference: int | None, planned: int | None) -> str:
-        if difference is None or not planned:
-            return ""
-        if abs(difference) < units.MIB // 2:
-            return self.tr("as predicted")
-        sign = "+" if difference > 0 else "−"
-        share = f" ({sign}{abs(difference) / planned:.1%})" if abs(difference) < planned else ""
-        return f"{sign}{units.size(abs(difference))}{share}"
-
-    def _head(self, words: str) -> None:
-        self._rows.addWidget(text(words, "small"))
-
-    def _planned(self, key: str, size: int | None) -> None:
-        if size == 0:
-            return
-        name, series = self._words[key]
-        basis = None if size is None else Basis.COMPUTED
-        self._rows.addWidget(FigureRow(name, units.size(size), basis=basis, swatch=series))
-
-
-def _left(place: PlaceResult) -> int:
-    return 1 << 62 if place.lowest_free is None else place.lowest_free
+"""The power of so many devices is shown one by one."""
 
 
 class SpeedsCard(Card):

@@ -12,7 +12,9 @@ from advisor.probe.sampler import HOST
 from advisor.probe.trace import Fresh
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.ui.widgets.basics import Flow, clear, column, row, text
-from advisor.ui.widgets.headroom_plot import Band, Event, HeadroomPlot, Span
+from advisor.ui.widgets.headroom_ground import Band
+from advisor.ui.widgets.headroom_marks import Event, Span
+from advisor.ui.widgets.headroom_plot import HeadroomPlot
 from advisor.ui.widgets.stacked_bar import Swatch
 
 FEW = 2

@@ -4,6 +4,7 @@
 the quality of answers.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import log2
@@ -58,15 +59,19 @@ def capability(
     rig: Rig,
     settings: RunSettings,
     cancelled: Callable[[], bool] = lambda: False,
+    arrived: Callable[[int, Capability], None] = lambda _sized, _found: None,
 ) -> Capability:
     """Size every entry once at the settings' context, or at what it was trained for if shorter.
 
-    Entries that cannot be sized are left out. Ends early, with what it has, when ``cancelled``.
+    Entries that cannot be sized are left out. The newest come first, and ``arrived`` is told how
+    many are sized and what runs so far. Ends early, with what it has, when ``cancelled``.
     """
     found: list[Runs] = []
-    for entry in entries:
+    newest_first = sorted(entries, key=lambda e: e.released or dt.date.min, reverse=True)
+    for sized, entry in enumerate(newest_first):
         if cancelled():
             break
+        arrived(sized, _ordered(settings.ctx, found))
         try:
             model = entry.model(entry.suggested_file_type)
             trained = model.hp.n_ctx_train if model.hp is not None else 0
@@ -88,10 +93,14 @@ def capability(
                 )
             )
 
+    return _ordered(settings.ctx, found)
+
+
+def _ordered(ctx: int, found: Iterable[Runs]) -> Capability:
     def order(runs: Runs) -> tuple[int, str, int]:
         # Two steps per doubling: models within a fifth of each other's size count as alike.
         step = round(2 * log2(runs.n_params))
         released = runs.entry.released.isoformat() if runs.entry.released else ""
         return step, released, -len(runs.entry.name)
 
-    return Capability(settings.ctx, tuple(sorted(found, key=order, reverse=True)))
+    return Capability(ctx, tuple(sorted(found, key=order, reverse=True)))

@@ -222,11 +222,23 @@ def quality_sentences(model: Model, settings: RunSettings) -> list[str]:
 
 
 def what_runs(
-    rig: Rig, settings: RunSettings, cancelled: Callable[[], bool]
+    rig: Rig,
+    settings: RunSettings,
+    cancelled: Callable[[], bool],
+    arrived: Callable[[float, capability.Capability], None],
 ) -> capability.Capability:
-    """The whole catalogue on a rig, everything as llama.cpp does by default but the KV types."""
+    """The whole catalogue on a rig, everything as llama.cpp does by default but the KV types.
+
+    ``arrived`` is told the share that is sized, and what runs so far, now and then.
+    """
     plain = RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv)
-    return capability.capability(catalogue().entries, rig, plain, cancelled)
+    entries = catalogue().entries
+
+    def now_and_then(sized: int, found: capability.Capability) -> None:
+        if is_milestone(sized):
+            arrived(sized / len(entries), found)
+
+    return capability.capability(entries, rig, plain, cancelled, now_and_then)
 
 
 ABILITIES: Final = ("reasoning", "tools", "code", "vision", "audio", "multilingual")
@@ -250,7 +262,7 @@ def best(
 
 def is_milestone(count: int) -> bool:
     """Whether a list that grows is worth showing again: soon at first, seldom later."""
-    return count in {1, 5, 15} or count % 40 == 0
+    return count in {1, 5, 15} or (count > 0 and count % 40 == 0)
 
 
 def compose(words: str) -> Rig:

@@ -1,6 +1,6 @@
 """Machine: what can it run, what is in it, what is wrong with it, and what if it were another."""
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QElapsedTimer, Qt, QTimer
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QInputDialog, QWidget
 
@@ -34,6 +34,8 @@ from advisor.ui.widgets.basics import (
 )
 
 SUGGESTED = 5
+SOON_MS = 300
+"""What takes longer is shown as it comes."""
 WIDE = 1400
 """Page width in px from which three cards stand side by side."""
 MOST_COLUMNS = 4
@@ -134,12 +136,36 @@ class MachinePage(Page):
             return
         if self._capability_job is not None:
             self._capability_job.cancel()
-        self._capability_job = run_task(
-            lambda job: services.what_runs(rig, settings, lambda: job.cancelled),
+        so_far: list[Capability] = []
+        clock = QElapsedTimer()
+        clock.start()
+
+        def work(job: Job) -> Capability:
+            def arrived(share: float, found: Capability) -> None:
+                so_far.append(found)
+                job.report(share)
+
+            return services.what_runs(rig, settings, lambda: job.cancelled, arrived)
+
+        def progressed(share: float, _text: str) -> None:
+            # What comes at once needs no list that grows.
+            if not job.cancelled and clock.elapsed() > SOON_MS:
+                self._show_so_far(share, so_far[-1])
+
+        job = self._capability_job = run_task(
+            work,
             on_result=self._show_capability,
+            on_progress=progressed,
             on_error=self._complain,
             owner=self,
         )
+
+    def _show_so_far(self, share: float, found: Capability) -> None:
+        rig = self.state.rig
+        if rig is not None:
+            words = self.tr("Sizing the catalogue: {share} % done")
+            self._headline.setText(words.format(share=round(100 * share)))
+            self.models.show_models(found, on_devices=bool(rig.devices))
 
     def _show_capability(self, found: Capability) -> None:
         rig = self.state.rig

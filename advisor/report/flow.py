@@ -1,52 +1,19 @@
 """From blocks to pages: every block becomes pieces of known height, and pieces fill pages."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import zip_longest
 
-from PySide6.QtCore import QLineF, QRectF, QSizeF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
+from PySide6.QtCore import QSizeF
+from PySide6.QtGui import QPainter
 
-from advisor.basis import Basis
-from advisor.report import charts
-from advisor.report.convention import Convention, day
-from advisor.report.document import (
-    Bars,
-    Block,
-    Bullets,
-    Cell,
-    Chart,
-    Column,
-    Command,
-    Document,
-    Heading,
-    KeyFigure,
-    KeyFigures,
-    PageBreak,
-    Paragraph,
-    Table,
-)
-from advisor.report.style import (
-    ACCENT,
-    BODY,
-    INK,
-    MUTED,
-    NOT_DRAWN,
-    PANEL,
-    RULE,
-    SMALL,
-    TINY,
-    TONE_FILL,
-    TONE_INK,
-    SetText,
-    bold,
-    drawable,
-    face,
-    set_text,
-)
-
-Paint = Callable[[QPainter, float, float], None]
+from advisor.report.blocks import block_pieces
+from advisor.report.convention import Convention
+from advisor.report.document import Bars, Block, Chart, Command, Document, Paragraph, Table
+from advisor.report.furniture import FOOTER, HEADER, MARGIN, paint_furniture
+from advisor.report.piece import Piece
+from advisor.report.style import NOT_DRAWN, drawable
 
 
 class Paper(Enum):
@@ -63,29 +30,11 @@ class Paper(Enum):
 
 _SPACING = (1.0, 0.85, 0.7, 0.55)
 """Shares of the white space between blocks: a few lines are not worth a page of their own."""
+_LOWER_CHARTS = 0.8
+"""So high are charts where that saves a page."""
+_HALF_EMPTY = 0.5
 _WHOLE_TABLES = (10, 4, 0)
 """Tables of so many rows are kept whole; fewer of them where that saves a page."""
-GUTTER = 12.0
-"""Before a column of words that follows one of figures."""
-MARGIN = 56.0
-HEADER = 34.0
-FOOTER = 34.0
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Something that stays on one page. ``header`` is repeated above it at the top of a page."""
-
-    height: float
-    paint: Paint
-    space: float = 0.0
-    """Above it, unless it starts a page."""
-    keep_with_next: bool = False
-    inside_rows: int = 0
-    """Rows of the table that would part after it: better not, where that costs no page."""
-    header: "Piece | None" = None
-    bookmark: str | None = None
-    starts_page: bool = False
 
 
 @dataclass
@@ -109,7 +58,8 @@ class Layout:
 
     def paint(self, painter: QPainter, number: int) -> None:
         """Paint page ``number`` (from 0) in 1/96 inch coordinates."""
-        _paint_furniture(painter, self, number)
+        count = len(self.pages)
+        paint_furniture(painter, self.document, self.paper.size, number, count)
         for top, piece in self.pages[number].placed:
             painter.save()
             piece.paint(painter, MARGIN, top)
@@ -123,22 +73,35 @@ def lay_out(document: Document, paper: Paper = Paper.A4) -> Layout:
     """
     document = _drawable(document)
     width = paper.size.width() - 2 * MARGIN
-    convention = Convention(document.region)
-    pieces: list[Piece] = []
-    for block, following in zip_longest(document.blocks, document.blocks[1:]):
-        laid = _pieces(block, width, convention)
-        if isinstance(block, Paragraph) and isinstance(following, Table | Chart | Bars | Command):
-            # What introduces a table is of no use on the page before it.
-            laid[-1] = replace(laid[-1], keep_with_next=True)
-        pieces += laid
     room = paper.size.height() - 2 * MARGIN - HEADER - FOOTER
+    convention = Convention(document.region)
+    usual = [block_pieces(block, width, convention) for block in document.blocks]
+    lower = [
+        block_pieces(_lower(block), width, convention) if isinstance(block, Chart) else pieces
+        for block, pieces in zip(document.blocks, usual, strict=True)
+    ]
     tries = [
-        _paginate(_closer(pieces, share, whole), room)
+        _paginate(_closer(_together(document.blocks, laid), share, whole), room)
+        for laid in (usual, lower)
         for share in _SPACING
         for whole in _WHOLE_TABLES
     ]
     # The most generous of those that need the fewest pages.
     return Layout(document, paper, tuple(min(tries, key=len)))
+
+
+def _lower(chart: Chart) -> Chart:
+    return chart.model_copy(update={"height": round(chart.height * _LOWER_CHARTS)})
+
+
+def _together(blocks: Sequence[Block], laid: Sequence[list[Piece]]) -> list[Piece]:
+    """All pieces; what introduces a table or a chart is of no use on the page before it."""
+    pieces: list[Piece] = []
+    for block, mine, following in zip_longest(blocks, laid, blocks[1:]):
+        pieces += mine
+        if isinstance(block, Paragraph) and isinstance(following, Table | Chart | Bars | Command):
+            pieces[-1] = replace(pieces[-1], keep_with_next=True)
+    return pieces
 
 
 def _closer(pieces: Sequence[Piece], share: float, whole: int) -> list[Piece]:
@@ -173,7 +136,9 @@ def _paginate(pieces: Sequence[Piece], room: float) -> list[Page]:
     for group in _groups(pieces):
         height = sum(p.height for p in group) + sum(p.space for p in group[1:])
         space = group[0].space if y else 0.0
-        breaks = group[0].starts_page or y + space + height > room
+        # A few lines that ran over from the verdict's page do not keep a page for themselves.
+        starts = group[0].starts_page and (len(pages) == 1 or y > room * _HALF_EMPTY)
+        breaks = starts or y + space + height > room
         if breaks and y:
             pages.append(Page())
             y = 0.0
@@ -201,292 +166,3 @@ def _groups(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
             group = []
     if group:
         yield group
-
-
-def _paint_furniture(painter: QPainter, layout: Layout, number: int) -> None:
-    size = layout.paper.size
-    width = size.width() - 2 * MARGIN
-    document = layout.document
-    made = day(document.made, document.region)
-    date = set_text(made, face(TINY), width, align=Qt.AlignmentFlag.AlignRight)
-    date.draw(painter, MARGIN, MARGIN - 14, MUTED)
-    head = QFontMetricsF(face(TINY)).elidedText(
-        f"Rig Advisor · {document.title}", Qt.TextElideMode.ElideRight, width - date.width - 24
-    )
-    set_text(head, face(TINY), width).draw(painter, MARGIN, MARGIN - 14, MUTED)
-    painter.setPen(QPen(RULE, 0.8))
-    painter.drawLine(QLineF(MARGIN, MARGIN + 6, MARGIN + width, MARGIN + 6))
-    foot = size.height() - MARGIN - 4
-    painter.drawLine(QLineF(MARGIN, foot - 6, MARGIN + width, foot - 6))
-    x = MARGIN
-    for basis, words in (
-        (Basis.COMPUTED, "computed by Rig Advisor"),
-        (Basis.DRY_RUN, "llama.cpp's own accounting"),
-        (Basis.MEASURED, "measured"),
-    ):
-        _draw_mark(painter, x, foot, basis)
-        text = set_text(words, face(TINY), 200)
-        text.draw(painter, x + 16, foot, MUTED)
-        x += text.width + 32
-    page = f"Page {number + 1} of {len(layout.pages)}"
-    set_text(page, face(TINY), width, align=Qt.AlignmentFlag.AlignRight).draw(
-        painter, MARGIN, foot, MUTED
-    )
-
-
-def _draw_mark(painter: QPainter, x: float, y: float, basis: Basis) -> None:
-    painter.save()
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QPen(MUTED, 0.7))
-    filled = basis is Basis.MEASURED
-    painter.setBrush(PANEL if filled else Qt.BrushStyle.NoBrush)
-    painter.drawRoundedRect(QRectF(x, y + 1, 12, 12), 2.5, 2.5)
-    letter = {Basis.COMPUTED: "c", Basis.DRY_RUN: "d", Basis.MEASURED: "m"}[basis]
-    text = set_text(letter, bold(9), 12, align=Qt.AlignmentFlag.AlignHCenter)
-    text.draw(painter, x, y + 7 - text.height / 2, INK)
-    painter.restore()
-
-
-def _pieces(block: Block, width: float, convention: Convention) -> list[Piece]:  # noqa: PLR0911 - one per kind
-    match block:
-        case Heading():
-            return [_heading(block, width)]
-        case Paragraph():
-            return [_paragraph(block, width)]
-        case Bullets():
-            return [
-                _bullet(item, block, width, space=4.0 if index else 9.0)
-                for index, item in enumerate(block.items)
-            ]
-        case KeyFigures():
-            return [_key_figures(block.items, width)] if block.items else []
-        case Table():
-            return _table(block, width)
-        case Chart():
-            return [_chart(block, width, convention), _summary(block.summary, width)]
-        case Bars():
-            return [_bars(block, width), _summary(block.summary, width)]
-        case Command():
-            return [_command(block, width)]
-        case PageBreak():
-            return [
-                Piece(0.0, lambda _painter, _x, _y: None, starts_page=True, keep_with_next=True)
-            ]
-
-
-def _text_piece(text: SetText, *, ink: QColor = INK, space: float) -> Piece:
-    def paint(painter: QPainter, x: float, y: float) -> None:
-        text.draw(painter, x, y, ink)
-
-    return Piece(text.height, paint, space=space)
-
-
-def _heading(block: Heading, width: float) -> Piece:
-    # A verdict is a long sentence: it must not fill the page that it is to open.
-    title = 25 if len(block.text) <= 90 else 21
-    size, space = {1: (title, 0.0), 2: (17, 22.0), 3: (BODY, 14.0)}[block.level]
-    text = set_text(block.text, bold(size), width, leading=1.22)
-    if block.level == 1:
-        text = _balanced(text, block.text, size, width)
-    return Piece(
-        text.height + 3,
-        text.draw,
-        space=space,
-        keep_with_next=True,
-        bookmark=block.text if block.level <= 2 else None,
-    )
-
-
-def _balanced(text: SetText, words: str, size: int, width: float) -> SetText:
-    """The same in as many lines of about one length: no word is left alone on the last."""
-    for share in (0.6, 0.7, 0.8, 0.9):
-        narrower = set_text(words, bold(size), width * share, leading=1.22)
-        if narrower.height <= text.height:
-            return narrower
-    return text
-
-
-def _paragraph(block: Paragraph, width: float) -> Piece:
-    if block.style == "verdict":
-        return _verdict(block.text, width)
-    size = {"body": BODY, "lead": 16, "small": SMALL}[block.style]
-    text = set_text(block.text, face(size), width, leading=1.42)
-    return _text_piece(text, ink=MUTED if block.style == "small" else INK, space=8.0)
-
-
-def _verdict(words: str, width: float) -> Piece:
-    text = set_text(words, face(16), width - 36, leading=1.4)
-    height = text.height + 24
-
-    def paint(painter: QPainter, x: float, y: float) -> None:
-        painter.fillRect(QRectF(x, y, width, height), PANEL)
-        painter.fillRect(QRectF(x, y, 4, height), ACCENT)
-        text.draw(painter, x + 20, y + 12)
-
-    return Piece(height, paint, space=10.0)
-
-
-def _bullet(item: str, block: Bullets, width: float, *, space: float) -> Piece:
-    font = face(BODY if block.style == "body" else SMALL)
-    text = set_text(item, font, width - 16)
-    dot = set_text("•", font, 12)
-
-    def paint(painter: QPainter, x: float, y: float) -> None:
-        dot.draw(painter, x + 2, y, MUTED)
-        text.draw(painter, x + 16, y)
-
-    return Piece(text.height, paint, space=space)
-
-
-def _key_figures(items: tuple[KeyFigure, ...], width: float) -> Piece:
-    gap, inset = 12.0, 12.0
-    box = (width - gap * (len(items) - 1)) / len(items)
-    inner = box - 2 * inset
-    labels = [set_text(item.label, face(SMALL), inner) for item in items]
-    values = [set_text(item.value, bold(18), inner - 16, leading=1.25) for item in items]
-    notes = [set_text(item.note, face(TINY), inner) for item in items]
-    height = 2 * inset + max(
-        a.height + b.height + (c.height if item.note else 0)
-        for a, b, c, item in zip(labels, values, notes, items, strict=True)
-    )
-
-    def paint(painter: QPainter, x: float, y: float) -> None:
-        for label, value, note, item in zip(labels, values, notes, items, strict=True):
-            painter.setPen(QPen(RULE, 0.9))
-            painter.setBrush(PANEL)
-            painter.drawRoundedRect(QRectF(x, y, box, height), 6, 6)
-            top = y + inset
-            label.draw(painter, x + inset, top, MUTED)
-            value.draw(painter, x + inset, top + label.height)
-            if item.basis:
-                _draw_mark(painter, x + inset + value.width + 5, top + label.height + 5, item.basis)
-            if item.note:
-                note.draw(painter, x + inset, top + label.height + value.height, MUTED)
-            x += box + gap
-
-    return Piece(height, paint, space=12.0)
-
-
-def _table(block: Table, width: float) -> list[Piece]:
-    total = sum(column.weight for column in block.columns)
-    widths = [width * column.weight / total for column in block.columns]
-    header = _table_header(block.columns, widths)
-    pieces = [
-        Piece(header.height, header.paint, space=12.0, keep_with_next=True),
-    ]
-    last = len(block.rows) - 1
-    for index, row in enumerate(block.rows):
-        piece = _table_row(row, block, widths, header, keep=index == 0 and last > 0)
-        pieces.append(replace(piece, inside_rows=len(block.rows) if index < last else 0))
-    if block.caption:
-        caption = set_text(block.caption, face(SMALL), width)
-        pieces[-1] = replace(pieces[-1], keep_with_next=True)
-        pieces.append(_text_piece(caption, ink=MUTED, space=5.0))
-    return pieces
-
-
-def _alignment(column: Column) -> Qt.AlignmentFlag:
-    right = column.align == "right"
-    return Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-
-
-def _gutters(columns: Sequence[Column]) -> list[float]:
-    """Room before each column: words must not touch the figures at their left."""
-    before = (None, *(column.align for column in columns))
-    return [
-        GUTTER if (left, column.align) == ("right", "left") else 0.0
-        for left, column in zip(before, columns, strict=False)
-    ]
-
-
-def _table_header(columns: Sequence[Column], widths: Sequence[float]) -> Piece:
-    gutters = _gutters(columns)
-    texts = [
-        set_text(
-            column.title, bold(TINY), wide - 10 - gutter, align=_alignment(column), leading=1.2
-        )
-        for column, wide, gutter in zip(columns, widths, gutters, strict=True)
-    ]
-    height = max(text.height for text in texts) + 6
-
-    def paint(painter: QPainter, x: float, y: float) -> None:
-        left = x
-        for text, wide, gutter in zip(texts, widths, gutters, strict=True):
-            text.draw(painter, left + 5 + gutter, y + height - 6 - text.height, MUTED)
-            left += wide
-        painter.setPen(QPen(MUTED, 0.9))
-        painter.drawLine(QLineF(x, y + height - 2, left, y + height - 2))
-
-    return Piece(height, paint)
-
-
-def _table_row(
-    row: Sequence[Cell], block: Table, widths: Sequence[float], header: Piece, *, keep: bool
-) -> Piece:
-    firsts: list[SetText] = []
-    seconds: list[SetText] = []
-    gutters = _gutters(block.columns)
-    for cell, column, wide, gutter in zip(row, block.columns, widths, gutters, strict=True):
-        room = wide - 10 - gutter - (16 if cell.basis else 0)
-        align = _alignment(column)
-        font = bold(SMALL) if cell.strong else face(SMALL)
-        firsts.append(set_text(cell.text, font, room, align=align, leading=1.25))
-        seconds.append(set_text(cell.second, face(TINY), room, align=align, leading=1.2))
-    height = 6 + max(
-        a.height + (b.height if cell.second else 0)
-        for a, b, cell in zip(firsts, seconds, row, strict=True)
-    )
-
-    def paint(painter: QPainter, x: float, y: float) -> None:
-        left = x
-        for cell, first, second, wide, gutter in zip(
-            row, firsts, seconds, widths, gutters, strict=True
-        ):
-            text_left = left + 5 + gutter
-            if TONE_FILL[cell.tone] != TONE_FILL["plain"]:
-                inset = 1.0 if block.tiles else 0.0
-                area = QRectF(left + inset, y + inset, wide - 2 * inset, height - 2 * inset)
-                painter.fillRect(area, TONE_FILL[cell.tone])
-            first.draw(painter, text_left, y + 3, TONE_INK[cell.tone])
-            if cell.second:
-                second.draw(painter, text_left, y + 3 + first.height, TONE_INK[cell.tone])
-            if cell.basis:
-                _draw_mark(painter, left + wide - 16, y + 3.5, cell.basis)
-            left += wide
-        if not block.tiles:
-            painter.setPen(QPen(RULE, 0.6))
-            painter.drawLine(QLineF(x, y + height, left, y + height))
-
-    return Piece(height, paint, keep_with_next=keep, header=header)
-
-
-def _chart(block: Chart, width: float, convention: Convention) -> Piece:
-    return Piece(
-        block.height,
-        lambda painter, x, y: charts.draw_chart(painter, block, x, y, width, convention=convention),
-        space=14.0,
-        keep_with_next=True,
-    )
-
-
-def _bars(block: Bars, width: float) -> Piece:
-    return Piece(
-        charts.bars_height(block, width),
-        lambda painter, x, y: charts.draw_bars(painter, block, x, y, width),
-        space=14.0,
-        keep_with_next=True,
-    )
-
-
-def _summary(text: str, width: float) -> Piece:
-    return _text_piece(set_text(text, face(SMALL), width), ink=MUTED, space=2.0)
-
-
-def _command(block: Command, width: float) -> Piece:
-    text = set_text(block.text, face(SMALL, mono=True), width - 20)
-
-    def paint(painter: QPainter, x: float, y: float) -> None:
-        painter.fillRect(QRectF(x, y, width, text.height + 12), PANEL)
-        text.draw(painter, x + 10, y + 6)
-
-    return Piece(text.height + 12, paint, space=8.0)

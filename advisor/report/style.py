@@ -112,6 +112,10 @@ Arabic and Hebrew are not among them: readers put their glyphs into the letters'
 and Poppler reverses a text that it is given in that order.
 """
 
+_NUMBER_FROM_RIGHT: Final = re.compile(r"(?<=[\u0590-\u08ff]\s)(?=\d)")
+_LEFT_TO_RIGHT_MARK: Final = "\u200e"
+"""Keeps a number that follows Hebrew or Arabic with the words after it (UAX 9, rule W7)."""
+
 
 def drawable(text: str) -> str:
     """``text`` with a box for what cannot be drawn, and a space for control characters."""
@@ -177,11 +181,22 @@ def set_text(
     *,
     align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignLeft,
     leading: float = 1.35,
+    own_direction: bool = False,
 ) -> SetText:
-    """Break ``text`` to ``width``; a word longer than a line is broken anywhere."""
+    """Break ``text`` to ``width``; a word longer than a line is broken anywhere.
+
+    Names run from left to right as the text around them, so that readers copy their words in
+    order; ``own_direction`` is for sentences, which run as most of their letters do.
+    """
     option = QTextOption(align)
+    from_right = own_direction and _mostly_from_right(text)
+    option.setTextDirection(
+        Qt.LayoutDirection.RightToLeft if from_right else Qt.LayoutDirection.LeftToRight
+    )
     option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
     option.setUseDesignMetrics(True)
+    if not own_direction and not text.isascii():
+        text = _NUMBER_FROM_RIGHT.sub(_LEFT_TO_RIGHT_MARK, text)
     layout = QTextLayout(text.replace("\n", "\u2028"), font)
     layout.setTextOption(option)
     step = round(font.pixelSize() * leading)
@@ -195,3 +210,10 @@ def set_text(
         height += step
     layout.endLayout()
     return SetText(layout, height, longest)
+
+
+def _mostly_from_right(text: str) -> bool:
+    if text.isascii():
+        return False
+    kinds = [unicodedata.bidirectional(character) for character in text]
+    return sum(kind in ("R", "AL") for kind in kinds) > kinds.count("L")

@@ -30,7 +30,12 @@ IN_ORDER = {
     "mathematical": "𝐀𝐁 x",
     "control": "a\tb\x07c\ud800d",
 }
-RIGHT_TO_LEFT = {"Hebrew": "כרטיס מסך", "Arabic": "بطاقة الرسومات", "mixed": "RTX 4090 כרטיס"}
+RIGHT_TO_LEFT = {
+    "Hebrew": "כרטיס מסך",
+    "Arabic": "بطاقة الرسومات",
+    "mixed": "RTX 4090 כרטיס",
+    "among": "הכרטיס RTX 4090 עם 24 GB זיכרון",
+}
 _DIRECTION_MARKS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -73,12 +78,15 @@ def test_text_is_copied_as_it_was_put_in(
 
 
 @pytest.mark.parametrize("script", RIGHT_TO_LEFT)
-def test_words_from_right_to_left_are_copied_letter_by_letter(
+def test_names_from_right_to_left_are_copied_in_order(
     qapp: QGuiApplication, tmp_path: Path, script: str
 ) -> None:
     write_pdf(document(RIGHT_TO_LEFT[script]), tmp_path / "out.pdf")
-    body = by_poppler(tmp_path / "out.pdf")
-    assert all(folded(word) in body for word in drawable(RIGHT_TO_LEFT[script]).split())
+    body, text = by_poppler(tmp_path / "out.pdf"), folded(drawable(RIGHT_TO_LEFT[script]))
+    # In the head of the page, in a column's title and in two cells; a heading and a paragraph run
+    # from the right where most of their letters do, and Poppler takes such a line apart.
+    assert body.count(text) >= 4
+    assert all(folded(word) in body for word in text.split())
 
 
 @pytest.mark.parametrize("script", ["Greek", "Cyrillic", "Latin", "combining"])

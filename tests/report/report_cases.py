@@ -28,6 +28,7 @@ RIGS = {
     "eight mixed GPUs": "2x RTX 5090 + 2x RTX 4090 + 2x RTX 3090 + RTX 3060 + RTX 4060 Ti 16GB "
     "+ 256 GB DDR4-3200",
     "unified memory": "M3 Ultra 512 GB",
+    "several machines": "2x RTX 3090 + 64 GB over 10GbE with M2 Ultra 192GB",
 }
 CASES = (
     *RIGS,
@@ -36,6 +37,7 @@ CASES = (
     "refused settings",
     "probe",
     "failed probe",
+    "short ghosts",
     "longest names",
 )
 
@@ -55,6 +57,11 @@ def failed_probe() -> ProbeResult:
         "llama_model_load: error loading model: unable to allocate CUDA0 buffer",
     )
     return probe().model_copy(update={"ending": ending, "speeds": ()})
+
+
+def scaled() -> ProbeResult:
+    """Extrapolated from two short ghosts."""
+    return probe().model_copy(update={"layers": (2, 4, 28)})
 
 
 @functools.cache
@@ -81,7 +88,7 @@ def case(name: str) -> tuple[Session, Findings]:
         return session, gather.findings(session, rig, MADE)
     if name == "longest names":
         return _longest(session)
-    result = probe() if name == "probe" else failed_probe()
+    result = {"probe": probe, "failed probe": failed_probe, "short ghosts": scaled}[name]()
     session = session.model_copy(update={"probes": (result,), "rig": result.rig})
     return session, dataclasses.replace(_findings("no GPU"), rig=result.rig, probe=result)
 

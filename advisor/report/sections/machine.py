@@ -31,8 +31,16 @@ def machine_blocks(rig: Rig) -> list[Block]:
             "Graphics and processor share one memory here: a language model runs from it at the "
             "graphics unit's speed as far as the system lets graphics use it."
         )
-    rows = [_device_row(alike, imagined=rig.imagined) for alike in _alike(rig.devices)]
-    rows.append(_host_row(rig))
+    if len(rig.hosts) > 1:
+        text += (
+            f" These are {len(rig.hosts)} computers that work on one model together: what one has "
+            "worked out travels over a network to the next."
+        )
+    rows: list[tuple[Cell, ...]] = []
+    for index in range(len(rig.hosts)):
+        mine = [device for device in rig.devices if device.host_index == index]
+        rows += [_device_row(alike, imagined=rig.imagined) for alike in _alike(mine)]
+        rows.append(_host_row(rig, index))
     if not rig.devices:
         text += " This one has no graphics card that was found: models run on its processor."
     return [
@@ -84,19 +92,21 @@ def _device_row(alike: Sequence[Device], *, imagined: bool) -> tuple[Cell, ...]:
     )
 
 
-def _host_row(rig: Rig) -> tuple[Cell, ...]:
-    host = rig.host
+def _host_row(rig: Rig, index: int) -> tuple[Cell, ...]:
+    host, link = rig.hosts[index], rig.link_to(index) if index else None
     used = None
     if host.ram_total is not None and host.ram_available is not None:
         used = host.ram_total - host.ram_available
     known = host.ram_bandwidth_gbs is not None
     cores = f"{host.cores} cores" if host.cores else ""
-    about = ", ".join(text for text in (cores, host.ram_type or "", host.os) if text)
+    which = f"computer {index + 1} of {len(rig.hosts)}" if len(rig.hosts) > 1 else ""
+    about = ", ".join(text for text in (which, cores, host.ram_type or "", host.os) if text)
+    over = "–" if link is None else f"{link.name or 'network'}, {link.bandwidth_gbs:,.2f} GB/s"
     return (
         Cell(text=host.cpu or "Computer", second=about, strong=True),
         Cell(text=f"{gib(host.ram_total)} RAM"),
         Cell(text="–" if rig.imagined else gib(used)),
         Cell(text=f"{host.ram_bandwidth_gbs:,.0f} GB/s" if known else UNKNOWN),
-        Cell(text="–"),
+        Cell(text=over),
         Cell(text="–"),
     )

@@ -54,10 +54,12 @@ def probe_blocks(result: ProbeResult | None) -> list[Block]:
         if result.ghost
         else ""
     )
+    program = "llama.cpp's llama-bench" if result.method == "llama-bench" else "llama.cpp"
     text = (
-        f"llama.cpp ({result.engine.version}) ran {result.title} with "
-        f"{tokens(result.settings.ctx)} tokens of context on {result.created:%d %B %Y}."
-        f"{ghost} {result.ending.sentence}"
+        f"{program} ({result.engine.version}) ran {result.title} with "
+        f"{tokens(result.settings.ctx)} tokens of context on "
+        f"{result.created.day} {result.created:%B %Y}.{ghost}{_extrapolated(result)} "
+        f"{result.ending.sentence}"
     )
     blocks: list[Block] = [heading, Paragraph(text=text)]
     if result.ending.state != "done":
@@ -65,7 +67,8 @@ def probe_blocks(result: ProbeResult | None) -> list[Block]:
         if result.ending.detail:
             last = result.ending.detail.strip().splitlines()[-MAX_LOG_LINES:]
             blocks.append(Command(text="\n".join(line[:MAX_LOG_LINE] for line in last)))
-    blocks += [chart for place in result.places if (chart := _chart(result, place))]
+    if result.layers is None:  # else the line is that of a ghost with few layers
+        blocks += [chart for place in result.places if (chart := _chart(result, place))]
     if result.places and result.ending.state == "done":
         blocks.append(_differences(result))
     if result.speeds:
@@ -74,6 +77,20 @@ def probe_blocks(result: ProbeResult | None) -> list[Block]:
     if notes:
         blocks.append(Bullets(items=tuple(notes), style="small"))
     return blocks
+
+
+def _extrapolated(result: ProbeResult) -> str:
+    if result.layers is None:
+        return ""
+    few, more, count = result.layers
+    return (
+        f" Two short ones ran, with {few} and {more} of {count} layers: figures of the whole are "
+        "extrapolated from them, so they are marked as computed, not as measured."
+    )
+
+
+def _basis(result: ProbeResult) -> Basis:
+    return Basis.MEASURED if result.layers is None else Basis.COMPUTED
 
 
 def _chart(result: ProbeResult, place: PlaceResult) -> Chart | None:
@@ -146,7 +163,7 @@ def _differences(result: ProbeResult) -> Table:
                 Cell(text=place.title, strong=True),
                 Cell(text="Total, at its peak", strong=True),
                 _known(place.planned, Basis.COMPUTED),
-                _known(place.peak, Basis.MEASURED),
+                _known(place.peak, _basis(result)),
                 Cell(text=_difference(place.planned, place.peak)),
             )
         )
@@ -176,18 +193,21 @@ def _known(value: int | None, basis: Basis) -> Cell:
 
 
 def _speeds(result: ProbeResult) -> Table:
+    basis = _basis(result)
     rows = tuple(
         (
             Cell(text=f"{tokens(point.depth)} tokens in the context"),
-            Cell(text=rate(point.decode_tps), basis=Basis.MEASURED if point.decode_tps else None),
-            Cell(text=rate(point.prefill_tps), basis=Basis.MEASURED if point.prefill_tps else None),
+            Cell(text=rate(point.decode_tps), basis=basis if point.decode_tps else None),
+            Cell(text=rate(point.prefill_tps), basis=basis if point.prefill_tps else None),
             Cell(text=UNKNOWN if point.ttft_s is None else f"{point.ttft_s:.2f} s"),
         )
         for point in result.speeds
     )
     return Table(
         columns=(
-            Column(title="Measured with", weight=2),
+            Column(
+                title="Measured with" if result.layers is None else "Extrapolated, with", weight=2
+            ),
             Column(title="Writing", align="right"),
             Column(title="Reading", align="right"),
             Column(title="First token", align="right"),

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtGui import QGuiApplication
 
+from advisor import paths
 from advisor import session as sessions
 from advisor.errors import ReportError, SessionError
 from advisor.report.document import Document, Paragraph
 from advisor.report.pdf import write_pdf
-from advisor.session import Autosave, ModelChoice, Session
+from advisor.session import Autosave, ModelChoice, Restored, Session, autosave
 from advisor.sizing.settings import RunSettings
 
 
@@ -102,7 +103,7 @@ def test_two_windows_do_not_share_an_autosave(tmp_path: Path) -> None:
     second.save(Session(title="second"))
     assert sessions.load(first.path).title == "first"
     # Both windows are alive, so a third has nothing to take over.
-    assert Autosave(tmp_path).restore() == (None, None)
+    assert Autosave(tmp_path).restore() == Restored()
 
 
 def test_the_session_of_a_window_that_died_is_restored_once(tmp_path: Path) -> None:
@@ -111,44 +112,141 @@ def test_the_session_of_a_window_that_died_is_restored_once(tmp_path: Path) -> N
         "Autosave(Path(sys.argv[1])).save(Session(title='lost'))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    restored, problem = Autosave(tmp_path).restore()
-    assert restored is not None
-    assert (restored.title, problem) == ("lost", None)
-    assert Autosave(tmp_path).restore() == (None, None)
+    left = Autosave(tmp_path).restore()
+    assert left.session is not None
+    assert (left.session.title, left.problem) == ("lost", None)
+    assert Autosave(tmp_path).restore() == Restored()
 
 
 def test_a_damaged_autosave_is_kept_and_reported(tmp_path: Path) -> None:
     damaged = tmp_path / "autosave-1234abcd-999999999.rig.json"
     damaged.write_text("{")
-    restored, problem = Autosave(tmp_path).restore()
-    assert restored is None
-    assert problem is not None
-    assert "A copy is kept" in problem
+    left = Autosave(tmp_path).restore()
+    assert left.session is None
+    assert left.problem is not None
+    assert "A copy is kept" in left.problem
     assert [p.read_text() for p in tmp_path.iterdir()] == ["{"]
 
 
-def test_recent_files_are_newest_first_and_existing(tmp_path: Path) -> None:
+def test_a_window_that_died_leaves_its_file_s_name_and_what_it_lacks(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from advisor.session import Autosave, Session; "
+        "Autosave(Path(sys.argv[1])).save(Session(), file=Path('lab.rig.json'), seen='f00')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    left = Autosave(tmp_path).restore()
+    assert (left.file, left.seen, left.modified) == (Path("lab.rig.json"), "f00", True)
+
+
+def test_sessions_put_aside_are_kept_up_to_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autosave, "KEPT_ASIDE", 2)
+    mine = Autosave(tmp_path)
+    kept = [mine.put_aside(Session(title=f"{n}: a/b?")) for n in range(3)]
+    assert [path.exists() for path in kept].count(True) == 2
+    assert "a b" in kept[2].name
+    assert Autosave(tmp_path).restore() == Restored()
+    newest = max(tmp_path.iterdir())
+    assert sessions.load(newest).title.endswith("a/b?")
+
+
+def test_recent_files_are_newest_first(tmp_path: Path) -> None:
     files = [tmp_path / f"{n}.rig.json" for n in range(12)]
     for file in files:
-        file.write_text(json.dumps({}))
         sessions.remember_file(file)
-    files[11].unlink()
-    assert sessions.recent_files() == tuple(reversed(files[2:11]))
+    assert sessions.recent_files() == tuple(reversed(files[2:]))
+    sessions.remember_file(files[5])
+    sessions.forget_file(files[11])
+    assert sessions.recent_files()[:2] == (files[5], files[10])
+    (paths.config() / "recent" / "damaged.json").write_text('{"path": 1')
+    assert sessions.recent_files()[:2] == (files[5], files[10])
 
 
-def test_a_version_1_file_opens_and_is_kept_when_it_is_saved_over(tmp_path: Path) -> None:
+def test_two_processes_that_remember_files_at_once_lose_none_of_each_other_s(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; from advisor import session\n"
+        "sys.stdout.write('ready\\n'); sys.stdout.flush(); sys.stdin.readline()\n"
+        "for n in range(5): session.remember_file(Path(sys.argv[1]) / f'{sys.argv[2]}{n}')"
+    )
+    windows = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in "ab"
+    ]
+    for window in windows:
+        assert window.stdout is not None
+        assert window.stdout.readline() == "ready\n"
+    for window in windows:
+        window.communicate("go\n", timeout=60)
+    names = [path.name for path in sessions.recent_files()]
+    assert set(names) == {f"{name}{n}" for name in "ab" for n in range(5)}
+    for name in "ab":
+        assert [n for n in names if n[0] == name] == [f"{name}{n}" for n in reversed(range(5))]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_file_opens_and_is_kept_when_it_is_saved_over(
+    tmp_path: Path, version: int
+) -> None:
     target = tmp_path / "lab.rig.json"
     fields = json.loads(filled().to_json())
-    del fields["data"], fields["prices"]
-    old = json.dumps({**fields, "version": 1}).encode()
+    del fields["outcome"]
+    data = sessions.DataVersions.current().model_dump()
+    price = {"name": "RTX 4090", "low": "1", "mid": "2", "high": "3"}
+    held = {**fields, "version": version, "data": data, "prices": [price]}
+    old = json.dumps(held).encode()
     target.write_bytes(old)
     opened = sessions.load(target)
-    assert (opened.title, opened.version, opened.data) == ("For the lab", sessions.VERSION, None)
+    assert (opened.title, opened.version) == ("For the lab", sessions.VERSION)
+    if version == 1:
+        assert opened.outcome is None
+    else:
+        assert opened.outcome is not None
+        assert [p.name for p in opened.outcome.prices] == ["RTX 4090"]
+        assert opened.outcome.made == opened.modified
     saved = sessions.save(opened, target)
-    assert saved.data == sessions.DataVersions.current()
-    assert (tmp_path / "lab.rig.json.v1.bak").read_bytes() == old
+    assert (tmp_path / f"lab.rig.json.v{version}.bak").read_bytes() == old
     sessions.save(saved, target)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b'{"version": 99}', ["lab.rig.json.v99.bak"]),
+        (b'{"half', ["lab.rig.json.bak"]),
+        (b"", ["lab.rig.json.bak"]),
+    ],
+)
+def test_what_is_saved_over_and_is_no_session_of_ours_is_kept(
+    tmp_path: Path, content: bytes, names: list[str]
+) -> None:
+    target = tmp_path / "lab.rig.json"
+    target.write_bytes(content)
+    sessions.save(filled(), target)
+    assert [p.name for p in tmp_path.iterdir() if p != target] == names
+    target.write_bytes(content + b" ")
+    sessions.save(filled(), target)
+    assert {p.read_bytes() for p in tmp_path.iterdir()} >= {content, content + b" "}
+
+
+@given(st.integers(0, 400))
+def test_a_file_cut_off_anywhere_gets_a_sentence_and_stays(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    target = tmp_path_factory.mktemp("cut") / "lab.rig.json"
+    content = filled().to_json().encode()[: -1 - cut]
+    target.write_bytes(content)
+    with pytest.raises(SessionError, match=r"lab\.rig\.json is not a Rig Advisor session"):
+        sessions.load(target)
+    assert target.read_bytes() == content
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small disk")

@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             document,
             path,
             paper=options.paper,
-            session=stamped(session, found.advice).to_json(),
+            session=stamped(session, found.rig, found.plan, found.advice).to_json(),
             archival=options.archival,
         )
         facts |= {"pdf": str(path), "pages": pages}

@@ -28,7 +28,8 @@ def preflight(rig: Rig, plan: Plan | None, *, available: int | None) -> tuple[Ob
     if rig.imagined:
         return (
             Objection(
-                f"{rig.name} is imagined; a probe runs on this machine. Choose “This machine”.",
+                f"{rig.name} is imagined, or was read elsewhere; a probe runs on this machine. "
+                "Choose “This machine”.",
                 overridable=False,
             ),
         )

@@ -151,7 +151,9 @@ def _probe(session: Session, findings: Findings) -> list[Block]:
 
 def _sources(session: Session, findings: Findings) -> list[Block]:
     rig = None if _only_a_case(session, findings) else findings.rig
-    return source_blocks(session, rig, findings.plan, changes(session, findings.advice))
+    return source_blocks(
+        session, rig, findings.plan, changes(session, findings.plan, findings.advice)
+    )
 
 
 def _fit(findings: Findings) -> list[Block]:

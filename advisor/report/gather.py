@@ -38,7 +38,7 @@ def findings(
     calibration = learn(rig, session.probes)
     try:
         plan = answers.plan_of(model, rig, session.settings, calibration)
-        matrix, models = answers.matrix_of(choice, rig, session.settings)
+        matrix, models = answers.matrix_of(choice, rig, session.settings, calibration)
     except SettingsError as error:
         # llama.cpp would refuse these settings; the rest of the report does not depend on them.
         return Findings(rig=rig, probe=probe, scenario=scenario, problem=str(error))

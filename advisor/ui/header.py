@@ -131,11 +131,13 @@ class Header(QWidget):
         state = self._state
         if state is None or state.rig is None:
             return
-        from advisor.ui.texts import rig_in_short  # noqa: PLC0415 - after first paint
+        from advisor.ui.texts import rig_in_short, rig_name  # noqa: PLC0415 - after first paint
 
-        name = state.rig.name
+        name = rig_name(state)
         if state.rig.imagined:
             self.rig.show_choice(name, warning=self.tr("imagined"))
+        elif state.recorded:
+            self.rig.show_choice(name, warning=self.tr("recorded"))
         else:
             self.rig.show_choice(name, rig_in_short(state.rig))
 
@@ -164,7 +166,9 @@ class Header(QWidget):
         here.setChecked(state.session.rig is None)
         here.triggered.connect(lambda: state.set_rig(None))
         if state.session.rig is not None:
-            other = menu.addAction(state.session.rig.name)
+            from advisor.ui.texts import rig_name  # noqa: PLC0415 - after first paint
+
+            other = menu.addAction(rig_name(state))
             other.setCheckable(True)
             other.setChecked(True)
         menu.addSeparator()

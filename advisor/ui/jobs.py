@@ -99,8 +99,9 @@ def run_task(
     on_error: Callable[[RigAdvisorError], None] | None = None,
     on_progress: Callable[[float, str], None] | None = None,
     owner: QObject | None = None,
+    pool: QThreadPool | None = None,
 ) -> Job:
-    """Run ``fn`` on the thread pool; exactly one of the callbacks follows on the GUI thread.
+    """Run ``fn`` on a thread pool; exactly one of the callbacks follows on the GUI thread.
 
     Nothing follows after ``Job.cancel()`` or once ``owner`` is deleted. ``on_error`` gets expected
     failures only (RigAdvisorError); anything else is a bug and is raised on the GUI thread, where
@@ -110,7 +111,7 @@ def run_task(
     if on_progress is not None:
         job.progressed.connect(on_progress, Qt.ConnectionType.QueuedConnection)
     _running.add(job)
-    QThreadPool.globalInstance().start(job.work)
+    (pool or QThreadPool.globalInstance()).start(job.work)
     return job
 
 

@@ -14,7 +14,7 @@ from advisor.advice import capability, hardware_prices, picks
 from advisor.basis import Basis, Range
 from advisor.engine import command
 from advisor.engine.machine import read_machine
-from advisor.errors import RigError, SettingsError
+from advisor.errors import RigError, SessionError, SettingsError
 from advisor.hardware import corrections, doctor, edits, network, report, saved
 from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
 from advisor.hardware.compose import parse_rig
@@ -45,11 +45,13 @@ DEPTHS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a file turned out to be; one of the three is set."""
+    """What a file turned out to be: a session, a rig or a model."""
 
     session: Session | None = None
     rig: Rig | None = None
     model: str | None = None
+    file: str | None = None
+    """Fingerprint of a session's file, which may be saved over; None for a report."""
 
 
 def changed_settings(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
@@ -91,15 +93,38 @@ def open_anything(path: Path) -> Opened:
     if path.suffix.lower() == ".gguf" or is_gguf(path):
         llm.open_gguf(path)  # a file that cannot be read is told now
         return Opened(model=str(path))
-    if path.suffix.lower() == ".pdf":
-        return Opened(session=sessions.load(path))
+    # Only a session file is saved over; a report, whatever its name, never.
+    own = path.suffix.lower() == ".json" and not sessions.is_aside(path)
+    seen = sessions.fingerprint(path) if own else None
     try:
-        return Opened(session=sessions.load(path))
+        opened = Opened(session=sessions.load(path), file=seen)
     except NotASession as not_a_session:
         try:
             return Opened(rig=saved.load_rig(path))
         except RigError:
             raise not_a_session from None
+    except SessionError:
+        if not path.exists():
+            sessions.forget_file(path)
+        raise
+    sessions.remember_file(path)
+    return opened
+
+
+def save_session(session: Session, path: Path, *, seen: str | None, replace: bool) -> Opened:
+    """Write a session and remember its file; ``seen`` is the file as this window knows it.
+
+    What another window wrote since is replaced only where asked. Raises SessionError.
+    """
+    if not replace and sessions.fingerprint(path) not in (None, seen):
+        message = (
+            f"{path.name} was changed by another window since it was opened here, so it was not "
+            "saved over. Use “Save as…” to keep both, or to replace it."
+        )
+        raise SessionError(message)
+    kept = sessions.save(session, path)
+    sessions.remember_file(path)
+    return Opened(session=kept, file=sessions.fingerprint(path))
 
 
 def local_files() -> tuple[LocalFile, ...]:

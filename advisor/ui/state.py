@@ -5,18 +5,22 @@ one and emits one signal). What follows from it, the model's tensors and the pla
 cell, is computed on the thread pool and announced by ``plan_changed``.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from advisor import session as sessions
 from advisor.advice.usage import Usage
-from advisor.errors import RigAdvisorError, SessionError
+from advisor.advice.verdict import Advice
+from advisor.errors import RigAdvisorError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
+from advisor.probe.calibrate import same_machine
 from advisor.probe.result import ProbeResult
-from advisor.session import ModelChoice, ReportChoices, Session
+from advisor.report.provenance import outcome, stamped
+from advisor.session import ModelChoice, ReportChoices, Restored, Session
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
 from advisor.ui import services
@@ -24,6 +28,8 @@ from advisor.ui.jobs import Job, run_task
 
 REPLAN_MS: Final = 25
 AUTOSAVE_MS: Final = 1500
+WRITING_MS: Final = 10_000
+"""So long a window that closes waits for the disk."""
 
 
 class AppState(QObject):
@@ -43,6 +49,8 @@ class AppState(QObject):
     """``state.plan`` and ``state.model`` belong to the present question, or are None."""
     session_replaced = Signal()
     """Another session was opened; follows after the signals above."""
+    saved = Signal(Path)
+    """The session was written where the user asked."""
     file_changed = Signal()
     """``state.path`` or ``state.modified`` changed."""
     failed = Signal(str)
@@ -68,7 +76,14 @@ class AppState(QObject):
         self.plan: Plan | None = None
         self.problem = ""
         """Why there is no plan, as a sentence; empty while one is computed."""
+        self._advice: Advice | None = None
+        """What the pages last worked out for the present question."""
+        self._planned_for = False
+        """Whether ``plan`` belongs to the present question, not to the one before it."""
         self._job: Job | None = None
+        self._writer = QThreadPool(self)
+        """Files are written off the GUI thread and one after the other."""
+        self._writer.setMaxThreadCount(1)
         self._replan = QTimer(self, singleShot=True, interval=REPLAN_MS)
         self._replan.timeout.connect(self._start_planning)
         self._autosave = sessions.Autosave()
@@ -81,6 +96,26 @@ class AppState(QObject):
     def rig(self) -> Rig | None:
         """The rig in question: the session's, else this machine. None until it was read."""
         return self.session.rig or self.detected
+
+    @property
+    def here(self) -> bool:
+        """Whether that is this machine as it is now, not an imagined or a recorded rig."""
+        return self.session.rig is None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether that is a machine as somebody's session or report recorded it."""
+        return self.session.rig is not None and not self.session.rig.imagined
+
+    @property
+    def rig_to_probe(self) -> Rig | None:
+        """The rig in question; one that was recorded elsewhere counts as imagined here."""
+        rig, detected = self.session.rig, self.detected
+        if rig is None or not self.recorded:
+            return self.rig
+        if detected is not None and same_machine(rig, detected):
+            return rig
+        return rig.model_copy(update={"imagined": True})
 
     @property
     def choice(self) -> ModelChoice | None:
@@ -101,15 +136,17 @@ class AppState(QObject):
         """This machine was read (again)."""
         self.detected = rig
         self.machine_read.emit()
+        self._come_home()
         if self.session.rig is None:
+            self._advice = None
             self.rig_changed.emit()
-            self._replan.start()
+            self._plan_anew()
 
     def set_rig(self, rig: Rig | None) -> None:
         """Ask about another rig; None is this machine."""
         self._update(rig=rig)
         self.rig_changed.emit()
-        self._replan.start()
+        self._plan_anew()
 
     def choose_model(
         self, model: str, file_type: str | None = None, *, imatrix: bool = False
@@ -121,7 +158,7 @@ class AppState(QObject):
         self._update(model=choice)
         self.model = None
         self.model_changed.emit()
-        self._replan.start()
+        self._plan_anew()
 
     def choose_cell(self, file_type: str, ctx: int) -> None:
         """Ask about one cell of the matrix: a file type and a context of the present model."""
@@ -139,7 +176,7 @@ class AppState(QObject):
             self.model_changed.emit()
         if changed_settings:
             self.settings_changed.emit()
-        self._replan.start()
+        self._plan_anew()
 
     def change_settings(self, **changes: Any) -> None:  # noqa: ANN401 - RunSettings' own fields
         """Change some run settings. Emits ``failed`` with a sentence when they are refused."""
@@ -152,7 +189,7 @@ class AppState(QObject):
             return
         self._update(settings=settings)
         self.settings_changed.emit()
-        self._replan.start()
+        self._plan_anew()
 
     def set_usage(self, usage: Usage) -> None:
         """Another usage."""
@@ -167,7 +204,7 @@ class AppState(QObject):
         self.model = None
         self.model_changed.emit()
         self.usage_changed.emit()
-        self._replan.start()
+        self._plan_anew()
 
     def set_report(self, *, title: str, note: str, choices: ReportChoices) -> None:
         """Title, note and making of the report."""
@@ -177,7 +214,7 @@ class AppState(QObject):
         """Keep what a probe measured; later plans for this rig are calibrated by it."""
         self._update(probes=(*self.session.probes, result))
         self.results_changed.emit()
-        self._replan.start()
+        self._plan_anew()
 
     def show_page(self, key: str) -> None:
         """Ask the window for a page."""
@@ -185,12 +222,26 @@ class AppState(QObject):
 
     # the document
 
-    def replace_session(self, session: Session, path: Path | None) -> None:
-        """Another document is in question now."""
+    def advised(self, advice: Advice | None) -> None:
+        """A page has worked out the advice that belongs to the present question."""
+        self._advice = advice
+        self._autosave_timer.start()
+
+    def replace_session(
+        self, session: Session, path: Path | None, *, seen: str | None = None
+    ) -> None:
+        """Another document is in question now; ``seen`` is its file's fingerprint.
+
+        What was changed and not saved is kept in a file among the recent ones.
+        """
+        if self.modified and _worth_keeping(self.session):
+            self._put_aside(self._kept())
         self.session, self.path, self.modified = session, path, False
-        self._seen = None if path is None else sessions.fingerprint(path)
+        self._seen = seen
+        self._advice = None
         self.model = None
         self.plan = None
+        self._come_home()
         for signal in (
             self.rig_changed,
             self.model_changed,
@@ -201,17 +252,26 @@ class AppState(QObject):
             self.file_changed,
         ):
             signal.emit()
-        self._replan.start()
+        self._plan_anew()
+
+    def _come_home(self) -> None:
+        """A session of this very machine goes on with the machine as it is now.
+
+        A report is a record: its rig stays as it was read until this machine is chosen.
+        """
+        rig = self.session.rig
+        if self.path is None or rig is None or self.detected is None:
+            return
+        if same_machine(rig, self.detected):
+            self.session = self.session.model_copy(update={"rig": None})
 
     def open_file(self, path: Path) -> None:
         """Open a session, or a report that carries one, or a GGUF file, or a rig."""
 
         def done(opened: services.Opened) -> None:
             if opened.session is not None:
-                sessions.remember_file(path)
-                # Only a session file is saved over; a report, whatever its name, never.
-                own = path.suffix.lower() == ".json"
-                self.replace_session(opened.session, path if own else None)
+                own = path if opened.file is not None else None
+                self.replace_session(opened.session, own, seen=opened.file)
             elif opened.rig is not None:
                 self.set_rig(opened.rig)
             elif opened.model is not None:
@@ -225,48 +285,83 @@ class AppState(QObject):
             owner=self,
         )
 
-    def save(self, path: Path, *, replace: bool = False) -> bool:
-        """Write the session; False after a failure, which ``failed`` has told.
+    def save(self, path: Path, *, replace: bool = False) -> None:
+        """Write the session; ``saved`` or ``failed`` follows.
 
         What another window wrote to the session's file since is replaced only where asked.
         """
-        if (
-            path == self.path
-            and not replace
-            and sessions.fingerprint(path) not in (None, self._seen)
-        ):
-            self.failed.emit(
-                self.tr(
-                    "{name} was changed by another window since it was opened here, so it was not "
-                    "saved over. Use “Save as…” to keep both, or to replace it."
-                ).format(name=path.name)
-            )
-            return False
-        try:
-            self.session = sessions.save(self.session, path)
-            sessions.remember_file(path)
-        except SessionError as error:
-            self.failed.emit(str(error))
-            return False
-        self.path, self.modified = path, False
-        self._seen = sessions.fingerprint(path)
-        self.file_changed.emit()
-        return True
+        asked, written, replace = self.session, self._record(), replace or path != self.path
+        seen = self._seen
+
+        def done(opened: services.Opened) -> None:
+            self.path, self._seen = path, opened.file
+            if self.session is asked and opened.session is not None:
+                self.modified = False
+                self.session = opened.session.model_copy(update={"rig": asked.rig})
+            self._autosave_timer.start()
+            self.file_changed.emit()
+            self.saved.emit(path)
+
+        run_task(
+            lambda _job: services.save_session(written, path, seen=seen, replace=replace),
+            on_result=done,
+            on_error=lambda error: self.failed.emit(str(error)),
+            owner=self,
+            pool=self._writer,
+        )
+
+    def _record(self) -> Session:
+        """The session as a file holds it: with the rig as it was read, and what followed."""
+        written = stamped(self.session, self.rig, self._found, self._advice)
+        if self._advice is None and self.session.outcome is not None:
+            # Nothing was worked out anew: what it was opened with still belongs to it.
+            return written.model_copy(update={"outcome": self.session.outcome})
+        return written
+
+    def _kept(self) -> Session:
+        """The session as it is, to go on with: what it was opened with stays to compare with."""
+        if self.session.outcome is not None:
+            return self.session
+        return self.session.model_copy(update={"outcome": outcome(self._found, self._advice)})
 
     def autosave(self) -> None:
         """Keep the session as it is; a full disk is told once per change."""
-        try:
-            self._autosave.save(self.session)
-        except SessionError as error:
-            self.failed.emit(str(error))
+        kept, file, seen, modified = self._kept(), self.path, self._seen, self.modified
+        run_task(
+            lambda _job: self._autosave.save(kept, file=file, seen=seen, modified=modified),
+            on_result=lambda _none: None,
+            on_error=lambda error: self.failed.emit(str(error)),
+            owner=self,
+            pool=self._writer,
+        )
 
-    def restore(self) -> None:
-        """Take up the session of the last window that ended."""
-        found, problem = self._autosave.restore()
-        if problem:
-            self.failed.emit(problem)
-        if found is not None:
-            self.replace_session(found, None)
+    def _put_aside(self, session: Session) -> None:
+        def work(_job: Job) -> None:
+            sessions.remember_file(self._autosave.put_aside(session))
+
+        run_task(
+            work,
+            on_result=lambda _none: self.noticed.emit(
+                self.tr("The session before was not saved; it is kept under “Open recent”.")
+            ),
+            on_error=lambda error: self.failed.emit(str(error)),
+            owner=self,
+            pool=self._writer,
+        )
+
+    def restore(self, then: Callable[[], None] = lambda: None) -> None:
+        """Take up the session of the last window that ended, ``then`` go on."""
+
+        def done(left: Restored) -> None:
+            if left.problem:
+                self.failed.emit(left.problem)
+            if left.session is not None:
+                self.replace_session(left.session, left.file, seen=left.seen)
+                self.modified = left.modified
+                self.file_changed.emit()
+            then()
+
+        run_task(lambda _job: self._autosave.restore(), on_result=done, owner=self)
 
     def close(self) -> None:
         """The window closes: nothing may run on, and the session is kept."""
@@ -274,17 +369,31 @@ class AppState(QObject):
         if self._autosave_timer.isActive():
             self._autosave_timer.stop()
             self.autosave()
+        self._writer.waitForDone(WRITING_MS)
         if self._job is not None:
             self._job.cancel()
 
     def _update(self, **fields: object) -> None:
-        self.session = self.session.model_copy(update=fields)
+        before = self.session
+        self.session = before.model_copy(update=fields)
+        if not self.session.asks_the_same(before):
+            # What followed from another question is no part of this one.
+            self._advice = None
+            self.session = self.session.model_copy(update={"outcome": None})
         self._autosave_timer.start()
         if not self.modified:
             self.modified = True
         self.file_changed.emit()
 
     # what follows from it
+
+    def _plan_anew(self) -> None:
+        self._planned_for = False
+        self._replan.start()
+
+    @property
+    def _found(self) -> Plan | None:
+        return self.plan if self._planned_for else None
 
     def _start_planning(self) -> None:
         if self._job is not None:
@@ -304,8 +413,16 @@ class AppState(QObject):
 
     def _planned(self, result: tuple[Model, Plan] | None) -> None:
         self.model, self.plan = result if result is not None else (None, None)
+        self._planned_for = True
         self.plan_changed.emit()
 
     def _not_planned(self, error: RigAdvisorError) -> None:
         self.problem = str(error)
         self._planned(None)
+
+
+def _worth_keeping(session: Session) -> bool:
+    """Whether somebody chose, measured or wrote something."""
+    return bool(
+        session.model or session.scenario or session.probes or session.title or session.note
+    )

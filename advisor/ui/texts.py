@@ -31,6 +31,18 @@ def rig_in_short(rig: Rig) -> str:
     return " · ".join(parts)
 
 
+def rig_name(state: "AppState") -> str:
+    """The rig in question by its name; a recorded one with the day on which it was read."""
+    rig = state.rig
+    if rig is None:
+        return ""
+    day = (rig.detected_at or "")[:10]
+    if not state.recorded or not day:
+        return rig.name
+    words = tr("{name}, as read on {day}")
+    return words.format(name=rig.name, day=day)
+
+
 def choice_name(state: "AppState") -> str:
     """The model in question as people say it."""
     if state.model is not None:

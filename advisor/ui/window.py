@@ -121,9 +121,10 @@ class MainWindow(QWidget):
         state.file_changed.connect(self._show_title)
         state.machine_read.connect(self._show_detection)
         self.header.bind(state)
-        state.restore()
-        if self._open_first is not None:
-            state.open_file(self._open_first)
+        state.saved.connect(
+            lambda path: self.status.notice(self.tr("Saved {name}").format(name=path.name))
+        )
+        state.restore(self._open_named)
         self.show_page(self._current)
         self.detect()
         self._ahead = Ahead(
@@ -132,6 +133,11 @@ class MainWindow(QWidget):
             lambda key: self._pages.get(key) or self._build(key),
             self,
         )
+
+    def _open_named(self) -> None:
+        """The file of the command line comes after what the last window left."""
+        if self.state is not None and self._open_first is not None:
+            self.state.open_file(self._open_first)
 
     def detect(self) -> None:
         """Read this machine (again) in the background."""
@@ -274,8 +280,8 @@ class MainWindow(QWidget):
             return
         if self.state.path is None:
             self._save_as()
-        elif self.state.save(self.state.path):
-            self.status.notice(self.tr("Saved {name}").format(name=self.state.path.name))
+        else:
+            self.state.save(self.state.path)
 
     def _save_as(self) -> None:
         state = self.state
@@ -286,12 +292,7 @@ class MainWindow(QWidget):
         dialog.setNameFilter(self.tr("Rig Advisor sessions (*.rig.json)"))
         dialog.selectFile("session.rig.json")
         dialog.setDefaultSuffix("rig.json")
-
-        def chosen(name: str) -> None:
-            if state.save(Path(name), replace=True):
-                self.status.notice(self.tr("Saved {name}").format(name=Path(name).name))
-
-        dialog.fileSelected.connect(chosen)
+        dialog.fileSelected.connect(lambda name: state.save(Path(name), replace=True))
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
 

@@ -11,6 +11,7 @@ from PySide6.QtGui import QGuiApplication
 from report_cases import CASES, MADE, case, document
 
 from advisor import session as sessions
+from advisor.basis import Basis
 from advisor.errors import ReportError
 from advisor.report.build import ReportOptions, Section, build
 from advisor.report.document import Document, Heading, Paragraph, Table
@@ -20,15 +21,7 @@ from advisor.report.pdf import render_page, write_pdf
 from advisor.report.plain import to_text
 from advisor.report.provenance import changes, stamped
 
-USUAL = (
-    "no GPU",
-    "one GPU",
-    "eight mixed GPUs",
-    "unified memory",
-    "probe",
-    "failed probe",
-    "scenario",
-)
+USUAL = tuple(name for name in CASES if name not in ("no model", "refused settings"))
 
 
 def folded(text: str) -> str:
@@ -134,6 +127,25 @@ def test_a_probe_replaces_words_by_measurements_and_a_failed_one_says_so() -> No
     assert "unable to allocate CUDA0 buffer" in failed
 
 
+def test_what_short_ghosts_say_of_the_whole_is_not_marked_as_measured() -> None:
+    made = document("short ghosts")
+    text = to_text(made)
+    assert "with 2 and 4 of 28 layers" in text
+    assert "memory while llama.cpp ran" not in text
+    tables = [b for b in made.blocks if isinstance(b, Table)]
+    speeds = next(t for t in tables if t.columns[0].title == "Extrapolated, with")
+    peaks = [r for t in tables for r in t.rows if len(r) > 1 and r[1].text == "Total, at its peak"]
+    assert speeds.rows
+    assert peaks
+    assert {c.basis for r in (*speeds.rows, *peaks) for c in r} == {None, Basis.COMPUTED}
+
+
+def test_every_machine_of_a_rig_is_listed() -> None:
+    text = to_text(document("several machines"))
+    for words in ("computer 1 of 2", "computer 2 of 2", "M2 Ultra", "10GbE, 1.25 GB/s"):
+        assert words in text
+
+
 def test_refused_settings_leave_a_report_that_says_why() -> None:
     assert "There is no verdict." in to_text(document("refused settings"))
 
@@ -217,20 +229,35 @@ def test_a_folder_that_does_not_take_files_gets_a_sentence(
             write_pdf(document("no model"), closed / "report.pdf")
 
 
-def test_a_reopened_report_says_which_data_and_prices_have_changed() -> None:
+def test_a_reopened_report_says_what_has_changed() -> None:
     session, found = case("no GPU")
-    same = stamped(session, found.advice)
-    assert same.data == sessions.DataVersions.current()
-    assert same.prices
-    assert changes(same, found.advice) == changes(session, found.advice) == []
-    assert same.data is not None
-    older = same.data.model_copy(update={"hardware_prices": "2025-01-01"})
-    dearer = tuple(p.model_copy(update={"mid": p.mid + 1}) for p in same.prices)
-    said = changes(same.model_copy(update={"data": older, "prices": dearer}), found.advice)
+    same = stamped(session, found.rig, found.plan, found.advice)
+    kept = same.outcome
+    assert kept is not None
+    assert kept.data == sessions.DataVersions.current()
+    assert kept.prices
+    assert kept.plan is not None
+    assert found.plan is not None
+    assert changes(same, found.plan, found.advice) == []
+    assert changes(session, found.plan, found.advice) == []
+    dearer = tuple(p.model_copy(update={"mid": p.mid + 1}) for p in kept.prices)
+    (place,) = kept.plan.places
+    smaller = kept.plan.model_copy(update={"places": (place.model_copy(update={"total": 1}),)})
+    older = kept.model_copy(
+        update={
+            "data": kept.data.model_copy(update={"hardware_prices": "2025-01-01"}),
+            "verdict": "Do nothing.",
+            "plan": smaller,
+            "prices": dearer,
+        }
+    )
+    said = changes(same.model_copy(update={"outcome": older}), found.plan, found.advice)
     assert "hardware prices then 2025-01-01, now" in said[0]
-    assert f"{dearer[0].name}: {dearer[0].mid.normalize():f} USD then" in said[1]
-    made = build(session.model_copy(update={"data": older}), found, ReportOptions(), MADE)
-    assert "2025-01-01" in to_text(made)
+    assert said[1] == "The verdict when it was saved was: Do nothing."
+    assert said[2].startswith("The plan has changed since: RAM 0 MiB then,")
+    assert f"{dearer[0].name}: {dearer[0].mid.normalize():f} USD then" in said[3]
+    reopened = same.model_copy(update={"outcome": older})
+    assert "2025-01-01" in to_text(build(reopened, found, ReportOptions(), MADE))
 
 
 def test_the_verdict_is_the_title_and_the_box_below_it() -> None:

@@ -10,9 +10,12 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 
 from advisor import session as sessions
 from advisor.advice import advise as advising
+from advisor.hardware.rig import Rig
 from advisor.report.build import Section
+from advisor.report.plain import to_text
 from advisor.ui.pages.report import ReportPage
 from advisor.ui.state import AppState
+from advisor.ui.texts import rig_name
 
 MODEL = "Qwen/Qwen3-0.6B"
 
@@ -85,14 +88,122 @@ def test_what_another_window_saved_is_not_saved_over(
     state: AppState, qtbot, tmp_path: Path
 ) -> None:
     target = tmp_path / "lab.rig.json"
-    assert state.save(target)
+    with qtbot.waitSignal(state.saved):
+        state.save(target)
     other = sessions.save(sessions.Session(title="theirs"), target)
     with qtbot.waitSignal(state.failed) as told:
-        assert not state.save(target)
+        state.save(target)
     assert "changed by another window" in told.args[0]
     assert sessions.load(target) == other
-    assert state.save(target, replace=True)
-    assert state.save(target)
+    for replace in (True, False):
+        with qtbot.waitSignal(state.saved):
+            state.save(target, replace=replace)
+    assert sessions.load(target).rig == state.rig
+
+
+def machine(big_rig: Rig, name: str = "RTX 4090") -> Rig:
+    devices = tuple(d.model_copy(update={"name": name}) for d in big_rig.devices)
+    update = {"imagined": False, "devices": devices, "detected_at": "2026-11-25T12:00:00"}
+    return big_rig.model_copy(update={**update, "name": "This machine"})
+
+
+def test_a_saved_session_goes_on_with_this_machine_and_elsewhere_with_the_recorded_one(
+    state: AppState, big_rig: Rig, qtbot, tmp_path: Path
+) -> None:
+    target = tmp_path / "lab.rig.json"
+    state.set_rig(None)
+    state.set_detected(machine(big_rig))
+    with qtbot.waitSignal(state.saved):
+        state.save(target)
+    assert state.here
+    assert sessions.load(target).rig == machine(big_rig)
+    state.replace_session(sessions.Session(), None)
+    with qtbot.waitSignal(state.session_replaced, timeout=20_000):
+        state.open_file(target)
+    assert state.here
+    state.replace_session(sessions.Session(), None)
+    state.set_detected(machine(big_rig, "RTX 3060"))
+    with qtbot.waitSignal(state.session_replaced, timeout=20_000):
+        state.open_file(target)
+    assert state.recorded
+    assert state.rig == machine(big_rig)
+    assert state.rig_to_probe is not None
+    assert state.rig_to_probe.imagined
+    assert rig_name(state) == "This machine, as read on 2026-11-25"
+    state.set_rig(None)
+    assert state.rig == machine(big_rig, "RTX 3060")
+
+
+def test_saved_results_belong_to_what_was_asked(
+    filled: ReportPage, state: AppState, qtbot, tmp_path: Path
+) -> None:
+    target = tmp_path / "lab.rig.json"
+    with qtbot.waitSignal(state.saved):
+        state.save(target)
+    first = sessions.load(target).outcome
+    assert first is not None
+    assert first.verdict
+    assert first.prices
+    assert first.plan is not None
+    state.set_report(title="Named", note="", choices=state.session.report)
+    with qtbot.waitSignal(state.saved):
+        state.save(target)
+    named = sessions.load(target)
+    assert (named.title, named.outcome and named.outcome.verdict) == ("Named", first.verdict)
+    state.change_settings(ctx=8192)
+    with qtbot.waitSignal(state.saved):
+        state.save(target)
+    fresh = sessions.load(target).outcome
+    assert fresh is not None
+    assert (fresh.plan, fresh.verdict, fresh.prices) == (None, "", ())
+    state.autosave()
+    qtbot.waitUntil(state._autosave.path.exists)
+
+
+def test_what_was_opened_is_compared_until_it_is_saved_again(
+    filled: ReportPage, state: AppState, qtbot, tmp_path: Path
+) -> None:
+    old = sessions.Outcome(verdict="Something else.")
+    session = state.session.model_copy(update={"outcome": old})
+    filled._outdated()
+    state.replace_session(session, None)
+    filled.preview.say("")
+    shown(qtbot, filled, at_least=2)
+    assert filled._document is not None
+    assert "was saved was: Something else." in to_text(filled._document)
+    state.autosave()
+    state._writer.waitForDone()
+    kept = sessions.load(state._autosave.path).outcome
+    assert kept == old
+    with qtbot.waitSignal(state.saved):
+        state.save(tmp_path / "lab.rig.json")
+    kept = sessions.load(tmp_path / "lab.rig.json").outcome
+    assert kept is not None
+    assert kept.verdict not in ("", "Something else.")
+
+
+def test_a_session_that_gives_way_unsaved_is_among_the_recent_ones(state: AppState, qtbot) -> None:
+    state.choose_model(MODEL, "Q8_0")
+    with qtbot.waitSignal(state.noticed) as told:
+        state.replace_session(sessions.Session(), None)
+    assert "Open recent" in told.args[0]
+    aside = sessions.recent_files()[0]
+    assert "Qwen3-0.6B" in aside.name
+    with qtbot.waitSignal(state.session_replaced, timeout=20_000):
+        state.open_file(aside)
+    assert state.choice is not None
+    assert (state.choice.model, state.path) == (MODEL, None)
+
+
+def test_a_recent_file_that_is_gone_is_told_and_forgotten(
+    state: AppState, qtbot, tmp_path: Path
+) -> None:
+    target = tmp_path / "gone.rig.json"
+    sessions.remember_file(target)
+    with qtbot.waitSignal(state.failed) as told:
+        state.open_file(target)
+    assert "could not be read" in told.args[0]
+    assert target not in sessions.recent_files()
 
 
 def test_an_export_opens_as_the_session(
@@ -106,8 +217,10 @@ def test_an_export_opens_as_the_session(
     qtbot.waitUntil(lambda: "Saved as" in filled.banner.sentence, timeout=20_000)
     again = sessions.load(tmp_path / "out.pdf")
     assert (again.title, again.model) == ("For the lab", state.session.model)
-    assert again.data == sessions.DataVersions.current()
-    assert again.prices
+    assert again.outcome is not None
+    assert again.outcome.data == sessions.DataVersions.current()
+    assert again.outcome.prices
+    assert again.rig == state.rig
     filled.export_page(tmp_path / "out.html")
     qtbot.waitUntil(lambda: "out.html" in filled.banner.sentence, timeout=20_000)
     filled._copy()

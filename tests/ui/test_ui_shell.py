@@ -73,7 +73,8 @@ def test_a_session_is_saved_opened_and_restored(window: MainWindow, qtbot, tmp_p
     state.choose_model("Qwen/Qwen3-0.6B", "Q8_0")
     state.change_settings(ctx=8192)
     file = tmp_path / "mine.rig.json"
-    assert state.save(file)
+    with qtbot.waitSignal(state.saved):
+        state.save(file)
     assert "mine" in window.windowTitle()
     window._new()
     assert state.choice is None

@@ -303,6 +303,8 @@ class AdvicePage(Page):
             self.verdict.note.setText("")
         if advice is None:
             return
+        if not self._first:
+            self.state.advised(advice)
         self.verdict.show_advice(advice)
         self.plot.show_picture(picture(advice))
         crossing = self.plot.cross_in_words()

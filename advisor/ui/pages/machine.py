@@ -19,7 +19,7 @@ from advisor.ui.pages.machine_live import LiveReadings
 from advisor.ui.pages.machine_models import ModelsCard
 from advisor.ui.pages.machine_what_if import WhatIfCard
 from advisor.ui.state import AppState
-from advisor.ui.texts import capability_text, rig_in_short
+from advisor.ui.texts import capability_text, rig_in_short, rig_name
 from advisor.ui.widgets.basics import (
     Banner,
     Card,
@@ -84,7 +84,7 @@ class MachinePage(Page):
 
     def shown(self) -> None:
         """Sensors are read, and the catalogue is sized, while somebody looks."""
-        self._live.watch(self.state.rig)
+        self._live.watch(self.state.rig if self.state.here else None)
         if self._stale:
             self._soon.start()
 
@@ -198,35 +198,34 @@ class MachinePage(Page):
         rig = self.state.rig
         if rig is None:
             return
-        self._imagined.setVisible(rig.imagined)
-        self._back.setVisible(rig.imagined)
-        self._name.say((rig.name or rig_in_short(rig)) if rig.imagined else "")
+        here = self.state.here
+        self._imagined.setVisible(not here)
+        self._imagined.setText(self.tr("imagined") if rig.imagined else self.tr("recorded"))
+        self._back.setVisible(not here)
+        self._name.say("" if here else rig_name(self.state) or rig_in_short(rig))
         self._caption.setText(
-            self.tr("What this rig could run")
-            if rig.imagined
-            else self.tr("What this machine can run")
+            self.tr("What this machine can run") if here else self.tr("What this rig could run")
         )
         if not self._headline.text():
             self._headline.setText(self.tr("Sizing the catalogue…"))
         self._lay_out(rig)
-        live = not rig.imagined
         self._lost.clear()
         for index, card in enumerate(self._devices[: len(rig.devices)]):
             card.show_device(
                 rig.devices[index],
                 imagined=rig.imagined,
-                live=live,
+                live=here,
                 among=(index + 1, len(rig.devices)),
             )
         for index, host in enumerate(rig.hosts):
             card = self._hosts[index]
             card.show_place(index, rig.link_to(index), several=len(rig.hosts) > 1)
             card.show_between(between_text(rig, index))
-            card.show_host(host, imagined=rig.imagined, live=live)
+            card.show_host(host, imagined=rig.imagined, live=here)
         self.doctor.examine(rig)
         self._soon.start()
         if self.isVisible():
-            self._live.watch(rig)
+            self._live.watch(rig if here else None)
 
     def _host_card(self, index: int) -> HostCard:
         card = HostCard()
@@ -305,7 +304,7 @@ class MachinePage(Page):
 
     def _show_live(self, live: LiveReadings) -> None:
         rig = self.state.rig
-        if rig is None or rig.imagined:
+        if rig is None or not self.state.here:
             return
         for index, (card, device) in enumerate(zip(self._devices, rig.devices, strict=False)):
             sample = live.device(index)
@@ -363,14 +362,15 @@ class MachinePage(Page):
 
         def correct(memory: int | None, bandwidth: float | None) -> None:
             try:
-                changed = services.corrected(rig, index, memory, bandwidth)
+                own = rig if self.state.here else rig.model_copy(update={"imagined": True})
+                changed = services.corrected(own, index, memory, bandwidth)
             except RigAdvisorError as error:
                 self._complain(error)
                 return
-            if rig.imagined:
-                self.state.set_rig(changed)
-            else:
+            if self.state.here:
                 self.state.set_detected(changed)
+            else:
+                self.state.set_rig(changed)
 
         def forget() -> None:
             run_task(
@@ -380,7 +380,7 @@ class MachinePage(Page):
                 owner=self,
             )
 
-        undo = None if rig.imagined else forget
+        undo = forget if self.state.here else None
         self._open_facts(FactsDialog(self, device, device.name, correct=correct, forget=undo))
 
     def _open_facts(self, dialog: FactsDialog) -> None:

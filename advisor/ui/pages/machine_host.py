@@ -114,7 +114,7 @@ class HostCard(Card):
             note=short_source(note) if value is not None else "",
         )
         self._bandwidth.setToolTip(note or host.unknown.get("ram_bandwidth_gbs", ""))
-        self._measure.setVisible(not imagined and not measured)
+        self._measure.setVisible(live and not measured)
         cores = "" if host.cores is None else self.tr("{count} cores").format(count=host.cores)
         self._cpu.setVisible(bool(host.cpu) or not imagined)
         self._cpu.show_value(

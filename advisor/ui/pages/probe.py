@@ -195,7 +195,8 @@ class ProbePage(Page):
         self._empty.setVisible(state.choice is None)
         self._content.setVisible(state.choice is not None)
         self.run_button.setEnabled(ready)
-        if not ready or self.controller.running or state.model is None or state.rig is None:
+        rig = state.rig_to_probe
+        if not ready or self.controller.running or state.model is None or rig is None:
             return
         if self._wanted_at_once:
             self._wanted_at_once = False
@@ -204,7 +205,7 @@ class ProbePage(Page):
         if self._question() == self._asked:
             return
         self.controller.prepare(
-            state.model, state.rig, state.settings, seconds=self._seconds, method=self._method
+            state.model, rig, state.settings, seconds=self._seconds, method=self._method
         )
 
     def _ask_again(self) -> None:
@@ -297,15 +298,15 @@ class ProbePage(Page):
 
     def start(self, *, anyway: bool = False) -> None:
         """Run what is in question now."""
-        state = self.state
-        if state.model is None or state.rig is None:
+        state, rig = self.state, self.state.rig_to_probe
+        if state.model is None or rig is None:
             self._wanted_at_once = state.choice is not None
             return
         self.banner.dismiss()
         self.run_button.setEnabled(False)
         self.controller.prepare(
             state.model,
-            state.rig,
+            rig,
             state.settings,
             seconds=self._seconds,
             method=self._method,

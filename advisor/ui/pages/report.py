@@ -252,8 +252,11 @@ class ReportPage(Page):
                 "region": usual_region() if region is None else region,
             }
         )
-        advice = None if self._findings is None else self._findings.advice
-        return stamped(session.model_copy(update={"report": choices}), advice)
+        session = session.model_copy(update={"report": choices})
+        found = self._findings
+        if found is None:
+            return session
+        return stamped(session, found.rig, found.plan, found.advice)
 
     # making the pages
 
@@ -321,6 +324,7 @@ class ReportPage(Page):
     def _show(self, made: tuple[Findings, Document]) -> None:
         self._findings, self._document = made
         self._stale = False
+        self.state.advised(self._findings.advice)
         self.preview.show_document(self._document, self.options().paper)
 
     def _count(self, count: int) -> None:

@@ -106,7 +106,7 @@ def _as_it_is(rig: Rig, current: Model | None, usage: Usage, engine: Engine) -> 
         outcome = timed(variant, rig, usage, engine)
         if outcome is None:
             return None
-        plan = planned(variant, rig, usage, engine)
+        plan = planned(variant, rig, usage, engine, outcome)
         return replace(option(build, variant, outcome), plan=plan)
 
     key = ("as it is", build.signature, variant.key, lengths(usage))

@@ -3,7 +3,7 @@
 import datetime as dt
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -32,6 +32,10 @@ _SERVER_RAM: Final = (512, 1024, 2048)
 _DESKTOP_CARDS: Final = 2
 _WORKSTATION_CARDS: Final = 7
 _YEARS_ON_SALE: Final = 3
+_SMALL_SUPPLY: Final = "power supply 850 W"
+_LARGE_SUPPLY: Final = "power supply 1500 W"
+_SHELLS: Final = ("8-GPU SXM server, without GPUs", "desktop host", "workstation host")
+_PARTS: Final = (*_SHELLS, "DDR5 per GB", "server DDR5 per GB", _SMALL_SUPPLY, _LARGE_SUPPLY)
 _HERE: Final = frozenset({"keep", "close programs"})
 _WORTH_CLOSING: Final = 256 << 20
 _PASSIVE: Final = ("Tesla", "A10", "A16", "A30", "A40", "A100", "L4", "L40", "H100", "H200", "B200")
@@ -60,7 +64,7 @@ class Build:
         return sum((p.usd.mid for p in self.purchases), Decimal(0))
 
     @functools.cached_property
-    def signature(self) -> tuple[object, ...]:
+    def signature(self) -> tuple[bool, tuple[object, ...], tuple[object, ...]]:
         """Rigs with the same signature are sized and timed alike: whether it is this very rig, for
         which measurements hold, its devices and its hosts."""
         devices = tuple(
@@ -209,7 +213,8 @@ def _cards_here(
     if rig.host.laptop or any(d.unified for d in rig.devices):
         return
     backends = {d.backend for d in rig.devices}
-    make = functools.partial(_with_cards, rig, limits=limits, book=book)
+    parts = {name: book.part(name) for name in (_SMALL_SUPPLY, _LARGE_SUPPLY)}
+    make = functools.partial(_with_cards, rig, limits=limits, parts=parts)
     for card in shelf:
         if card.is_module or (limits.quiet and card.is_passive):
             continue
@@ -233,7 +238,7 @@ def _with_cards(
     card: Card,
     count: int,
     limits: Limits,
-    book: PriceBook,
+    parts: Mapping[str, HardwarePrice],
     mixed: bool,
 ) -> Build:
     adds = len(devices) > count or not rig.devices
@@ -257,7 +262,7 @@ def _with_cards(
             conditions.append(f"a power supply of {supply:,} W")
         elif supply > limits.supply_w:
             conditions.append(f"another power supply, {supply:,} W")
-            purchases.append(_power_supply(supply, book))
+            purchases.append(_power_supply(supply, parts))
     if card.is_passive:
         conditions.append("a case with the airflow of a server")
     if limits.quiet and len(devices) > _DESKTOP_CARDS:
@@ -281,12 +286,11 @@ def _with_cards(
     )
 
 
-def _power_supply(watts: int, book: PriceBook) -> Purchase:
-    small, large = "power supply 850 W", "power supply 1500 W"
+def _power_supply(watts: int, parts: Mapping[str, HardwarePrice]) -> Purchase:
     if watts <= 850:
-        return Purchase(small, Decimal(1), book.part(small))
+        return Purchase(_SMALL_SUPPLY, Decimal(1), parts[_SMALL_SUPPLY])
     count = math.ceil(watts / 1500)
-    return Purchase(large, Decimal(count), book.part(large))
+    return Purchase(_LARGE_SUPPLY, Decimal(count), parts[_LARGE_SUPPLY])
 
 
 @functools.cache
@@ -312,6 +316,7 @@ def _new_machines(limits: Limits, book: PriceBook) -> Iterator[Build]:
 
 
 def _new_builds(limits: Limits, book: PriceBook, shelf: Sequence[Card]) -> Iterator[Build]:
+    parts = {name: book.part(name) for name in _PARTS}
     for card in shelf:
         if limits.quiet and (card.is_passive or card.is_module):
             continue
@@ -333,12 +338,12 @@ def _new_builds(limits: Limits, book: PriceBook, shelf: Sequence[Card]) -> Itera
             devices = (card.device,) * count
             bought = [
                 Purchase(card.entry.short_name, Decimal(count), card.price),
-                Purchase(shell, Decimal(1), book.part(shell)),
+                Purchase(shell, Decimal(1), parts[shell]),
             ]
             conditions: tuple[str, ...] = ()
             supply = _supply(devices)
             if not card.is_module and supply is not None:
-                bought.append(_power_supply(supply, book))
+                bought.append(_power_supply(supply, parts))
             if card.is_module:
                 conditions = ("a server room: power, cooling and noise",)
             elif card.is_passive:
@@ -356,7 +361,7 @@ def _new_builds(limits: Limits, book: PriceBook, shelf: Sequence[Card]) -> Itera
                     ),
                     purchases=(
                         *bought,
-                        Purchase(f"{gib} GB of RAM", Decimal(gib), book.part(f"{ram} per GB")),
+                        Purchase(f"{gib} GB of RAM", Decimal(gib), parts[f"{ram} per GB"]),
                     ),
                     conditions=conditions,
                 )

@@ -73,55 +73,59 @@ def _limit(device: Device) -> float | None:
 
 def estimate(rig: Rig) -> Power | None:
     """Busy and idle watts from the cards' power limits; None where a limit is not known."""
+    return _estimate(
+        tuple((d.table_id or "", _limit(d), d.power_idle_w, d.unified) for d in rig.devices),
+        len(rig.hosts),
+    )
+
+
+_Card = tuple[str, float | None, float | None, bool]
+"""Name in the GPU table, power limit, measured idle power, whether it is a whole machine."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _estimate(cards: tuple[_Card, ...], n_hosts: int) -> Power | None:
     figures = _figures()
-    if not rig.devices:
+    if not cards:
         return Power(
             busy=_times(figures.cpu_only_busy_w, figures.supply_loss),
             idle=_times(figures.host_idle_w, figures.supply_loss),
             basis=Basis.COMPUTED,
             source=figures.source,
         )
-    if all(d.unified for d in rig.devices):
-        return _unified(rig.devices, figures)
-    limits = [_limit(d) for d in rig.devices]
-    if any(limit is None for limit in limits):
+    if all(unified for *_, unified in cards):
+        return _unified(cards, figures)
+    known = [limit for _, limit, _, _ in cards if limit is not None]
+    if len(known) < len(cards):
         return None
-    known = [limit for limit in limits if limit is not None]
     mean = sum(known) / len(known)
-    cards = _sum(
+    drawn = _sum(
         _scaled(figures.active_share, mean), _scaled(figures.waiting_share, sum(known) - mean)
     )
     # A sensor's idle reading of a card replaces the estimate for it.
-    idle = [
-        Range.exactly(d.power_idle_w) if d.power_idle_w is not None else figures.card_idle_w
-        for d in rig.devices
-    ]
-    hosts = float(len(rig.hosts))
+    idle = [figures.card_idle_w if w is None else Range.exactly(w) for _, _, w, _ in cards]
     return Power(
-        busy=_times(_sum(cards, _scaled(figures.host_busy_w, hosts)), figures.supply_loss),
-        idle=_times(_sum(*idle, _scaled(figures.host_idle_w, hosts)), figures.supply_loss),
+        busy=_times(_sum(drawn, _scaled(figures.host_busy_w, n_hosts)), figures.supply_loss),
+        idle=_times(_sum(*idle, _scaled(figures.host_idle_w, n_hosts)), figures.supply_loss),
         basis=Basis.COMPUTED,
         source=figures.source,
     )
 
 
-def _unified(devices: tuple[Device, ...], figures: _Figures) -> Power | None:
+def _unified(cards: tuple[_Card, ...], figures: _Figures) -> Power | None:
     busy: list[Range] = []
     idle: list[Range] = []
-    for device in devices:
-        machine = figures.machines.get(device.table_id or "")
+    for name, limit, _, _ in cards:
+        machine = figures.machines.get(name)
         if machine is not None:
             busy.append(_scaled(figures.active_share, machine.busy_w))
             idle.append(
                 Range(low=machine.idle_w, mid=machine.idle_w * 1.2, high=machine.idle_w * 2)
             )
             continue
-        limit = _limit(device)
         if limit is None:
             return None
-        busy.append(
-            _times(_scaled(figures.active_share, limit), figures.supply_loss),
-        )
+        busy.append(_times(_scaled(figures.active_share, limit), figures.supply_loss))
         idle.append(figures.unified_idle_w)
     return Power(busy=_sum(*busy), idle=_sum(*idle), basis=Basis.COMPUTED, source=figures.source)
 

@@ -1,35 +1,28 @@
 """Bounds for every pair of build and variant, as arrays, so that most need no closer look.
 
-Every bound flatters a pair. Size: weights and caches without buffers, drivers and margins. Speed:
-the engine's own prediction on one reference card that holds everything, with its reading scaled to
-the fastest card's bandwidth and its arithmetic to all cards together, less three tenths for what
-other cards may do better; whatever has to lie in RAM is read faster than any published run did.
+Every bound flatters a pair. Size: weights and caches without compute buffers, packed without loss.
+Speed: the engine's own formulas with everything on the build's best kind of card
+(``advisor.sizing.speed_ideal``), and whatever cannot lie there read from RAM without any delay.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
-from advisor.advice.shelf import Floats, Shelf
+from advisor.advice.shelf import Flags, Floats, Shelf
 from advisor.advice.skyline import Ints
+from advisor.advice.timing import Engine
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
-from advisor.hardware import table
-from advisor.hardware.imagined import device_from_entry
-from advisor.hardware.rig import Rig
 from advisor.sizing import memory
+from advisor.sizing.calibration import IDENTITY
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed import predict
-
-_FLATTERED: Final = 0.7
-_LATENCY: Final = frozenset({"Launches and waits", "Per token"})
-"""Terms of ``advisor.sizing.speed`` that no bandwidth shortens."""
-_RAM_REACHED: Final = 0.75
-"""No published run with experts in RAM read it faster than 0.52 of its theoretical bandwidth."""
+from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_ideal import Ideal, Least, ideal, least
+from advisor.sizing.speed_prefill import MIN_OFFLOAD
+from advisor.sizing.speed_terms import pipelined
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,119 +36,177 @@ class Space:
     speed: Floats
     """Highest possible decode speed, tokens per second."""
     quality: Ints
-
-
-def _context_bytes(variant: Variant, usage: Usage) -> float:
-    """Caches of the wanted context, all on one device; 0 where the rule is not known."""
-    model = variant.model
-    layers = model.hp.n_layer_all if model.hp is not None else 0
-    settings = variant.settings(RunSettings(), usage).model_copy(
-        update={"n_gpu_layers": "all", "n_cpu_moe": 0}
-    )
-    placement = Placement(layer_device=(0,) * (layers + 1))
-    context = memory.context(model, settings, placement, ("cuda",))
-    return 0.0 if context is None else float(sum(context.devices) + context.host)
-
-
-@functools.cache
-def _reference_rig() -> Rig:
-    """The card whose predictions rest on the most published runs."""
-    entry = table.find("RTX 4090")
-    if entry is None:
-        raise LookupError("the GPU table has no RTX 4090")
-    return Rig(name="reference", devices=(device_from_entry(entry),), imagined=True)
-
-
-def _reference(variant: Variant, usage: Usage) -> tuple[float, float, float]:
-    """Seconds × GB/s and seconds of latency per token, prompt tokens per second and TFLOPS.
-
-    Without a prediction: the weights read once without any loss, and no time for prompts.
-    """
-    rig = _reference_rig()
-    card = rig.devices[0]
-    bandwidth, rate = card.bandwidth_gbs or 1.0, card.fp16_tflops or 1.0
-    model = variant.model
-    settings = variant.settings(RunSettings(), usage).model_copy(
-        update={"n_gpu_layers": "all", "n_cpu_moe": 0}
-    )
-    layers = model.hp.n_layer_all if model.hp is not None else 0
-    speed = predict(model, rig, settings, Placement(layer_device=(0,) * (layers + 1)))
-    if speed.decode_tps is None:
-        dense, used, _ = variant.bytes_read
-        return (dense + used) / 1e9, 0.0, float("inf")
-    latency = sum(t.seconds for t in speed.decode_terms if t.name in _LATENCY)
-    scaling = max(0.0, 1 / speed.decode_tps.mid - latency)
-    prefill = float("inf") if speed.prefill_tps is None else speed.prefill_tps.mid / rate
-    return scaling * bandwidth, latency, prefill
+    closer: "Closer"
+    """A closer bound on the speed of one pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a variant reads and how fast the reference card is with it, for one usage."""
+    """What a variant takes and asks for, for one usage's lengths."""
 
     dense: int
     used: int
     experts: int
     context: float
     """Bytes of caches."""
-    scaling: float
-    """Seconds per token × GB/s."""
-    latency: float
-    """Seconds per token that no bandwidth shortens."""
-    prefill: float
-    """Prompt tokens per second and TFLOPS."""
+    ideal: Ideal
 
 
-def reference(variant: Variant, usage: Usage) -> Reference:
+def reference(variant: Variant, usage: Usage, base: RunSettings) -> Reference:
     """Worked out once for a variant and a usage's lengths."""
+    settings = variant.settings(base, usage, whole=True)
     return Reference(
-        *variant.bytes_read, _context_bytes(variant, usage), *_reference(variant, usage)
+        *variant.bytes_read, _context_bytes(variant, settings), ideal(variant.model, settings)
     )
 
 
-def space(shelf: Shelf, known: Sequence[Reference], quality: Sequence[int], usage: Usage) -> Space:
-    """Bounds for every pair that can possibly meet the need.
+def _context_bytes(variant: Variant, settings: RunSettings) -> float:
+    """Caches of the wanted context, all on one device; 0 where the rule is not known."""
+    model = variant.model
+    layers = model.hp.n_layer_all if model.hp is not None else 0
+    placement = Placement(layer_device=(0,) * (layers + 1))
+    context = memory.context(model, settings, placement, ("cuda",))
+    return 0.0 if context is None else float(sum(context.devices) + context.host)
 
-    ``known`` and ``quality``: of every variant.
-    """
-    n_variants = len(known)
-    figures = np.array(
-        [(v.dense, v.used, v.experts, v.context, v.scaling, v.latency, v.prefill) for v in known],
-        dtype=np.float64,
-    ).reshape(n_variants, 7)
-    dense, used, experts, context, scaling, latency, per_tflops = figures.T[:, None, :]
-    outside = np.maximum(0.0, dense + experts + context - shelf.vram[:, None])
-    of_experts = np.minimum(outside, experts)
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Bytes of every pair, builds down and variants across."""
+
+    outside: Floats
+    """What the cards cannot hold."""
+    slow: Floats
+    """Read from RAM for every token; bytes of few bits count for more."""
+    dense_outside: Floats
+    experts_outside: Floats
+    inside: Floats
+    """Part of a token's bytes that is read on the cards."""
+
+
+def _bytes(shelf: Shelf, known: Sequence[Reference], margin: int) -> _Pairs:
+    figures = np.array([(v.dense, v.used, v.experts, v.context) for v in known], dtype=np.float64)
+    dense, used, experts, context = figures.reshape(len(known), 4).T[:, None, :]
+    room = np.maximum(0.0, shelf.vram - margin * shelf.cards)[:, None]
+    outside = np.maximum(0.0, dense + experts + context - room)
+    experts_outside = np.minimum(outside, experts)
+    dense_outside = np.minimum(outside - experts_outside, dense)
     share = np.divide(used, experts, out=np.ones_like(used), where=experts > 0)
-    slow = of_experts * share + np.minimum(outside - of_experts, dense)
-    inside = 1 - slow / (dense + used)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        seconds = scaling / shelf.bandwidth[:, None] + latency
-        seconds = np.where(inside > 0, seconds * inside * _FLATTERED, 0.0)
-        reach = shelf.ram_bandwidth[:, None] * (1e9 * _RAM_REACHED)
-        seconds += np.where(slow > 0, slow / reach, 0.0)
-        speed = np.where(seconds > 0, 1 / seconds, 0.0)
-        prefill = per_tflops * shelf.tflops[:, None] / _FLATTERED
-        prompt = np.where(shelf.tflops[:, None] > 0, float(usage.new_tokens) / prefill, 0.0)
-        busy = (prompt + usage.output_tokens / speed) * usage.requests_per_month
+    read = experts_outside * share
+    inside = 1 - (read + dense_outside) / (dense + used)
+    longer = np.array([v.ideal.experts_in_ram for v in known])
+    return _Pairs(outside, read * longer + dense_outside, dense_outside, experts_outside, inside)
+
+
+def space(
+    shelf: Shelf,
+    wanted: Sequence[Variant],
+    known: Sequence[Reference],
+    usage: Usage,
+    engine: Engine,
+) -> Space:
+    """Bounds for every pair that can possibly meet the need. ``known``: of every variant."""
+    settings = engine.settings
+    ubatch = min(settings.ubatch_size, settings.batch_size, max(1, int(usage.new_tokens)))
+    calibration = engine.calibration or IDENTITY
+    kinds = [(device, calibration if here else IDENTITY) for device, here in shelf.kinds]
+    fast = least(kinds, [v.ideal for v in known], ubatch)
+    pairs = _bytes(shelf, known, settings.margin)
+    ram_gbs = shelf.ram_bandwidth * speed_data().host.eta
+    if calibration.host_bandwidth_gbs is not None:
+        ram_gbs = np.where(shelf.here, calibration.host_bandwidth_gbs, ram_gbs)
+    decode = _decode(shelf, pairs, fast, ram_gbs)
+    new = float(usage.new_tokens)
+    prompt = new * _prefill(shelf, known, pairs, fast, new=new, ubatch=ubatch)
+    for run in engine.measured:
+        for at in (v for v, variant in enumerate(wanted) if run.of(variant)):
+            decode[shelf.here, at] = np.minimum(decode[shelf.here, at], 1 / run.decode_tps)
+            if run.prefill_tps:
+                prompt[shelf.here, at] = np.minimum(prompt[shelf.here, at], new / run.prefill_tps)
+    busy = (prompt + usage.output_tokens * decode) * usage.requests_per_month
     in_time = prompt <= (float("inf") if usage.max_ttft_s is None else usage.max_ttft_s)
     saved = 0.0 if usage.idle == "off" else shelf.idle_w
     second = np.maximum(0.0, shelf.busy_w - saved) / 3.6e6 * float(usage.electricity_price)
     cost = shelf.fixed(usage)[:, None] + second[:, None] * busy
-    possible = (
-        (outside <= shelf.ram[:, None])
+    possible: Flags = (
+        (pairs.outside <= shelf.ram[:, None])
         & shelf.affordable(usage)[:, None]
-        & (speed > 0)
-        & (speed >= usage.min_decode_tps)
+        & (decode * usage.min_decode_tps <= 1)
         & in_time
         & (busy <= float(usage.hours_per_month) * 3600)
     )
     build, variant = np.nonzero(possible)
-    qualities = np.array(quality, dtype=np.int64)
+    with np.errstate(divide="ignore"):
+        speed = 1 / decode[build, variant]
     return Space(
         build=build.astype(np.int64),
         variant=variant.astype(np.int64),
         cost=cost[build, variant],
-        speed=speed[build, variant],
-        quality=qualities[variant],
+        speed=speed,
+        quality=np.array([v.quality for v in wanted], dtype=np.int64)[variant],
+        closer=Closer(shelf, known, fast, ram_gbs, settings.margin),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Closer:
+    """Bounds that know the compute buffers, and that the fastest card does not hold everything."""
+
+    shelf: Shelf
+    known: Sequence[Reference]
+    fast: Least
+    ram_gbs: Floats
+    margin: int
+
+    def seconds(self, build: int, variant: int, buffer: int) -> float:
+        """Least seconds per token with a compute buffer of so many bytes on every card."""
+        asked, beside = self.known[variant], buffer + self.margin
+        cards: dict[int, float] = {}
+        for kind, room in self.shelf.rooms[build]:
+            cards[kind] = cards.get(kind, 0.0) + max(0.0, room - beside)
+        everything = asked.dense + asked.experts + asked.context
+        held = min(everything, sum(cards.values()))
+        outside = everything - held
+        experts_outside = min(outside, asked.experts)
+        share = asked.used / asked.experts if asked.experts else 1.0
+        dense_outside = min(outside - experts_outside, asked.dense)
+        inside = 1 - (experts_outside * share + dense_outside) / (asked.dense + asked.used)
+        slow = experts_outside * share * asked.ideal.experts_in_ram + dense_outside
+        each = sorted((self.fast.closely(kind, variant), room) for kind, room in cards.items())
+        seconds, left = 0.0, held
+        for whole, room in each:
+            seconds += whole * inside * min(left, room) / (held or 1)
+            left -= min(left, room)
+        reach = float(self.ram_gbs[build]) * 1e9
+        return seconds + (slow / reach if slow and reach else 0.0)
+
+
+def _decode(shelf: Shelf, pairs: _Pairs, fast: Least, ram_gbs: Floats) -> Floats:
+    """Least seconds per answered token."""
+    # A build without cards has a row of zeros of its own, the last.
+    by_kind = np.vstack((fast.decode, np.zeros((1, fast.decode.shape[1]))))
+    on_cards = by_kind[shelf.kind].min(axis=1) * pairs.inside
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return on_cards + np.where(pairs.slow > 0, pairs.slow / (ram_gbs[:, None] * 1e9), 0.0)
+
+
+def _prefill(
+    shelf: Shelf,
+    known: Sequence[Reference],
+    pairs: _Pairs,
+    fast: Least,
+    *,
+    new: float,
+    ubatch: int,
+) -> Floats:
+    """Least seconds per prompt token."""
+    by_kind = np.vstack((fast.prefill, np.zeros((1, fast.prefill.shape[1]))))
+    used = np.array([v.ideal.used for v in known])
+    copied = pairs.dense_outside + pairs.experts_outside * (1 - np.power(1 - used, ubatch))
+    pipe = pipelined(np.maximum(1, shelf.cards), max(1.0, new), ubatch, speed_data().pipeline)
+    on_cards = by_kind[shelf.kind].min(axis=1) * np.asarray(pipe)[:, None]
+    # No card computes the layers that are whole in RAM.
+    on_cards = np.where(pairs.dense_outside > 0, 0.0, on_cards)
+    copy = np.append(fast.copy, np.inf)[shelf.kind].max(axis=1)
+    # A processor alone computes what lies in RAM; llama.cpp copies large batches to a card only.
+    copied = np.where(ubatch >= MIN_OFFLOAD, copied, 0.0)
+    return on_cards + copied / copy[:, None] / ubatch

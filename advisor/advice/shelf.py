@@ -13,10 +13,12 @@ from advisor.advice.builds import Build, builds
 from advisor.advice.hardware_prices import PriceBook
 from advisor.advice.options import EFFORT
 from advisor.advice.usage import Usage
-from advisor.hardware.rig import Rig
+from advisor.hardware.rig import Device, Rig
+from advisor.sizing.driver import driver_context
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 CHANGES_SOMETHING: Final = 2
 """Effort from which a build has to earn ``Usage.worth_changing``."""
@@ -32,17 +34,22 @@ class Shelf:
     busy_w: Floats
     idle_w: Floats
     vram: Floats
-    """Free bytes on all cards."""
-    bandwidth: Floats
-    """GB/s of the fastest card."""
+    """Free bytes on all cards, less what their drivers take where no probe may know better."""
+    cards: Floats
     ram: Floats
     """Bytes beside the cards; 0 where it is the same memory."""
     ram_bandwidth: Floats
-    tflops: Floats
-    """Of all cards together; 0 where one is not known."""
     changes: Flags
+    here: Flags
+    """The rig that is there, for which measurements hold."""
     possible: Flags
     """Breaks no limit, and everything has a price."""
+    kinds: tuple[tuple[Device, bool], ...]
+    """One card of every kind on the shelf, and whether it is one that is there already."""
+    kind: Ints
+    """Kinds in every build, padded with the first; without cards one past the last kind."""
+    rooms: tuple[tuple[tuple[int, int], ...], ...]
+    """Of every build, kind and free bytes of each card, less what its driver takes."""
 
     def fixed(self, usage: Usage) -> Floats:
         """Score a month before the first request, in the user's currency."""
@@ -63,29 +70,52 @@ class Shelf:
 def shelve(found: Sequence[Build]) -> Shelf:
     """The rows of some builds."""
     n = len(found)
-    rows = np.zeros((8, n))
-    changes, possible = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-    watts: dict[object, tuple[float, float]] = {}
+    rows = np.zeros((7, n))
+    changes, possible, here = (np.zeros(n, dtype=bool) for _ in range(3))
+    watts: dict[tuple[object, ...], tuple[float, float]] = {}
+    kinds: dict[tuple[object, bool], tuple[int, int]] = {}
+    cards: list[tuple[Device, bool]] = []
+    rooms: list[tuple[tuple[int, int], ...]] = []
     for i, build in enumerate(found):
         host, devices = build.rig.host, build.rig.devices
-        key = build.signature[1]
-        if key not in watts:
+        _, parts, _ = build.signature
+        if parts not in watts:
             draw = power.estimate(build.rig)
-            watts[key] = (draw.busy.mid, draw.idle.mid) if draw else (0.0, 0.0)
+            watts[parts] = (draw.busy.mid, draw.idle.mid) if draw else (0.0, 0.0)
+        mine: list[tuple[int, int]] = []
+        for part, device in zip(parts, devices, strict=True):
+            if (part, build.here) not in kinds:
+                taken = None if build.here else driver_context(device)
+                kinds[part, build.here] = len(cards), taken.mid if taken else 0
+                cards.append((device, build.here))
+            kind, driver = kinds[part, build.here]
+            mine.append((kind, (device.memory_free or 0) - driver))
+        rooms.append(tuple(mine))
         shared = any(d.unified for d in devices)
-        tflops = [d.fp16_tflops or 0.0 for d in devices]
         rows[:, i] = (
             float(build.usd),
-            *watts[key],
-            sum(d.memory_free or 0 for d in devices),
-            max((d.bandwidth_gbs or 0.0 for d in devices), default=0.0),
+            *watts[parts],
+            sum(room for _, room in mine),
+            len(devices),
             0 if shared else host.ram_available or host.ram_total or 0,
             0 if shared else host.ram_bandwidth_gbs or 0.0,
-            sum(tflops) if all(tflops) else 0.0,
         )
         changes[i] = EFFORT[build.kind] >= CHANGES_SOMETHING
         possible[i] = not build.impossible and not build.unpriced
-    return Shelf(tuple(found), *rows, changes=changes, possible=possible)
+        here[i] = build.here
+    within = [sorted({kind for kind, _ in mine}) or [len(cards)] for mine in rooms]
+    most = max(map(len, within), default=1)
+    kind = [[*own, *own[:1] * (most - len(own))] for own in within]
+    return Shelf(
+        tuple(found),
+        *rows,
+        changes=changes,
+        here=here,
+        possible=possible,
+        kinds=tuple(cards),
+        kind=np.array(kind, dtype=np.int64).reshape(n, most),
+        rooms=tuple(rooms),
+    )
 
 
 def shelf_for(rig: Rig, usage: Usage, book: PriceBook, today: dt.date) -> Shelf:

@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 _BLOCK: Final = 1024
 """Points that are held against the front at once."""
 
-Refine = Callable[[int], tuple[float, int] | None]
+Refine = Callable[[int, int], tuple[float, int] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,9 @@ def front(
 ) -> Front:
     """The front; of equal points the first.
 
-    ``refine``: real cost and speed of a point, None where it is out; without it the figures given
-    are real. ``stop`` is asked before every refinement.
+    ``refine``: real cost and speed of a point, given the speed that it has to exceed; None where it
+    does not or is out. Without it the figures given are real. ``stop`` is asked before every
+    refinement.
     """
     levels, level = np.unique(quality, return_inverse=True)
     fastest: Ints = np.full(len(levels), -1, dtype=np.int64)
@@ -70,7 +71,7 @@ def front(
                 continue
             if stop():
                 return Front(tuple(found), complete=False)
-            real = refine(i)
+            real = refine(i, int(fastest[level[i]]))
             if real is not None:
                 heappush(waiting, (real[0], -real[1], -int(quality[i]), i))
     while waiting:

@@ -1,6 +1,6 @@
 """One variant on one rig: whether it fits, its speed for the need, and the power it draws."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -17,7 +17,6 @@ from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory, size
 from advisor.sizing.allocation import allocate, room
-from advisor.sizing.borders import packs
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import compute_buffers
 from advisor.sizing.layer_bytes import LayerBytes, layer_bytes
@@ -47,6 +46,15 @@ class MeasuredRun:
     """Of all cards together while tokens were made."""
     source: str
     """``"probe of 2026-11-23 14:05"``."""
+
+    def of(self, variant: Variant) -> bool:
+        """Whether this variant was run."""
+        model = variant.model
+        return (self.model_id.lower(), self.file_type, self.kv) == (
+            model.id.lower(),
+            model.file_type,
+            variant.kv,
+        )
 
 
 Lengths = tuple[int, int, int, Decimal]
@@ -109,6 +117,8 @@ class Timed:
     notes: tuple[str, ...] = ()
     rough: bool = False
     """Placed by sums over layers, with one compute buffer for all cards."""
+    settings: RunSettings | None = None
+    """With the placement that was found; None where it is rough or does not fit."""
 
 
 def timed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | None:
@@ -136,7 +146,7 @@ def timed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | N
         allocation.placement,
         engine.calibration,
     )
-    return _outcome(
+    outcome = _outcome(
         variant,
         rig,
         usage,
@@ -144,6 +154,7 @@ def timed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | N
         speed=answer.model_copy(update={"prefill_tps": prompt.prefill_tps}),
         measured=engine.measured,
     )
+    return replace(outcome, settings=solved)
 
 
 def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | None:
@@ -155,9 +166,7 @@ def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed |
     model = variant.model
     space = room(rig, engine.calibration)
     backend = space.backends[0] if space.backends else "cpu"
-    plain = variant.settings(engine.settings, usage).model_copy(
-        update={"n_gpu_layers": "all", "n_cpu_moe": 0}
-    )
+    plain = variant.settings(engine.settings, usage, whole=True)
     which = (variant.key, usage.context, backend)
     if which not in engine.loads:
         load = layer_bytes(model, plain, backend)
@@ -165,14 +174,7 @@ def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed |
     layers = engine.loads[which]
     if layers is None or any(free is None for free in space.free):
         return timed(variant, rig, usage, engine)
-    key = (model.id, f"{variant.kv} {usage.context}")
-    if key not in engine.buffers:
-        try:
-            memory.check(model, plain)
-            engine.buffers[key] = _one_buffer(model, plain)
-        except SettingsError:
-            engine.buffers[key] = None
-    buffer = engine.buffers[key]
+    buffer = buffer_of(variant, usage, engine)
     if buffer is None:
         return None
     taken = [buffer + (driver or 0) + plain.margin for driver in space.driver]
@@ -197,8 +199,20 @@ def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed |
     return replace(outcome, rough=True)
 
 
+def buffer_of(variant: Variant, usage: Usage, engine: Engine) -> int | None:
+    """The compute buffer of one card that holds everything; None where llama.cpp refuses."""
+    key = (variant.model.id, f"{variant.kv} {usage.context}")
+    if key not in engine.buffers:
+        settings = variant.settings(engine.settings, usage, whole=True)
+        try:
+            memory.check(variant.model, settings)
+            engine.buffers[key] = _one_buffer(variant.model, settings)
+        except SettingsError:
+            engine.buffers[key] = None
+    return engine.buffers[key]
+
+
 def _one_buffer(model: Model, settings: RunSettings) -> int:
-    """The compute buffer of one card that holds everything."""
     layers = model.hp.n_layer_all + 1 if model.hp is not None else 1
     placement = Placement(layer_device=(0,) * layers)
     found = compute_buffers(model, settings, placement, ("cuda",))
@@ -210,52 +224,65 @@ class Layers:
 
     def __init__(self, load: LayerBytes) -> None:
         self._load = load
+        self.n = len(load.dense)
         self.nbytes = sum(load.sizes(0, 0))
         self._experts = [0, *accumulate(load.experts)]
         """Bytes of the experts of the first so many layers."""
-        self._sizes: dict[tuple[int, int], list[int]] = {}
+        self._sums: dict[int, list[int]] = {}
 
-    def _of(self, experts_out: int, first: int) -> list[int]:
-        key = (experts_out, first)
-        if key not in self._sizes:
-            self._sizes[key] = self._load.sizes(experts_out, first)
-        return self._sizes[key]
+    def _upto(self, experts_out: int) -> list[int]:
+        """Bytes of the first so many layers, with so many layers' experts in RAM."""
+        if experts_out not in self._sums:
+            self._sums[experts_out] = [0, *accumulate(self._load.sizes(experts_out, 0))]
+        return self._sums[experts_out]
 
     def count_in(self, free: Sequence[int]) -> tuple[Placement, int] | None:
         """Layers by device, and bytes left for RAM; None where not even the caches fit."""
-        n_layers = len(self._load.dense)
         if not free:
-            return Placement(layer_device=(HOST,) * n_layers), self.nbytes
-        room_for = sum(max(0, value) for value in free)
-        experts_out = 0
+            return Placement(layer_device=(HOST,) * self.n), self.nbytes
+        experts_out = first = 0
         if self._experts[-1]:
             # Layers are whole, so a sum that fits is needed but not enough.
+            room_for = sum(max(0, value) for value in free)
             least = bisect_left(self._experts, self.nbytes - room_for)
             experts_out = bisect_left(
-                range(n_layers), True, lo=min(least, n_layers), key=lambda n: self._fits(n, 0, free)
+                range(self.n),
+                True,
+                lo=min(least, self.n),
+                key=lambda n: packed(self._upto(n), free)[-1] == self.n,
             )
-            if experts_out == n_layers:
-                experts_out = n_layers - 1
-        first = 0
-        if not self._fits(experts_out, 0, free):
+            experts_out = min(experts_out, self.n - 1)
+        sums = self._upto(experts_out)
+        if packed(sums, free)[-1] < self.n:
             first = bisect_left(
-                range(n_layers + 1), True, lo=1, key=lambda n: self._fits(experts_out, n, free)
+                range(self.n + 1),
+                True,
+                lo=1,
+                key=lambda n: packed(sums, free, n)[-1] == self.n,
             )
         devices = [HOST] * first
-        device = used = 0
-        for size_ in self._of(experts_out, first):
-            while used + size_ > free[device]:
-                device, used = device + 1, 0
-            devices.append(device)
-            used += size_
-        in_ram = self._experts[experts_out] + sum(self._of(experts_out, 0)[:first])
+        start = first
+        for device, end in enumerate(packed(sums, free, first)):
+            devices += [device] * (end - start)
+            start = end
         placement = Placement(
             layer_device=tuple(devices), experts_on_host=frozenset(range(first, experts_out))
         )
-        return placement, in_ram
+        return placement, self._experts[experts_out] + sums[first]
 
-    def _fits(self, experts_out: int, first: int, free: Sequence[int]) -> bool:
-        return packs(self._of(experts_out, first), free)
+
+def packed(sums: Sequence[int], free: Sequence[int], first: int = 0) -> list[int]:
+    """Where each device's run of layers ends when every one is filled as far as it goes.
+
+    ``sums``: bytes of the first so many layers. The last end is the number of layers where all of
+    them from ``first`` on fit.
+    """
+    ends: list[int] = []
+    at = first
+    for capacity in free:
+        at = bisect_right(sums, sums[at] + max(capacity, 0), lo=at) - 1
+        ends.append(at)
+    return ends
 
 
 def _outcome(
@@ -270,7 +297,7 @@ def _outcome(
     decode, prefill, basis = speed.decode_tps, speed.prefill_tps, speed.basis
     watts = power.estimate(rig)
     notes: list[str] = []
-    found = next((m for m in measured if _same(m, variant)), None)
+    found = next((m for m in measured if m.of(variant)), None)
     if found is not None:
         decode, basis = Range.exactly(found.decode_tps), Basis.MEASURED
         prefill = prefill if found.prefill_tps is None else Range.exactly(found.prefill_tps)
@@ -293,16 +320,7 @@ def _outcome(
     return Timed(judgement, usage.context, run, ttft, tuple(notes))
 
 
-def planned(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Plan:
+def planned(variant: Variant, rig: Rig, usage: Usage, engine: Engine, outcome: Timed) -> Plan:
     """The whole plan of a variant that ``timed`` has sized, for reading and for its command."""
-    settings = variant.settings(engine.settings, usage)
+    settings = outcome.settings or variant.settings(engine.settings, usage)
     return size(variant.model, rig, settings, calibration=engine.calibration)
-
-
-def _same(m: MeasuredRun, variant: Variant) -> bool:
-    model = variant.model
-    return (m.model_id.lower(), m.file_type, m.kv) == (
-        model.id.lower(),
-        model.file_type,
-        variant.kv,
-    )

@@ -18,7 +18,7 @@ from advisor.advice.options import Option
 from advisor.advice.screen import Space, reference, space
 from advisor.advice.shelf import Floats, Shelf
 from advisor.advice.skyline import Ints, front
-from advisor.advice.timing import Engine, Timed, lengths, planned, roughly, timed
+from advisor.advice.timing import Engine, Timed, buffer_of, lengths, planned, roughly, timed
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
 
@@ -104,10 +104,13 @@ class _Search:
         self.near: dict[str, tuple[int, float, str, int]] = {}
         """Of every kind the failure with the fewest reasons, then the cheapest."""
         known = [
-            engine.once(("reference", v.key, self.lengths), lambda v=v: reference(v, usage))
+            engine.once(
+                ("reference", v.key, self.lengths),
+                lambda v=v: reference(v, usage, engine.settings),
+            )
             for v in wanted
         ]
-        self.pairs: Space = space(shelf, known, [v.quality for v in wanted], usage)
+        self.pairs: Space = space(shelf, wanted, known, usage, engine)
         seconds = 3600 * float(usage.hours_per_month)
         self._most = seconds / usage.requests_per_month
         """Seconds that a request may take."""
@@ -124,10 +127,18 @@ class _Search:
         build, variant = int(self.pairs.build[i]), int(self.pairs.variant[i])
         return self.shelf.builds[build], self.wanted[variant]
 
-    def refine(self, i: int) -> tuple[float, int] | None:
-        """Score and step of speed of a pair, from the engine; None where it does not do."""
+    def refine(self, i: int, beat: int) -> tuple[float, int] | None:
+        """Score and step of speed of a pair, from the engine.
+
+        None where it does not do, or is surely no faster than ``beat``.
+        """
         build, variant = self.of(i)
         engine = self.engine if build.here else self.engine.elsewhere()
+        buffer = buffer_of(variant, self.usage, engine)
+        if beat > 0 and buffer is not None and not build.here:
+            place = int(self.pairs.build[i]), int(self.pairs.variant[i])
+            if _step(1 / self.pairs.closer.seconds(*place, buffer), self.usage) <= beat:
+                return None
         outcome = engine.once(
             ("roughly", build.signature, variant.key, self.lengths),
             lambda: roughly(variant, build.rig, self.usage, engine),
@@ -175,7 +186,7 @@ class _Search:
             if outcome is None:
                 return replace(rough, fits=None, run=None, rough=False)
             made = option(build, variant, outcome)
-            return replace(made, plan=planned(variant, build.rig, self.usage, engine))
+            return replace(made, plan=planned(variant, build.rig, self.usage, engine, outcome))
 
         exact = engine.once(("exactly", build.signature, variant.key, self.lengths), work)
         # A build with the same rig may have been asked for earlier: what this one takes is its own.

@@ -54,16 +54,19 @@ class Variant:
                 dense += tensor.nbytes
         return dense, int(experts * share), experts
 
-    def settings(self, base: RunSettings, usage: Usage) -> RunSettings:
-        """Settings that a search tries: whatever has to go to RAM is left to the solver."""
+    def settings(self, base: RunSettings, usage: Usage, *, whole: bool = False) -> RunSettings:
+        """Settings that a search tries: whatever has to go to RAM is left to the solver.
+
+        ``whole``: everything on the cards instead.
+        """
         new = max(1, int(usage.new_tokens))
         return base.model_copy(
             update={
                 "ctx": usage.context,
                 "ctk": self.kv,
                 "ctv": self.kv,
-                "n_gpu_layers": "fit",
-                "n_cpu_moe": "fit",
+                "n_gpu_layers": "all" if whole else "fit",
+                "n_cpu_moe": 0 if whole else "fit",
                 "depth": usage.prompt_tokens - new,
                 "n_prompt": new,
             }
@@ -72,9 +75,13 @@ class Variant:
 
 def loss_of(model: Model, kv: KvType) -> str:
     """The heaviest word for weights and cache together; empty where nothing was measured."""
-    words = [quality.model_loss(model).worst, quality.kv_loss(model, kv, kv).worst]
-    known = [word for word in words if word is not None]
-    return max(known, key=LOSS_WORDS.index) if len(known) == len(words) else ""
+    return _heavier(quality.model_loss(model).worst, quality.kv_loss(model, kv, kv).worst)
+
+
+def _heavier(weights: str | None, cache: str | None) -> str:
+    if weights is None or cache is None:
+        return ""
+    return max(weights, cache, key=LOSS_WORDS.index)
 
 
 def variants(
@@ -89,8 +96,9 @@ def variants(
     native = {m.id: m.native_file_type for m in models if isinstance(m, CatalogueEntry)}
     found: list[Variant] = []
     for model in _files(models):
+        weights = quality.model_loss(model).worst
         for kv in KV_TYPES:
-            loss = loss_of(model, kv)
+            loss = _heavier(weights, quality.kv_loss(model, kv, kv).worst)
             if not usage.accepts_loss(loss) or not _runs(model, base, kv):
                 continue
             tier = tier_of(model.id, model.n_params)

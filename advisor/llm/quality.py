@@ -192,7 +192,8 @@ def class_of(model: Model) -> ModelClass:
     """The class of a model."""
     hp = model.hp
     experts = bool(hp and hp.n_expert)
-    return classify(model.n_params, experts=experts, active=active_params(model))
+    active = active_params(model) if experts else None
+    return classify(model.n_params, experts=experts, active=active)
 
 
 def active_params(model: Model) -> int | None:

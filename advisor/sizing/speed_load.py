@@ -17,7 +17,8 @@ from advisor.sizing.speed_data import BackendCosts, SpeedClass, class_of, matrix
 from advisor.sizing.speed_sums import GROUPS, Floats, ModelSums
 from advisor.sizing.speed_terms import Constants, Number
 
-_LOW_GROUPS = [GROUPS.index("q3"), GROUPS.index("q2")]
+LOW_GROUPS = [GROUPS.index("q3"), GROUPS.index("q2")]
+"""Types of less than 4 bits, which the CPU unpacks more slowly than RAM delivers them."""
 _PICO = 1e-9
 
 
@@ -314,7 +315,7 @@ def host_seconds(
     low = (box.host_low_gbs or _PICO) * 1e9
 
     def read(part: Floats) -> Number:
-        few = part[..., _LOW_GROUPS].sum(axis=-1)
+        few = part[..., LOW_GROUPS].sum(axis=-1)
         return (part.sum(axis=-1) - few) / high + few / low
 
     weights = read(columns[..., sums.DENSE]) + columns[..., sums.STATE] / high

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.advice import screen
+from advisor.advice import screen, upgrades
 from advisor.advice.advise import advise
 from advisor.advice.builds import builds, cards
 from advisor.advice.costs import cents
@@ -43,8 +43,8 @@ def found(rig=DESKTOP, usage=CHAT, name="Qwen/Qwen3-30B-A3B", **options):
 
 
 def bounds(shelf, wanted, usage):
-    known = [screen.reference(v, usage) for v in wanted]
-    return screen.space(shelve(shelf), known, [v.quality for v in wanted], usage)
+    known = [screen.reference(v, usage, RunSettings()) for v in wanted]
+    return screen.space(shelve(shelf), wanted, known, usage, Engine(RunSettings()))
 
 
 class TestBuilds:
@@ -145,7 +145,7 @@ class TestFront:
         real_cost, real_speed = bound_cost + dearer, np.maximum(bound_speed - slower, 0)
         asked = []
 
-        def refine(i):
+        def refine(i, _beat):
             asked.append(i)
             return None if points[i][5] else (float(real_cost[i]), int(real_speed[i]))
 
@@ -178,6 +178,35 @@ class TestScreen:
             real = timed(variant, build.rig, usage, engine)
             if real is not None and real.run is not None:
                 assert real.run.decode_tps.mid <= pairs.speed[i] * 1.001, build.title
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "Qwen/Qwen3-8B",
+            "Qwen/Qwen3-30B-A3B",  # measured rows of its own
+            "openai/gpt-oss-120b",
+            "deepseek-ai/DeepSeek-V4-Flash",
+        ],
+    )
+    def test_no_refined_pair_is_better_than_its_bounds(self, name):
+        usage = CHAT.model_copy(update={"min_decode_tps": 0.0, "max_ttft_s": None})
+        rig = parse_rig("RTX 4090 + 128 GB DDR5-6000")
+        wanted = variants([model(name)], usage, RunSettings())
+        shelf = shelve(list(builds(rig, usage, BOOK, TODAY))[::5])
+        asked = upgrades._Search(shelf, wanted, usage, Engine(RunSettings()))
+        steps = upgrades._steps(asked.pairs.speed, usage)
+        looked = 0
+        for i in range(0, len(asked.pairs.cost), max(1, len(asked.pairs.cost) // 150)):
+            real = asked.refine(i, -1)
+            if real is None:
+                continue
+            looked += 1
+            title = asked.of(i)[0].title
+            assert real[0] >= asked.pairs.cost[i] * 0.999, title
+            assert real[1] <= steps[i], title
+            # What is said to be no faster than that is left out; at one step less it is not.
+            assert asked.refine(i, real[1] - 1) == real, title
+        assert looked > 30
 
     def test_what_is_ruled_out_does_not_fit(self):
         usage = CHAT.model_copy(update={"min_decode_tps": 0.0, "max_ttft_s": None})

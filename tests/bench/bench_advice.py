@@ -16,6 +16,7 @@ from advisor.advice.verdict import Advice
 from advisor.advice.workings import Workings
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
+from advisor.sizing import speed
 
 AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 RIG = parse_rig("RTX 4090 + 64 GB DDR5-6000")
@@ -51,7 +52,11 @@ def told(name: str, benchmark: BenchmarkFixture, limit: float) -> None:
 def test_search(benchmark: BenchmarkFixture) -> None:
     """Models are known; builds, sizes and speeds are not."""
     asked(Usage(), Workings())
-    advice = benchmark.pedantic(lambda: asked(Usage(), Workings()), rounds=5)
+
+    def forget() -> None:
+        speed._remembered._known.clear()
+
+    advice = benchmark.pedantic(lambda: asked(Usage(), Workings()), setup=forget, rounds=5)
     assert advice.searched >= OPTIONS
     told("search", benchmark, SEARCH_S)
 

@@ -1,0 +1,177 @@
+"""The least time that a card of a kind can take, for many models and kinds of cards at once.
+
+The formulas of ``speed`` with everything on one card of that kind: several such cards, or some of
+the model in RAM, only add to it. Measured rows may make a case faster than the formula; so much is
+granted to every case beforehand.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from advisor.hardware.rig import Device, Rig
+from advisor.llm.model import Model
+from advisor.sizing import speed_prefill
+from advisor.sizing import speed_sums as sums
+from advisor.sizing.calibration import Calibration
+from advisor.sizing.placement import Placement
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_data import bench_data, speed_data
+from advisor.sizing.speed_load import LOW_GROUPS, DeviceSpeed, layer_caches, machine
+from advisor.sizing.speed_similar import Case, correction
+from advisor.sizing.speed_sums import Floats
+from advisor.sizing.speed_terms import Work, decode_parts, prefill_parts, touched
+
+_DECODE_GRANTED: Final = 0.85
+_PREFILL_GRANTED: Final = 0.7
+"""No correction of a model without rows of its own was below these factors on the time; where a
+model has rows, the fastest of them counts (tests/advice hold every bound against predictions)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ideal:
+    """What one model asks of whatever runs it, for one question. Nothing is placed yet."""
+
+    model: Model
+    depth: int
+    columns: Floats | None
+    """``speed_sums`` of the whole model; None where they are not known."""
+    cache_bytes: float = 0.0
+    attention_flops: float = 0.0
+    prefill_flops: float = 0.0
+    used: float = 1.0
+    """Share of the experts that one token uses."""
+    experts_in_ram: float = 1.0
+    """How much longer RAM takes for a byte of experts than for one of 4 bits and more, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """Seconds per token by kind of card (rows) and model (columns)."""
+
+    decode: Floats
+    prefill: Floats
+    copy: Floats
+    """Bytes per second from RAM, by kind; infinite where the link is not known."""
+    asked: Sequence[Ideal]
+    devices: Sequence[tuple[DeviceSpeed | None, Calibration]]
+
+    def closely(self, kind: int, model: int) -> float:
+        """``decode``, with what similar cases say in place of what is granted to every case."""
+        asked, (device, calibration) = self.asked[model], self.devices[kind]
+        seconds, (granted, _) = float(self.decode[kind, model]), _granted(asked.model.id)
+        if device is None or asked.model.id in _fastest():
+            return seconds
+        if not calibration.is_identity:
+            return seconds / granted
+        hp = asked.model.hp
+        case = Case(
+            model=asked.model.id,
+            gpu=device.gpu,
+            backend=device.backend,
+            speed_class=device.class_key,
+            file_type=asked.model.file_type,
+            experts=bool(hp and hp.n_expert),
+            depth=asked.depth,
+        )
+        return seconds / granted * math.exp(correction("decode", case, 0).error)
+
+
+def ideal(model: Model, settings: RunSettings) -> Ideal:
+    """``settings.depth``: where the prompt begins; an answer is no sooner."""
+    known = sums.model_sums(model)
+    if known is None:
+        return Ideal(model, settings.depth, None)
+    cached, flops, along = layer_caches(known, settings)
+    return Ideal(
+        model,
+        settings.depth,
+        known.layers.sum(axis=0),
+        float(cached.sum()),
+        float(flops.sum()),
+        float(along.sum()),
+        known.n_expert_used / known.n_expert if known.n_expert else 1.0,
+        _few_bits(known.layers[:, sums.EXPERTS]),
+    )
+
+
+def _few_bits(experts: Floats) -> float:
+    """Of the block whose experts have the most bits: those of other blocks may stay on a card."""
+    held = experts[experts.sum(axis=1) > 0]
+    if not len(held):
+        return 1.0
+    few = float((held[:, LOW_GROUPS].sum(axis=1) / held.sum(axis=1)).min())
+    host = speed_data().host
+    return 1 - few + few * host.eta / host.eta_low
+
+
+def least(
+    kinds: Sequence[tuple[Device, Calibration]], asked: Sequence[Ideal], ubatch: int
+) -> Least:
+    """The least time of every model on every kind of card.
+
+    Where nothing is known of a card or a model it is 0: nothing can be ruled out.
+    """
+    columns = np.array(
+        [np.zeros(sums.COLUMNS) if a.columns is None else a.columns for a in asked]
+    ).reshape(len(asked), sums.COLUMNS)
+    cache, flops, along, used = (
+        np.array([getattr(a, name) for a in asked])
+        for name in ("cache_bytes", "attention_flops", "prefill_flops", "used")
+    )
+    read = touched(columns, used, ubatch)
+    groups = [speed_prefill.type_group(a.model.file_type) for a in asked]
+    factors = np.array([speed_data().prefill_groups[g] if g else 1.0 for g in groups])
+    is_bf16 = np.array([a.model.file_type == "BF16" for a in asked])
+    granted = np.array([_granted(a.model.id) for a in asked]).reshape(len(asked), 2).T
+    decode = np.zeros((len(kinds), len(asked)))
+    prefill = np.zeros((len(kinds), len(asked)))
+    copy = np.full(len(kinds), np.inf)
+    devices = [(_alone(device, calibration), calibration) for device, calibration in kinds]
+    for i, (found, calibration) in enumerate(devices):
+        if found is None or not asked:
+            continue
+        parts = decode_parts(found.constants, Work(columns, cache, flops))
+        decode[i] = (parts.total + found.costs.fixed_us * 1e-6) * granted[0]
+        if found.copy_rate is not None:
+            copy[i] = found.copy_rate
+        if found.matrix_rate is None:
+            continue
+        plain = speed_prefill.constants(found, asked[0].model, calibration.prefill_factor)
+        constants = replace(
+            plain,
+            type_factor=factors,
+            bf16=np.where(is_bf16, found.costs.bf16_prefill, 1.0),
+        )
+        prefill[i] = prefill_parts(constants, columns, along, read, ubatch).total * granted[1]
+    unknown = [a.columns is None for a in asked]
+    decode[:, unknown] = prefill[:, unknown] = 0.0
+    return Least(decode, prefill, copy, asked, devices)
+
+
+def _alone(device: Device, calibration: Calibration) -> DeviceSpeed | None:
+    alone = device.model_copy(update={"host_index": 0})
+    box = machine(Rig(name="", devices=(alone,)), Placement(layer_device=(0,)), calibration)
+    return None if isinstance(box, str) else box.devices[0]
+
+
+@functools.cache
+def _fastest() -> dict[str, tuple[float, float]]:
+    """By model the lowest errors of its rows, as factors on decode and prefill time."""
+    found: dict[str, tuple[float, float]] = {}
+    for row in bench_data().rows:
+        decode, prefill = found.get(row.model, (1.0, 1.0))
+        found[row.model] = (
+            min(decode, math.exp(row.decode_error or 0.0)),
+            min(prefill, math.exp(row.prefill_error or 0.0)),
+        )
+    return found
+
+
+def _granted(model_id: str) -> tuple[float, float]:
+    decode, prefill = _fastest().get(model_id, (1.0, 1.0))
+    return min(decode, _DECODE_GRANTED), min(prefill, _PREFILL_GRANTED)

@@ -1,11 +1,13 @@
 """GPUs as the Linux kernel shows them: /sys/class/drm with amdgpu, i915 and xe."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.hardware import table
 from advisor.hardware.completed import with_table
+from advisor.hardware.drm_clients import DrmClients
 from advisor.hardware.rig import Device, PcieLink
 
 AMD, INTEL, NVIDIA = 0x1002, 0x8086, 0x10DE
@@ -77,13 +79,20 @@ def cards(root: Path = Path("/")) -> tuple[Card, ...]:
 
 def read_devices(pool: tuple[int, int] | None, *, root: Path = Path("/")) -> tuple[Device, ...]:
     """AMD and Intel GPUs. ``pool``: total and available RAM, for those without their own."""
-    devices: list[Device] = []
-    for card in cards(root):
-        if card.vendor == AMD:
-            devices.append(_amd(card, pool))
-        elif card.vendor == INTEL:
-            devices.append(_intel(card, pool))
-    return tuple(devices)
+    found = [card for card in cards(root) if card.vendor in {AMD, INTEL}]
+    clients = DrmClients(root)
+    if found:
+        clients.look(everywhere=True)
+    return tuple(
+        _amd(card, pool, clients) if card.vendor == AMD else _intel(card, pool, clients)
+        for card in found
+    )
+
+
+def _whose() -> str:
+    """Whose programs the kernel lets us look at."""
+    everybody = hasattr(os, "geteuid") and os.geteuid() == 0
+    return "kernel (fdinfo)" if everybody else "kernel (fdinfo): this user's programs"
 
 
 def _link(folder: Path) -> PcieLink:
@@ -130,7 +139,7 @@ def _within_processor(card: Card, vram: int | None, gtt: int | None) -> bool:
     return vram is not None and gtt is not None and vram <= 2 << 30 and gtt > vram
 
 
-def _amd(card: Card, pool: tuple[int, int] | None) -> Device:
+def _amd(card: Card, pool: tuple[int, int] | None, clients: DrmClients) -> Device:
     folder = card.folder
     vram, used = _number(folder / "mem_info_vram_total"), _number(folder / "mem_info_vram_used")
     gtt, gtt_used = _number(folder / "mem_info_gtt_total"), _number(folder / "mem_info_gtt_used")
@@ -166,13 +175,20 @@ def _amd(card: Card, pool: tuple[int, int] | None) -> Device:
         power_w=_scaled(_hwmon(folder, "power1_average", "power1_input"), 1e6),
         temperature_c=_scaled(_hwmon(folder, "temp1_input"), 1e3),
         utilisation=_scaled(_number(folder / "gpu_busy_percent"), 100),
-        sources={"name": SOURCE, "memory_total": source, "memory_used": source, "pcie": SOURCE},
-        unknown=unknown | {"processes": "amdgpu lists them to administrators only"},
+        processes=clients.processes(card.address, unified=integrated),
+        sources={
+            "name": SOURCE,
+            "memory_total": source,
+            "memory_used": source,
+            "pcie": SOURCE,
+            "processes": _whose(),
+        },
+        unknown=unknown,
     )
     return with_table(device, entry)
 
 
-def _intel(card: Card, pool: tuple[int, int] | None) -> Device:
+def _intel(card: Card, pool: tuple[int, int] | None, clients: DrmClients) -> Device:
     entry = table.find("", pci_id=f"{card.vendor:04x}:{card.device:04x}")
     # Integrated graphics sit in the processor: bus 0, device 2 on every generation.
     integrated = entry is None and bool(re.fullmatch(r"(0000:)?00:02\.0", card.address))
@@ -181,6 +197,18 @@ def _intel(card: Card, pool: tuple[int, int] | None) -> Device:
     if total is None:
         unknown["memory_total"] = "the kernel does not report Intel's video memory"
     source = "the machine's RAM, which it shares"
+    sources = {"name": SOURCE, "processes": _whose()}
+    if total is not None:
+        sources["memory_total"] = source
+    processes = clients.processes(card.address, unified=integrated)
+    used: int | None = None
+    if integrated:
+        unknown["memory_used"] = "it has no memory of its own"
+    elif processes:
+        used = sum(process.memory or 0 for process in processes)
+        sources["memory_used"] = f"sum over programs, {_whose()}"
+    else:
+        unknown["memory_used"] = "the kernel tells it to administrators only"
     device = Device(
         name="Intel integrated graphics" if integrated else f"Intel GPU {card.pci_id}",
         vendor="Intel",
@@ -188,11 +216,15 @@ def _intel(card: Card, pool: tuple[int, int] | None) -> Device:
         pci_id=card.pci_id,
         pci_address=card.address or None,
         memory_total=total,
+        memory_used=used,
         driver=card.driver,
         pcie=_link(card.folder) if not integrated else PcieLink(),
         integrated=integrated,
         unified=integrated,
-        sources={"name": SOURCE} | ({"memory_total": source} if total is not None else {}),
+        power_limit_w=_scaled(_hwmon(card.folder, "power1_cap", "power1_max"), 1e6),
+        temperature_c=_scaled(_hwmon(card.folder, "temp2_input", "temp1_input"), 1e3),
+        processes=processes,
+        sources=sources,
         unknown=unknown,
     )
     device = with_table(device, entry)

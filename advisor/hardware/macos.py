@@ -15,11 +15,14 @@ from advisor.hardware.table import MemoryLimit
 from advisor.units import MIB
 
 _TIMEOUT_S = 10
+_STATISTICS = re.compile(r'^\s*"PerformanceStatistics"\s*=\s*\{(.*)\}\s*$', re.MULTILINE)
+_PAIR = re.compile(r'"([^"]+)"=(\d+)')
 _NEW_LIMIT = 26
 """First macOS whose Metal lets the GPU use more of the memory."""
 
 
-def _run(*command: str) -> str:
+def run(*command: str) -> str:
+    """What a program of the system prints; empty when it fails or takes ten seconds."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
@@ -33,10 +36,40 @@ def read_devices() -> tuple[Device, ...]:
     """This Mac's GPUs. Empty on other systems."""
     if sys.platform != "darwin":
         return ()
-    displays = _run("/usr/sbin/system_profiler", "-json", "SPDisplaysDataType")
+    displays = run("/usr/sbin/system_profiler", "-json", "SPDisplaysDataType")
     names = ("hw.memsize", "iogpu.wired_limit_mb", "machdep.cpu.brand_string")
     version = platform.mac_ver()[0].partition(".")[0]
-    return parse(displays, _run("/usr/sbin/sysctl", *names), int(version or 0))
+    found = parse(displays, run("/usr/sbin/sysctl", *names), int(version or 0))
+    used = in_use(statistics())
+    return tuple(
+        _with_used(device, used) if device.vendor == "Apple" else device for device in found
+    )
+
+
+def statistics() -> Mapping[str, int] | None:
+    """What the driver of this Mac's GPU counts in the I/O registry, None where it does not."""
+    return read_statistics(
+        run("/usr/sbin/ioreg", "-r", "-d", "1", "-w", "0", "-c", "IOAccelerator")
+    )
+
+
+def read_statistics(output: str) -> Mapping[str, int] | None:
+    """The first GPU's statistics of ``ioreg -r -d 1 -w 0 -c IOAccelerator``."""
+    found = _STATISTICS.search(output)
+    return {name: int(value) for name, value in _PAIR.findall(found[1])} if found else None
+
+
+def in_use(known: Mapping[str, int] | None) -> int | None:
+    """Bytes of the pool that programs have given to the GPU."""
+    return None if known is None else known.get("In use system memory")
+
+
+def _with_used(device: Device, used: int | None) -> Device:
+    if used is None:
+        unknown = device.unknown | {"memory_used": "its driver does not say"}
+        return device.model_copy(update={"unknown": unknown})
+    sources = device.sources | {"memory_used": "ioreg: memory that the GPU's driver has in use"}
+    return device.model_copy(update={"memory_used": used, "sources": sources})
 
 
 def parse(displays: str, sysctl: str, version: int = _NEW_LIMIT) -> tuple[Device, ...]:

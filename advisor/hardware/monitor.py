@@ -13,15 +13,9 @@ from numpy.typing import NDArray
 from advisor.hardware import detect
 from advisor.hardware.nvml import throttle_words
 from advisor.hardware.nvml_library import NvmlError, NvmlLibrary
+from advisor.hardware.readings import DEVICE_COLUMNS, HOST_COLUMNS, NAN, Sensor
 from advisor.hardware.rig import Process, Rig
-from advisor.hardware.sensors import (
-    DEVICE_COLUMNS,
-    HOST_COLUMNS,
-    NAN,
-    HostSensor,
-    Sensor,
-    sensors_for,
-)
+from advisor.hardware.sensors import HostSensor, sensors_for
 
 Series = NDArray[np.float64]
 
@@ -81,11 +75,11 @@ class Window:
     _host: NDArray[np.float64]
 
     def device(self, index: int, quantity: str) -> Series:
-        """One quantity of one device; the names are `sensors.DEVICE_COLUMNS`."""
+        """One quantity of one device; the names are `readings.DEVICE_COLUMNS`."""
         return self._devices[:, index, DEVICE_COLUMNS.index(quantity)]
 
     def host(self, quantity: str) -> Series:
-        """One quantity of the host; the names are `sensors.HOST_COLUMNS`."""
+        """One quantity of the host; the names are `readings.HOST_COLUMNS`."""
         return self._host[:, HOST_COLUMNS.index(quantity)]
 
     @property

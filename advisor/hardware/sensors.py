@@ -3,65 +3,21 @@
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import psutil
-from numpy.typing import NDArray
 
+from advisor.hardware.drm_clients import DrmClients
 from advisor.hardware.linux_gpus import cards
 from advisor.hardware.nvml import read_processes
 from advisor.hardware.nvml_library import LOST, NvmlError, NvmlLibrary
+from advisor.hardware.readings import NAN, Row, Sensor, held_by
 from advisor.hardware.rig import Device, Process
-
-Row = NDArray[np.float64]
-
-DEVICE_COLUMNS = (
-    "used",  # bytes held on the device by every program
-    "process",  # bytes held by the watched program
-    "utilisation",  # share of time a kernel ran, 0 to 1
-    "memory_utilisation",  # share of time memory was read or written, 0 to 1
-    "power",  # W
-    "temperature",  # °C
-    "clock",  # MHz
-    "throttle",  # NVML's bits, see nvml.throttle_words
-    "pcie_rx",  # bytes per second into the device
-    "pcie_tx",  # bytes per second out of it
-)
-HOST_COLUMNS = (
-    "used",  # bytes: total less available
-    "available",
-    "swap_used",
-    "cpu",  # share of all threads, 0 to 1
-    "process",  # resident bytes of the watched program and its children
-    "process_file",  # the part of them that are pages of files (a model mapped into memory)
-)
-NAN = math.nan
-
-
-class Sensor(Protocol):
-    """Reads one device into its row of columns."""
-
-    lost: bool
-    processes: tuple[Process, ...]
-
-    def read(self, row: Row, tick: int) -> None:
-        """Fill the row; NaN where there is no reading. Never raises for hardware."""
-        ...
-
-    def slow(self, row: Row, turn: int) -> None:
-        """Readings that block for a while (20 ms); one per call, in turns."""
-        ...
-
-    def list_processes(self, row: Row, watched: frozenset[int]) -> None:
-        """Who holds memory, and how much of it is the watched program's."""
-        ...
-
-    def close(self) -> None:
-        """Give back what it holds open."""
-        ...
+from advisor.hardware.sensors_apple import AppleSensor
+from advisor.hardware.sensors_linux import SENSORS as LINUX_SENSORS
+from advisor.hardware.sensors_windows import WindowsCounters
 
 
 class NvmlSensor:
@@ -70,7 +26,15 @@ class NvmlSensor:
     _RETRY = 40
     """Ticks between attempts to find a lost GPU again."""
 
-    def __init__(self, nvml: NvmlLibrary, device: Device, index: int) -> None:
+    def __init__(
+        self,
+        nvml: NvmlLibrary,
+        device: Device,
+        index: int,
+        windows: WindowsCounters | None = None,
+    ) -> None:
+        """``windows``: counters that know what programs hold where NVML does not (WDDM)."""
+        self._windows = windows
         self._nvml = nvml
         self._uuid = device.uuid
         self._index = index
@@ -160,60 +124,14 @@ class NvmlSensor:
         except NvmlError:
             self._gone(row)
             return
-        ours = [p.memory for p in self.processes if p.pid in watched]
-        known = [memory for memory in ours if memory is not None]
-        row[1] = sum(known) if known else (NAN if ours or not watched else 0.0)
+        row[1] = held_by(self.processes, watched)
+        if math.isnan(row[1]) and watched and self._windows is not None:
+            row[1] = self._windows.held(self._index, watched)
 
     def close(self) -> None:
         """NVML itself is closed by who opened it."""
-
-
-class SysfsSensor:
-    """One AMD GPU through files of amdgpu that stay open."""
-
-    def __init__(self, folder: Path) -> None:
-        self.lost = False
-        self.processes: tuple[Process, ...] = ()
-        hwmon = sorted((folder / "hwmon").glob("hwmon*"))
-        sensors = hwmon[0] if hwmon else folder
-        wanted: list[tuple[int, Path, float]] = [
-            (0, folder / "mem_info_vram_used", 1),
-            (2, folder / "gpu_busy_percent", 0.01),
-            (3, folder / "mem_busy_percent", 0.01),
-            (4, sensors / "power1_average", 1e-6),
-            (5, sensors / "temp1_input", 1e-3),
-            (6, sensors / "freq1_input", 1e-6),
-        ]
-        self._files: list[tuple[int, int, float]] = []
-        for at, path, scale in wanted:
-            try:
-                self._files.append((at, os.open(path, os.O_RDONLY), scale))
-            except OSError:
-                continue
-
-    def read(self, row: Row, tick: int) -> None:
-        """See `Sensor.read`."""
-        del tick
-        readable = False
-        for at, handle, scale in self._files:
-            try:
-                row[at] = int(os.pread(handle, 32, 0)) * scale
-                readable = True
-            except (OSError, ValueError):
-                row[at] = NAN
-        self.lost = bool(self._files) and not readable
-
-    def slow(self, row: Row, turn: int) -> None:
-        """amdgpu has nothing slow that is worth it."""
-
-    def list_processes(self, row: Row, watched: frozenset[int]) -> None:
-        """amdgpu tells this to administrators only."""
-
-    def close(self) -> None:
-        """Close its files."""
-        for _, handle, _ in self._files:
-            os.close(handle)
-        self._files = []
+        if self._windows is not None:
+            self._windows.close()
 
 
 class NoSensor:
@@ -239,13 +157,22 @@ def sensors_for(
     devices: Sequence[Device], nvml: NvmlLibrary | None, root: Path = Path("/")
 ) -> list[Sensor]:
     """A sensor for each device, in order."""
+    if sys.platform == "darwin":
+        return [AppleSensor() if device.vendor == "Apple" else NoSensor() for device in devices]
+    windows = WindowsCounters(devices) if sys.platform == "win32" and devices else None
     folders = {card.address: card.folder for card in cards(root)} if devices else {}
+    clients = DrmClients(root)
     found: list[Sensor] = []
+    looks = True
     for index, device in enumerate(devices):
+        kind = LINUX_SENSORS.get(device.vendor or "")
         if device.vendor == "NVIDIA" and nvml is not None:
-            found.append(NvmlSensor(nvml, device, index))
-        elif device.vendor == "AMD" and device.pci_address in folders:
-            found.append(SysfsSensor(folders[device.pci_address]))
+            found.append(NvmlSensor(nvml, device, index, windows))
+        elif windows is not None:
+            found.append(windows.sensor(index))
+        elif kind is not None and device.pci_address in folders:
+            found.append(kind(folders[device.pci_address], device, clients, looks=looks))
+            looks = False
         else:
             found.append(NoSensor())
     return found

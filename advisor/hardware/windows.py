@@ -1,14 +1,15 @@
-"""AMD and Intel GPUs on Windows, from the registry keys that their drivers fill."""
+"""AMD and Intel GPUs on Windows: the registry keys that their drivers fill, and DXGI's list."""
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from advisor.hardware import table
+from advisor.hardware import dxgi, table
 from advisor.hardware.completed import with_table
+from advisor.hardware.dxgi import Adapter
 from advisor.hardware.nvml_fields import short_name
-from advisor.hardware.rig import Device
+from advisor.hardware.rig import Device, Reading
 
 _CLASS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
 _VALUES = (
@@ -22,6 +23,7 @@ _VALUES = (
 # What drivers write into the 32-bit size of a card that has more (oshi#2907, llmfit#830).
 _CAPS = {0x7FFFF000, 0xFFF00000, 0xFFFFF000, 0xFFFFFFFF}
 _VENDORS = {"1002": "AMD", "8086": "Intel"}
+_DXGI = "DXGI"
 _CARVE_OUT = 2 << 30
 """Bytes: integrated graphics that no list knows set aside no more than this; a card has more."""
 _ARC_CARD = re.compile(r"\bArc\(?(?:TM\))?\s+(?:Pro\s+)?[AB]\d{2,3}M?\b", re.IGNORECASE)
@@ -30,7 +32,7 @@ _ARC_CARD = re.compile(r"\bArc\(?(?:TM\))?\s+(?:Pro\s+)?[AB]\d{2,3}M?\b", re.IGN
 
 def read_devices(pool: tuple[int, int] | None) -> tuple[Device, ...]:
     """This PC's AMD and Intel GPUs. Empty on other systems."""
-    return parse(_display_keys(), pool)
+    return parse(_display_keys(), pool, dxgi.adapters())
 
 
 def _display_keys() -> list[dict[str, Any]]:
@@ -72,19 +74,35 @@ def _memory(values: Mapping[str, Any]) -> int | None:
     return None
 
 
-def parse(keys: Iterable[Mapping[str, Any]], pool: tuple[int, int] | None) -> tuple[Device, ...]:
-    """GPUs from the values of the display class's registry keys. NVIDIA's are NVML's business."""
+def parse(
+    keys: Iterable[Mapping[str, Any]],
+    pool: tuple[int, int] | None,
+    adapters: Sequence[Adapter] = (),
+) -> tuple[Device, ...]:
+    """GPUs from the values of the display class's registry keys. NVIDIA's are NVML's business.
+
+    ``adapters``: what DXGI lists; where it lists any, a key without one is of a card that was
+    taken out, which the registry remembers.
+    """
     devices: list[Device] = []
     seen: set[tuple[str, str]] = set()
+    here = list(adapters)
     for place, values in enumerate(keys):
         matching = str(values.get("MatchingDeviceId", "")).lower()
         found = re.search(r"ven_([0-9a-f]{4})&dev_([0-9a-f]{4})", matching)
         if found is None or found[1] not in _VENDORS:
             continue
+        pci_id = f"{found[1]}:{found[2]}"
         identity = (found[0], str(place if _memory(values) else values.get("DriverDesc")))
-        if identity not in seen:
-            seen.add(identity)
-            devices.append(_gpu(values, f"{found[1]}:{found[2]}", _VENDORS[found[1]], pool))
+        if identity in seen:
+            continue
+        seen.add(identity)
+        adapter = next((known for known in here if known.pci_id == pci_id), None)
+        if adapters and adapter is None:
+            continue
+        if adapter is not None:
+            here.remove(adapter)
+        devices.append(_gpu(values, pci_id, _VENDORS[found[1]], pool, adapter))
     return tuple(devices)
 
 
@@ -96,21 +114,35 @@ def _within_processor(described: str, pci_id: str, total: int | None, *, capped:
     return not capped and (total is None or total <= _CARVE_OUT)
 
 
+def _own_memory(values: Mapping[str, Any], adapter: Adapter | None) -> tuple[int | None, str]:
+    """Memory of its own, and where that was read; None where neither tells."""
+    written = _memory(values)
+    if written is None and adapter is not None and adapter.dedicated:
+        return adapter.dedicated, _DXGI
+    return written, "registry: HardwareInformation.qwMemorySize"
+
+
 def _gpu(
-    values: Mapping[str, Any], pci_id: str, vendor: str, pool: tuple[int, int] | None
+    values: Mapping[str, Any],
+    pci_id: str,
+    vendor: str,
+    pool: tuple[int, int] | None,
+    adapter: Adapter | None,
 ) -> Device:
     described = str(values.get("DriverDesc") or f"{vendor} GPU")
-    total = _memory(values)
+    total, source = _own_memory(values, adapter)
     entry = table.find(described, memory=total, pci_id=pci_id)
     shared = entry is not None and entry.unified
     capped = total is None and "HardwareInformation.MemorySize" in values
     within = _within_processor(described, pci_id, total, capped=capped)
-    integrated = shared or (entry is None and within)
-    source = "registry: HardwareInformation.qwMemorySize"
     if total is None and entry is not None and not shared:
         total = table.gpu_table().usable_memory(entry)
         source = f"nominal, {entry.origin('memory_gib')}: its driver writes a capped size"
-    if integrated and not shared and pool is not None:
+    integrated = shared or (entry is None and within)
+    lent = adapter.shared if adapter is not None else None
+    if integrated and lent is not None:
+        total, source = (total or 0) + lent, f"{_DXGI}: its own memory and the RAM it may use"
+    elif integrated and not shared and pool is not None:
         # Windows lets a GPU use half of the RAM as shared memory (WDDM's default).
         total, source = (total or 0) + pool[0] // 2, "its carve-out plus half of the RAM (WDDM)"
     device = Device(
@@ -126,4 +158,21 @@ def _gpu(
         unknown={"memory_used": "Windows reports it per adapter only while sampling"}
         | ({} if total is not None else {"memory_total": "its driver does not write it"}),
     )
-    return with_table(device, entry)
+    return with_table(_with_budget(device, adapter), entry)
+
+
+def _with_budget(device: Device, adapter: Adapter | None) -> Device:
+    """The device with what DXGI says of a card's memory; of a pool it is no second opinion."""
+    if adapter is None or device.unified or device.memory_total is None:
+        return device
+    update: dict[str, object] = {}
+    if device.sources.get("memory_total") != _DXGI and adapter.dedicated:
+        reading = Reading(value=float(adapter.dedicated), source=_DXGI)
+        update["alternatives"] = device.alternatives | {"memory_total": (reading,)}
+    if adapter.budget is not None:
+        update["memory_used"] = max(0, device.memory_total - adapter.budget)
+        source = f"{_DXGI}: what Windows would not give one program now"
+        update["sources"] = device.sources | {"memory_used": source}
+        left = {name: why for name, why in device.unknown.items() if name != "memory_used"}
+        update["unknown"] = left
+    return device.model_copy(update=update)

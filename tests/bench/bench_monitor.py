@@ -13,7 +13,8 @@ import pytest
 
 from advisor.hardware import detect
 from advisor.hardware.nvml_library import NvmlLibrary
-from advisor.hardware.sensors import DEVICE_COLUMNS, HOST_COLUMNS, HostSensor, sensors_for
+from advisor.hardware.readings import DEVICE_COLUMNS, HOST_COLUMNS
+from advisor.hardware.sensors import HostSensor, sensors_for
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import fake_nvml

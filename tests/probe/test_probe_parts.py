@@ -1,7 +1,6 @@
 """The pure parts of a probe: schedule, trace, outcome, preflight, store."""
 
 import csv
-import ctypes
 import io
 import mmap
 import os
@@ -248,22 +247,6 @@ def test_counters_of_windows_are_added_up_per_process():
     assert spill.shared_bytes(sample, {8412}) == 350 << 20
     assert spill.shared_bytes(sample, {8412, 1204}) == 1250 << 20
     assert spill.shared_bytes([], {1}) == 0
-
-
-def test_the_counters_array_is_read_as_windows_lays_it_out():
-    names = [ctypes.create_unicode_buffer(f"pid_{pid}_luid_0x0_0x1_phys_0") for pid in (7, 8, 9)]
-    buffer = ctypes.create_string_buffer(3 * ctypes.sizeof(spill.Item))
-    assert ctypes.sizeof(spill.Item) == 24
-    rows = ctypes.cast(buffer, ctypes.POINTER(spill.Item))
-    for index, name in enumerate(names):
-        # The last one has no data (PDH_CSTATUS_NO_INSTANCE).
-        rows[index].name = ctypes.addressof(name)
-        rows[index].status = 0x800007D1 if index == 2 else 0
-        rows[index].value = (index + 1) << 33
-    assert spill.items(buffer, 3) == [
-        ("pid_7_luid_0x0_0x1_phys_0", 1 << 33),
-        ("pid_8_luid_0x0_0x1_phys_0", 2 << 33),
-    ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there it reads")

@@ -81,6 +81,11 @@ class Repetition:
     waiting: dict[int, tuple[int, ...]]
     """Constants of a repetition that have memory from the start → those of the left-out ones."""
 
+    def holds(self, events: Sequence[Event]) -> bool:
+        """Whether it does what the one before did: whether what was left out is like it."""
+        once, before = events[self.start : self.end], events[self.previous : self.start]
+        return _alike(once, before, tuple(self.waiting))
+
 
 def _made(events: Sequence[Event]) -> dict[int, int]:
     """Memory block → its place among those taken here."""
@@ -133,13 +138,11 @@ class Replay:
                 at[block] = (offset, whole + size)
                 arenas[arena].release(offset + whole + size, -size)
 
-    def repeat(self, events: Sequence[Event], repetition: Repetition) -> bool:
-        """Replay the left-out repetitions; False if the kept ones are not alike."""
+    def repeat(self, events: Sequence[Event], repetition: Repetition) -> None:
+        """Replay the left-out repetitions, which ``holds`` must have found alike."""
         before = events[repetition.previous : repetition.start]
         once = events[repetition.start : repetition.end]
         waiting = repetition.waiting
-        if not _alike(once, before, tuple(waiting)):
-            return False
         # Every round makes blocks under the names of ``once``; what was there moves to the names
         # of ``before``, which the events of ``once`` read.
         names = list(zip(_made(before), _made(once), strict=True))
@@ -166,19 +169,17 @@ class Replay:
                 seen = {}
             else:
                 seen[state] = done
-        return True
 
 
 def peaks(
     events: Sequence[Event], repetitions: Sequence[Repetition], n_arenas: int
-) -> tuple[int, ...] | None:
-    """Bytes per arena; None if what should repeat does not."""
+) -> tuple[int, ...]:
+    """Bytes per arena. What should repeat must do so (``Repetition.holds``)."""
     replay = Replay(n_arenas)
     done = 0
     for repetition in repetitions:
         replay.run(events[done : repetition.end])
         done = repetition.end
-        if not replay.repeat(events, repetition):
-            return None
+        replay.repeat(events, repetition)
     replay.run(events[done:])
     return replay.peaks

@@ -14,10 +14,12 @@ from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
 from advisor.sizing import memory, overrides
+from advisor.sizing.compute.allocator import Event
 from advisor.sizing.compute.backends import Rules, device_supports, rules_of
 from advisor.sizing.compute.blocks import Graph, number
 from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.builder import Backends, Builder, Shape, stream_of, streams
+from advisor.sizing.compute.extents import Extent, Form, Region, value_at
 from advisor.sizing.compute.graphs import graph_of
 from advisor.sizing.compute.hyper_connections import POST, PRE
 from advisor.sizing.compute.layout import Layout, Selection, layout, representative
@@ -31,20 +33,19 @@ _CONTRADICTIONS = (ArithmeticError, LookupError, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """Everything that the sizes depend on, small enough to look up often."""
+    """Everything that the graph depends on but lengths, small enough to look up often."""
 
     layout: int
     n_tokens: int
     n_seqs: int
     n_outputs: int
     n_stream: int
-    cells: tuple[tuple[str, int, int], ...]
-    """Kind, cells per stream, streams."""
+    caches: tuple[tuple[str, int], ...]
+    """Kind and streams; how many cells they have is asked apart."""
     flash: str
     ctk: str
     ctv: str
     n_ubatch: int
-    n_ctx: int
     n_rs_seq: int
     ctx_type: str
     backends: Backends
@@ -93,27 +94,34 @@ def _question(
     placement: Placement,
     used: Sequence[int],
     rules: tuple[Rules, ...],
-) -> _Question:
-    """The reserved micro-batch (llama-context.cpp:sched_reserve, graph_reserve)."""
+) -> tuple[_Question, tuple[int, ...]]:
+    """The reserved micro-batch (llama-context.cpp:sched_reserve, graph_reserve).
+
+    The second half are lengths in units of ``memory.PADDING``: the cells per stream of every kind
+    of cache, and the context.
+    """
     sizes = memory.resolve(settings)
+    cells = [memory.cells(cache, settings, sizes) for cache in rule.caches]
     n_tokens = min(sizes.n_ctx, sizes.n_ubatch)
     n_outputs = min(n_tokens, settings.n_outputs or settings.parallel)
     placed = _backends(placement, used)
     # Weights that are copied to a device count with their bytes.
     moved = placement.offloads or bool(placement.overrides) or made.left_in_ram
     copied = bool(used) and moved
-    return _Question(
+    lengths = [*(count for count, _ in cells), sizes.n_ctx]
+    question = _Question(
         layout=made.typed_key if copied else made.key,
         n_tokens=-(-n_tokens // sizes.n_seq) * sizes.n_seq,
         n_seqs=sizes.n_seq,
         n_outputs=n_outputs,
         n_stream=1 if settings.kv_unified else sizes.n_seq,
-        cells=tuple((cache.kind, *memory.cells(cache, settings, sizes)) for cache in rule.caches),
+        caches=tuple(
+            (cache.kind, streams) for cache, (_, streams) in zip(rule.caches, cells, strict=True)
+        ),
         flash=settings.flash_attn,
         ctk=settings.ctk,
         ctv=settings.ctv,
         n_ubatch=sizes.n_ubatch,
-        n_ctx=sizes.n_ctx,
         n_rs_seq=settings.n_rs_seq,
         ctx_type=settings.ctx_type,
         backends=placed,
@@ -122,22 +130,23 @@ def _question(
         simple=not moved,
         copied=copied,
     )
+    return question, tuple(length // memory.PADDING for length in lengths)
 
 
-def _shape(question: _Question, *, flash: bool) -> Shape:
+def _shape(question: _Question, lengths: Sequence[int], *, flash: bool) -> Shape:
     return Shape(
         n_tokens=question.n_tokens,
         n_seqs=question.n_seqs,
         n_outputs=question.n_outputs,
         n_stream=question.n_stream,
-        n_kv={kind: cells for kind, cells, _ in question.cells},
-        streams={kind: streams for kind, _, streams in question.cells},
+        n_kv={kind: cells for (kind, _), cells in zip(question.caches, lengths[:-1], strict=True)},
+        streams=dict(question.caches),
         flash=flash,
         v_transposed=question.flash == "off",
         type_k=TYPES[question.ctk.upper()],
         type_v=TYPES[question.ctv.upper()],
         n_ubatch=question.n_ubatch,
-        n_ctx=question.n_ctx,
+        n_ctx=lengths[-1],
         n_rs_seq=question.n_rs_seq,
     )
 
@@ -194,12 +203,13 @@ class _Fusing:
     question: _Question
     recipe: _Recipe
     selection: Selection
+    lengths: Sequence[int]
     flash: bool = True
     unfused: frozenset[str] = frozenset()
 
     def build(self, shape: Shape | None = None) -> Builder:
         """The graph of the reserved micro-batch, or of another."""
-        shape = shape or _shape(self.question, flash=self.flash)
+        shape = shape or _shape(self.question, self.lengths, flash=self.flash)
         shape = replace(shape, unfused=self.unfused)
         recipe, placed = self.recipe, self.question.backends
         builder = Builder(recipe.hp, recipe.layout.tensors, shape, placed, self.selection)
@@ -209,7 +219,7 @@ class _Fusing:
     def _strays(self) -> Builder:
         """The small graph, placed."""
         question, placed = self.question, self.question.backends
-        shape = _shape(question, flash=self.flash)
+        shape = _shape(question, self.lengths, flash=self.flash)
         shape = replace(shape, n_tokens=question.n_seqs, n_outputs=question.n_seqs)
         builder = self.build(shape)
         for node, il in builder.pinned:
@@ -217,37 +227,63 @@ class _Fusing:
         Scheduler(question.rules, n_copies=question.n_copies).assign(builder.nodes, builder.leafs)
         return builder
 
-    def resolve(self) -> None:
-        """Decide. A quantized V cache means flash attention (llama_init_from_model)."""
+    def resolve(self) -> Builder:
+        """Decide, and build the graph. A quantized V cache means flash attention
+        (llama_init_from_model).
+        """
         question, layers = self.question, self.question.backends.layers
         quantized_v = TYPES[question.ctv.upper()].block > 1
+        strays: Builder | None = None
         if question.flash == "off" or self.recipe.hp.arch == "grok":
             self.flash = False
         elif question.flash == "auto" and question.backends.cpu > 0 and not quantized_v:
             if question.simple:
-                fused = self.build().fused
-                self.flash = all(
-                    device_supports(node, rules) for node, _ in fused for rules in question.rules
-                )
+                made = self.build()
+                if all(
+                    device_supports(node, rules)
+                    for node, _ in made.fused
+                    for rules in question.rules
+                ):
+                    return made
+                self.flash = False
             else:
-                fused = self._strays().fused
-                self.flash = all(node.backend == layers[il] for node, il in fused)
-        if question.simple or not self.recipe.hp.n_hyper_connections:
-            return
-        for op in (PRE, POST):
-            hyper = self._strays().hyper
-            if any(node.backend != layers[il] for node, il in hyper if node.op == op):
-                self.unfused |= {op}
+                strays = self._strays()
+                if any(node.backend != layers[il] for node, il in strays.fused):
+                    self.flash, strays = False, None
+        if not question.simple and self.recipe.hp.n_hyper_connections:
+            for op in (PRE, POST):
+                strays = strays or self._strays()
+                if any(node.backend != layers[il] for node, il in strays.hyper if node.op == op):
+                    self.unfused |= {op}
+                    strays = None
+        return self.build()
 
 
-def _build(question: _Question, recipe: _Recipe, selection: Selection) -> Builder:
-    fusing = _Fusing(question, recipe, selection)
-    fusing.resolve()
-    return fusing.build()
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """Memory events of one graph, for every context of its region."""
+
+    region: Region
+    events: tuple[Event, ...]
+    varying: tuple[tuple[int, Form], ...]
+    """Events whose size depends on the context."""
+    repetitions: tuple[Repetition, ...]
+
+    def at(self, units: Sequence[int]) -> list[Event]:
+        """The events of one context."""
+        events = list(self.events)
+        for place, form in self.varying:
+            arena, block, _ = events[place]
+            events[place] = (arena, block, int(value_at(form, units)))
+        return events
 
 
-def _simulate(question: _Question, recipe: _Recipe, selection: Selection) -> tuple[int, ...] | None:
-    builder = _build(question, recipe, selection)
+def _simulate(
+    question: _Question, recipe: _Recipe, selection: Selection, region: Region
+) -> _Trace | None:
+    """The memory events of a selection of blocks; None where they do not stand for all."""
+    lengths = region.extents(memory.PADDING)
+    builder = _Fusing(question, recipe, selection, lengths).resolve()
     marked = {id(node) for node in builder.marks.values()}
     for leaf, others in builder.waiting.values():
         marked |= {id(leaf), *map(id, others)}
@@ -268,24 +304,52 @@ def _simulate(question: _Question, recipe: _Recipe, selection: Selection) -> tup
             made.blocks[id(leaf)]: tuple(made.blocks[id(other)] for other in others)
             for leaf, others in builder.waiting.values()
         }
-        repetitions.append(Repetition(previous, start, end, pattern.extra, waiting))
-    return peaks(made.events, repetitions, question.backends.cpu + 1)
+        repetition = Repetition(previous, start, end, pattern.extra, waiting)
+        if not repetition.holds(made.events):
+            return None
+        repetitions.append(repetition)
+    return _Trace(
+        region=region,
+        events=tuple((arena, block, int.__int__(size)) for arena, block, size in made.events),
+        varying=tuple(
+            (place, size.form)
+            for place, (_, _, size) in enumerate(made.events)
+            if isinstance(size, Extent)
+        ),
+        repetitions=tuple(repetitions),
+    )
 
 
-@lru_cache(maxsize=16384)
-def _measure(question: _Question, recipe: _Recipe) -> tuple[int, ...]:
-    draft = question.ctx_type == "mtp"
-    if draft:
+@lru_cache(maxsize=512)
+def _traces(question: _Question, recipe: _Recipe) -> list[_Trace]:
+    """What was traced of a question so far, by region; filled by ``_measure``."""
+    del question, recipe
+    return []
+
+
+def _traced(question: _Question, recipe: _Recipe, units: tuple[int, ...]) -> _Trace:
+    region = Region(units)
+    if question.ctx_type == "mtp":
         chosen = Selection(())
     else:
         chosen = _selection(recipe, question.backends, copied=question.copied)
-    sizes = _simulate(question, recipe, chosen)
-    if sizes is None:
+    made = _simulate(question, recipe, chosen, region)
+    if made is None:
         everything = Selection(tuple(range(recipe.hp.n_layer)))
-        sizes = _simulate(question, recipe, everything)
-    if sizes is None:
+        made = _simulate(question, recipe, everything, region)
+    if made is None:
         raise AssertionError("a graph without repetitions always has a size")
-    return sizes
+    return made
+
+
+@lru_cache(maxsize=16384)
+def _measure(question: _Question, recipe: _Recipe, units: tuple[int, ...]) -> tuple[int, ...]:
+    known = _traces(question, recipe)
+    made = next((trace for trace in known if trace.region.holds(units)), None)
+    if made is None:
+        made = _traced(question, recipe, units)
+        known.append(made)
+    return peaks(made.at(units), made.repetitions, question.backends.cpu + 1)
 
 
 def reserve(
@@ -301,9 +365,9 @@ def reserve(
     used = [settings.main_gpu] if settings.split_mode == "none" and n_devices else range(n_devices)
     made = layout(model)
     rules: tuple[Rules, ...] = tuple(rules_of(backends[device]) for device in used)
-    question = _question(made, rule, settings, placement, used, rules)
+    question, units = _question(made, rule, settings, placement, used, rules)
     try:
-        sizes = _measure(question, _Recipe(hp, graph, made))
+        sizes = _measure(question, _Recipe(hp, graph, made), units)
     except _CONTRADICTIONS:
         # A header whose keys and tensors do not belong together, which llama.cpp would not load.
         return None

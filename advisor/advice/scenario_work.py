@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from advisor.advice import interconnect
 from advisor.advice.builds import Build
 from advisor.advice.costs import api_cost, break_even, local_cost
 from advisor.advice.hardware_prices import PriceBook, book_of, data_date
@@ -40,6 +39,7 @@ from advisor.advice.workings import Workings
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry, catalogue
+from advisor.sizing import interconnect
 from advisor.sizing.matrix import Cell, matrix
 from advisor.sizing.settings import RunSettings
 

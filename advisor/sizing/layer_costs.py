@@ -16,7 +16,7 @@ from advisor.sizing import speed_prefill
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.placement import HOST, Placement
-from advisor.sizing.settings import RunSettings
+from advisor.sizing.settings import RunSettings, first_device
 from advisor.sizing.speed import device_correction
 from advisor.sizing.speed_load import DeviceSpeed, Machine, host_seconds, layer_caches, machine
 from advisor.sizing.speed_sums import Floats, ModelSums
@@ -81,7 +81,7 @@ def layer_costs(
     """
     known = sums.model_sums(model)
     everywhere = Placement(layer_device=(*range(len(rig.devices)), HOST))
-    box = machine(rig, everywhere, calibration or IDENTITY)
+    box = machine(rig, everywhere, calibration or IDENTITY, first=first_device(settings))
     if known is None or isinstance(box, str) or box.host_gbs is None:
         return _by_bytes(rig, layer_bytes)
     judged = goal_settings(settings)
@@ -157,9 +157,8 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
     used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
     full, thin = known.layers, _without_experts(known.layers)
     moved = full - thin
-    rates = [d.copy_rate for d in box.devices.values() if d.copy_rate is not None]
-    # Without a known link the copy counts as slow as the slowest PCIe slot in use.
-    copied = 1 / (min(rates, default=1e9) * ubatch)
+    # Without a known link the copy counts as slow as one lane of PCIe 3.0.
+    copied = 1 / ((box.copy_rate or 1e9) * ubatch)
 
     def on(device: DeviceSpeed, columns: Floats) -> Floats:
         constants = speed_prefill.constants(device, model, box.calibration.prefill_factor)

@@ -100,6 +100,8 @@ class SpeedTerm(_Frozen):
     name: str
     seconds: float
     detail: str = ""
+    where: int | None = None
+    """Device that spends it; -1 the host; None between devices."""
 
 
 class Speed(_Frozen):

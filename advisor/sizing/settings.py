@@ -91,3 +91,8 @@ class RunSettings(BaseModel):
     """Prompt length for prefill speed and time to first token."""
     margin: int = Field(default=1 << 30, ge=0)
     """Bytes to leave free on each device for a plan to count as comfortable (llama.cpp's -fitt)."""
+
+
+def first_device(settings: RunSettings) -> int:
+    """The device that llama.cpp counts first: with ``-sm none`` it knows no other."""
+    return settings.main_gpu if settings.split_mode == "none" else 0

@@ -5,20 +5,30 @@ rows in ``speed_similar``.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from advisor.basis import Range
-from advisor.hardware.rig import Rig
+from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.sizing import speed_prefill
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import IDENTITY, Calibration
+from advisor.sizing.interconnect import slowest_link
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Speed, SpeedTerm
-from advisor.sizing.settings import RunSettings
+from advisor.sizing.settings import RunSettings, first_device
 from advisor.sizing.speed_data import BenchRow, speed_data
-from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, host_seconds, loads, machine
+from advisor.sizing.speed_load import (
+    DeviceSpeed,
+    Load,
+    Machine,
+    cut_across,
+    host_seconds,
+    loads,
+    machine,
+)
 from advisor.sizing.speed_similar import Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
 from advisor.sizing.speed_terms import Work, decode_parts
@@ -48,6 +58,7 @@ def predict(
         settings.ctk,
         settings.ctv,
         settings.split_mode,
+        first_device(settings),
         min(settings.ubatch_size, settings.batch_size),
         calibration,
         file_bytes,
@@ -82,6 +93,8 @@ def _facts(rig: Rig) -> tuple[object, ...]:
                 d.host_index,
                 d.pcie.max_generation or d.pcie.generation,
                 d.pcie.max_width or d.pcie.width,
+                d.nvlink_gbs,
+                d.nvlink_links,
             )
             for d in rig.devices
         ),
@@ -99,7 +112,7 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
     known = sums.model_sums(model)
     if known is None:
         return _unknown("what one token of this architecture reads is not known.")
-    box = machine(rig, placement, calibration)
+    box = machine(rig, placement, calibration, first=first_device(settings))
     if isinstance(box, str):
         return Speed(notes=(box,))
     if settings.split_mode == "row":
@@ -154,11 +167,18 @@ class _Sum:
     doubt: float = 0.0
     """Sum of seconds × spread: errors of one rig go together, so they are not squared."""
 
-    def add(self, name: str, seconds: float, spread: float, detail: str = "") -> None:
+    def add(
+        self, name: str, seconds: float, spread: float, detail: str = "", where: int | None = None
+    ) -> None:
         if seconds > 0:
-            self.terms.append(SpeedTerm(name=name, seconds=seconds, detail=detail))
+            self.terms.append(SpeedTerm(name=name, seconds=seconds, detail=detail, where=where))
             self.total += seconds
             self.doubt += seconds * spread
+
+    def join(self, other: "_Sum") -> None:
+        self.terms += other.terms
+        self.total += other.total
+        self.doubt += other.doubt
 
     def range(self) -> Range:
         mid = 1 / self.total
@@ -172,21 +192,24 @@ def _decode(
     result = _Sum()
     on_devices = [part for part in parts if part.where != HOST]
     alike = len(on_devices) if len(box.kinds) == 1 else 0
-    shared = 1
-    if settings.split_mode == "tensor" and len(on_devices) > 1:
-        shared = len(on_devices)
-    for part in on_devices:
+    cut = settings.split_mode == "tensor" and len(on_devices) > 1
+    found: list[_Sum] = []
+    for part in cut_across(on_devices) if cut else on_devices:
         device = box.devices[part.where]
         change = device_correction(model, settings, device, alike, box)
-        _device_terms(result, part, device, change, shared, several=len(on_devices) > 1)
+        terms = _device_terms(part, device, change, several=len(on_devices) > 1)
         if change.rows and not result.notes:
             result.notes.append(_measured(change.rows))
+        found.append(terms)
+    # With every matrix cut across devices, all wait for the slowest.
+    for terms in [max(found, key=lambda terms: terms.total)] if cut else found:
+        result.join(terms)
     if on_devices:
-        slowest = max((box.devices[p.where] for p in on_devices), key=lambda d: d.costs.fixed_us)
-        spread = 0.3
-        result.add("Per token", slowest.costs.fixed_us * 1e-6, spread, "outside the blocks")
-        if shared > 1:
-            _all_reduces(result, known)
+        last = max(on_devices, key=lambda p: box.devices[p.where].costs.fixed_us).where
+        slowest = box.devices[last]
+        result.add("Per token", slowest.costs.fixed_us * 1e-6, 0.3, "outside the blocks", last)
+        if cut:
+            _all_reduces(result, known, [box.rig.devices[part.where] for part in on_devices])
         else:
             _hand_overs(result, known, on_devices, box, slowest)
     _host_terms(result, parts, box)
@@ -214,16 +237,9 @@ def device_correction(
     return correction("decode", case, alike)
 
 
-def _device_terms(
-    result: _Sum,
-    part: Load,
-    device: DeviceSpeed,
-    change: Correction,
-    shared: int,
-    *,
-    several: bool,
-) -> None:
+def _device_terms(part: Load, device: DeviceSpeed, change: Correction, *, several: bool) -> _Sum:
     k = device.constants
+    result = _Sum()
     found = decode_parts(k, Work(part.columns, part.cache_bytes, part.attention_flops))
     factor = math.exp(change.error)
     spread = change.spread * device.widen
@@ -240,24 +256,25 @@ def _device_terms(
         ("Launches and waits", found.latency, f"{int(part.columns[sums.BLOCKS])} blocks"),
     )
     for name, seconds, detail in rows:
-        # A tensor split shares the reading; launches happen on every device at the same time.
-        result.add(
-            where + name,
-            float(seconds) * factor / (1 if name == "Launches and waits" else shared),
-            spread,
-            detail + near,
-        )
+        result.add(where + name, float(seconds) * factor, spread, detail + near, part.where)
+    return result
 
 
-def _all_reduces(result: _Sum, known: ModelSums) -> None:
+def _all_reduces(result: _Sum, known: ModelSums, devices: Sequence[Device]) -> None:
+    """Two per block: what they wait for does not depend on the link, what they send does."""
     split = speed_data().tensor_split
     blocks = float(known.layers[:, sums.BLOCKS].sum())
-    each = split.moe_us if known.n_expert else split.dense_us
+    wait = split.moe_us if known.n_expert else split.dense_us
+    # Small sums are exchanged in F32 (ggml-cuda.cu:ggml_backend_cuda_comm_allreduce_nccl).
+    size = known.n_embd * 4 * 2 * (len(devices) - 1) / len(devices)
+    link = slowest_link(devices)
+    sent = 0.0 if link is None else size / (link[0] * 1e3 * speed_data().pcie.share)
+    over = "" if link is None else f" + {size / 1024:.0f} KiB over {link[1]}"
     result.add(
         "All-reduce",
-        2 * blocks * each * 1e-6,
+        2 * blocks * (wait + sent) * 1e-6,
         split.spread,
-        f"{2 * blocks:.0f} × {each:.0f} µs ({split.source})",
+        f"{2 * blocks:.0f} × ({wait:.0f} µs of waiting{over}) ({split.source})",
     )
 
 
@@ -292,10 +309,10 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
     rate = f"at {box.host_gbs:,.0f} GB/s effective"
     dense = float(part.columns[sums.DENSE].sum() + part.columns[sums.STATE])
     used = float(part.columns[sums.EXPERTS].sum())
-    result.add("RAM: read weights", weights, spread, f"{dense / 1e9:.2f} GB {rate}")
-    result.add("RAM: read experts", experts, spread, f"{used / 1e9:.2f} GB {rate}")
-    result.add("RAM: read KV cache", cache, spread, f"{part.cache_bytes / 1e9:.2f} GB {rate}")
-    result.add("CPU: start layers", latency, spread)
+    result.add("RAM: read weights", weights, spread, f"{dense / 1e9:.2f} GB {rate}", HOST)
+    result.add("RAM: read experts", experts, spread, f"{used / 1e9:.2f} GB {rate}", HOST)
+    result.add("RAM: read KV cache", cache, spread, f"{part.cache_bytes / 1e9:.2f} GB {rate}", HOST)
+    result.add("CPU: start layers", latency, spread, where=HOST)
 
 
 def _measured(rows: tuple[BenchRow, ...]) -> str:

@@ -85,8 +85,12 @@ class TensorSplit(_Frozen):
     """Cost of one all-reduce."""
 
     dense_us: float
+    """Waiting, whatever the link: bytes come on top."""
     moe_us: float
     spread: float
+    prefill_share: float
+    """Share of the link's rate in one direction that a micro-batch's all-reduce reaches."""
+    prefill_spread: float
     source: str
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.hardware.rig import Backend, Device, PcieLink, Rig
+from advisor.hardware.rig import Backend, Device, Rig
 from advisor.llm.tensor import TYPES
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import Calibration
+from advisor.sizing.interconnect import pcie_gbs
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import BackendCosts, SpeedClass, class_of, matrix_tflops, speed_data
@@ -54,6 +55,10 @@ class Machine:
     """The same below 4 bits."""
     host_rate: float | None
     """Operations per second of the CPU in prefill."""
+    copy_rate: float | None
+    """Bytes per second from RAM to the first device, which takes all batches' work on what lies
+    there, whether it holds layers or not (ggml-backend.cpp:ggml_backend_sched_backend_id_from_cur);
+    None when its link is not known."""
     calibration: Calibration
     rig: Rig
 
@@ -63,16 +68,13 @@ class Machine:
         return {(d.gpu, d.backend) for d in self.devices.values()}
 
 
-def _copy_rate(link: PcieLink, *, unified: bool, bandwidth: float) -> float | None:
-    if unified:
-        return bandwidth
-    pcie = speed_data().pcie
-    generation = link.max_generation or link.generation
-    width = link.max_width or link.width
-    if generation is None or width is None:
-        return None
-    lane = pcie.gbs_per_lane.get(generation)
-    return None if lane is None else lane * width * pcie.share * 1e9
+def _copy_rate(device: Device) -> float | None:
+    if device.unified:
+        return None if device.bandwidth_gbs is None else device.bandwidth_gbs * 1e9
+    generation = device.pcie.max_generation or device.pcie.generation
+    width = device.pcie.max_width or device.pcie.width
+    rate = pcie_gbs(generation, width) if generation and width else None
+    return None if rate is None else rate * speed_data().pcie.share * 1e9
 
 
 @functools.lru_cache(maxsize=256)
@@ -138,15 +140,18 @@ def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
             (calibration.bandwidth_factor, calibration.latency_factor),
         ),
         matrix_rate=None if rate is None else rate * 1e12,
-        copy_rate=_copy_rate(
-            device.pcie, unified=device.unified, bandwidth=device.bandwidth_gbs * 1e9
-        ),
+        copy_rate=_copy_rate(device),
         host_index=device.host_index,
     )
 
 
-def machine(rig: Rig, placement: Placement, calibration: Calibration) -> Machine | str:
-    """Constants of everything that the placement uses, or why there are none."""
+def machine(
+    rig: Rig, placement: Placement, calibration: Calibration, *, first: int = 0
+) -> Machine | str:
+    """Constants of everything that the placement uses, or why there are none.
+
+    ``first``: the device that llama.cpp counts first.
+    """
     devices: dict[int, DeviceSpeed] = {}
     for index in sorted(placement.places - {HOST}):
         found = _device(rig.devices[index], calibration)
@@ -168,6 +173,7 @@ def machine(rig: Rig, placement: Placement, calibration: Calibration) -> Machine
         host_gbs=high,
         host_low_gbs=low,
         host_rate=None if rate is None else rate * 1e12,
+        copy_rate=_copy_rate(rig.devices[first]) if rig.devices else None,
         calibration=calibration,
         rig=rig,
     )
@@ -259,6 +265,31 @@ def loads(
         for part in (sums.DENSE, sums.EXPERTS, sums.ALL_EXPERTS):
             load.columns[part] *= scale
     return result
+
+
+def cut_across(parts: Sequence[Load]) -> list[Load]:
+    """The same work with every matrix cut across the devices (``-sm tensor``), by their layers.
+
+    Bytes and arithmetic are shared; every device starts the kernels of every block.
+    """
+    whole = sum((part.columns for part in parts), np.zeros(sums.COLUMNS))
+    blocks = max(float(whole[sums.BLOCKS]), 1.0)
+    cut: list[Load] = []
+    for part in parts:
+        share = float(part.columns[sums.BLOCKS]) / blocks
+        columns = whole * share
+        columns[sums.ATTENTION :] = whole[sums.ATTENTION :]
+        cut.append(
+            Load(
+                where=part.where,
+                columns=columns,
+                cache_bytes=share * sum(p.cache_bytes for p in parts),
+                attention_flops=share * sum(p.attention_flops for p in parts),
+                prefill_flops=share * sum(p.prefill_flops for p in parts),
+                moved_experts=share * sum((p.moved_experts for p in parts), np.zeros(len(GROUPS))),
+            )
+        )
+    return cut
 
 
 def _left_in_place(known: ModelSums, by_hand: sums.Moved) -> tuple[Floats, Floats]:

@@ -3,13 +3,15 @@
 import math
 
 from advisor.basis import Range
+from advisor.hardware.rig import Device
 from advisor.llm.model import Model
 from advisor.sizing import speed_sums as sums
+from advisor.sizing.interconnect import link_name, slowest_link
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
-from advisor.sizing.settings import RunSettings
+from advisor.sizing.settings import RunSettings, first_device
 from advisor.sizing.speed_data import speed_data
-from advisor.sizing.speed_load import DeviceSpeed, Load, Machine
+from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, cut_across
 from advisor.sizing.speed_similar import Case, correction
 from advisor.sizing.speed_sums import ModelSums
 from advisor.sizing.speed_terms import (
@@ -64,14 +66,13 @@ def prefill(
     """Range of tok/s, terms in seconds per prompt token, notes."""
     ubatch = min(settings.ubatch_size, settings.batch_size, settings.n_prompt)
     used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
-    terms: list[SpeedTerm] = []
     notes: list[str] = []
-    doubt = total = 0.0
     n = len(box.devices)
     case_count = n if len(box.kinds) == 1 else 0
-    for load in parts:
-        if load.where == HOST:
-            continue
+    on_devices = [load for load in parts if load.where != HOST]
+    cut = settings.split_mode == "tensor" and len(on_devices) > 1
+    each: list[tuple[float, float, list[SpeedTerm]]] = []
+    for load in cut_across(on_devices) if cut else on_devices:
         device = box.devices[load.where]
         if device.matrix_rate is None:
             return None, (), (f"Prefill is unknown: the matrix rate of {device.title} is not.",)
@@ -90,21 +91,31 @@ def prefill(
             else (0.0, box.calibration.spread)
         )
         factor = math.exp(error)
-        terms += _named(found, device.title, factor)
         seconds = float(found.total) * factor
-        total += seconds
-        doubt += seconds * spread * device.widen
+        named = _named(found, device.title, factor, load.where)
+        each.append((seconds, seconds * spread * device.widen, named))
         if change.rows and box.calibration.is_identity:
             row = change.rows[0]
             notes.append(
                 f"Prefill follows a measured row: {row.prefill_tps:,.0f} tok/s on {row.gpu} "
                 f"({row.by}, {row.date}, {row.url})."
             )
+    if cut:
+        each = [max(each, key=lambda found: found[0])]
+    total, doubt = sum(found[0] for found in each), sum(found[1] for found in each)
+    terms = [term for found in each for term in found[2]]
     pipe = float(pipelined(max(n, 1), settings.n_prompt, ubatch, speed_data().pipeline))
     if n > 1 and settings.split_mode == "layer":
         terms = [t.model_copy(update={"seconds": t.seconds * pipe}) for t in terms]
         total, doubt = total * pipe, doubt * pipe
-    extra = _host(parts, box, ubatch, used)
+    elif cut:
+        reduced = _all_reduces(known, [box.rig.devices[load.where] for load in on_devices], ubatch)
+        if isinstance(reduced, str):
+            return None, (), (reduced,)
+        terms.append(reduced)
+        total += reduced.seconds
+        doubt += reduced.seconds * speed_data().tensor_split.prefill_spread
+    extra = _host(parts, box, settings, ubatch, used)
     if isinstance(extra, str):
         return None, (), (extra,)
     for term, spread in extra:
@@ -122,8 +133,24 @@ def prefill(
     )
 
 
+def _all_reduces(known: ModelSums, devices: list[Device], ubatch: int) -> SpeedTerm | str:
+    """Two sums of every token's hidden state per block, in BF16 where they are large."""
+    split, link, n = speed_data().tensor_split, slowest_link(devices), len(devices)
+    if link is None:
+        return "Prefill is unknown: the link between the cards of a tensor split is not known."
+    blocks = float(known.layers[:, sums.BLOCKS].sum())
+    size = known.n_embd * 2 * 2 * (n - 1) / n
+    wait = (split.moe_us if known.n_expert else split.dense_us) * 1e-6
+    return SpeedTerm(
+        name="All-reduce",
+        seconds=2 * blocks * (wait / ubatch + size / (link[0] * 1e9 * split.prefill_share)),
+        detail=f"{2 * blocks:.0f} × {size * ubatch / (1 << 20):.1f} MiB per micro-batch over "
+        f"{split.prefill_share:.2f} of {link[1]} ({split.source})",
+    )
+
+
 def _host(
-    parts: list[Load], box: Machine, ubatch: int, used: float
+    parts: list[Load], box: Machine, settings: RunSettings, ubatch: int, used: float
 ) -> list[tuple[SpeedTerm, float]] | str:
     """What lies in RAM: copied to a GPU per micro-batch, or computed by the CPU."""
     load = next((p for p in parts if p.where == HOST), None)
@@ -131,20 +158,20 @@ def _host(
         return []
     spread = speed_data().host.spread
     if box.devices and ubatch >= MIN_OFFLOAD:
-        rates = [d.copy_rate for d in box.devices.values()]
-        known_rates = [rate for rate in rates if rate is not None]
-        if not known_rates:
+        if box.copy_rate is None:
             return (
-                "Prefill is unknown: weights in RAM are copied to the GPU for every micro-batch "
-                "and its PCIe link is not known."
+                "Prefill is unknown: weights in RAM are copied to the first GPU for every "
+                "micro-batch and its PCIe link is not known."
             )
-        copied = float(touched(load.columns, used, ubatch)) / min(known_rates) / ubatch
+        size = float(touched(load.columns, used, ubatch))
+        over = link_name(box.rig.devices[first_device(settings)])
+        detail = f"{size / 1e9:.1f} GB per micro-batch of {ubatch} tokens, all to the first device"
         return [
             (
                 SpeedTerm(
                     name="Copy weights from RAM",
-                    seconds=copied,
-                    detail=f"per micro-batch of {ubatch} tokens",
+                    seconds=size / box.copy_rate / ubatch,
+                    detail=f"{detail} at {box.copy_rate / 1e9:.1f} GB/s{over}",
                 ),
                 spread,
             )
@@ -157,14 +184,17 @@ def _host(
     work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum()) + load.prefill_flops
     memory = float(touched(load.columns, used, ubatch)) / ((box.host_gbs or 1e-9) * 1e9) / ubatch
     return [
-        (SpeedTerm(name="CPU: arithmetic", seconds=work / box.host_rate), box.calibration.spread),
-        (SpeedTerm(name="CPU: read weights", seconds=memory), spread),
+        (
+            SpeedTerm(name="CPU: arithmetic", seconds=work / box.host_rate, where=HOST),
+            box.calibration.spread,
+        ),
+        (SpeedTerm(name="CPU: read weights", seconds=memory, where=HOST), spread),
     ]
 
 
-def _named(found: PrefillParts, title: str, factor: float) -> list[SpeedTerm]:
+def _named(found: PrefillParts, title: str, factor: float, where: int) -> list[SpeedTerm]:
     return [
-        SpeedTerm(name=f"{title}: {label}", seconds=value * factor)
+        SpeedTerm(name=f"{title}: {label}", seconds=value * factor, where=where)
         for label in _LABELS
         if (value := float(getattr(found, label))) > 0
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.advice import interconnect, prices
+from advisor.advice import prices
 from advisor.advice.scenarios import check_guide, scenario
 from advisor.advice.timing import Engine, timed
 from advisor.advice.usage import Usage, preset
@@ -16,7 +16,7 @@ from advisor.hardware import table
 from advisor.hardware.compose import parse_rig
 from advisor.llm import quality
 from advisor.llm.catalogue import catalogue
-from advisor.sizing import size
+from advisor.sizing import interconnect, size
 from advisor.sizing.settings import RunSettings
 
 GIB = 1 << 30

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.hardware.compose import parse_rig
-from advisor.hardware.rig import NetworkLink, Rig
+from advisor.hardware.rig import NetworkLink, PcieLink, Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
 from advisor.sizing import speed_sums as sums
@@ -199,6 +199,42 @@ def test_tensor_split_helps_dense_models_more_than_experts() -> None:
     assert gains[0] > 1.2
     assert gains[1] < 1
     assert speed(model("Qwen/Qwen3-8B"), rig, split_mode="row").decode_tps is None
+
+
+def test_cards_of_a_tensor_split_wait_for_the_slowest_and_for_their_link() -> None:
+    of, fast = model("google/gemma-3-27b-it"), parse_rig("2x RTX 4090")
+    slow = fast.model_copy(update={"devices": parse_rig("RTX 4090 + RTX 3090").devices})
+    both = [speed(of, rig, split_mode="tensor", tensor_split=(1, 1)) for rig in (fast, slow)]
+    assert mid(both[1]) < mid(both[0])
+    assert {t.where for t in both[1].decode_terms if "Read" in t.name} == {1}
+
+    narrow = PcieLink(max_generation=3, max_width=4)
+    devices = tuple(d.model_copy(update={"pcie": narrow}) for d in fast.devices)
+    far = speed(of, fast.model_copy(update={"devices": devices}), split_mode="tensor")
+    near = both[0]
+    # A token waits for latency and sends little; a prompt sends much.
+    assert mid(near) * 0.9 < mid(far) < mid(near)
+    assert near.prefill_tps is not None
+    assert far.prefill_tps is not None
+    assert far.prefill_tps.mid < near.prefill_tps.mid / 2
+
+
+def test_what_lies_in_ram_is_copied_over_the_first_cards_slot() -> None:
+    of, rig = model("Qwen/Qwen3-30B-A3B"), parse_rig("2x RTX 3090 + 64 GB DDR5-6000")
+    narrow = PcieLink(max_generation=4, max_width=4)
+
+    def prefill(*narrowed: int, **update: object) -> float:
+        devices = tuple(
+            d.model_copy(update={"pcie": narrow}) if i in narrowed else d
+            for i, d in enumerate(rig.devices)
+        )
+        found = speed(of, rig.model_copy(update={"devices": devices}), n_cpu_moe=24, **update)
+        assert found.prefill_tps is not None
+        return found.prefill_tps.mid
+
+    assert prefill(0) < prefill(1) == prefill()
+    alone = {"split_mode": "none", "main_gpu": 1}
+    assert prefill(1, **alone) < prefill(0, **alone) == prefill(**alone)
 
 
 def test_a_network_between_hosts_is_a_term() -> None:

@@ -6,15 +6,16 @@ streams as the model has hyper-connections. Neither depends on the length of the
 read where they lie.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from advisor.hardware.rig import Rig
+from advisor.hardware.rig import Device, Rig
 from advisor.llm.hyperparameters import Hyperparameters
+from advisor.sizing.speed_data import speed_data
 
-PCIE_GBS_PER_LANE: Final = {3: 0.985, 4: 1.969, 5: 3.938, 6: 7.563}
-"""GB/s in one direction: 8, 16 and 32 GT/s with 128b/130b coding, 64 GT/s with FLIT
-(https://hpc-notes.pages.dev/reference/pcie)."""
+SXM_NVLINK_GBS: Final = 600.0
+"""From here on NVLink is part of the board; below, it is a bridge that has to be seen up."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +52,43 @@ def hand_over_bytes(hp: Hyperparameters) -> int:
 
 def pcie_gbs(generation: int, lanes: int) -> float | None:
     """One direction of a PCI Express link, GB/s."""
-    lane = PCIE_GBS_PER_LANE.get(generation)
+    lane = speed_data().pcie.gbs_per_lane.get(generation)
     return None if lane is None else lane * lanes
+
+
+def link_of(device: Device) -> tuple[float, str] | None:
+    """GB/s in one direction between a card and the others, and its name; None: not known."""
+    bridged = device.nvlink_gbs and (device.nvlink_links or device.nvlink_gbs >= SXM_NVLINK_GBS)
+    if bridged and device.nvlink_gbs:
+        return device.nvlink_gbs / 2, "NVLink"
+    generation = device.pcie.max_generation or device.pcie.generation
+    width = device.pcie.max_width or device.pcie.width
+    speed = pcie_gbs(generation, width) if generation and width else None
+    return None if speed is None else (speed, f"PCIe {generation}.0 x{width}")
+
+
+def link_name(device: Device) -> str:
+    """``" over PCIe 4.0 x16"`` behind a rate between a card and RAM; empty where none is known."""
+    generation = device.pcie.max_generation or device.pcie.generation
+    width = device.pcie.max_width or device.pcie.width
+    known = generation and width and not device.unified
+    return f" over PCIe {generation}.0 x{width}" if known else ""
+
+
+def slowest_link(devices: Sequence[Device]) -> tuple[float, str] | None:
+    """The link that everything between these cards waits for; None where one is not known."""
+    links = [link_of(device) for device in devices]
+    known = [link for link in links if link is not None]
+    return min(known) if known and len(known) == len(links) else None
 
 
 def traffic(hp: Hyperparameters, rig: Rig) -> Traffic:
     """What the cards of a rig would send each other."""
     cards = len(rig.devices)
-    links: list[tuple[float, str]] = []
-    for device in rig.devices:
-        if device.nvlink_gbs and device.nvlink_gbs >= 600:
-            links.append((device.nvlink_gbs / 2, "NVLink"))
-            continue
-        generation = device.pcie.max_generation or device.pcie.generation
-        width = device.pcie.max_width or device.pcie.width
-        speed = pcie_gbs(generation, width) if generation and width else None
-        if speed is not None:
-            links.append((speed, f"PCIe {generation}.0 x{width}"))
-    known = len(links) == cards and cards > 1
-    slowest = min(links) if known else (None, "")
+    link = slowest_link(rig.devices) if cards > 1 else None
     return Traffic(
         tensor_split=all_reduce_bytes(hp, cards),
         layer_split=hand_over_bytes(hp) if cards > 1 else 0,
-        link_gbs=slowest[0],
-        link=slowest[1],
+        link_gbs=None if link is None else link[0],
+        link="" if link is None else link[1],
     )

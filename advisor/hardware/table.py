@@ -79,6 +79,8 @@ class GpuEntry(BaseModel):
     nvlink_gbs: float | None = None
     launch_date: str | None = None
     launch_msrp_usd: float | None = None
+    launch_msrp_source: str | None = None
+    """Where and when it was published."""
     street_price_usd: float | None = None
     street_price_date: str | None = None
     street_price_source: str | None = None
@@ -159,7 +161,7 @@ _NOISE = frozenset(
             "card",
             "cards",
         ),
-        *("with", "the", "r", "tm"),
+        *("with", "the", "a", "an", "r", "tm"),
     ]
 )
 _SAME = {"mobile": "laptop", "notebook": "laptop", "sxm2": "sxm", "sxm4": "sxm", "sxm5": "sxm"}
@@ -178,8 +180,12 @@ def key(name: str) -> Key:
     """Reduce a name: order, case, vendor prefixes and punctuation do not count, memory is apart."""
     text = re.sub(r"\((?:r|tm|c)\)|[®™©]", " ", name.lower())
     text = re.sub(r"[_/,()\[\]+-]|\bl?p?g?ddr\dx?\b", " ", text)
-    text = re.sub(r"\b(rtx|gtx|rx|arc)(?=\d)", r"\1 ", text)
-    text = re.sub(r"(?<=\d)(ti|super|xtx|xt|gre)\b", r" \1", text)
+    # As people run them together: “rtxa4000”, “4070tisuper”, “4080s”, “4090laptop”, “m3max”.
+    text = re.sub(r"\b(rtx|gtx|rx|arc)(?=[ab]?\d)", r"\1 ", text)
+    text = re.sub(r"(?<=\d)(ti(?=super|\b)|super\b|xtx\b|xt\b|gre\b)", r" \1 ", text)
+    text = re.sub(r"\b(\d{4}|ti)s\b", r"\1 super", text)
+    text = re.sub(r"(?<=\d|i|r)(laptop|mobile|notebook)\b", r" \1", text)
+    text = re.sub(r"\b(m\d)(pro|max|ultra)\b", r"\1 \2", text)
     memory: float | None = None
     found = _MEMORY.search(text)
     if found:
@@ -197,6 +203,21 @@ def _by_words() -> dict[frozenset[str], list[tuple[GpuEntry, float | None]]]:
         for name in (entry.name, *entry.aliases):
             reduced = key(name)
             index.setdefault(reduced.words, []).append((entry, reduced.memory_gib))
+    return index
+
+
+@functools.cache
+def _by_short_words() -> dict[frozenset[str], list[tuple[GpuEntry, float | None]]]:
+    """Names as people shorten them, “3090” or “7900 XTX”, where no other product is called so.
+
+    A bare number of AMD's is also one of its processors, and is left out.
+    """
+    index: dict[frozenset[str], list[tuple[GpuEntry, float | None]]] = {}
+    for words, hits in _by_words().items():
+        short = words - {"rtx", "rx", "gtx"}
+        processor = "rx" in words and len(short) == 1
+        if short != words and not processor and short not in _by_words():
+            index.setdefault(short, []).extend(hits)
     return index
 
 
@@ -232,7 +253,7 @@ def candidates(name: str, memory: int | None = None) -> list[GpuEntry]:
     A memory size within the name must be one the product is sold with.
     """
     wanted = key(name)
-    hits = _by_words().get(wanted.words, [])
+    hits = _by_words().get(wanted.words) or _by_short_words().get(wanted.words, [])
     if wanted.memory_gib is not None:
         hits = [hit for hit in hits if _sold_with(hit[0], hit[1], wanted.memory_gib)]
     if memory is not None:

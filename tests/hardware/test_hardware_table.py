@@ -34,6 +34,9 @@ def test_every_entry_is_sound():
         ), entry.name
         if entry.street_price_usd is not None:
             assert entry.street_price_date, entry.name
+        if entry.launch_msrp_usd is not None:
+            doubted = "launch_msrp_usd" in entry.unverified
+            assert doubted != bool(entry.launch_msrp_source), entry.name
 
 
 def test_every_entry_is_found_by_its_own_names():
@@ -74,6 +77,28 @@ def test_every_entry_is_found_by_its_own_names():
         ("Apple M3 Max 36 GB", "Apple M3 Max (30-core)"),
         ("M3 Max", None),
         ("DGX Spark GB10", "DGX Spark / GB10"),
+        ("3090", "GeForce RTX 3090"),
+        ("4070 ti super", "GeForce RTX 4070 Ti SUPER"),
+        ("rtx4070tisuper", "GeForce RTX 4070 Ti SUPER"),
+        ("RTX 4080S", "GeForce RTX 4080 SUPER"),
+        ("4090 laptop", "GeForce RTX 4090 Laptop"),
+        ("rtx4090laptop", "GeForce RTX 4090 Laptop"),
+        ("3060ti", "GeForce RTX 3060 Ti"),
+        ("3060", "GeForce RTX 3060 12GB"),
+        ("3080 12gb", "GeForce RTX 3080 12GB"),
+        ("4060 Ti", None),
+        ("7900 XTX", "Radeon RX 7900 XTX"),
+        ("9070xt", "Radeon RX 9070 XT"),
+        ("7600", None),  # AMD calls a processor so, too
+        ("9070", None),
+        ("rtxa6000", "RTX A6000"),
+        ("A6000", "RTX A6000"),
+        ("arca770 16gb", "Arc A770 16GB"),
+        ("m2ultra", "Apple M2 Ultra"),
+        ("L40S", "L40S"),
+        ("an RTX 5090", "GeForce RTX 5090"),
+        ("6000", None),
+        ("8000", None),
         ("RTX 4091", None),
         ("RTX 4090 D", None),
         ("Intel UHD Graphics 770", None),

@@ -29,6 +29,10 @@ class Network(BaseModel):
     """Gbit/s."""
     latency_us: float = Field(ge=0)
     """One way, microseconds."""
+    latency_range_us: tuple[float, float] | None = None
+    """Between which it is to be expected; None for what was stated."""
+    source: str = ""
+    """Where the latency was published, or that it is assumed."""
 
 
 class _File(BaseModel):
@@ -57,8 +61,8 @@ def split_machines(text: str) -> list[tuple[str, str]]:
     return [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]
 
 
-def read_link(words: str) -> tuple[Network, str]:
-    """A network from ``"10GbE"``, ``"25 Gbit/s at 30 µs"``, ``"Thunderbolt 4"``, and its source.
+def read_link(words: str) -> Network:
+    """A network from ``"10GbE"``, ``"25 Gbit/s at 30 µs"``, ``"Thunderbolt 4"``.
 
     Raises RigError.
     """
@@ -68,13 +72,12 @@ def read_link(words: str) -> tuple[Network, str]:
         latency = float(stated[1]) * (1000 if stated[2].lower() == "ms" else 1)
         bare = bare[: stated.start()].strip()
     found = next((n for n in networks() if _same(bare, (n.name, *n.aliases))), None)
-    source = "a usual figure for such a network, not measured"
     if found is None:
         found = _by_rate(bare)
     if latency is not None:
-        found = found.model_copy(update={"latency_us": latency})
-        source = "as you wrote"
-    return found, source
+        stated_now = {"latency_us": latency, "latency_range_us": None, "source": "as you wrote"}
+        found = found.model_copy(update=stated_now)
+    return found
 
 
 def _same(words: str, names: tuple[str, ...]) -> bool:
@@ -95,7 +98,9 @@ def _by_rate(words: str) -> Network:
     wired = [n for n in networks() if n.name.endswith(("GbE", "Ethernet"))]
     slower = [n for n in wired if n.gbit <= gbit] or wired[:1]
     nearest = max(slower, key=lambda network: network.gbit)
-    return Network(name=words, aliases=(), gbit=gbit, latency_us=nearest.latency_us)
+    return nearest.model_copy(
+        update={"name": words, "gbit": gbit, "source": f"as {nearest.name}: {nearest.source}"}
+    )
 
 
 def as_served(rig: Rig) -> tuple[Device, ...]:
@@ -136,7 +141,7 @@ def join(rig: Rig, other: Rig, link: str) -> Rig:
     The far devices stand before the near ones, as llama.cpp lists them (llama.cpp,
     llama_prepare_model_devices: RPC servers at the front), each machine's in its own order.
     """
-    network, source = read_link(link)
+    network = read_link(link)
     first = len(rig.hosts)
     served = as_served(other)
     moved = tuple(d.model_copy(update={"host_index": d.host_index + first}) for d in served)
@@ -154,7 +159,8 @@ def join(rig: Rig, other: Rig, link: str) -> Rig:
         name=network.name,
         bandwidth_gbs=network.gbit / 8,
         latency_us=network.latency_us,
-        source=source,
+        latency_range_us=network.latency_range_us,
+        source=network.source,
     )
     return rig.model_copy(
         update={

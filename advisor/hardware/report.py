@@ -115,9 +115,11 @@ def report(rig: Rig) -> str:
             f"Between {peer.first} and {peer.second}: {peer.path}, {reach[peer.peer_to_peer]}"
         )
     for link in rig.links:
+        reach = link.latency_range_us
+        likely = f" ({reach[0]:g} to {reach[1]:g})" if reach else ""
         lines.append(
             f"Network between hosts {link.from_host} and {link.to_host}: {link.name}, "
-            f"{link.bandwidth_gbs:g} GB/s, {link.latency_us:g} µs [{link.source}]"
+            f"{link.bandwidth_gbs:g} GB/s, {link.latency_us:g} µs{likely} [{link.source}]"
         )
     lines += ["", "Findings"]
     # Titles only where the text would name programs.

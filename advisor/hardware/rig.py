@@ -151,6 +151,8 @@ class NetworkLink(_Frozen):
     """GB/s (10**9): 10 Gbit Ethernet is 1.25."""
     latency_us: float
     """Of a small message, one way."""
+    latency_range_us: tuple[float, float] | None = None
+    """Between which it is to be expected, where it was neither measured nor stated."""
     source: str = ""
 
 

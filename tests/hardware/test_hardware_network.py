@@ -52,6 +52,7 @@ def test_every_machine_is_joined_to_the_first():
         ("500 Mbit/s", 0.0625, 150),
         ("Thunderbolt 4", 2.5, 150),
         ("usb4", 2.5, 150),
+        ("Thunderbolt 5 RDMA", 5, 30),
         ("10GbE at 12 µs", 1.25, 12),
         ("25GbE (0.03 ms)", 3.125, 30),
     ],
@@ -61,7 +62,20 @@ def test_networks(words: str, gbs: float, latency: float):
     (link,) = rig.links
     assert link.bandwidth_gbs == pytest.approx(gbs)
     assert link.latency_us == pytest.approx(latency)
-    assert (link.source == "as you wrote") == ("µs" in words or "ms)" in words)
+    stated = "µs" in words or "ms)" in words
+    assert (link.source == "as you wrote") == stated
+    assert (link.latency_range_us is None) == stated
+    if link.latency_range_us is not None:
+        assert link.latency_range_us[0] <= latency <= link.latency_range_us[1]
+        assert "to" in report(rig).split(" µs (")[1][:12]
+
+
+def test_every_network_says_where_its_latency_is_from():
+    for known in network.networks():
+        assert known.source, known.name
+        assert known.latency_range_us is not None, known.name
+        low, high = known.latency_range_us
+        assert 0 < low <= known.latency_us <= high, known.name
 
 
 @pytest.mark.parametrize(

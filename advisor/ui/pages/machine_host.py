@@ -78,9 +78,17 @@ class HostCard(Card):
         if link is None:
             self._network.show_value(units.UNKNOWN, note=self.tr("what joins it is not stated"))
             return
+        words = self.tr("{bandwidth} GB/s, {latency} µs")
+        low = high = ""
+        if link.latency_range_us is not None:
+            words = self.tr("{bandwidth} GB/s, about {latency} µs ({low} to {high})")
+            low, high = (f"{end:,.0f}" for end in link.latency_range_us)
         self._network.show_value(
-            self.tr("{bandwidth} GB/s, {latency} µs").format(
-                bandwidth=f"{link.bandwidth_gbs:,.3g}", latency=f"{link.latency_us:,.0f}"
+            words.format(
+                bandwidth=f"{link.bandwidth_gbs:,.3g}",
+                latency=f"{link.latency_us:,.0f}",
+                low=low,
+                high=high,
             ),
             note=link.name,
         )

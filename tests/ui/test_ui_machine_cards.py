@@ -71,6 +71,8 @@ def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
     page.resize(1132, 716)
     page.show()
     try:
+        assert len(page._devices) == 1  # the others come one at a time
+        qtbot.waitUntil(lambda: len(page._devices) == 8)
         assert "3 of 8" in words(page._devices[2])
         at = [page._grid.itemAtPosition(n // 4, n % 4) for n in range(8)]
         assert [item.widget() for item in at if item is not None] == page._devices

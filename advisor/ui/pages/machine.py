@@ -78,6 +78,9 @@ class MachinePage(Page):
         self._live = LiveReadings(self._show_live, self)
         self._soon = QTimer(self, singleShot=True, interval=30)
         self._soon.timeout.connect(self._find_capability)
+        self._grow = QTimer(self, singleShot=True, interval=0)
+        """Cards of many devices come one by one: making one takes half a frame."""
+        self._grow.timeout.connect(self._next_card)
         state.rig_changed.connect(self._show_rig)
         state.settings_changed.connect(self._soon.start)
         self._show_rig()
@@ -210,13 +213,8 @@ class MachinePage(Page):
             self._headline.setText(self.tr("Sizing the catalogue…"))
         self._lay_out(rig)
         self._lost.clear()
-        for index, card in enumerate(self._devices[: len(rig.devices)]):
-            card.show_device(
-                rig.devices[index],
-                imagined=rig.imagined,
-                live=here,
-                among=(index + 1, len(rig.devices)),
-            )
+        for index in range(min(len(self._devices), len(rig.devices))):
+            self._fill_card(index, rig)
         for index, host in enumerate(rig.hosts):
             card = self._hosts[index]
             card.show_place(index, rig.link_to(index), several=len(rig.hosts) > 1)
@@ -235,23 +233,50 @@ class MachinePage(Page):
         self._hosts.append(card)
         return card
 
-    def _lay_out(self, rig: Rig) -> None:
-        count = len(rig.devices)
-        while len(self._devices) < count:
-            card = DeviceCard()
-            index = len(self._devices)
-            card.connect_edits(
-                lambda index=index: self._device_facts(index),
-                lambda index=index: self._swap(index),
-                lambda index=index: self._without(index),
-            )
-            self._devices.append(card)
-        while len(self._hosts) < len(rig.hosts):
-            self._host_card(len(self._hosts))
+    def _fill_card(self, index: int, rig: Rig) -> None:
+        self._devices[index].show_device(
+            rig.devices[index],
+            imagined=rig.imagined,
+            live=self.state.here,
+            among=(index + 1, len(rig.devices)),
+        )
+
+    def _device_card(self) -> None:
+        card = DeviceCard()
+        index = len(self._devices)
+        card.connect_edits(
+            lambda: self._device_facts(index),
+            lambda: self._swap(index),
+            lambda: self._without(index),
+        )
+        self._devices.append(card)
+
+    def _next_card(self) -> None:
+        rig = self.state.rig
+        if rig is None or len(self._devices) >= len(rig.devices):
+            return
+        self._device_card()
+        self._fill_card(len(self._devices) - 1, rig)
+        self._place_again(rig)
+        self._devices[-1].show()
+        if len(self._devices) < len(rig.devices):
+            self._grow.start()
+
+    def _place_again(self, rig: Rig) -> None:
         while self._grid.count():
             self._grid.takeAt(0)
-        self._columns = self._wanted_columns(rig)
         self._place_cards(rig, self._columns)
+
+    def _lay_out(self, rig: Rig) -> None:
+        count = len(rig.devices)
+        if count and not self._devices:
+            self._device_card()
+        if len(self._devices) < count:
+            self._grow.start()
+        while len(self._hosts) < len(rig.hosts):
+            self._host_card(len(self._hosts))
+        self._columns = self._wanted_columns(rig)
+        self._place_again(rig)
         for col in range(MOST_COLUMNS):
             self._grid.setColumnStretch(col, int(col < self._columns))
         for host, shown in enumerate(self._hosts):
@@ -270,7 +295,7 @@ class MachinePage(Page):
             # llama.cpp lists far devices first; people do not.
             cards: list[tuple[QWidget, int]] = [
                 (self._devices[index], 1)
-                for index, device in enumerate(rig.devices)
+                for index, device in enumerate(rig.devices[: len(self._devices)])
                 if device.host_index == host
             ]
             cards.insert(0 if several else len(cards), (card, wide))

@@ -25,6 +25,14 @@ _UNITS = {
 }
 # Facts that identify this very machine or its owner stay out of reports.
 _PRIVATE = {"uuid", "pci_address", "disk_path", "processes", "name", "host_index"}
+_HOMES = re.compile(r"((?:/home|/Users|[A-Za-z]:\\Users)[/\\])[^/\\\s]+")
+_IDENTIFIERS = re.compile(
+    r"\b(?:(?:GPU|MIG)-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+    r"|\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b",
+    re.IGNORECASE,
+)
+_COMMON = {"root", "user", "admin", "host", "localhost"}
+_SHORT = 4
 _INTERNAL = {"sources", "alternatives", "unknown", "unified", "integrated", "mig", "wsl"}
 
 
@@ -141,16 +149,25 @@ def _rows(item: Device | Host) -> list[str]:
 
 
 def without_names(text: str) -> str:
-    """The text with this computer's user, home folder and host name taken out everywhere."""
+    """The text without what tells whose computer this is, wherever it stands.
+
+    That is its user, home folder and host name, other people's home folders, and identifiers of
+    devices (UUIDs, MAC addresses).
+    """
     home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
     if len(home) > 1:
         text = text.replace(home, "~")
+    text = _HOMES.sub(r"\1USER", text)
+    text = _IDENTIFIERS.sub("IDENTIFIER", text)
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = ""
     for name, stand_in in ((user, "USER"), (platform.node().split(".")[0], "HOST")):
-        # Short and common words would blot out half of the report.
-        if len(name) >= 4 and name.lower() not in {"root", "user", "admin", "host", "localhost"}:
-            text = re.sub(rf"\b{re.escape(name)}\b", stand_in, text, flags=re.IGNORECASE)
+        if not name or name.lower() in _COMMON:
+            continue
+        # Short words are parts of the report's own sentences; in a path they are names.
+        around = (r"\b", r"\b") if len(name) >= _SHORT else (r"(?<=[/\\])", r"(?=[/\\\s]|$)")
+        pattern = around[0] + re.escape(name) + around[1]
+        text = re.sub(pattern, stand_in, text, flags=re.IGNORECASE | re.MULTILINE)
     return text

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from fake_nvml import MIB, SCENARIOS, Machine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from advisor.hardware import detect
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.doctor import examine
 from advisor.hardware.report import facts, report, without_names
-from advisor.hardware.rig import Device, Host, Reading, Rig
+from advisor.hardware.rig import Device, Host, Process, Reading, Rig
 from advisor.units import GIB
 
 
@@ -143,6 +145,83 @@ def test_report_is_complete_and_holds_nothing_personal(machine: Machine, scenari
     for private in ("firefox", "game.exe", "secret", "GPU-0000", "MIG-0000", "00000000:0"):
         assert private not in text
     assert str(Path("~").expanduser()) not in text
+
+
+WORD = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=6, max_size=12).map("q{}z".format)
+"""A word that no sentence of ours holds."""
+
+
+@st.composite
+def owners(draw: st.DrawFn) -> dict[str, str]:
+    """Somebody, a computer, and what identifies its parts."""
+    user, node = draw(WORD), draw(WORD)
+    home = draw(st.sampled_from(["/home/{}", "/Users/{}", "C:\\Users\\{}", "/data/people/{}"]))
+    return {
+        "user": user,
+        "node": node,
+        "home": home.format(user),
+        "other": draw(WORD),
+        "uuid": str(draw(st.uuids())),
+        "serial": draw(st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", fullmatch=True)),
+        "program": draw(WORD),
+    }
+
+
+@given(owners(), st.sampled_from(sorted(SCENARIOS)), st.data())
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_owner_is_found_in_a_report(machine: Machine, owner, scenario, data):
+    """Names and identifiers in every field that the system fills, and in what went wrong."""
+    machine.become(scenario)
+    places = [
+        owner["home"],
+        f"{owner['home']}/models",
+        f"/home/{owner['other']}/x",
+        f"{owner['user']}@{owner['node']}",
+        f"GPU-{owner['uuid']}",
+        owner["serial"],
+    ]
+    said = st.sampled_from(places).map("reading {} failed".format)
+    rig = detect()
+    devices = tuple(
+        device.model_copy(
+            update={
+                "uuid": f"GPU-{owner['uuid']}",
+                "pci_address": f"0000:{owner['program']}",
+                "processes": (Process(pid=7, name=owner["program"], memory=9 * GIB),),
+                "memory_used": 9 * GIB,
+                "unknown": device.unknown | {"ecc": data.draw(said)},
+                "sources": device.sources | {"driver": data.draw(said)},
+            }
+        )
+        for device in rig.devices
+    )
+    host = rig.host.model_copy(
+        update={
+            "name": owner["node"],
+            "disk_path": f"{owner['home']}/models",
+            "disk_free": GIB,
+            "unknown": rig.host.unknown | {"cpu": data.draw(said), "laptop": data.draw(said)},
+        }
+    )
+    update = {"devices": devices, "hosts": (host,), "problems": (data.draw(said),)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", owner["home"])
+        patch.setattr(getpass, "getuser", lambda: owner["user"])
+        patch.setattr(platform, "node", lambda: f"{owner['node']}.example")
+        text = report(rig.model_copy(update=update)).lower()
+    for secret in owner.values():
+        assert secret.lower() not in text
+
+
+@pytest.mark.parametrize("user", ["al", "x", "tom"])
+def test_a_short_name_is_taken_out_of_paths_alone(user: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", "/srv/nobody")
+    monkeypatch.setattr(getpass, "getuser", lambda: user)
+    monkeypatch.setattr(platform, "node", lambda: "pc")
+    text = without_names(f"x al tom: /mnt/{user}/models and D:\\{user}\\models, or /mnt/{user}")
+    assert text == "x al tom: /mnt/USER/models and D:\\USER\\models, or /mnt/USER"
 
 
 def test_names_are_taken_out_wherever_they_are(monkeypatch: pytest.MonkeyPatch):

@@ -123,33 +123,36 @@ class DrmClients:
         self._left: list[int] = []
         """Programs that this round has not come to yet."""
         self._turned = -_TURN_S
+        self.turns = 0
+        """How often all known programs were read."""
         self._now: dict[int, list[Client]] = {}
 
     def look(self, watched: Collection[int] = (), *, everywhere: bool = False) -> None:
         """Read the clients anew.
 
-        Known programs and the watched ones are read at every call; who is new among the others is
-        found some programs at a time, or at once when ``everywhere``.
+        The watched ones are read at every call, the others known once a second; who is new among
+        all is found some programs at a time, or at once when ``everywhere``.
         """
-        for pid in {*self._turn(everywhere=everywhere), *watched}:
-            files = self._open(pid)
-            if files:
-                self._files[pid] = files
-            else:
-                self._forget(pid)
-        self._now = {}
-        for pid, files in tuple(self._files.items()):
-            clients = self._read(pid, files)
+        now = time.monotonic()
+        turn: list[int] = []
+        if everywhere or now - self._turned >= _TURN_S:
+            self._turned = now
+            self.turns += 1
+            turn = self._next_programs(everywhere=everywhere)
+            self._read_all(self._files.keys() - {*turn, *watched})
+        for pid in {*turn, *watched}:
+            self._files[pid] = self._open(pid)
+        self._read_all({*turn, *watched})
+
+    def _read_all(self, pids: Collection[int]) -> None:
+        for pid in pids:
+            clients = self._read(pid, self._files[pid])
             if clients:
                 self._now[pid] = clients
             else:
                 self._forget(pid)
 
-    def _turn(self, *, everywhere: bool) -> list[int]:
-        now = time.monotonic()
-        if now - self._turned < _TURN_S and not everywhere:
-            return []
-        self._turned = now
+    def _next_programs(self, *, everywhere: bool) -> list[int]:
         if not self._left or everywhere:
             self._left = self._pids()
         count = len(self._left) if everywhere else _AT_ONCE
@@ -205,6 +208,7 @@ class DrmClients:
 
     def _forget(self, pid: int) -> None:
         self._files.pop(pid, None)
+        self._now.pop(pid, None)
         self._names.pop(pid, None)
 
     def _name(self, pid: int) -> str:

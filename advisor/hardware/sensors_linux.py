@@ -240,6 +240,7 @@ class IntelSensor(LinuxSensor):
                 break
         self._energy: tuple[int, float] | None = None
         self._before: tuple[int, list[Client]] | None = None
+        self._turns = 0
 
     def _read(self, row: Row, tick: int) -> None:
         if tick % 5 == 0:
@@ -274,9 +275,12 @@ class IntelSensor(LinuxSensor):
         super().list_processes(row, watched)
         open_by = self._clients.of(self._address)
         clients = [client for held in open_by.values() for client in held]
-        now = time.monotonic_ns()
         if not self._unified:
             row[0] = float(sum(client.own for client in clients)) if clients else NAN
+        if self._clients.turns == self._turns:
+            return
+        self._turns = self._clients.turns
+        now = time.monotonic_ns()
         share = None
         if self._before is not None:
             share = utilisation(self._before[1], clients, now - self._before[0])

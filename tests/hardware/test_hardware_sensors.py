@@ -1,6 +1,7 @@
 """Live readings of AMD, Intel and Apple GPUs and of Windows, against what people recorded."""
 
 import ctypes
+import gc
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import struct
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,8 +158,24 @@ def test_new_programs_are_found_and_ended_ones_forgotten(linux: Machine):
     assert (process.pid, process.memory) == (me, 2068 << 10)
     assert process.name.lower().startswith(("py", "rig"))
     (linux.root / f"proc/{me}/fdinfo/7").unlink()
-    clients.look()
+    clients.look(watched=[me])
     assert clients.processes("0000:08:00.0", unified=False) == ()
+
+
+def test_only_watched_programs_are_read_at_every_look(linux: Machine):
+    text = RECORDED["fdinfo"]["amdgpu-card"]["text"]
+    for pid in (os.getpid(), os.getppid()):
+        linux.program(pid, 7, text.replace("217", str(pid)))
+    clients = DrmClients(linux.root)
+    clients.look(everywhere=True)
+    for pid in (os.getpid(), os.getppid()):
+        linux.program(pid, 7, text.replace("217", str(pid)).replace("2068", "4000"))
+    clients.look(watched=[os.getpid()])
+    held = {p.pid: p.memory for p in clients.processes("0000:08:00.0", unified=False)}
+    assert held == {os.getpid(): 4000 << 10, os.getppid(): 2068 << 10}
+    clients.look(everywhere=True)
+    held = {p.pid: p.memory for p in clients.processes("0000:08:00.0", unified=False)}
+    assert held[os.getppid()] == 4000 << 10
 
 
 def test_how_busy_programs_keep_a_gpu():
@@ -294,7 +312,7 @@ def test_metrics_that_do_not_say_are_unknown(metrics: bytes):
     assert math.isnan(amd_throttle(metrics))
 
 
-def test_intel_card_is_followed(linux: Machine):
+def test_intel_card_is_followed(linux: Machine, monkeypatch: pytest.MonkeyPatch):
     case = RECORDED["intel-hwmon"]["b70"]
     hwmon = {f"hwmon__hwmon7__{name}": text for name, text in case["files"].items()}
     folder = linux.card(
@@ -333,6 +351,7 @@ def test_intel_card_is_followed(linux: Machine):
     time.sleep(0.02)
     sensor.read(row, 20)
     longest = time.monotonic() - began
+    monkeypatch.setattr("advisor.hardware.drm_clients._TURN_S", 0.0)  # the next second
     sensor.list_processes(row, frozenset({os.getpid()}))
     assert case["joules"] / longest <= column(row, "power") <= case["joules"] / 0.02
     assert column(row, "throttle") == 4
@@ -367,6 +386,39 @@ def test_intel_card_of_i915(linux: Machine):
     assert column(row, "temperature") == 51
     assert column(row, "throttle") == 64
     assert math.isnan(column(row, "used"))  # nobody's programs are to be seen
+    sensor.close()
+
+
+def test_following_cards_of_the_kernel_leaves_nothing_behind(linux: Machine, monkeypatch):
+    """Five hundred seconds' worth of looks, programs coming and going."""
+    radeon(linux)
+    monkeypatch.setattr("advisor.hardware.drm_clients._TURN_S", 0.0)
+    text = RECORDED["fdinfo"]["amdgpu-card"]["text"]
+    devices = linux_gpus.read_devices(POOL, root=linux.root)
+    (sensor,) = sensors_for(devices, None, linux.root)
+    row = new_row()
+
+    def seconds(count: int) -> None:
+        for tick in range(count):
+            pid = 1_000_000 + tick % 7
+            linux.program(pid, 7, text)
+            sensor.read(row, tick)
+            sensor.list_processes(row, frozenset({pid}))
+            (linux.root / f"proc/{pid}/fdinfo/7").unlink()
+
+    opened = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    tracemalloc.start()
+    try:
+        seconds(100)
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        seconds(500)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 16 * 1024
+    assert len(os.listdir("/proc/self/fd")) == opened  # noqa: PTH208
     sensor.close()
 
 

@@ -146,7 +146,8 @@ def _machine(session: Session, findings: Findings) -> list[Block]:
 def _probe(session: Session, findings: Findings) -> list[Block]:
     if findings.probe is None and _only_a_case(session, findings):
         return []
-    return probe_blocks(findings.probe)
+    plan = findings.plan
+    return probe_blocks(findings.probe, None if plan is None else (plan.model_id, plan.file_type))
 
 
 def _sources(session: Session, findings: Findings) -> list[Block]:

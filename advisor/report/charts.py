@@ -41,6 +41,8 @@ _MARK_ROWS: Final = 2
 _AXIS: Final = 34.0
 _LEFT: Final = 58.0
 _MANY_BARS: Final = 4
+_SEAM: Final = 0.8
+"""White between the segments of a bar."""
 _RIGHT: Final = 150.0
 """Room beside the plot for the names of lines and bands."""
 
@@ -276,6 +278,7 @@ def draw_bars(painter: QPainter, bars: Bars, x: float, y: float, width: float) -
             wide = track * max(segment.value, 0) / scale
             _fill_segment(painter, QRectF(left, top + 2, wide, 16), names.index(segment.name))
             left += wide
+            painter.fillRect(QRectF(left - _SEAM, top + 2, _SEAM, 16), QColor("white"))
         if bar.capacity:
             edge = x + label_width + track * bar.capacity / scale
             painter.setPen(QPen(INK, 1.2))

@@ -81,13 +81,36 @@ def lay_out(document: Document, paper: Paper = Paper.A4) -> Layout:
         for block, pieces in zip(document.blocks, usual, strict=True)
     ]
     tries = [
-        _paginate(_closer(_together(document.blocks, laid), share, whole), room)
+        (_paginate(_closer(_together(document.blocks, laid), share, whole), room), share)
         for laid in (usual, lower)
         for share in _SPACING
         for whole in _WHOLE_TABLES
     ]
-    # The most generous of those that need the fewest pages.
-    return Layout(document, paper, tuple(min(tries, key=len)))
+    # Of those that need the fewest pages and part the fewest tables, the most generous.
+    pages, share = min(tries, key=lambda tried: (len(tried[0]), _parted(tried[0])))
+    return Layout(document, paper, tuple(_loosened(page, share, room) for page in pages))
+
+
+def _loosened(page: Page, share: float, room: float) -> Page:
+    """White space that was taken from the page and that it has room for."""
+    taken = sum(piece.space for _, piece in page.placed[1:]) * (1 / share - 1)
+    if taken <= 0:
+        return page
+    last_top, last = page.placed[-1]
+    spare = MARGIN + HEADER + room - last_top - last.height
+    gain = min(1.0, spare / taken) * (1 / share - 1)
+    loose, moved = Page(), 0.0
+    for index, (top, piece) in enumerate(page.placed):
+        moved += piece.space * gain if index else 0.0
+        loose.placed.append((top + moved, piece))
+        if piece.bookmark:
+            loose.bookmarks.append((piece.bookmark, top + moved))
+    return loose
+
+
+def _parted(pages: Sequence[Page]) -> int:
+    """Tables that go on over a page's end."""
+    return sum(page.placed[-1][1].inside_rows > 0 for page in pages if page.placed)
 
 
 def _lower(chart: Chart) -> Chart:

@@ -1,6 +1,6 @@
 """Everything a report needs, worked out from a session."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from advisor.errors import ReportError, SettingsError
 from advisor.files import write_atomically
 from advisor.hardware.rig import Rig
 from advisor.probe.calibrate import learn
+from advisor.probe.result import ProbeResult
 from advisor.report.build import Findings
 from advisor.session import Session
 
@@ -28,12 +29,13 @@ def findings(
     ModelError when the session's model cannot be read.
     """
     choice = session.model
-    probe = max(session.probes, key=lambda p: p.created, default=None)
     scenario = answers.scenario_of(session, at=at, cancelled=cancelled, progress=progress)
     if choice is None:
         advice = None if scenario is None else scenario.advice
+        probe = _newest(session.probes)
         return Findings(rig=rig, probe=probe, scenario=scenario, advice=advice)
     model = answers.load_model(choice)
+    probe = _newest(session.probes, model.id, model.file_type)
     progress(0.05, "")
     calibration = learn(rig, session.probes)
     try:
@@ -59,6 +61,18 @@ def findings(
         probe=probe,
         scenario=scenario,
     )
+
+
+def _newest(
+    probes: Sequence[ProbeResult], model_id: str = "", file_type: str = ""
+) -> ProbeResult | None:
+    """The newest probe of the model in this file type; else of the model, else of any."""
+
+    def likeness(probe: ProbeResult) -> tuple[bool, bool, datetime]:
+        alike = probe.model_id == model_id
+        return alike and probe.file_type == file_type, alike, probe.created
+
+    return max(probes, key=likeness, default=None)
 
 
 def save_text(path: Path, content: str) -> None:

@@ -37,9 +37,9 @@ SERIES_INKS: Final = tuple(
     QColor(c) for c in ("#1f5fbf", "#b25e09", "#0f7b62", "#7a4fc0", "#a8326b", "#4d5a6b")
 )
 
-# Dark and light in turn: neighbours in a bar are told apart in grey, in the legend's order.
+# Each of another brightness, dark and light in turn: told apart in grey too.
 BAR_FILLS: Final = tuple(
-    QColor(c) for c in ("#1f5fbf", "#f0b878", "#0f7b62", "#c9b6ee", "#a8326b", "#c3cad4")
+    QColor(c) for c in ("#173f7f", "#f0b878", "#2f8f76", "#d9cdf3", "#8c2a5a", "#a9b4c2", "#efe9bd")
 )
 
 TONE_FILL: Final[dict[Tone, QColor]] = {

@@ -13,6 +13,7 @@ from report_cases import CASES, MADE, case, document
 from advisor import session as sessions
 from advisor.basis import Basis
 from advisor.errors import ReportError
+from advisor.report import gather
 from advisor.report.build import ReportOptions, Section, build
 from advisor.report.document import Document, Heading, Paragraph, Table
 from advisor.report.flow import Paper, lay_out
@@ -73,24 +74,41 @@ def test_every_page_is_painted_inside_its_margins(qapp: QGuiApplication, name: s
         assert len(inside) > 3
 
 
+@pytest.mark.parametrize("name", CASES)
 def test_a_report_opens_as_its_session_and_gives_the_same_report(
-    qapp: QGuiApplication, tmp_path: Path
+    qapp: QGuiApplication, tmp_path: Path, name: str
 ) -> None:
-    session, found = case("longest names")
-    choices = sessions.ReportChoices(left_out=frozenset({"probe"}), paper="Letter")
+    session, found = case(name)
+    choices = sessions.ReportChoices(left_out=frozenset({"machine"}), paper="Letter")
     session = session.model_copy(update={"report": choices})
     options = ReportOptions.of(session)
     first, second = tmp_path / "first.pdf", tmp_path / "second.pdf"
     made = build(session, found, options, MADE)
-    write_pdf(made, first, paper=options.paper, session=session.to_json())
+    carried = stamped(session, found.rig, found.plan, found.advice)
+    write_pdf(made, first, paper=options.paper, session=carried.to_json())
     again = sessions.load(first)
-    assert again == session
+    assert again == carried
     options = ReportOptions.of(again)
-    assert (options.paper, Section.PROBE in options.sections) == (Paper.LETTER, False)
+    assert (options.paper, Section.MACHINE in options.sections) == (Paper.LETTER, False)
     remade = build(again, found, options, MADE)
     assert remade == made
-    write_pdf(remade, second, paper=options.paper, session=again.to_json())
+    carried = stamped(again, found.rig, found.plan, found.advice)
+    write_pdf(remade, second, paper=options.paper, session=carried.to_json())
     assert extracted(second) == extracted(first)
+
+
+@pytest.mark.parametrize("name", ["no GPU", "one GPU", "no model", "refused settings"])
+def test_what_is_worked_out_anew_from_a_report_is_the_same_report(
+    qapp: QGuiApplication, tmp_path: Path, name: str
+) -> None:
+    session, found = case(name)
+    made = build(session, found, ReportOptions(), MADE)
+    carried = stamped(session, found.rig, found.plan, found.advice)
+    write_pdf(made, tmp_path / "report.pdf", session=carried.to_json())
+    again = sessions.load(tmp_path / "report.pdf")
+    assert again.rig is not None
+    anew = gather.findings(again, again.rig, MADE)
+    assert build(again, anew, ReportOptions(), MADE) == made
 
 
 def headings(made: Document) -> list[str]:

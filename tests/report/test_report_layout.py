@@ -255,3 +255,17 @@ def test_ticks_are_few_and_inside(top: float) -> None:
     assert 2 <= len(ticks) <= 11
     assert ticks[0] == 0
     assert ticks[-1] <= top * 1.001
+
+
+@pytest.mark.parametrize("lines", range(30, 120, 9))
+def test_pages_that_were_closed_up_are_loosened_within_the_paper(
+    qapp: QGuiApplication, lines: int
+) -> None:
+    layout = lay_out(document(*(Paragraph(text="A line.") for _ in range(lines))))
+    for page in layout.pages:
+        ends = [top + piece.height for top, piece in page.placed]
+        assert ends == sorted(ends)
+        assert ends[-1] <= Paper.A4.size.height() - 56 - 34 + 0.01
+        gaps = [top - end for (top, _), end in zip(page.placed[1:], ends, strict=False)]
+        assert all(gap == pytest.approx(gaps[0]) for gap in gaps)
+        assert gaps[0] <= 8.01

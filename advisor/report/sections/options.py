@@ -1,5 +1,6 @@
 """The report's parts about the decision: the verdict up front, and every option with its cost."""
 
+import re
 from collections import Counter
 from decimal import Decimal
 
@@ -29,6 +30,7 @@ MAX_LINES = 4
 MAX_BULLETS = 5
 MAX_LEANS = 8
 _POINTS = 24
+_NAME = re.compile(r"\w+")
 
 
 def verdict_blocks(advice: Advice | None, title: str, *, problem: str = "") -> list[Block]:
@@ -87,12 +89,16 @@ def _need(advice: Advice) -> str:
     limits.append(f"room for {tokens(usage.context)} tokens at once")
     if usage.budget is not None:
         limits.append(f"a budget of {money(usage.budget, usage.currency)}")
+    best = advice.best.option.file_type if advice.best is not None else ""
+    bits = (
+        f" Names such as {best} say in how few bits the model's numbers are stored." if best else ""
+    )
     return (
         f"The question: run a language model on one's own machine, as it is or changed, {api}? "
         f"The need: {usage.requests_per_month:,} requests a month, each of about "
         f"{usage.prompt_tokens:,} tokens to read and {usage.output_tokens:,} to write (a token is "
         f"about ¾ of a word), with {', '.join(limits[:-1])}{' and ' if limits[:-1] else ''}"
-        f"{limits[-1]}."
+        f"{limits[-1]}.{bits}"
     )
 
 

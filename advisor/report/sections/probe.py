@@ -39,8 +39,11 @@ _TITLES = {
 }
 
 
-def probe_blocks(result: ProbeResult | None) -> list[Block]:
-    """What was measured. Says plainly when there was no probe or when it failed."""
+def probe_blocks(result: ProbeResult | None, asked: tuple[str, str] | None = None) -> list[Block]:
+    """What was measured. Says plainly when there was no probe, when it failed or ran another model.
+
+    ``asked`` is the model and the file type that the report is about.
+    """
     heading = Heading(text="The probe")
     if result is None:
         text = (
@@ -61,6 +64,10 @@ def probe_blocks(result: ProbeResult | None) -> list[Block]:
         f"{result.created.day} {result.created:%B %Y}.{ghost}{_extrapolated(result)} "
         f"{result.ending.sentence}"
     )
+    if asked is not None and asked != (result.model_id, result.file_type):
+        text += " That is not the model and file type that this report is about"
+        done = result.ending.state == "done"
+        text += ": it shows how far predictions hold on this machine." if done else "."
     blocks: list[Block] = [heading, Paragraph(text=text)]
     if result.ending.state != "done":
         blocks.append(Paragraph(text=_UNFINISHED))

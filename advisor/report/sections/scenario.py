@@ -63,7 +63,8 @@ def _allocation(answer: Answer) -> list[Block]:
         cells = (_best([row for row in mine if row.ctx == ctx]) for ctx in contexts)
         rows.append((Cell(text=rig, strong=True), Cell(text=model), *cells))
     caption = (
-        f"The largest file that runs, with {answer.scenario.kv} KV cache. +: {unit} that stay "
+        f"The largest file that runs, with the KV cache (what the model remembers of the "
+        f"conversation) in {answer.scenario.kv}. +: {unit} that stay "
         f"free on the cards · RAM: {unit} that run from RAM · ×: not even the smallest file fits."
     )
     columns = (

@@ -250,7 +250,9 @@ def test_a_file_cut_off_anywhere_gets_a_sentence_and_stays(
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small disk")
-def test_a_really_full_disk_leaves_the_previous_file(qapp: QGuiApplication, tmp_path: Path) -> None:
+def test_a_really_full_or_protected_disk_leaves_the_previous_files(
+    qapp: QGuiApplication, tmp_path: Path
+) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount, unmount = shutil.which("mount"), shutil.which("umount")
@@ -271,5 +273,14 @@ def test_a_really_full_disk_leaves_the_previous_file(qapp: QGuiApplication, tmp_
         with pytest.raises(ReportError, match="No space left"):
             write_pdf(document, disk / "report.pdf", session="y" * 100_000)
         assert [(p.name, p.read_bytes()) for p in disk.iterdir()] == [("lab.rig.json", before)]
+        write_pdf(document, disk / "report.pdf")
+        report = (disk / "report.pdf").read_bytes()
+        subprocess.run([mount, "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(SessionError, match="Read-only"):
+            sessions.save(filled(), target)
+        with pytest.raises(ReportError, match=r"Read-only.*choose another folder"):
+            write_pdf(document, disk / "report.pdf")
+        kept = {p.name: p.read_bytes() for p in disk.iterdir()}
+        assert kept == {"lab.rig.json": before, "report.pdf": report}
     finally:
         subprocess.run([unmount, str(disk)], check=True)

@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = gather.findings(session, rig_of(session), now)
     options = ReportOptions.of(session)
     document = build(session, found, options, now)
+    session = stamped(session, found.rig, found.plan, found.advice)
     facts: dict[str, Any] = {}
     if arguments.pdf:
         path = Path(arguments.pdf)
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             document,
             path,
             paper=options.paper,
-            session=stamped(session, found.rig, found.plan, found.advice).to_json(),
+            session=session.to_json(),
             archival=options.archival,
         )
         facts |= {"pdf": str(path), "pages": pages}

@@ -56,6 +56,8 @@ def test_the_report_for_machines(
     assert found["advice"]["headline"].partition(": ")[0] == found["title"]
     assert {row["file_type"] for row in found["matrix"]} >= {"Q8_0", "Q4_K_M"}
     assert found["document"]["blocks"][0]["text"] == found["title"]
+    assert found["session"]["outcome"]["verdict"] == found["advice"]["headline"]
+    assert found["session"]["outcome"]["prices"]
 
 
 def test_what_it_refuses(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,7 @@ class Restored:
 
 def is_aside(path: Path) -> bool:
     """Whether it is a file of the app's own, which goes some day: nothing is saved to it."""
-    return path.parent == paths.data() / "sessions"
+    return path.absolute().parent == (paths.data() / "sessions").absolute()
 
 
 class Autosave:

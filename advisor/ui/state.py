@@ -252,6 +252,7 @@ class AppState(QObject):
             self.file_changed,
         ):
             signal.emit()
+        self._autosave_timer.start()
         self._plan_anew()
 
     def _come_home(self) -> None:

@@ -31,6 +31,12 @@ def source_blocks(
     ``rig`` is None where the report is not about one; ``changes`` say what is not as it was when
     the session was saved.
     """
+    again: list[str] = []
+    if not session.report.archival:
+        again.append(
+            "The report's PDF carries what it was made from: “rig-advisor report THIS.pdf --pdf "
+            "ANEW.pdf” makes it again."
+        )
     blocks: list[Block] = [
         Heading(text="Assumptions and sources"),
         Paragraph(
@@ -45,7 +51,7 @@ def source_blocks(
         Heading(level=3, text="Assumed"),
         Bullets(items=tuple(_assumptions(session, plan)), style="small"),
         Heading(level=3, text="Data"),
-        Bullets(items=(*_data(rig, plan), *changes), style="small"),
+        Bullets(items=(*_data(rig, plan), *changes, *again), style="small"),
     ]
     return blocks
 

@@ -115,7 +115,8 @@ class AppState(QObject):
             return self.rig
         if detected is not None and same_machine(rig, detected):
             return rig
-        return rig.model_copy(update={"imagined": True})
+        name = self.tr("The recorded machine")
+        return rig.model_copy(update={"name": name, "imagined": True})
 
     @property
     def choice(self) -> ModelChoice | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.sizing import memory, speculative
+from advisor.sizing import memory, speculative, tensor_split
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import ComputeBuffers, compute_buffers
 from advisor.sizing.driver import driver_context
@@ -123,6 +123,8 @@ def place_model(
     model: Model, settings: RunSettings, backends: Sequence[str], free: Sequence[int | None]
 ) -> Placement:
     """Where llama.cpp would put this model. ``settings`` must be solved (no "fit")."""
+    if len(backends) > 1:
+        tensor_split.check(model, settings, backends)
     placement = place(
         n_layer_all=n_blocks(model),
         settings=settings,
@@ -145,10 +147,23 @@ def place_weights(
 ) -> WeightBytes:
     """Bytes of the weights, cut across devices where the split mode says so."""
     placed = weights(model, settings, placement, backends)
-    if settings.split_mode in _CUTS and len(backends) > 1:
+    if not _is_cut(settings, backends):
+        return placed
+    if _is_known_cut(model, settings, backends):
+        cut = tensor_split.cut_weights(model, settings, placement, backends)
+    else:
         cut = _spread(placed.devices, _shares(settings, free))
-        return WeightBytes(devices=cut, host=placed.host)
-    return placed
+    return WeightBytes(devices=cut, host=placed.host)
+
+
+def _is_cut(settings: RunSettings, backends: Sequence[str]) -> bool:
+    return settings.split_mode in _CUTS and len(backends) > 1
+
+
+def _is_known_cut(model: Model, settings: RunSettings, backends: Sequence[str]) -> bool:
+    """Whether it is known how every tensor is cut: by -sm tensor, on devices that are alike."""
+    alike = len(set(backends)) == 1 and backends[0] in {"cuda", "rocm"}
+    return settings.split_mode == "tensor" and model.hp is not None and alike
 
 
 def allocate(
@@ -210,13 +225,14 @@ def _allocate(
     caches = memory.context(
         model, settings, placement, backends, flash=flash_attention(model, settings)
     )
-    if settings.split_mode in _CUTS and len(backends) > 1:
-        compute = None
-        if caches is not None and settings.split_mode == "tensor":
-            cut = _spread(caches.devices, _shares(settings, free))
-            caches = replace(caches, devices=cut)
-    else:
+    compute = None
+    if not _is_cut(settings, backends):
         compute = compute_buffers(model, settings, placement, backends)
+    elif not _is_known_cut(model, settings, backends):
+        caches = None if settings.split_mode == "tensor" else caches
+    elif caches is not None:
+        caches = tensor_split.cut_context(model, settings, placement, backends, caches)
+        compute = _joined_compute(model, settings, placement, len(backends))
     return Allocation(
         placement=placement,
         weights=placed,
@@ -224,6 +240,19 @@ def _allocate(
         compute=compute,
         output=memory.output_bytes(model, settings),
     )
+
+
+def _joined_compute(
+    model: Model, settings: RunSettings, placement: Placement, n_devices: int
+) -> ComputeBuffers | None:
+    """Compute buffers under -sm tensor, where the devices are one to the scheduler.
+
+    ggml-backend-meta.cpp:buffer_type_alloc_buffer gives every device a buffer for whole tensors.
+    """
+    layers = tuple(0 if device != HOST else HOST for device in placement.layer_device)
+    one = replace(placement, layer_device=layers, n_copies=1)
+    found = compute_buffers(model, settings, one, ("joined",))
+    return found and ComputeBuffers(devices=found.devices * n_devices, host=found.host)
 
 
 def _shares(settings: RunSettings, free: Sequence[int | None]) -> list[float]:

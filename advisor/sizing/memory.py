@@ -140,7 +140,8 @@ class ContextBytes:
     parts: tuple[Part, ...]
 
 
-def _tensor_bytes(type_: TensorType, width: int, rows: int, backend: str) -> int:
+def tensor_bytes(type_: TensorType, width: int, rows: int, backend: str) -> int:
+    """Bytes of one cache tensor of ``rows`` cells in a buffer of ``backend``."""
     if not width:
         return 0
     size = type_.row_bytes(width) * rows + row_padding(backend, type_, width)
@@ -228,8 +229,8 @@ def fill(found: Caches, settings: RunSettings, copies: int) -> ContextBytes:
         stored = 0
         for run in runs:
             size = run.layers * (
-                _tensor_bytes(k_type, run.k_width, rows, run.backend)
-                + _tensor_bytes(v_type, run.v_width, rows, run.backend)
+                tensor_bytes(k_type, run.k_width, rows, run.backend)
+                + tensor_bytes(v_type, run.v_width, rows, run.backend)
             )
             stored += size
             totals[run.device] += size
@@ -293,8 +294,8 @@ def layer_context(
             size = known.get((k_width, v_width))
             if size is None:
                 v_padded = max(v_width, v_max) if v_width else 0
-                size = _tensor_bytes(k_type, k_width, rows, backend)
-                size += _tensor_bytes(v_type, v_padded, rows, backend)
+                size = tensor_bytes(k_type, k_width, rows, backend)
+                size += tensor_bytes(v_type, v_padded, rows, backend)
                 known[k_width, v_width] = size
             layers[layer] += size
     copies = sizes.n_seq * snapshots(model, settings)

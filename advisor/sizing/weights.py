@@ -71,7 +71,8 @@ def row_padding(backend: str, type_: TensorType, ne0: int) -> int:
     return type_.row_bytes(ROW_PADDING - ne0 % ROW_PADDING)
 
 
-def _allocated(tensor: Tensor, backend: str) -> int:
+def allocated(tensor: Tensor, backend: str) -> int:
+    """Bytes of one tensor in a buffer of ``backend``."""
     size = tensor.nbytes + row_padding(backend, tensor.type, tensor.shape[0])
     return align(size, alignment(backend))
 
@@ -158,7 +159,7 @@ def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> Weigh
         place = _place_of(tensor.name, hp, total)
         if not _is_loaded(hp, tensor.name, place, load_mtp=load_mtp):
             continue
-        size = _allocated(tensor, backend)
+        size = allocated(tensor, backend)
         if tensor.name == "output.weight":
             tied = False
         if targets and overrides.target(tensor.name, targets) is not None:
@@ -166,7 +167,7 @@ def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> Weigh
         if tensor.name == "token_embd.weight":
             embedding = size
         if tensor.type.name in unsupported and place != "input":
-            on_host = _allocated(tensor, "cpu")
+            on_host = allocated(tensor, "cpu")
             stays[place if isinstance(place, int) else total] += on_host
             if isinstance(place, int) and _EXPERTS.search(tensor.name):
                 experts_stay[place] += on_host
@@ -239,7 +240,7 @@ def _moved(model: Model, key: tuple[tuple[str, ...], bool, overrides.Targets]) -
         # An embedding that is the output matrix too goes to the same buffer both times, where one
         # copy serves both (llama-model-loader.cpp:create_tensor).
         twice = tensor.name == "token_embd.weight" and tied_twice(model)
-        moved[device] += _allocated(tensor, names[device]) * (1 + twice)
+        moved[device] += allocated(tensor, names[device]) * (1 + twice)
     return tuple(moved)
 
 
@@ -322,6 +323,36 @@ def weights(
     return _placed(model, (placement, tuple(backends), settings.load_mtp))
 
 
+def device_tensors(
+    model: Model, placement: Placement, backend: str, *, load_mtp: bool
+) -> list[Tensor]:
+    """The tensors that lie on devices, of any; a tied embedding serves as the output there."""
+    total = n_blocks(model)
+    unsupported = _STAYS_ON_HOST.get(backend, frozenset[str]())
+    on_device = [device != HOST for device in placement.layer_device]
+    tied = all(tensor.name != "output.weight" for tensor in model.tensors)
+    found: list[Tensor] = []
+    for tensor in model.tensors:
+        place = _place_of(tensor.name, model.hp, total)
+        if not _is_loaded(model.hp, tensor.name, place, load_mtp=load_mtp):
+            continue
+        by_hand = overrides.target(tensor.name, placement.overrides)
+        if by_hand is not None or tensor.type.name in unsupported:
+            here = by_hand not in {None, HOST}
+        elif place == "input":
+            here = tied and on_device[-1] and tensor.name == "token_embd.weight"
+        elif place == "repeated":
+            here = any(on_device[il] and reads_repeated(model.hp, il) for il in range(total))
+        elif place == "output":
+            here = on_device[-1]
+        else:
+            kept = place in placement.experts_on_host and _EXPERTS.search(tensor.name)
+            here = on_device[place] and not kept
+        if here:
+            found.append(tensor)
+    return found
+
+
 def projector_weights(
     projector: Projector, backends: Sequence[str], *, on_host: bool
 ) -> tuple[int, ...]:
@@ -331,5 +362,5 @@ def projector_weights(
     """
     sizes = [0] * (len(backends) + 1)
     home, backend = (HOST, "cpu") if on_host else (0, backends[0])
-    sizes[home] = sum(_allocated(tensor, backend) for tensor in projector.tensors)
+    sizes[home] = sum(allocated(tensor, backend) for tensor in projector.tensors)
     return tuple(sizes)

@@ -12,10 +12,16 @@ from typing import Final, Literal
 
 from advisor.sizing.compute.nodes import F16, F32, Node, is_contiguous
 
-Rules = Literal["cuda", "vulkan", "metal"]
-"""Whose rules size a device's nodes."""
+Rules = Literal["cuda", "joined", "vulkan", "metal"]
+"""Whose rules size a device's nodes. Joined: CUDA devices that -sm tensor makes one of
+(ggml-backend-meta.cpp), which take over no operation from RAM and prolong nothing."""
 
-DEVICE_ALIGNMENT: Final[Mapping[Rules, int]] = {"cuda": 128, "vulkan": 32, "metal": 32}
+DEVICE_ALIGNMENT: Final[Mapping[Rules, int]] = {
+    "cuda": 128,
+    "joined": 128,
+    "vulkan": 32,
+    "metal": 32,
+}
 """ggml-cuda.cu:ggml_backend_cuda_buffer_type_get_alignment, ggml-metal.cpp; Vulkan's is the
 driver's minStorageBufferOffsetAlignment, 4 to 64."""
 HOST_ALIGNMENT: Final = 32
@@ -34,9 +40,8 @@ _FATTN_SIZES_GQA: Final = {192: (128, 8), 320: (256, 32), 512: (512, 1), 576: (5
 
 def rules_of(backend: str) -> Rules:
     """Whose rules size the buffers of a backend."""
-    if backend == "vulkan":
-        return "vulkan"
-    return "metal" if backend == "metal" else "cuda"
+    known: dict[str, Rules] = {"vulkan": "vulkan", "metal": "metal", "joined": "joined"}
+    return known.get(backend, "cuda")
 
 
 _METAL_FATTN_SIZES: Final = frozenset(
@@ -141,9 +146,9 @@ def device_supports(  # noqa: PLR0911 - one rule per op
     return True
 
 
-def wants_offload(node: Node) -> bool:
+def wants_offload(node: Node, rules: Rules = "cuda") -> bool:
     """Whether a device takes an op whose weight is in host memory (offload_op)."""
-    if node.op == "GET_ROWS":
+    if node.op == "GET_ROWS" or rules == "joined":
         return False
     if node.op == "MUL_MAT":
         batch = node.ne[1]

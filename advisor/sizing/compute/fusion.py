@@ -232,9 +232,9 @@ def optimize(nodes: list[Node], kept: Kept, rules: Rules = "cuda") -> None:
     """Reorder one split of a graph in place and note which tensors must live longer.
 
     Vulkan prolongs only what selects experts (ggml-vulkan.cpp:ggml_vk_graph_optimize), Metal
-    nothing. How they reorder for concurrency is not followed.
+    nothing, nor do joined devices. How they reorder for concurrency is not followed.
     """
-    if rules == "metal":
+    if rules in {"metal", "joined"}:
         return
     if rules == "cuda":
         _group_shared_experts(nodes, kept)

@@ -67,7 +67,8 @@ class Scheduler:
                 home = self._home(source, node)
                 if self._op_offload and home == self._cpu:
                     for backend in range(self._cpu):
-                        if self._supports(backend, node) and wants_offload(node):
+                        rules = self._rules[backend]
+                        if self._supports(backend, node) and wants_offload(node, rules):
                             return backend
                 return home
         return UNASSIGNED

@@ -64,7 +64,8 @@ def weight_parts(
     placement = allocation.placement
     on_device = allocation.weights.host if device == HOST else allocation.weights.devices[device]
     if settings.split_mode in {"row", "tensor"} and len(backends) > 1 and device != HOST:
-        return [(f"share of every matrix (-sm {settings.split_mode})", on_device, _LAYERS)]
+        source = f"{_LAYERS}, llama_meta_device_get_split_state"
+        return [(f"slice of the matrices (-sm {settings.split_mode})", on_device, source)]
     targets, load_mtp = placement.overrides, settings.load_mtp
     backend = "cpu" if device == HOST else backends[device]
     table = weight_table(model, backend, load_mtp=load_mtp, targets=targets)

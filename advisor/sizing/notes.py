@@ -5,7 +5,6 @@ from advisor.llm.model import Model
 from advisor.sizing import memory
 from advisor.sizing.allocation import Allocation, Room
 from advisor.sizing.placement import HOST
-from advisor.sizing.plan import LLAMA_CPP
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.verdict import headrooms
 from advisor.sizing.weights import weight_table
@@ -150,16 +149,19 @@ def notes(
         found.append(
             f"The model was trained for {tokens(trained)} tokens; a longer context may not work."
         )
-    if settings.split_mode in {"row", "tensor"} and len(rig.devices) > 1:
+    if settings.split_mode == "row" and len(rig.devices) > 1:
         found.append(
-            f"With -sm {settings.split_mode} the split of the weights is an estimate by share, and "
-            "the compute buffer is not known. "
-            + (
-                f"llama.cpp {LLAMA_CPP} refuses -sm row on CUDA; use -sm tensor or layer."
-                if settings.split_mode == "row"
-                else "It is experimental in llama.cpp."
-            )
+            "With -sm row the split of the weights is an estimate by share, and the compute buffer "
+            "is not known."
         )
+    if settings.split_mode == "tensor" and len(rig.devices) > 1:
+        found.append(
+            "With -sm tensor every device holds a slice of the matrices and caches, a whole "
+            "compute buffer, and what cannot be cut. What the all-reduce takes beside (NCCL, or "
+            "llama.cpp's own) is not counted. It is experimental in llama.cpp."
+        )
+        if allocation.compute is None:
+            found.append("How the matrices are cut on these devices is not known.")
     quantized = settings.ctk not in {"f16", "bf16", "f32"}
     if quantized and any(b in {"cuda", "rocm"} for b in space.backends) and settings.kv_offload:
         found.append(

@@ -1,9 +1,10 @@
 """Every figure of a plan opens, and the parts shown add up to it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from advisor.errors import SettingsError
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
@@ -70,7 +71,11 @@ def test_parts_add_up(which: tuple[str, str], rig: str, run: RunSettings) -> Non
     name, file_type = which
     if "DeepSeek" in name:
         run = run.model_copy(update={"ctv": run.ctk})
-    plan = size(catalogue().find(name).model(file_type), parse_rig(rig), run)
+    try:
+        plan = size(catalogue().find(name).model(file_type), parse_rig(rig), run)
+    except SettingsError:
+        assume(run.split_mode not in {"row", "tensor"})  # which llama.cpp refuses here and there
+        raise
 
     for key, figure in figures(plan).items():
         explanation = plan.explanations[key]

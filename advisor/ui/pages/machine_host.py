@@ -21,6 +21,7 @@ class HostCard(Card):
         self.head.addWidget(self._chip)
         self._bar = StackedBar()
         self._network = FigureRow(self.tr("Network"))
+        self._latency = FigureRow(self.tr("Latency, one way"))
         self._between = FigureRow(self.tr("Between the GPUs"))
         self._used = FigureRow(self.tr("RAM used by other programs"))
         self._bandwidth = FigureRow(self.tr("RAM bandwidth"))
@@ -33,8 +34,8 @@ class HostCard(Card):
         self._caption = text(self.tr("RAM used, last minute"), "small")
         for part in (self._bar, self._used, self._bandwidth):
             self.body.addWidget(part)
-        self.body.addWidget(self._network)
-        self.body.addWidget(self._between)
+        for part in (self._network, self._latency, self._between):
+            self.body.addWidget(part)
         for part in (self._cpu, self._disk, self._swap, self._battery, self._line, self._caption):
             self.body.addWidget(part)
         self.body.addStretch(1)
@@ -69,30 +70,29 @@ class HostCard(Card):
         self.title.setText(title)
         self.setAccessibleName(title)
         self._facts.setAccessibleName(self.tr("Facts of {name}").format(name=title))
-        self._network.setVisible(several and index > 0)
+        for part in (self._network, self._latency):
+            part.setVisible(several and index > 0)
         self._remove.setVisible(several and index > 0)
         if index:
             self._show_network(link)
 
     def _show_network(self, link: NetworkLink | None) -> None:
+        self._latency.setVisible(link is not None)
         if link is None:
-            self._network.show_value(units.UNKNOWN, note=self.tr("what joins it is not stated"))
+            note = self.tr("what joins it is not stated")
+            self._network.show_value(units.UNKNOWN, note=note, name=self.tr("Network"))
             return
-        words = self.tr("{bandwidth} GB/s, {latency} µs")
+        speed = self.tr("{bandwidth} GB/s").format(bandwidth=f"{link.bandwidth_gbs:,.3g}")
+        self._network.show_value(speed, name=link.name or self.tr("Network"))
+        latency = self.tr("{latency} µs")
         low = high = ""
         if link.latency_range_us is not None:
-            words = self.tr("{bandwidth} GB/s, about {latency} µs ({low} to {high})")
+            latency = self.tr("about {latency} µs ({low} to {high})")
             low, high = (f"{end:,.0f}" for end in link.latency_range_us)
-        self._network.show_value(
-            words.format(
-                bandwidth=f"{link.bandwidth_gbs:,.3g}",
-                latency=f"{link.latency_us:,.0f}",
-                low=low,
-                high=high,
-            ),
-            note=link.name,
+        self._latency.show_value(
+            latency.format(latency=f"{link.latency_us:,.0f}", low=low, high=high)
         )
-        self._network.setToolTip(link.source)
+        self._latency.setToolTip(link.source)
 
     def show_between(self, words: str) -> None:
         """What lies between its GPUs; nothing where there is one or nobody knows."""

@@ -206,11 +206,13 @@ class ModelsCard(Card):
         """Another rig, other models. Without devices there is nothing that a part could leave."""
         self._models.show_rows(found.models)
         self._which.setVisible(on_devices)
-        self.note.setText(
-            self.tr("{count} models at {context}").format(
-                count=len(found.models), context=units.tokens(found.ctx)
-            )
+        count = len(found.models)
+        words = (
+            self.tr("1 model at {context}")
+            if count == 1
+            else self.tr("{count} models at {context}")
         )
+        self.note.setText(words.format(count=count, context=units.tokens(found.ctx)))
         self._fit_columns()
         self._tell_empty()
 

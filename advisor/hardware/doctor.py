@@ -18,7 +18,8 @@ Severity = Literal["problem", "warning", "info"]
 # The oldest CUDA that llama.cpp's published Windows builds are made with (cudart-llama-bin-win-
 # cuda-12.4 on its releases page); a driver that runs less cannot start them.
 _OLDEST_CUDA = (12, 4)
-# CUDA 13 dropped GPUs below this compute capability (CUDA 13.0 release notes).
+# CUDA 13 dropped GPUs below this compute capability and needs driver 580 (CUDA 13.0 release
+# notes, table of driver versions).
 _CUDA_13_CAPABILITY = (7, 5)
 _HELD = 3 * GIB // 2
 """Memory that other programs hold before it is worth a word: a desktop takes about 1 GiB."""
@@ -313,6 +314,15 @@ def _driver(device: Device) -> Iterator[Finding]:
             title="CUDA 13 builds do not run on this card",
             text=f"Its compute capability is {capability[0]}.{capability[1]}; CUDA 13 needs 7.5.",
             advice="Choose a CUDA 12 or a Vulkan build of llama.cpp.",
+        )
+    elif device.cuda and _OLDEST_CUDA <= _version(device.cuda) < (13,):
+        yield Finding(
+            code="cuda-13",
+            severity="info",
+            subject=device.name,
+            title=f"CUDA 13 builds do not start with its driver ({device.driver})",
+            text=f"It runs CUDA {device.cuda}; llama.cpp is published for CUDA 12 and CUDA 13.",
+            advice="Choose a CUDA 12 build, or update the NVIDIA driver to 580 or newer.",
         )
     if device.driver_model == "WDDM":
         yield Finding(

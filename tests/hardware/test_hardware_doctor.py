@@ -128,6 +128,23 @@ def test_what_a_shared_pool_allows(words: str, says: str):
     assert "memory-limit" not in codes(parse_rig(words))
 
 
+@pytest.mark.parametrize(
+    ("cuda", "found"),
+    [
+        (13000, set()),
+        (13010, set()),
+        (12080, {"cuda-13"}),
+        (12040, {"cuda-13"}),
+        (12030, {"driver-old"}),
+        (11040, {"driver-old"}),
+    ],
+)
+def test_which_builds_a_driver_can_start(machine: Machine, cuda: int, found: set[str]):
+    machine.become({**SCENARIOS["rtx-4090"], "cuda": cuda})
+    rig = detect()
+    assert codes(rig) & {"cuda-13", "driver-old"} == found
+
+
 def test_pascal_is_told_about_cuda_13():
     rig = parse_rig("Tesla P40 + 32 GB DDR4-2400").model_copy(update={"imagined": False})
     assert "cuda-13" in codes(rig)

@@ -156,6 +156,15 @@ def _amd(card: Card, pool: tuple[int, int] | None, clients: DrmClients) -> Devic
         if pool is not None:
             total = min(total, vram + pool[0])
     unknown = {} if total is not None else {"memory_total": "amdgpu does not report it"}
+    asleep = _text(folder / "power" / "runtime_status") == "suspended"
+    if asleep:
+        reason = "its driver has put it to sleep; reading it would wake it"
+        unknown |= dict.fromkeys(("power_w", "temperature_c", "utilisation"), reason)
+
+    def sensor(*names: str) -> float | None:
+        return None if asleep else _hwmon(folder, *names)
+
+    busy = None if asleep else _number(folder / "gpu_busy_percent")
     device = Device(
         name=_text(folder / "product_name")
         or table.integrated_name(card.pci_id)
@@ -172,9 +181,9 @@ def _amd(card: Card, pool: tuple[int, int] | None, clients: DrmClients) -> Devic
         unified=integrated,
         power_limit_w=_scaled(_hwmon(folder, "power1_cap"), 1e6),
         power_default_w=_scaled(_hwmon(folder, "power1_cap_default"), 1e6),
-        power_w=_scaled(_hwmon(folder, "power1_average", "power1_input"), 1e6),
-        temperature_c=_scaled(_hwmon(folder, "temp1_input"), 1e3),
-        utilisation=_scaled(_number(folder / "gpu_busy_percent"), 100),
+        power_w=_scaled(sensor("power1_average", "power1_input"), 1e6),
+        temperature_c=_scaled(sensor("temp1_input"), 1e3),
+        utilisation=_scaled(busy, 100),
         processes=clients.processes(card.address, unified=integrated),
         sources={
             "name": SOURCE,

@@ -223,7 +223,12 @@ def test_a_card_that_sleeps_is_not_woken(linux: Machine):
     row = new_row()
     sensor.read(row, 0)
     assert column(row, "clock") == 1420
+    assert devices[0].temperature_c == 44
     (folder / "power/runtime_status").write_text("suspended\n")
+    (asleep,) = linux_gpus.read_devices(POOL, root=linux.root)
+    assert asleep.memory_used == 1228 * MIB
+    assert asleep.temperature_c is None
+    assert "sleep" in asleep.unknown["temperature_c"]
     sensor.read(row, 20)
     assert column(row, "used") == 1228 * MIB
     assert math.isnan(column(row, "clock"))

@@ -1,5 +1,6 @@
 """Live readings of AMD and Intel GPUs from files of their Linux drivers, which stay open."""
 
+import math
 import os
 import struct
 import time
@@ -62,9 +63,6 @@ class _Files:
             return b"" if handle is None else os.pread(handle, size, 0)
         except OSError:
             return b""
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._open
 
     def close(self) -> None:
         for handle in self._open.values():
@@ -261,10 +259,8 @@ class IntelSensor(LinuxSensor):
 
     def _throttle(self) -> float:
         status = self._files.number("status")
-        if not status:
-            return 0.0
-        if "status" not in self._files:
-            return NAN
+        if math.isnan(status) or not status:
+            return status
         bits = 0
         for name, bit in self._reasons.items():
             bits |= bit if self._files.number(name) == 1 else 0

@@ -93,14 +93,27 @@ class WindowsCounters:
         self._devices = tuple(devices)
         self._luids: dict[int, str] = {}
         self._counters: Counters | None = None
-        self._source = Background(self._read, EVERY_S, name="Windows counters")
+        self._source = Background(
+            self._read, EVERY_S, name="Windows counters", at_end=self._close_counters
+        )
 
     def _read(self) -> dict[str, Usage] | None:
         if self._counters is None:
-            self._luids = places(self._devices, dxgi.adapters())
             self._counters = Counters(COUNTERS)
+            self._luids = places(self._devices, dxgi.adapters())
         read = self._counters.read()
-        return None if read is None else usage(read)
+        if read is None:
+            return None
+        found = usage(read)
+        here = {luid for luid, known in found.items() if known.dedicated is not None}
+        if not here.issuperset(self._luids.values()):
+            # An adapter whose driver was started again has another name.
+            self._luids = places(self._devices, dxgi.adapters())
+        return found
+
+    def _close_counters(self) -> None:
+        if self._counters is not None:
+            self._counters.close()
 
     def of(self, index: int) -> Usage | None:
         """What is known of one device, None when nothing is."""
@@ -117,7 +130,7 @@ class WindowsCounters:
         return WindowsSensor(self, index, unified=self._devices[index].unified)
 
     def close(self) -> None:
-        """Ask no more. Windows closes the query with the process."""
+        """Ask no more."""
         self._source.close()
 
 

@@ -24,7 +24,10 @@ void put(const wchar_t *path, const wchar_t *instance, double value, uint32_t st
   rows[count].value = value;
   rows[count++].status = status;
 }
-void forget(void) { count = collected = added = 0; }
+void drop(const wchar_t *instance) {
+  for (int i = 0; i < count; i++)
+    if (!wcscmp(rows[i].instance, instance)) rows[i].path[0] = 0;
+}
 
 int32_t PdhOpenQueryW(const wchar_t *source, uintptr_t user, void **query) {
   (void)source; (void)user;

@@ -1,6 +1,7 @@
 """Live readings of AMD, Intel and Apple GPUs and of Windows, against what people recorded."""
 
 import ctypes
+import dataclasses
 import gc
 import json
 import math
@@ -673,7 +674,13 @@ def test_windows_cards_are_followed(
     assert [p.memory for p in sensor.processes] == [2 * GIB]
     unmatched.read(row, 0)
     assert math.isnan(column(row, "used"))
+    # Its driver was started again: Windows names it anew.
+    put(fake_pdh, sensors_windows.DEDICATED, luid.replace("0x0001532A", "0x00077777"), 5 * GIB)
+    fake_pdh.drop(ctypes.c_wchar_p(luid))
+    found = (dataclasses.replace(found[0], luid="0x00000000_0x00077777"),)
+    until(lambda: (sensor.read(row, 0), column(row, "used") == 5 * GIB)[1])
     sensor.close()
+    until(lambda: ctypes.c_int.in_dll(fake_pdh, "open_queries").value == 0)
 
 
 # --- Sources with a clock of their own ------------------------------------------------------------

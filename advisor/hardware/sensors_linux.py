@@ -96,7 +96,8 @@ class LinuxSensor:
         """``looks``: whether it is this one that reads the clients, once for all sensors."""
         self.lost = False
         self.processes: tuple[Process, ...] = ()
-        self._folder = folder
+        # By its place on the bus: a card that comes back gets another number.
+        self._folder = folder.resolve()
         self._address = (device.pci_address or "").lower()
         self._unified = device.unified
         self._clients = clients

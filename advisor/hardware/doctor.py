@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from advisor import units
 from advisor.hardware import table
 from advisor.hardware.corrections import STATED
-from advisor.hardware.rig import Device, Host, Rig
+from advisor.hardware.rig import OWN_PROGRAMS, Device, Host, Rig
 from advisor.hardware.table import GpuEntry
 from advisor.units import GIB
 
@@ -23,6 +23,7 @@ _OLDEST_CUDA = (12, 4)
 _CUDA_13_CAPABILITY = (7, 5)
 _HELD = 3 * GIB // 2
 """Memory that other programs hold before it is worth a word: a desktop takes about 1 GiB."""
+_UNLISTED = GIB // 2
 _HOT_C = 85.0
 _LITTLE_DISK = 20 * GIB
 _SWAP = 256 << 20
@@ -230,8 +231,13 @@ def _holders(device: Device) -> str:
         return (
             f"Which ones is not known: {why}." if why else "The driver does not say how much each."
         )
-    named = ", ".join(f"{p.name} {units.size(p.memory)}" for p in known[:5])
-    return f"{named}." if len(known) <= 5 else f"{named}, and {len(known) - 5} more."
+    named = [f"{p.name} {units.size(p.memory)}" for p in known[:5]]
+    if len(known) > 5:
+        named.append(f"and {len(known) - 5} more")
+    rest = (device.memory_used or 0) - sum(p.memory or 0 for p in known)
+    if rest > _UNLISTED and OWN_PROGRAMS in device.sources.get("processes", ""):
+        named.append(f"and {units.size(rest)} that the system and other users' programs hold")
+    return f"{', '.join(named)}."
 
 
 def _link(device: Device) -> Iterator[Finding]:

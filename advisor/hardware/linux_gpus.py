@@ -8,7 +8,7 @@ from pathlib import Path
 from advisor.hardware import table
 from advisor.hardware.completed import with_table
 from advisor.hardware.drm_clients import DrmClients
-from advisor.hardware.rig import Device, PcieLink
+from advisor.hardware.rig import OWN_PROGRAMS, Device, PcieLink
 
 AMD, INTEL, NVIDIA = 0x1002, 0x8086, 0x10DE
 SOURCE = "kernel (sysfs)"
@@ -92,7 +92,7 @@ def read_devices(pool: tuple[int, int] | None, *, root: Path = Path("/")) -> tup
 def _whose() -> str:
     """Whose programs the kernel lets us look at."""
     everybody = hasattr(os, "geteuid") and os.geteuid() == 0
-    return "kernel (fdinfo)" if everybody else "kernel (fdinfo): this user's programs"
+    return "kernel (fdinfo)" if everybody else f"kernel (fdinfo): {OWN_PROGRAMS}"
 
 
 def _link(folder: Path) -> PcieLink:

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Backend = Literal["cuda", "rocm", "vulkan", "metal", "sycl", "cpu"]
+OWN_PROGRAMS = "this user's programs"
+"""In the source of a list of programs that leaves out other users'."""
 
 
 class _Frozen(BaseModel):

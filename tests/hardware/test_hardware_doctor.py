@@ -108,6 +108,27 @@ def test_sources_that_disagree_are_both_told():
         assert word in finding.text
 
 
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("kernel (fdinfo): this user's programs", "9.0 GiB, and 6.0 GiB that the system"),
+        ("kernel (fdinfo)", "firefox 9.0 GiB."),
+    ],
+)
+def test_what_cannot_be_listed_is_said(source: str, says: str):
+    device = Device(
+        name="RX 7900 XTX",
+        vendor="AMD",
+        backend="vulkan",
+        memory_total=24 * GIB,
+        memory_used=15 * GIB,
+        processes=(Process(pid=1, name="firefox", memory=9 * GIB),),
+        sources={"processes": source},
+    )
+    (finding,) = (f for f in examine(Rig(name="x", devices=(device,))) if f.code == "memory-held")
+    assert says in finding.text
+
+
 def test_an_imagined_rig_has_no_condition():
     rig = parse_rig("RTX 4090 + 64 GB")
     busy = rig.devices[0].model_copy(update={"memory_used": 20 * GIB, "throttle": ("power limit",)})

@@ -56,9 +56,13 @@ def test_facts_with_their_sources(parent) -> None:
     device = parse_rig("RTX 4090 + 64 GB").devices[0]
     dialog = FactsDialog(parent, device, device.name)
     table = dialog.table
+
+    def cell(line: int, place: int) -> str:
+        item = table.item(line, place)
+        return "" if item is None else item.text()
+
     cells = {
-        table.item(line, 0).text(): [table.item(line, place).text() for place in (1, 2)]
-        for line in range(table.rowCount())
+        cell(line, 0): [cell(line, place) for place in (1, 2)] for line in range(table.rowCount())
     }
     assert cells["Memory bandwidth"][0] == "1,008 GB/s"
     assert cells["Memory bandwidth"][1].startswith("GPU table (")
@@ -208,9 +212,12 @@ def test_the_window_answers_while_a_driver_call_hangs(qtbot, library, tmp_path) 
         window.show()
         window.load_after_first_paint()
         qtbot.waitUntil(lambda: window.state is not None, timeout=30_000)
+        state = window.state
+        assert state is not None
         window.show_page("fit")
         assert window.page("fit") is not None
-        assert window.state.detected is None
-        qtbot.waitUntil(lambda: window.state.detected is not None, timeout=30_000)
-        assert [d.name for d in window.state.rig.devices] == ["RTX 4090"]
+        assert state.detected is None
+        qtbot.waitUntil(lambda: state.detected is not None, timeout=30_000)
+        assert state.rig is not None
+        assert [d.name for d in state.rig.devices] == ["RTX 4090"]
         window.close()

@@ -8,15 +8,15 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from advisor import paths
 from advisor.engine.builds import Build
 from advisor.engine.command import for_build
-from advisor.engine.launch import Address, embedded_job, program_job
+from advisor.engine.launch import Address, Files, embedded_job, placed, program_job
 from advisor.engine.log import (
     BreakdownHeader,
     BreakdownRow,
@@ -24,6 +24,7 @@ from advisor.engine.log import (
     CacheSize,
     Event,
     Failure,
+    ProjectorNeeds,
 )
 from advisor.engine.process import EngineProcess
 from advisor.errors import EngineCrashed, EngineError, SettingsError
@@ -31,11 +32,14 @@ from advisor.llm.ghost import ghost_of
 from advisor.llm.model import Model
 from advisor.sizing.arguments import server_arguments
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speculative import draft_settings
 
 TIMEOUT_S: Final = 60.0
 """A dry run takes 0.1 to 0.4 s; this long only on a machine that is busy or swapping."""
 
 _EMBEDDED: Final = "embedded"
+_JUDGED: Final = "projected to use"
+"""What fit.cpp says when it knows all that it will know."""
 _TRIES: Final = 4
 """How often a breakdown may be lost before that is an error."""
 
@@ -56,6 +60,10 @@ class DryRun:
     engine: str
     output: dict[str, int] = field(default_factory=dict[str, int])
     """Bytes of the output buffers, to 0.01 MiB, by buffer type; not part of the rows."""
+    draft: tuple[BreakdownRow, ...] = ()
+    """Rows of what drafts tokens; empty where nothing does, or where it was not told."""
+    projector: int | None = None
+    """Bytes of the projector with its buffer; None where there is none, or it was not told."""
 
     @property
     def host_model(self) -> int:
@@ -77,38 +85,45 @@ class _LogLost(EngineCrashed):
 
 @dataclass
 class _Collected:
-    """Rows of the first breakdown, and what was printed before it."""
+    """Rows of the first breakdowns, and what was printed before them."""
 
-    rows: list[BreakdownRow] = field(default_factory=list[BreakdownRow])
+    wanted: int = 1
+    """Breakdowns: the model's, and perhaps one of what drafts."""
+    tables: list[list[BreakdownRow]] = field(default_factory=list[list[BreakdownRow]])
+    projector: int | None = None
     compute: dict[str, int] = field(default_factory=dict[str, int])
     output: dict[str, int] = field(default_factory=dict[str, int])
     caches: list[CacheSize] = field(default_factory=list[CacheSize])
     failure: Failure | None = None
-    header: bool = False
     done: threading.Event = field(default_factory=threading.Event)
 
     def take(self, event: Event) -> None:
         if self.done.is_set():
             return
         if isinstance(event, BreakdownHeader):
-            if self.header:
+            if len(self.tables) == self.wanted:
                 self.done.set()
-            self.header = True
-        elif isinstance(event, BreakdownRow) and self.header:
-            self.rows.append(event)
-        elif isinstance(event, BufferSize) and event.kind == "compute" and not self.header:
+            else:
+                self.tables.append([])
+        elif isinstance(event, BreakdownRow) and self.tables:
+            self.tables[-1].append(event)
+        elif isinstance(event, BufferSize) and event.kind == "compute" and not self.tables:
             self.compute[event.place] = event.size
-        elif isinstance(event, BufferSize) and event.kind == "output" and not self.header:
+        elif isinstance(event, BufferSize) and event.kind == "output" and not self.tables:
             self.output[event.place] = event.size
-        elif isinstance(event, CacheSize) and not self.header:
+        elif isinstance(event, CacheSize) and not self.tables:
             self.caches.append(event)
+        elif isinstance(event, ProjectorNeeds):
+            self.projector = event.size
         elif isinstance(event, Failure):
             self.failure = self.failure or event
             self.done.set()
 
     def line(self, line: str) -> None:
-        # The table has no last line: the first line that is not part of it ends it.
-        if self.rows and "breakdown_print" not in line:
+        # The table has no last line: the first line that is not part of it ends it. A version
+        # that does not account for what drafts goes on to judge what it has.
+        inside = not self.tables or not self.tables[-1] or "breakdown_print" in line
+        if not inside and (len(self.tables) == self.wanted or _JUDGED in line):
             self.done.set()
 
 
@@ -141,9 +156,9 @@ def dry_run(
     if "fit" in {settings.n_gpu_layers, settings.n_cpu_moe}:
         message = 'A dry run needs numbers: let the solver replace "fit" first.'
         raise SettingsError(message)
-    with model_file(model) as path:
-        return dry_run_file(
-            path,
+    with model_files(model) as files:
+        return dry_run_files(
+            files,
             model,
             settings,
             build=build,
@@ -154,19 +169,24 @@ def dry_run(
 
 
 @contextlib.contextmanager
-def model_file(model: Model | Path) -> Generator[Path]:
-    """A file that llama.cpp can account for: the model's own, else a ghost of its header."""
-    if isinstance(model, Path):
-        yield model
-    elif model.path is not None:
-        yield model.path
-    else:
-        with ghost_of(model, paths.cache() / "ghosts", header_only=True) as ghost:
-            yield ghost.path
+def model_files(model: Model | Path) -> Generator[Files]:
+    """Files that llama.cpp can account for: the models' own, else ghosts of their headers."""
+    with contextlib.ExitStack() as stack:
+
+        def file_of(one: Model) -> Path:
+            if one.path is not None:
+                return one.path
+            folder = paths.cache() / "ghosts"
+            return stack.enter_context(ghost_of(one, folder, header_only=True)).path
+
+        if isinstance(model, Path):
+            yield Files(model)
+        else:
+            yield Files(file_of(model), None if model.draft is None else file_of(model.draft))
 
 
-def dry_run_file(
-    path: Path,
+def dry_run_files(
+    files: Files,
     model: Model | Path,
     settings: RunSettings,
     *,
@@ -175,19 +195,29 @@ def dry_run_file(
     cancel: threading.Event,
     timeout: float = TIMEOUT_S,
 ) -> DryRun:
-    """``dry_run`` of a file that is already there, for several runs of one model."""
-    once = functools.partial(
-        _once, path, model, settings,
-        build=build, n_devices=n_devices, cancel=cancel, timeout=timeout,
-    )  # fmt: skip
-    for _ in range(_TRIES - 1):
-        with contextlib.suppress(_LogLost):
-            return once()
-    return once()
+    """``dry_run`` of files that are already there, for several runs of one model."""
+
+    def ask(files: Files, settings: RunSettings) -> DryRun:
+        once = functools.partial(
+            _once, files, model, settings,
+            build=build, n_devices=n_devices, cancel=cancel, timeout=timeout,
+        )  # fmt: skip
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(_LogLost):
+                return once()
+        return once()
+
+    found = ask(files, settings)
+    if found.engine == _EMBEDDED and files.draft is not None:
+        # It ends behind the main model, so what drafts is asked about alone.
+        alone = draft_settings(settings).model_copy(update={"mmproj": ""})
+        run = ask(Files(files.draft), alone)
+        found = replace(found, draft=(*run.devices, run.host, *run.extra))
+    return found
 
 
 def _once(
-    path: Path,
+    files: Files,
     model: Model | Path,
     settings: RunSettings,
     *,
@@ -203,10 +233,13 @@ def _once(
     address = Address()
     collected = _Collected()
     if build is None or isinstance(model, Path):
-        job = embedded_job(path, settings, address, dry_run=True)
+        # What drafts would be loaded behind the point at which it ends.
+        plain = settings.model_copy(update={"spec_type": "none"})
+        job = embedded_job(files, plain, address, dry_run=True)
     else:
-        plain = server_arguments(model, settings, n_devices=n_devices)
-        job = _program(path, plain, build, address)
+        collected.wanted = 1 + (settings.spec_type != "none")
+        words = placed(server_arguments(model, settings, n_devices=n_devices), files)
+        job = _program(words, build, address)
     process = EngineProcess(job, on_event=collected.take, on_line=collected.line)
     started = time.monotonic()
     try:
@@ -225,16 +258,14 @@ def _once(
         if process.pid is not None:
             process.stop()
         address.close()
-    if not collected.rows:
-        _explain(process, collected, path)
+    if not collected.tables or not collected.tables[0]:
+        _explain(process, collected, files.model)
     return _result(collected, seconds, _EMBEDDED if build is None else build.path)
 
 
-def _program(path: Path, plain: Sequence[str], build: Build, address: Address) -> dict[str, Any]:
+def _program(words: list[str], build: Build, address: Address) -> dict[str, Any]:
     """llama-server as it would really run: its fit step accounts before anything is read."""
-    arguments = list(plain)
-    arguments[arguments.index("-m") + 1] = str(path)
-    arguments += ["--fit", "on", "-lv", "5", "--host", address.host, "--port", "0"]
+    arguments = [*words, "--fit", "on", "-lv", "5", "--host", address.host, "--port", "0"]
     return program_job([build.path, *for_build(arguments, build)])
 
 
@@ -260,8 +291,9 @@ def _explain(process: EngineProcess, collected: _Collected, path: Path) -> None:
 
 
 def _result(collected: _Collected, seconds: float, engine: str) -> DryRun:
-    devices = tuple(row for row in collected.rows if row.is_device)
-    hosts = [row for row in collected.rows if not row.is_device]
+    rows = collected.tables[0]
+    devices = tuple(row for row in rows if row.is_device)
+    hosts = [row for row in rows if not row.is_device]
     host = next((row for row in hosts if row.name == "Host"), BreakdownRow("Host", 0, 0, 0))
     return DryRun(
         devices=devices,
@@ -272,4 +304,6 @@ def _result(collected: _Collected, seconds: float, engine: str) -> DryRun:
         seconds=seconds,
         engine=engine,
         output=dict(collected.output),
+        draft=tuple(collected.tables[1]) if len(collected.tables) > 1 else (),
+        projector=collected.projector,
     )

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,22 +77,46 @@ class Address:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a child loads."""
+
+    model: Path
+    draft: Path | None = None
+    """The model that drafts tokens, where there is one."""
+
+
+def placed(arguments: Sequence[str], files: Files) -> list[str]:
+    """llama-server's arguments with the files that are really there in place of the names."""
+    words = list(arguments)
+    words[words.index("-m") + 1] = str(files.model)
+    if files.draft is not None and "-md" in words:
+        words[words.index("-md") + 1] = str(files.draft)
+    return words
+
+
 def embedded_job(
-    model: Path,
+    files: Files,
     settings: RunSettings,
     address: Address,
     *,
     dry_run: bool = False,
+    ghost: bool = False,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """What the worker needs to load a model into the embedded engine. ``settings`` are resolved."""
+    """What the worker needs to load a model into the embedded engine. ``settings`` are resolved.
+
+    ghost: the model's file is one, cheap to read again.
+    """
     return {
         "task": "serve",
-        "model": str(model),
+        "model": str(files.model),
         "settings": settings.model_dump(),
         "host": address.host,
         "api_key": address.api_key,
+        "model_draft": "" if files.draft is None else str(files.draft),
         "dry_run": dry_run,
+        "ghost": ghost,
         "release_pages": not dry_run and settings.mmap,
         "threads": threads,
         # 4 has the memory breakdown; 5 also has every buffer of a dry run, to 0.01 MiB.

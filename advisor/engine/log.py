@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from advisor.units import MIB
 
-BufferKind = Literal["model", "context", "state", "compute", "output"]
+BufferKind = Literal["model", "context", "state", "compute", "output", "projector"]
 FailureKind = Literal[
     "out-of-memory",
     "unknown-architecture",
@@ -53,7 +53,9 @@ class BufferSize:
 
     kind: BufferKind
     place: str
-    """Buffer type: ``"CUDA0"``, ``"CPU_Mapped"``, ``"CUDA_Host"``."""
+    """Buffer type: ``"CUDA0"``, ``"CPU_Mapped"``, ``"CUDA_Host"``; empty where the line does not
+    say (a projector's weights).
+    """
     size: int
 
 
@@ -85,13 +87,32 @@ class LoadingTensors:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadingDraft:
+    """Buffers from now on are those of what drafts tokens: another model, or an MTP context."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectorOn:
+    """The multimodal projector's weights will lie at ``place`` (its backend)."""
+
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectorNeeds:
+    """What the projector takes, weights and buffer, by llama.cpp's estimate while it fits."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class WarmingUp:
     """Weights are loaded; an empty run follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The server takes requests. ``address`` is a URL, empty where the log does not say."""
+    """The server takes requests. ``address`` is a URL; empty: our worker says that all is done."""
 
     address: str = ""
 
@@ -131,6 +152,9 @@ Event = (
     | CacheSize
     | Offloaded
     | LoadingTensors
+    | LoadingDraft
+    | ProjectorOn
+    | ProjectorNeeds
     | WarmingUp
     | Ready
     | Timing
@@ -163,6 +187,13 @@ _BUFFER_KINDS: Final[dict[str, BufferKind]] = {
     "compute": "compute",
     "output": "output",
 }
+_PROJECTOR_BUFFER: Final = re.compile(
+    r"(?:alloc|reserve)_compute_meta:\s+(?P<place>\S+)\s+compute buffer size =\s*(?P<size>[\d.]+)"
+)
+_PROJECTOR_SIZE: Final = re.compile(r"load_hparams: model size:\s*(?P<size>[\d.]+) MiB")
+_PROJECTOR_ON: Final = re.compile(r"CLIP using (?P<place>\S+) backend")
+_PROJECTOR_NEEDS: Final = re.compile(r"memory usage of mmproj is (?P<size>[\d.]+) MiB")
+_DRAFT: Final = re.compile(r"loading draft model '|creating MTP draft context")
 _CACHE: Final = re.compile(
     r"size =\s*(?P<size>[\d.]+) MiB \(\s*(?P<cells>\d+) cells,\s*(?P<layers>\d+) layers,"
     r"\s*(?P<a>\d+)(?:/\s*(?P<b>\d+))? seqs\)"
@@ -172,6 +203,8 @@ _OFFLOADED: Final = re.compile(r"offloaded (?P<n>\d+)/(?P<of>\d+) layers to GPU"
 _TIMING: Final = re.compile(
     r"(?P<what>prompt eval|eval) time =\s*(?P<ms>[\d.]+) ms /\s*(?P<n>\d+) (?:tokens|runs)"
 )
+_PREPARED: Final = "rig-advisor-ready"
+"""What our worker prints when the embedded engine serves and memory was tidied up."""
 _LISTENING: Final = re.compile(r"listening on (?P<address>\w+://\S+)")
 _ALLOCATING: Final = re.compile(
     r"allocating (?P<size>[\d.]+) MiB on device (?P<device>\d+): \S+ failed: (?P<why>.*)"
@@ -222,13 +255,15 @@ def plain(line: str) -> str:
 def read_line(line: str) -> Event | None:
     """The event that a line tells of, None for all others. Never raises, whatever the line."""
     text = plain(line)
+    if "compute_meta" in text and (match := _PROJECTOR_BUFFER.search(text)):
+        return BufferSize("projector", match["place"], _mib(match["size"]))
     if "buffer size =" in text and (match := _BUFFER.search(text)):
         return BufferSize(_BUFFER_KINDS[match["kind"]], match["place"], _mib(match["size"]))
     if "breakdown_print" in text and (match := _BREAKDOWN.search(text)):
         return _row(match["row"])
     if match := _CACHE.search(text):
         return _cache(match)
-    return _progress(text) or _failure(text)
+    return _progress(text) or _beside(text) or _failure(text)
 
 
 def _row(row: str) -> BreakdownHeader | BreakdownRow | None:
@@ -268,6 +303,8 @@ def _progress(text: str) -> Event | None:
         event = LoadingTensors()
     elif "warming up the model" in text:
         event = WarmingUp()
+    elif text == _PREPARED:
+        event = Ready()
     elif match := _LISTENING.search(text):
         event = Ready(match["address"])
     elif match := _OFFLOADED.search(text):
@@ -277,6 +314,20 @@ def _progress(text: str) -> Event | None:
         event = Timing(kind, float(match["ms"]), int(match["n"]))
     elif _ADJUSTED.search(text):
         event = Adjusted(text)
+    return event
+
+
+def _beside(text: str) -> Event | None:
+    """Models beside the model: what drafts, and the projector (tools/mtmd/clip.cpp)."""
+    event: Event | None = None
+    if _DRAFT.search(text):
+        event = LoadingDraft()
+    elif match := _PROJECTOR_SIZE.search(text):
+        event = BufferSize("projector", "", _mib(match["size"]))
+    elif match := _PROJECTOR_ON.search(text):
+        event = ProjectorOn(match["place"])
+    elif match := _PROJECTOR_NEEDS.search(text):
+        event = ProjectorNeeds(_mib(match["size"]))
     return event
 
 

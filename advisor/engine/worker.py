@@ -117,7 +117,9 @@ def _serve(job: Mapping[str, Any]) -> int:
         sys.stderr.write(f"rig-advisor-error {error}\n")
         return 1
     if job.get("release_pages"):
-        _release_file_pages(str(job["model"]))
+        _release_file_pages(str(job["model"]), forget=bool(job.get("ghost")))
+    sys.stderr.write("rig-advisor-ready\n")
+    sys.stderr.flush()
     threading.Event().wait()  # the stdin thread ends the process
     del server
     return 0
@@ -168,10 +170,34 @@ def fill_parameters(parameters: Any, job: Mapping[str, Any], engine: Any) -> Non
         moved.append(experts)
     if moved:
         parameters.tensor_buft_overrides = ",".join(moved)
+    _fill_companions(parameters, job, engine)
     threads = job.get("threads")
     if threads:
         parameters.cpuparams.n_threads = threads
         parameters.cpuparams_batch.n_threads = threads
+
+
+def _fill_companions(parameters: Any, job: Mapping[str, Any], engine: Any) -> None:  # noqa: ANN401 - xllamacpp has no types
+    """What drafts tokens, the projector, and copies of a slot's state."""
+    settings = job["settings"]
+    parameters.n_ctx_checkpoints = settings["ctx_checkpoints"]
+    if settings["mmproj"]:
+        parameters.mmproj.path = settings["mmproj"]
+        parameters.mmproj_use_gpu = settings["mmproj_offload"]
+    kind = settings["spec_type"].upper().replace("-", "_")
+    if kind == "NONE":
+        return
+    parameters.speculative.types = [
+        engine.common_speculative_type[f"COMMON_SPECULATIVE_TYPE_{kind}"]
+    ]
+    draft = parameters.speculative.draft
+    draft.n_max = settings["spec_draft_n_max"]
+    draft.cache_type_k = engine.ggml_type[f"GGML_TYPE_{settings['ctkd'].upper()}"]
+    draft.cache_type_v = engine.ggml_type[f"GGML_TYPE_{settings['ctvd'].upper()}"]
+    if job["model_draft"]:
+        draft.mparams.path = job["model_draft"]
+        layers = settings["n_gpu_layers_draft"]
+        draft.n_gpu_layers = 999 if layers == "all" else layers
 
 
 def expert_override(n_cpu_moe: int | str) -> str:
@@ -182,11 +208,13 @@ def expert_override(n_cpu_moe: int | str) -> str:
     return ",".join(rf"blk\.{layer}{experts}=CPU" for layer in range(int(n_cpu_moe)))
 
 
-def _release_file_pages(path: str) -> None:
+def _release_file_pages(path: str, *, forget: bool) -> None:
     """Give the model file's pages back to the system, so that only those in use come again.
 
     llama.cpp maps the file and touches all of it, weights that it then copies to other buffers
     included. Without this a resident set says nothing about what the model needs (Linux only).
+    forget: the system may forget the file's content too. Loading has touched every page twice, so
+    where RAM is short it would rather drop the pages that are read from now on.
     """
     if sys.platform != "linux":
         return
@@ -199,3 +227,6 @@ def _release_file_pages(path: str) -> None:
                 start, end = (int(part, 16) for part in fields[0].split("-"))
                 size = ctypes.c_size_t(end - start)
                 libc.madvise(ctypes.c_void_p(start), size, _MADV_DONTNEED)
+    if forget:
+        with open(name, "rb") as file:  # noqa: PTH123
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,12 +1,11 @@
 """The child of a probe: which program, with which arguments, and where it will answer. Pure."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from advisor.engine.bench import bench_arguments, bench_program
 from advisor.engine.command import for_build
-from advisor.engine.launch import Address, embedded_job, program_job
+from advisor.engine.launch import Address, Files, embedded_job, placed, program_job
 from advisor.probe.question import Question
 from advisor.sizing.arguments import server_arguments
 
@@ -14,22 +13,22 @@ Job = tuple[dict[str, Any], Mapping[str, str]]
 """What the worker is told, and what is added to its environment."""
 
 
-def job_of(question: Question, path: str, address: Address) -> Job:
-    """The job that loads ``path``, which is the model's file or its ghost."""
+def job_of(question: Question, files: Files, address: Address) -> Job:
+    """The job that loads ``files``: the models' own, or ghosts of them."""
     if question.method == "llama-bench":
-        return _bench(question, path), {}
+        return _bench(question, str(files.model)), {}
     if question.build.kind == "embedded":
-        settings = question.settings
-        return embedded_job(Path(path), settings, address, threads=question.threads), {}
-    return _server(question, path, address), {"LLAMA_API_KEY": address.api_key}
+        ghost = question.model.path is None
+        job = embedded_job(files, question.settings, address, ghost=ghost, threads=question.threads)
+        return job, {}
+    return _server(question, files, address), {"LLAMA_API_KEY": address.api_key}
 
 
-def _server(question: Question, path: str, address: Address) -> dict[str, Any]:
+def _server(question: Question, files: Files, address: Address) -> dict[str, Any]:
     """llama-server on our socket; no cache of prompts, which would be measured with the model."""
-    plain = list(
-        server_arguments(question.model, question.settings, n_devices=len(question.rig.devices))
-    )
-    plain[plain.index("-m") + 1] = path
+    devices = len(question.rig.devices)
+    given = server_arguments(question.model, question.settings, n_devices=devices)
+    plain = placed(given, files)
     if question.threads:
         plain += ["-t", str(question.threads)]
     plain += ["--host", address.host, "--port", "0", "-lv", "4", "--cache-ram", "0"]

@@ -21,6 +21,9 @@ _PRESENT: Final = np.uint64(1 << 63)
 _READ: Final = 0.5
 """An expert was used when this share of its pages is there: faults also bring neighbours."""
 
+_NEIGHBOURS: Final = 2
+"""Experts of a tensor that may be there although only the tensors beside it were read."""
+
 Pages = npt.NDArray[np.bool_]
 
 
@@ -117,5 +120,8 @@ def _counted(tensors: tuple[GgufTensor, ...], pages: Pages) -> Residency:
             count = tensor.shape[2]
             piece = tensor.nbytes // count
             used = sum(share(tensor.offset + i * piece, piece) >= _READ for i in range(count))
-            experts.append(Experts(tensor.name, used, count))
+            # Every token takes several experts of every layer, and faults bring the ends of
+            # neighbours: one or two alone say that the tensor was copied elsewhere.
+            if used > _NEIGHBOURS:
+                experts.append(Experts(tensor.name, used, count))
     return Residency(weights, read, tuple(experts), untouched)

@@ -67,8 +67,12 @@ class Ending(_Frozen):
 class Component(_Frozen):
     """One part of the memory at one place. Bytes; None is unknown."""
 
-    name: Literal["weights", "context", "compute", "output", "driver", "program"]
-    """driver: the GPU driver's context; program: llama.cpp itself before it loads anything."""
+    name: Literal[
+        "weights", "context", "compute", "output", "draft", "projector", "driver", "program"
+    ]
+    """draft: all that drafts tokens; projector: its weights (with its buffer, as llama.cpp tells
+    it); driver: the GPU driver's context; program: llama.cpp itself before it loads anything.
+    """
     planned: int | None
     engine: int | None
     """What llama.cpp's log says it allocated."""

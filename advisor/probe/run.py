@@ -17,13 +17,15 @@ import psutil
 
 from advisor import paths
 from advisor.engine.client import Client
-from advisor.engine.launch import Address
-from advisor.engine.log import Adjusted, BufferSize, Event, LoadingTensors, Ready, WarmingUp
+from advisor.engine.launch import Address, Files
+from advisor.engine.log import Adjusted, Event, LoadingTensors, Ready, WarmingUp
 from advisor.engine.process import EngineProcess
 from advisor.errors import EngineError, ModelError
 from advisor.llm.ghost import Ghost, write_ghost
-from advisor.probe import child, outcome, program
+from advisor.llm.model import Model
+from advisor.probe import child, memory, outcome, program
 from advisor.probe.benching import Benching
+from advisor.probe.buffers import Buffers
 from advisor.probe.measure import Measurement
 from advisor.probe.preflight import preflight
 from advisor.probe.question import Ended, Measured, Noticed, PhaseStarted, ProbeEvent, Question
@@ -63,7 +65,7 @@ def _failed(cause: Cause, sentence: str, detail: str = "") -> _Over:
 class _Notes:
     """What the log reader's thread collects."""
 
-    buffers: list[BufferSize] = field(default_factory=list[BufferSize])
+    buffers: Buffers = field(default_factory=Buffers)
     address: str = ""
     program: int | None = None
     """Bytes that the child held when it began to load."""
@@ -181,13 +183,10 @@ class Probe:
 
     def _measure(self, stack: contextlib.ExitStack) -> None:
         self._check()
-        path, ghost = self._file()
-        if ghost is not None:
-            stack.callback(ghost.remove)
-            self._tokens = ghost.tokens
+        files = self._files(stack)
         address = Address()
         stack.callback(address.close)
-        process = self._start(path, address)
+        process = self._start(files, address)
         stack.callback(self._end, process)
         try:
             if self._benching is not None:
@@ -197,7 +196,7 @@ class Probe:
                 client = Client(self._notes.address or f"unix://{address.host}", address.api_key)
                 question = self._question
                 Measurement(question.settings, question.seconds, self._tokens, self).run(client)
-                self._look_at_pages(process, Path(path))
+                self._look_at_pages(process, files.model)
         except EngineError as error:
             raise self._explain(process, error) from error
         self.enter("stopping")
@@ -213,10 +212,18 @@ class Probe:
             raise _failed("refused", " ".join(o.sentence for o in standing))
         self.check()
 
-    def _file(self) -> tuple[str, Ghost | None]:
-        model = self._question.model
-        if model.path is not None:
-            return str(model.path), None
+    def _files(self, stack: contextlib.ExitStack) -> Files:
+        """The files to load; ghosts among them go with ``stack``."""
+        model, draft = self._question.model, self._question.model.draft
+        path = model.path
+        if path is None:
+            ghost = self._ghost(model, stack)
+            self._tokens, path = ghost.tokens, ghost.path
+        if draft is None or self._question.method == "llama-bench":
+            return Files(path)
+        return Files(path, draft.path or self._ghost(draft, stack).path)
+
+    def _ghost(self, model: Model, stack: contextlib.ExitStack) -> Ghost:
         try:
             # llama-bench takes its tokens from the whole vocabulary.
             every = self._benching is not None
@@ -225,7 +232,8 @@ class Probe:
             ghost = write_ghost(model, folder, every_token=every, dense=dense)
         except ModelError as error:
             raise _failed("no-disk", str(error), error.detail) from error
-        return str(ghost.path), ghost
+        stack.callback(ghost.remove)
+        return ghost
 
     def _look_at_pages(self, process: EngineProcess, path: Path) -> None:
         question = self._question
@@ -233,9 +241,9 @@ class Probe:
         if process.pid is not None and question.build.kind == "embedded" and question.settings.mmap:
             self._notes.residency = look(process.pid, path)
 
-    def _start(self, path: str, address: Address) -> EngineProcess:
+    def _start(self, files: Files, address: Address) -> EngineProcess:
         try:
-            job, environment = child.job_of(self._question, path, address)
+            job, environment = child.job_of(self._question, files, address)
         except EngineError as error:
             raise _failed("no-build", str(error), error.detail) from error
         benching = self._benching
@@ -273,10 +281,8 @@ class Probe:
     def _heard(self, event: Event) -> None:
         """On the log reader's thread."""
         self._watchdog.touch()
-        if isinstance(event, BufferSize):
-            if len(self._notes.buffers) < 10_000:
-                self._notes.buffers.append(event)
-        elif isinstance(event, LoadingTensors):
+        self._notes.buffers.take(event)
+        if isinstance(event, LoadingTensors):
             pid = self._process.pid if self._process is not None else None
             held = child_memory(pid) if pid is not None else None
             self._notes.program = held.resident if held is not None else None
@@ -287,7 +293,9 @@ class Probe:
             self.notice("changed-settings", f"llama.cpp says: {event.text}")
         elif isinstance(event, Ready):
             self._notes.address = self._notes.address or event.address
-            self._notes.ready.set()
+            # The worker gives the file's pages back once the server listens: wait for that.
+            if not event.address or self._question.build.kind != "embedded":
+                self._notes.ready.set()
 
     def _sampled(self, _at: int, values: Mapping[tuple[str, Quantity], float | None]) -> None:
         """On the sampler's thread."""
@@ -380,9 +388,9 @@ class Probe:
                 phases,
                 self._sampler.throttled,
                 self._sampler.throttled_ms,
-                pinned=sum(b.size for b in self._notes.buffers if b.place.endswith("_Host")),
+                pinned=self._notes.buffers.pinned,
             ),
-            *outcome.unread(self._notes.residency, self._notes.buffers, self.elapsed_ms),
+            *memory.unread(self._notes.residency, self._notes.buffers, self.elapsed_ms),
         ]
         created = now()
         return ProbeResult(
@@ -405,7 +413,7 @@ class Probe:
             method=question.method,
             ending=ending,
             phases=phases,
-            places=outcome.places(
+            places=memory.places(
                 question.plan,
                 trace,
                 phases,

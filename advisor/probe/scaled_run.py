@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Final
 
 from advisor.llm.ghost_scaled import Scaled
-from advisor.probe import outcome, program
+from advisor.probe import memory, program
+from advisor.probe.buffers import Buffers
 from advisor.probe.question import Ended, ProbeEvent, Question
 from advisor.probe.result import Observation, Phase, PlaceResult, ProbeResult, SpeedPoint
 from advisor.probe.run import Probe
@@ -129,11 +130,11 @@ class ScaledProbe:
     def _places(self, small: ProbeResult, large: ProbeResult) -> tuple[PlaceResult, ...]:
         """Peaks: the plan of the whole, and what both held beyond their plans, carried on."""
         question = self._question
-        planned = outcome.places(
+        planned = memory.places(
             question.plan,
             Trace(),
             (),
-            buffers=(),
+            buffers=Buffers(),
             program=None,
             program_planned=program.expected(question.build, question.model),
         )

@@ -1,7 +1,7 @@
 """What the Fit page asks about one cell: why it does not fit, and what llama.cpp says. No Qt."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -166,9 +166,30 @@ def figures(plan: Plan, run: DryRun) -> Mapping[str, Mapping[str, Pair]]:
         "context": _pair(run.host.context, host.context),
         "compute": _pair(run.host.compute, host.compute),
     }
+    for name, draft, projector in _beside(plan, run):
+        if draft is not None:
+            places[name]["draft"] = draft
+        if projector is not None:
+            places[name]["projector"] = projector
     if run.output:
         places["host"]["output"] = _pair(sum(run.output.values()), host.output)
     return places
+
+
+def _beside(plan: Plan, run: DryRun) -> Iterator[tuple[str, Pair | None, Pair | None]]:
+    """What drafts and the projector, at every place of the plan."""
+    rows = {row.name: row for row in run.draft}
+    others = [row for row in run.draft if not row.is_device]
+    held = [(d.name, d.draft, d.projector, [rows[d.name]] if d.name in rows else [])
+            for d in plan.devices]  # fmt: skip
+    held.append(("host", plan.host.draft, plan.host.projector, others))
+    for name, computed, weights, said in held:
+        total = sum(row.model + row.context + row.compute for row in said)
+        drafting = _pair(total, computed, lines=3 * len(said)) if said and computed != 0 else None
+        projector = None
+        if run.projector is not None and weights:
+            projector = Pair(run.projector, weights, 0)
+        yield name, drafting, projector
 
 
 def _pair(said: int, computed: int | None, *, lines: int = 1) -> Pair:

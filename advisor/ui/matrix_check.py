@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from advisor import answers
-from advisor.engine.dry_run import dry_run_file, model_file
+from advisor.engine.dry_run import dry_run_files, model_files
 from advisor.errors import RigAdvisorError
 from advisor.hardware.rig import Rig
 from advisor.session import ModelChoice
@@ -71,7 +71,7 @@ def check_matrix(
     for number, file_type in enumerate(order):
         model = models[file_type]
         in_a_row = 0
-        with model_file(model) as path:
+        with model_files(model) as files:
             for place, ctx in enumerate(contexts):
                 if cancel.is_set():
                     return CheckedMatrix(engine, cells, failures)
@@ -80,8 +80,8 @@ def check_matrix(
                     try:
                         at = settings.model_copy(update={"ctx": ctx})
                         plan = answers.plan_of(model, rig, at, None)
-                        run = dry_run_file(
-                            path,
+                        run = dry_run_files(
+                            files,
                             model,
                             plan.settings,
                             build=build,

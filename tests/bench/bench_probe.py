@@ -16,7 +16,7 @@ import pytest
 
 from advisor.engine.builds import Build
 from advisor.engine.client import Client
-from advisor.engine.launch import Address, embedded_job
+from advisor.engine.launch import Address, Files, embedded_job
 from advisor.engine.log import Ready
 from advisor.engine.process import EngineProcess
 from advisor.hardware.rig import Host, Rig
@@ -52,7 +52,7 @@ class Server:
         ready = threading.Event()
         settings = RunSettings(ctx=2048)
         self.process = EngineProcess(
-            embedded_job(path, settings, self.address, threads=1),
+            embedded_job(Files(path), settings, self.address, threads=1),
             on_event=lambda e: ready.set() if isinstance(e, Ready) else None,
         )
         self.process.start()

@@ -95,3 +95,43 @@ def test_the_settings_that_llama_bench_makes():
 
     planned = bench.planned_settings(RunSettings(ctx=32768, parallel=4, batch_size=1024))
     assert (planned.ctx, planned.parallel, planned.n_outputs) == (512, 1, 1024)
+
+
+def test_a_run_with_a_draft_model_and_a_projector():
+    """b11434 on a CPU: two breakdowns while it fits, then the models one after the other."""
+    from advisor.engine.dry_run import _Collected  # noqa: PLC0415 - only here
+    from advisor.probe.buffers import Buffers  # noqa: PLC0415 - only here
+
+    buffers, collected = Buffers(), _Collected(wanted=2)
+    for line in lines("b11434-companions.log"):
+        event = read_line(line)
+        collected.line(line)
+        if event is not None:
+            buffers.take(event)
+            collected.take(event)
+    main, draft = collected.tables
+    assert main == [BreakdownRow("Host", 17 * MIB, 6 * MIB, 13 * MIB)]
+    assert draft == [BreakdownRow("Host", 13 * MIB, 4 * MIB, 13 * MIB)]
+    assert collected.projector == round(0.91 * MIB)
+    parts = buffers.by_place([])["host"]
+    assert parts["weights"] == round(17.83 * MIB)
+    assert parts["context"] == 6 * MIB
+    assert parts["draft"] == pytest.approx((13.30 + 4.00 + 13.02 + 0.02) * MIB, abs=9)
+    assert parts["projector"] == pytest.approx((0.85 + 0.07) * MIB, abs=9)
+
+
+def test_an_older_server_that_leaves_the_draft_out_does_not_keep_us_waiting():
+    from advisor.engine.dry_run import _Collected  # noqa: PLC0415 - only here
+
+    collected = _Collected(wanted=2)
+    for line in lines("b11434-companions.log"):
+        if "extra model" in line:
+            break
+        event = read_line(line)
+        collected.line(line)
+        if event is not None:
+            collected.take(event)
+    assert not collected.done.is_set()
+    collected.line("I common_params_fit_impl: projected to use 67 MiB of host memory")
+    assert collected.done.is_set()
+    assert len(collected.tables) == 1

@@ -24,6 +24,7 @@ def loaded(host):
     say("0.00.200.000 I load_tensors:   CPU_Mapped model buffer size =    58.18 MiB")
     say("0.00.300.000 I cmn  common_init_: warming up the model with an empty run")
     say(f"0.00.400.000 I srv          init: listening on unix://{host}")
+    say("rig-advisor-ready")
 
 
 def hang():

@@ -16,7 +16,8 @@ from advisor.errors import ProbeError
 from advisor.hardware.rig import Device, Host, Rig
 from advisor.llm.gguf import read_header
 from advisor.llm.ghost import ghost_of
-from advisor.probe import outcome, residency, schedule, spill, store
+from advisor.probe import memory, outcome, residency, schedule, spill, store
+from advisor.probe.buffers import Buffers
 from advisor.probe.compare import differences
 from advisor.probe.preflight import preflight
 from advisor.probe.prepare import usable_rig
@@ -155,7 +156,7 @@ def test_memory_of_a_device():
         BufferSize("compute", "CUDA0", 90 * MIB),
         BufferSize("model", "CPU_Mapped", 10 * MIB),
     ]
-    device, host = outcome.places(plan, trace, PHASES, buffers=buffers, program=4096)
+    device, host = memory.places(plan, trace, PHASES, buffers=Buffers(buffers), program=4096)
     assert device.before == 1 << 30
     assert device.peak == 2 << 30
     assert device.lowest_free == device.capacity - (3 << 30)
@@ -178,7 +179,7 @@ def test_repacked_weights_count_once():
         BufferSize("model", "CPU_Mapped", 4762 * MIB),
         BufferSize("model", "CPU_REPACK", 3199 * MIB),
     ]
-    assert sum(b.size for b in outcome._loaded(buffers)) == 4762 * MIB
+    assert Buffers(buffers).by_place([]) == {"host": {"weights": 4762 * MIB}}
 
 
 def test_swapping_throttling_and_others_are_noticed():
@@ -270,15 +271,15 @@ def test_pages_that_were_read_are_seen_tensor_by_tensor(tmp_path):
             mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
             mapped.madvise(mmap.MADV_RANDOM)  # no neighbours
             piece = experts.nbytes // 32
-            for number in (3, 17):
+            for number in (3, 17, 30):
                 start = experts.offset + number * piece
                 sum(mapped[start : start + piece : 4096])
             found = residency.look(os.getpid(), ghost.path)
             mapped.close()
     (seen,) = found.experts
-    assert (seen.tensor, seen.used, seen.of) == ("blk.1.ffn_up_exps.weight", 2, 32)
+    assert (seen.tensor, seen.used, seen.of) == ("blk.1.ffn_up_exps.weight", 3, 32)
     assert found.weights == sum(t.nbytes for t in header.tensors)
-    assert found.read == pytest.approx(2 * piece, rel=0.1)
+    assert found.read == pytest.approx(3 * piece, rel=0.1)
     assert residency.look(os.getpid(), ghost.path) is None  # gone
 
 
@@ -290,11 +291,11 @@ def test_what_was_never_read_is_explained():
         untouched=6 << 30,
     )
     copied = [BufferSize("model", "CPU_REPACK", 6 << 30), BufferSize("model", "CPU_Mapped", 1)]
-    (found,) = outcome.unread(seen, copied, 99)
+    (found,) = memory.unread(seen, Buffers(copied), 99)
     assert "2.0 GiB of the weights were never read" in found.sentence
     assert "218 of 256 experts" in found.sentence
-    assert not outcome.unread(seen, [BufferSize("model", "CPU_REPACK", 8 << 30)], 99)
-    assert not outcome.unread(None, [], 99)
+    assert not memory.unread(seen, Buffers([BufferSize("model", "CPU_REPACK", 8 << 30)]), 99)
+    assert not memory.unread(None, Buffers(), 99)
 
 
 # --- Compare ------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from advisor.engine import folders
 from advisor.hardware.rig import Host, Rig
-from advisor.probe import outcome, program, store
+from advisor.probe import memory, program, store
+from advisor.probe.buffers import Buffers
 from advisor.probe.result import (
     Component,
     Ending,
@@ -194,7 +195,9 @@ def test_the_prediction_stays_where_it_was_drawn(page, qtbot):
     own = program.expected(page.controller.last.question.build, page.state.model)
     before = page.plots._places[0].plot.bands
     assert before[-1].size == own
-    (host,) = outcome.places(plan, Trace(), (), buffers=(), program=own * 2, program_planned=own)
+    (host,) = memory.places(
+        plan, Trace(), (), buffers=Buffers(), program=own * 2, program_planned=own
+    )
     page.show_result(finished("20261123T120000-abc", places=(host,)))
     after = page.plots._places[0].plot.bands
     assert after == before

@@ -1,0 +1,94 @@
+"""What llama.cpp allocated, gathered from its log while it loads: by place, part and model."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from advisor.engine.log import BufferKind, BufferSize, Event, LoadingDraft, ProjectorOn
+from advisor.probe.sampler import HOST
+
+_MOST: Final = 10_000
+"""Buffers that are kept: no run has nearly as many."""
+_PARTS: Final[Mapping[BufferKind, str]] = {
+    "model": "weights",
+    "context": "context",
+    "state": "context",
+    "compute": "compute",
+    "output": "output",
+    "projector": "projector",
+}
+
+
+class Buffers:
+    """The main model's buffers, those of what drafts, and the projector's."""
+
+    def __init__(self, model: Iterable[BufferSize] = ()) -> None:
+        self.model = list(model)
+        self._draft: list[BufferSize] = []
+        self._projector: list[BufferSize] = []
+        self._projector_on = HOST
+        self._drafting = False
+
+    def take(self, event: Event) -> None:
+        """One event of the log, in its order."""
+        if isinstance(event, LoadingDraft):
+            self._drafting = True
+        elif isinstance(event, ProjectorOn):
+            self._projector_on = event.place
+        elif isinstance(event, BufferSize):
+            if event.kind == "projector":
+                wanted = self._projector
+            else:
+                wanted = self._draft if self._drafting else self.model
+            if len(wanted) < _MOST:
+                wanted.append(event)
+
+    @property
+    def pinned(self) -> int:
+        """Bytes of RAM that llama.cpp shares with GPUs on purpose."""
+        every = (*self.model, *self._draft)
+        return sum(b.size for b in every if b.place.endswith("_Host"))
+
+    def by_place(self, devices: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Bytes by place (``"host"`` for all that is no device) and part."""
+        sums: dict[str, dict[str, int]] = {}
+        for place, parts in _summed(self.model, devices).items():
+            sums.setdefault(place, {}).update(parts)
+        for place, parts in _summed(self._draft, devices).items():
+            sums.setdefault(place, {})["draft"] = sum(parts.values())
+        projector = [replace(b, place=b.place or self._projector_on) for b in self._projector[:1]]
+        # Its buffer is announced anew whenever its size changes: the last one counts.
+        projector += list({b.place: b for b in self._projector[1:]}.values())
+        for place, parts in _summed(projector, devices).items():
+            sums.setdefault(place, {}).update(parts)
+        return sums
+
+
+def _summed(buffers: Sequence[BufferSize], devices: Sequence[str]) -> dict[str, dict[str, int]]:
+    sums: dict[str, dict[str, int]] = {}
+    seen: set[str] = set()
+    for buffer in _loaded(buffers):
+        place = buffer.place if buffer.place in devices else HOST
+        parts = sums.setdefault(place, {})
+        part = _PARTS[buffer.kind]
+        # A compute buffer is announced anew whenever its size changes: the last one counts.
+        again = part == "compute" and buffer.place in seen
+        parts[part] = buffer.size if again else parts.get(part, 0) + buffer.size
+        if part == "compute":
+            seen.add(buffer.place)
+    return sums
+
+
+def _loaded(buffers: Sequence[BufferSize]) -> list[BufferSize]:
+    """Buffers less the mapped file where weights were copied out of it, which then count once."""
+    copied = sum(b.size for b in buffers if b.kind == "model" and "REPACK" in b.place)
+    adjusted: list[BufferSize] = []
+    for buffer in buffers:
+        if buffer.kind == "model" and buffer.place.endswith("_Mapped") and copied:
+            # The mapped range spans the whole file; what was copied is no longer read there.
+            left = max(0, buffer.size - copied)
+            copied = max(0, copied - buffer.size)
+            adjusted.append(BufferSize("model", buffer.place, left))
+        else:
+            adjusted.append(buffer)
+    return adjusted

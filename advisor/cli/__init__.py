@@ -58,6 +58,12 @@ def _probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ghost", action="store_true", help="random weights of the same shape")
     parser.add_argument("--seconds", type=float, default=30.0, help="time for measuring")
     parser.add_argument("--anyway", action="store_true", help="in spite of objections")
+    parser.add_argument(
+        "--engine", metavar="PATH", help="a llama-server or its folder, or “embedded”"
+    )
+    parser.add_argument(
+        "--bench", action="store_true", help="run llama-bench, as public tables are made"
+    )
 
 
 def _advise(parser: argparse.ArgumentParser) -> None:

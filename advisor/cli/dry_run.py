@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from advisor.answers import accompanied
 from advisor.cli.options import settings_of
 from advisor.cli.output import DONE, USAGE, complain, say, say_json, table
 from advisor.cli.request import Sizer, first_problem
@@ -31,6 +32,11 @@ def _json(run: DryRun) -> dict[str, Any]:
             {"cells": c.cells, "layers": c.layers, "streams": c.streams, "bytes": c.size}
             for c in run.caches
         ],
+        "draft": [
+            {"name": r.name, "weights": r.model, "context": r.context, "compute": r.compute}
+            for r in run.draft
+        ],
+        "projector": run.projector,
     }
 
 
@@ -47,7 +53,17 @@ def show(run: DryRun, plan: Plan) -> None:
     ]
     host = plan.host
     rows.append(["computed host", people(host.weights), people(host.context), people(host.compute)])
+    if run.draft:
+        rows += [
+            [f"llama.cpp draft, {r.name}", people(r.model), people(r.context), people(r.compute)]
+            for r in run.draft
+        ]
+        whole = [host.draft, *(d.draft for d in plan.devices)]
+        total = None if None in whole else sum(size or 0 for size in whole)
+        rows.append(["computed draft, together", people(total), "", ""])
     table(rows)
+    if run.projector is not None:
+        say(f"projector with its buffer: {people(run.projector)}")
     say(f"asked the {run.engine} engine, {run.seconds:.2f} s; its figures are whole MiB")
 
 
@@ -61,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ValidationError as error:
         raise SettingsError(first_problem(error)) from error
     model = Sizer().model(arguments.model, arguments.file_type, imatrix=arguments.imatrix)
+    model = accompanied(model, settings)
     rig = read_machine()
     if not embedded().devices:
         rig = rig.model_copy(update={"devices": ()})  # this engine computes on the CPU

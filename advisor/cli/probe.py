@@ -3,6 +3,7 @@
 import argparse
 import signal
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -11,13 +12,15 @@ from pydantic import ValidationError
 from advisor.cli.options import settings_of
 from advisor.cli.output import DONE, NO, USAGE, complain, say, say_json, table
 from advisor.cli.request import Sizer, first_problem
+from advisor.engine import folders
+from advisor.engine.builds import EMBEDDED, Build, ask, discover
 from advisor.engine.machine import read_machine
-from advisor.errors import SettingsError
+from advisor.errors import EngineError, SettingsError
 from advisor.probe import store
 from advisor.probe.devices import MonitoredDevices
 from advisor.probe.prepare import prepare, probe_of
 from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
-from advisor.probe.result import ProbeResult
+from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.sizing.settings import RunSettings
 from advisor.units import rate
 from advisor.units import size as people
@@ -29,28 +32,60 @@ def _tell(event: ProbeEvent) -> None:
         complain(event.phase.name)
     elif isinstance(event, Measured):
         point = event.point
-        complain(f"depth {point.depth}: {rate(point.decode_tps)}")
+        complain(_speeds(point))
     elif isinstance(event, Noticed):
         complain(event.observation.sentence)
     else:
         complain(event.result.ending.sentence)
 
 
+def _speeds(point: SpeedPoint) -> str:
+    parts: list[str] = []
+    if point.decode_tps is not None:
+        parts.append(f"decode {rate(point.decode_tps)}{_spread(point.decode_spread)}")
+    if point.prefill_tps is not None:
+        spread = _spread(point.prefill_spread)
+        parts.append(f"prefill {rate(point.prefill_tps)}{spread} ({point.n_prompt} tokens)")
+    return f"depth {point.depth}: {', '.join(parts)}"
+
+
+def _spread(value: float | None) -> str:
+    return "" if value is None else f" ± {rate(value, '').strip()}"
+
+
 def show(result: ProbeResult) -> None:
     """A result for people."""
-    say(f"{result.title}{' (ghost)' if result.ghost else ''}: {result.ending.sentence}")
+    kind = " (ghost)" if result.ghost else ""
+    if result.layers is not None:
+        few, more, count = result.layers
+        kind = f" (extrapolated from ghosts with {few} and {more} of {count} layers)"
+    how = " by llama-bench" if result.method == "llama-bench" else ""
+    say(f"{result.title}{kind}{how}: {result.ending.sentence}")
     rows = [["", "planned", "measured", "lowest free"]]
     for place in result.places:
         sizes = (place.planned, place.peak, place.lowest_free)
         rows.append([place.title or place.name, *(people(size) for size in sizes)])
     table(rows)
     for point in result.speeds:
-        say(
-            f"depth {point.depth}: decode {rate(point.decode_tps)}, "
-            f"prefill {rate(point.prefill_tps)} ({point.n_prompt} tokens)"
-        )
+        say(_speeds(point))
     for observation in result.observations:
         say(f"note: {observation.sentence}")
+
+
+def _builds(named: str | None, *, bench: bool) -> tuple[tuple[Build, ...], str | None]:
+    """The llama.cpp builds to choose from, and the path of the one that was named."""
+    if named == EMBEDDED:
+        return discover(folders.named()), ""
+    if named is not None:
+        program = folders.find(Path(named).expanduser())
+        build = ask(program)
+        if build.problem:
+            raise EngineError(build.problem)
+        return (build,), build.path
+    builds = discover(folders.named())
+    # Only those with a llama-bench beside them can run it.
+    able = tuple(build for build in builds if build.has_bench) if bench else ()
+    return able or builds, None
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,7 +102,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.ghost:
         model = replace(model, path=None)
     rig = read_machine()
-    prepared = prepare(model, rig, settings, seconds=arguments.seconds, anyway=arguments.anyway)
+    builds, wanted = _builds(arguments.engine, bench=arguments.bench)
+    prepared = prepare(
+        model,
+        rig,
+        settings,
+        builds=builds,
+        wanted=wanted,
+        method="llama-bench" if arguments.bench else "server",
+        seconds=arguments.seconds,
+        anyway=arguments.anyway,
+    )
     complain(f"with {prepared.choice.build.title}")
     for objection in prepared.objections:
         complain(objection.sentence)

@@ -23,18 +23,29 @@ def named() -> tuple[Path, ...]:
         return ()
 
 
+def find(place: Path) -> Path:
+    """The llama-server that a path names: itself, in a folder, or in the folder's ``bin``.
+
+    Raises EngineError with a sentence where there is none.
+    """
+    if place.is_file():
+        return place
+    for folder in (place, place / "bin", place / "build" / "bin"):
+        inside = [p for p in programs((folder,), {}, folder) if p.parent == folder]
+        if inside:
+            return inside[0]
+    message = f"There is no llama-server in {place}, nor in its bin or build/bin."
+    raise EngineError(message)
+
+
 def add(folder: Path) -> Path:
     """Remember a folder (or a folder above its ``bin``). Returns the llama-server found there.
 
     Raises EngineError with a sentence where there is none, or when it cannot be kept.
     """
-    for place in (folder, folder / "bin", folder / "build" / "bin"):
-        inside = [p for p in programs((place,), {}, place) if p.parent == place]
-        if inside:
-            _keep(place)
-            return inside[0]
-    message = f"There is no llama-server in {folder}, nor in its bin or build/bin."
-    raise EngineError(message)
+    found = find(folder)
+    _keep(found.parent)
+    return found
 
 
 def _keep(folder: Path) -> None:

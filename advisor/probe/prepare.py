@@ -11,6 +11,7 @@ from advisor.engine.builds import Build, Choice, choose, discover
 from advisor.errors import EngineError, ModelError
 from advisor.hardware.rig import Rig
 from advisor.llm import ghost
+from advisor.llm.companions import with_companions
 from advisor.llm.ghost_scaled import Scaled, scaled
 from advisor.llm.model import Model
 from advisor.probe.preflight import Objection, preflight, short_ghosts
@@ -59,8 +60,10 @@ def prepare(
 
     builds: those that are known; None: look for them now, which asks every program found.
     wanted: the path of the one to use (empty: the embedded one); None: the best for the rig.
-    Raises EngineError when no llama.cpp works, and what ``size`` raises.
+    Raises EngineError when no llama.cpp works, ModelError where a draft model or a projector is
+    not what it should be, and what ``size`` raises.
     """
+    model = with_companions(model, draft=settings.model_draft, mmproj=settings.mmproj)
     if builds is None:
         builds = discover(folders.named())
     choice = _chosen(builds, rig, wanted)

@@ -147,6 +147,7 @@ def check(model: Model, plan: Plan, rig: Rig, cancel: threading.Event) -> Checke
     Raises EngineError or SettingsError with a sentence, also when it was cancelled.
     """
     build = engine_for(rig, len(plan.devices))
+    model = answers.accompanied(model, plan.settings)
     run = dry_run(model, plan.settings, build=build, n_devices=len(plan.devices), cancel=cancel)
     return Checked(f"llama.cpp {build.version}", figures(plan, run))
 

@@ -69,7 +69,7 @@ def check_matrix(
     cells: dict[Key, CheckedCell] = {}
     failures: dict[Key, str] = {}
     for number, file_type in enumerate(order):
-        model = models[file_type]
+        model = answers.accompanied(models[file_type], settings)
         in_a_row = 0
         with model_files(model) as files:
             for place, ctx in enumerate(contexts):

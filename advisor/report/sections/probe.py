@@ -34,6 +34,8 @@ _TITLES = {
     "context": "KV cache",
     "compute": "Working buffers",
     "output": "Output",
+    "draft": "Drafting",
+    "projector": "Projector",
     "driver": "Driver",
     "program": "llama.cpp itself",
 }

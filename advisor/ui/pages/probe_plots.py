@@ -21,6 +21,10 @@ FEW = 2
 """So many plots stand full width above each other; more of them are small, in columns."""
 WIDE = 1000
 """Px of width from which small plots stand in three columns."""
+_STACKED = (
+    "driver", "weights", "context", "compute", "output", "draft", "projector", "program"
+)  # fmt: skip
+"""Parts of a place from the bottom up."""
 SLACK_S = 6.0
 """Seconds beyond the measuring time that the axis begins with: starting and loading."""
 
@@ -64,6 +68,8 @@ class Plots(QWidget):
             "context": self.tr("Context"),
             "compute": self.tr("Compute"),
             "output": self.tr("Output"),
+            "draft": self.tr("Drafting"),
+            "projector": self.tr("Projector"),
             "driver": self.tr("Driver"),
             "program": self.tr("llama.cpp"),
             "other": self.tr("Others"),
@@ -284,7 +290,8 @@ class Plots(QWidget):
     def _band(self, key: str, size: int | None) -> list[Band]:
         if not size:
             return []
-        series = {"program": "driver"}.get(key, key)
+        alike = {"program": "driver", "draft": "output", "projector": "weights"}
+        series = alike.get(key, key)
         return [Band(series, self._words[key], size)]  # pyright: ignore[reportArgumentType] - a design.Series
 
     def _device_bands(self, plan: DevicePlan) -> list[Band]:
@@ -297,6 +304,8 @@ class Plots(QWidget):
             *self._band("weights", plan.weights),
             *self._band("context", plan.context),
             *self._band("compute", plan.compute),
+            *self._band("draft", plan.draft),
+            *self._band("projector", plan.projector),
         ]
 
     def _host_bands(self, plan: HostPlan, program: int | None) -> list[Band]:
@@ -305,6 +314,8 @@ class Plots(QWidget):
             *self._band("context", plan.context),
             *self._band("compute", plan.compute),
             *self._band("output", plan.output),
+            *self._band("draft", plan.draft),
+            *self._band("projector", plan.projector),
             *self._band("program", program),
         ]
 
@@ -312,7 +323,7 @@ class Plots(QWidget):
         """The prediction as it was drawn before the run, in the same order and place."""
         bands = self._band("other", place.before)
         parts = {part.name: part for part in place.components}
-        for name in ("driver", "weights", "context", "compute", "output", "program"):
+        for name in _STACKED:
             part = parts.get(name)
             if part is not None:
                 bands += self._band(name, part.planned)

@@ -1,5 +1,6 @@
 """Probe: run llama.cpp for real and watch its memory against the prediction."""
 
+import time
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
@@ -37,6 +38,10 @@ from advisor.ui.widgets.basics import (
 
 SIDE_WIDTH = 360
 FRAME_MS = 50
+HOST_FRAME_MS = 200
+"""Where the CPU computes, every frame takes from what is being measured."""
+WORDS_S = 0.25
+"""Numbers change no faster than they can be read."""
 BUDGETS = (15, 30, 60)
 BENCH = 0
 """In the list of budgets: llama-bench, which takes the time that it takes."""
@@ -53,6 +58,8 @@ class ProbePage(Page):
         self.controller = ProbeController(self)
         self._seen = 0
         self._lowest: float | None = None
+        self._told = 0.0
+        """When the numbers were last written, on time.monotonic()."""
         self._asked: object = None
         """What the page shows an answer to: the same question again changes nothing."""
         self._wanted_at_once = False
@@ -336,7 +343,7 @@ class ProbePage(Page):
         self.banner.say(sentence)
 
     def _started(self) -> None:
-        self._seen, self._lowest = 0, None
+        self._seen, self._lowest, self._told = 0, None, 0.0
         self._shown = None
         self._stop_comparing()
         self.engine.setEnabled(False)
@@ -347,7 +354,9 @@ class ProbePage(Page):
         self.plots.begin()
         self.speeds.begin()
         self.watch.begin()
-        self._frames.start()
+        last = self.controller.last
+        on_cpu = last is not None and not last.question.rig.devices
+        self._frames.start(HOST_FRAME_MS if on_cpu else FRAME_MS)
 
     def _happened(self, event: ProbeEvent) -> None:
         if isinstance(event, PhaseStarted):
@@ -380,17 +389,22 @@ class ProbePage(Page):
         if fresh is None or not fresh.times_ms:
             return
         self._seen = fresh.start + len(fresh.times_ms)
-        self.plots.extend(fresh)
+        now = time.monotonic()
+        words = now - self._told >= WORDS_S
+        self.plots.extend(fresh, words=words)
         left = self.plots.headroom
         if left is None:
             return
         self._lowest = left if self._lowest is None else min(self._lowest, left)
+        if not words:
+            return
+        self._told = now
         predicted = self.controller.last.question.plan if self.controller.last else None
         expected = predicted.headroom if predicted is not None else None
-        words = self.tr("lowest {low} · predicted {expected}").format(
+        below = self.tr("lowest {low} · predicted {expected}").format(
             low=units.size(int(self._lowest)), expected=units.size(expected)
         )
-        self.headroom.show_value(units.size(int(left)), words, "good" if left >= 0 else "bad")
+        self.headroom.show_value(units.size(int(left)), below, "good" if left >= 0 else "bad")
 
     # after
 

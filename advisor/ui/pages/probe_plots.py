@@ -145,8 +145,8 @@ class Plots(QWidget):
     def _event_word(self, observation: Observation) -> str:
         return self._event_words[observation.kind]
 
-    def extend(self, fresh: Fresh) -> None:
-        """New samples."""
+    def extend(self, fresh: Fresh, *, words: bool = True) -> None:
+        """New samples; ``words``: also say what they come to."""
         for place in self._places:
             values = fresh.values.get((place.name, "used"))
             if values is None:
@@ -161,6 +161,7 @@ class Plots(QWidget):
             if pairs:
                 place.plot.extend([t for t, _ in pairs], [v for _, v in pairs])
                 place.last = pairs[-1][1]
+            if pairs and words:
                 now, peak = units.size(int(place.last)), units.size(int(place.plot.peak))
                 words = self.tr("{now} in use, {peak} at most")
                 if self._small:

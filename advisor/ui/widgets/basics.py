@@ -278,9 +278,10 @@ class BigNumber(QWidget):
     def show_value(self, number: str, below: str = "", tone: design.Tone = "plain") -> None:
         """Another value, its ink the tone's; ``below`` says in words what the tone means."""
         self._number.setText(number)
-        self._number.setProperty("tone", tone)
-        self._number.style().unpolish(self._number)
-        self._number.style().polish(self._number)
+        if self._number.property("tone") != tone:
+            self._number.setProperty("tone", tone)
+            self._number.style().unpolish(self._number)
+            self._number.style().polish(self._number)
         self._below.setText(below)
         self.setAccessibleName(f"{self._caption.text()}: {number}. {below}")
 

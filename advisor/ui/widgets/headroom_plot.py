@@ -7,6 +7,7 @@ Labels stand beside the plot and move apart, never over it; a compact plot leave
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
@@ -23,9 +24,12 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from advisor import units
 from advisor.ui import design
-from advisor.ui.widgets.headroom_ground import Axes, Band, Ground, axes, line
+from advisor.ui.widgets.headroom_ground import COMPACT_TOP, Axes, Band, Ground, axes, line
 from advisor.ui.widgets.headroom_marks import Event, Span, paint_events, paint_phases
 from advisor.ui.widgets.paint_turns import turns
+
+END: Final = 6.0
+"""Px around the line's last point that its mark may cover."""
 
 
 class HeadroomPlot(QWidget):
@@ -52,6 +56,8 @@ class HeadroomPlot(QWidget):
         """The measured line as far as it is drawn."""
         self._stale = True
         """The two no longer show what they should."""
+        # Nothing shines through: what is behind need not be painted with every new sample.
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setMinimumSize(*((200, 92) if compact else (360, 170)))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName(title)
@@ -103,19 +109,25 @@ class HeadroomPlot(QWidget):
         """More of the measured line: seconds and bytes."""
         if not times:
             return
-        before = self.axes().top
+        before = self.axes()
+        since = self._times[-1] if self._times else times[0]
         self._times.extend(times)
         self._values.extend(values)
         self._peak = max(self._peak, *values)
         if self._times[-1] > self._seconds:
             self.set_seconds(self._times[-1] * 1.25)
-        if self.axes().top != before:
+        after = self.axes()
+        if (after.top, after.seconds) != (before.top, before.seconds):
             self._changed()
-        self.update()
+            return
+        left, right = after.x(since) - END, after.x(self._times[-1]) + END
+        self.update(QRectF(left, 0, right - left, self.height()).toAlignedRect())
 
     def say(self, summary: str) -> None:
         """What the plot shows now, in words; a compact plot writes them beside its title."""
         self.setAccessibleDescription(summary)
+        if self._compact and summary != self._note:
+            self.update(0, 0, self.width(), int(COMPACT_TOP))
         self._note = summary
 
     @property
@@ -174,7 +186,6 @@ class HeadroomPlot(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """The still part, the line so far, and its end."""
-        del event
         axes = self.axes()
         ratio = self.devicePixelRatioF()
         stale = self._stale or self._ground is None or self._ground.devicePixelRatio() != ratio
@@ -183,8 +194,8 @@ class HeadroomPlot(QWidget):
                 self._redraw(axes, ratio)
             stale = False
         with QPainter(self) as painter:
+            painter.fillRect(event.rect(), QColor(design.colours().surface))
             if self._ground is None or self._trace is None:
-                painter.fillRect(axes.area, QColor(design.colours().surface))
                 return
             if stale:  # not its turn yet
                 painter.drawPixmap(self.rect(), self._ground)
@@ -239,7 +250,7 @@ class HeadroomPlot(QWidget):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(c.text))
             at = QPointF(axes.x(self._times[-1]), axes.y(self._values[-1]))
-            radius = 2.5 if self._compact else 3.5
+            radius = END - 3.5 if self._compact else END - 2.5
             painter.drawEllipse(at, radius, radius)
 
     # --- Words under the pointer ----------------------------------------------------------------

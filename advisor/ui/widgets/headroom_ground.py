@@ -24,6 +24,8 @@ COMPACT_LABELS: Final = 10.0
 COMPACT_STRIP: Final = 8.0
 LINE: Final = 16.0
 """Least distance between two labels, in px."""
+_FEW: Final = 64
+"""So few points are not worth thinning."""
 BREAK: Final = 3.0
 """Capacity is drawn to scale unless it is this many times what the plot needs to show."""
 
@@ -222,8 +224,8 @@ def line(axes: Axes, times: Sequence[float], values: Sequence[float]) -> list[QP
 
     times in seconds, ascending; values in bytes.
     """
-    if not times:
-        return []
+    if len(times) < _FEW:
+        return [QPointF(axes.x(t), axes.y(v)) for t, v in zip(times, values, strict=True)]
     area = axes.area
     x = area.left() + area.width() * np.minimum(1.0, np.asarray(times) / axes.seconds)
     y = area.bottom() - area.height() * np.asarray(values) / axes.top

@@ -238,32 +238,36 @@ def test_what_happened_is_marked_on_the_plot(page):
     assert not plot.grab().isNull()
 
 
-def test_eight_devices_are_small_plots_with_one_legend(page, qtbot):
+def with_devices(count: int) -> ProbeResult:
     places = tuple(
         finished("x")
         .places[0]
         .model_copy(update={"name": f"CUDA{i}", "title": "RTX 4090", "lowest_free": (9 - i) << 30})
-        for i in range(8)
+        for i in range(count)
     )
     series = tuple(
         Series(place=p.name, quantity="used", values=(0, 1 << 20, 2 << 20)) for p in places
     )
-    page.show_result(
-        finished(
-            "20261123T120000-abc",
-            places=places,
-            trace=Trace(times_ms=(0, 500, 1000), series=series),
-        )
+    return finished(
+        "20261123T120000-abc",
+        places=places,
+        trace=Trace(times_ms=(0, 500, 1000), series=series),
     )
+
+
+def test_eight_devices_are_small_plots_with_one_legend(page, qtbot):
+    page.show_result(with_devices(8))
     assert len(page.plots._places) == 8
-    assert page.plots._columns == 2
-    assert page.plots._legend.isVisible()
-    page.resize(1900, 1000)
     assert page.plots._columns == 3
+    assert page.plots._legend.isVisible()
     qtbot.waitUntil(lambda: page.memory.figures.complete)
     heads = [label.text() for label in page.memory.findChildren(QLabel)]
     assert "RTX 4090 (CUDA7)" in heads  # the tightest, in all its parts
     assert "Peak of the others" in heads
+    page.show_result(with_devices(4))
+    assert page.plots._columns == 2
+    page.resize(1900, 1000)
+    assert page.plots._columns == 3
 
 
 def test_another_llama_cpp_is_chosen_and_kept(page, qtbot, tmp_path):

@@ -24,6 +24,7 @@ class EngineLine(QWidget):
         self._pick = QComboBox()
         self._pick.setAccessibleName(self.tr("llama.cpp to run"))
         self._pick.activated.connect(self._picked)
+        self._pick.hide()  # until it is known what there is
         self._single = Elided("", "small")
         self._reason = text("", "small", wrap=True)
         again = button(

@@ -21,6 +21,8 @@ FEW = 2
 """So many plots stand full width above each other; more of them are small, in columns."""
 WIDE = 1000
 """Px of width from which small plots stand in three columns."""
+MANY = 6
+"""More plots than this stand in three columns at any width: else they would be flat."""
 _STACKED = (
     "driver", "weights", "context", "compute", "output", "draft", "projector", "program"
 )  # fmt: skip
@@ -225,7 +227,9 @@ class Plots(QWidget):
         self._arrange()
 
     def _arrange(self) -> None:
-        columns = 1 if not self._small else 3 if self.width() >= WIDE else 2
+        columns = 1 if not self._small else 2
+        if self._small and (self.width() >= WIDE or len(self._places) > MANY):
+            columns = 3
         if columns == self._columns:
             return
         self._columns = columns

@@ -129,7 +129,7 @@ class Ground:
     def _scale(self, painter: QPainter, axes: Axes) -> None:
         c, area = design.colours(), axes.area
         painter.setFont(design.font(design.SMALL))
-        for value in ticks(axes.top):
+        for value in ticks(axes.top, min(6, int(area.height() / LINE))):
             y = axes.y(value)
             painter.setPen(QPen(QColor(c.line), 1))
             painter.drawLine(QPointF(area.left() - 4, y), QPointF(area.left(), y))

@@ -14,10 +14,10 @@ def round_up(value: float) -> float:
     return value
 
 
-def ticks(top: float) -> list[float]:
-    """Three to seven round values from 0 on."""
+def ticks(top: float, most: int = 6) -> list[float]:
+    """Round values from 0 on: half of ``most`` to ``most`` of them above it, and two at least."""
     step = float(units.MIB)
-    while top / step > 6:
+    while top / step > max(2, most):
         step *= 2
     return [step * index for index in range(int(top / step) + 1)]
 

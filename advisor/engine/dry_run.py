@@ -174,8 +174,8 @@ def model_files(model: Model | Path) -> Generator[Files]:
     with contextlib.ExitStack() as stack:
 
         def file_of(one: Model) -> Path:
-            if one.path is not None:
-                return one.path
+            if one.whole is not None:
+                return one.whole
             folder = paths.cache() / "ghosts"
             return stack.enter_context(ghost_of(one, folder, header_only=True)).path
 

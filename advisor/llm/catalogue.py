@@ -255,7 +255,7 @@ def add_from_gguf(path: Path) -> CatalogueEntry:
 
     Raises BadModelFile, or ModelError for an architecture that we don't know.
     """
-    header = read_header(path)
+    header = read_header(path, unfinished=True)
     metadata = header.metadata
     arch = str(metadata.get("general.architecture", ""))
     family = architectures.architecture(arch)

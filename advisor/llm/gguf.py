@@ -5,7 +5,6 @@ the header are touched; token and merge lists are stepped over, not read.
 """
 
 import mmap
-import os
 import re
 import stat
 import struct
@@ -43,6 +42,8 @@ _STRUCTS: Final = {code: struct.Struct("<" + text) for code, text in _FORMATS.it
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
 _INT64_MAX: Final = (1 << 63) - 1
+MAX_UNFINISHED: Final = 1 << 44
+"""Bytes of a file that may be a download which goes on; a header that claims more is damaged."""
 _PART: Final = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 
 Scalar = int | float | bool | str
@@ -112,6 +113,8 @@ class GgufHeader:
     file_bytes: int
     """Size of all parts."""
     parts: tuple[Path, ...]
+    missing: int = 0
+    """Bytes at the end of the parts that are not there yet (read as unfinished only)."""
 
     def length(self, key: str) -> int | None:
         """Number of elements of an array (or bytes of a string), None without that key."""
@@ -134,11 +137,13 @@ class GgufHeader:
         return tuple(Tensor(t.name, t.shape, t.type) for t in self.tensors)
 
 
-def read_header(path: Path) -> GgufHeader:
+def read_header(path: Path, *, unfinished: bool = False) -> GgufHeader:
     """Read the header of a GGUF file; of all parts when it is split.
 
-    Any part may be named. Raises BadModelFile when the file is not a GGUF, is truncated, is of a
-    version or type that llama.cpp b11434 cannot read, or states lengths that cannot be true.
+    Any part may be named. unfinished: weights may be missing, as in a download that goes on or
+    was broken off; every part's header must be there. Raises BadModelFile when the file is not a
+    GGUF, is truncated, is of a version or type that llama.cpp b11434 cannot read, or states
+    lengths that cannot be true.
     """
     named = _PART.match(path.name)
     if named and int(named["number"]) != 1:
@@ -150,14 +155,14 @@ def read_header(path: Path) -> GgufHeader:
                 f"{path.name} is part of a split model; its first part is missing: {first.name}."
             )
             raise BadModelFile(message)
-    head = _read_part(path, 0)
+    head = _read_part(path, 0, unfinished=unfinished)
     count = head.metadata.get("split.count", 1)
     if not isinstance(count, int) or count <= 1:
         return head
-    return _with_parts(head, count)
+    return _with_parts(head, count, unfinished=unfinished)
 
 
-def _with_parts(head: GgufHeader, count: int) -> GgufHeader:
+def _with_parts(head: GgufHeader, count: int, *, unfinished: bool) -> GgufHeader:
     named = _PART.match(head.path.name)
     if not named or int(named["count"]) != count:
         message = (
@@ -170,19 +175,23 @@ def _with_parts(head: GgufHeader, count: int) -> GgufHeader:
         raise BadModelFile(message)
     tensors = list(head.tensors)
     parts = [head.path]
-    total = head.file_bytes
+    total, missing = head.file_bytes, head.missing
     for number in range(2, count + 1):
         path = head.path.with_name(f"{named['stem']}-{number:05d}-of-{count:05d}.gguf")
         if not path.exists():
-            message = f"Part {number} of {count} is missing: {path.name}. Put it beside the others."
+            message = (
+                f"Part {number} of {count} is missing: {path.name}. Put it beside the others; what "
+                "it holds is listed in it alone."
+            )
             raise BadModelFile(message)
-        part = _read_part(path, number - 1)
+        part = _read_part(path, number - 1, unfinished=unfinished)
         if part.metadata.get("split.no") != number - 1:
             message = f"{path.name} does not say that it is part {number} of this model."
             raise BadModelFile(message)
         tensors += part.tensors
         parts.append(path)
         total += part.file_bytes
+        missing += part.missing
         if len(tensors) > MAX_TENSORS:
             message = f"{head.path.name} claims more than {MAX_TENSORS:,} tensors."
             raise BadModelFile(message)
@@ -203,10 +212,11 @@ def _with_parts(head: GgufHeader, count: int) -> GgufHeader:
         data_offset=head.data_offset,
         file_bytes=total,
         parts=tuple(parts),
+        missing=missing,
     )
 
 
-def _read_part(path: Path, part: int) -> GgufHeader:
+def _read_part(path: Path, part: int, *, unfinished: bool) -> GgufHeader:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -221,18 +231,20 @@ def _read_part(path: Path, part: int) -> GgufHeader:
         message = f"{path.name} cannot be read: {error.strerror or error}."
         raise BadModelFile(message) from error
     with data:
-        return _Parser(path, data, os.fspath(path.name), part).parse()
+        return _Parser(path, data, part, unfinished=unfinished).parse()
 
 
 class _Parser:
     """One pass over one file. Every length is compared with what the file can hold before use."""
 
-    def __init__(self, path: Path, data: mmap.mmap, name: str, part: int) -> None:
+    def __init__(self, path: Path, data: mmap.mmap, part: int, *, unfinished: bool) -> None:
         self.path = path
         self.data = data
         self.size = len(data)
-        self.name = name
+        self.name = path.name
         self.part = part
+        self.unfinished = unfinished
+        self.missing = 0
         self.pos = 0
         self.eager_left = EAGER_TOTAL
         self.strings_left = MAX_STRINGS
@@ -301,6 +313,7 @@ class _Parser:
             data_offset=start,
             file_bytes=self.size,
             parts=(self.path,),
+            missing=self.missing,
         )
 
     def preamble(self) -> tuple[int, int, int]:
@@ -433,7 +446,9 @@ class _Parser:
             tensors.append(GgufTensor(name, shape, type_, start + offset, nbytes, self.part))
             expected += -(-nbytes // alignment) * alignment
         end = tensors[-1].offset + tensors[-1].nbytes if tensors else self.pos
-        if end > self.size:
+        if end > self.size and self.unfinished and end <= MAX_UNFINISHED:
+            self.missing = end - self.size
+        elif end > self.size:
             self.fail(
                 f"is truncated: it has {self.size:,} of {end:,} bytes. "
                 "Finish the download, or download it again."

@@ -213,7 +213,7 @@ def _architecture(model: Model) -> dict[str, GgufValue]:
     if model.path is None:
         message = f"How to describe {model.name} to llama.cpp is not known; use its GGUF file."
         raise ModelError(message)
-    header = read_header(model.path)
+    header = read_header(model.path, unfinished=True)
     arch = str(header.metadata.get("general.architecture", ""))
     keys: dict[str, GgufValue] = {"general.architecture": arch}
     for key, value in header.metadata.items():

@@ -38,10 +38,17 @@ class Model:
     """None: how this architecture keeps its context is not known; ask llama.cpp (dry run)."""
     path: Path | None = None
     """The first GGUF file, where there is one."""
+    missing: int = 0
+    """Bytes that its files lack: a download that is not finished."""
     imatrix: bool = False
     draft: "Model | None" = None
     """A smaller model that drafts its tokens (``--model-draft``)."""
     projector: Projector | None = None
+
+    @property
+    def whole(self) -> Path | None:
+        """The file, if all of it is there; None: a ghost has to stand in."""
+        return None if self.missing else self.path
 
     @cached_property
     def n_params(self) -> int:

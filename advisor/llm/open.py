@@ -18,9 +18,10 @@ def open_gguf(path: Path) -> Model:
 
     An architecture that we don't know keeps its weights; hyperparameters and context follow the
     generic rule where the header says enough, otherwise they are None and only llama.cpp knows.
-    Raises BadModelFile when the file is not a GGUF or its header can't be trusted.
+    Of a download that is not finished the header is enough. Raises BadModelFile when the file is
+    not a GGUF or its header can't be trusted.
     """
-    return model_of_header(read_header(path))
+    return model_of_header(read_header(path, unfinished=True))
 
 
 def model_of_header(header: GgufHeader) -> Model:
@@ -45,6 +46,7 @@ def model_of_header(header: GgufHeader) -> Model:
         hp=hp,
         memory=memory,
         path=header.path,
+        missing=header.missing,
     )
 
 

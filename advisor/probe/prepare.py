@@ -101,7 +101,7 @@ def prepare(
 
 def _short_parts(model: Model) -> Scaled | None:
     """Two short versions where a ghost is needed and its disk has no sparse files, else None."""
-    if model.path is not None:
+    if model.whole is not None:
         return None
     folder = paths.cache() / "ghosts"
     try:

@@ -215,13 +215,13 @@ class Probe:
     def _files(self, stack: contextlib.ExitStack) -> Files:
         """The files to load; ghosts among them go with ``stack``."""
         model, draft = self._question.model, self._question.model.draft
-        path = model.path
+        path = model.whole
         if path is None:
             ghost = self._ghost(model, stack)
             self._tokens, path = ghost.tokens, ghost.path
         if draft is None or self._question.method == "llama-bench":
             return Files(path)
-        return Files(path, draft.path or self._ghost(draft, stack).path)
+        return Files(path, draft.whole or self._ghost(draft, stack).path)
 
     def _ghost(self, model: Model, stack: contextlib.ExitStack) -> Ghost:
         try:
@@ -402,8 +402,8 @@ class Probe:
             file_type=question.model.file_type,
             file_bytes=question.model.nbytes,
             n_params=question.model.n_params,
-            ghost=question.model.path is None,
-            path=question.model.path,
+            ghost=question.model.whole is None,
+            path=question.model.whole,
             settings=question.settings,
             engine=EngineFacts(
                 name=question.build.path or "embedded",

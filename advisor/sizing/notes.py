@@ -40,6 +40,11 @@ def _unknowns(model: Model, rig: Rig, allocation: Allocation, space: Room) -> li
 
 def _weights(model: Model, settings: RunSettings, allocation: Allocation) -> list[str]:
     found: list[str] = []
+    if model.missing:
+        found.append(
+            f"{model.id} lacks {people(model.missing)}: a download that is not finished, or a "
+            "damaged file. Sizes follow from its header; a probe runs a ghost in its place."
+        )
     table = weight_table(model, "cpu", load_mtp=settings.load_mtp)
     if table.tied and allocation.placement.layer_device[-1] != HOST:
         found.append(

@@ -1,5 +1,6 @@
 """The header reader: what it reads is what the gguf package reads, and no header can hurt it."""
 
+import contextlib
 import mmap
 import random
 import struct
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import BadModelFile
-from advisor.llm.gguf import MAX_STRINGS, LazyValue, read_header
+from advisor.llm.gguf import MAX_STRINGS, MAX_UNFINISHED, LazyValue, read_header
 from advisor.llm.gguf_strings import skip_strings
 
 U64 = (1 << 64) - 1
@@ -234,6 +235,9 @@ def test_mutations_never_break_out(tmp_path: Path, data: st.DataObject) -> None:
             case _:
                 raw[at:at] = data.draw(st.binary(min_size=1, max_size=16))
     path = write(tmp_path, bytes(raw))
+    with contextlib.suppress(BadModelFile):
+        unfinished = read_header(path, unfinished=True)
+        assert 0 <= unfinished.missing <= MAX_UNFINISHED
     try:
         read = read_header(path)
     except BadModelFile:

@@ -13,8 +13,11 @@ import pytest
 
 from advisor import paths
 from advisor.engine.builds import Build
+from advisor.engine.dry_run import dry_run
 from advisor.hardware.rig import Host, Rig
+from advisor.llm.gguf import read_header
 from advisor.llm.ghost import write_ghost
+from advisor.llm.open import open_gguf
 from advisor.probe.question import Measured, Question
 from advisor.probe.run import Probe
 from advisor.sizing import size
@@ -114,6 +117,24 @@ def test_starting_and_stopping_leaves_nothing():
     assert not list((paths.cache() / "ghosts").iterdir())
     if files:
         assert me.num_fds() <= files + 2
+
+
+def test_a_download_that_is_not_finished_is_probed_as_a_ghost(tmp_path):
+    whole = write_ghost(tiny.dense(), tmp_path)
+    header = read_header(whole.path)
+    for kept in (header.data_offset, header.data_offset + 5_000_000):
+        cut = tmp_path / "cut.gguf"
+        cut.write_bytes(whole.path.read_bytes()[:kept])
+        model = open_gguf(cut)
+        assert model.missing == header.file_bytes - kept
+        assert dry_run(model, RunSettings(ctx=512)).host.model == 13 << 20
+        asked = question(model, seconds=0.5)
+        assert any("not finished" in note for note in asked.plan.notes)
+        result = Probe(asked).run()
+        assert result.ending.state == "done", result.ending
+        assert result.ghost
+        assert result.path is None
+    assert not list((paths.cache() / "ghosts").iterdir())
 
 
 def test_a_truncated_file_is_refused_by_the_engine(tmp_path):

@@ -256,7 +256,7 @@ class ProbePage(Page):
                 context=units.tokens(question.settings.ctx),
             )
         )
-        self._ghost.setVisible(question.model.path is None)
+        self._ghost.setVisible(question.model.whole is None)
         self._shown = None
         self._stop_comparing()
         self.engine.show_choice(ready.choice, ready.builds)

@@ -32,7 +32,7 @@ from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from tests import tiny
 
-PAIRS = 60
+PAIRS = 40
 TOKENS = 64
 BIG = {
     **tiny.DENSE,

@@ -160,16 +160,17 @@ class Plots(QWidget):
                 for at, value in zip(fresh.times_ms, values, strict=True)
                 if value is not None
             ]
-            if pairs:
-                place.plot.extend([t for t, _ in pairs], [v for _, v in pairs])
-                place.last = pairs[-1][1]
-            if pairs and words:
+            if not pairs:
+                continue
+            place.plot.extend([t for t, _ in pairs], [v for _, v in pairs])
+            place.last = pairs[-1][1]
+            if words:
                 now, peak = units.size(int(place.last)), units.size(int(place.plot.peak))
-                words = self.tr("{now} in use, {peak} at most")
+                sentence = self.tr("{now} in use, {peak} at most")
                 if self._small:
-                    words = self.tr("{now} of {capacity}")
+                    sentence = self.tr("{now} of {capacity}")
                 place.plot.say(
-                    words.format(now=now, peak=peak, capacity=units.size(place.capacity))
+                    sentence.format(now=now, peak=peak, capacity=units.size(place.capacity))
                 )
 
     # after

@@ -209,15 +209,15 @@ def test_two_probes_side_by_side(page):
             depth=0, n_prompt=1, prefill_tps=None, ttft_s=None, n_decode=9, decode_tps=tps
         )
         store.save(finished(identity, speeds=(point,)))
-    page._list_past()
-    page._open_past("20261123T130000-bbb")
-    page._compare("20261123T120000-aaa")
-    assert page.compared.isVisible()
+    page.history.refresh()
+    page.history.open("20261123T130000-bbb")
+    page.history.compare("20261123T120000-aaa")
+    assert page.history.compared.isVisible()
     assert page.plots._places[0].plot._compared[0]
-    words = [label.text() for label in page.compared.findChildren(QLabel)]
+    words = [label.text() for label in page.history.compared.findChildren(QLabel)]
     assert "20 +25.0%" in words
-    page._stop_comparing()
-    assert not page.compared.isVisible()
+    page.history.stop_comparing()
+    assert not page.history.compared.isVisible()
     assert not page.plots._places[0].plot._compared[0]
 
 
@@ -236,6 +236,23 @@ def test_what_happened_is_marked_on_the_plot(page):
     area = plot.axes().area
     assert "1 GiB was swapped." in plot._words_at(area.left() + area.width() * 0.5)
     assert not plot.grab().isNull()
+
+
+def test_a_failed_probe_says_why_and_compares_nothing(page, qtbot):
+    log = "\n".join(f"line {i}" for i in range(20)) + "\ncudaMalloc failed: out of memory"
+    page.show_result(
+        finished(
+            "20261123T120000-abc",
+            ending=Ending(state="failed", cause="out-of-memory", sentence="No.", detail=log),
+        )
+    )
+    qtbot.waitUntil(lambda: page.memory.figures.complete)
+    assert page.headroom.accessibleName().endswith("lowest until it ended")
+    words = [label.text() for label in page.memory.findChildren(QLabel)]
+    assert "Measured until it ended" in words
+    assert not any("%" in word for word in words)
+    (shown,) = (w.text() for w in page.watch.findChildren(QLabel) if "cudaMalloc" in w.text())
+    assert shown.startswith("line 15")
 
 
 def with_devices(count: int) -> ProbeResult:

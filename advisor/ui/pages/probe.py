@@ -1,15 +1,12 @@
 """Probe: run llama.cpp for real and watch its memory against the prediction."""
 
 import time
-from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from advisor import units
-from advisor.errors import ProbeError
-from advisor.probe import program, store
+from advisor.probe import program
 from advisor.probe.prepare import Prepared
 from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
 from advisor.probe.result import Method, Phase, ProbeResult
@@ -18,8 +15,8 @@ from advisor.ui import design
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.probe_cards import SpeedsCard, WatchCard
 from advisor.ui.pages.probe_engine import EngineLine
+from advisor.ui.pages.probe_history import ProbeHistory
 from advisor.ui.pages.probe_memory import MemoryCard
-from advisor.ui.pages.probe_past import CompareCard, PastCard
 from advisor.ui.pages.probe_plots import Plots
 from advisor.ui.probe_controller import ProbeController
 from advisor.ui.state import AppState
@@ -63,8 +60,6 @@ class ProbePage(Page):
         self._asked: object = None
         """What the page shows an answer to: the same question again changes nothing."""
         self._wanted_at_once = False
-        self._shown: ProbeResult | None = None
-        """The result on screen, None while a question is."""
         self.banner = Banner()
         self._build_controls()
         self._empty = EmptyState(
@@ -87,7 +82,7 @@ class ProbePage(Page):
         self._soon = QTimer(self, singleShot=True, interval=60)
         self._soon.timeout.connect(self._prepare)
         self._connect()
-        self._list_past()
+        self.history.refresh()
         self._soon.start()
 
     def _connect(self) -> None:
@@ -105,6 +100,10 @@ class ProbePage(Page):
         self.engine.look_again.connect(self._look_again)
         self.engine.failed.connect(self._failed)
         self.budget.activated.connect(self._ask_again)
+        self.history.wanted.connect(self._show_past)
+        self.history.laid_over.connect(self.plots.compare)
+        self.history.noticed.connect(state.noticed)
+        self.history.failed.connect(self.banner.say)
 
     # layout
 
@@ -147,21 +146,15 @@ class ProbePage(Page):
         self.memory = MemoryCard()
         self.speeds = SpeedsCard()
         self.watch = WatchCard()
-        self.compared = CompareCard(self._stop_comparing)
-        self.past = PastCard(
-            on_open=self._open_past,
-            on_compare=self._compare,
-            on_export=self._export,
-            on_delete=self._delete,
-        )
+        self.history = ProbeHistory(self)
         side = QWidget()
         stacked = column(
             number,
-            self.compared,
+            self.history.compared,
             self.speeds,
             self.memory,
             self.watch,
-            self.past,
+            self.history.card,
             None,
             spacing=design.GAP,
         )
@@ -257,8 +250,7 @@ class ProbePage(Page):
             )
         )
         self._ghost.setVisible(question.model.whole is None)
-        self._shown = None
-        self._stop_comparing()
+        self.history.set_shown(None)
         self.engine.show_choice(ready.choice, ready.builds)
         self._offer_bench(offered=ready.choice.build.has_bench)
         self._phase.say(self.tr("Nothing runs yet; this is what is predicted."))
@@ -298,8 +290,7 @@ class ProbePage(Page):
         self.memory.show_plan(plan, own)
         self.speeds.show_plan(plan)
         left = plan.headroom
-        tone: design.Tone = "plain" if left is None else "good" if left >= 0 else "bad"
-        self.headroom.show_value(units.size(left), self.tr("predicted"), tone)
+        self.headroom.show_value(units.size(left), self.tr("predicted"), _tone(left))
 
     # run
 
@@ -344,8 +335,7 @@ class ProbePage(Page):
 
     def _started(self) -> None:
         self._seen, self._lowest, self._told = 0, None, 0.0
-        self._shown = None
-        self._stop_comparing()
+        self.history.set_shown(None)
         self.engine.setEnabled(False)
         self.run_button.hide()
         self.budget.hide()
@@ -404,7 +394,7 @@ class ProbePage(Page):
         below = self.tr("lowest {low} · predicted {expected}").format(
             low=units.size(int(self._lowest)), expected=units.size(expected)
         )
-        self.headroom.show_value(units.size(int(left)), below, "good" if left >= 0 else "bad")
+        self.headroom.show_value(units.size(int(left)), below, _tone(left))
 
     # after
 
@@ -422,12 +412,11 @@ class ProbePage(Page):
             self.banner.say(result.ending.sentence)
         elif result.ending.state == "done":
             self.state.add_result(result)
-        self._list_past()
+        self.history.refresh()
 
     def show_result(self, result: ProbeResult) -> None:
         """Put one probe on screen, the present or a past one."""
-        self._shown = result
-        self._stop_comparing()
+        self.history.set_shown(result)
         self.plots.show_result(result)
         self.memory.show_result(result)
         self.speeds.show_result(result)
@@ -441,9 +430,14 @@ class ProbePage(Page):
         self._ghost.show_tone(self._ghost_words(result), "tight")
         self._phase.say(result.ending.sentence)
         left = self.plots.headroom_of(result)
-        words = self.tr("lowest while it worked")
-        tone: design.Tone = "plain" if left is None else "good" if left >= 0 else "bad"
+        words, tone = self.tr("lowest while it worked"), _tone(left)
+        if result.ending.state != "done":
+            words, tone = self.tr("lowest until it ended"), "plain"
         self.headroom.show_value(units.size(left), words if left is not None else "", tone)
+
+    def _show_past(self, result: ProbeResult) -> None:
+        if not self.controller.running:
+            self.show_result(result)
 
     def _ghost_words(self, result: ProbeResult) -> str:
         if result.layers is None:
@@ -452,60 +446,6 @@ class ProbePage(Page):
         words = self.tr("extrapolated from {few} and {more} of {count} layers")
         return words.format(few=few, more=more, count=count)
 
-    def _list_past(self) -> None:
-        self.past.show_entries(store.entries())
 
-    def _loaded(self, identity: str) -> ProbeResult | None:
-        try:
-            return store.load(identity)
-        except ProbeError as error:
-            self.banner.say(str(error))
-            return None
-
-    def _open_past(self, identity: str) -> None:
-        if self.controller.running:
-            return
-        result = self._loaded(identity)
-        if result is not None:
-            self.show_result(result)
-
-    def _compare(self, identity: str) -> None:
-        other = self._loaded(identity)
-        if other is None:
-            return
-        if self._shown is None:
-            self.show_result(other)
-            self.state.noticed.emit(self.tr("Choose a second probe to compare it with."))
-        elif other.id != self._shown.id:
-            self.plots.compare(other)
-            self.compared.show_pair(self._shown, other)
-
-    def _stop_comparing(self) -> None:
-        self.plots.compare(None)
-        self.compared.hide()
-
-    def _export(self, identity: str, kind: str) -> None:
-        result = self._loaded(identity)
-        if result is None:
-            return
-        if kind == "table":
-            QGuiApplication.clipboard().setText(store.to_markdown([result]))
-            self.state.noticed.emit(self.tr("The table is on the clipboard."))
-            return
-        suggestion = f"{result.title.replace(' ', '-')}-{result.id}.{kind}"
-        name, _filter = QFileDialog.getSaveFileName(self, self.tr("Save"), suggestion)
-        if not name:
-            return
-        content = store.to_csv(result) if kind == "csv" else store.to_json(result)
-        try:
-            Path(name).write_text(content, encoding="utf-8")
-        except OSError as error:
-            self.banner.say(
-                self.tr("{name} could not be written: {why}.").format(
-                    name=name, why=error.strerror or error
-                )
-            )
-
-    def _delete(self, identity: str) -> None:
-        store.delete(identity)
-        self._list_past()
+def _tone(headroom: float | None) -> design.Tone:
+    return "plain" if headroom is None else "good" if headroom >= 0 else "bad"

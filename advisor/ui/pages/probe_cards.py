@@ -1,5 +1,7 @@
 """The cards beside the plot: speed, and what to watch."""
 
+from PySide6.QtCore import Qt
+
 from advisor import units
 from advisor.basis import Basis
 from advisor.probe.result import ProbeResult, SpeedPoint
@@ -9,6 +11,10 @@ from advisor.ui.widgets.figures import FigureRow
 
 FEW = 2
 """The power of so many devices is shown one by one."""
+
+
+LAST_LINES = 6
+"""Lines of the log that are shown when a probe failed."""
 
 
 class SpeedsCard(Card):
@@ -124,3 +130,13 @@ class WatchCard(Card):
         self.begin()
         for observation in result.observations:
             self.add(observation.sentence)
+        last = result.ending.detail.strip().splitlines()[-LAST_LINES:]
+        if last:
+            self.add(self.tr("The end of llama.cpp's log:"))
+            log = text("\n".join(last), "small", wrap=True)
+            log.setTextInteractionFlags(
+                Qt.TextInteractionFlag.TextSelectableByMouse
+                | Qt.TextInteractionFlag.TextSelectableByKeyboard
+            )
+            log.setAccessibleName(self.tr("The end of llama.cpp's log"))
+            self._rows.addWidget(log)

@@ -23,6 +23,8 @@ class MemoryCard(Card):
         self.body.addWidget(self._title)
         self.figures = FigureList()
         self.body.addWidget(self.figures)
+        self._ended = True
+        """The run that is shown came to its end."""
         self._later = text("", "small", wrap=True)
         self.body.addWidget(self._later)
         self._words: dict[str, tuple[str, Series]] = {
@@ -109,7 +111,9 @@ class MemoryCard(Card):
 
     def show_result(self, result: ProbeResult) -> None:
         """What was measured, against what was predicted; of many devices the tightest in parts."""
-        self._title.setText(self.tr("Measured against predicted"))
+        self._ended = result.ending.state == "done"
+        whole, part = self.tr("Measured against predicted"), self.tr("Measured until it ended")
+        self._title.setText(whole if self._ended else part)
         self._later.hide()
         lines: list[Line] = []
         places = [place for place in result.places if place.planned or place.peak]
@@ -132,6 +136,8 @@ class MemoryCard(Card):
                 continue
             name, series = self._words[part.name]
             known = part.engine is not None
+            if not known and not self._ended:
+                continue
             value = units.size(part.engine if known else part.planned)
             note = "" if part.planned is None else self._difference(part.engine, part.planned)
             # The log of a run is still llama.cpp's accounting; only the program is a reading.
@@ -149,7 +155,8 @@ class MemoryCard(Card):
         )
 
     def _difference(self, measured: int | None, planned: int) -> str:
-        if measured is None or not planned:
+        # What was not yet reached says nothing about the prediction.
+        if measured is None or not planned or not self._ended:
             return ""
         difference = measured - planned
         if abs(difference) < units.MIB // 2:

@@ -220,7 +220,9 @@ _OOM: Final = re.compile(
     re.IGNORECASE,
 )
 _ARCHITECTURE: Final = re.compile(r"unknown model architecture: '(?P<arch>[^']*)'")
-_ASSERTION: Final = re.compile(r"GGML_ASSERT\(|GGML_ABORT|fatal error", re.IGNORECASE)
+_ASSERTION: Final = re.compile(
+    r"GGML_ASSERT\(|GGML_ABORT|fatal error|Assertion ['`].*['`] failed", re.IGNORECASE
+)
 _BAD_FILE: Final = re.compile(
     r"invalid magic characters|failed to (?:open|read) GGUF|failed to read (?:magic|tensor)"
     r"|is not within the file bounds|tensor '[^']*' has|missing tensor|wrong number of tensors"

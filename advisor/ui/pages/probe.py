@@ -37,7 +37,7 @@ SIDE_WIDTH = 360
 FRAME_MS = 50
 HOST_FRAME_MS = 200
 """Where the CPU computes, every frame takes from what is being measured."""
-WORDS_S = 0.25
+WORDS_S = 0.5
 """Numbers change no faster than they can be read."""
 BUDGETS = (15, 30, 60)
 BENCH = 0

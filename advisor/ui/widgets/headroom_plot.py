@@ -198,8 +198,8 @@ class HeadroomPlot(QWidget):
             if self._ground is None or self._trace is None:
                 return
             if stale:  # not its turn yet
-                painter.drawPixmap(self.rect(), self._ground)
-                painter.drawPixmap(self.rect(), self._trace)
+                painter.drawPixmap(0, 0, self._ground)
+                painter.drawPixmap(0, 0, self._trace)
                 return
             self._draw_new(self._trace, axes)
             painter.drawPixmap(0, 0, self._ground)

@@ -36,7 +36,9 @@ MOE = {
 def tiny(config: dict, file_type: str = "Q8_0") -> Model:
     """A model of a Hugging Face config, in memory only."""
     hp = architectures.from_config(config)
-    shapes = architectures.architecture(hp.arch).tensors(hp)
+    family = architectures.architecture(hp.arch)
+    assert family is not None
+    shapes = family.tensors(hp)
     tensors = filetypes.assign(hp, shapes, file_type)
     return Model(
         id=f"tiny-{hp.arch}",
@@ -45,7 +47,7 @@ def tiny(config: dict, file_type: str = "Q8_0") -> Model:
         source="catalogue",
         tensors=tuple(tensors),
         hp=hp,
-        memory=architectures.architecture(hp.arch).memory(hp),
+        memory=family.memory(hp),
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ def model(tmp_path: Path) -> Model:
     )
 
 
-def settings_for(model: Model, **more: object) -> RunSettings:
+def settings_for(model: Model, **more: Any) -> RunSettings:
+    assert model.projector is not None
     return RunSettings(
         ctx=2048, n_prompt=64, model_draft="tiny", mmproj=str(model.projector.path), **more
     )
@@ -46,13 +48,17 @@ def test_a_probe_holds_all_three_against_the_plan(model: Model):
     assert plan.settings.spec_type == "draft-simple"
     result = Probe(Question(model, RIG, plan.settings, plan, BUILD, seconds=0.5)).run()
     assert result.ending.state == "done", result.ending
-    parts = {part.name: part for part in result.place("host").components}
+    host = result.place("host")
+    assert host is not None
+    parts = {part.name: part for part in host.components}
     for name in ("weights", "context", "compute", "draft"):
         assert parts[name].planned, name
         assert parts[name].engine == pytest.approx(parts[name].planned, abs=65_536), name
     # The plan counts a projector's weights alone.
-    buffer = parts["projector"].engine - parts["projector"].planned
-    assert 0 < buffer < MIB
+    projector = parts["projector"]
+    assert projector.engine is not None
+    assert projector.planned is not None
+    assert 0 < projector.engine - projector.planned < MIB
     assert not list((paths.cache() / "ghosts").iterdir())
 
 

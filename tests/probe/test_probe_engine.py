@@ -57,8 +57,9 @@ def test_a_ghost_is_loaded_prompted_and_generates(model):
     assert result.speeds
     empty, *filled = result.speeds
     assert (empty.depth, empty.prefill_tps) == (0, None)
-    assert all(s.decode_tps > 0 for s in result.speeds)
-    assert all(s.prefill_tps > 0 and s.ttft_s > 0 and s.depth >= 16 for s in filled)
+    assert all((s.decode_tps or 0) > 0 for s in result.speeds)
+    assert all((s.prefill_tps or 0) > 0 and (s.ttft_s or 0) > 0 for s in filled)
+    assert all(s.depth >= 16 for s in filled)
     assert sum(isinstance(e, Measured) for e in events) == len(result.speeds)
     assert not list((paths.cache() / "ghosts").iterdir())
 
@@ -77,7 +78,11 @@ def test_measured_memory_is_close_to_the_plan():
     # 4 layers of 32 experts, and a context of 64 MiB: large beside what the process itself takes.
     result = Probe(question(tiny.moe(), seconds=1.0, ctx=32768)).run()
     host = result.place("host")
+    assert host is not None
     program = next(p.engine for p in host.components if p.name == "program")
+    assert program is not None
+    assert host.peak is not None
+    assert host.planned is not None
     assert host.planned > 100 << 20
     # A part of the context is never touched: measured is what was, so it stays below the plan.
     assert 0.3 * host.planned < host.peak - program < 1.1 * host.planned
@@ -97,6 +102,7 @@ def test_killing_the_engine_from_outside_is_told():
     for child in psutil.Process().children(recursive=True):
         child.kill()
     assert probe.join(10)
+    assert probe.result is not None
     assert probe.result.ending.cause == "killed"
     assert probe.result.ending.sentence == "llama.cpp was killed from outside while generating."
 
@@ -111,6 +117,7 @@ def test_starting_and_stopping_leaves_nothing():
         wait_for(lambda probe=probe, turn=turn: len(probe.phases) > turn % 6, seconds=5)
         probe.stop()
         assert probe.join(20)
+        assert probe.result is not None
         assert probe.result.ending.state in {"stopped", "done"}
     assert threading.active_count() == threads
     assert not me.children(recursive=True)
@@ -129,6 +136,7 @@ def test_a_download_that_is_not_finished_is_probed_as_a_ghost(tmp_path):
         assert model.missing == header.file_bytes - kept
         assert dry_run(model, RunSettings(ctx=512)).host.model == 13 << 20
         asked = question(model, seconds=0.5)
+        assert asked.plan is not None
         assert any("not finished" in note for note in asked.plan.notes)
         result = Probe(asked).run()
         assert result.ending.state == "done", result.ending
@@ -162,6 +170,7 @@ def test_the_engine_dies_with_its_parent(tmp_path):
         "threading.Event().wait()\n"
     )
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
         for line in parent.stdout:
             if b"decode" in line:
                 break

@@ -60,6 +60,7 @@ def test_a_fast_machine_gets_the_whole_prompt_and_a_deep_one():
     first = schedule.first(settings, 30, prefill_tps=3000, decode_tps=60)
     assert (first.n_prompt, first.n_decode) == (512, 256)
     deep = schedule.deeper(settings, 20, 512, prefill_tps=3000, decode_tps=60)
+    assert deep is not None
     assert deep.n_prompt == 18000
 
 
@@ -78,8 +79,9 @@ def test_late_and_missing_quantities_are_unknown():
     recorder.add(40, {("host", "available"): 4, ("host", "used"): 1})
     recorder.add(80, {("host", "used"): 2})
     trace = recorder.trace()
-    assert trace.get("host", "available").values == (5, 4, None)
-    assert trace.get("host", "used").values == (None, 1, 2)
+    values = {series.quantity: series.values for series in trace.series}
+    assert values == {"available": (5, 4, None), "used": (None, 1, 2)}
+    assert trace.get("host", "used") in trace.series
     assert trace.get("CUDA0", "used") is None
     assert trace.peak("host", "used") == 2
     assert trace.peak("host", "available", since_ms=60) is None
@@ -121,12 +123,12 @@ PHASES = (
 
 def trace_of(**series) -> Trace:
     length = len(next(iter(series.values())))
-    return Trace(
-        times_ms=tuple(range(0, length * 100, 100)),
-        series=tuple(
-            Series(place=name.split("_")[0], quantity=name.split("_")[1], values=tuple(values))
-            for name, values in series.items()
-        ),
+    named = [(*name.split("_"), values) for name, values in series.items()]
+    return Trace.model_validate(
+        {
+            "times_ms": range(0, length * 100, 100),
+            "series": [{"place": p, "quantity": q, "values": values} for p, q, values in named],
+        }
     )
 
 
@@ -159,6 +161,7 @@ def test_memory_of_a_device():
     device, host = memory.places(plan, trace, PHASES, buffers=Buffers(buffers), program=4096)
     assert device.before == 1 << 30
     assert device.peak == 2 << 30
+    assert device.capacity is not None
     assert device.lowest_free == device.capacity - (3 << 30)
     parts = {part.name: part.engine for part in device.components}
     assert parts["weights"] == 900 * MIB
@@ -276,6 +279,7 @@ def test_pages_that_were_read_are_seen_tensor_by_tensor(tmp_path):
                 sum(mapped[start : start + piece : 4096])
             found = residency.look(os.getpid(), ghost.path)
             mapped.close()
+    assert found is not None
     (seen,) = found.experts
     assert (seen.tensor, seen.used, seen.of) == ("blk.1.ffn_up_exps.weight", 3, 32)
     assert found.weights == sum(t.nbytes for t in header.tensors)

@@ -194,6 +194,7 @@ def test_the_prediction_stays_where_it_was_drawn(page, qtbot):
     plan = page.controller.last.question.plan
     own = program.expected(page.controller.last.question.build, page.state.model)
     before = page.plots._places[0].plot.bands
+    assert own is not None
     assert before[-1].size == own
     (host,) = memory.places(
         plan, Trace(), (), buffers=Buffers(), program=own * 2, program_planned=own

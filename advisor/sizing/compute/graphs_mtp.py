@@ -5,12 +5,20 @@ from typing import Final
 
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.attention import AttentionInput, attention, attention_input
-from advisor.sizing.compute.blocks import Graph, head_norms, qkv, routing_of, shared_and_routed
+from advisor.sizing.compute.blocks import (
+    Graph,
+    head_norms,
+    number,
+    qkv,
+    routing_of,
+    shared_and_routed,
+)
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.feedforward import ffn
 from advisor.sizing.compute.graphs_latent import mla
 from advisor.sizing.compute.graphs_qwen import feed, gated_attention
 from advisor.sizing.compute.nodes import F32, I32, Node
+from advisor.sizing.compute.windows import Windows
 
 Attend = Callable[[Builder, Node, AttentionInput, Node, int], Node]
 Feed = Callable[[Builder, Node, int], Node]
@@ -65,6 +73,71 @@ def _draft(
     return build
 
 
+def _step35_attention(b: Builder, cur: Node, caches: Windows, places: Node, il: int) -> Node:
+    q, k, v = qkv(b, cur, il)
+    q, k = head_norms(b, q, k, il)
+    factors = None if b.hp.is_swa(il) else b.rope_factors(il)
+    q, k = ops.rope(q, places, factors), ops.rope(k, places, factors)
+    gated = b.has("attn_gate", il)
+    out = attention(
+        b, caches.of(il), q, k, v, il, k_first=caches.two, out=None if gated else "attn_output"
+    )
+    if not gated:
+        return out
+    gate = ops.unary("sigmoid", ops.mul_mat(b.weight("attn_gate", il), cur))
+    heads, width = b.hp.n_head[il], b.hp.head_v(il)
+    out = ops.mul(
+        ops.reshape(out, width, heads, b.n_tokens), ops.reshape(gate, 1, heads, b.n_tokens)
+    )
+    return ops.mul_mat(b.weight("attn_output", il), ops.reshape(out, width * heads, b.n_tokens))
+
+
+def _mimo2_attention(b: Builder, cur: Node, caches: Windows, places: Node, il: int) -> Node:
+    q, k, v = qkv(b, cur, il)
+    q, k = ops.rope(q, places), ops.rope(k, places)
+    out = attention(
+        b, caches.of(il), q, k, v, il, k_first=caches.two, sinks=b.find("attn_sinks", il)
+    )
+    return ops.scale(out) if number(b.hp, "attention.value_scale") else out
+
+
+def _windowed(
+    attend: Callable[[Builder, Node, Windows, Node, int], Node], *, rows_early: bool
+) -> Graph:
+    """A draft head of models with sliding windows (step35.cpp, mimo2.cpp: graph_mtp).
+
+    It picks its output rows before the last norm. ``rows_early``: the input that says which comes
+    before those of attention.
+    """
+
+    def build(b: Builder) -> None:
+        hp, il = b.hp, b.hp.n_layer
+        table = b.find("nextn.embed_tokens", il) or b.weight("token_embd")
+        tokens = ops.get_rows(table, b.input(I32, b.n_tokens))
+        hidden = b.input(F32, hp.n_embd, b.n_tokens)
+        places = b.positions(1)
+        rows = b.output_ids() if rows_early else None
+        caches = Windows(b, list(range(il, hp.n_layer_all)))
+        hidden = b.norm(hidden, "nextn.hnorm", il)
+        cur = ops.concat(b.norm(tokens, "nextn.enorm", il), hidden, 0)
+        cur = residual = ops.mul_mat(b.weight("nextn.eh_proj", il), cur)
+        cur = attend(b, b.norm(cur, "attn_norm", il), caches, places, il)
+        residual = ops.add(cur, residual)
+        cur = ops.add(_plain_feed(b, b.norm(residual, "ffn_norm", il), il), residual)
+        cur = ops.get_rows(cur, rows or b.output_ids())
+        cur.is_output = True
+        own = next(
+            (n for n in ("nextn.shared_head_norm", "layer_output_norm") if b.has(n, il)), None
+        )
+        cur = b.norm(cur, own, il) if own else b.norm(cur, "output_norm")
+        head = b.find("nextn.shared_head_head", il) or b.output_weight()
+        cur = ops.mul_mat(head, cur)
+        cur.is_output = True
+        b.expand(cur)
+
+    return build
+
+
 _POST: Final = "post_attention_norm"
 
 GRAPHS: Final[Mapping[str, Graph]] = {
@@ -75,5 +148,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     "hy_v3": _draft(_plain_attention, _plain_feed, ffn_norm="ffn_norm"),
     "deepseek2": _draft(mla, _plain_feed, ffn_norm="ffn_norm", has_v=False),
     "deepseek32": _draft(mla, _plain_feed, ffn_norm="ffn_norm", has_v=False),
+    "step35": _windowed(_step35_attention, rows_early=False),
+    "mimo2": _windowed(_mimo2_attention, rows_early=True),
     "glm-dsa": _draft(mla, _plain_feed, ffn_norm="ffn_norm", has_v=False),
 }

@@ -6,6 +6,7 @@ sets the range: narrow beside measured rows, wide far from them.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,28 +46,52 @@ class Case:
         )
 
 
-def _column(cases: Sequence[Case], name: str) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
-    return np.array([str(getattr(case, name)) for case in cases], dtype=np.str_)
+_numbers: dict[str, int] = {}
+_free = itertools.count()
+"""A number for every value of a field, since numbers are quicker to compare than strings."""
 
 
-def _equal(left: Sequence[Case], right: Sequence[Case], name: str) -> Floats:
-    a, b = _column(left, name), _column(right, name)
-    return (a[:, None] == b[None, :]).astype(np.float64)
+class Columns:
+    """Cases by field, ready to be compared."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self._fields = {
+            name: np.array([_number(str(getattr(case, name))) for case in cases], dtype=np.int64)
+            for name in ("model", "gpu", "backend", "speed_class", "file_type", "experts")
+        }
+        self.depth: Floats = np.log2(1 + np.array([case.depth for case in cases]) / 4096)
+        """Doublings from 4,096 tokens on."""
+
+    def __len__(self) -> int:
+        return len(self.depth)
+
+    def equal(self, other: "Columns", name: str) -> Floats:
+        """1 where two cases have the same in a field, else 0."""
+        a, b = self._fields[name], other._fields[name]
+        return (a[:, None] == b[None, :]).astype(np.float64)
 
 
-def likeness(left: Sequence[Case], right: Sequence[Case], depth: float) -> dict[str, Floats]:
+def _number(value: str) -> int:
+    return _numbers.setdefault(value, next(_free))
+
+
+def _columns(cases: Sequence[Case] | Columns) -> Columns:
+    return cases if isinstance(cases, Columns) else Columns(cases)
+
+
+def likeness(
+    left: Sequence[Case] | Columns, right: Sequence[Case] | Columns, depth: float
+) -> dict[str, Floats]:
     """By field of ``Similar``: how alike cases are in that respect, 0 to 1.
 
     depth: distance in depth (doublings from 4,096 tokens) over which likeness falls to 1/e.
     """
-    model = _equal(left, right, "model")
-    gpu = _equal(left, right, "gpu")
-    backend = _equal(left, right, "backend")
-    kind = _equal(left, right, "speed_class")
-    type_ = _equal(left, right, "file_type")
-    experts = _equal(left, right, "experts")
-    a = np.log2(1 + np.array([case.depth for case in left]) / 4096)
-    b = np.log2(1 + np.array([case.depth for case in right]) / 4096)
+    left, right = _columns(left), _columns(right)
+    model, gpu, backend, kind, type_, experts = (
+        left.equal(right, name)
+        for name in ("model", "gpu", "backend", "speed_class", "file_type", "experts")
+    )
+    a, b = left.depth, right.depth
     near = np.exp(-np.abs(a[:, None] - b[None, :]) / depth)
     same_gpu = gpu * backend
     return {
@@ -82,7 +107,9 @@ def likeness(left: Sequence[Case], right: Sequence[Case], depth: float) -> dict[
     }
 
 
-def covariance(left: Sequence[Case], right: Sequence[Case], how: Similar) -> Floats:
+def covariance(
+    left: Sequence[Case] | Columns, right: Sequence[Case] | Columns, how: Similar
+) -> Floats:
     """How much the errors of two cases have in common."""
     alike = likeness(left, right, how.depth)
     total = np.zeros((len(left), len(right)))
@@ -95,15 +122,15 @@ class Process:
     """Errors of known cases, and what follows for others."""
 
     def __init__(self, cases: Sequence[Case], errors: Floats, how: Similar) -> None:
-        self.cases = tuple(cases)
+        self._cases = Columns(cases)
         self.how = how
-        noisy = covariance(cases, cases, how) + how.noise**2 * np.eye(len(cases))
+        noisy = covariance(self._cases, self._cases, how) + how.noise**2 * np.eye(len(cases))
         self._inverse: Floats = np.linalg.inv(noisy).astype(np.float64)
         self._weights: Floats = self._inverse @ np.clip(errors, -how.clip, how.clip)
 
     def __call__(self, cases: Sequence[Case]) -> tuple[Floats, Floats]:
         """Mean error (natural logarithm) and its standard deviation, noise included."""
-        shared = covariance(cases, self.cases, self.how)
+        shared = covariance(cases, self._cases, self.how)
         own = np.array([covariance([case], [case], self.how)[0, 0] for case in cases])
         explained = np.einsum("ij,jk,ik->i", shared, self._inverse, shared)
         variance = np.maximum(own - explained, 0) + self.how.noise**2

@@ -3,9 +3,10 @@
 Made once per model; a prediction only adds up ranges of blocks.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,44 +93,70 @@ class ModelSums:
     """Bytes of all experts by block and group."""
 
 
-def _matrix(tensor: Tensor) -> bool:
-    """Whether the tensor is multiplied with, not looked up or added."""
-    return tensor.name.endswith("weight") and len(tensor.shape) > 1 and tensor.shape[1] > 1
+class _Role(NamedTuple):
+    """What a tensor's name says."""
+
+    row: int
+    """Block; the output layer for what has none."""
+    is_norm: bool
+    is_weight: bool
+    is_expert: bool
 
 
-def _is_expert(name: str) -> bool:
-    return "_exps." in name or "_chexps." in name
-
-
-def _weights(model: Model, hp: Hyperparameters, tensors: Iterable[Tensor]) -> tuple[Floats, Floats]:
-    trunk, share = hp.n_layer, hp.n_expert_used / hp.n_expert if hp.n_expert else 1.0
-    layers = np.zeros((hp.n_layer_all + 1, COLUMNS))
-    by_group = np.zeros((hp.n_layer_all + 1, N))
-    tied = not any(t.name == "output.weight" for t in model.tensors)
-    for tensor in tensors:
-        name = tensor.name
-        row = hp.n_layer_all
+@lru_cache(maxsize=512)
+def _roles(
+    names: tuple[str, ...], n_layer: int, n_layer_all: int, *, tied: bool
+) -> tuple[_Role | None, ...]:
+    """The role of every tensor, None for those that no token reads; file types share them."""
+    roles: list[_Role | None] = []
+    for name in names:
+        row = n_layer_all
         if name.startswith("blk."):
             row = int(name.split(".", 2)[1])
-            if row >= trunk:
-                continue
-        elif (name == "token_embd.weight" and not tied) or name == "per_layer_token_embd.weight":
-            continue
-        if row < trunk and (len(tensor.shape) < 2 or "norm" in name):
-            layers[row, VECTORS] += 1
-        group = _GROUP_OF.get(tensor.type.name, _LAST)
-        wide = group <= 2
-        if _is_expert(name) and name.endswith("weight"):
-            layers[row, N + group] += tensor.nbytes * share
-            layers[row, ALL_EXPERTS] += tensor.nbytes
-            layers[row, EXPERTS_16 if wide else EXPERTS_Q] += tensor.n_elements * share
-            layers[row, MOE] = 1
-            by_group[row, group] += tensor.nbytes
+            unread = row >= n_layer
         else:
-            layers[row, group] += tensor.nbytes * (share if _is_expert(name) else 1)
-            if _matrix(tensor):
-                layers[row, DENSE_16 if wide else DENSE_Q] += tensor.n_elements
-    return layers, by_group
+            unread = name == "token_embd.weight" and not tied
+            unread = unread or name == "per_layer_token_embd.weight"
+        if unread:
+            roles.append(None)
+            continue
+        is_expert = "_exps." in name or "_chexps." in name
+        roles.append(_Role(row, "norm" in name, name.endswith("weight"), is_expert))
+    return tuple(roles)
+
+
+def _weights(model: Model, hp: Hyperparameters, tensors: Sequence[Tensor]) -> tuple[Floats, Floats]:
+    trunk, share = hp.n_layer, hp.n_expert_used / hp.n_expert if hp.n_expert else 1.0
+    layers = [[0.0] * COLUMNS for _ in range(hp.n_layer_all + 1)]
+    by_group = [[0.0] * N for _ in range(hp.n_layer_all + 1)]
+    tied = not any(t.name == "output.weight" for t in model.tensors)
+    names = tuple([tensor.name for tensor in tensors])
+    sizes: dict[tuple[str, tuple[int, ...]], tuple[int, int]] = {}
+    for tensor, role in zip(tensors, _roles(names, trunk, hp.n_layer_all, tied=tied), strict=True):
+        if role is None:
+            continue
+        shape, type_ = tensor.shape, tensor.type.name
+        line = layers[role.row]
+        if role.row < trunk and (len(shape) < 2 or role.is_norm):
+            line[VECTORS] += 1
+        group = _GROUP_OF.get(type_, _LAST)
+        wide = group <= 2
+        size = sizes.get((type_, shape))
+        if size is None:
+            size = sizes[type_, shape] = tensor.nbytes, tensor.n_elements
+        nbytes, n_elements = size
+        if role.is_expert and role.is_weight:
+            line[N + group] += nbytes * share
+            line[ALL_EXPERTS] += nbytes
+            line[EXPERTS_16 if wide else EXPERTS_Q] += n_elements * share
+            line[MOE] = 1
+            by_group[role.row][group] += nbytes
+        else:
+            line[group] += nbytes * (share if role.is_expert else 1)
+            # What is multiplied with, not looked up or added.
+            if role.is_weight and len(shape) > 1 and shape[1] > 1:
+                line[DENSE_16 if wide else DENSE_Q] += n_elements
+    return np.array(layers), np.array(by_group)
 
 
 def _flops(hp: Hyperparameters, rule: CacheRule, il: int, k_width: int) -> float:

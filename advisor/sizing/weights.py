@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Literal
 
@@ -145,6 +146,21 @@ def _is_loaded(hp: Hyperparameters | None, name: str, place: _Place, *, load_mtp
     return still_loaded is not None and still_loaded.search(name) is not None
 
 
+@lru_cache(maxsize=512)
+def _placed_names(
+    names: tuple[str, ...], hp: Hyperparameters | None, total: int, load_mtp: bool
+) -> tuple[tuple[int, str, _Place, bool], ...]:
+    """Position, name, place and whether it is a routed expert, of every tensor that is loaded.
+
+    The file types of one model share it.
+    """
+    return tuple(
+        (at, name, place, _EXPERTS.search(name) is not None)
+        for at, name in enumerate(names)
+        if _is_loaded(hp, name, place := _place_of(name, hp, total), load_mtp=load_mtp)
+    )
+
+
 def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> WeightTable:
     backend, load_mtp, targets = key
     hp = model.hp
@@ -155,25 +171,29 @@ def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> Weigh
     outside = {"input": 0, "repeated": 0, "output": 0}
     embedding = 0
     tied = True
-    for tensor in model.tensors:
-        place = _place_of(tensor.name, hp, total)
-        if not _is_loaded(hp, tensor.name, place, load_mtp=load_mtp):
-            continue
-        size = allocated(tensor, backend)
-        if tensor.name == "output.weight":
+    tensors = model.tensors
+    names = tuple([tensor.name for tensor in tensors])
+    sizes: dict[tuple[str, tuple[int, ...]], int] = {}
+    for at, name, place, is_expert in _placed_names(names, hp, total, load_mtp):
+        tensor = tensors[at]
+        kind = (tensor.type.name, tensor.shape)
+        size = sizes.get(kind)
+        if size is None:
+            size = sizes[kind] = allocated(tensor, backend)
+        if name == "output.weight":
             tied = False
-        if targets and overrides.target(tensor.name, targets) is not None:
+        if targets and overrides.target(name, targets) is not None:
             continue
-        if tensor.name == "token_embd.weight":
+        if name == "token_embd.weight":
             embedding = size
-        if tensor.type.name in unsupported and place != "input":
+        if unsupported and tensor.type.name in unsupported and place != "input":
             on_host = allocated(tensor, "cpu")
             stays[place if isinstance(place, int) else total] += on_host
-            if isinstance(place, int) and _EXPERTS.search(tensor.name):
+            if isinstance(place, int) and is_expert:
                 experts_stay[place] += on_host
         elif not isinstance(place, int):
             outside[place] += size
-        elif _EXPERTS.search(tensor.name):
+        elif is_expert:
             experts[place] += size
         else:
             dense[place] += size

@@ -7,6 +7,7 @@ simulation, and blocks that repeat are simulated a few times instead of sixty.
 import weakref
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from advisor.llm.model import Model
@@ -36,11 +37,13 @@ class Layout:
 
 
 _interned: dict[object, int] = {}
+_free = count()
+"""Numbers are never given twice, whatever threads do."""
 _layouts: dict[int, tuple["weakref.ref[Model]", Layout]] = {}
 
 
 def _intern(value: object) -> int:
-    return _interned.setdefault(value, len(_interned))
+    return _interned.setdefault(value, next(_free))
 
 
 def _fused_types(tensors: dict[str, Tensor]) -> tuple[object, ...]:

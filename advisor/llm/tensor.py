@@ -22,6 +22,8 @@ class TensorType:
 
     def row_bytes(self, n: int) -> int:
         """Bytes of a row of ``n`` values (ggml.c:ggml_row_size). ``n`` must be whole blocks."""
+        if self.block == 1:
+            return n * self.size
         if n % self.block:
             message = (
                 f"a row of {n} values is not a whole number of {self.name} blocks of {self.block}"

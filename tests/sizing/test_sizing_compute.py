@@ -165,16 +165,21 @@ def test_repetitions_that_are_left_out_count_like_built_ones(sizes: list[int], e
 
 
 @pytest.mark.parametrize(
-    ("kinds", "blocks"),
+    ("kinds", "lead", "last", "blocks"),
     [
-        ("aaaaaaaa", (0, 1, 2, 7)),
-        ("dddaaaaaaaa", (0, 1, 2, 3, 4, 5, 10)),
-        ("abababababab", (0, 1, 2, 3, 4, 5, 10, 11)),
-        ("abcd", (0, 1, 2, 3)),
+        ("aaaaaaaa", 3, False, (0, 1, 2, 7)),
+        ("aaaaaaaab", 3, False, (0, 1, 2, 8)),
+        ("aaaaaaaab", 3, True, (0, 1, 2, 7, 8)),
+        ("aaaaaaaa", 4, True, (0, 1, 2, 3, 7)),
+        ("dddaaaaaaaa", 3, False, (0, 1, 2, 3, 4, 5, 10)),
+        ("abababababab", 3, False, (0, 1, 2, 3, 4, 5, 10, 11)),
+        ("abcd", 3, False, (0, 1, 2, 3)),
     ],
 )
-def test_blocks_that_repeat_stand_for_each_other(kinds: str, blocks: tuple[int, ...]) -> None:
-    assert representative(list(kinds)).blocks == blocks
+def test_blocks_that_repeat_stand_for_each_other(
+    kinds: str, lead: int, *, last: bool, blocks: tuple[int, ...]
+) -> None:
+    assert representative(list(kinds), lead, last=last).blocks == blocks
 
 
 def on(backend: str, **settings: Any) -> tuple[int, int]:

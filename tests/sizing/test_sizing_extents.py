@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -17,7 +18,7 @@ from advisor.sizing.compute.extents import Extent, Region, value_at
 from advisor.sizing.placement import place
 from advisor.sizing.settings import RunSettings
 
-reserve = importlib.import_module("advisor.sizing.compute.reserve")
+traces = importlib.import_module("advisor.sizing.compute.traces")
 
 Step = Callable[[int, int], int]
 STEPS: dict[str, Step] = {
@@ -94,8 +95,8 @@ def buffers(model: Model, wanted: RunSettings, n_gpu: int) -> list[int]:
 
 
 def forget() -> None:
-    reserve._measure.cache_clear()
-    reserve._traces.cache_clear()
+    traces.measure.cache_clear()
+    traces._known.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -106,9 +107,12 @@ def fresh() -> Iterator[None]:
 
 
 def plain(model: Model, wanted: RunSettings, n_gpu: int) -> list[int]:
-    """The simulation of this one context, with plain numbers."""
+    """The simulation of this one context and placement, with plain numbers and every block."""
     forget()
-    with patch.object(Region, "extents", lambda self, unit: [unit * x for x in self.units]):
+    with (
+        patch.object(Region, "extents", lambda self, unit: [unit * x for x in self.units]),
+        patch.object(traces, "ATTEMPTS", 0),
+    ):
         found = buffers(model, wanted, n_gpu)
     forget()
     return found
@@ -162,12 +166,36 @@ def test_ten_contexts_need_few_graphs(name: str) -> None:
     contexts = [4096 << power for power in range(10)]
     found = [buffers(model, RunSettings(ctx=ctx), 1)[0] for ctx in contexts]
     assert all(a < b for a, b in pairwise(found[2:]))
-    assert reserve._traces.cache_info().misses == 1
     # A choice of the best cells begins where there are more cells than it takes.
-    counts: list[int] = []
-    original = reserve._traced
+    made: list[bool] = []
+
+    def simulate(*asked: Any) -> Any:
+        found = original(*asked)
+        made.append(found.complete)
+        return found
+
+    original = traces._simulate
     forget()
-    with patch.object(reserve, "_traced", lambda *a: counts.append(1) or original(*a)):
+    with patch.object(traces, "_simulate", simulate):
         for ctx in contexts:
             buffers(model, RunSettings(ctx=ctx), 1)
-    assert len(counts) <= 3
+    assert sum(made) <= 3
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_placements_that_share_a_graph_get_what_their_own_would_say(name: str) -> None:
+    model = model_of(name)
+    assert model.hp is not None
+
+    @settings(max_examples=3, deadline=None)
+    @given(
+        st.lists(st.integers(0, model.hp.n_layer), min_size=2, max_size=3),
+        st.sampled_from(["n_gpu_layers", "n_cpu_moe"]),
+        st.integers(1, 2),
+    )
+    def check(borders: list[int], which: str, n_gpu: int) -> None:
+        wanted = [RunSettings.model_validate({"ctx": 8192, which: border}) for border in borders]
+        alone = [plain(model, each, n_gpu) for each in wanted]
+        assert [buffers(model, each, n_gpu) for each in wanted] == alone
+
+    check()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import TensorType
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.builder import Builder
@@ -61,9 +62,8 @@ def hadamard(cur: Node, rotation: Node) -> Node:
     return ops.reshape(ops.mul_mat(rotation, flat), *cur.ne)
 
 
-def _owner(b: Builder, il: int) -> int:
+def cache_owner(hp: Hyperparameters, il: int) -> int:
     """The block whose cache a block reads: its own, or the last of its kind that has one."""
-    hp = b.hp
     if hp.n_layer_kv_from_start is None or hp.has_kv(il):
         return il
     return hp.n_layer_kv_from_start - (2 if hp.is_swa(il) else 1)
@@ -72,7 +72,7 @@ def _owner(b: Builder, il: int) -> int:
 def _cache(b: Builder, inp: AttentionInput, which: str, il: int, width: int) -> Node:
     type_ = b.shape.type_k if which == "k" else b.shape.type_v
     ne = (width, b.shape.n_kv[inp.kind], b.shape.streams[inp.kind])
-    return b.memory(f"{inp.kind}.{which}", _owner(b, il), type_, ne)
+    return b.memory(f"{inp.kind}.{which}", cache_owner(b.hp, il), type_, ne)
 
 
 def store_k(b: Builder, inp: AttentionInput, cur: Node, il: int) -> Node:

@@ -90,8 +90,9 @@ class Builder:
         self.shape = shape
         self.marks: dict[int, Node] = {}
         """Per block, the last node of the graph when its building began."""
-        self.waiting: dict[int, tuple[Node, list[Node]]] = {}
-        """Leaf id → a constant that has memory from the start, and those of left-out blocks."""
+        self.waiting: list[tuple[Node, Node, int]] = []
+        """A constant that has memory from the start, one for those of left-out blocks, the block.
+        """
         self.pinned: list[tuple[Node, int]] = []
         """Norms, last ops and the blocks whose device llama.cpp would rather have them on
         (llama-context.cpp:graph_get_cb)."""
@@ -233,12 +234,14 @@ class Builder:
         return node
 
     def waiting_leaf(self, leaf: Node, il: int) -> Node:
-        """A constant that every such block has: all of them have memory from the start."""
-        count = self._selection.stands_for(il)
-        others = [new(leaf.type, leaf.ne) for _ in range(count)]
-        self.leafs += others
-        if others:
-            self.waiting[id(leaf)] = (leaf, others)
+        """A constant that every such block has: all of them have memory from the start.
+
+        One more stands for those of all blocks that this one stands for.
+        """
+        if self._selection.pattern_of(il) is not None:
+            other = new(leaf.type, leaf.ne)
+            self.leafs.append(other)
+            self.waiting.append((leaf, other, il))
         return leaf
 
     # Inputs

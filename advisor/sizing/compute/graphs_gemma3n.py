@@ -13,7 +13,7 @@ from advisor.sizing.compute.windows import Windows
 
 _STREAMS: Final = 4
 """llama-hparams.h:n_altup, a constant of the architecture."""
-_SPARSE_BLOCKS: Final = 10
+SPARSE_BLOCKS: Final = 10
 """Blocks whose gates are thinned out (n_layer_sparsity)."""
 
 
@@ -99,7 +99,7 @@ def _block(
     cur = b.norm(attended, "ffn_norm", il)
     up = ops.mul_mat(b.weight("ffn_up", il), cur)
     gate = ops.mul_mat(b.weight("ffn_gate", il), cur)
-    if il < _SPARSE_BLOCKS:
+    if il < SPARSE_BLOCKS:
         gate = _thinned(gate)
     cur = ops.mul_mat(b.weight("ffn_down", il), ops.mul(up, ops.unary("gelu", gate)))
     cur = ops.add(b.norm(cur, "post_ffw_norm", il), attended)

@@ -6,6 +6,7 @@ simulation, and blocks that repeat are simulated a few times instead of sixty.
 
 import weakref
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -14,8 +15,6 @@ from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
 from advisor.sizing.compute.backends import NO_PRODUCT
 
-_KEPT_REPEATS: Final = 4
-"""Repetitions of a pattern that are built; the others are replayed from the third."""
 _LONGEST_PATTERN: Final = 12
 
 
@@ -28,10 +27,14 @@ class Layout:
     """Equal for models whose graphs are equal, types of weights aside."""
     typed_key: int
     """Equal for models whose weights have the same types too (weights copied to devices)."""
+    rest_types: int
+    """Equal for models whose weights outside of blocks have the same types."""
     kinds: tuple[int, ...]
     """Per block; equal for blocks with equal weights, types aside."""
     typed_kinds: tuple[int, ...]
     """Per block; equal for blocks with equal weights of equal types."""
+    expert_kinds: tuple[int, ...]
+    """Per block; equal for blocks with equal weights whose experts have the same types."""
     left_in_ram: bool
     """Some weights are of types that no device multiplies with."""
 
@@ -42,7 +45,8 @@ _free = count()
 _layouts: dict[int, tuple["weakref.ref[Model]", Layout]] = {}
 
 
-def _intern(value: object) -> int:
+def intern(value: object) -> int:
+    """A number that is equal for equal values."""
     return _interned.setdefault(value, next(_free))
 
 
@@ -60,33 +64,41 @@ def layout(model: Model) -> Layout:
         return known[1]
     tensors = {t.name: t for t in model.tensors}
     blocks: defaultdict[int, dict[str, Tensor]] = defaultdict(dict)
-    rest: list[tuple[str, tuple[int, ...]]] = []
+    outside: list[tuple[str, Tensor]] = []
     for tensor in model.tensors:
         parts = tensor.name.split(".", 2)
         if len(parts) == 3 and parts[0] == "blk" and parts[1].isdigit():
             blocks[int(parts[1])][parts[2]] = tensor
         else:
-            rest.append((tensor.name, tensor.shape))
+            outside.append((tensor.name, tensor))
     n_blocks = model.hp.n_layer_all if model.hp else 0
     shapes = [
-        _intern((
+        intern((
             frozenset((name, t.shape) for name, t in blocks[il].items()),
             _fused_types(blocks[il]),
         ))
         for il in range(n_blocks)
     ]  # fmt: skip
-    types = [
-        _intern((shapes[il], frozenset((name, t.type.ggml_id) for name, t in blocks[il].items())))
-        for il in range(n_blocks)
-    ]
-    key = _intern((model.hp, tuple(sorted(rest)), tuple(shapes)))
-    typed = _intern((key, tuple(t.type.ggml_id for t in model.tensors)))
+    types, experts = (
+        tuple(
+            intern((
+                shapes[il],
+                frozenset((n, t.type.ggml_id) for n, t in blocks[il].items() if whose in n),
+            ))
+            for il in range(n_blocks)
+        )
+        for whose in ("", "exp")
+    )  # fmt: skip
+    key = intern((model.hp, tuple(sorted((name, t.shape) for name, t in outside)), tuple(shapes)))
+    typed = intern((key, tuple(t.type.ggml_id for t in model.tensors)))
     made = Layout(
         tensors=tensors,
         key=key,
         typed_key=typed,
+        rest_types=intern(tuple(sorted((name, t.type.ggml_id) for name, t in outside))),
         kinds=tuple(shapes),
-        typed_kinds=tuple(types),
+        typed_kinds=types,
+        expert_kinds=experts,
         left_in_ram=any(t.type.name in NO_PRODUCT for t in model.tensors),
     )
     at = id(model)
@@ -96,13 +108,14 @@ def layout(model: Model) -> Layout:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern of blocks that repeats; four repetitions are kept, from these blocks on."""
+    """A pattern of blocks that repeats, and two of its repetitions, by their first blocks."""
 
-    second: int
-    third: int
-    last: int
+    previous: int
+    kept: int
+    end: int
+    """The block after it."""
     extra: int
-    """Repetitions that are left out, all like the third."""
+    """Repetitions that are left out, all like the kept one and that before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +125,25 @@ class Selection:
     blocks: tuple[int, ...]
     patterns: tuple[Pattern, ...] = ()
 
-    def stands_for(self, il: int) -> int:
-        """How many left-out blocks a kept one stands for."""
-        return sum(p.extra for p in self.patterns if p.third <= il < p.third + p.third - p.second)
+    def pattern_of(self, il: int) -> int | None:
+        """The pattern that a block stands for."""
+        return next(
+            (
+                at
+                for at, p in enumerate(self.patterns)
+                if p.kept <= il < p.kept + p.kept - p.previous
+            ),
+            None,
+        )
 
 
-def representative(kinds: list[object]) -> Selection:
-    """Choose blocks that stand for all: of a pattern that repeats, four repetitions.
+def representative(kinds: Sequence[object], lead: int = 3, *, last: bool = False) -> Selection:
+    """Choose blocks that stand for all: of a pattern that repeats, ``lead`` repetitions.
 
-    The first three and the last one are kept, so the last block is always among them.
+    The first is built since it follows something else, the last two to be compared. The very last
+    is built too where ``last`` says so and at the end of the model, where the outputs are picked.
     """
-    kept: list[int] = []
+    chosen: list[int] = []
     patterns: list[Pattern] = []
     at, count = 0, len(kinds)
     while at < count:
@@ -134,14 +155,15 @@ def representative(kinds: list[object]) -> Selection:
                 repeats += 1
             if (repeats - 1) * period > (best - 1) * best_period:
                 best, best_period = repeats, period
-        length = best * best_period
-        if best > _KEPT_REPEATS:
-            second, third = at + best_period, at + 2 * best_period
-            last = at + length - best_period
-            kept += range(at, third + best_period)
-            kept += range(last, at + length)
-            patterns.append(Pattern(second, third, last, best - _KEPT_REPEATS))
+        end = at + best * best_period
+        ends = last or end == count
+        if best > lead + ends:
+            after = end - best_period * ends
+            chosen += range(at, at + lead * best_period)
+            chosen += range(after, end)
+            kept = at + (lead - 1) * best_period
+            patterns.append(Pattern(kept - best_period, kept, after, best - lead - ends))
         else:
-            kept += range(at, at + length)
-        at += length
-    return Selection(tuple(kept), tuple(patterns))
+            chosen += range(at, end)
+        at = end
+    return Selection(tuple(chosen), tuple(patterns))

@@ -191,16 +191,15 @@ class Scheduler:
         nodes: Sequence[Node],
         leafs: Sequence[Node],
         marked: frozenset[int],
-        twins: Sequence[tuple[Node, Sequence[Node]]] = (),
+        twins: Sequence[tuple[Node, Node]] = (),
     ) -> Trace:
         """Memory events per backend, the CPU last (ggml_backend_sched_reserve_size).
 
-        ``twins``: leafs, and others that lie wherever they do.
+        ``twins``: leafs, and another of each that lies wherever it does.
         """
         self.assign(nodes, leafs)
-        for leaf, others in twins:
-            for other in others:
-                other.backend = leaf.backend
+        for leaf, other in twins:
+            other.backend = leaf.backend
         splits = self._split(nodes)
         backends = {split.backend for split in splits}
         self.copies_grow = len(splits) > len(backends) or any(

@@ -1,0 +1,156 @@
+"""The memory events of a graph, kept for every context and placement that it is the graph of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from advisor.sizing import memory
+from advisor.sizing.compute.allocator import Event
+from advisor.sizing.compute.extents import Extent, Form, Region, value_at
+from advisor.sizing.compute.fusing import Fusing
+from advisor.sizing.compute.kinds import ATTEMPTS, Chosen, chosen, everything
+from advisor.sizing.compute.layout import Selection
+from advisor.sizing.compute.question import Question, Recipe
+from advisor.sizing.compute.replay import Repetition, peaks
+from advisor.sizing.compute.scheduler import Scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A constant that has memory from the start, and one for those of left-out blocks."""
+
+    pattern: int
+    block: int
+    """Its memory block."""
+    other: int
+    """The other's event."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """Memory events of one graph, for every context of its region."""
+
+    region: Region
+    events: tuple[Event, ...]
+    varying: tuple[tuple[int, Form], ...]
+    """Events whose size depends on the context."""
+    repetitions: tuple[Repetition, ...]
+    waiting: tuple[_Waiting, ...]
+    """By event."""
+    n_arenas: int = 0
+    complete: bool = True
+    """Whether the blocks that were built stand for all."""
+    grows: bool = False
+    """Whether no choice of blocks could stand for all."""
+
+    def sizes(self, which: Chosen, units: Sequence[int]) -> tuple[int, ...]:
+        """Bytes per arena, with as many repetitions as the choice leaves out."""
+        extras = [pattern.extra for pattern in which.selection.patterns]
+        events = list(self.events)
+        for place, form in self.varying:
+            arena, block, _ = events[place]
+            events[place] = (arena, block, int(value_at(form, units)))
+        names: dict[int, tuple[int, ...]] = {}
+        added = 0
+        free = len(events)
+        for constant in self.waiting:
+            place, count = constant.other + added, extras[constant.pattern]
+            arena, _, size = events[place]
+            names[constant.block] = tuple(range(free, free + count))
+            events[place : place + 1] = [(arena, name, size) for name in names[constant.block]]
+            added, free = added + count - 1, free + count
+        repetitions = [
+            Repetition(r.previous + added, r.start + added, r.end + added, extra, names)
+            for r, extra in zip(self.repetitions, extras, strict=True)
+        ]
+        return peaks(events, repetitions, self.n_arenas)
+
+
+def _simulate(question: Question, recipe: Recipe, selection: Selection, region: Region) -> _Trace:
+    """The memory events of a selection of blocks."""
+    builder = Fusing(question, recipe, selection, region.extents(memory.PADDING)).resolve()
+    marked = {id(node) for node in builder.marks.values()}
+    for leaf, other, _ in builder.waiting:
+        marked |= {id(leaf), id(other)}
+    scheduler = Scheduler(question.rules, n_copies=question.n_copies)
+    made = scheduler.trace(
+        builder.nodes,
+        builder.leafs,
+        frozenset(marked),
+        [(leaf, other) for leaf, other, _ in builder.waiting],
+    )
+    if selection.patterns and question.n_copies > 1 and scheduler.copies_grow:
+        # Copies between splits are never given back, so every block counts by itself.
+        return _Trace(region, (), (), (), (), complete=False, grows=True)
+    taken = {
+        block: place
+        for place, (_, block, size) in reversed(list(enumerate(made.events)))
+        if size >= 0
+    }
+    waiting = [
+        _Waiting(pattern, made.blocks[id(leaf)], taken[made.blocks[id(other)]])
+        for leaf, other, il in builder.waiting
+        if (pattern := selection.pattern_of(il)) is not None
+    ]
+    names = {constant.block: () for constant in waiting}
+    repetitions: list[Repetition] = []
+    for pattern in selection.patterns:
+        previous, start, end = (
+            made.marks[id(builder.marks[il])]
+            for il in (pattern.previous, pattern.kept, pattern.end)
+        )
+        repetition = Repetition(previous, start, end, 0, names)
+        if not repetition.holds(made.events):
+            return _Trace(region, (), (), (), (), complete=False)
+        repetitions.append(repetition)
+    return _Trace(
+        region=region,
+        events=tuple((arena, block, int.__int__(size)) for arena, block, size in made.events),
+        varying=tuple(
+            (place, size.form)
+            for place, (_, _, size) in enumerate(made.events)
+            if isinstance(size, Extent)
+        ),
+        repetitions=tuple(repetitions),
+        waiting=tuple(sorted(waiting, key=lambda constant: constant.other)),
+        n_arenas=question.backends.cpu + 1,
+    )
+
+
+@lru_cache(maxsize=512)
+def _known(key: tuple[object, ...]) -> list[_Trace]:
+    """The traces of a graph so far, by region; filled by ``_trace_of``."""
+    del key
+    return []
+
+
+@lru_cache(maxsize=512)
+def _first_attempt(layout: int, n_copies: int, n_devices: int) -> list[int]:
+    """The attempt to begin with: one that failed for a model fails for most of its placements."""
+    del layout, n_copies, n_devices
+    return [0]
+
+
+def _trace_of(question: Question, recipe: Recipe, which: Chosen, units: tuple[int, ...]) -> _Trace:
+    known = _known(which.key)
+    made = next((trace for trace in known if trace.region.holds(units)), None)
+    if made is None:
+        made = _simulate(question, recipe, which.selection, Region(units))
+        known.append(made)
+    return made
+
+
+@lru_cache(maxsize=16384)
+def measure(question: Question, recipe: Recipe, units: tuple[int, ...]) -> tuple[int, ...]:
+    """Bytes per device in use and, last, on the host. ``units``: see ``question_of``."""
+    first = _first_attempt(recipe.layout.key, question.n_copies, question.backends.cpu)
+    for attempt in range(first[0], ATTEMPTS):
+        which = chosen(question, recipe, attempt)
+        made = None if which is None else _trace_of(question, recipe, which, units)
+        if which is None or made is None or made.grows:
+            break
+        if made.complete:
+            return made.sizes(which, units)
+        first[0] = attempt + 1
+    which = everything(question, recipe)
+    return _trace_of(question, recipe, which, units).sizes(which, units)

@@ -25,8 +25,7 @@ TENSOR_SPLIT = {
     "spread": 0.25,
     "prefill_share": 0.15,
     "prefill_spread": 0.6,
-    "source": "back-solved from two and four RTX 4090 without NVLink, llama.cpp pull request 19378 "
-    "(in prefill 0.05, 0.13, 0.17 and 0.22 of PCIe 4.0 x16)",
+    "source": "back-solved from RTX 4090s without NVLink, llama.cpp pull request 19378",
 }
 MATRIX_RATES = (
     ("Tesla P40", 47.0, "int8 rate of NVIDIA's data sheet: llama.cpp multiplies with dp4a there"),

@@ -18,6 +18,7 @@ def _size(parser: argparse.ArgumentParser) -> None:
     options.add_rig(parser)
     options.add_settings(parser)
     parser.add_argument("--batch", metavar="FILE|-", help="one JSON request per line")
+    parser.add_argument("--terms", action="store_true", help="every part of the time, by place")
 
 
 def _matrix(parser: argparse.ArgumentParser) -> None:

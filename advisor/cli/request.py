@@ -1,11 +1,13 @@
 """The `size` contract: one JSON object in, a plan, one JSON object out."""
 
 import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from advisor.basis import Explanation
 from advisor.errors import ModelError, RigAdvisorError, RigError, SettingsError
 from advisor.hardware.compose import rig_from_spec
 from advisor.hardware.rig import Backend, Device, Rig
@@ -14,9 +16,12 @@ from advisor.llm.filetypes import is_own_mix, nearest
 from advisor.llm.model import Model
 from advisor.llm.open import load
 from advisor.sizing import size
+from advisor.sizing.between import explain_traffic
+from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottleneck
 from advisor.sizing.card_order import better_order
 from advisor.sizing.plan import DevicePlan, Plan
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.slots import SlotChange, slot_changes, slot_sentences
 
 _BACKENDS = ("cuda", "rocm", "vulkan", "metal", "sycl", "cpu")
 _OWN = ("id", "model", "file_type", "imatrix", "file_bytes", "rig", "backend")
@@ -62,6 +67,20 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(step) for step in first["loc"])
     said = first["msg"].removeprefix("Value error, ").removesuffix(".")
     return f"{where}: {said}."
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What else is worth knowing of a plan's cards."""
+
+    order: str | None
+    slots: tuple[SlotChange, ...]
+    traffic: tuple[str, Explanation] | None
+
+    @property
+    def sentences(self) -> list[str]:
+        """What a change of order or slots would do."""
+        return [*([self.order] if self.order else []), *slot_sentences(self.slots)]
 
 
 class Sizer:
@@ -129,20 +148,22 @@ class Sizer:
             plan = plan.model_copy(update={"notes": (*plan.notes, own)})
         return plan
 
-    def with_card_order(self, request: dict[str, Any], plan: Plan) -> Plan:
-        """The plan of a request, with a note where another order of its cards would help."""
+    def findings(self, request: dict[str, Any], plan: Plan) -> Findings:
+        """What another order or slot of the cards would change, and what passes between them."""
         model = self.model(
             request["model"], request.get("file_type"), imatrix=bool(request.get("imatrix"))
         )
         rig = with_backend(self.rig(request["rig"]), request.get("backend"))
-        if len(rig.devices) < 2:
-            return plan
         known = RunSettings.model_fields
         asked = {k: v for k, v in request.items() if k in known and v is not None}
-        found = better_order(model, rig, RunSettings.model_validate(asked), plan)
-        if found is None:
-            return plan
-        return plan.model_copy(update={"notes": (*plan.notes, found.sentence)})
+        order = None
+        if len(rig.devices) > 1:
+            order = better_order(model, rig, RunSettings.model_validate(asked), plan)
+        return Findings(
+            order=None if order is None else order.sentence,
+            slots=slot_changes(model, rig, plan),
+            traffic=explain_traffic(model, rig, plan),
+        )
 
     def answer(self, request: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         """The contract's answer; ``{"id", "error"}`` where there is none."""
@@ -194,4 +215,22 @@ def as_json(plan: Plan, request_id: Any = None) -> dict[str, Any]:  # noqa: ANN4
         "basis": plan.basis.value,
         "llama_cpp": plan.llama_cpp,
         "notes": [*plan.notes, *speed.notes],
+    }
+
+
+def terms_as_json(plan: Plan, found: Findings) -> dict[str, Any]:
+    """Keys beside the contract's: every part of the time, by place, and what holds it back."""
+    speed = plan.speed
+    return {
+        "terms": {
+            "decode": [term.model_dump() for term in speed.decode_terms],
+            "prefill": [term.model_dump() for term in speed.prefill_terms],
+        },
+        "places": [
+            {"name": place.name, "where": place.where, "seconds": place.seconds}
+            for place in by_place(plan, speed.decode_terms)
+        ],
+        "bottleneck": {"decode": decode_bottleneck(plan), "prefill": prefill_bottleneck(plan)},
+        "slots": [asdict(change) for change in found.slots],
+        "between_cards": None if found.traffic is None else found.traffic[1].model_dump(),
     }

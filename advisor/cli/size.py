@@ -8,7 +8,8 @@ from typing import Any, TextIO
 
 from advisor.cli.options import request_of
 from advisor.cli.output import DONE, NO, USAGE, complain, say, say_json, table
-from advisor.cli.request import Sizer, as_json
+from advisor.cli.request import Findings, Sizer, as_json, terms_as_json
+from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottleneck
 from advisor.sizing.plan import Plan
 from advisor.units import rate, tokens
 from advisor.units import size as people
@@ -40,8 +41,8 @@ def batch(name: str) -> int:
         return USAGE
 
 
-def show(plan: Plan) -> None:
-    """A plan for people."""
+def show(plan: Plan, found: Findings | None = None, *, terms: bool = False) -> None:
+    """A plan for people. ``found``: what else was worked out; ``terms``: every part of its time."""
     say(f"{plan.model_name} {plan.file_type}, context {tokens(plan.settings.ctx)}")
     rows = [["", "weights", "context", "compute", "driver", "total", "free before", "left"]]
     rows += [
@@ -75,10 +76,43 @@ def show(plan: Plan) -> None:
     for label, known in (("decode", speed.decode_tps), ("prefill", speed.prefill_tps)):
         if known is not None:
             say(f"{label}{hedge}: {rate(known.mid)} ({rate(known.low)} to {rate(known.high)})")
+    for sentence in (decode_bottleneck(plan), prefill_bottleneck(plan)):
+        if sentence:
+            say(f"bottleneck: {sentence}")
+    if terms:
+        show_terms(plan)
     say(" ".join(plan.command))
+    if found is not None:
+        for sentence in found.sentences:
+            say(f"change: {sentence}")
+        if found.traffic is not None:
+            say(f"between cards: {found.traffic[0]}")
     for note in (*plan.notes, *speed.notes):
         say(f"note: {note}")
     say(f"basis: {plan.basis.value}, rules of llama.cpp {plan.llama_cpp}")
+
+
+def show_terms(plan: Plan) -> None:
+    """Every part of the time per token, and per token of a prompt."""
+    for title, terms in (
+        ("decode, ms a token", plan.speed.decode_terms),
+        ("prefill, ms a token", plan.speed.prefill_terms),
+    ):
+        if not terms:
+            continue
+        places = {place.where: place.name for place in by_place(plan, terms)}
+        rows = [[title, "ms", "of it", "how"]]
+        total = sum(term.seconds for term in terms)
+        rows += [
+            [
+                f"{places[term.where]}: {term.name.rsplit(': ', 1)[-1]}",
+                f"{term.seconds * 1000:.3g}",
+                f"{term.seconds / total:.0%}",
+                term.detail,
+            ]
+            for term in terms
+        ]
+        table(rows)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -89,11 +123,14 @@ def run(arguments: argparse.Namespace) -> int:
         complain("size needs a model, or --batch FILE")
         return USAGE
     sizer, request = Sizer(), request_of(arguments)
-    plan = sizer.with_card_order(request, sizer.plan(request))
+    plan = sizer.plan(request)
+    found = sizer.findings(request, plan)
     if arguments.json:
-        say_json(as_json(plan))
+        beside = terms_as_json(plan, found) if arguments.terms else {}
+        notes = [*plan.notes, *plan.speed.notes, *found.sentences]
+        say_json({**as_json(plan), "notes": notes, **beside})
     else:
-        show(plan)
+        show(plan, found, terms=arguments.terms)
         if plan.fits is False and plan.devices and arguments.n_gpu_layers != "fit":
             say("To see what part of it in RAM does, add -ngl fit -ncmoe fit.")
     return NO if plan.fits is False else DONE

@@ -89,7 +89,8 @@ class TensorSplit(_Frozen):
     moe_us: float
     spread: float
     prefill_share: float
-    """Share of the link's rate in one direction that a micro-batch's all-reduce reaches."""
+    """Share of the link's rate in one direction that a micro-batch's all-reduce reaches: four
+    published pairs of rows give 0.05, 0.13, 0.17 and 0.22."""
     prefill_spread: float
     source: str
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from advisor import answers, llm
 from advisor import session as sessions
 from advisor.advice import capability, hardware_prices, picks
-from advisor.basis import Basis, Range
+from advisor.basis import Basis, Explanation, Range
 from advisor.engine import command
 from advisor.engine.machine import read_machine
 from advisor.errors import RigError, SessionError, SettingsError
@@ -30,10 +30,12 @@ from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, NotASession, Session
 from advisor.sizing import size
+from advisor.sizing.between import explain_traffic
 from advisor.sizing.card_order import better_order
 from advisor.sizing.matrix import Cell
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.slots import slot_changes, slot_sentences
 from advisor.units import gib
 
 RigMaker = Callable[[], Rig]
@@ -221,10 +223,27 @@ def speed_by_depth(
     return found
 
 
-def card_order(model: Model, rig: Rig, settings: RunSettings, probes: Probes, plan: Plan) -> str:
-    """What another order of the cards would change, in a sentence; empty where none helps."""
-    found = better_order(model, rig, settings, plan, learn(rig, probes))
-    return "" if found is None else found.sentence
+@dataclass(frozen=True, slots=True)
+class CardFindings:
+    """What another order or other slots of the cards would change, and what passes between them."""
+
+    sentences: tuple[str, ...]
+    traffic: tuple[str, Explanation] | None
+
+
+def card_findings(
+    model: Model, rig: Rig, settings: RunSettings, probes: Probes, plan: Plan
+) -> CardFindings:
+    """Worked out beside the plan: every order is sized again."""
+    calibration = learn(rig, probes)
+    order = None
+    if len(rig.devices) > 1:
+        order = better_order(model, rig, settings, plan, calibration)
+    slots = slot_sentences(slot_changes(model, rig, plan, calibration))
+    return CardFindings(
+        sentences=(*([order.sentence] if order else []), *slots),
+        traffic=explain_traffic(model, rig, plan),
+    )
 
 
 def run_text(plan: Plan, program: str) -> str:

@@ -7,15 +7,13 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QWidget
 
 from advisor import units
 from advisor.errors import RigAdvisorError
-from advisor.hardware.rig import Rig
-from advisor.llm.model import Model
-from advisor.sizing.plan import Plan
 from advisor.ui import design, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.matrix_check import CheckedCell, Key
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.fit_best import BestList
 from advisor.ui.pages.fit_check_all import CheckAllLine
+from advisor.ui.pages.fit_places import PlacesCard
 from advisor.ui.pages.fit_plan import PlanCard
 from advisor.ui.pages.fit_run import NotesCard, RunCard
 from advisor.ui.pages.fit_settings import SettingsForm, settings_in_short
@@ -50,7 +48,6 @@ class FitPage(Page):
         self._checked: dict[Key, CheckedCell] = {}
         """Cells with llama.cpp's own figures."""
         self._job: Job | None = None
-        self._order_job: Job | None = None
         self._wait = QTimer(self, singleShot=True, interval=20)
         self._wait.timeout.connect(self._compute)
         self._probe = button(self.tr("Probe this"), self._go_probe, "primary")
@@ -145,11 +142,19 @@ class FitPage(Page):
         self.why = WhyCard(self.state)
         self.plan = PlanCard()
         self.speed = SpeedCard()
+        self.places = PlacesCard()
         self.run = RunCard(self.state)
         self.notes = NotesCard()
         side = QWidget()
         stacked = column(
-            self.why, self.plan, self.speed, self.run, self.notes, None, spacing=design.GAP
+            self.why,
+            self.plan,
+            self.speed,
+            self.places,
+            self.run,
+            self.notes,
+            None,
+            spacing=design.GAP,
         )
         stacked.setContentsMargins(0, 0, 10, 0)
         side.setLayout(stacked)
@@ -323,7 +328,7 @@ class FitPage(Page):
         if self.state.problem:
             self.banner.say(self.state.problem)
         known = plan is not None and rig is not None and model is not None
-        for part in (self.plan, self.speed, self.run, self.notes):
+        for part in (self.plan, self.speed, self.places, self.run, self.notes):
             part.setVisible(known)
         self.why.show_plan(plan)
         self._bigger.setEnabled(self._next_too_big() is not None)
@@ -336,24 +341,10 @@ class FitPage(Page):
         self._show_way_out()
         self.plan.show_plan(plan, model, rig)
         self.speed.show_plan(plan, model, rig, self.state.session.probes)
+        self.places.show_plan(plan, model, rig, self.state.session.probes)
         self.run.show_plan(plan)
         self.notes.show_plan(plan, model)
-        self._ask_for_order(plan, model, rig)
         self._mark()
-
-    def _ask_for_order(self, plan: Plan, model: Model, rig: Rig) -> None:
-        """Whether another order of unlike cards would help, worked out on a worker thread."""
-        if self._order_job is not None:
-            self._order_job.cancel()
-            self._order_job = None
-        if len(rig.devices) < 2:
-            return
-        settings, probes = plan.settings, self.state.session.probes
-        self._order_job = run_task(
-            lambda _job: services.card_order(model, rig, settings, probes, plan),
-            on_result=self.notes.add,
-            owner=self,
-        )
 
     def _show_way_out(self) -> None:
         """For a cell that does not fit: the nearest that does."""

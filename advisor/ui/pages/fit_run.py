@@ -106,9 +106,3 @@ class NotesCard(Card):
         self.setVisible(bool(sentences))
         for sentence in sentences:
             self._lines.addWidget(text(sentence, "muted", wrap=True))
-
-    def add(self, sentence: str) -> None:
-        """One more thing worth knowing, found out later; first, because it can be acted on."""
-        if sentence:
-            self._lines.insertWidget(0, text(sentence, "body", wrap=True))
-            self.show()

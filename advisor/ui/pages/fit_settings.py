@@ -64,6 +64,17 @@ class SettingsForm(QWidget):
             "n_cpu_moe",
             [(0, self.tr("none")), ("fit", self.tr("as few as fit")), ("all", self.tr("all"))],
         )
+        self._choice(
+            self.tr("What “fit” makes fast"),
+            "--goal",
+            "goal",
+            [
+                ("decode", self.tr("answers")),
+                ("prefill", self.tr("prompts")),
+                ("balanced", self.tr("both")),
+            ],
+        )
+        self._flag(self.tr("“Fit” may move or shrink the context"), "--fit-kv", "fit_kv")
         self._flag(self.tr("Context in VRAM"), "-kvo", "kv_offload")
         self._flag(self.tr("One context for all slots"), "-kvu", "kv_unified")
         self._flag(self.tr("Full-size window caches"), "--swa-full", "swa_full")

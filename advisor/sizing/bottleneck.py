@@ -1,0 +1,162 @@
+"""Which place takes how much of the time, which of them holds the others back, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.basis import Explanation, Term
+from advisor.sizing.placement import HOST
+from advisor.sizing.plan import Plan, SpeedTerm
+from advisor.units import size as people
+
+_COPY, _REDUCE = "Copy weights from RAM", "All-reduce"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceTime:
+    """One place's part of the time per token, or per token of a prompt."""
+
+    where: int | None
+    """Device; -1 the host; None what passes between places."""
+    name: str
+    """``"RTX 4090 (CUDA0)"``, ``"RAM"``, ``"between devices"``."""
+    seconds: float
+    share: float
+    largest: SpeedTerm
+    """What takes most of it."""
+
+
+def _name(plan: Plan, where: int | None) -> str:
+    if where is None:
+        return "between devices"
+    if where == HOST:
+        return "RAM"
+    device = plan.devices[where]
+    return f"{device.title} ({device.name})" if len(plan.devices) > 1 else device.title
+
+
+def by_place(plan: Plan, terms: Sequence[SpeedTerm]) -> tuple[PlaceTime, ...]:
+    """The terms by place, devices in their order, then RAM, then what lies between."""
+    total = sum(term.seconds for term in terms)
+    places = {term.where for term in terms}
+    order = [d for d in range(len(plan.devices)) if d in places]
+    order += [where for where in (HOST, None) if where in places]
+    found: list[PlaceTime] = []
+    for where in order:
+        here = [term for term in terms if term.where == where]
+        seconds = sum(term.seconds for term in here)
+        largest = max(here, key=lambda term: term.seconds)
+        found.append(PlaceTime(where, _name(plan, where), seconds, seconds / total, largest))
+    return tuple(found)
+
+
+def _what(term: SpeedTerm) -> str:
+    """A term as the object of “spends it on”: ``"read experts: 7.2 GB at …"``."""
+    name = term.name.rsplit(": ", 1)[-1].lower()
+    return f"{name}, {term.detail}" if term.detail else name
+
+
+def _between_cards(plan: Plan, cards: Sequence[PlaceTime], worst: PlaceTime) -> str:
+    """Cards of a layer split work one after another; which kind of them takes too long."""
+    title = plan.devices[worst.where or 0].title
+    alike = [card for card in cards if plan.devices[card.where or 0].title == title]
+    what = _what(worst.largest)
+    if len(alike) == len(cards):
+        part = sum(card.largest.seconds for card in alike) / sum(card.seconds for card in alike)
+        return f"The cards work one after another; {part:.0%} of their time is: {what} on each."
+    held = {d: d_plan.weights + (d_plan.context or 0) for d, d_plan in enumerate(plan.devices)}
+    part = sum(held[card.where or 0] for card in alike) / max(sum(held.values()), 1)
+    share = sum(card.share for card in alike) / sum(card.share for card in cards)
+    name = worst.name if len(alike) == 1 else f"{len(alike)}x {title}"
+    if share <= part:
+        return (
+            f"No card holds back the others: {name} takes {share:.0%} of the cards' time for "
+            f"{part:.0%} of what lies on them."
+        )
+    return (
+        f"{name} holds back decoding: {share:.0%} of the cards' time for {part:.0%} of what lies "
+        f"on them ({what})."
+    )
+
+
+def decode_bottleneck(plan: Plan) -> str:
+    """What holds back decoding, in a sentence; empty where the speed is unknown."""
+    places = by_place(plan, plan.speed.decode_terms)
+    if not places:
+        return ""
+    worst = max(places, key=lambda place: place.seconds)
+    share, what = f"{worst.share:.0%}", _what(worst.largest)
+    cards = [place for place in places if place.where is not None and place.where != HOST]
+    if len(places) == 1:
+        part = worst.largest.seconds / worst.seconds
+        said = f"{part:.0%} of a token's time is: {what}."
+    elif worst.where is None:
+        said = f"The link holds back decoding: {share} of a token's time ({what})."
+    elif worst.where == HOST:
+        said = (
+            f"RAM holds back decoding: {share} of a token's time ({what}). Less of the model in "
+            "RAM, or faster RAM, helps; faster cards hardly do."
+        )
+    elif plan.settings.split_mode == "tensor":
+        said = f"Every token waits for {worst.name}: {share} of its time ({what})."
+    elif len(cards) == 1:
+        said = f"{worst.name} takes {share} of a token's time ({what})."
+    else:
+        said = _between_cards(plan, cards, worst)
+    return said
+
+
+def prefill_bottleneck(plan: Plan) -> str:
+    """What holds back reading a prompt; empty where that speed is unknown."""
+    terms = plan.speed.prefill_terms
+    places = by_place(plan, terms)
+    if not places:
+        return ""
+    total = sum(place.seconds for place in places)
+    for name, words in (
+        (_COPY, "PCIe holds back prompts: {share} of their time copies weights from RAM, {what}."),
+        (_REDUCE, "The link holds back prompts: {share} of their time goes to sums, {what}."),
+    ):
+        term = next((term for term in terms if term.name == name), None)
+        if term is not None and term.seconds > total / 2:
+            return words.format(share=f"{term.seconds / total:.0%}", what=term.detail)
+    worst = max(places, key=lambda place: place.seconds)
+    what = worst.largest.name.rsplit(": ", 1)[-1].lower()
+    part = worst.largest.seconds / worst.seconds
+    if len(places) == 1:
+        return f"{part:.0%} of a prompt's time is: {what}."
+    return f"{worst.name} takes {worst.share:.0%} of a prompt's time, {part:.0%} of it: {what}."
+
+
+def held_where(plan: Plan, place: PlaceTime) -> str:
+    """What a place holds: ``"layers 0–40, 20.1 GiB"``; empty for what lies between."""
+    if place.where is None:
+        return ""
+    if place.where == HOST:
+        host = plan.host
+        return people(host.weights + (host.context or 0))
+    device = plan.devices[place.where]
+    held = people(device.weights + (device.context or 0))
+    if not device.layers:
+        return held
+    first, last = device.layers[0], device.layers[-1]
+    return f"layers {first}–{last}, {held}" if last > first else f"layer {first}, {held}"
+
+
+def explain_place(plan: Plan, place: PlaceTime) -> Explanation:
+    """A place's time per token as the sum of its terms."""
+    here = [term for term in plan.speed.decode_terms if term.where == place.where]
+    shown = " + ".join(f"{term.seconds * 1000:.3g}" for term in here)
+    return Explanation(
+        title=f"{place.name}, time per token",
+        formula=f"{shown} = {place.seconds * 1000:.3g} ms",
+        terms=tuple(
+            Term(
+                name=term.name.rsplit(": ", 1)[-1],
+                value=term.seconds * 1000,
+                unit="ms",
+                source=term.detail,
+            )
+            for term in here
+        ),
+        basis=plan.speed.basis,
+    )

@@ -1,0 +1,73 @@
+"""Where a token's time goes: every memory's part, which holds the others back, what would help."""
+
+from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
+from advisor.sizing.bottleneck import (
+    by_place,
+    decode_bottleneck,
+    explain_place,
+    held_where,
+    prefill_bottleneck,
+)
+from advisor.sizing.plan import Plan
+from advisor.ui import services
+from advisor.ui.jobs import Job, run_task
+from advisor.ui.widgets.basics import Card, clear, column, text
+from advisor.ui.widgets.figures import FigureRow
+
+
+class PlacesCard(Card):
+    """Hidden where the speed is unknown."""
+
+    def __init__(self) -> None:
+        super().__init__(self.tr("What holds it back"), note=self.tr("ms a token"))
+        self._decode = text("", wrap=True)
+        self._rows = column(spacing=0)
+        self._prefill = text("", "muted", wrap=True)
+        self._changes = column(spacing=7)
+        self._job: Job | None = None
+        self.body.addWidget(self._decode)
+        self.body.addLayout(self._rows)
+        self.body.addWidget(self._prefill)
+        self.body.addLayout(self._changes)
+
+    def show_plan(self, plan: Plan, model: Model, rig: Rig, probes: services.Probes) -> None:
+        """Another plan; what changes would do follows from a worker thread."""
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+        places = by_place(plan, plan.speed.decode_terms)
+        self.setVisible(bool(places))
+        if not places:
+            return
+        clear(self._rows)
+        clear(self._changes)
+        self._decode.setText(decode_bottleneck(plan))
+        said = prefill_bottleneck(plan)
+        self._prefill.setText(said)
+        self._prefill.setVisible(bool(said))
+        for place in places:
+            self._rows.addWidget(
+                FigureRow(
+                    place.name,
+                    f"{place.seconds * 1000:.3g} · {place.share:.0%}",
+                    basis=plan.speed.basis,
+                    explanation=explain_place(plan, place),
+                    note=held_where(plan, place),
+                )
+            )
+        settings = plan.settings
+        self._job = run_task(
+            lambda _job: services.card_findings(model, rig, settings, probes, plan),
+            on_result=self._show_changes,
+            owner=self,
+        )
+
+    def _show_changes(self, found: services.CardFindings) -> None:
+        if found.traffic is not None:
+            words, explanation = found.traffic
+            self._rows.addWidget(
+                FigureRow(self.tr("Sent between cards"), words, explanation=explanation)
+            )
+        for sentence in found.sentences:
+            self._changes.addWidget(text(sentence, wrap=True))

@@ -75,7 +75,7 @@ class Findings:
 
     order: str | None
     slots: tuple[SlotChange, ...]
-    traffic: tuple[str, Explanation] | None
+    traffic: tuple[tuple[str, str], Explanation] | None
 
     @property
     def sentences(self) -> list[str]:

@@ -86,7 +86,8 @@ def show(plan: Plan, found: Findings | None = None, *, terms: bool = False) -> N
         for sentence in found.sentences:
             say(f"change: {sentence}")
         if found.traffic is not None:
-            say(f"between cards: {found.traffic[0]}")
+            sent, share = found.traffic[0]
+            say(f"between cards: {sent} a token{f', {share}' if share else ''}")
     for note in (*plan.notes, *speed.notes):
         say(f"note: {note}")
     say(f"basis: {plan.basis.value}, rules of llama.cpp {plan.llama_cpp}")

@@ -22,8 +22,13 @@ def _percent(share: float) -> str:
     return f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
 
 
-def explain_traffic(model: Model, rig: Rig, plan: Plan) -> tuple[str, Explanation] | None:
-    """A few words, and what stands behind them; None with fewer than two cards in one machine."""
+def explain_traffic(
+    model: Model, rig: Rig, plan: Plan
+) -> tuple[tuple[str, str], Explanation] | None:
+    """Size and share of the link, and what stands behind them.
+
+    None with fewer than two cards in one machine.
+    """
     hp = model.hp
     cards = [device for device in rig.devices if not device.host_index and not device.unified]
     if hp is None or len(cards) < 2:
@@ -46,7 +51,7 @@ def explain_traffic(model: Model, rig: Rig, plan: Plan) -> tuple[str, Explanatio
             source=split.source,
         ),
     ]
-    words, formula = f"{_kib(now)} a token", f"{_kib(now)} a token"
+    words, formula = "", f"{_kib(now)} a token"
     notes = [
         "Neither depends on the length of the context: every cache is read where it lies.",
         "Prompts send as much for every token of a micro-batch at once.",
@@ -59,12 +64,12 @@ def explain_traffic(model: Model, rig: Rig, plan: Plan) -> tuple[str, Explanatio
         )
         if tps is not None:
             share = now * tps.mid / (link[0] * 1e9)
-            words += f", {_percent(share)} of {link[1]}"
+            words = f"{_percent(share)} of the link"
             formula += (
                 f" × {tps.mid:,.1f} tok/s ÷ {link[0]:,.1f} GB/s ({link[1]}) = {_percent(share)}"
             )
             other = tensor * tps.mid / (link[0] * 1e9)
             notes.append(f"By tensors at this speed it were {_percent(other)} of the link.")
-    return words, Explanation(
+    return (_kib(now), words), Explanation(
         title="Between the cards", formula=formula, terms=tuple(terms), notes=tuple(notes)
     )

@@ -18,7 +18,7 @@ class PlaceTime:
     where: int | None
     """Device; -1 the host; None what passes between places."""
     name: str
-    """``"RTX 4090 (CUDA0)"``, ``"RAM"``, ``"between devices"``."""
+    """``"RTX 4090 (CUDA0)"``, ``"RAM"``, ``"Between devices"``."""
     seconds: float
     share: float
     largest: SpeedTerm
@@ -27,7 +27,7 @@ class PlaceTime:
 
 def _name(plan: Plan, where: int | None) -> str:
     if where is None:
-        return "between devices"
+        return "Between devices"
     if where == HOST:
         return "RAM"
     device = plan.devices[where]
@@ -127,19 +127,21 @@ def prefill_bottleneck(plan: Plan) -> str:
     return f"{worst.name} takes {worst.share:.0%} of a prompt's time, {part:.0%} of it: {what}."
 
 
-def held_where(plan: Plan, place: PlaceTime) -> str:
-    """What a place holds: ``"layers 0–40, 20.1 GiB"``; empty for what lies between."""
-    if place.where is None:
+def layers_of(plan: Plan, place: PlaceTime) -> str:
+    """``"layers 0–40"``; empty for RAM and what lies between."""
+    if place.where is None or place.where == HOST or not plan.devices[place.where].layers:
         return ""
-    if place.where == HOST:
-        host = plan.host
-        return people(host.weights + (host.context or 0))
-    device = plan.devices[place.where]
-    held = people(device.weights + (device.context or 0))
-    if not device.layers:
-        return held
-    first, last = device.layers[0], device.layers[-1]
-    return f"layers {first}–{last}, {held}" if last > first else f"layer {first}, {held}"
+    layers = plan.devices[place.where].layers
+    return f"layers {layers[0]}–{layers[-1]}" if len(layers) > 1 else f"layer {layers[0]}"
+
+
+def _holds(plan: Plan, where: int | None) -> tuple[str, ...]:
+    if where is None:
+        return ()
+    memory = plan.host if where == HOST else plan.devices[where]
+    return (
+        f"It holds {people(memory.weights)} of weights and {people(memory.context)} of caches.",
+    )
 
 
 def explain_place(plan: Plan, place: PlaceTime) -> Explanation:
@@ -159,4 +161,5 @@ def explain_place(plan: Plan, place: PlaceTime) -> Explanation:
             for term in here
         ),
         basis=plan.speed.basis,
+        notes=_holds(plan, place.where),
     )

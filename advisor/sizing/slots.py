@@ -139,4 +139,4 @@ def slot_sentences(changes: Sequence[SlotChange]) -> tuple[str, ...]:
     matter = tuple(change.sentence for change in changes if change.matters)
     if matter or not changes:
         return matter
-    return ("No card's slot matters here: x4 or x16 changes neither speed by 2 %.",)
+    return ("No card's slot matters here: x4 or x16 changes neither speed by 2%.",)

@@ -228,7 +228,7 @@ class CardFindings:
     """What another order or other slots of the cards would change, and what passes between them."""
 
     sentences: tuple[str, ...]
-    traffic: tuple[str, Explanation] | None
+    traffic: tuple[tuple[str, str], Explanation] | None
 
 
 def card_findings(

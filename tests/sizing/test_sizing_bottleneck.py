@@ -12,7 +12,7 @@ from advisor.sizing.bottleneck import (
     by_place,
     decode_bottleneck,
     explain_place,
-    held_where,
+    layers_of,
     prefill_bottleneck,
 )
 from advisor.sizing.plan import Plan
@@ -53,7 +53,8 @@ def test_the_slowest_is_named(
     for place in places:
         found = explain_place(plan, place)
         assert sum(float(t.value or 0) for t in found.terms) == pytest.approx(place.seconds * 1000)
-        assert bool(held_where(plan, place)) == (place.where is not None)
+        assert bool(layers_of(plan, place)) == (place.where in range(len(plan.devices)))
+        assert bool(found.notes) == (place.where is not None)
 
 
 def test_without_a_speed_nothing_is_said() -> None:

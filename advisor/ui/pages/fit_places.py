@@ -6,7 +6,7 @@ from advisor.sizing.bottleneck import (
     by_place,
     decode_bottleneck,
     explain_place,
-    held_where,
+    layers_of,
     prefill_bottleneck,
 )
 from advisor.sizing.plan import Plan
@@ -20,7 +20,7 @@ class PlacesCard(Card):
     """Hidden where the speed is unknown."""
 
     def __init__(self) -> None:
-        super().__init__(self.tr("What holds it back"), note=self.tr("ms a token"))
+        super().__init__(self.tr("What holds it back"), note=self.tr("per token"))
         self._decode = text("", wrap=True)
         self._rows = column(spacing=0)
         self._prefill = text("", "muted", wrap=True)
@@ -50,10 +50,10 @@ class PlacesCard(Card):
             self._rows.addWidget(
                 FigureRow(
                     place.name,
-                    f"{place.seconds * 1000:.3g} · {place.share:.0%}",
+                    f"{place.seconds * 1000:.3g} ms",
                     basis=plan.speed.basis,
                     explanation=explain_place(plan, place),
-                    note=held_where(plan, place),
+                    note=" · ".join(filter(None, (layers_of(plan, place), f"{place.share:.0%}"))),
                 )
             )
         settings = plan.settings
@@ -65,9 +65,9 @@ class PlacesCard(Card):
 
     def _show_changes(self, found: services.CardFindings) -> None:
         if found.traffic is not None:
-            words, explanation = found.traffic
+            (size, share), explanation = found.traffic
             self._rows.addWidget(
-                FigureRow(self.tr("Sent between cards"), words, explanation=explanation)
+                FigureRow(self.tr("Sent between cards"), size, explanation=explanation, note=share)
             )
         for sentence in found.sentences:
             self._changes.addWidget(text(sentence, wrap=True))

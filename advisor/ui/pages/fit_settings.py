@@ -65,7 +65,7 @@ class SettingsForm(QWidget):
             [(0, self.tr("none")), ("fit", self.tr("as few as fit")), ("all", self.tr("all"))],
         )
         self._choice(
-            self.tr("What “fit” makes fast"),
+            self.tr("Fit for fast"),
             "--goal",
             "goal",
             [
@@ -74,7 +74,7 @@ class SettingsForm(QWidget):
                 ("balanced", self.tr("both")),
             ],
         )
-        self._flag(self.tr("“Fit” may move or shrink the context"), "--fit-kv", "fit_kv")
+        self._flag(self.tr("Fit may shrink KV"), "--fit-kv", "fit_kv")
         self._flag(self.tr("Context in VRAM"), "-kvo", "kv_offload")
         self._flag(self.tr("One context for all slots"), "-kvu", "kv_unified")
         self._flag(self.tr("Full-size window caches"), "--swa-full", "swa_full")
@@ -121,7 +121,7 @@ class SettingsForm(QWidget):
         self, name: str, option: str, field: str, choices: list[tuple[Any, str]]
     ) -> QComboBox:
         box = QComboBox()
-        box.setMinimumWidth(74)
+        box.setMinimumWidth(88)
         for value, words in choices:
             box.addItem(words, value)
         box.activated.connect(

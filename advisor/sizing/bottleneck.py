@@ -129,10 +129,12 @@ def prefill_bottleneck(plan: Plan) -> str:
 
 def layers_of(plan: Plan, place: PlaceTime) -> str:
     """``"layers 0–40"``; empty for RAM and what lies between."""
-    if place.where is None or place.where == HOST or not plan.devices[place.where].layers:
+    if place.where is None or place.where == HOST:
         return ""
     layers = plan.devices[place.where].layers
-    return f"layers {layers[0]}–{layers[-1]}" if len(layers) > 1 else f"layer {layers[0]}"
+    if len(layers) < 2:
+        return f"layer {layers[0]}" if layers else ""
+    return f"layers {layers[0]}–{layers[-1]}"
 
 
 def _holds(plan: Plan, where: int | None) -> tuple[str, ...]:

@@ -38,6 +38,11 @@ _SHELLS: Final = ("8-GPU SXM server, without GPUs", "desktop host", "workstation
 _PARTS: Final = (*_SHELLS, "DDR5 per GB", "server DDR5 per GB", _SMALL_SUPPLY, _LARGE_SUPPLY)
 _HERE: Final = frozenset({"keep", "close programs"})
 _WORTH_CLOSING: Final = 256 << 20
+_LEAST_LANES: Final = 4
+"""Per card: what risers and splitters of slots still give."""
+_FULL_LANES: Final = 16
+_CUDA_13: Final = (7, 5)
+"""Older cards were dropped by CUDA 13 (its release notes, August 2025)."""
 _PASSIVE: Final = ("Tesla", "A10", "A16", "A30", "A40", "A100", "L4", "L40", "H100", "H200", "B200")
 
 
@@ -102,7 +107,36 @@ class Card:
     @property
     def is_passive(self) -> bool:
         """Made for the airflow of a server."""
-        return self.entry.name.startswith((*_PASSIVE, "Instinct"))
+        return _is_passive(self.entry.name)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What it asks of any machine that it is put into."""
+        found: list[str] = []
+        if self.is_passive:
+            found.append("a case with the airflow of a server")
+        capability = self.device.compute_capability
+        if capability is not None and capability < _CUDA_13:
+            found.append("a llama.cpp for CUDA 12, CUDA 13 no longer knows the card")
+        return tuple(found)
+
+    def over(self, lanes: int) -> Device:
+        """The card behind at most so many lanes."""
+        link = self.device.pcie
+        if (link.max_width or _FULL_LANES) <= lanes:
+            return self.device
+        return self.device.model_copy(update={"pcie": link.model_copy(update={"max_width": lanes})})
+
+
+def _is_passive(name: str) -> bool:
+    return name.startswith((*_PASSIVE, "Instinct"))
+
+
+def _lanes_each(lanes: int | None, count: int) -> int:
+    """Lanes that every one of so many cards gets: a power of two, all where nothing is known."""
+    if lanes is None:
+        return _FULL_LANES
+    return min(_FULL_LANES, 1 << max(0, (lanes // count).bit_length() - 1))
 
 
 def cards(
@@ -213,49 +247,51 @@ def _cards_here(
     if rig.host.laptop or any(d.unified for d in rig.devices):
         return
     backends = {d.backend for d in rig.devices}
+    has_airflow = any(_is_passive(d.table_id or d.name) for d in rig.devices)
     parts = {name: book.part(name) for name in (_SMALL_SUPPLY, _LARGE_SUPPLY)}
-    make = functools.partial(_with_cards, rig, limits=limits, parts=parts)
+    top = MAX_CARDS if limits.free_slots is not None else _CARDS_UNASKED
     for card in shelf:
-        if card.is_module or (limits.quiet and card.is_passive):
+        if card.is_module or not _acceptable(card, limits, has_airflow=has_airflow):
             continue
         for count in range(1, MAX_CARDS + 1):
-            new = (card.device,) * count
             if limits.free_slots is None and count > max(_CARDS_UNASKED, len(rig.devices)):
                 break
-            top = MAX_CARDS if limits.free_slots is not None else _CARDS_UNASKED
-            if rig.devices and len(rig.devices) + count <= top:
-                mixed = card.device.backend not in backends
-                yield make((*rig.devices, *new), card=card, count=count, mixed=mixed)
+            # Nobody mixes makers gladly: one llama.cpp has to hold two backends.
+            adds = rig.devices and card.device.backend in backends
+            if adds and len(rig.devices) + count <= top:
+                yield _with_cards(rig, card, count, limits, parts, keeps=True)
             if rig.devices and {d.table_id for d in rig.devices} == {card.entry.name}:
                 continue  # the same cards again replace nothing
-            yield make(new, card=card, count=count, mixed=False)
+            yield _with_cards(rig, card, count, limits, parts, keeps=False)
+
+
+def _acceptable(card: Card, limits: Limits, *, has_airflow: bool = False) -> bool:
+    """Whether a card without fans of its own may be put into a machine for people."""
+    if not card.is_passive:
+        return True
+    return (limits.server_cards or has_airflow) and not limits.quiet
 
 
 def _with_cards(
     rig: Rig,
-    devices: tuple[Device, ...],
-    *,
     card: Card,
     count: int,
     limits: Limits,
     parts: Mapping[str, HardwarePrice],
-    mixed: bool,
+    *,
+    keeps: bool,
 ) -> Build:
-    adds = len(devices) > count or not rig.devices
-    extra = len(devices) - len(rig.devices)
-    conditions: list[str] = []
-    impossible: list[str] = []
+    kept = rig.devices if keeps else ()
+    n = len(kept) + count
+    each = _lanes_each(limits.lanes, n)
+    devices = (*kept, *(card.over(each),) * count)
+    adds = keeps or not rig.devices
     purchases = [Purchase(card.entry.short_name, Decimal(count), card.price)]
-    if extra > 0:
-        if limits.free_slots is None:
-            conditions.append("a free slot" if extra == 1 else f"{extra} free slots")
-        elif extra > limits.free_slots:
-            impossible.append(f"needs {extra} free slots; there are {limits.free_slots}")
-    width = card.entry.slots
-    if limits.card_width is not None and width is not None and width > limits.card_width:
-        impossible.append(f"the card is {width} slots wide; {limits.card_width} fit")
-    elif limits.card_width is None:
-        conditions.append(f"room for a card {width} slots wide" if width else "room for the card")
+    conditions, impossible = _room(card, n - len(rig.devices), limits)
+    if limits.lanes is not None and each < _LEAST_LANES:
+        impossible.append(f"{n} cards need {_LEAST_LANES * n} lanes; there are {limits.lanes}")
+    elif limits.lanes is None and n > _DESKTOP_CARDS:
+        conditions.append(f"{_LEAST_LANES * n} PCIe lanes or more for {n} cards")
     supply = _supply(devices)
     if supply is not None:
         if limits.supply_w is None:
@@ -263,16 +299,12 @@ def _with_cards(
         elif supply > limits.supply_w:
             conditions.append(f"another power supply, {supply:,} W")
             purchases.append(_power_supply(supply, parts))
-    if card.is_passive:
-        conditions.append("a case with the airflow of a server")
-    if limits.quiet and len(devices) > _DESKTOP_CARDS:
+    conditions += card.conditions
+    if limits.quiet and n > _DESKTOP_CARDS:
         impossible.append("more than two cards are loud")
-    if mixed:
-        conditions.append("a llama.cpp for both makers' cards (Vulkan)")
-    verb = "Add" if adds else "Replace the cards by"
     return Build(
         "add GPU" if adds else "replace GPUs",
-        f"{verb} {_n(count, card.entry.short_name)}",
+        f"{'Add' if adds else 'Replace the cards by'} {_n(count, card.entry.short_name)}",
         rig.model_copy(
             update={
                 "devices": devices,
@@ -284,6 +316,23 @@ def _with_cards(
         conditions=tuple(conditions),
         impossible=tuple(impossible),
     )
+
+
+def _room(card: Card, extra: int, limits: Limits) -> tuple[list[str], list[str]]:
+    """Slots that so many cards more and their width take: what is not known, what is broken."""
+    conditions: list[str] = []
+    impossible: list[str] = []
+    if extra > 0:
+        if limits.free_slots is None:
+            conditions.append("a free slot" if extra == 1 else f"{extra} free slots")
+        elif extra > limits.free_slots:
+            impossible.append(f"needs {extra} free slots; there are {limits.free_slots}")
+    width = card.entry.slots
+    if limits.card_width is None:
+        conditions.append(f"room for a card {width} slots wide" if width else "room for the card")
+    elif width is not None and width > limits.card_width:
+        impossible.append(f"the card is {width} slots wide; {limits.card_width} fit")
+    return conditions, impossible
 
 
 def _power_supply(watts: int, parts: Mapping[str, HardwarePrice]) -> Purchase:
@@ -318,7 +367,9 @@ def _new_machines(limits: Limits, book: PriceBook) -> Iterator[Build]:
 def _new_builds(limits: Limits, book: PriceBook, shelf: Sequence[Card]) -> Iterator[Build]:
     parts = {name: book.part(name) for name in _PARTS}
     for card in shelf:
-        if limits.quiet and (card.is_passive or card.is_module):
+        if not card.is_module and not _acceptable(card, limits):
+            continue
+        if limits.quiet and card.is_module:
             continue
         counts = (4, 8) if card.is_module else range(1, MAX_CARDS)
         for count in counts:
@@ -335,19 +386,19 @@ def _new_builds(limits: Limits, book: PriceBook, shelf: Sequence[Card]) -> Itera
                 memory = "8-channel DDR5-4800"
             if not card.is_module and count > _WORKSTATION_CARDS:
                 continue
-            devices = (card.device,) * count
+            # Desktop boards share the sixteen lanes of the processor among two slots.
+            shared = not card.is_module and 1 < count <= _DESKTOP_CARDS
+            devices = (card.over(_FULL_LANES // 2) if shared else card.device,) * count
             bought = [
                 Purchase(card.entry.short_name, Decimal(count), card.price),
                 Purchase(shell, Decimal(1), parts[shell]),
             ]
-            conditions: tuple[str, ...] = ()
             supply = _supply(devices)
             if not card.is_module and supply is not None:
                 bought.append(_power_supply(supply, parts))
+            conditions = card.conditions
             if card.is_module:
                 conditions = ("a server room: power, cooling and noise",)
-            elif card.is_passive:
-                conditions = ("a case with the airflow of a server",)
             for gib in sizes:
                 host = _host(f"{gib} GB {memory}")
                 yield Build(

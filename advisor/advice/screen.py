@@ -185,8 +185,9 @@ def _decode(shelf: Shelf, pairs: _Pairs, fast: Least, ram_gbs: Floats) -> Floats
     # A build without cards has a row of zeros of its own, the last.
     by_kind = np.vstack((fast.decode, np.zeros((1, fast.decode.shape[1]))))
     on_cards = by_kind[shelf.kind].min(axis=1) * pairs.inside
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return on_cards + np.where(pairs.slow > 0, pairs.slow / (ram_gbs[:, None] * 1e9), 0.0)
+    # Where there is no RAM to read from, a second per byte: never.
+    per_byte = 1 / np.where(ram_gbs > 0, ram_gbs * 1e9, 1.0)
+    return on_cards + pairs.slow * per_byte[:, None]
 
 
 def _prefill(

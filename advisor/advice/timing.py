@@ -138,11 +138,10 @@ def timed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | N
     if not judgement.fits:
         return Timed(judgement, usage.context, None, None)
     prompt = predict(variant.model, rig, solved, allocation.placement, engine.calibration)
-    deep = min(usage.prompt_tokens + usage.output_tokens // 2, usage.context - 1)
     answer = predict(
         variant.model,
         rig,
-        solved.model_copy(update={"depth": deep}),
+        solved.model_copy(update={"depth": _deep(usage)}),
         allocation.placement,
         engine.calibration,
     )
@@ -157,11 +156,17 @@ def timed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | N
     return replace(outcome, settings=solved)
 
 
+def _deep(usage: Usage) -> int:
+    """Tokens in the cache in the middle of the answer."""
+    return min(usage.prompt_tokens + usage.output_tokens // 2, usage.context - 1)
+
+
 def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | None:
     """As ``timed``, in a hundredth of the time: no graph is simulated.
 
     Layers are counted into the cards by their bytes, with the margin and the compute buffer that
-    one card would need; experts go to RAM first, then whole layers.
+    one card would need; experts go to RAM first, then whole layers. Prefill counts at the depth of
+    the answer, too.
     """
     model = variant.model
     space = room(rig, engine.calibration)
@@ -187,13 +192,14 @@ def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed |
     needed = layers.nbytes + sum(taken) if any(space.unified) else in_ram
     if in_ram and (space.host is None or needed > space.host):
         return Timed(Judgement(False, None, "no"), usage.context, None, None, rough=True)
+    deep = plain.model_copy(update={"depth": _deep(usage)})
     word: Verdict = "offload" if in_ram and rig.devices else "fits"
     outcome = _outcome(
         variant,
         rig,
         usage,
         judgement=Judgement(True, 0, word),
-        speed=predict(model, rig, plain, placement, engine.calibration),
+        speed=predict(model, rig, deep, placement, engine.calibration),
         measured=engine.measured,
     )
     return replace(outcome, rough=True)

@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 
 from advisor.advice.builds import Build
-from advisor.advice.options import Option
+from advisor.advice.options import Kind, Option
 from advisor.advice.screen import Space, reference, space
 from advisor.advice.shelf import Floats, Shelf
-from advisor.advice.skyline import Ints, front
+from advisor.advice.skyline import Front, Ints, front
 from advisor.advice.timing import Engine, Timed, buffer_of, lengths, planned, roughly, timed
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
@@ -28,9 +28,6 @@ _USUAL: Final = 400
 """Pairs that a usual question takes, for the progress bar."""
 _SPEED_STEP: Final = 1.15
 """Speeds within 15 % count as one: no prediction is better than that."""
-_FAST_ENOUGH: Final = 4
-"""Times the speed asked for (or reading speed) beyond which more does not count."""
-_READING: Final = 15.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +35,7 @@ class Found:
     """What a search found."""
 
     options: tuple[Option, ...]
-    """The front, and for every kind the nearest that fails."""
+    """The front, and for every kind the cheapest that do and the nearest that fails."""
     exactly: Callable[[Option], Option]
     """The same option sized and timed exactly, with its plan."""
     searched: int
@@ -79,14 +76,13 @@ def option(build: Build, variant: Variant, outcome: Timed) -> Option:
 
 def _step(speed: float, usage: Usage) -> int:
     """Speeds in steps of 15 %, capped where more does not count. 0 is no speed."""
-    enough = _FAST_ENOUGH * max(usage.min_decode_tps, _READING)
-    return 1 + math.floor(math.log(min(max(speed, 1e-3), enough) / 1e-3) / math.log(_SPEED_STEP))
+    capped = min(max(speed, 1e-3), usage.fast_enough_tps)
+    return 1 + math.floor(math.log(capped / 1e-3) / math.log(_SPEED_STEP))
 
 
 def _steps(speed: Floats, usage: Usage) -> Ints:
     """``_step`` of many."""
-    enough = _FAST_ENOUGH * max(usage.min_decode_tps, _READING)
-    capped = np.clip(speed, 1e-3, enough)
+    capped = np.clip(speed, 1e-3, usage.fast_enough_tps)
     return 1 + np.floor(np.log(capped / 1e-3) / np.log(_SPEED_STEP)).astype(np.int64)
 
 
@@ -166,6 +162,26 @@ class _Search:
         energy = seconds * max(0.0, run.power.busy.mid - saved) * self._energy
         return float(self.fixed[self.pairs.build[i]]) + energy, _step(decode, usage)
 
+    def cheapest(self, kind: Kind, stop: Callable[[], bool]) -> Front:
+        """Of one kind of change the cheapest of every quality, whatever else may beat it.
+
+        People ask what a new machine would cost even where more cards in this one are cheaper.
+        """
+        of_kind = np.array([build.kind == kind for build in self.shelf.builds], dtype=bool)
+        pairs = np.flatnonzero(of_kind[self.pairs.build])
+        found = front(
+            self.pairs.cost[pairs],
+            np.ones(len(pairs), dtype=np.int64),
+            self.pairs.quality[pairs],
+            lambda j, _beat: self._meeting(int(pairs[j])),
+            stop=stop,
+        )
+        return replace(found, points=tuple(int(pairs[j]) for j in found.points))
+
+    def _meeting(self, i: int) -> tuple[float, int] | None:
+        real = self.refine(i, -1)
+        return None if real is None else (real[0], 1)
+
     def _remember(self, i: int, wrong: int) -> None:
         build, variant = self.of(i)
         key = (wrong, float(build.usd), f"{build.title}|{variant.key}", i)
@@ -225,7 +241,14 @@ def search(
 
     pairs = asked.pairs
     found = front(pairs.cost, _steps(pairs.speed, usage), pairs.quality, asked.refine, stop=stop)
-    origin = {asked.option(i).id: i for i in (*found.points, *(n[-1] for n in asked.near.values()))}
+    chosen = dict.fromkeys(found.points)
+    complete = found.complete
+    kinds: dict[Kind, None] = dict.fromkeys(build.kind for build in shelf.builds)
+    for kind in kinds:
+        least = asked.cheapest(kind, stop)
+        chosen |= dict.fromkeys(least.points)
+        complete = complete and least.complete
+    origin = {asked.option(i).id: i for i in (*chosen, *(n[-1] for n in asked.near.values()))}
 
     def exactly(rough: Option) -> Option:
         return asked.exactly(origin[rough.id], rough) if rough.id in origin else rough
@@ -235,7 +258,7 @@ def search(
         exactly=exactly,
         searched=len(shelf.builds) * len(wanted),
         worked_out=len(asked.outcomes),
-        complete=found.complete,
+        complete=complete,
     )
 
 

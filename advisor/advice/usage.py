@@ -15,6 +15,9 @@ LossWord = Literal["near lossless", "small", "noticeable", "heavy", "broken"]
 DAYS_PER_MONTH = Decimal("30.4375")
 """365.25 / 12."""
 
+_FAST_ENOUGH = 4
+_READING_TPS = 15.0
+
 Idle = Literal["counts", "off", "on anyway"]
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 Money = Annotated[Decimal, Field(ge=0)]
@@ -29,14 +32,18 @@ class Limits(BaseModel):
     """Further graphics cards that have a slot."""
     card_width: int | None = Field(default=None, ge=1, le=5)
     """Widest card that fits, in expansion slots."""
+    lanes: int | None = Field(default=None, ge=0, le=256)
+    """PCI Express lanes that all cards share."""
     supply_w: int | None = Field(default=None, ge=0, le=10_000)
     """Power supply."""
     max_ram_gib: int | None = Field(default=None, ge=0)
     """What the board takes."""
     used_parts: bool = True
     """Second-hand cards are acceptable."""
+    server_cards: bool = False
+    """Cards without fans, made for a server's airflow, are acceptable in a desktop."""
     quiet: bool = False
-    """Noise matters: no blower or server cards, at most two cards."""
+    """Noise matters: no server cards, at most two cards."""
     needs_windows: bool = False
     """A new machine must run Windows."""
 
@@ -150,6 +157,12 @@ class Usage(BaseModel):
     def from_usd(self, amount: Decimal) -> Decimal:
         """US dollars in the user's currency."""
         return amount * self.usd_rate
+
+    @property
+    def fast_enough_tps(self) -> float:
+        """Tokens per second from which more does not count: four times what was asked for, or what
+        one reads."""
+        return _FAST_ENOUGH * max(self.min_decode_tps, _READING_TPS)
 
     def accepts_loss(self, word: str) -> bool:
         """Whether a quantization of this loss is good enough. An unknown word is not."""

@@ -1,10 +1,11 @@
 """The answer in one sentence, its reasons, and what would change it. Nothing is sized in here.
 
-The verdict is the first of a fixed order among the options that meet the need: by score, in steps
-too small to matter, and within a step doing nothing comes before a change and a better model before
-a lesser one. The score is the expected cost a month plus, for
-options that change something, what a change must earn (``Usage.worth_changing``). An option's place
-in the order is its own affair, so another option can only improve on the first one.
+The verdict is the first of a fixed order among the options that meet the need. The score is the
+expected cost a month plus, for options that change something, what a change must earn
+(``Usage.worth_changing``). Costs count in steps that are just wide enough to matter, and so does
+what speaks against an option: a class of model, a word of quantization loss, a doubt about its
+speed, and something to do each weigh as much as a step or a part of one. An option's place in the
+order is its own affair, so another option can only improve on the first one.
 """
 
 import datetime as dt
@@ -17,8 +18,8 @@ from typing import Final
 from advisor.advice import wording
 from advisor.advice.costs import BreakEven, Comparison, Influence, break_even, influences
 from advisor.advice.options import Assessment, Option, assess
-from advisor.advice.usage import Usage
-from advisor.advice.whatif import Change, changes
+from advisor.advice.usage import LOSS_WORDS, Usage
+from advisor.advice.whatif import Change, changes, different
 
 CLOSE: Final = Decimal("0.1")
 """Two options whose scores differ by less than a tenth are too close to call."""
@@ -57,37 +58,55 @@ class Advice:
     """Options that were looked at, most of them ruled out without a closer look."""
 
 
-def cost_step(score: Decimal, usage: Usage) -> int:
-    """Costs that differ too little to matter share a step.
+_BEST_TIER: Final = 5
+_TIER: Final = 0.5
+_LOSS: Final = 0.5
+_CACHE: Final = 0.1
+_CHANGE: Final = 1.0
+_UNSURE: Final = 0.5
+_UNSURE_CHANGE: Final = 1.5
+"""What is here can be tried; what is bought cannot be given back."""
+_DOUBLING: Final = 0.25
+"""What half the speed weighs, below the speed from which more does not count."""
+
+
+def demerit(a: Assessment, usage: Usage) -> float:
+    """Steps of cost, and what else speaks against an option, in the same unit.
 
     The first step is as wide as what a change must earn, further ones grow to a tenth of the cost.
+    Without a known cost: infinite.
     """
-    first = float(usage.worth_changing) or 1.0
-    growth = float(CLOSE)
-    return math.floor(math.log1p(float(score) * growth / first) / math.log1p(growth))
+    if a.score is None:
+        return math.inf
+    first, growth = float(usage.worth_changing) or 1.0, float(CLOSE)
+    steps = math.log1p(float(a.score) * growth / first) / math.log1p(growth)
+    lost = LOSS_WORDS.index(a.option.loss) if a.option.loss in LOSS_WORDS else 0
+    unsure = _UNSURE_CHANGE if a.changes else _UNSURE
+    against = (
+        _TIER * (_BEST_TIER - a.option.tier)
+        + _LOSS * lost
+        + _CACHE * (a.option.kv_type != "f16")
+        + _CHANGE * a.changes
+        + (0 if a.sure else unsure)
+    )
+    if a.decode_tps is not None and not usage.batch_ok:
+        slower = usage.fast_enough_tps / max(a.decode_tps.mid, 1e-3)
+        against += _DOUBLING * max(0.0, math.log2(slower))
+    return steps + against
 
 
 def rank(assessments: Iterable[Assessment], usage: Usage) -> list[Assessment]:
-    """Those that meet the need by cost, then the others, fewest failures first.
+    """Those that meet the need by ``demerit``, then the others, fewest failures first."""
 
-    Of options whose costs do not differ enough to matter those win that change nothing, then those
-    that are fast enough even at the slow end of their range, then the better model, then the lower
-    score, then the faster rig.
-    """
-
-    def key(a: Assessment) -> tuple[int, float, bool, bool, int, Decimal, float, str]:
-        speed = a.decode_tps.mid if a.decode_tps else 0.0
-        step, score = math.inf, Decimal(0)
-        if a.score is not None:
-            step, score = float(cost_step(a.score, usage)), a.score
+    def key(a: Assessment) -> tuple[bool, int, float, int, Decimal, float, str]:
         return (
+            # What nobody may do is not near to doing.
+            a.option.api is not None and not usage.api_allowed,
             len(a.failures),
-            step,
-            a.changes,
-            not a.sure,
+            round(demerit(a, usage), 9),
             -a.option.quality,
-            score,
-            -speed,
+            a.score or Decimal(0),
+            -(a.decode_tps.mid if a.decode_tps else 0.0),
             a.option.id,
         )
 
@@ -184,15 +203,9 @@ def _first_two(
     best = ranked[0] if ranked and ranked[0].meets else None
     runner_up = None
     if best is not None:
-        runner_up = next((a for a in ranked if a.meets and _different(a, best)), None)
+        others = (a for a in ranked if a.meets and different(a.option, best.option))
+        runner_up = next(others, None)
     return best, runner_up, _close(best, runner_up, usage)
-
-
-def _different(a: Assessment, best: Assessment) -> bool:
-    """A runner-up is another thing to do, not the same rig with another file."""
-    if {a.option.kind, best.option.kind} <= {"keep", "tune"}:
-        return a.option.model_id != best.option.model_id
-    return a.option.title != best.option.title
 
 
 def _close(best: Assessment | None, runner_up: Assessment | None, usage: Usage) -> bool:

@@ -14,6 +14,10 @@ _MAX_VOLUME: Final = 1_000_000
 _CONTENDERS: Final = 14
 """Options that a changed usage may bring to the top; the rest were far behind."""
 _STEPS: Final = 12
+_FASTER: Final = 1.1
+"""No prediction is good enough to tell less."""
+THIS_RIG: Final = "Keep this rig"
+"""How every title begins that leaves the rig as it is."""
 
 Choose = Callable[[Iterable[Assessment], Usage], Assessment | None]
 
@@ -39,6 +43,18 @@ def name(a: Assessment | None) -> str:
     return f"{option.title}, {option.runs}"
 
 
+def different(option: Option, other: Option) -> bool:
+    """Whether it is another thing to do, not the same rig with another file of the same model."""
+    return _thing(option) != _thing(other)
+
+
+def _thing(option: Option) -> tuple[str, ...]:
+    rented = "" if option.api is None else option.api.api.id
+    if option.title.startswith(THIS_RIG):
+        return THIS_RIG, option.model_id, rented
+    return option.title, rented
+
+
 def changes(
     ranked: Sequence[Assessment], usage: Usage, best: Assessment | None, choose: Choose
 ) -> tuple[Change, ...]:
@@ -52,7 +68,7 @@ def changes(
         return choose((assess(option, changed) for option in options), changed)
 
     def other(a: Assessment | None) -> bool:
-        return a is None or a.option.id != best.option.id
+        return a is None or different(a.option, best.option)
 
     found: list[Change] = []
     for upwards in (True, False):
@@ -69,10 +85,7 @@ def changes(
         opened = verdict(data_may_leave=True, must_work_offline=False)
         if other(opened):
             found.append(Change("if prompts may leave the machine", name(opened)))
-    if best.decode_tps is not None:
-        limit = best.decode_tps.mid
-        faster = verdict(min_decode_tps=limit * 1.001)
-        found.append(Change(f"if answers must be faster than {rate(limit)}", name(faster)))
+    found += _faster(ranked, usage, best, choose)
     plan = best.option.plan
     if plan is not None and plan.max_ctx:
         roomier = [o for o in options if _window(o) > plan.max_ctx]
@@ -81,6 +94,21 @@ def changes(
             Change(f"if more than {tokens(plan.max_ctx)} tokens must fit at once", name(outcome))
         )
     return tuple(found)
+
+
+def _faster(
+    ranked: Sequence[Assessment], usage: Usage, best: Assessment, choose: Choose
+) -> Iterable[Change]:
+    """What is needed where no file on this rig is fast enough. How fast an API is is not known."""
+    known = [a for a in ranked if a.decode_tps is not None and a.option.api is None]
+    same = [
+        a.decode_tps.mid for a in known if a.decode_tps and not different(a.option, best.option)
+    ]
+    if not same:
+        return
+    asked = usage.model_copy(update={"min_decode_tps": max(same) * 1.001})
+    outcome = choose((assess(a.option, asked) for a in known), asked)
+    yield Change(f"if answers must be faster than {rate(max(same))}", name(outcome))
 
 
 def _contenders(ranked: Sequence[Assessment]) -> list[Option]:

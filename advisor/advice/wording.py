@@ -3,13 +3,17 @@
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Final
 
 from advisor.advice.costs import BreakEven, two_digits
 from advisor.advice.options import EFFORT, Assessment, Option, money, old_prices
 from advisor.advice.usage import Usage
-from advisor.advice.whatif import name
+from advisor.advice.whatif import THIS_RIG, name
 from advisor.basis import Basis, Range
 from advisor.units import rate, tokens
+
+_MINUTES: Final = 90
+"""Below that many, hours are told in minutes."""
 
 
 def headline(
@@ -31,7 +35,8 @@ def headline(
         sentence = f"{first}; if that will not do, {sentence[0].lower()}{sentence[1:]}"
     if best.monthly is not None:
         sentence += f": about {money(best.monthly.mid, usage.currency)} a month"
-    if close and runner_up is not None and runner_up.monthly is not None:
+    both_apis = runner_up is not None and {best.option.kind, runner_up.option.kind} == {"API"}
+    if close and not both_apis and runner_up is not None and runner_up.monthly is not None:
         cost = money(runner_up.monthly.mid, usage.currency)
         other = name(runner_up) if runner_up.option.rig is None else f"“{name(runner_up)}”"
         sentence += f", too close to call with {other} at {cost}"
@@ -75,7 +80,10 @@ def _action(option: Option, rig_name: str) -> str:
         case "API":
             return f"Use {option.title}"
         case "hybrid":
-            return f"{option.title}: run {option.runs} and send the rest to the API"
+            rest = "" if option.api is None else option.api.api.title
+            bought = option.title.removesuffix(f" plus {rest}")
+            rig = f"Keep {here}" if bought.startswith(THIS_RIG) else bought
+            return f"{rig}, run {option.runs} and send the rest to {rest}"
         case _:
             return f"{option.title} and run {option.runs}"
 
@@ -137,8 +145,18 @@ def _does(best: Assessment, speed: Range, usage: Usage) -> str:
     pace = low if low == high else f"{low} to {high}"
     text = f"It holds {tokens(usage.context)} tokens {where} and answers at {pace}"
     if best.busy_hours_per_day is not None:
-        text += f", busy {best.busy_hours_per_day:,.1f} hours a day"
+        text += f", busy {a_day(best.busy_hours_per_day)}"
     return text + "."
+
+
+def a_day(hours: Decimal) -> str:
+    """``"6 minutes a day"``, ``"2.5 hours a day"``."""
+    minutes = hours * 60
+    if minutes < 1:
+        return "less than a minute a day"
+    if minutes < _MINUTES:
+        return f"{minutes:.0f} minutes a day" if round(minutes) != 1 else "1 minute a day"
+    return f"{hours:,.1f} hours a day"
 
 
 def _break_even(even: BreakEven, compared: tuple[Assessment, Assessment]) -> str:
@@ -209,6 +227,11 @@ def leans_on(
                 f"{purchase.name}: {_usd(price.mid)} ({price.condition}, {price.date or 'today'}"
                 f"{mark}), {price.source}."
             )
+    if any(a.option.run is not None for a in (best, runner_up) if a is not None):
+        found.append(
+            "Requests are taken to come one after the other. llama-server can answer several at "
+            "once and then serves more in the same hours; by how much is not known here."
+        )
     found.append(
         "Left out: cooling of the room, repairs, and the time to set things up. Prices in shops "
         "are without tax."

@@ -101,6 +101,29 @@ class TestBuilds:
         assert "H100 NVL" in {c.entry.short_name for c in cards(own, TODAY, used=True)[0]}
         assert shelf
 
+    def test_cards_without_fans_are_for_those_who_ask_for_them(self):
+        def titles(**limits):
+            usage = CHAT.model_copy(update={"limits": Limits(**limits)})
+            return {b.title for b in builds(DESKTOP, usage, BOOK, TODAY)}
+
+        assert "Add P40" not in titles()
+        assert "Add P40" in titles(server_cards=True)
+        assert "Add P40" not in titles(server_cards=True, quiet=True)
+
+    def test_makers_are_not_mixed(self):
+        added = [b for b in builds(DESKTOP, CHAT, BOOK, TODAY) if b.kind == "add GPU"]
+        assert added
+        assert all({d.backend for d in b.rig.devices} == {"cuda"} for b in added)
+
+    def test_lanes_are_shared_and_run_out(self):
+        usage = CHAT.model_copy(update={"limits": Limits(free_slots=7, lanes=16)})
+        shelf = {b.title: b for b in builds(DESKTOP, usage, BOOK, TODAY)}
+        two = shelf["Replace the cards by 2× RTX 3090"]
+        assert [d.pcie.max_width for d in two.rig.devices] == [8, 8]
+        assert not two.impossible
+        five = shelf["Replace the cards by 5× RTX 3090"]
+        assert "5 cards need 20 lanes; there are 16" in five.impossible
+
 
 class TestFront:
     @settings(max_examples=200, deadline=None)
@@ -264,6 +287,12 @@ class TestSearch:
     def test_is_deterministic(self):
         one, two = found(), found()
         assert [o.id for o in one.options] == [o.id for o in two.options]
+
+    def test_a_new_machine_is_priced_even_where_more_cards_here_are_cheaper(self):
+        rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+        result = found(rig=rig, name="Qwen/Qwen3-32B")
+        new = [o for o in result.options if o.kind == "new build" and o.fits]
+        assert min(o.hardware(CHAT).mid for o in new) < 4000
 
     def test_stops_when_cancelled(self):
         stopped = found(cancelled=lambda: True)

@@ -181,7 +181,7 @@ class TestSentences:
     usage = Usage(requests_per_month=3000)
 
     def test_keep(self):
-        advice = conclude([local(), rented()], self.usage, rig_name="This machine", at=NOW)
+        advice = conclude([local(tier=3), rented()], self.usage, rig_name="This machine", at=NOW)
         assert advice.headline.startswith("Keep this machine as it is and run Model Q4_K_M: about")
 
     def test_nothing_meets_the_need(self):
@@ -198,7 +198,8 @@ class TestSentences:
         assert "too close to call" in advice.headline
 
     def test_what_would_change_it(self):
-        menu = [local(speed=40), local(kind="add GPU", price=500, speed=100, ident="b"), rented()]
+        faster = local(kind="add GPU", price=500, speed=100, ident="b", tier=3)
+        menu = [local(speed=40, tier=3), faster, rented()]
         advice = conclude(menu, self.usage, rig_name="This machine", at=NOW)
         changes = [str(c) for c in advice.changes]
         assert any(c.startswith("if answers must be faster than 40") for c in changes)
@@ -234,6 +235,37 @@ class TestSentences:
     def test_an_unpriced_card_asks_for_its_price(self):
         option = replace(local(kind="add GPU"), unpriced=("H100 NVL",))
         assert "is not known" in " ".join(assess(option, self.usage).failures)
+
+
+class TestOrder:
+    """What a sane buyer would choose between two that both do."""
+
+    usage = Usage(requests_per_month=3000)
+
+    def chosen(self, *menu):
+        return choose([assess(o, self.usage) for o in menu], self.usage).option
+
+    def test_a_few_cents_do_not_buy_a_worse_file(self):
+        better = local(ident="a", busy=410.0)
+        assert self.chosen(better, local(ident="b", loss="noticeable")) is better
+
+    def test_a_quick_file_beats_a_slightly_better_slow_one(self):
+        quick = local(ident="a", speed=43.0)
+        assert self.chosen(local(ident="b", speed=11.0, loss="near lossless"), quick) is quick
+
+    def test_money_is_not_spent_on_a_speed_in_doubt(self):
+        doubtful = local(kind="add GPU", ident="a", price=450, speed=11.0)
+        sound = local(kind="add GPU", ident="b", price=700, speed=20.0)
+        assert self.chosen(doubtful, sound) is sound
+
+    def test_another_file_on_this_rig_is_no_other_thing_to_do(self):
+        menu = [
+            replace(local(), title="Keep this rig", model_id="m"),
+            replace(local(kind="tune", ident="b"), title="Keep this rig, run Model Q3_K_M"),
+        ]
+        advice = conclude(menu, self.usage, rig_name="This machine", at=NOW)
+        assert advice.runner_up is None
+        assert not any("Keep this rig" in change.then for change in advice.changes)
 
 
 @pytest.mark.parametrize("kind", LOCAL_KINDS)

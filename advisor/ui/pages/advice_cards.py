@@ -15,6 +15,9 @@ from advisor.ui.widgets.basics import clear, column, text
 from advisor.units import rate
 
 ACROSS: Final = 3
+_FASTER: Final = 1.25
+_AS_FAST: Final = 0.9
+_HERE: Final = ("Keep", "Tune")
 GROUPS: Final[dict[Kind, str]] = {
     "keep": "Keep",
     "close programs": "Keep",
@@ -30,11 +33,27 @@ GROUPS: Final[dict[Kind, str]] = {
 
 
 def best_of_each(advice: Advice) -> dict[str, Assessment]:
-    """The first of every group in the advice's own order, best first."""
+    """The first of every group in the advice's own order, best first.
+
+    Where this rig does it as it is, an upgrade is only worth showing if it is better at something.
+    """
     found: dict[str, Assessment] = {}
     for a in advice.assessments:
         found.setdefault(GROUPS[a.option.kind], a)
+    here = next((a for a in advice.assessments if GROUPS[a.option.kind] in _HERE and a.meets), None)
+    if here is not None and "Upgrade" in found:
+        upgrades = (a for a in advice.assessments if GROUPS[a.option.kind] == "Upgrade")
+        better = next((a for a in upgrades if a.meets and _better(a, here)), found["Upgrade"])
+        found["Upgrade"] = better
     return found
+
+
+def _better(a: Assessment, here: Assessment) -> bool:
+    """Clearly faster, or of better quality and about as fast."""
+    if a.decode_tps is None or here.decode_tps is None:
+        return False
+    faster = a.decode_tps.mid / here.decode_tps.mid
+    return faster >= _FASTER or (faster >= _AS_FAST and a.option.quality > here.option.quality)
 
 
 class OptionCards(QWidget):
@@ -82,6 +101,8 @@ def _figures(a: Assessment, usage: Usage) -> list[str]:
     cost = _tr("cost not known")
     if a.monthly is not None:
         cost = _tr("{cost} a month").format(cost=money(a.monthly.mid, usage.currency))
+    if a.hardware.mid:
+        cost += _tr(", {price} to buy").format(price=money(a.hardware.mid, usage.currency))
     speed = _tr("speed not known")
     if a.decode_tps is not None:
         speed = f"{a.decode_tps.low:,.0f}–{rate(a.decode_tps.high)}"

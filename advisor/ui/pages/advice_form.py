@@ -132,11 +132,13 @@ class UsageForm(QWidget):
         self._number(grid, tr("Long requests, %"), "long_share", "percent", 0, 100)
         self._number(grid, tr("Long prompt, tokens"), "long_prompt_tokens", "tokens", 0, 10_000_000)
         self._yes_no(grid, tr("Used parts acceptable"), "limits.used_parts")
+        self._yes_no(grid, tr("Server cards without fans"), "limits.server_cards")
         self._yes_no(grid, tr("Must be quiet"), "limits.quiet")
         self._yes_no(grid, tr("New machine needs Windows"), "limits.needs_windows")
         for name, key, low, high in (
             (tr("Free slots for cards"), "limits.free_slots", 0, 16),
             (tr("Widest card, slots"), "limits.card_width", 1, 5),
+            (tr("PCIe lanes for cards"), "limits.lanes", 0, 256),
             (tr("Power supply, W"), "limits.supply_w", 0, 10_000),
             (tr("RAM the board takes, GiB"), "limits.max_ram_gib", 0, 65_536),
         ):

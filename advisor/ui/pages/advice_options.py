@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidge
 
 from advisor.advice.options import Assessment, old_prices
 from advisor.advice.verdict import Advice
+from advisor.advice.wording import a_day
 from advisor.ui import design
 from advisor.ui.pages.advice_cards import OptionCards
 from advisor.ui.pages.advice_verdict import paragraph
@@ -277,8 +278,7 @@ class OptionsCard(Card):
                     low=f"{a.ttft_s.low:,.1f}", high=f"{a.ttft_s.high:,.1f}"
                 )
             if a.busy_hours_per_day is not None:
-                hours = f"{a.busy_hours_per_day:,.1f}"
-                words += tr(", busy {hours} hours a day").format(hours=hours)
+                words += tr(", busy {time}").format(time=a_day(a.busy_hours_per_day))
             found.append(words)
         if a.monthly is not None:
             found.append(

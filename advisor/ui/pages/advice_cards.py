@@ -10,8 +10,8 @@ from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
 from advisor.advice.wording import standing
-from advisor.ui.pages.advice_verdict import paragraph
-from advisor.ui.widgets.basics import clear, column, text
+from advisor.ui.pages.advice_verdict import tell
+from advisor.ui.widgets.basics import TextRole, clear, column
 from advisor.units import rate
 
 ACROSS: Final = 3
@@ -70,31 +70,38 @@ class OptionCards(QWidget):
 
     def show_advice(self, advice: Advice) -> None:
         """Other cards."""
-        clear(self._grid)
-        for place, (group, a) in enumerate(best_of_each(advice).items()):
-            self._grid.addWidget(_card(group, a, advice), place // ACROSS, place % ACROSS)
+        found = best_of_each(advice)
+        clear(self._grid, len(found))
+        for place, (group, a) in enumerate(found.items()):
+            item = self._grid.itemAt(place)
+            card = item.widget() if item is not None else None
+            if not isinstance(card, _OptionCard):
+                card = _OptionCard()
+                self._grid.addWidget(card, place // ACROSS, place % ACROSS)
+            card.show_option(group, a, advice)
 
 
 def _tr(words: str) -> str:
     return QCoreApplication.translate("OptionCards", words)
 
 
-def _card(group: str, a: Assessment, advice: Advice) -> QFrame:
-    chosen = a is advice.best
-    title = f"{_tr(group)} · {_tr('the verdict')}" if chosen else _tr(group)
-    lines = [name(a), *_figures(a, advice.usage), standing(a, advice.best, advice.usage)]
-    card = QFrame()
-    card.setProperty("role", "well")
-    layout = column(text(title, "small"), spacing=3)
-    layout.addWidget(paragraph(lines[0], "strong"))
-    for line in lines[1:-1]:
-        layout.addWidget(paragraph(line, "body"))
-    layout.addWidget(paragraph(lines[-1], "small"))
-    layout.addStretch(1)
-    layout.setContentsMargins(11, 9, 11, 10)
-    card.setLayout(layout)
-    card.setAccessibleName(". ".join((title, *lines)))
-    return card
+class _OptionCard(QFrame):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "well")
+        self._lines = column(spacing=3)
+        layout = column(self._lines, None)
+        layout.setContentsMargins(11, 9, 11, 10)
+        self.setLayout(layout)
+
+    def show_option(self, group: str, a: Assessment, advice: Advice) -> None:
+        """Another option, or other figures."""
+        chosen = a is advice.best
+        title = f"{_tr(group)} · {_tr('the verdict')}" if chosen else _tr(group)
+        figures, why = _figures(a, advice.usage), standing(a, advice.best, advice.usage)
+        roles: list[tuple[str, TextRole]] = [(title, "small"), (name(a), "strong")]
+        tell(self._lines, [*roles, *((line, "body") for line in figures), (why, "small")])
+        self.setAccessibleName(". ".join((title, name(a), *figures, why)))
 
 
 def _figures(a: Assessment, usage: Usage) -> list[str]:

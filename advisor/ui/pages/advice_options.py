@@ -11,10 +11,10 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QColor, QFont, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from advisor.advice.options import Assessment, old_prices
+from advisor.advice.options import Assessment, money, old_prices
 from advisor.advice.verdict import Advice
 from advisor.advice.wording import a_day
 from advisor.ui import design
@@ -27,7 +27,10 @@ Index = QModelIndex | QPersistentModelIndex
 ROW_HEIGHT: Final = 29
 FEW: Final = 7
 """Rows on screen before all are asked for."""
+EACH: Final = 5
 MEETS: Final = 6
+WIDE: Final = 860
+"""Narrower cards leave out what a thousand requests cost: names come first, the details tell it."""
 MEETS_WIDTH: Final = 136
 _NAME: Final = design.font(design.BODY, QFont.Weight.DemiBold)
 
@@ -175,6 +178,11 @@ class OptionsCard(Card):
         self._all.setVisible(count > FEW)
         self._choose(chosen)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Room for names."""
+        super().resizeEvent(event)
+        self.table.setColumnHidden(EACH, self.width() < WIDE)
+
     def _show_all(self, on: bool) -> None:
         chosen = self._chosen_id()
         self._options.show_all(on)
@@ -287,6 +295,11 @@ class OptionsCard(Card):
                     high=f"{a.monthly.high:,.2f}",
                     currency=usage.currency,
                 )
+            )
+        each = a.per_thousand(usage)
+        if each is not None:
+            found.append(
+                tr("A thousand requests: {cost}").format(cost=money(each.mid, usage.currency))
             )
         if option.id in advice.front:
             found.append(tr("No other option beats it in cost, speed and quality at once."))

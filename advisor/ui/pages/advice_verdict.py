@@ -1,5 +1,6 @@
 """The verdict in words, and what moves it most."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -27,6 +28,24 @@ def paragraph(words: str, role: TextRole = "muted") -> QLabel:
     return label
 
 
+def tell(layout: QVBoxLayout, lines: Sequence[tuple[str, TextRole]]) -> None:
+    """Make a layout of paragraphs say these lines, each in its role.
+
+    Labels that are there are kept: new ones have to be styled and laid out, which takes too long
+    for an answer that follows a drag.
+    """
+    for place, (words, role) in enumerate(lines):
+        item = layout.itemAt(place)
+        label = item.widget() if item is not None else None
+        if isinstance(label, QLabel) and label.property("role") == role:
+            if label.text() != words:
+                label.setText(words)
+            continue
+        clear(layout, place)
+        layout.addWidget(paragraph(words, role))
+    clear(layout, len(lines))
+
+
 class VerdictCard(Card):
     """One sentence, its reasons, what would change it, and on request what it rests on."""
 
@@ -50,30 +69,29 @@ class VerdictCard(Card):
     def show_advice(self, advice: Advice) -> None:
         """Another verdict."""
         self.headline.setText(advice.headline)
-        clear(self._reasons)
-        for reason in advice.reasons:
-            self._reasons.addWidget(paragraph(reason))
+        reasons = list(advice.reasons)
         if advice.changes:
             outcomes: dict[str, list[str]] = {}
             for change in advice.changes:
                 outcomes.setdefault(change.then, []).append(change.when)
             either = self.tr(", or ")
             words = "; ".join(f"{either.join(when)} → {then}" for then, when in outcomes.items())
-            self._reasons.addWidget(paragraph(self.tr("Changes: {words}.").format(words=words)))
+            reasons.append(self.tr("Changes: {words}.").format(words=words))
         if advice.runner_up is not None and not any("Runner-up" in r for r in advice.reasons):
-            words = self.tr("Runner-up: {name}.").format(name=name(advice.runner_up))
-            self._reasons.addWidget(paragraph(words))
-        clear(self._sources)
+            reasons.append(self.tr("Runner-up: {name}.").format(name=name(advice.runner_up)))
+        muted: TextRole = "muted"
+        tell(self._reasons, [(reason, muted) for reason in reasons])
+        sources: list[tuple[str, TextRole]] = []
         for title, sentences in (
             (self.tr("Not known"), advice.unknowns),
             (self.tr("Assumed, with sources"), advice.assumptions),
         ):
             if sentences:
-                self._sources.addWidget(text(title, "strong"))
-            for sentence in sentences:
-                self._sources.addWidget(paragraph(f"{sentence[:1].upper()}{sentence[1:]}", "body"))
+                sources.append((title, "strong"))
+            body: TextRole = "body"
+            sources += [(f"{words[:1].upper()}{words[1:]}", body) for words in sentences]
         counted = self.tr("{count} options looked at").format(count=f"{advice.searched:,}")
-        self._sources.addWidget(text(counted, "small"))
+        tell(self._sources, [*sources, (counted, "small")])
 
 
 class MoversCard(Card):

@@ -114,9 +114,9 @@ def _fill(layout: L, parts: tuple[QWidget | QLayout | int | None, ...], spacing:
     return layout
 
 
-def clear(layout: QLayout) -> None:
-    """Take everything out of a layout and delete it."""
-    while (item := layout.takeAt(0)) is not None:
+def clear(layout: QLayout, first: int = 0) -> None:
+    """Take everything from ``first`` on out of a layout and delete it."""
+    while (item := layout.takeAt(first)) is not None:
         widget, inner = item.widget(), item.layout()
         if widget is not None:
             widget.hide()

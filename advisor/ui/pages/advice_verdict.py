@@ -1,6 +1,6 @@
 """The verdict in words, and what moves it most."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -46,6 +46,10 @@ def tell(layout: QVBoxLayout, lines: Sequence[tuple[str, TextRole]]) -> None:
     clear(layout, len(lines))
 
 
+def _in_role(lines: Iterable[str], role: TextRole) -> list[tuple[str, TextRole]]:
+    return [(line, role) for line in lines]
+
+
 class VerdictCard(Card):
     """One sentence, its reasons, what would change it, and on request what it rests on."""
 
@@ -79,8 +83,7 @@ class VerdictCard(Card):
             reasons.append(self.tr("Changes: {words}.").format(words=words))
         if advice.runner_up is not None and not any("Runner-up" in r for r in advice.reasons):
             reasons.append(self.tr("Runner-up: {name}.").format(name=name(advice.runner_up)))
-        muted: TextRole = "muted"
-        tell(self._reasons, [(reason, muted) for reason in reasons])
+        tell(self._reasons, _in_role(reasons, "muted"))
         sources: list[tuple[str, TextRole]] = []
         for title, sentences in (
             (self.tr("Not known"), advice.unknowns),
@@ -88,8 +91,7 @@ class VerdictCard(Card):
         ):
             if sentences:
                 sources.append((title, "strong"))
-            body: TextRole = "body"
-            sources += [(f"{words[:1].upper()}{words[1:]}", body) for words in sentences]
+            sources += _in_role((f"{words[:1].upper()}{words[1:]}" for words in sentences), "body")
         counted = self.tr("{count} options looked at").format(count=f"{advice.searched:,}")
         tell(self._sources, [*sources, (counted, "small")])
 

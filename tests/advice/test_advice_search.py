@@ -258,6 +258,9 @@ class TestTiming:
         wanted = variants([model()], CHAT, RunSettings())[0]
         rough = roughly(wanted, parse_rig(rig), CHAT, Engine(RunSettings()))
         exact = timed(wanted, parse_rig(rig), CHAT, Engine(RunSettings()))
+        assert rough is not None
+        assert exact is not None
+        assert rough.run is not None and exact.run is not None
         assert rough.judgement.fits == exact.judgement.fits
         assert rough.run.decode_tps.mid == pytest.approx(exact.run.decode_tps.mid, rel=0.3)
 
@@ -266,6 +269,7 @@ class TestTiming:
         rig = parse_rig("CPU only 64 GB DDR5-5600")
         for how in (roughly, timed):
             outcome = how(wanted, rig, CHAT, Engine(RunSettings()))
+            assert outcome is not None
             assert outcome.judgement.fits
             assert outcome.run is None
             assert outcome.notes[-1] == "its time for a prompt is not known"
@@ -277,6 +281,8 @@ class TestTiming:
         )
         engine = Engine(RunSettings(), measured=(probe,))
         known = timed(wanted, parse_rig("RTX 4090 + 64 GB DDR5-6000"), CHAT, engine)
+        assert known is not None
+        assert known.run is not None
         assert known.run.decode_tps.mid == 33.0
         assert known.run.basis is Basis.MEASURED
         assert known.run.power.basis is Basis.MEASURED
@@ -379,6 +385,7 @@ class TestAdvise:
     def test_a_rig_that_does_it_is_kept(self):
         rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
         advice = advise(CHAT, rig, [model()], at=NOW, current=model().model("Q4_K_M"))
+        assert advice.best is not None
         assert advice.best.option.kind in {"keep", "tune"}
         assert not advice.best.option.rough
         assert advice.best.option.plan is not None
@@ -390,6 +397,7 @@ class TestAdvise:
         dense = model("Qwen/Qwen3-32B")
         advice = advise(usage, rig, [dense], at=NOW, current=dense.model("Q4_K_M"))
         assert not any(a.option.api for a in advice.assessments)
+        assert advice.best is not None
         assert advice.best.option.kind not in {"keep", "tune"}
         keep = next(a for a in advice.assessments if a.option.kind == "keep")
         assert not keep.meets
@@ -405,4 +413,4 @@ class TestAdvise:
         advice = advise(usage, rig, [model()], at=NOW, current=model().model("Q4_K_M"))
         mixed = [a for a in advice.assessments if a.option.kind == "hybrid" and a.meets]
         assert mixed
-        assert mixed[0].hybrid.local_share < 1
+        assert all(a.hybrid is not None and a.hybrid.local_share < 1 for a in mixed)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from advisor.advice import prices
 from advisor.advice.costs import LocalRun
 from advisor.advice.hardware_prices import HardwarePrice
-from advisor.advice.options import EFFORT, Option, Purchase, assess
+from advisor.advice.options import EFFORT, Kind, Option, Purchase, assess
 from advisor.advice.power import Power
 from advisor.advice.usage import LOSS_WORDS, Usage
 from advisor.advice.verdict import choose, conclude, dominates, pareto, rank
@@ -24,7 +24,15 @@ LOCAL_KINDS = [k for k in EFFORT if k not in {"API", "hybrid"}]
 
 
 def local(
-    *, kind="keep", price=0, speed=40.0, loss="small", tier=2, fits=True, busy=400.0, ident="x"
+    *,
+    kind: Kind = "keep",
+    price=0,
+    speed=40.0,
+    loss="small",
+    tier=2,
+    fits=True,
+    busy=400.0,
+    ident="x",
 ):
     cost = HardwarePrice(
         name="card",
@@ -116,6 +124,8 @@ def test_a_hard_constraint_is_never_broken(menu, usage):
     if option.rig is not None:
         assert option.fits is True
         assert usage.accepts_loss(option.loss)
+        assert option.run is not None
+        assert best.busy_hours_per_day is not None
         assert option.run.decode_tps.mid >= usage.min_decode_tps
         assert best.busy_hours_per_day <= Decimal(str(usage.hours_per_day))
     if usage.budget is not None:
@@ -148,8 +158,8 @@ def test_another_option_never_worsens_the_verdict(menu, more, usage):
 def test_the_order_of_the_options_does_not_matter(menu, usage):
     one = choose([assess(o, usage) for o in menu], usage)
     other = choose([assess(o, usage) for o in reversed(menu)], usage)
-    assert (one is None) == (other is None)
-    assert one is None or one.option.id == other.option.id
+    ids = [None if found is None else found.option.id for found in (one, other)]
+    assert ids[0] == ids[1]
 
 
 @settings(max_examples=80, deadline=None)
@@ -209,6 +219,7 @@ class TestSentences:
         usage = Usage(requests_per_month=20)
         menu = [local(kind="new build", price=5000), rented()]
         advice = conclude(menu, usage, rig_name="This machine", at=NOW)
+        assert advice.best is not None
         assert advice.best.option.kind == "API"
         told = [c for c in advice.changes if c.when == "if no prompt may leave the machine"]
         assert told[0].then == "new build x, Model Q4_K_M"
@@ -226,6 +237,7 @@ class TestSentences:
         usage = Usage(data_may_leave=False)
         menu = [replace(local(), run=None), local(kind="add GPU", price=300, ident="b")]
         advice = conclude(menu, usage, rig_name="This machine", at=NOW)
+        assert advice.best is not None
         assert advice.best.option.kind == "add GPU"
         assert advice.headline.startswith("Probe Model Q4_K_M on this rig first")
         fits = [replace(local(), run=None, fits=False), menu[1]]
@@ -243,7 +255,9 @@ class TestOrder:
     usage = Usage(requests_per_month=3000)
 
     def chosen(self, *menu):
-        return choose([assess(o, self.usage) for o in menu], self.usage).option
+        best = choose([assess(o, self.usage) for o in menu], self.usage)
+        assert best is not None
+        return best.option
 
     def test_a_few_cents_do_not_buy_a_worse_file(self):
         better = local(ident="a", busy=410.0)
@@ -272,5 +286,7 @@ class TestOrder:
 def test_a_change_has_to_earn_its_trouble(kind):
     usage = Usage()
     assessed = assess(local(kind=kind), usage)
+    assert assessed.score is not None
+    assert assessed.monthly is not None
     extra = assessed.score - assessed.monthly.mid
     assert extra == (usage.worth_changing if EFFORT[kind] >= 2 else 0)

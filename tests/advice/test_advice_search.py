@@ -260,7 +260,8 @@ class TestTiming:
         exact = timed(wanted, parse_rig(rig), CHAT, Engine(RunSettings()))
         assert rough is not None
         assert exact is not None
-        assert rough.run is not None and exact.run is not None
+        assert rough.run is not None
+        assert exact.run is not None
         assert rough.judgement.fits == exact.judgement.fits
         assert rough.run.decode_tps.mid == pytest.approx(exact.run.decode_tps.mid, rel=0.3)
 

@@ -40,6 +40,17 @@ _SCALE_OFFSETS: Final[dict[str, tuple[int, ...]]] = {
 }
 """Byte offsets of the half-precision scales inside one block."""
 
+_SECOND_SCALES: Final[dict[str, float]] = {
+    "Q4_1": -7.5,
+    "Q5_1": -15.5,
+    "Q2_K": 1.5,
+    "Q4_K": 7.5,
+    "Q5_K": 15.5,
+}
+"""Of types with a second scale: it times the first, so that decoded values are 0 in the mean.
+
+Unsigned quants alone would give all tokens one direction in common, and so the same experts."""
+
 _E8M0_OFFSET: Final = {"MXFP4": 0}
 _E8M0_SCALE: Final = 118
 """2**(118 - 127): the exponent byte nearest to SCALE."""
@@ -65,8 +76,15 @@ def random_values(kind: TensorType, count: int, rng: np.random.Generator) -> Byt
         raise ValueError(message)
     blocks = rng.integers(0, 256, (count // kind.block, kind.size), dtype=np.uint8)
     half = np.array([SCALE], dtype="<f2").view(np.uint8)
-    for offset in _SCALE_OFFSETS.get(kind.name, ()):
-        blocks[:, offset : offset + 2] = half
+    first, *second = _SCALE_OFFSETS.get(kind.name, ()) or (None,)
+    if first is not None:
+        blocks[:, first : first + 2] = half
+    if first is not None and not second:
+        # Signed quants reach one step further below 0 than above it.
+        blocks[:, first + 1] ^= rng.integers(0, 2, len(blocks), dtype=np.uint8) << 7
+    for offset in second:
+        scaled = np.array([SCALE * _SECOND_SCALES[kind.name]], dtype="<f2")
+        blocks[:, offset : offset + 2] = scaled.view(np.uint8)
     if kind.name in _E8M0_OFFSET:
         blocks[:, _E8M0_OFFSET[kind.name]] = _E8M0_SCALE
     if kind.name == "IQ1_M":

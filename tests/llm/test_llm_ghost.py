@@ -29,6 +29,7 @@ def test_shapes_types_and_metadata_are_the_models(tmp_path, file_type):
     assert made.path.name.startswith("ghost-")
     assert header.length("tokenizer.ggml.tokens") == 4096
     tokens = header.strings("tokenizer.ggml.tokens")
+    assert tokens is not None
     assert len(set(tokens)) == 4096
     assert made.path.stat().st_size == made.apparent_bytes > model.nbytes
 
@@ -55,8 +56,9 @@ def test_what_steers_routing_is_random_and_the_rest_is_not(tmp_path):
     assert not tensors["blk.0.ffn_down_exps.weight"].data.any()
 
 
-def test_tokens_choose_different_experts(tmp_path):
-    made = write_ghost(tiny.moe(), tmp_path)
+@pytest.mark.parametrize("file_type", ["Q8_0", "Q2_K", "Q3_K_M", "Q4_0", "Q4_K_M", "Q5_K_M"])
+def test_tokens_choose_different_experts(tmp_path, file_type):
+    made = write_ghost(tiny.moe(file_type), tmp_path)
     tensors = {t.name: t for t in GGUFReader(made.path).tensors}
     rows = dequantize(tensors["token_embd.weight"].data, tensors["token_embd.weight"].tensor_type)
     state = rows[made.tokens.start : made.tokens.stop]
@@ -146,3 +148,10 @@ def test_random_blocks_decode_to_sane_numbers(name):
     assert np.isfinite(values).all()
     assert 1e-4 < np.abs(values).max() < 100
     assert values.std() > 0
+    # What all tokens had in common would send them all to the same experts.
+    kind_of = GGMLQuantizationType[name]
+    many = dequantize(
+        ghost_fill.random_values(kind, 1 << 18, np.random.default_rng(2)).reshape(1024, -1), kind_of
+    )
+    tokens = many.reshape(1024, 256) / np.linalg.norm(many, axis=1, keepdims=True)
+    assert abs((tokens[:512] @ tokens[512:].T).mean()) < 0.01

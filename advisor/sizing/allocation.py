@@ -65,6 +65,12 @@ class Allocation:
             + self.compute.devices[device]
         )
 
+    def in_use(self, device: int) -> bool:
+        """Whether anything lies on a device, and be it the buffer for what is copied from RAM."""
+        parts = (self.context, self.compute)
+        lies = any(part is not None and part.devices[device] for part in parts)
+        return lies or bool(self.weights.devices[device] or self.companions_on(device) != 0)
+
     @property
     def host_total(self) -> int | None:
         """Everything on the host; None when a part is unknown."""

@@ -42,6 +42,8 @@ class LayerCosts:
     """Per layer, what its experts cost in RAM."""
     step: float
     """For every device in use."""
+    once: float
+    """Where any device is in use: outside the blocks, less the hand-over that the first has not."""
 
 
 def goal_settings(settings: RunSettings) -> RunSettings:
@@ -96,6 +98,7 @@ def layer_costs(
         host=once * found.host + prompt * added.host,
         experts=once * found.experts + prompt * added.experts,
         step=once * found.step,
+        once=once * found.once,
     )
 
 
@@ -106,7 +109,7 @@ def _by_bytes(rig: Rig, layer_bytes: Sequence[int]) -> LayerCosts:
     sizes = np.array(layer_bytes, dtype=float)
     whole = np.array([sizes / (rate * 1e9) for rate in rates])
     host = sizes * _RAM_SLOWER / (slowest * 1e9)
-    return LayerCosts(whole, np.zeros_like(whole), host, host, 0.0)
+    return LayerCosts(whole, np.zeros_like(whole), host, host, 0.0, 0.0)
 
 
 def _total(parts: Iterable[Number]) -> Floats:
@@ -141,12 +144,15 @@ def _decode(model: Model, known: ModelSums, settings: RunSettings, box: Machine)
         parts = decode_parts(device.constants, Work(columns, cached, flops))
         return np.asarray(parts.total) * math.exp(change.error) + on_host
 
+    step = max(device.costs.hand_over_us for device in box.devices.values()) * 1e-6
+    fixed = max(device.costs.fixed_us for device in box.devices.values()) * 1e-6
     return LayerCosts(
         whole=np.array([on(device, full) for device in box.devices.values()]),
         thin=np.array([on(device, thin) for device in box.devices.values()]),
         host=host,
         experts=experts,
-        step=max(device.costs.hand_over_us for device in box.devices.values()) * 1e-6,
+        step=step,
+        once=fixed - step,
     )
 
 
@@ -172,4 +178,5 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
         host=np.asarray(touched(full, used, ubatch)) * copied,
         experts=np.asarray(touched(moved, used, ubatch)) * copied,
         step=0.0,
+        once=0.0,
     )

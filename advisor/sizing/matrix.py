@@ -183,7 +183,7 @@ def _judge(
     shared = (used * np.array(space.unified, dtype=bool)).sum(axis=2)
     host = (space.host or 0) - host_total - shared
     placement = columns[0].placement
-    in_use = np.broadcast_to(weights > 0, left.shape)
+    in_use = np.broadcast_to(weights + fixed[None] > 0, left.shape)
     shape = left.shape[:2]
     verdict = np.full(shape, _FITS, dtype=np.int64)
     known = np.array([column.known for column in columns], dtype=bool)[None]

@@ -45,8 +45,8 @@ def max_context(
         known = headrooms(grown, space)
         in_use = [
             value
-            for value, size in zip(known, allocation.weights.devices, strict=False)
-            if size or value is None
+            for device, value in enumerate(known[:-1])
+            if allocation.in_use(device) or value is None
         ]
         if None in in_use or (known[-1] is None and not in_use):
             return None
@@ -115,7 +115,7 @@ def size(
                 compute=None if compute is None else compute.devices[index],
                 draft=allocation.draft_on(index),
                 projector=allocation.projector_on(index),
-                driver=space.driver[index] if layers else 0,
+                driver=space.driver[index] if allocation.in_use(index) else 0,
                 capacity=device.memory_total,
                 free_before=space.free[index],
                 layers=layers,

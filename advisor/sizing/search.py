@@ -5,7 +5,8 @@ devices. Per triple the time is a sum over layers, so ``borders`` finds the best
 and a bound (no placement is faster than one without limits of memory) says which pairs of layers
 and experts cannot win. Compute buffers follow from a placement and not the other way round: the
 search starts with the smallest that were seen, asks for the exact bytes of what it found, and goes
-on with what it learnt until its answer holds.
+on with what it learnt until its answer holds. Then it looks for a faster one that larger buffers
+than its own ruled out, with the smallest that were seen and the exact ones of every run it tried.
 """
 
 from collections.abc import Sequence
@@ -35,12 +36,16 @@ ALIKE = 0.005
 """llama.cpp's own split is kept where a better one saves less of the time."""
 _ROUNDS = 16
 """Exact answers that one search may ask for; two to four are usual."""
+_LOOKS = 32
+"""Exact answers that the search for a faster placement may ask for; none or one is usual."""
+_DOUBT = 8 << 20
+"""Bytes by which a buffer may be smaller than the smallest that was seen of its role."""
 _LAST_RESORT = 1e9
 """Seconds: what has no known speed is taken where nothing else fits."""
-LAST, FIRST = 3, 6
-"""Added to the role of a run that holds the output layer, or lies on the first device, which gets a
-copy of what a batch needs from RAM. The rest of a role says how many of the run's experts are away:
-0 none, 1 some, 2 all. Compute buffers differ by role."""
+LAST, FIRST, BEGINS = 3, 6, 12
+"""Added to the role of a run that holds the output layer, lies on the first device, which gets a
+copy of what a batch needs from RAM, or begins behind RAM on another device. The rest of a role says
+how many of the run's experts are away: 0 none, 1 some, 2 all. Compute buffers differ by role."""
 
 
 def goal_seconds(
@@ -60,6 +65,11 @@ def goal_seconds(
     return seconds + (prompt / speed.prefill_tps.mid if speed.prefill_tps else 0.0)
 
 
+def _place(number: int, start: int) -> int:
+    """The part of a role that says where a run lies."""
+    return FIRST if number == 0 else 0 if start else BEGINS
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One placement: layers in RAM, layers with experts in RAM, layers per device."""
@@ -71,6 +81,8 @@ class Answer:
     """() for llama.cpp's own split."""
 
 
+_Run = tuple[int, int, int]
+"""Number of a device among those that take part, first layer behind those in RAM, and end."""
 _Buffers = dict[tuple[bool, bool], dict[int, int]]
 """Compute buffers that were seen: by layers and experts in RAM, then by a run's role."""
 
@@ -116,8 +128,24 @@ class Search:
         )
         self.seen = _seen(model, (asked, space.backends))
         self.buffers: _Buffers = {key: dict(roles) for key, roles in self.seen.items()}
+        self.by_others = [0] * count
+        """Bytes of tensors that ``-ot`` puts on each device."""
         self.missing = [0] * count
         """Bytes that exact answers found beyond what was learnt, per device."""
+        self.exact: dict[tuple[int, int], dict[_Run, int]] = {}
+        """Compute buffers of runs that were tried, by layers and experts in RAM."""
+        self.copies: dict[tuple[bool, bool], int] = {}
+        """The first device's buffer for what a batch needs from RAM while it holds no layer: the
+        smallest seen of a kind, where the answer is not to be looked at closely."""
+        self.copied: dict[tuple[int, int], int] = {}
+        """The same by layers and experts in RAM, exact."""
+        self.hopeful = False
+        """Whether buffers count as the smallest of their role, or as the largest."""
+        self._by_role: dict[tuple[bool, bool], Bytes] = {}
+        self._room: list[int] | None = None
+        self._numbers = np.arange(self.n)
+        self._backwards = np.triu(np.ones((self.n + 1, self.n + 1), dtype=np.bool_))
+        """Runs that end before they begin."""
         self.host_rest = 0
         """Bytes on the host that do not depend on the placement."""
         self.bound, self.kept, self.ram = self._tables()
@@ -131,19 +159,19 @@ class Search:
         moved = moved_weights(
             self.model, self.space.backends, targets, load_mtp=self.asked.load_mtp
         )
-        self.missing = list(moved)
+        self.by_others = list(moved)
 
     # --- What a run of layers needs ---------------------------------------------------------
 
     def _sizes(self, layers: int, experts: int) -> tuple[Bytes, NDArray[np.bool_]]:
         """Bytes of every layer behind ``layers`` on its device, and whose experts are away."""
-        away = np.arange(layers, self.n) < experts
+        away = self._numbers[layers:] < experts
         return self.thin[layers:] + np.where(away, 0, self.experts[layers:]), away
 
     def _roles(self, layers: int, experts: int) -> NDArray[np.int64]:
-        """At [j, i] the role of a run on any device but the first."""
+        """At [j, i] the role of a run, but for where it lies."""
         has = self.experts[layers:] > 0
-        away = (np.arange(layers, self.n) < experts) & has
+        away = (self._numbers[layers:] < experts) & has
         gone, all_ = (np.concatenate(([0], np.cumsum(part))) for part in (away, has))
         moved, held = gone[:, None] - gone, all_[:, None] - all_
         roles = np.where(moved <= 0, 0, np.where(moved == held, 2, 1))
@@ -152,13 +180,26 @@ class Search:
 
     def _table(self, layers: int, experts: int) -> Bytes:
         """Compute buffers by role, as far as they are known."""
-        known = self.buffers.get((layers > 0, experts > layers), {})
+        kind = (layers > 0, experts > layers)
+        table = self._by_role.get(kind)
+        if table is None:
+            table = self._by_role[kind] = self._known_table(kind)
+        return table
+
+    def _known_table(self, kind: tuple[bool, bool]) -> Bytes:
+        buffers = self.seen if self.hopeful else self.buffers
+        known = buffers.get(kind, {})
+        if self.hopeful:
+            known = {role: max(size - _DOUBT, 0) for role, size in known.items()}
         highest = max(known.values(), default=0)
-        # A role that was never seen counts as the largest one with as many experts away.
+        # A role that was never seen counts as the largest one with as many experts away, or in
+        # hope as nothing.
         alike = [
             max((v for r, v in known.items() if r % LAST == a), default=highest) for a in range(3)
         ]
-        sizes = [known.get(role, alike[role % LAST]) for role in range(2 * FIRST)]
+        if self.hopeful:
+            alike = [0, 0, 0]
+        sizes = [known.get(role, alike[role % LAST]) for role in range(BEGINS + FIRST)]
         return np.array(sizes, dtype=np.int64)
 
     def need(self, layers: int, experts: int) -> list[Bytes]:
@@ -167,19 +208,33 @@ class Search:
         total = np.concatenate(([0], np.cumsum(sizes)))
         roles, table = self._roles(layers, experts), self._table(layers, experts)
         found: list[Bytes] = []
-        for role in (roles + FIRST, roles):
+        others = roles.copy()
+        others[:, 0] += BEGINS
+        for role in (roles + FIRST, others):
             need = total[:, None] - total + table[role] + self.repeated
-            need[np.triu_indices_from(need)] = NO_RUN
+            need[self._backwards[: len(need), : len(need)]] = NO_RUN
             found.append(need)
-        return [found[0], *[found[1]] * (len(self.devices) - 1)]
+        needs = [found[0], *[found[1]] * (len(self.devices) - 1)]
+        tried = self.exact.get((layers, experts), {}) if self.hopeful else {}
+        for number in {number for number, _start, _end in tried}:
+            needs[number] = needs[number].copy()
+        for (number, start, end), size in tried.items():
+            needs[number][end, start] = total[end] - total[start] + size + self.repeated
+        return needs
 
     def room(self) -> list[int]:
         """Bytes that runs may take on every device that takes part."""
+        if self._room is None:
+            self._room = self._known_room()
+        return self._room
+
+    def _known_room(self) -> list[int]:
         return [
             (self.space.free[d] or 0)
             - (self.space.driver[d] or 0)
             - self.asked.margin
-            - self.missing[d]
+            - self.by_others[d]
+            - (0 if self.hopeful else self.missing[d])
             for d in self.devices
         ]
 
@@ -203,7 +258,7 @@ class Search:
         dense = np.concatenate(([0], np.cumsum(self.dense)))
         caches = context[layers] if self.asked.kv_offload else context[n]
         ram = dense[layers] + parts[border] + caches + 0 * border
-        return bound + costs.step * (layers < n), kept, ram
+        return bound + (costs.step + costs.once) * (layers < n), kept, ram
 
     def usual(self, layers: int) -> tuple[int, ...]:
         """Layers per device as llama.cpp or the given shares split them."""
@@ -219,14 +274,15 @@ class Search:
         sizes, away = self._sizes(layers, experts)
         roles, table = self._roles(layers, experts), self._table(layers, experts)
         costs = self._costs_of(layers, away)
+        tried = self.exact.get((layers, experts), {}) if self.hopeful else {}
         total = 0.0
         for number, (end, space) in enumerate(zip(accumulate(counts), self.room(), strict=True)):
             start = end - counts[number]
             if start == end:
                 continue
-            role = int(roles[end, start]) + (FIRST if number == 0 else 0)
-            size = int(sizes[start:end].sum() + table[role]) + self.repeated
-            if size > space:
+            role = int(roles[end, start]) + _place(number, start)
+            buffer = tried.get((number, start, end), int(table[role]))
+            if int(sizes[start:end].sum()) + buffer + self.repeated > space:
                 return None
             total += float(costs[number, start:end].sum()) + self.costs.step
         return total
@@ -236,22 +292,32 @@ class Search:
         whole, thin = self.costs.whole[self.devices], self.costs.thin[self.devices]
         return np.where(away, thin[:, layers:], whole[:, layers:])
 
+    def _copies_fit(self, layers: int, experts: int) -> bool:
+        """Whether the first device can hold what is copied to it, as far as that is known."""
+        copied = self.copied.get((layers, experts), 0)
+        if not self.hopeful:
+            copied = max(copied, self.copies.get((layers > 0, experts > layers), 0))
+        return copied <= self.room()[0]
+
     def cut(self, layers: int, experts: int) -> Answer | None:
         """The best borders for what lies in RAM; None where nothing fits."""
         ram = float(self.costs.host[:layers].sum())
         ram += float(self.costs.experts[layers : max(experts, layers)].sum())
+        if not self._copies_fit(layers, experts):
+            return None
         if layers == self.n:
             return Answer(self.alone, layers, experts, ())
+        ram += self.costs.once
         if not self.by_hand:
             plain = self._given(self.usual(layers), layers, experts)
             return None if plain is None else Answer(ram + plain, layers, experts, ())
         sizes, away = self._sizes(layers, experts)
         least = int(self._table(layers, experts).min()) + self.repeated
         room = self.room()
-        if not packs(sizes, [space - least for space in room]):
-            return None
-        need, costs = self.need(layers, experts), self._costs_of(layers, away)
-        found = cheapest(need, room, costs, self.costs.step)
+        found = None
+        if packs(sizes, [space - least for space in room]):
+            need, costs = self.need(layers, experts), self._costs_of(layers, away)
+            found = cheapest(need, room, costs, self.costs.step)
         if found is None:
             return None
         plain = self._given(self.usual(layers), layers, experts)
@@ -262,13 +328,19 @@ class Search:
     # --- The search -------------------------------------------------------------------------
 
     def propose(
-        self, layers: Sequence[int], experts: Sequence[int], *, ram: int | None
+        self,
+        layers: Sequence[int],
+        experts: Sequence[int],
+        *,
+        ram: int | None,
+        below: float = inf,
     ) -> Answer | None:
-        """The cheapest placement as far as buffers are known.
+        """The cheapest placement as far as buffers are known, if it costs less than ``below``.
 
         Best first: the pair that may be fastest is cut first, and once no other pair may be faster
         than the best cut, it is proven.
         """
+        self._by_role, self._room = {}, None
         where = np.ix_(layers, experts)
         bound = self.bound[where].copy()
         bound[self.kept[where] > self._largest(layers, experts)] = inf
@@ -280,11 +352,11 @@ class Search:
         best: Answer | None = None
         flat = bound.ravel()
         for place in np.argsort(flat, kind="stable"):
-            if flat[place] >= (inf if best is None else best.cost):
+            if flat[place] >= (below if best is None else best.cost):
                 break
             line, column = divmod(int(place), len(experts))
             answer = self.cut(layers[line], experts[column])
-            if answer is not None and (best is None or answer.cost < best.cost):
+            if answer is not None and answer.cost < (below if best is None else best.cost):
                 best = answer
         return best
 
@@ -294,7 +366,8 @@ class Search:
         most = np.empty((2, 2))
         for some, away in ((False, False), (False, True), (True, False), (True, True)):
             table = self._table(int(some), int(some) + int(away))
-            least = (table[FIRST:].min(), *[table[:FIRST].min()] * (len(space) - 1))
+            elsewhere = min(table[:FIRST].min(), table[BEGINS:].min())
+            least = (table[FIRST:BEGINS].min(), *[elsewhere] * (len(space) - 1))
             most[int(some), int(away)] = sum(
                 max(value - buffer - self.repeated, 0)
                 for value, buffer in zip(space, least, strict=True)
@@ -320,24 +393,44 @@ class Search:
         ``limited``: by the RAM there is.
         """
         known = self.space.host is not None and limited
+        self.hopeful = False
         for _ in range(_ROUNDS):
-            ram = (self.space.host or 0) - self.host_rest if known else None
-            answer = self.propose(layers, experts, ram=ram)
-            if answer is None:
-                return None
-            settings = self.settle(answer)
-            allocation = allocate(self.model, settings, self.space.backends, self.space.free)
-            if self._learn(answer, settings, allocation, limited=known):
-                return settings
-        return None
+            answer = self.propose(layers, experts, ram=self._ram(known=known))
+            if answer is None or self._holds(answer, limited=known):
+                break
+        else:
+            answer = None
+        answer = self._faster(answer, layers, experts, known=known)
+        return None if answer is None else self.settle(answer)
 
-    def _learn(
-        self, answer: Answer, settings: RunSettings, allocation: Allocation, *, limited: bool
-    ) -> bool:
+    def _ram(self, *, known: bool) -> int | None:
+        return (self.space.host or 0) - self.host_rest if known else None
+
+    def _holds(self, answer: Answer, *, limited: bool) -> bool:
+        """Whether a placement keeps the margin, by its exact bytes."""
+        settings = self.settle(answer)
+        allocation = allocate(self.model, settings, self.space.backends, self.space.free)
+        return self._learn(answer, allocation, limited=limited)
+
+    def _faster(
+        self, best: Answer | None, layers: Sequence[int], experts: Sequence[int], *, known: bool
+    ) -> Answer | None:
+        """A placement that the largest buffers of their roles ruled out and exact ones do not."""
+        self.hopeful = True
+        for _ in range(_LOOKS):
+            below = inf if best is None else best.cost / (1 + ALIKE)
+            answer = self.propose(layers, experts, ram=self._ram(known=known), below=below)
+            if answer is None:
+                break
+            if self._holds(answer, limited=known):
+                best = answer
+        return best
+
+    def _learn(self, answer: Answer, allocation: Allocation, *, limited: bool) -> bool:
         """Whether the margin is kept; what was wrong about buffers is known from now on."""
         left = headrooms(allocation, self.space)
-        placed = set(allocation.placement.layer_device) - {HOST}
-        short = {d: settings.margin - (left[d] or 0) for d in placed}
+        used = {d for d in range(len(self.space.free)) if allocation.in_use(d)}
+        short = {d: self.asked.margin - (left[d] or 0) for d in used}
         keeps = all(value <= 0 for value in short.values())
         ram = left[HOST]
         if limited and ram is not None and ram < 0:
@@ -356,18 +449,27 @@ class Search:
     def _note(self, answer: Answer, allocation: Allocation) -> bool:
         """Keep the buffers of a placement; whether one is larger than was known."""
         compute = allocation.compute
-        if answer.layers == self.n or compute is None:
+        if compute is None:
             return False
         kind = (answer.layers > 0, answer.experts > answer.layers)
-        known, seen = (table.setdefault(kind, {}) for table in (self.buffers, self.seen))
-        roles = self._roles(answer.layers, answer.experts)
         counts = answer.counts or self.usual(answer.layers)
         changed = False
+        copied = compute.devices[self.devices[0]]
+        if copied and not counts[0]:
+            changed = self.copies.get(kind, copied + 1) > copied
+            self.copies[kind] = min(self.copies.get(kind, copied), copied)
+            self.copied[answer.layers, answer.experts] = copied
+        if answer.layers == self.n:
+            return changed
+        known, seen = (table.setdefault(kind, {}) for table in (self.buffers, self.seen))
+        tried = self.exact.setdefault((answer.layers, answer.experts), {})
+        roles = self._roles(answer.layers, answer.experts)
         for number, (end, count) in enumerate(zip(accumulate(counts), counts, strict=True)):
             if not count:
                 continue
             size = compute.devices[self.devices[number]]
-            role = int(roles[end, end - count]) + (FIRST if number == 0 else 0)
+            tried[number, end - count, end] = size
+            role = int(roles[end, end - count]) + _place(number, end - count)
             seen[role] = min(seen.get(role, size), size)
             changed |= known.get(role, -1) < size
             known[role] = max(known.get(role, size), size)

@@ -23,23 +23,23 @@ _UNKNOWN = Judgement(None, None, "unknown")
 
 
 def judge(
-    left: Sequence[int | None], weights: Sequence[int], placement: Placement, margin: int
+    left: Sequence[int | None], used: Sequence[bool], placement: Placement, margin: int
 ) -> Judgement:
     """Judge by the bytes ``left`` on every device and, last, on the host.
 
-    ``weights``: bytes of weights per device; a device without any is not in use. Unknown RAM beside
+    ``used``: whether anything lies on each device; the first takes copies of what a batch needs
+    from RAM even where it holds no layer. Unknown RAM beside
     devices that hold everything is no obstacle; it is one where RAM has to hold a part.
     """
     host = left[-1]
     on_device = placement.on_device
     smallest = None if on_device else host
-    if on_device:
-        for value, size in zip(left, weights, strict=False):
-            if size:
-                if value is None:
-                    return _UNKNOWN
-                if smallest is None or value < smallest:
-                    smallest = value
+    for value, holds in zip(left, used, strict=False):
+        if holds and value is None and on_device:
+            return _UNKNOWN
+        # A run in RAM is judged by the RAM that is left, and by devices only where they lack room.
+        if holds and value is not None and (on_device or value < 0):
+            smallest = value if smallest is None else min(smallest, value)
     if smallest is None:
         return _UNKNOWN
     if smallest < 0:
@@ -77,8 +77,5 @@ def headrooms(allocation: Allocation, space: Room) -> list[int | None]:
 
 def judged(allocation: Allocation, space: Room, margin: int) -> Judgement:
     """Judge an allocation on a rig."""
-    left, used = headrooms(allocation, space), allocation.weights.devices
-    if allocation.placement.overrides and allocation.context is not None:
-        # With every weight in RAM a device still holds its caches.
-        used = [max(pair) for pair in zip(used, allocation.context.devices, strict=True)]
-    return judge(left, used, allocation.placement, margin)
+    used = [allocation.in_use(device) for device in range(len(space.free))]
+    return judge(headrooms(allocation, space), used, allocation.placement, margin)

@@ -64,9 +64,6 @@ def test_no_other_borders_are_cheaper(sizes: list[int], devices: list[tuple[int,
 CARDS = ("RTX 4090", "RTX 3060 12GB", "Tesla P40")
 MODELS = {"dense": tiny.dense(), "moe": tiny.moe()}
 CLOSE = (1 + ALIKE) * 1.0001
-UNSURE = 4 << 20
-"""The search knows compute buffers from placements that it tried, and takes the larger of a role:
-these tiny models' buffers differ by up to this much, more than a block's weights."""
 SHARES = st.floats(0.02, 1.2)
 
 
@@ -118,21 +115,19 @@ def every_placement(model: Model, rig: Rig, asked: RunSettings) -> Iterator[RunS
                     )
 
 
-def seconds_if_it_fits(
-    model: Model, rig: Rig, settled: RunSettings, *, spare: int = 0
-) -> float | None:
+def seconds_if_it_fits(model: Model, rig: Rig, settled: RunSettings) -> float | None:
     space = room(rig)
     allocation = allocate(model, settled, space.backends, space.free)
     left = headrooms(allocation, space)
-    placed = set(allocation.placement.layer_device) - {HOST}
-    if any(left[d] < settled.margin + spare for d in placed) or left[HOST] < 0:
+    used = [d for d in range(len(rig.devices)) if allocation.in_use(d)]
+    if any(left[d] < settled.margin for d in used) or left[HOST] < 0:
         return None
     return goal_seconds(model, rig, settled, allocation.placement)
 
 
-# The same cases every time: about one in 300 random ones is missed by 2 to 3 %, since what a search
-# knows of compute buffers depends on the searches before it.
-@settings(max_examples=25, deadline=None, derandomize=True)
+# The same cases every time, so that a rare miss does not stop somebody else's work: 640 random ones
+# of one to three cards had none.
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.sampled_from(sorted(MODELS)),
     st.lists(st.tuples(st.sampled_from(CARDS), SHARES), min_size=1, max_size=2),
@@ -153,7 +148,7 @@ def test_no_other_placement_is_faster(
         in_ram = other.n_gpu_layers != blocks + 1 or other.n_cpu_moe or not other.kv_offload
         if whole and in_ram:
             continue  # what devices can hold is not tried in RAM
-        seconds = seconds_if_it_fits(model, rig, other, spare=UNSURE)
+        seconds = seconds_if_it_fits(model, rig, other)
         if seconds is not None:
             least[other.ctk] = min(seconds, least.get(other.ctk, seconds))
     assert mine is not None or not least
@@ -161,6 +156,26 @@ def test_no_other_placement_is_faster(
         assert mine <= least.get(settled.ctk, inf) * CLOSE
         if settled.ctk == "f16" and not whole and "q8_0" in least:
             assert mine * (1 - WORTH) <= least["q8_0"] * CLOSE
+
+
+def test_a_first_card_without_layers_needs_room_for_what_is_copied_from_ram() -> None:
+    # llama.cpp b11434, no_alloc + simulated CUDA device: -ngl 3 -ts 0,1.
+    model = catalogue().find("Qwen/Qwen3-30B-A3B").model("BF16")
+    rig = parse_rig("2x RTX 4090 + 128 GB DDR5-6000")
+    asked = RunSettings(ctx=8192, n_gpu_layers=3, tensor_split=(0, 1))
+    space = room(rig)
+    allocation = allocate(model, asked, space.backends, space.free)
+    assert allocation.compute is not None
+    assert allocation.compute.devices == (499126272, 88914048)
+    plan = size(model, rig, asked)
+    assert plan.verdict == "offload"
+    assert plan.devices[0].driver
+
+    taken = (rig.devices[0].memory_total or 0) - (512 << 20)
+    first = rig.devices[0].model_copy(update={"memory_used": taken})
+    full = rig.model_copy(update={"devices": (first, rig.devices[1])})
+    assert size(model, full, asked).verdict == "no"
+    assert size(model, full, asked.model_copy(update={"n_gpu_layers": 0})).verdict == "no"
 
 
 FIT = RunSettings(ctx=16384, n_gpu_layers="fit", n_cpu_moe="fit")

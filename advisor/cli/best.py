@@ -4,13 +4,15 @@ import argparse
 from typing import Any
 
 from advisor.advice.picks import Pick, Wish, picks
-from advisor.cli.output import DONE, NO, say, say_json, table
+from advisor.cli.output import DONE, NO, complain, say, say_json, table
 from advisor.cli.request import Sizer, with_backend
 from advisor.llm.catalogue import catalogue
 from advisor.sizing.settings import RunSettings
 from advisor.units import rate
 from advisor.units import size as people
 
+_TOLD = 20
+"""Progress is told after so many models."""
 _WORDS = {"fits": "fits", "tight": "fits, little left", "offload": "part in RAM"}
 
 
@@ -44,8 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
         most_params=None if arguments.max_params is None else round(arguments.max_params * 1e9),
     )
     settings = RunSettings(ctx=wish.ctx)
-    found = sorted(picks(catalogue().entries, rig, wish, settings), key=lambda pick: pick.order)
-    found = found[: arguments.top]
+    found: list[Pick] = []
+    complain(f"Sizing the catalogue on {rig.name}…")
+    for pick in picks(catalogue().entries, rig, wish, settings):
+        found.append(pick)
+        if len(found) % _TOLD == 0:
+            complain(f"{len(found)} models run so far…")
+    found = sorted(found, key=lambda pick: pick.order)[: arguments.top]
     if arguments.json:
         say_json({"rig": rig.name, "models": [_object(pick) for pick in found]})
         return DONE if found else NO

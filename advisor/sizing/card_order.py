@@ -1,4 +1,7 @@
-"""What another order of the cards would change: llama.cpp fills them in the order it is given."""
+"""What another order of the cards would change: llama.cpp fills them in the order it is given.
+
+The first also takes everything that a prompt needs from RAM, over its own slot.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ from advisor.errors import SettingsError
 from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.sizing.calibration import Calibration
+from advisor.sizing.interconnect import link_of
 from advisor.sizing.overrides import device_names
 from advisor.sizing.plan import Plan
 from advisor.sizing.planner import size
@@ -15,6 +19,7 @@ from advisor.units import tokens
 
 _WORTH_TOKENS = 1024
 _WORTH_SPEED = 1.03
+_WORTH_PROMPTS = 1.10
 """Less is not worth a change."""
 _RANK = {"unknown": 0, "no": 0, "offload": 1, "tight": 2, "fits": 3}
 
@@ -29,7 +34,7 @@ class CardOrder:
 
 
 def _orders(devices: tuple[Device, ...]) -> Iterator[tuple[int, ...]]:
-    """Orders that may matter: backwards, and by memory or bandwidth either way."""
+    """Orders that may matter: backwards, by memory or bandwidth either way, by slot."""
     usual = range(len(devices))
     sizes = [float(device.memory_total or 0) for device in devices]
     rates = [device.bandwidth_gbs or 0.0 for device in devices]
@@ -37,9 +42,11 @@ def _orders(devices: tuple[Device, ...]) -> Iterator[tuple[int, ...]]:
     for values in (sizes, rates):
         for backwards in (False, True):
             found.add(tuple(sorted(usual, key=values.__getitem__, reverse=backwards)))
-    alike = [device.name for device in devices]
+    slots = [(link_of(device) or (0.0, ""))[0] for device in devices]
+    found.add(tuple(sorted(usual, key=lambda d: -slots[d])))
+    alike = [(device.name, slot) for device, slot in zip(devices, slots, strict=True)]
     for order in sorted(found):
-        if [devices[d].name for d in order] != alike:
+        if [alike[d] for d in order] != alike:
             yield order
 
 
@@ -50,7 +57,7 @@ def better_order(
     plan: Plan,
     calibration: Calibration | None = None,
 ) -> CardOrder | None:
-    """The order that lets the longest context fit, or else decodes fastest; None where none helps.
+    """The order that lets the longest context fit, or else is fastest; None where none helps.
 
     ``plan``: of the same run in the present order.
     """
@@ -70,16 +77,21 @@ def better_order(
         faster = 1.0
         if found.speed.decode_tps and plan.speed.decode_tps:
             faster = found.speed.decode_tps.mid / plan.speed.decode_tps.mid
+        sooner = 1.0
+        if found.speed.prefill_tps and plan.speed.prefill_tps:
+            sooner = found.speed.prefill_tps.mid / plan.speed.prefill_tps.mid
         gains: list[str] = []
         if longer >= _WORTH_TOKENS and faster > 1 / _WORTH_SPEED:
             gains.append(f"+{tokens(longer)} context")
         if faster >= _WORTH_SPEED and longer > -_WORTH_TOKENS:
             gains.append(f"+{faster - 1:.0%} decode speed")
+        if sooner >= _WORTH_PROMPTS and longer > -_WORTH_TOKENS and faster > 1 / _WORTH_SPEED:
+            gains.append(f"+{sooner - 1:.0%} prompt speed")
         if not gains:
             continue
         which = ",".join(names[d] for d in order)
         sentence = f"Swap the order of the cards (-dev {which}): {', '.join(gains)}."
-        rank = (_RANK[found.verdict], longer, faster)
+        rank = (_RANK[found.verdict], longer, faster * sooner)
         if best is None or rank > best[0]:
             best = rank, CardOrder(other, found, sentence)
     return None if best is None else best[1]

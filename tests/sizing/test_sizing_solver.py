@@ -93,6 +93,7 @@ ASKED = st.builds(
 
 
 def every_placement(model: Model, rig: Rig, asked: RunSettings) -> Iterator[RunSettings]:
+    assert model.hp is not None
     blocks = model.hp.n_layer_all
     kinds = [{}]
     if asked.fit_kv:
@@ -120,7 +121,7 @@ def seconds_if_it_fits(model: Model, rig: Rig, settled: RunSettings) -> float | 
     allocation = allocate(model, settled, space.backends, space.free)
     left = headrooms(allocation, space)
     used = [d for d in range(len(rig.devices)) if allocation.in_use(d)]
-    if any(left[d] < settled.margin for d in used) or left[HOST] < 0:
+    if any((left[d] or 0) < settled.margin for d in used) or (left[HOST] or 0) < 0:
         return None
     return goal_seconds(model, rig, settled, allocation.placement)
 
@@ -142,6 +143,7 @@ def test_no_other_placement_is_faster(
 
     mine = seconds_if_it_fits(model, rig, settled)
     whole = settled.n_gpu_layers == "all" and not settled.n_cpu_moe
+    assert model.hp is not None
     blocks = model.hp.n_layer_all
     least: dict[str, float] = {}
     for other in every_placement(model, rig, asked):
@@ -202,6 +204,7 @@ def test_one_block_of_experts_less_in_ram_would_not_fit(
     moved = plan.settings.n_cpu_moe
     assert isinstance(moved, int)
     assert moved > 0
+    assert model.hp is not None
     less = FIT.model_copy(update={"n_gpu_layers": "all", "n_cpu_moe": moved - 1})
     splits = [less] + [
         less.model_copy(update={"tensor_split": tuple(float(n) for n in counts)})

@@ -49,6 +49,11 @@ class Buffers:
         every = (*self.model, *self._draft)
         return sum(b.size for b in every if b.place.endswith("_Host"))
 
+    @property
+    def mapped(self) -> int:
+        """Bytes of weights that are used where they lie in the model's file."""
+        return sum(b.size for b in loaded(self.model) if b.place.endswith("_Mapped"))
+
     def by_place(self, devices: Sequence[str]) -> dict[str, dict[str, int]]:
         """Bytes by place (``"host"`` for all that is no device) and part."""
         sums: dict[str, dict[str, int]] = {}
@@ -67,7 +72,7 @@ class Buffers:
 def _summed(buffers: Sequence[BufferSize], devices: Sequence[str]) -> dict[str, dict[str, int]]:
     sums: dict[str, dict[str, int]] = {}
     seen: set[str] = set()
-    for buffer in _loaded(buffers):
+    for buffer in loaded(buffers):
         place = buffer.place if buffer.place in devices else HOST
         parts = sums.setdefault(place, {})
         part = _PARTS[buffer.kind]
@@ -79,7 +84,7 @@ def _summed(buffers: Sequence[BufferSize], devices: Sequence[str]) -> dict[str, 
     return sums
 
 
-def _loaded(buffers: Sequence[BufferSize]) -> list[BufferSize]:
+def loaded(buffers: Sequence[BufferSize]) -> list[BufferSize]:
     """Buffers less the mapped file where weights were copied out of it, which then count once."""
     copied = sum(b.size for b in buffers if b.kind == "model" and "REPACK" in b.place)
     adjusted: list[BufferSize] = []

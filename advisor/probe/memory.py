@@ -148,5 +148,21 @@ def unread(residency: Residency | None, buffers: Buffers, at_ms: int) -> tuple[O
     return (Observation(kind="unread", at_ms=at_ms, sentence=sentence),)
 
 
+def kept(
+    trace: Trace, phases: Sequence[Phase], buffers: Buffers, at_ms: int
+) -> tuple[Observation, ...]:
+    """Why more was held than planned: pages of the file that were only read to be copied."""
+    held = in_bytes(trace.peak(HOST, "file", since_ms=working_since(phases)))
+    more = 0 if held is None else held - buffers.mapped
+    if not buffers.model or more < UNREAD_NOTICED:
+        return ()
+    sentence = (
+        f"{size(more)} of its RAM were pages of files that it had only read while loading. This "
+        "llama.cpp leaves them to the system, which takes them back when others need memory; the "
+        "plan does not count them."
+    )
+    return (Observation(kind="kept", at_ms=at_ms, sentence=sentence, place=HOST),)
+
+
 def _is_file(buffer: BufferSize) -> bool:
     return buffer.place.endswith("_Mapped")

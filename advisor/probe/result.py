@@ -35,6 +35,7 @@ ObservationKind = Literal[
     "noise",
     "estimate",
     "unread",
+    "kept",
 ]
 Method = Literal["server", "llama-bench"]
 """Prompts of our own to llama-server, or a run of llama-bench."""

@@ -377,6 +377,12 @@ class Probe:
             )
         )
 
+    def _kept(self, trace: Trace, phases: tuple[Phase, ...]) -> tuple[Observation, ...]:
+        # Our own worker gives such pages back.
+        if self._question.build.kind == "embedded":
+            return ()
+        return memory.kept(trace, phases, self._notes.buffers, self.elapsed_ms)
+
     def _conclude(self, ending: Ending) -> ProbeResult:
         question = self._question
         trace = self._sampler.trace()
@@ -390,6 +396,7 @@ class Probe:
                 self._sampler.throttled_ms,
                 pinned=self._notes.buffers.pinned,
             ),
+            *self._kept(trace, phases),
             *memory.unread(self._notes.residency, self._notes.buffers, self.elapsed_ms),
         ]
         created = now()

@@ -302,6 +302,22 @@ def test_what_was_never_read_is_explained():
     assert not memory.unread(None, Buffers(), 99)
 
 
+def test_pages_that_a_llama_cpp_keeps_are_told():
+    trace = trace_of(
+        host_used=[0, 900 << 10, 900 << 10, 900 << 10, 900 << 10],
+        host_file=[0, 700 << 10, 500 << 10, 500 << 10, 500 << 10],
+    )
+    loaded = [
+        BufferSize("model", "CPU_Mapped", 400 * MIB),
+        BufferSize("model", "CPU_REPACK", 300 * MIB),
+    ]
+    (found,) = memory.kept(trace, PHASES, Buffers(loaded), 99)
+    assert found.sentence.startswith("0.6 GiB of its RAM")
+    plain = Buffers([BufferSize("model", "CPU_Mapped", 690 * MIB)])
+    assert not memory.kept(trace, PHASES, plain, 99)
+    assert not memory.kept(trace, PHASES, Buffers(), 99)
+
+
 # --- Compare ------------------------------------------------------------------------------------
 
 

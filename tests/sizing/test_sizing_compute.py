@@ -158,7 +158,7 @@ def test_repetitions_that_are_left_out_count_like_built_ones(sizes: list[int], e
 
     kept = all_of(4)
     length = 2 * n
-    shortened = Repetition(1 + length, 1 + 2 * length, 1 + 3 * length, extra, {})
+    shortened = Repetition(1, 1 + length, 1 + 2 * length, 1 + 3 * length, extra, {})
     whole = Replay(1)
     whole.run(all_of(4 + extra))
     assert peaks(kept, [shortened], 1) == whole.peaks

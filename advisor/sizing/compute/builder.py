@@ -5,6 +5,7 @@ The counterpart of llama-graph.cpp:llm_graph_context for one reserved micro-batc
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import Tensor, TensorType
@@ -236,13 +237,28 @@ class Builder:
     def waiting_leaf(self, leaf: Node, il: int) -> Node:
         """A constant that every such block has: all of them have memory from the start.
 
-        One more stands for those of all blocks that this one stands for.
+        One more stands for those of all blocks that this one stands for; ``all_leafs`` has it.
         """
         if self._selection.pattern_of(il) is not None:
             other = new(leaf.type, leaf.ne)
-            self.leafs.append(other)
             self.waiting.append((leaf, other, il))
         return leaf
+
+    def all_leafs(self) -> list[Node]:
+        """The leafs in order, those for left-out blocks behind the last one of their pattern."""
+        leafs = list(self.leafs)
+        at = {id(leaf): place for place, leaf in enumerate(leafs)}
+        groups: dict[int | None, list[tuple[int, Node]]] = {}
+        for leaf, other, il in self.waiting:
+            group = groups.setdefault(self._selection.pattern_of(il), [])
+            group.append((at[id(leaf)], other))
+        for group in sorted(
+            groups.values(), key=lambda g: max(place for place, _ in g), reverse=True
+        ):
+            group.sort(key=itemgetter(0))
+            end = group[-1][0] + 1
+            leafs[end:end] = [other for _, other in group]
+        return leafs
 
     # Inputs
 

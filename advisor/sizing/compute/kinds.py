@@ -83,16 +83,12 @@ def _blocks(key: int, recipe: Recipe) -> tuple[_Block, ...]:
             il // bank if bank else 0,
             min(il, n_streams),
             before[il] if il < len(before) else -1,
-        )
-        facts = (
-            values[il],
             il < hp.n_hash_layers,
             il < hp.n_layer_dense_lead,
-            il < SPARSE_BLOCKS,
-            il == hp.n_layer - 1,
-            il % bank if bank > 0 else 0,
-            (il + 1) % step if step > 0 else 0,
+            hp.arch == "gemma3n" and il < SPARSE_BLOCKS,
+            step > 0 and (il + 1) % step == 0,
         )
+        facts = (values[il], il == hp.n_layer - 1, il % bank if bank > 0 else 0)
         found.append(_Block(intern(kind), intern(facts), cache_owner(hp, il)))
     return tuple(found)
 
@@ -142,10 +138,10 @@ def _key(question: Question, recipe: Recipe, selection: Selection) -> tuple[obje
 
 ATTEMPTS: Final = 3
 """Ways to choose blocks, each with more of them."""
-_ONE_DEVICE: Final = ((3, False), (3, True), (4, True))
-_PIPELINED: Final = ((4, False), (4, True), (5, True))
-"""Repetitions that are built at the beginning of a pattern, and whether the last one is. With
-pipeline copies the second still differs from the third in dense models."""
+_EXPERTS: Final = ((3, False), (3, True), (4, True))
+_DENSE: Final = ((4, False), (4, True), (5, True))
+"""Repetitions that are built at the beginning of a pattern, and whether the last one is. Dense
+blocks hand something over that is alike from the third to the fourth only."""
 
 
 @lru_cache(maxsize=4096)
@@ -155,7 +151,7 @@ def chosen(question: Question, recipe: Recipe, attempt: int) -> Chosen | None:
         return Chosen(Selection(()), (question,))
     numbers: dict[object, int] = {}
     kinds = [numbers.setdefault(kind, len(numbers)) for kind in _placed_kinds(question, recipe)]
-    lead, last = (_PIPELINED if question.n_copies > 1 else _ONE_DEVICE)[attempt]
+    lead, last = (_EXPERTS if recipe.hp.n_expert else _DENSE)[attempt]
     selection = representative(kinds, lead, last=last)
     return Chosen(selection, _key(question, recipe, selection)) if selection.patterns else None
 

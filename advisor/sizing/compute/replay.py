@@ -71,8 +71,10 @@ class Arena:
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """Events ``start`` to ``end`` happen ``extra`` more times; before them lies their like."""
+    """Events ``start`` to ``end`` happen ``extra`` more times; before lies their like, twice."""
 
+    earlier: int
+    """Where the repetition before the one before begins."""
     previous: int
     """Where the repetition before begins."""
     start: int
@@ -84,7 +86,8 @@ class Repetition:
     def holds(self, events: Sequence[Event]) -> bool:
         """Whether it does what the one before did: whether what was left out is like it."""
         once, before = events[self.start : self.end], events[self.previous : self.start]
-        return _alike(once, before, tuple(self.waiting))
+        earlier = events[self.earlier : self.previous]
+        return _alike(once, before, earlier, tuple(self.waiting))
 
 
 def _made(events: Sequence[Event]) -> dict[int, int]:
@@ -93,22 +96,39 @@ def _made(events: Sequence[Event]) -> dict[int, int]:
     return {block: i for i, block in enumerate(taken)}
 
 
-def _alike(once: Sequence[Event], before: Sequence[Event], waiting: Sequence[int]) -> bool:
+def _carried(events: Sequence[Event]) -> dict[int, int]:
+    """Memory block → how many more are taken after it in these events."""
+    made = _made(events)
+    return {block: len(made) - place for block, place in made.items()}
+
+
+def _alike(
+    once: Sequence[Event],
+    before: Sequence[Event],
+    earlier: Sequence[Event],
+    waiting: Sequence[int],
+) -> bool:
     """Whether a repetition does what the one before did.
 
-    A block taken inside must be used at the same places. What one carries over from the other, or
-    waited for it, has its counterpart further back; everything else must be the very same.
+    A block taken inside must be used at the same places. What one carries over from the other must
+    be what that carried over from the one still earlier; what waited for it has its counterpart
+    further back; everything else must be the very same.
     """
     if len(once) != len(before):
         return False
     own, own_before = _made(once), _made(before)
+    carried, carried_before = _carried(before), _carried(earlier)
     for (arena, block, size), (arena_, block_, size_) in zip(once, before, strict=True):
         if arena != arena_ or size != size_:
             return False
         if own.get(block) != own_before.get(block_):
             return False
-        foreign = block in own or block in own_before or block in waiting
-        if not foreign and block != block_:
+        if block in own or block in waiting:
+            continue
+        if block in carried:
+            if carried[block] != carried_before.get(block_):
+                return False
+        elif block != block_:
             return False
     return True
 

@@ -1,7 +1,7 @@
 """The memory events of a graph, kept for every context and placement that it is the graph of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from advisor.sizing import memory
@@ -17,13 +17,13 @@ from advisor.sizing.compute.scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A constant that has memory from the start, and one for those of left-out blocks."""
+    """Constants of a pattern that have memory from the start, and those of its left-out blocks."""
 
     pattern: int
-    block: int
-    """Its memory block."""
-    other: int
-    """The other's event."""
+    blocks: tuple[int, ...]
+    """Their memory blocks."""
+    others: int
+    """Where the events of one left-out repetition's constants begin, one for each of the above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,28 @@ class _Trace:
             arena, block, _ = events[place]
             events[place] = (arena, block, int(value_at(form, units)))
         names: dict[int, tuple[int, ...]] = {}
-        added = 0
-        free = len(events)
-        for constant in self.waiting:
-            place, count = constant.other + added, extras[constant.pattern]
-            arena, _, size = events[place]
-            names[constant.block] = tuple(range(free, free + count))
-            events[place : place + 1] = [(arena, name, size) for name in names[constant.block]]
-            added, free = added + count - 1, free + count
+        added, free = 0, len(events)
+        for constants in self.waiting:
+            count, extra = len(constants.blocks), extras[constants.pattern]
+            start = constants.others + added
+            once = events[start : start + count]
+            new = range(free, free + count * extra)
+            events[start : start + count] = [
+                (arena, name, size)
+                for name, (arena, _, size) in zip(new, once * extra, strict=True)
+            ]
+            names |= {block: tuple(new[i::count]) for i, block in enumerate(constants.blocks)}
+            added, free = added + count * (extra - 1), free + count * extra
         repetitions = [
-            Repetition(r.previous + added, r.start + added, r.end + added, extra, names)
+            replace(
+                r,
+                earlier=r.earlier + added,
+                previous=r.previous + added,
+                start=r.start + added,
+                end=r.end + added,
+                extra=extra,
+                waiting=names,
+            )
             for r, extra in zip(self.repetitions, extras, strict=True)
         ]
         return peaks(events, repetitions, self.n_arenas)
@@ -75,31 +87,33 @@ def _simulate(question: Question, recipe: Recipe, selection: Selection, region: 
     scheduler = Scheduler(question.rules, n_copies=question.n_copies)
     made = scheduler.trace(
         builder.nodes,
-        builder.leafs,
+        builder.all_leafs(),
         frozenset(marked),
         [(leaf, other) for leaf, other, _ in builder.waiting],
     )
     if selection.patterns and question.n_copies > 1 and scheduler.copies_grow:
         # Copies between splits are never given back, so every block counts by itself.
         return _Trace(region, (), (), (), (), complete=False, grows=True)
-    taken = {
-        block: place
-        for place, (_, block, size) in reversed(list(enumerate(made.events)))
-        if size >= 0
-    }
-    waiting = [
-        _Waiting(pattern, made.blocks[id(leaf)], taken[made.blocks[id(other)]])
-        for leaf, other, il in builder.waiting
-        if (pattern := selection.pattern_of(il)) is not None
-    ]
-    names = {constant.block: () for constant in waiting}
+    taken = {block: place for place, (_, block, size) in enumerate(made.events) if size >= 0}
+    waiting: list[_Waiting] = []
+    for at in range(len(selection.patterns)):
+        # In the order of their memory.
+        pairs = sorted(
+            (taken[made.blocks[id(other)]], made.blocks[id(leaf)])
+            for leaf, other, il in builder.waiting
+            if selection.pattern_of(il) == at
+        )
+        if pairs:
+            waiting.append(_Waiting(at, tuple(block for _, block in pairs), pairs[0][0]))
+    names = {block: () for constants in waiting for block in constants.blocks}
     repetitions: list[Repetition] = []
     for pattern in selection.patterns:
-        previous, start, end = (
-            made.marks[id(builder.marks[il])]
-            for il in (pattern.previous, pattern.kept, pattern.end)
-        )
-        repetition = Repetition(previous, start, end, 0, names)
+        earlier = 2 * pattern.previous - pattern.kept
+        bounds = (earlier, pattern.previous, pattern.kept, pattern.end)
+        places = [made.marks[id(builder.marks[il])] for il in bounds if il in builder.marks]
+        # The first block of a graph may begin with it.
+        earlier, previous, start, end = [0, *places][-4:]
+        repetition = Repetition(earlier, previous, start, end, 0, names)
         if not repetition.holds(made.events):
             return _Trace(region, (), (), (), (), complete=False)
         repetitions.append(repetition)
@@ -112,7 +126,7 @@ def _simulate(question: Question, recipe: Recipe, selection: Selection, region: 
             if isinstance(size, Extent)
         ),
         repetitions=tuple(repetitions),
-        waiting=tuple(sorted(waiting, key=lambda constant: constant.other)),
+        waiting=tuple(sorted(waiting, key=lambda constants: constants.others)),
         n_arenas=question.backends.cpu + 1,
     )
 

@@ -8,6 +8,8 @@ from advisor.sizing.placement import HOST
 from advisor.sizing.plan import Plan, SpeedTerm
 from advisor.units import size as people
 
+_EVEN = 1.05
+"""A card that takes so much more of the time than it holds is not said to hold others back."""
 _COPY, _REDUCE = "Copy weights from RAM", "All-reduce"
 
 
@@ -67,7 +69,7 @@ def _between_cards(plan: Plan, cards: Sequence[PlaceTime], worst: PlaceTime) -> 
     part = sum(held[card.where or 0] for card in alike) / max(sum(held.values()), 1)
     share = sum(card.share for card in alike) / sum(card.share for card in cards)
     name = worst.name if len(alike) == 1 else f"{len(alike)}x {title}"
-    if share <= part:
+    if share <= part * _EVEN:
         return (
             f"No card holds back the others: {name} takes {share:.0%} of the cards' time for "
             f"{part:.0%} of what lies on them."

@@ -55,10 +55,12 @@ class Machine:
     """The same below 4 bits."""
     host_rate: float | None
     """Operations per second of the CPU in prefill."""
+    copies_to: Device | None
+    """The first device of the host itself: it takes all batches' work on what lies in RAM, whether
+    it holds layers or not (ggml-backend.cpp:ggml_backend_sched_backend_id_from_cur); ggml-rpc.cpp
+    takes none."""
     copy_rate: float | None
-    """Bytes per second from RAM to the first device, which takes all batches' work on what lies
-    there, whether it holds layers or not (ggml-backend.cpp:ggml_backend_sched_backend_id_from_cur);
-    None when its link is not known."""
+    """Bytes per second from RAM to that device; None when its link is not known."""
     calibration: Calibration
     rig: Rig
 
@@ -168,12 +170,14 @@ def machine(
     else:
         high = low = None
     rate = calibration.host_prefill_tflops
+    target = next((device for device in rig.devices[first:] if not device.host_index), None)
     return Machine(
         devices=devices,
         host_gbs=high,
         host_low_gbs=low,
         host_rate=None if rate is None else rate * 1e12,
-        copy_rate=_copy_rate(rig.devices[first]) if rig.devices else None,
+        copies_to=target,
+        copy_rate=None if target is None else _copy_rate(target),
         calibration=calibration,
         rig=rig,
     )

@@ -9,7 +9,7 @@ from advisor.sizing import speed_sums as sums
 from advisor.sizing.interconnect import link_name, slowest_link
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
-from advisor.sizing.settings import RunSettings, first_device
+from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import speed_data
 from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, cut_across
 from advisor.sizing.speed_similar import Case, correction
@@ -115,7 +115,7 @@ def prefill(
         terms.append(reduced)
         total += reduced.seconds
         doubt += reduced.seconds * speed_data().tensor_split.prefill_spread
-    extra = _host(parts, box, settings, ubatch, used)
+    extra = _host(parts, box, ubatch, used)
     if isinstance(extra, str):
         return None, (), (extra,)
     for term, spread in extra:
@@ -150,7 +150,7 @@ def _all_reduces(known: ModelSums, devices: list[Device], ubatch: int) -> SpeedT
 
 
 def _host(
-    parts: list[Load], box: Machine, settings: RunSettings, ubatch: int, used: float
+    parts: list[Load], box: Machine, ubatch: int, used: float
 ) -> list[tuple[SpeedTerm, float]] | str:
     """What lies in RAM: copied to a GPU per micro-batch, or computed by the CPU."""
     load = next((p for p in parts if p.where == HOST), None)
@@ -158,13 +158,13 @@ def _host(
         return []
     spread = speed_data().host.spread
     if box.devices and ubatch >= MIN_OFFLOAD:
-        if box.copy_rate is None:
+        if box.copies_to is None or box.copy_rate is None:
             return (
                 "Prefill is unknown: weights in RAM are copied to the first GPU for every "
                 "micro-batch and its PCIe link is not known."
             )
         size = float(touched(load.columns, used, ubatch))
-        over = link_name(box.rig.devices[first_device(settings)])
+        over = link_name(box.copies_to)
         detail = f"{size / 1e9:.1f} GB per micro-batch of {ubatch} tokens, all to the first device"
         return [
             (

@@ -1,5 +1,6 @@
 """The solver against every other placement, on models small enough to try them all."""
 
+import argparse
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, combinations_with_replacement, pairwise
 from math import inf
@@ -10,6 +11,7 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.cli.options import add_settings, settings_of
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
@@ -215,6 +217,30 @@ def test_one_block_of_experts_less_in_ram_would_not_fit(
         headroom = size(model, machine, settings_).headroom
         assert headroom is not None
         assert headroom < FIT.margin
+
+
+@pytest.mark.parametrize(
+    ("name", "file_type", "rig", "update"),
+    [
+        ("Qwen/Qwen3-32B", "Q6_K", "RTX 3090 + 64 GB DDR5-6000", {"fit_kv": True}),
+        ("Qwen/Qwen3-30B-A3B", "Q8_0", "RTX 3090 + RTX 3060 12GB + 64 GB DDR5-6000", {}),
+    ],
+)
+def test_the_command_is_what_the_solver_chose(
+    name: str, file_type: str, rig: str, update: dict[str, object]
+) -> None:
+    model, machine = catalogue().find(name).model(file_type), parse_rig(rig)
+    plan = size(model, machine, FIT.model_copy(update={"ctx": 32768, **update}))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-m")
+    add_settings(parser)
+
+    written = settings_of(parser.parse_args(plan.command[1:]))
+
+    again = size(model, machine, RunSettings.model_validate(written))
+    assert again.devices == plan.devices
+    assert again.host == plan.host
+    assert again.speed == plan.speed
 
 
 def test_what_fits_stays_whole() -> None:

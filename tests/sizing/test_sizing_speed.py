@@ -1,6 +1,7 @@
 """Speed: terms that add up, ranges that hold, measured rows first, and None without a basis."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -223,7 +224,7 @@ def test_what_lies_in_ram_is_copied_over_the_first_cards_slot() -> None:
     of, rig = model("Qwen/Qwen3-30B-A3B"), parse_rig("2x RTX 3090 + 64 GB DDR5-6000")
     narrow = PcieLink(max_generation=4, max_width=4)
 
-    def prefill(*narrowed: int, **update: object) -> float:
+    def prefill(*narrowed: int, **update: Any) -> float:
         devices = tuple(
             d.model_copy(update={"pcie": narrow}) if i in narrowed else d
             for i, d in enumerate(rig.devices)
@@ -233,7 +234,7 @@ def test_what_lies_in_ram_is_copied_over_the_first_cards_slot() -> None:
         return found.prefill_tps.mid
 
     assert prefill(0) < prefill(1) == prefill()
-    alone = {"split_mode": "none", "main_gpu": 1}
+    alone: dict[str, Any] = {"split_mode": "none", "main_gpu": 1}
     assert prefill(1, **alone) < prefill(0, **alone) == prefill(**alone)
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from advisor.advice.builds import Build, cards
-from advisor.advice.hardware_prices import PriceBook, book_of, data_date
+from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
 from advisor.advice.hybrids import hybrids
-from advisor.advice.options import Option, assess
+from advisor.advice.options import Option, api_option, assess
 from advisor.advice.prices import Candidate, candidates, tier_of
 from advisor.advice.timing import Engine, MeasuredRun, lengths, planned, timed
 from advisor.advice.upgrades import Found, option, search
@@ -71,7 +71,7 @@ def advise(
     known = {o.id for o in options}
     options += [o for o in found.options if o.id not in known]
     apis = _apis(models, current, usage, at)
-    options += [_api_option(c) for c in apis]
+    options += [api_option(c.price, c.relation) for c in apis]
     options = _settle(
         options,
         found,
@@ -88,7 +88,7 @@ def advise(
         rig_name=rig.name,
         at=at,
         unknowns=_unknowns(prices, today, usage, complete=found.complete),
-        assumptions=(f"Hardware prices reviewed on {data_date()}, in US dollars without tax.",),
+        assumptions=(reviewed(),),
         searched=found.searched + len(apis),
     )
 
@@ -168,19 +168,6 @@ def _apis(
             if known is None or known.relation == "like class":
                 found[candidate.price.api.id] = candidate
     return list(found.values())
-
-
-def _api_option(candidate: Candidate) -> Option:
-    price = candidate.price
-    return Option(
-        id=f"API|{price.api.id}",
-        kind="API",
-        title=price.api.title,
-        tier=price.api.tier,
-        api=price,
-        relation=candidate.relation,
-        notes=price.notes,
-    )
 
 
 def _unknowns(book: PriceBook, today: dt.date, usage: Usage, *, complete: bool) -> tuple[str, ...]:

@@ -154,3 +154,8 @@ def shipped_names() -> tuple[tuple[str, Kind], ...]:
 def data_date() -> str:
     """When the shipped prices were reviewed."""
     return _shipped().date
+
+
+def reviewed() -> str:
+    """What every answer assumes of prices."""
+    return f"Hardware prices reviewed on {data_date()}, in US dollars without tax."

@@ -182,6 +182,19 @@ class Assessment:
         return None if line is None else line.monthly(requests)
 
 
+def api_option(price: ApiPrice, relation: Relation) -> Option:
+    """An API as an option."""
+    return Option(
+        id=f"API|{price.api.id}",
+        kind="API",
+        title=price.api.title,
+        tier=price.api.tier,
+        api=price,
+        relation=relation,
+        notes=price.notes,
+    )
+
+
 def money(amount: Decimal, currency: str) -> str:
     """``"14.20 USD"``; whole units from a thousand up."""
     digits = 0 if abs(amount) >= 1000 else 2

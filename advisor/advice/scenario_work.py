@@ -9,9 +9,9 @@ from typing import Final
 
 from advisor.advice.builds import Build
 from advisor.advice.costs import api_cost, break_even, local_cost
-from advisor.advice.hardware_prices import PriceBook, book_of, data_date
+from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
 from advisor.advice.hybrids import hybrids
-from advisor.advice.options import Kind, Option, Purchase
+from advisor.advice.options import Kind, Option, Purchase, api_option
 from advisor.advice.prices import ApiPrice, Candidate, api_models, api_price, tier_of
 from advisor.advice.scenario_rules import (
     mixed_need,
@@ -205,7 +205,7 @@ def work_out(
     speeds: list[Speeds] = []
     links: list[Link] = []
     crossings: list[Crossing] = []
-    choices: list[Option] = [_api_option(price) for price in apis]
+    choices: list[Option] = [api_option(price, "like class") for price in apis]
     total = len(case.rigs) * len(case.models)
     for step, (rig, model_id) in enumerate(product(case.rigs, case.models)):
         if cancelled():
@@ -254,7 +254,7 @@ def work_out(
             need,
             rig_name=case.title,
             at=at,
-            assumptions=(f"Hardware prices reviewed on {data_date()}, in US dollars without tax.",),
+            assumptions=(reviewed(),),
         ),
         rules=(
             *rules_of_cost(crossings, choices, need),
@@ -279,16 +279,5 @@ def _mixed(
     ]
     choices = [option for pair in pairs for option in pair.options(rough=True)]
     choices += hybrids(choices, [Candidate("like class", price) for price in apis], need)
-    yield rule_of_mixing([*choices, *map(_api_option, apis)], need)
-
-
-def _api_option(price: ApiPrice) -> Option:
-    return Option(
-        id=f"API|{price.api.id}",
-        kind="API",
-        title=price.api.title,
-        tier=price.api.tier,
-        api=price,
-        relation="like class",
-        notes=price.notes,
-    )
+    choices += [api_option(price, "like class") for price in apis]
+    yield rule_of_mixing(choices, need)

@@ -132,12 +132,31 @@ def test_a_hard_constraint_is_never_broken(menu, usage):
         assert best.hardware.mid <= usage.budget
 
 
-@settings(max_examples=150, deadline=None)
-@given(menu=menus, usage=needs)
-def test_a_dominated_option_is_never_the_verdict(menu, usage):
-    assessed = [assess(o, usage) for o in menu]
+def worse(option, how):
+    """The same but for one thing that is worse."""
+    if how == "tier":
+        return replace(option, id=f"{option.id}-", tier=option.tier - 1)
+    if how == "loss":
+        heavier = LOSS_WORDS[min(LOSS_WORDS.index(option.loss) + 1, len(LOSS_WORDS) - 1)]
+        return replace(option, id=f"{option.id}-", loss=heavier)
+    speed = option.run.decode_tps
+    slower = Range(low=speed.low * 0.7, mid=speed.mid * 0.7, high=speed.high * 0.7)
+    return replace(option, id=f"{option.id}-", run=replace(option.run, decode_tps=slower))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    menu=menus,
+    twin=locals_(),
+    how=st.sampled_from(["tier", "loss", "speed"]),
+    usage=needs,
+)
+def test_a_dominated_option_is_never_the_verdict(menu, twin, how, usage):
+    assessed = [assess(o, usage) for o in (worse(twin, how), twin, *menu)]
     best = choose(assessed, usage)
     assert best is None or not any(dominates(other, best) for other in assessed)
+    alone = choose(assessed[:2], usage)
+    assert alone is None or alone is assessed[1] or not dominates(assessed[1], assessed[0])
 
 
 @settings(max_examples=150, deadline=None)

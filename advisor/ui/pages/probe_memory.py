@@ -136,7 +136,8 @@ class MemoryCard(Card):
                 continue
             name, series = self._words[part.name]
             known = part.engine is not None
-            if not known and not self._ended:
+            # The driver's share is what the log does not account for: only a whole run tells it.
+            if not self._ended and (not known or part.name == "driver"):
                 continue
             value = units.size(part.engine if known else part.planned)
             note = "" if part.planned is None else self._difference(part.engine, part.planned)

@@ -14,11 +14,9 @@ from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.graphs import graph_of
 from advisor.sizing.compute.layout import layout
 from advisor.sizing.compute.question import Recipe, question_of
-from advisor.sizing.compute.traces import measure
+from advisor.sizing.compute.traces import CONTRADICTIONS, measure
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
-
-_CONTRADICTIONS = (ArithmeticError, LookupError, ValueError)
 
 
 def reserve(
@@ -37,8 +35,10 @@ def reserve(
     question, units = question_of(made, rule, settings, placement, used, rules)
     try:
         sizes = measure(question, Recipe(hp, graph, made), units)
-    except _CONTRADICTIONS:
+    except CONTRADICTIONS:
         # A header whose keys and tensors do not belong together, which llama.cpp would not load.
+        sizes = None
+    if sizes is None:
         return None
     devices = [0] * n_devices
     for device, size in zip(used, sizes[:-1], strict=True):

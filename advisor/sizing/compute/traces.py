@@ -14,6 +14,9 @@ from advisor.sizing.compute.question import Question, Recipe
 from advisor.sizing.compute.replay import Repetition, peaks
 from advisor.sizing.compute.scheduler import Scheduler
 
+CONTRADICTIONS = (ArithmeticError, LookupError, ValueError)
+"""What building a graph raises where a header's keys and tensors do not belong together."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -42,6 +45,8 @@ class _Trace:
     """Whether the blocks that were built stand for all."""
     grows: bool = False
     """Whether no choice of blocks could stand for all."""
+    broken: bool = False
+    """Whether keys and tensors do not belong together, so that llama.cpp would not load them."""
 
     def sizes(self, which: Chosen, units: Sequence[int]) -> tuple[int, ...]:
         """Bytes per arena, with as many repetitions as the choice leaves out."""
@@ -149,22 +154,32 @@ def _trace_of(question: Question, recipe: Recipe, which: Chosen, units: tuple[in
     known = _known(which.key)
     made = next((trace for trace in known if trace.region.holds(units)), None)
     if made is None:
-        made = _simulate(question, recipe, which.selection, Region(units))
+        region = Region(units)
+        try:
+            made = _simulate(question, recipe, which.selection, region)
+        except CONTRADICTIONS:
+            made = _Trace(region, (), (), (), (), complete=False, broken=True)
         known.append(made)
     return made
 
 
 @lru_cache(maxsize=16384)
-def measure(question: Question, recipe: Recipe, units: tuple[int, ...]) -> tuple[int, ...]:
-    """Bytes per device in use and, last, on the host. ``units``: see ``question_of``."""
+def measure(question: Question, recipe: Recipe, units: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Bytes per device in use and, last, on the host; None where a header contradicts itself.
+
+    ``units``: see ``question_of``.
+    """
     first = _first_attempt(recipe.layout.key, question.n_copies, question.backends.cpu)
     for attempt in range(first[0], ATTEMPTS):
         which = chosen(question, recipe, attempt)
         made = None if which is None else _trace_of(question, recipe, which, units)
         if which is None or made is None or made.grows:
             break
+        if made.broken:
+            return None
         if made.complete:
             return made.sizes(which, units)
-        first[0] = attempt + 1
+        first[0] = min(attempt + 1, ATTEMPTS - 1)
     which = everything(question, recipe)
-    return _trace_of(question, recipe, which, units).sizes(which, units)
+    made = _trace_of(question, recipe, which, units)
+    return None if made.broken else made.sizes(which, units)

@@ -387,7 +387,11 @@ def why_not(
         *_ram(case, now),
         *_gpu(case),
     ]
-    if len(ways) < SHOWN:
-        ways += _both(case)
+    if not any(way.kind == "kv" for way in ways):
+        # A smaller cache may leave room for a file that loses less than the one that fits alone.
+        alone = [way for way in ways if way.kind == "file_type"]
+        both = list(_both(case))
+        if both and all(both[0].size < way.size for way in alone):
+            ways = [way for way in ways if way.kind != "file_type"] + both
     missing = _missing(now) or _slow(case, now)
     return WhyNot(missing, tuple(sorted(ways, key=lambda way: way.size)[:SHOWN]))

@@ -47,6 +47,19 @@ def test_ways_out_work_and_are_ordered(name: str, file_type: str, rig: str, ctx:
         assert change.cost
 
 
+def test_a_smaller_cache_makes_room_for_a_file_that_loses_less() -> None:
+    rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+    card = rig.devices[0].model_copy(update={"memory_used": 3 << 30})
+    busy = rig.model_copy(update={"devices": (card,)})
+
+    found = ask("Qwen/Qwen3-32B", "Q6_K", busy, ctx=32768)
+
+    (both,) = [change for change in found.changes if change.kind == "both"]
+    assert "file_type" not in {change.kind for change in found.changes}
+    plain = RunSettings(ctx=32768)
+    assert size(models("Qwen/Qwen3-32B")[both.file_type], busy, plain).fits is False
+
+
 def test_what_fits_needs_no_way_out() -> None:
     assert ask("Qwen/Qwen3-8B", "Q4_K_M", "RTX 4090 + 64 GB", ctx=8192) == WhyNot("", ())
 

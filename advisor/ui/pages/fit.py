@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QWidget
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QWidget
 
 from advisor import units
 from advisor.errors import RigAdvisorError
@@ -123,11 +123,15 @@ class FitPage(Page):
         self._form.hide()
         self._change.toggled.connect(self._form.setVisible)
         foot = row(self._short, None, self._change)
-        self._filler = QWidget()
+        self._filler = text("", "muted", wrap=True)
+        self._filler.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.check_all = CheckAllLine()
         self.check_all.cell_checked.connect(self._cell_checked)
         self.check_all.forgotten.connect(self._checked.clear)
-        body = column(self._answer, self._reason, self.map, self._filler, rule(), foot, self._form)
+        self._unit = text("", "small")
+        below = row(self._reason, self._unit)
+        below.setStretch(0, 1)
+        body = column(self._answer, below, self.map, self._filler, rule(), foot, self._form)
         body.insertWidget(4, self.check_all)
         body.setStretch(2, 1)
         body.setStretch(3, 1)
@@ -166,13 +170,14 @@ class FitPage(Page):
 
     def _switched_card(self) -> Card:
         """The matrix's card: one model, or everything that runs."""
-        card = Card(self.tr("What fits"), note=self.tr("GiB left"))
+        card = Card(self.tr("What fits"))
         card.title.hide()
         self._this = button(self.tr("This model"), role="segment")
         self._all = button(self.tr("What can I run?"), role="segment")
         group = QButtonGroup(self)
         for number, segment in enumerate((self._this, self._all)):
             segment.setCheckable(True)
+            segment.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             group.addButton(segment)
             card.head.insertWidget(number, segment)
         self._this.setChecked(True)
@@ -184,7 +189,7 @@ class FitPage(Page):
         """The whole catalogue in the place of one model's matrix."""
         self._matrix_view.setVisible(not shown)
         self.best.setVisible(shown)
-        for part in (self._card.note, *self._legend):
+        for part in self._legend:
             part.setVisible(not shown)
 
     # matrix
@@ -218,8 +223,10 @@ class FitPage(Page):
             self._reason.setText("")
         self.map.setVisible(bool(self.map.cells.rows))
         self._filler.setVisible(not self.map.cells.rows)
+        self._filler.setText(self.tr("Sizing every file type at every context…"))
 
     def _complain(self, error: RigAdvisorError) -> None:
+        self._filler.setText("")
         self.banner.say(str(error))
 
     def _show_matrix(self, matrix: FitMatrix) -> None:
@@ -255,7 +262,7 @@ class FitPage(Page):
         self.map.show()
         self._filler.hide()
         fast = any(cell.sub.endswith("t/s") for line in cells for cell in line)
-        self._card.note.setText(
+        self._unit.setText(
             self.tr("GiB left or in RAM · tok/s") if fast else self.tr("GiB left or in RAM")
         )
 

@@ -144,6 +144,7 @@ class BestList(QWidget):
         self._least.setSuffix(self.tr(" tok/s or more"))
         self._least.setAccessibleName(self.tr("Wanted decode speed"))
         self._least.setKeyboardTracking(False)
+        self._least.setAlignment(Qt.AlignmentFlag.AlignRight)
         self._said = text("", "muted", wrap=True)
         self.picks = PickTable()
         self.table = self._made_table()

@@ -131,9 +131,12 @@ class _Search:
         build, variant = self.of(i)
         engine = self.engine if build.here else self.engine.elsewhere()
         buffer = buffer_of(variant, self.usage, engine)
+        # What is too slow for the need is out as well.
+        beat = max(beat, _step(self.usage.min_decode_tps, self.usage) - 1)
         if beat > 0 and buffer is not None and not build.here:
             place = int(self.pairs.build[i]), int(self.pairs.variant[i])
-            if _step(1 / self.pairs.closer.seconds(*place, buffer), self.usage) <= beat:
+            least = self.pairs.closer.seconds(*place, buffer)
+            if least > 0 and _step(1 / least, self.usage) <= beat:
                 return None
         outcome = engine.once(
             ("roughly", build.signature, variant.key, self.lengths),

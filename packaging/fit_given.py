@@ -11,6 +11,10 @@ BORROWED = (
     ("vulkan", "gb10", "vulkan-nvidia", 1.6),
     ("vulkan", "hbm", "vulkan-nvidia", 2.0),
 )
+SLOW_MEMORY = {"cuda-hbm": 0.5, "metal-apple-m1": 0.55}
+"""Kinds whose kernels are known to reach less of the bandwidth than 0.72: A100 and H100 (HBM) and
+Apple's M1 (0.40 and 0.49 where a simpler formula was fitted to these rows)."""
+
 HOST = {
     "eta": 0.45,
     "eta_low": 0.25,

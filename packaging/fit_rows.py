@@ -139,6 +139,16 @@ def _number(pattern: str, text: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
+def _unstated(raw: dict[str, Any], backend: str) -> int:
+    """Micro-batch where a row's flags do not say it: llama.cpp's default, but for one source.
+
+    kyuz0's toolboxes measure deep prompts under ROCm with ``-ub 2048``
+    (amd-r9700-ai-toolboxes, benchmark/run_benchmarks.sh).
+    """
+    deep = raw["src"] == "kyuz0" and backend == "rocm" and raw["pp_test"] == "pp2048"
+    return 2048 if deep else 512
+
+
 def read(path: Path) -> Iterator[Row | str]:
     """Usable rows, and a sentence for each row that is not."""
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -180,5 +190,5 @@ def read(path: Path) -> Iterator[Row | str]:
             scale=raw["file_gib"] * GIB / model.nbytes if raw["file_gib"] else 1.0,
             kv_width=34 / 32 if quantized_kv else 2.0,
             n_prompt=_number(r"^pp(\d+)", raw["pp_test"]),
-            ubatch=_number(r"-ub (\d+)", flags) or 512,
+            ubatch=_number(r"-ub (\d+)", flags) or _unstated(raw, backend),
         )

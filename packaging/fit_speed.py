@@ -2,18 +2,20 @@
 
     python packaging/fit_speed.py BENCH.jsonl [MORE.jsonl…] [--check] [--date YYYY-MM-DD]
 
-Robust least squares (Cauchy loss, Levenberg-Marquardt) on the logarithm of the time, with weak
-priors on every constant; then a Gaussian process over what is left (advisor.sizing.speed_similar).
-Errors are those of ten-fold cross-validation, split by (GPU, model, backend, source); what the
-Gaussian process assumes, and the width of ranges, are chosen for each block of folds by the rows of
-the other blocks (nested). --check prints them without writing.
+Constants and likeness of rows are fitted together (fit_joint). Errors are those of ten-fold
+cross-validation, split by (GPU, model, backend, source); what the fit assumes (priors, likeness,
+width of ranges) is chosen for each block of folds by the rows of the other blocks (fit_choose).
+--check prints them without writing.
 """
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: the matrices are small
+
 import argparse
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 from pathlib import Path
@@ -21,48 +23,20 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+from fit_assumed import DECODE, DEPTH, PREFILL
+from fit_choose import BLOCKS, Assumed, Chooser
+from fit_given import SLOW_MEMORY
+from fit_joint import Fitted, Joint, Parameters
 from fit_rows import LEFT_OUT, Row, read
-from fit_similar import Chooser, Fold, z
 
 from advisor.sizing import speed_terms as terms
-from advisor.sizing.speed_data import Similar
+from advisor.sizing.speed_load import attention_along
 from advisor.sizing.speed_prefill import type_group
-from advisor.sizing.speed_similar import Case
+from advisor.sizing.speed_similar import Case, deepness
 from advisor.sizing.speed_sums import GROUPS, Floats
 
 BACKENDS = ("cuda", "rocm", "vulkan", "metal")
 FOLDS = 10
-
-DECODE_SIMILAR = Similar(
-    model=0.112, model_backend=0.006, model_class=0.034, gpu_backend=0.08, gpu_model=0.014,
-    gpu_model_backend=0.12, gpu_model_depth=0.05, gpu_model_slope=0.05, class_type=0.036, depth=1.4,
-    noise=0.06, clip=0.75, z=1.0,
-)  # fmt: skip
-PREFILL_SIMILAR = Similar(
-    model=0.375, model_backend=0.04, model_class=0.18, gpu_backend=0.12, gpu_model=0.05,
-    gpu_model_backend=0.14, gpu_model_depth=0.06, gpu_model_slope=0.1, class_type=0.1, depth=1.4,
-    noise=0.225, clip=1.05, z=1.0,
-)  # fmt: skip
-
-
-@dataclass
-class Parameters:
-    """Named logarithms with priors."""
-
-    names: dict[str, slice] = field(default_factory=dict)
-    prior: list[float] = field(default_factory=list)
-    width: list[float] = field(default_factory=list)
-
-    def add(self, name: str, count: int, value: float, width: float) -> None:
-        """``count`` constants around ``value``, believed within a factor of e**width."""
-        start = len(self.prior)
-        self.names[name] = slice(start, start + count)
-        self.prior += [math.log(value)] * count
-        self.width += [width] * count
-
-    def get(self, vector: Floats, name: str) -> Floats:
-        """The constants themselves."""
-        return np.exp(vector[self.names[name]])
 
 
 @dataclass
@@ -71,19 +45,29 @@ class Problem:
 
     rows: list[Row]
     classes: list[str]
-    parameters: Parameters
     scale: float
-    """Of the Cauchy loss."""
+    """Of an ordinary error."""
 
     def __post_init__(self) -> None:
         rows = self.rows
+        self.parameters = Parameters()
         self.kind = np.array([self.classes.index(r.speed_class) for r in rows])
         self.backend = np.array([BACKENDS.index(r.backend) for r in rows])
         self.bandwidth = np.array([r.bandwidth for r in rows])
         self.rate = np.array([r.rate or 50e12 for r in rows])
         self.columns = np.array([r.columns for r in rows])
         self.n = np.array([float(r.raw["gpu_count"]) for r in rows])
-        self.bf16 = np.array([r.model.file_type == "BF16" for r in rows])
+        self.vulkan_bf16 = np.array(
+            [r.model.file_type == "BF16" and r.backend == "vulkan" for r in rows]
+        )
+
+    def by_class(self, name: str, value: float | Sequence[float]) -> None:
+        """A constant for each kind of GPU under each backend."""
+        self.parameters.add(name, value, len(self.classes), "class")
+
+    def by_backend(self, name: str, value: float) -> None:
+        """A constant for each backend."""
+        self.parameters.add(name, value, len(BACKENDS), "backend")
 
 
 class Decode(Problem):
@@ -92,26 +76,40 @@ class Decode(Problem):
         caches = [r.cache(r.depth) for r in self.rows]
         self.read = np.array([c[0] for c in caches])
         self.flops = np.array([c[1] for c in caches])
-        self.measured = np.array([-math.log(r.raw["tg_tps"]) for r in self.rows])
+        self.measured = np.array([-np.log(r.raw["tg_tps"]) for r in self.rows])
+        self.by_class("eta", [SLOW_MEMORY.get(name, 0.72) for name in self.classes])
+        self.by_class("tau", 25e-6)
+        self.by_class("rho", 1.2)
+        self.by_class("attention", 0.08)
+        self.parameters.add("groups", 1.0, len(GROUPS))
+        self.by_backend("gather", 1.0)
+        self.parameters.add("bf16_experts", 1.0)
+        self.by_backend("moe", 2.0)
+        self.by_backend("recurrent", 1.5)
+        self.by_backend("mla", 1.3)
+        self.by_backend("vector", 0.15)
+        self.by_backend("mla_attention", 1.0)
+        self.by_backend("hand_over", 3e-4)
+        self.by_backend("fixed", 2e-4)
 
-    def log_time(self, vector: Floats, keep: Floats) -> Floats:
+    def log_time(self, vector: Floats) -> Floats:
         g = lambda name: self.parameters.get(vector, name)  # noqa: E731 - as in the formulas
-        kind, backend = self.kind[keep], self.backend[keep]
+        kind, backend = self.kind, self.backend
         groups = np.broadcast_to(g("groups"), (len(kind), len(GROUPS)))
         experts = groups * g("gather")[backend][:, None]
-        slow = np.where(backend == BACKENDS.index("vulkan"), g("bf16_experts")[0], 1.0)
-        experts = experts.copy()
-        experts[:, GROUPS.index("bf16")] *= slow
+        experts[:, GROUPS.index("bf16")] *= np.where(
+            backend == BACKENDS.index("vulkan"), g("bf16_experts")[0], 1.0
+        )
         k = terms.Constants(
-            bandwidth=self.bandwidth[keep], rate=self.rate[keep], eta=g("eta")[kind],
+            bandwidth=self.bandwidth, rate=self.rate, eta=g("eta")[kind],
             tau=g("tau")[kind], rho=g("rho")[kind], attention=g("attention")[kind],
             groups=groups, expert_groups=experts, moe=g("moe")[backend],
             recurrent=g("recurrent")[backend], mla=g("mla")[backend], vector=g("vector")[backend],
             mla_attention=g("mla_attention")[backend],
         )  # fmt: skip
-        work = terms.Work(self.columns[keep], self.read[keep], self.flops[keep])
-        hand_over = (self.n[keep] - 1) * g("hand_over")[backend]
-        return np.log(terms.decode_parts(k, work).total + hand_over + g("fixed")[backend])
+        parts = terms.decode_parts(k, terms.Work(self.columns, self.read, self.flops))
+        hand_over = (self.n - 1) * g("hand_over")[backend]
+        return np.log(parts.total + hand_over + g("fixed")[backend])
 
 
 class Prefill(Problem):
@@ -119,112 +117,54 @@ class Prefill(Problem):
         super().__post_init__()
         self.prompt = np.array([float(r.n_prompt or 0) for r in self.rows])
         self.ubatch = np.minimum(np.array([float(r.ubatch) for r in self.rows]), self.prompt)
-        self.flops = np.array([r.cache(r.depth + (r.n_prompt or 0) / 2)[1] for r in self.rows])
+        self.attention = np.array([along(r) for r in self.rows])
         used = np.array(
             [s.n_expert_used / s.n_expert if (s := r.sums).n_expert else 1.0 for r in self.rows]
         )
         self.read = np.asarray(terms.touched(self.columns, used, self.ubatch))
-        self.type = [type_group(r.model.file_type) for r in self.rows]
-        self.measured = np.array([-math.log(r.raw["pp_tps"]) for r in self.rows])
+        names = {name: i for i, name in enumerate(TYPE_NAMES)}
+        self.type = np.array([names.get(type_group(r.model.file_type), -1) for r in self.rows])
+        self.measured = np.array([-np.log(r.raw["pp_tps"]) for r in self.rows])
+        self.by_class("quantized", 0.35)
+        self.by_class("sixteen", 0.4)
+        self.by_class("experts", 0.2)
+        self.by_class("attention", 0.12)
+        self.by_class("bend", 0.3)
+        self.parameters.add("types", 1.0, len(TYPE_NAMES))
+        self.parameters.add("bf16", 1.0)
+        self.parameters.add("memory", 1.7)
+        self.by_backend("launch", 60e-6)
+        self.by_backend("mla_attention", 1.0)
+        self.by_backend("sharing", 0.35)
+        self.parameters.add("pipeline", 0.6)
 
-    def log_time(self, vector: Floats, keep: Floats) -> Floats:
+    def log_time(self, vector: Floats) -> Floats:
         g = lambda name: self.parameters.get(vector, name)  # noqa: E731 - as in the formulas
-        kind, backend = self.kind[keep], self.backend[keep]
-        slow = self.bf16[keep] & (backend == BACKENDS.index("vulkan"))
-        types = {name: i for i, name in enumerate(TYPE_NAMES)}
-        by_type = np.append(g("types"), 1.0)[
-            [types.get(t, len(types)) for t, k in zip(self.type, keep, strict=True) if k]
-        ]
+        kind, backend = self.kind, self.backend
         k = terms.PrefillConstants(
-            bandwidth=self.bandwidth[keep], rate=self.rate[keep], quantized=g("quantized")[kind],
+            bandwidth=self.bandwidth, rate=self.rate, quantized=g("quantized")[kind],
             sixteen=g("sixteen")[kind], experts=g("experts")[kind],
-            attention=g("attention")[kind], bf16=np.where(slow, g("bf16")[0], 1.0),
-            type_factor=by_type, memory=g("memory")[0], launch=g("launch")[backend],
-            mla_attention=g("mla_attention")[backend],
+            attention=g("attention")[kind],
+            bf16=np.where(self.vulkan_bf16, g("bf16")[0], 1.0),
+            type_factor=np.append(g("types"), 1.0)[self.type], memory=g("memory")[0],
+            launch=g("launch")[backend], mla_attention=g("mla_attention")[backend],
+            bend=g("bend")[kind], sharing=g("sharing")[backend],
         )  # fmt: skip
-        parts = terms.prefill_parts(
-            k, self.columns[keep], self.flops[keep], self.read[keep], self.ubatch[keep]
-        )
-        pipe = terms.pipelined(
-            self.n[keep], self.prompt[keep], self.ubatch[keep], float(g("pipeline")[0])
-        )
+        parts = terms.prefill_parts(k, self.columns, self.attention, self.read, self.ubatch)
+        pipe = terms.pipelined(self.n, self.prompt, self.ubatch, float(g("pipeline")[0]))
         return np.log(parts.total * pipe)
 
 
 TYPE_NAMES = ("k_or_i", "q8", "q4_legacy", "fp4")
 
 
-def decode_parameters(n_classes: int) -> Parameters:
-    p = Parameters()
-    p.add("eta", n_classes, 0.72, 0.25)
-    p.add("tau", n_classes, 25e-6, 0.6)
-    p.add("rho", n_classes, 1.2, 0.5)
-    p.add("attention", n_classes, 0.08, 1.0)
-    p.add("groups", len(GROUPS), 1.0, 0.2)
-    n = len(BACKENDS)
-    p.add("gather", n, 1.0, 0.2)
-    p.add("bf16_experts", 1, 1.0, 0.5)
-    p.add("moe", n, 2.0, 0.6)
-    p.add("recurrent", n, 1.5, 0.6)
-    p.add("mla", n, 1.3, 0.6)
-    p.add("vector", n, 0.15, 0.8)
-    p.add("mla_attention", n, 1.0, 1.0)
-    p.add("hand_over", n, 3e-4, 0.7)
-    p.add("fixed", n, 2e-4, 0.7)
-    return p
-
-
-def prefill_parameters(n_classes: int) -> Parameters:
-    p = Parameters()
-    p.add("quantized", n_classes, 0.35, 0.7)
-    p.add("sixteen", n_classes, 0.4, 0.7)
-    p.add("experts", n_classes, 0.2, 0.7)
-    p.add("attention", n_classes, 0.12, 0.9)
-    p.add("types", len(TYPE_NAMES), 1.0, 0.3)
-    p.add("bf16", 1, 1.0, 0.7)
-    p.add("memory", 1, 1.7, 0.3)
-    p.add("launch", len(BACKENDS), 60e-6, 0.8)
-    p.add("mla_attention", len(BACKENDS), 1.0, 0.25)
-    p.add("pipeline", 1, 0.6, 0.5)
-    return p
-
-
-def fit(problem: Problem, keep: Floats) -> Floats:
-    """The constants, as logarithms, that explain the kept rows best."""
-    prior = np.array(problem.parameters.prior)
-    width = np.array(problem.parameters.width)
-    measured, scale = problem.measured[keep], problem.scale
-
-    def error(vector: Floats) -> Floats:
-        return problem.log_time(vector, keep) - measured
-
-    def cost(vector: Floats) -> float:
-        cauchy = np.log1p((error(vector) / scale) ** 2).sum()
-        return float(cauchy + (((vector - prior) / width) ** 2).sum())
-
-    vector, damping = prior.copy(), 1e-2
-    best = cost(vector)
-    for _ in range(60):
-        now = error(vector)
-        slope = np.empty((len(now), len(vector)))
-        for j in range(len(vector)):
-            moved = vector.copy()
-            moved[j] += 1e-4
-            slope[:, j] = (error(moved) - now) / 1e-4
-        weight = 1 / (scale**2 * (1 + (now / scale) ** 2))
-        hessian = (slope.T * weight) @ slope + np.diag(1 / width**2)
-        gradient = (slope.T * weight) @ now + (vector - prior) / width**2
-        before = best
-        while damping < 1e6:
-            step = np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), -gradient)
-            new = vector + np.clip(step, -0.5, 0.5)
-            if (trial := cost(new)) < best:
-                vector, best, damping = new, trial, max(damping / 3, 1e-6)
-                break
-            damping *= 4
-        if before - best < 1e-5:
-            break
-    return vector
+def along(row: Row) -> Floats:
+    """Arithmetic of attention along a row's prompt, as ``speed_terms`` counts it."""
+    middle = row.depth + (row.n_prompt or 0) / 2
+    return sum(
+        (attention_along(c, c.positions(middle)).sum(axis=0) for c in row.sums.caches),
+        np.zeros(3),
+    )
 
 
 def case(row: Row) -> Case:
@@ -234,19 +174,47 @@ def case(row: Row) -> Case:
     )  # fmt: skip
 
 
-def folds(problem: Problem) -> list[Fold]:
-    """Fits of the formula, each with a tenth of the groups kept back."""
+def chooser(problem: Problem) -> Chooser:
     rows = problem.rows
+    backends = [name.split("-")[0] for name in problem.classes]
+    cases = [case(r) for r in rows]
+    return Chooser(
+        Joint(problem, cases, [r.group for r in rows], backends, DEPTH),
+        experts=np.array([bool(r.sums.n_expert) for r in rows]),
+        depth=np.array([r.depth for r in rows]),
+        scale=problem.scale,
+    )
+
+
+def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> tuple[Floats, Floats]:
+    """Error, and error over the range, of every row, each from a fit without its fold.
+
+    What is assumed for a block of folds is chosen by the rows of the other blocks.
+    """
+    rows, choose = problem.rows, chooser(problem)
     # By a hash, so that added rows move none of the others.
-    fold = np.array([crc32(repr(r.group).encode()) % FOLDS for r in rows])
-    trusted = np.array([r.raw["id"] not in LEFT_OUT for r in rows])
-    every = np.ones(len(rows), dtype=bool)
-    found: list[Fold] = []
-    for k in range(FOLDS):
-        train, test = (fold != k) & trusted, fold == k
-        left = problem.measured - problem.log_time(fit(problem, train), every)
-        found.append(Fold(np.flatnonzero(train), np.flatnonzero(test), left[train], left[test]))
-    return found
+    fold = np.array([crc32((salt + repr(r.group)).encode()) % FOLDS for r in rows])
+    error, relative = np.empty(len(rows)), np.empty(len(rows))
+    for block in range(BLOCKS):
+        elsewhere = np.flatnonzero(trusted(rows) & (fold % BLOCKS != block))
+        assumed = choose.assume(start, elsewhere)
+        for k in range(block, FOLDS, BLOCKS):
+            fit = choose.joint.fit(
+                np.flatnonzero(trusted(rows) & (fold != k)), assumed.how, assumed.priors
+            )
+            test = np.flatnonzero(fold == k)
+            error[test], spread = choose.joint.predict(fit, test, assumed.how)
+            wide = [
+                assumed.how.multiple(bool(choose.experts[i]), float(deepness(choose.depth[i])))
+                for i in test
+            ]
+            relative[test] = np.abs(error[test]) / (spread * np.array(wide))
+    return error, relative
+
+
+def trusted(rows: Sequence[Row]) -> Floats:
+    """Rows that constants are fitted to."""
+    return np.array([r.raw["id"] not in LEFT_OUT for r in rows])
 
 
 GROUPINGS: dict[str, Callable[[Row], bool]] = {
@@ -301,24 +269,21 @@ def main() -> None:
         r for r in rows if r.raw["pp_tps"] and (r.n_prompt or 0) >= 256 and r.rate is not None
     ]
     classes = sorted({r.speed_class for r in rows})
-    decode = Decode(rows, classes, decode_parameters(len(classes)), 0.12)
-    prefill = Prefill(prefill_rows, classes, prefill_parameters(len(classes)), 0.25)
-    similar: dict[str, Similar] = {}
+    decode, prefill = Decode(rows, classes, 0.12), Prefill(prefill_rows, classes, 0.25)
+    fits: list[Fitted] = []
     errors: dict[str, dict[str, Any]] = {}
-    for name, problem, how in (
-        ("decode", decode, DECODE_SIMILAR),
-        ("prefill", prefill, PREFILL_SIMILAR),
-    ):
-        cases = [case(r) for r in problem.rows]
-        chooser = Chooser(cases, folds(problem), how, problem.scale)
-        errors[name] = table(problem.rows, *chooser.nested(how))
-        chosen = chooser.choose(how, np.ones(len(cases), dtype=bool))
-        similar[name] = chosen.model_copy(update={"z": round(z(*chooser.errors(chosen)), 3)})
+    for name, problem, start in (("decode", decode, DECODE), ("prefill", prefill, PREFILL)):
+        errors[name] = table(problem.rows, *cross_validated(problem, start))
         show(name, errors[name])
+        if not options.check:
+            choose, every = chooser(problem), np.flatnonzero(trusted(problem.rows))
+            assumed = choose.assume(start, every)
+            fit = choose.joint.fit(every, assumed.how, assumed.priors)
+            fits.append(Fitted(problem, fit, assumed.how))
     if not options.check:
         from fit_write import write  # noqa: PLC0415 - only where something is written
 
-        write(decode, prefill, fit, similar=similar, errors=errors, today=options.date)
+        write(*fits, errors=errors, today=options.date)
 
 
 if __name__ == "__main__":

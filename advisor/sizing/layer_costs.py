@@ -169,8 +169,8 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
     def on(device: DeviceSpeed, columns: Floats) -> Floats:
         constants = speed_prefill.constants(device, model, box.calibration.prefill_factor)
         read = touched(columns, used, ubatch)
-        flops = prompt if settings.kv_offload else np.zeros_like(prompt)
-        return np.asarray(prefill_parts(constants, columns, flops, read, ubatch).total)
+        attention = prompt if settings.kv_offload else np.zeros_like(prompt)
+        return np.asarray(prefill_parts(constants, columns, attention, read, ubatch).total)
 
     return LayerCosts(
         whole=np.array([on(device, full) for device in box.devices.values()]),

@@ -29,7 +29,7 @@ from advisor.sizing.speed_load import (
     loads,
     machine,
 )
-from advisor.sizing.speed_similar import Case, Correction, correction
+from advisor.sizing.speed_similar import NORMAL_80, Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
 from advisor.sizing.speed_terms import Work, decode_parts
 from advisor.sizing.tables import PerModel
@@ -182,7 +182,7 @@ class _Sum:
 
     def range(self) -> Range:
         mid = 1 / self.total
-        width = speed_data().similar_decode.z * self.doubt / self.total
+        width = NORMAL_80 * self.doubt / self.total
         return Range(low=mid * math.exp(-width), mid=mid, high=mid * math.exp(width))
 
 

@@ -32,6 +32,8 @@ class SpeedClass(_Frozen):
     prefill_16: float
     prefill_experts: float
     prefill_attention: float
+    prefill_bend: float
+    """How much slower attention is at 65,536 positions, over its speed at none."""
     rows_decode: int
     rows_prefill: int
 
@@ -58,6 +60,8 @@ class BackendCosts(_Frozen):
     hand_over_us: float
     """Time to pass a token on to the next device."""
     prefill_launch_us: float
+    prefill_sharing: float
+    """Power of the heads per KV head by which attention gets faster in prefill."""
 
 
 class Borrowed(_Frozen):
@@ -127,9 +131,17 @@ class Similar(_Frozen):
     class_type: float
     depth: float
     noise: float
-    clip: float
     z: float
-    """Multiple of the spread that held 80 % of rows kept back in cross-validation."""
+    """Multiple of the spread that held 80 % of rows kept back in cross-validation, dense models."""
+    z_deep: float
+    """The same far along a context (``speed_similar.deepness`` of 1)."""
+    z_experts: float
+    z_experts_deep: float
+
+    def multiple(self, experts: bool, far: float) -> float:
+        """Multiple of the spread for a model with or without experts, ``far`` into a context."""
+        near, deep = (self.z_experts, self.z_experts_deep) if experts else (self.z, self.z_deep)
+        return near + (deep - near) * far
 
 
 class Errors(_Frozen):
@@ -193,6 +205,9 @@ class BenchRow(_Frozen):
     decode_error: float | None
     """Natural logarithm of measured over computed time; None where the row is left out."""
     prefill_error: float | None
+    decode_weight: float = 1.0
+    """How far the row is believed, 0 to 1: less where others contradict it."""
+    prefill_weight: float = 1.0
     left_out: str = ""
     """Why the row is not used."""
 

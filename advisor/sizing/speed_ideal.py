@@ -42,7 +42,8 @@ class Ideal:
     """``speed_sums`` of the whole model; None where they are not known."""
     cache_bytes: float = 0.0
     attention_flops: float = 0.0
-    prefill_flops: float = 0.0
+    prefill_attention: tuple[float, ...] = (0.0, 0.0, 0.0)
+    """Along the prompt: ``speed_terms.FLOPS``, ``FAR``, ``SHARED``."""
     used: float = 1.0
     """Share of the experts that one token uses."""
     experts_in_ram: float = 1.0
@@ -93,7 +94,7 @@ def ideal(model: Model, settings: RunSettings) -> Ideal:
         known.layers.sum(axis=0),
         float(cached.sum()),
         float(flops.sum()),
-        float(along.sum()),
+        tuple(along.sum(axis=0).tolist()),
         known.n_expert_used / known.n_expert if known.n_expert else 1.0,
         _few_bits(known.layers[:, sums.EXPERTS]),
     )
@@ -119,10 +120,11 @@ def least(
     columns = np.array(
         [np.zeros(sums.COLUMNS) if a.columns is None else a.columns for a in asked]
     ).reshape(len(asked), sums.COLUMNS)
-    cache, flops, along, used = (
+    cache, flops, used = (
         np.array([getattr(a, name) for a in asked])
-        for name in ("cache_bytes", "attention_flops", "prefill_flops", "used")
+        for name in ("cache_bytes", "attention_flops", "used")
     )
+    along = np.array([a.prefill_attention for a in asked]).reshape(len(asked), 3)
     read = touched(columns, used, ubatch)
     groups = [speed_prefill.type_group(a.model.file_type) for a in asked]
     factors = np.array([speed_data().prefill_groups[g] if g else 1.0 for g in groups])

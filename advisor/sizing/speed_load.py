@@ -16,7 +16,7 @@ from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import BackendCosts, SpeedClass, class_of, matrix_tflops, speed_data
 from advisor.sizing.speed_sums import GROUPS, Floats, ModelSums
-from advisor.sizing.speed_terms import Constants, Number
+from advisor.sizing.speed_terms import BEND_POSITIONS, Constants, Number
 
 LOW_GROUPS = [GROUPS.index("q3"), GROUPS.index("q2")]
 """Types of less than 4 bits, which the CPU unpacks more slowly than RAM delivers them."""
@@ -192,8 +192,8 @@ class Load:
     cache_bytes: float
     attention_flops: float
     """At ``settings.depth``."""
-    prefill_flops: float
-    """Mean over the prompt."""
+    prefill_attention: Floats
+    """Mean over the prompt: ``speed_terms.FLOPS``, ``FAR``, ``SHARED``."""
     moved_experts: Floats
     """Bytes by group of all experts, and of what ``-ot`` moved, that lie in RAM while their block
     lies on this device."""
@@ -223,7 +223,8 @@ def loads(
     rows, experts_by_group = _left_in_place(known, by_hand)
     result: list[Load] = []
     on_host = np.zeros(sums.COLUMNS)
-    host_cache = host_flops = host_prompt = 0.0
+    host_cache = host_flops = 0.0
+    host_prompt = np.zeros(3)
     places: Sequence[int] = sorted(placement.places, reverse=True)
     for place in places:
         mask = owner == place
@@ -246,24 +247,25 @@ def loads(
             columns=columns,
             cache_bytes=cache,
             attention_flops=float(flops[mask].sum()),
-            prefill_flops=float(prompt[mask].sum()),
+            prefill_attention=prompt[mask].sum(axis=0),
             moved_experts=moved * scale,
         )
         if not placement.kv_offload and place != HOST:
             host_cache += load.cache_bytes
             host_flops += load.attention_flops
-            host_prompt += load.prefill_flops
-            load.cache_bytes = load.attention_flops = load.prefill_flops = 0.0
+            host_prompt = host_prompt + load.prefill_attention
+            load.cache_bytes = load.attention_flops = 0.0
+            load.prefill_attention = np.zeros(3)
         result.append(load)
     if on_host.any() or host_cache or host_flops:
         last = result[-1] if result and result[-1].where == HOST else None
         if last is None:
-            last = Load(HOST, np.zeros(sums.COLUMNS), 0.0, 0.0, 0.0, np.zeros(len(GROUPS)))
+            last = Load(HOST, np.zeros(sums.COLUMNS), 0.0, 0.0, np.zeros(3), np.zeros(len(GROUPS)))
             result.append(last)
         last.columns = last.columns + on_host
         last.cache_bytes += host_cache
         last.attention_flops += host_flops
-        last.prefill_flops += host_prompt
+        last.prefill_attention = last.prefill_attention + host_prompt
     for load in result:
         load.columns = load.columns.copy()
         for part in (sums.DENSE, sums.EXPERTS, sums.ALL_EXPERTS):
@@ -289,7 +291,7 @@ def cut_across(parts: Sequence[Load]) -> list[Load]:
                 columns=columns,
                 cache_bytes=share * sum(p.cache_bytes for p in parts),
                 attention_flops=share * sum(p.attention_flops for p in parts),
-                prefill_flops=share * sum(p.prefill_flops for p in parts),
+                prefill_attention=share * sum((p.prefill_attention for p in parts), np.zeros(3)),
                 moved_experts=share * sum((p.moved_experts for p in parts), np.zeros(len(GROUPS))),
             )
         )
@@ -325,18 +327,27 @@ def _put_by_hand(
 
 
 def layer_caches(known: ModelSums, settings: RunSettings) -> tuple[Floats, Floats, Floats]:
-    """Per block: bytes and arithmetic of one token at the depth, arithmetic along the prompt."""
+    """Per block: bytes and arithmetic of one token at the depth, arithmetic along the prompt.
+
+    The last has another axis: ``speed_terms.FLOPS``, ``FAR``, ``SHARED``.
+    """
     k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
     k_size, v_size = k_type.size / k_type.block, v_type.size / v_type.block
     n = len(known.layers)
-    cached, flops, prompt = np.zeros(n), np.zeros(n), np.zeros(n)
+    cached, flops, prompt = np.zeros(n), np.zeros(n), np.zeros((n, 3))
     middle = settings.depth + settings.n_prompt / 2
     for cache in known.caches:
         positions = cache.positions(settings.depth)
         cached += positions * (cache.k_values * k_size + cache.v_values * v_size)
         flops += positions * cache.flops
-        prompt += cache.positions(middle) * cache.flops
+        prompt += attention_along(cache, cache.positions(middle))
     return cached, flops, prompt
+
+
+def attention_along(cache: sums.CacheSums, positions: float) -> Floats:
+    """Arithmetic of one token against so many positions: by block, in ``speed_terms``' entries."""
+    flops = positions * cache.flops
+    return np.stack([flops, flops * positions / BEND_POSITIONS, flops * cache.sharing], axis=-1)
 
 
 def host_seconds(

@@ -12,9 +12,10 @@ from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import speed_data
 from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, cut_across
-from advisor.sizing.speed_similar import Case, correction
+from advisor.sizing.speed_similar import NORMAL_80, Case, correction
 from advisor.sizing.speed_sums import ModelSums
 from advisor.sizing.speed_terms import (
+    FLOPS,
     PrefillConstants,
     PrefillParts,
     pipelined,
@@ -57,6 +58,8 @@ def constants(device: DeviceSpeed, model: Model, factor: float) -> PrefillConsta
         memory=data.memory_prefill,
         launch=device.costs.prefill_launch_us * 1e-6,
         mla_attention=device.costs.mla_prefill,
+        bend=device.fitted.prefill_bend,
+        sharing=device.costs.prefill_sharing,
     )
 
 
@@ -80,7 +83,7 @@ def prefill(
         found = prefill_parts(
             constants(device, model, box.calibration.prefill_factor),
             load.columns,
-            load.prefill_flops,
+            load.prefill_attention,
             read,
             ubatch,
         )
@@ -124,7 +127,7 @@ def prefill(
         doubt += term.seconds * spread
     if total <= 0:
         return None, (), tuple(notes)
-    width = speed_data().similar_prefill.z * doubt / total
+    width = NORMAL_80 * doubt / total
     mid = 1 / total
     return (
         Range(low=mid * math.exp(-width), mid=mid, high=mid * math.exp(width)),
@@ -181,7 +184,8 @@ def _host(
             "Prefill on the CPU is unknown: no measurements of processors are shipped. A probe "
             "measures it."
         )
-    work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum()) + load.prefill_flops
+    attention = float(load.prefill_attention[FLOPS])
+    work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum()) + attention
     memory = float(touched(load.columns, used, ubatch)) / ((box.host_gbs or 1e-9) * 1e9) / ubatch
     return [
         (

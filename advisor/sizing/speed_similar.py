@@ -17,6 +17,9 @@ import numpy as np
 from advisor.sizing.speed_data import BenchRow, Similar, bench_data, speed_data
 from advisor.sizing.speed_sums import Floats
 
+NORMAL_80 = 1.2816
+"""Standard deviations about the middle that hold 80 % of a normal distribution."""
+
 Kind = Literal["decode", "prefill"]
 
 
@@ -107,6 +110,15 @@ def likeness(
     }
 
 
+DEEP = 8192
+"""Tokens from which a context counts as deep."""
+
+
+def deepness(depth: Floats | float) -> Floats:
+    """0 at the start of a context, 1 from ``DEEP`` tokens on."""
+    return np.minimum(1.0, np.asarray(depth) / DEEP)
+
+
 def covariance(
     left: Sequence[Case] | Columns, right: Sequence[Case] | Columns, how: Similar
 ) -> Floats:
@@ -119,14 +131,19 @@ def covariance(
 
 
 class Process:
-    """Errors of known cases, and what follows for others."""
+    """Errors of known cases, and what follows for others.
 
-    def __init__(self, cases: Sequence[Case], errors: Floats, how: Similar) -> None:
+    ``weights``: how far each case is believed; its noise is divided by it.
+    """
+
+    def __init__(
+        self, cases: Sequence[Case], errors: Floats, weights: Floats, how: Similar
+    ) -> None:
         self._cases = Columns(cases)
         self.how = how
-        noisy = covariance(self._cases, self._cases, how) + how.noise**2 * np.eye(len(cases))
+        noisy = covariance(self._cases, self._cases, how) + np.diag(how.noise**2 / weights)
         self._inverse: Floats = np.linalg.inv(noisy).astype(np.float64)
-        self._weights: Floats = self._inverse @ np.clip(errors, -how.clip, how.clip)
+        self._weights: Floats = self._inverse @ errors
 
     def __call__(self, cases: Sequence[Case]) -> tuple[Floats, Floats]:
         """Mean error (natural logarithm) and its standard deviation, noise included."""
@@ -152,6 +169,10 @@ def _process(kind: Kind) -> Process:
     return Process(
         [Case.of(row) for row in rows],
         np.array([_error(row, kind) for row in rows], dtype=np.float64),
+        np.array(
+            [row.decode_weight if kind == "decode" else row.prefill_weight for row in rows],
+            dtype=np.float64,
+        ),
         data.similar_decode if kind == "decode" else data.similar_prefill,
     )
 
@@ -167,7 +188,10 @@ def _by_machine(kind: Kind) -> dict[tuple[str, str, str, str, int], tuple[BenchR
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Factor on the time (as a logarithm), spread, and the measured rows it stands on."""
+    """Factor on the time (as a logarithm), spread, and the measured rows it stands on.
+
+    ``NORMAL_80`` spreads to either side held 80 % of rows kept back.
+    """
 
     error: float
     spread: float
@@ -179,10 +203,12 @@ class Correction:
 def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
     """What measured rows change. Rows of the very same case beat everything else."""
     process = _process(kind)
-    mean, spread = process([case])
+    mean, deviation = process([case])
+    multiple = process.how.multiple(case.experts, float(deepness(case.depth)))
+    spread = float(deviation[0]) * multiple / NORMAL_80
     same = _by_machine(kind).get((case.model, case.gpu, case.backend, case.file_type, n_gpu), ())
     if not same:
-        return Correction(float(mean[0]), float(spread[0]))
+        return Correction(float(mean[0]), spread)
     distance = [abs(math.log2(1 + r.depth / 4096) - math.log2(1 + case.depth / 4096)) for r in same]
     nearest = min(distance)
     rows = tuple(r for r, d in zip(same, distance, strict=True) if d <= nearest + 1e-9)
@@ -191,4 +217,4 @@ def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
     # Beside a row its own error holds; further along the depth the process takes over.
     weight = math.exp(-nearest / process.how.depth)
     error = weight * own + (1 - weight) * float(mean[0])
-    return Correction(error, float(spread[0]), rows if nearest < 1 else ())
+    return Correction(error, spread, rows if nearest < 1 else ())

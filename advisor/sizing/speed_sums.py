@@ -3,6 +3,7 @@
 Made once per model; a prediction only adds up ranges of blocks.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,8 @@ _GROUP_OF: Final = {
     "Q3_K": 8, "IQ3_S": 8, "IQ3_XXS": 8,
 }  # fmt: skip
 _LAST: Final = len(GROUPS) - 1
+_MOST_SHARED: Final = 16
+"""Heads per KV head beyond which nobody has measured."""
 N: Final = len(GROUPS)
 
 # Columns of ``ModelSums.layers``.
@@ -69,6 +72,9 @@ class CacheSums:
     """Arithmetic of one token against one position."""
     limit: int
     """At most so many positions are attended to; 0: no limit."""
+    sharing: Floats
+    """Logarithm of the heads that share a KV head, over eight, by block; 0 where the cache is
+    latent."""
 
     def positions(self, depth: float) -> float:
         """Positions that a token at ``depth`` attends to in this cache."""
@@ -180,13 +186,16 @@ def _make(model: Model, _key: str) -> ModelSums | None:
     caches: list[CacheSums] = []
     attended: set[int] = set()
     for rule in model.memory.caches:
-        k, v, flops = (np.zeros(hp.n_layer_all + 1) for _ in range(3))
+        k, v, flops, sharing = (np.zeros(hp.n_layer_all + 1) for _ in range(4))
         for il, k_width, v_width in zip(rule.layers, rule.k_width, rule.v_width, strict=True):
             k[il], v[il] = k_width, v_width
             flops[il] = _flops(hp, rule, il, k_width)
+            if not hp.is_mla:
+                heads = max(1, hp.n_head[il]) / max(1, hp.n_head_kv[il])
+                sharing[il] = math.log(min(heads, _MOST_SHARED) / 8)
             attended.add(il)
         sparse = hp.indexer_top_k and rule.kind not in {"lid", "raw_swa", "swa", "hca"}
-        caches.append(CacheSums(rule, k, v, flops, hp.indexer_top_k if sparse else 0))
+        caches.append(CacheSums(rule, k, v, flops, hp.indexer_top_k if sparse else 0, sharing))
     for state in model.memory.states:
         for il, values in zip(state.layers, state.values, strict=True):
             layers[il, STATE] += 8.0 * values

@@ -113,6 +113,10 @@ class PrefillConstants:
     launch: Number
     """Seconds per launch and micro-batch."""
     mla_attention: Number
+    bend: Number
+    """How much slower attention gets per 65,536 positions, over its speed at none."""
+    sharing: Number
+    """Power of the heads per KV head by which attention gets faster."""
 
 
 @dataclass(slots=True)
@@ -140,10 +144,30 @@ def touched(columns: Floats, used: Number, ubatch: Number) -> Number:
     return columns[..., sums.DENSE].sum(axis=-1) + columns[..., sums.ALL_EXPERTS] * chosen
 
 
+BEND_POSITIONS = 65536
+FLOPS, FAR, SHARED = range(3)
+"""Entries of the arithmetic of attention along a prompt: itself, times positions in units of
+``BEND_POSITIONS``, and times ``CacheSums.sharing``."""
+
+
+def attention_effort(k: PrefillConstants, work: Floats) -> Number:
+    """Arithmetic of attention, weighted by how well a backend's kernels do it.
+
+    AMD's kernels lose speed along the cache, CUDA's and Metal's hardly; and they gain where many
+    heads share what is read (``packaging/fit_speed.py``, rows measured at several depths).
+    """
+    flops = work[..., FLOPS]
+    mean = work[..., SHARED] / np.maximum(flops, 1.0)
+    return (flops + k.bend * work[..., FAR]) * np.exp(-k.sharing * mean)
+
+
 def prefill_parts(
-    k: PrefillConstants, columns: Floats, attention_flops: Number, read: Number, ubatch: Number
+    k: PrefillConstants, columns: Floats, attention: Floats, read: Number, ubatch: Number
 ) -> PrefillParts:
-    """Time per prompt token on one device, in micro-batches of ``ubatch`` tokens."""
+    """Time per prompt token on one device, in micro-batches of ``ubatch`` tokens.
+
+    ``attention``: arithmetic along the prompt, last axis as ``FLOPS``, ``FAR``, ``SHARED``.
+    """
     matrices = 2 * columns[..., sums.DENSE_Q] / (k.quantized * k.type_factor) + 2 * columns[
         ..., sums.DENSE_16
     ] / (k.sixteen * k.bf16)
@@ -154,7 +178,8 @@ def prefill_parts(
     return PrefillParts(
         matrices=matrices / k.rate,
         experts=experts / k.rate,
-        attention=latent(columns, attention_flops, k.mla_attention) / (k.attention * k.rate),
+        attention=latent(columns, attention_effort(k, attention), k.mla_attention)
+        / (k.attention * k.rate),
         memory=read * k.memory / k.bandwidth / ubatch,
         latency=kernels * k.launch / ubatch,
     )

@@ -1,8 +1,10 @@
 """Speed: terms that add up, ranges that hold, measured rows first, and None without a basis."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,13 +15,15 @@ from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import IDENTITY, Calibration
-from advisor.sizing.placement import place
+from advisor.sizing.placement import Placement, place
 from advisor.sizing.plan import Speed
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed import predict
 from advisor.sizing.speed_data import BenchRow, bench_data, class_key, class_of, speed_data
-from advisor.sizing.speed_prefill import type_group
-from advisor.sizing.speed_similar import Case, correction
+from advisor.sizing.speed_load import machine
+from advisor.sizing.speed_prefill import constants, type_group
+from advisor.sizing.speed_similar import Case, Process, correction, deepness
+from advisor.sizing.speed_terms import attention_effort
 
 
 def model(name: str, file_type: str = "Q4_K_M") -> Model:
@@ -312,3 +316,36 @@ def test_prefill_kernels_by_type() -> None:
     assert [type_group(t) for t in ("Q4_K_M", "Q8_0", "Q4_0", "IQ4_XS", "MXFP4_MOE", "BF16")] == [
         "", "q8", "q4_legacy", "k_or_i", "fp4", "",
     ]  # fmt: skip
+
+
+def test_a_doubted_row_says_less_of_its_like() -> None:
+    how = speed_data().similar_decode.model_copy(update={"gpu_model_backend": 0.2})
+    row = Case.of(bench_data().rows[0])
+    near = replace(row, file_type="Q5_K_M")
+    believed, doubted = (
+        float(Process([row], np.array([0.3]), np.array([weight]), how)([near])[0][0])
+        for weight in (1.0, 0.05)
+    )
+    assert 0 < doubted < believed < 0.3
+
+
+def test_attention_costs_more_far_along_and_less_where_heads_share() -> None:
+    box = machine(parse_rig("Strix Halo"), Placement(layer_device=(0,)), IDENTITY)
+    assert not isinstance(box, str)
+    k = constants(box.devices[0], model("Qwen/Qwen3-8B"), 1.0)
+    near, far, shared = (
+        float(attention_effort(k, np.array(work)))
+        for work in ([1e9, 0.0, 0.0], [1e9, 1e9, 0.0], [1e9, 0.0, 1e9 * math.log(2)])
+    )
+    assert near == pytest.approx(1e9)
+    assert far == pytest.approx(1e9 * (1 + k.bend))
+    assert shared == pytest.approx(1e9 * 2 ** -float(k.sharing))
+    assert shared < near < far
+
+
+def test_ranges_follow_what_kept_back_rows_needed() -> None:
+    how = speed_data().similar_prefill
+    assert how.multiple(experts=False, far=0.0) == how.z
+    assert how.multiple(experts=True, far=1.0) == how.z_experts_deep
+    assert deepness(0) == 0
+    assert deepness(1_000_000) == 1

@@ -1,0 +1,39 @@
+"""Where the choice of what a fit assumes starts: chosen on other splits of the same rows."""
+
+from fit_choose import Assumed
+from fit_joint import Prior
+
+from advisor.sizing.speed_data import Similar
+
+DEPTH = 1.4
+"""Doublings from 4,096 tokens over which likeness in depth falls to 1/e."""
+
+_NONE = dict.fromkeys(("z", "z_deep", "z_experts", "z_experts_deep"), 1.0)
+
+DECODE = Assumed(
+    Similar(
+        model=0.041, model_backend=0.006, model_class=0.0, gpu_backend=0.0, gpu_model=0.014,
+        gpu_model_backend=0.12, gpu_model_depth=0.036, gpu_model_slope=0.0, class_type=0.05,
+        depth=DEPTH, noise=0.043, **_NONE,
+    ),
+    {
+        "eta": Prior(0.56, 0.6, 0.3), "tau": Prior(1.35, 0.5), "rho": Prior(1.1, 0.5),
+        "attention": Prior(1.0, 0.0, 0.5), "groups": Prior(0.13), "gather": Prior(0.067),
+        "bf16_experts": Prior(0.75), "moe": Prior(2.0), "recurrent": Prior(1.35, 0.8),
+        "mla": Prior(0.6, 0.8), "vector": Prior(0.27), "mla_attention": Prior(0.11),
+        "hand_over": Prior(0.7), "fixed": Prior(0.7),
+    },
+)  # fmt: skip
+PREFILL = Assumed(
+    Similar(
+        model=0.0, model_backend=0.0, model_class=0.0, gpu_backend=0.2, gpu_model=0.07,
+        gpu_model_backend=0.0, gpu_model_depth=0.0, gpu_model_slope=0.0, class_type=0.0,
+        depth=DEPTH, noise=0.115, **_NONE,
+    ),
+    {
+        "quantized": Prior(1.05), "sixteen": Prior(0.7, 0.0, 0.8), "experts": Prior(1.5, 0.0, 0.5),
+        "attention": Prior(3.0, 0.3, 0.5), "bend": Prior(2.2), "types": Prior(0.3),
+        "bf16": Prior(0.23), "memory": Prior(0.45), "launch": Prior(1.2, 0.8),
+        "mla_attention": Prior(0.056), "sharing": Prior(0.1), "pipeline": Prior(0.056),
+    },
+)  # fmt: skip

@@ -1,0 +1,100 @@
+"""What the fit assumes (priors, likeness, width of ranges), chosen by rows that were kept back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from fit_joint import Fit, Joint, Prior
+
+from advisor.sizing.speed_data import Similar
+from advisor.sizing.speed_similar import deepness
+from advisor.sizing.speed_sums import Floats
+
+BLOCKS = 5
+SWEEPS = 3
+GAIN = 0.03
+"""Least improvement of the loss that a change must bring."""
+CAP = 2.5
+"""Scales beyond which an error counts no more: what no setting mends must not choose them."""
+INSIDE = 0.84
+"""Share of kept-back rows that ranges are made to hold."""
+_SHARES = ((0.0, 0.0), (0.5, 0.0), (0.8, 0.0), (0.3, 0.5), (0.6, 0.3), (0.0, 0.5), (0.0, 0.8))
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """Everything that is chosen."""
+
+    how: Similar
+    priors: dict[str, Prior]
+
+
+@dataclass
+class Chooser:
+    """Chooses for one formula by coordinate descent on errors of rows without their groups."""
+
+    joint: Joint
+    experts: Floats
+    """Whether each row's model has experts."""
+    depth: Floats
+    scale: float
+
+    def loss(self, fit: Fit, assumed: Assumed) -> float:
+        """Mean absolute error in scales, each at most ``CAP``."""
+        parameters = self.joint.formula.parameters
+        covariance = parameters.covariance(assumed.priors, self.joint.backends)
+        error, _ = self.joint.left_out(fit, assumed.how, covariance)
+        return float(np.minimum(np.abs(error) / self.scale, CAP).mean())
+
+    def _neighbours(self, now: Assumed) -> Iterator[list[Assumed]]:
+        """Other settings, one field at a time."""
+        for name in (*self.joint.alike, "noise"):
+            value = getattr(now.how, name)
+            tried = [value * 1.4, value / 1.4]
+            if name != "noise":
+                tried = [*tried, 0.0] if value else [self.scale / 2]
+            yield [replace(now, how=now.how.model_copy(update={name: round(v, 4)})) for v in tried]
+        parameters = self.joint.formula.parameters
+        for name, prior in now.priors.items():
+            tried = [replace(prior, width=prior.width * f) for f in (1.5, 1 / 1.5, 1 / 3)]
+            where = parameters.names[name]
+            if where.stop - where.start > 1:
+                by_class = parameters.by[name] == "class"
+                tried += [
+                    replace(prior, common=c, backend=b) for c, b in _SHARES if by_class or not b
+                ]
+            yield [replace(now, priors={**now.priors, name: new}) for new in tried]
+
+    def choose(self, start: Assumed, train: Floats) -> Assumed:
+        """Settings by the rows ``train`` alone."""
+        now = start
+        for _ in range(SWEEPS):
+            fit = self.joint.fit(train, now.how, now.priors)
+            best = begun = self.loss(fit, now)
+            names = len([*self._neighbours(now)])
+            for i in range(names):
+                for other in [*self._neighbours(now)][i]:
+                    loss = self.loss(fit, other)
+                    if loss < best - GAIN:
+                        best, now = loss, other
+            if begun - best < GAIN:
+                break
+        return now
+
+    def assume(self, start: Assumed, train: Floats) -> Assumed:
+        """Settings and width of ranges by the rows ``train`` alone."""
+        chosen = self.choose(start, train)
+        fit = self.joint.fit(train, chosen.how, chosen.priors)
+        parameters = self.joint.formula.parameters
+        covariance = parameters.covariance(chosen.priors, self.joint.backends)
+        error, _ = self.joint.left_out(fit, chosen.how, covariance)
+        spread = self.joint.spread_left_out(fit, chosen.how)
+        found: dict[str, float] = {}
+        for name, has in (("z", ~self.experts[train]), ("z_experts", self.experts[train])):
+            off = np.abs(error[has]) / spread[has]
+            far = deepness(self.depth[train][has])
+            near = float(np.quantile(off[far == 0], INSIDE))
+            needed = (off - near * (1 - far))[far > 0] / far[far > 0]
+            found[name] = round(near, 3)
+            found[f"{name}_deep"] = round(max(0.0, float(np.quantile(needed, INSIDE))), 3)
+        return replace(chosen, how=chosen.how.model_copy(update=found))

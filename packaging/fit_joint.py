@@ -1,0 +1,231 @@
+"""Constants and what their errors have in common, fitted together.
+
+The logarithm of a measured time is the formula's, plus errors that like rows share (a Gaussian
+process, advisor.sizing.speed_similar), plus noise. Constants have a normal prior on their
+logarithm, whose covariance says which are thought alike; the formula is linearised where it stands
+and solved for constants and errors at once, again and again (Gauss-Newton; Rasmussen and Williams,
+Gaussian Processes for Machine Learning, 2.7). A row that the rest of them contradicts counts less,
+by the weight of Student's t distribution (Lange, Little and Taylor 1989).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from advisor.sizing.speed_data import Similar
+from advisor.sizing.speed_similar import Case, likeness
+from advisor.sizing.speed_sums import Floats
+
+By = Literal["class", "backend", ""]
+FREEDOM = 4.0
+"""Degrees of freedom of Student's t."""
+ROUNDS = 12
+_STEP = 1e-4
+
+
+@dataclass
+class Prior:
+    """How far the constants of one name are believed."""
+
+    width: float
+    """Of each, as a logarithm."""
+    common: float = 0.0
+    """Part of the variance that all of them share."""
+    backend: float = 0.0
+    """Part of the variance that those of one backend share, for constants by class."""
+
+
+@dataclass
+class Parameters:
+    """Named logarithms with priors."""
+
+    names: dict[str, slice] = field(default_factory=dict)
+    by: dict[str, By] = field(default_factory=dict)
+    mean: list[float] = field(default_factory=list)
+
+    def add(self, name: str, value: float | Sequence[float], count: int = 1, by: By = "") -> None:
+        """``count`` constants around ``value``, one of each kind that ``by`` names."""
+        values = [value] * count if isinstance(value, float) else list(value)
+        self.names[name] = slice(len(self.mean), len(self.mean) + len(values))
+        self.by[name] = by
+        self.mean += [math.log(v) for v in values]
+
+    def get(self, vector: Floats, name: str) -> Floats:
+        """The constants themselves."""
+        return np.exp(vector[self.names[name]])
+
+    def covariance(self, priors: dict[str, Prior], backends: Sequence[str]) -> Floats:
+        """Of the prior; ``backends``: that of each class."""
+        found = np.zeros((len(self.mean), len(self.mean)))
+        for name, where in self.names.items():
+            prior, count = priors[name], where.stop - where.start
+            own = 1 - prior.common - prior.backend
+            alike = own * np.eye(count) + prior.common
+            if self.by[name] == "class":
+                alike += prior.backend * np.equal.outer(backends, backends)
+            found[where, where] = prior.width**2 * alike
+        return found
+
+
+class Formula(Protocol):
+    """What is fitted."""
+
+    parameters: Parameters
+    kind: Floats
+    """Class of each row."""
+    backend: Floats
+    measured: Floats
+
+    def log_time(self, vector: Floats) -> Floats: ...
+
+
+def slopes(formula: Formula, vector: Floats) -> tuple[Floats, Floats]:
+    """Logarithm of every row's time, and its derivatives by the constants.
+
+    A row knows one constant of those by class or backend, so all of a name are moved at once.
+    """
+    now = formula.log_time(vector)
+    found = np.zeros((len(now), len(vector)))
+    rows = np.arange(len(now))
+    for name, where in formula.parameters.names.items():
+        by = formula.parameters.by[name]
+        if by:
+            moved = vector.copy()
+            moved[where] += _STEP
+            own = formula.kind if by == "class" else formula.backend
+            found[rows, where.start + own] = (formula.log_time(moved) - now) / _STEP
+            continue
+        for j in range(where.start, where.stop):
+            moved = vector.copy()
+            moved[j] += _STEP
+            found[:, j] = (formula.log_time(moved) - now) / _STEP
+    return now, found
+
+
+@dataclass
+class Fit:
+    """Constants, and every row's part in them."""
+
+    vector: Floats
+    train: Floats
+    """Indices of the rows it was fitted to."""
+    weight: Floats
+    """Of these rows, 0 to 1."""
+    slopes: Floats
+    """Of all rows."""
+    computed: Floats
+    """Logarithm of the time of all rows, by the formula."""
+    target: Floats
+    """What the linearised formula explains, of the rows it was fitted to."""
+
+
+def without_own(total: Floats, target: Floats, members: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Error and spread of every row, had its group been left out (same book, 5.4.2, by block)."""
+    inverse = np.linalg.inv(total)
+    explained = inverse @ target
+    error, spread = np.empty(len(target)), np.empty(len(target))
+    for rows in members:
+        block = np.linalg.inv(inverse[np.ix_(rows, rows)])
+        error[rows] = block @ explained[rows]
+        spread[rows] = np.sqrt(np.diag(block))
+    return error, spread
+
+
+def by_group(groups: Sequence[object]) -> list[Floats]:
+    """Indices of the members of each group."""
+    found: dict[object, list[int]] = {}
+    for i, group in enumerate(groups):
+        found.setdefault(group, []).append(i)
+    return [np.array(rows) for rows in found.values()]
+
+
+class Joint:
+    """One formula with the rows' likeness."""
+
+    def __init__(
+        self,
+        formula: Formula,
+        cases: Sequence[Case],
+        groups: Sequence[object],
+        backends: Sequence[str],
+        depth: float,
+    ) -> None:
+        self.formula, self.groups, self.backends = formula, groups, backends
+        self.alike = likeness(cases, cases, depth)
+
+    def shared(self, how: Similar) -> Floats:
+        """Covariance of the errors of all rows."""
+        return sum(
+            (getattr(how, name) ** 2 * matrix for name, matrix in self.alike.items()),
+            np.zeros((len(self.groups), len(self.groups))),
+        )
+
+    def total(
+        self, fit: Fit, how: Similar, covariance: Floats, weight: Floats | None = None
+    ) -> Floats:
+        """Covariance of the training rows' times."""
+        slope = fit.slopes[fit.train]
+        noise = how.noise**2 / (fit.weight if weight is None else weight)
+        inner = self.shared(how)[np.ix_(fit.train, fit.train)]
+        return slope @ covariance @ slope.T + inner + np.diag(noise)
+
+    def left_out(self, fit: Fit, how: Similar, covariance: Floats) -> tuple[Floats, Floats]:
+        """Error and spread of the training rows, each without its group."""
+        members = by_group([self.groups[i] for i in fit.train])
+        error, spread = without_own(self.total(fit, how, covariance), fit.target, members)
+        # A doubted row is judged as if it were not.
+        own = how.noise**2
+        return error, np.sqrt(np.maximum(spread**2 - own / fit.weight, 0) + own)
+
+    def spread_left_out(self, fit: Fit, how: Similar) -> Floats:
+        """Spread of the training rows, each without its group, as a prediction has it."""
+        members = by_group([self.groups[i] for i in fit.train])
+        noise = how.noise**2
+        inner = self.shared(how)[np.ix_(fit.train, fit.train)] + np.diag(noise / fit.weight)
+        _, spread = without_own(inner, fit.target, members)
+        return np.sqrt(np.maximum(spread**2 - noise / fit.weight, 0) + noise)
+
+    def fit(self, train: Floats, how: Similar, priors: dict[str, Prior]) -> Fit:
+        """The constants that explain the rows ``train`` best."""
+        parameters = self.formula.parameters
+        covariance = parameters.covariance(priors, self.backends)
+        mean = np.array(parameters.mean)
+        found = Fit(mean, train, np.ones(len(train)), np.empty(0), np.empty(0), np.empty(0))
+        for step in range(ROUNDS):
+            found.computed, found.slopes = slopes(self.formula, found.vector)
+            slope = found.slopes[train]
+            found.target = (
+                self.formula.measured[train] - found.computed[train] + slope @ (found.vector - mean)
+            )
+            if step >= 2:
+                error, spread = self.left_out(found, how, covariance)
+                weight = (FREEDOM + 1) / (FREEDOM + (error / spread) ** 2)
+                found.weight = (found.weight + np.minimum(weight, 1)) / 2
+            total = self.total(found, how, covariance)
+            best = mean + covariance @ slope.T @ np.linalg.solve(total, found.target)
+            found.vector = found.vector + np.clip(best - found.vector, -0.6, 0.6)
+        found.computed = self.formula.log_time(found.vector)
+        return found
+
+    def predict(self, fit: Fit, test: Floats, how: Similar) -> tuple[Floats, Floats]:
+        """Error and spread of other rows, as a prediction has them (``speed_similar.Process``)."""
+        shared = self.shared(how)
+        own = shared[np.ix_(fit.train, fit.train)] + np.diag(how.noise**2 / fit.weight)
+        across = shared[np.ix_(test, fit.train)]
+        weights = np.linalg.solve(own, across.T).T
+        left = self.formula.measured - fit.computed
+        error = left[test] - weights @ left[fit.train]
+        variance = np.diag(shared)[test] - (weights * across).sum(axis=1)
+        return error, np.sqrt(np.maximum(variance, 0) + how.noise**2)
+
+
+@dataclass
+class Fitted:
+    """One formula's result on all rows."""
+
+    problem: Any
+    fit: Fit
+    how: Similar

@@ -27,7 +27,7 @@ from advisor.sizing.speed_sums import Floats
 from advisor.sizing.speed_terms import Work, decode_parts, prefill_parts, touched
 
 _DECODE_GRANTED: Final = 0.85
-_PREFILL_GRANTED: Final = 0.7
+_PREFILL_GRANTED: Final = 0.65
 """No correction of a model without rows of its own was below these factors on the time; where a
 model has rows, the fastest of them counts (tests/advice hold every bound against predictions)."""
 

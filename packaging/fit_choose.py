@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from fit_joint import Fit, Joint, Prior
+from fit_joint import Array, Fit, Joint, Prior
 
 from advisor.sizing.speed_data import Similar
 from advisor.sizing.speed_similar import deepness
-from advisor.sizing.speed_sums import Floats
 
 BLOCKS = 5
 SWEEPS = 3
@@ -34,9 +33,9 @@ class Chooser:
     """Chooses for one formula by coordinate descent on errors of rows without their groups."""
 
     joint: Joint
-    experts: Floats
+    experts: Array
     """Whether each row's model has experts."""
-    depth: Floats
+    depth: Array
     scale: float
 
     def loss(self, fit: Fit, assumed: Assumed) -> float:
@@ -65,7 +64,7 @@ class Chooser:
                 ]
             yield [replace(now, priors={**now.priors, name: new}) for new in tried]
 
-    def choose(self, start: Assumed, train: Floats) -> Assumed:
+    def choose(self, start: Assumed, train: Array) -> Assumed:
         """Settings by the rows ``train`` alone."""
         now = start
         for _ in range(SWEEPS):
@@ -81,7 +80,7 @@ class Chooser:
                 break
         return now
 
-    def assume(self, start: Assumed, train: Floats) -> Assumed:
+    def assume(self, start: Assumed, train: Array) -> Assumed:
         """Settings and width of ranges by the rows ``train`` alone."""
         chosen = self.choose(start, train)
         fit = self.joint.fit(train, chosen.how, chosen.priors)

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.sizing.speed_data import Similar
 from advisor.sizing.speed_similar import Case, likeness
-from advisor.sizing.speed_sums import Floats
 
 By = Literal["class", "backend", ""]
+Array = NDArray[Any]
+"""Of numbers, indices or truth values."""
 FREEDOM = 4.0
 """Degrees of freedom of Student's t."""
 ROUNDS = 12
@@ -48,16 +50,16 @@ class Parameters:
 
     def add(self, name: str, value: float | Sequence[float], count: int = 1, by: By = "") -> None:
         """``count`` constants around ``value``, one of each kind that ``by`` names."""
-        values = [value] * count if isinstance(value, float) else list(value)
+        values = list(value) if isinstance(value, Sequence) else [value] * count
         self.names[name] = slice(len(self.mean), len(self.mean) + len(values))
         self.by[name] = by
         self.mean += [math.log(v) for v in values]
 
-    def get(self, vector: Floats, name: str) -> Floats:
+    def get(self, vector: Array, name: str) -> Array:
         """The constants themselves."""
         return np.exp(vector[self.names[name]])
 
-    def covariance(self, priors: dict[str, Prior], backends: Sequence[str]) -> Floats:
+    def covariance(self, priors: dict[str, Prior], backends: Sequence[str]) -> Array:
         """Of the prior; ``backends``: that of each class."""
         found = np.zeros((len(self.mean), len(self.mean)))
         for name, where in self.names.items():
@@ -74,15 +76,15 @@ class Formula(Protocol):
     """What is fitted."""
 
     parameters: Parameters
-    kind: Floats
+    kind: Array
     """Class of each row."""
-    backend: Floats
-    measured: Floats
+    backend: Array
+    measured: Array
 
-    def log_time(self, vector: Floats) -> Floats: ...
+    def log_time(self, vector: Array) -> Array: ...
 
 
-def slopes(formula: Formula, vector: Floats) -> tuple[Floats, Floats]:
+def slopes(formula: Formula, vector: Array) -> tuple[Array, Array]:
     """Logarithm of every row's time, and its derivatives by the constants.
 
     A row knows one constant of those by class or backend, so all of a name are moved at once.
@@ -109,20 +111,20 @@ def slopes(formula: Formula, vector: Floats) -> tuple[Floats, Floats]:
 class Fit:
     """Constants, and every row's part in them."""
 
-    vector: Floats
-    train: Floats
+    vector: Array
+    train: Array
     """Indices of the rows it was fitted to."""
-    weight: Floats
+    weight: Array
     """Of these rows, 0 to 1."""
-    slopes: Floats
+    slopes: Array
     """Of all rows."""
-    computed: Floats
+    computed: Array
     """Logarithm of the time of all rows, by the formula."""
-    target: Floats
+    target: Array
     """What the linearised formula explains, of the rows it was fitted to."""
 
 
-def without_own(total: Floats, target: Floats, members: Sequence[Floats]) -> tuple[Floats, Floats]:
+def without_own(total: Array, target: Array, members: Sequence[Array]) -> tuple[Array, Array]:
     """Error and spread of every row, had its group been left out (same book, 5.4.2, by block)."""
     inverse = np.linalg.inv(total)
     explained = inverse @ target
@@ -134,7 +136,7 @@ def without_own(total: Floats, target: Floats, members: Sequence[Floats]) -> tup
     return error, spread
 
 
-def by_group(groups: Sequence[object]) -> list[Floats]:
+def by_group(groups: Sequence[object]) -> list[Array]:
     """Indices of the members of each group."""
     found: dict[object, list[int]] = {}
     for i, group in enumerate(groups):
@@ -156,7 +158,7 @@ class Joint:
         self.formula, self.groups, self.backends = formula, groups, backends
         self.alike = likeness(cases, cases, depth)
 
-    def shared(self, how: Similar) -> Floats:
+    def shared(self, how: Similar) -> Array:
         """Covariance of the errors of all rows."""
         return sum(
             (getattr(how, name) ** 2 * matrix for name, matrix in self.alike.items()),
@@ -164,15 +166,15 @@ class Joint:
         )
 
     def total(
-        self, fit: Fit, how: Similar, covariance: Floats, weight: Floats | None = None
-    ) -> Floats:
+        self, fit: Fit, how: Similar, covariance: Array, weight: Array | None = None
+    ) -> Array:
         """Covariance of the training rows' times."""
         slope = fit.slopes[fit.train]
         noise = how.noise**2 / (fit.weight if weight is None else weight)
         inner = self.shared(how)[np.ix_(fit.train, fit.train)]
         return slope @ covariance @ slope.T + inner + np.diag(noise)
 
-    def left_out(self, fit: Fit, how: Similar, covariance: Floats) -> tuple[Floats, Floats]:
+    def left_out(self, fit: Fit, how: Similar, covariance: Array) -> tuple[Array, Array]:
         """Error and spread of the training rows, each without its group."""
         members = by_group([self.groups[i] for i in fit.train])
         error, spread = without_own(self.total(fit, how, covariance), fit.target, members)
@@ -180,7 +182,7 @@ class Joint:
         own = how.noise**2
         return error, np.sqrt(np.maximum(spread**2 - own / fit.weight, 0) + own)
 
-    def spread_left_out(self, fit: Fit, how: Similar) -> Floats:
+    def spread_left_out(self, fit: Fit, how: Similar) -> Array:
         """Spread of the training rows, each without its group, as a prediction has it."""
         members = by_group([self.groups[i] for i in fit.train])
         noise = how.noise**2
@@ -188,7 +190,7 @@ class Joint:
         _, spread = without_own(inner, fit.target, members)
         return np.sqrt(np.maximum(spread**2 - noise / fit.weight, 0) + noise)
 
-    def fit(self, train: Floats, how: Similar, priors: dict[str, Prior]) -> Fit:
+    def fit(self, train: Array, how: Similar, priors: dict[str, Prior]) -> Fit:
         """The constants that explain the rows ``train`` best."""
         parameters = self.formula.parameters
         covariance = parameters.covariance(priors, self.backends)
@@ -210,7 +212,7 @@ class Joint:
         found.computed = self.formula.log_time(found.vector)
         return found
 
-    def predict(self, fit: Fit, test: Floats, how: Similar) -> tuple[Floats, Floats]:
+    def predict(self, fit: Fit, test: Array, how: Similar) -> tuple[Array, Array]:
         """Error and spread of other rows, as a prediction has them (``speed_similar.Process``)."""
         shared = self.shared(how)
         own = shared[np.ix_(fit.train, fit.train)] + np.diag(how.noise**2 / fit.weight)

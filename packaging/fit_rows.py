@@ -19,6 +19,7 @@ from advisor.llm.filetypes import assign, nearest
 from advisor.llm.model import Model
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.speed_data import class_key
+from advisor.sizing.speed_sums import Floats, ModelSums
 from advisor.units import GIB
 
 MODELS = json.loads((Path(__file__).parent / "bench_models.json").read_text(encoding="utf-8"))
@@ -49,7 +50,7 @@ class Row:
 
     raw: dict[str, Any]
     model: Model
-    sums: sums.ModelSums
+    sums: ModelSums
     gpu: str
     bandwidth: float
     rate: float | None
@@ -71,7 +72,7 @@ class Row:
         return (raw["gpu"], raw["model"], raw["backend"], raw["src"])
 
     @property
-    def columns(self) -> sums.Floats:
+    def columns(self) -> Floats:
         """Column sums over all blocks, weights scaled to the file's size."""
         total = np.asarray(self.sums.layers.sum(axis=0))
         total[sums.DENSE] *= self.scale
@@ -167,7 +168,7 @@ def read(path: Path) -> Iterator[Row | str]:
             yield f"{raw['id']}: {error}"
             continue
         card = GPUS.get(raw["gpu"], raw["gpu"])
-        entry = _gpus().get(_simple(card))
+        entry = _gpus().get(_simple(str(card)))
         found = sums.model_sums(model) if model else None
         if model is None or found is None or entry is None:
             yield f"{raw['id']}: {raw['model']} {raw['quant']} on {raw['gpu']} is not known"

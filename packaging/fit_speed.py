@@ -13,9 +13,10 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: the matrices are small
 
 import argparse
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
 from pathlib import Path
@@ -26,22 +27,24 @@ import numpy as np
 from fit_assumed import DECODE, DEPTH, PREFILL
 from fit_choose import BLOCKS, Assumed, Chooser
 from fit_given import SLOW_MEMORY
-from fit_joint import Fitted, Joint, Parameters
+from fit_joint import Array, Fitted, Joint, Parameters
 from fit_rows import LEFT_OUT, Row, read
 
 from advisor.sizing import speed_terms as terms
 from advisor.sizing.speed_load import attention_along
 from advisor.sizing.speed_prefill import type_group
 from advisor.sizing.speed_similar import Case, deepness
-from advisor.sizing.speed_sums import GROUPS, Floats
+from advisor.sizing.speed_sums import GROUPS
 
 BACKENDS = ("cuda", "rocm", "vulkan", "metal")
 FOLDS = 10
 
 
 @dataclass
-class Problem:
+class Problem(ABC):
     """Rows as arrays, and the formula that they are fitted to."""
+
+    measured: Array = field(init=False)
 
     rows: list[Row]
     classes: list[str]
@@ -60,6 +63,10 @@ class Problem:
         self.vulkan_bf16 = np.array(
             [r.model.file_type == "BF16" and r.backend == "vulkan" for r in rows]
         )
+
+    @abstractmethod
+    def log_time(self, vector: Array) -> Array:
+        """Logarithm of every row's time with these constants."""
 
     def by_class(self, name: str, value: float | Sequence[float]) -> None:
         """A constant for each kind of GPU under each backend."""
@@ -92,7 +99,7 @@ class Decode(Problem):
         self.by_backend("hand_over", 3e-4)
         self.by_backend("fixed", 2e-4)
 
-    def log_time(self, vector: Floats) -> Floats:
+    def log_time(self, vector: Array) -> Array:
         g = lambda name: self.parameters.get(vector, name)  # noqa: E731 - as in the formulas
         kind, backend = self.kind, self.backend
         groups = np.broadcast_to(g("groups"), (len(kind), len(GROUPS)))
@@ -138,7 +145,7 @@ class Prefill(Problem):
         self.by_backend("sharing", 0.35)
         self.parameters.add("pipeline", 0.6)
 
-    def log_time(self, vector: Floats) -> Floats:
+    def log_time(self, vector: Array) -> Array:
         g = lambda name: self.parameters.get(vector, name)  # noqa: E731 - as in the formulas
         kind, backend = self.kind, self.backend
         k = terms.PrefillConstants(
@@ -158,7 +165,7 @@ class Prefill(Problem):
 TYPE_NAMES = ("k_or_i", "q8", "q4_legacy", "fp4")
 
 
-def along(row: Row) -> Floats:
+def along(row: Row) -> Array:
     """Arithmetic of attention along a row's prompt, as ``speed_terms`` counts it."""
     middle = row.depth + (row.n_prompt or 0) / 2
     return sum(
@@ -186,7 +193,7 @@ def chooser(problem: Problem) -> Chooser:
     )
 
 
-def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> tuple[Floats, Floats]:
+def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> tuple[Array, Array]:
     """Error, and error over the range, of every row, each from a fit without its fold.
 
     What is assumed for a block of folds is chosen by the rows of the other blocks.
@@ -212,7 +219,7 @@ def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> tuple[F
     return error, relative
 
 
-def trusted(rows: Sequence[Row]) -> Floats:
+def trusted(rows: Sequence[Row]) -> Array:
     """Rows that constants are fitted to."""
     return np.array([r.raw["id"] not in LEFT_OUT for r in rows])
 
@@ -226,7 +233,7 @@ GROUPINGS: dict[str, Callable[[Row], bool]] = {
 }
 
 
-def table(rows: Sequence[Row], errors: Floats, relative: Floats) -> dict[str, Any]:
+def table(rows: Sequence[Row], errors: Array, relative: Array) -> dict[str, Any]:
     """Errors by group of rows, per cent."""
     found: dict[str, Any] = {}
     for name, test in GROUPINGS.items():

@@ -252,8 +252,9 @@ def _bar_label(bar: Bar, label_width: float) -> SetText:
 
 def _pitch(bars: Bars, bar: Bar, label_width: float) -> float:
     """From one bar to the next: closer where there are many, wider below a long label."""
-    usual = 30.0 if len(bars.bars) <= _MANY_BARS else 23.0
-    return max(usual, _bar_label(bar, label_width).height + 8)
+    many = len(bars.bars) > _MANY_BARS
+    usual, apart = (19.0, 4) if many else (30.0, 8)
+    return max(usual, _bar_label(bar, label_width).height + apart)
 
 
 def draw_bars(painter: QPainter, bars: Bars, x: float, y: float, width: float) -> None:

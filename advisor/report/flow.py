@@ -28,9 +28,9 @@ class Paper(Enum):
         return QSizeF(*self.value)
 
 
-_SPACING = (1.0, 0.85, 0.7, 0.55)
+_SPACING = (1.0, 0.85, 0.7, 0.55, 0.4)
 """Shares of the white space between blocks: a few lines are not worth a page of their own."""
-_LOWER_CHARTS = 0.8
+_LOWER_CHARTS = 0.7
 """So high are charts where that saves a page."""
 _HALF_EMPTY = 0.5
 _WHOLE_TABLES = (10, 4, 0)

@@ -331,16 +331,12 @@ def explain(
     """
     backends = [device.backend for device in devices]
     found = _caches(model, settings, allocation)
-    context, compute = allocation.context, allocation.compute
-    shared = settings.split_mode == "tensor" and len(devices) > 1
+    compute = allocation.compute
     for index, (device, name) in enumerate(zip(devices, names, strict=True)):
         estimate, driver = driver_context(device), drivers[index]
         parts = context_parts(allocation, index)
         extra: list[tuple[str, str, int, str, str]] = []
-        if shared and context is not None:
-            parts = [("share of every cache (-sm tensor)", context.devices[index], _LAYERS)]
-        used = allocation.weights.devices[index] or (context and context.devices[index])
-        if driver is not None and used:
+        if driver is not None and allocation.in_use(index):
             title = f"Driver context on {name}"
             if estimate is not None and estimate.mid == driver:
                 extra.append(("driver", title, driver, estimate.formula, estimate.source))

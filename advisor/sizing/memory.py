@@ -117,6 +117,18 @@ def check(model: Model, settings: RunSettings) -> None:
                 f"{type_.name.lower()} blocks of {type_.block}; use f16."
             )
             raise SettingsError(message)
+    rule = memory_rule(model, settings)
+    for cache in () if rule is None else rule.caches:
+        for name, type_, widths in (
+            (settings.ctk, k, cache.k_width),
+            (settings.ctv, v, cache.v_width),
+        ):
+            if any(width % type_.block for width in widths):
+                message = (
+                    f"The {cache.kind} cache of {model.name} has rows that do not fill whole "
+                    f"{name} blocks of {type_.block}; use f16."
+                )
+                raise SettingsError(message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from advisor.llm.catalogue import catalogue
+from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
 from advisor.sizing.allocation import allocate
@@ -20,7 +20,9 @@ def with_nextn(name: str, **config: object) -> Model:
     """The model as a file holds it that was converted with its NextN blocks."""
     entry = next(e for e in catalogue().entries if e.id == name)
     config = {**(entry.config or {}), "keep_nextn": True, **config}
-    return entry.model_copy(update={"config": config}).model("Q4_K_M")
+    # Made anew: a copy would keep what the entry has already derived from its own config.
+    fresh = CatalogueEntry.model_validate({**entry.model_dump(exclude_none=True), "config": config})
+    return fresh.model("Q4_K_M")
 
 
 def fused(model: Model) -> Model:

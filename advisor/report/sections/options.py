@@ -24,8 +24,8 @@ from advisor.report.document import (
 )
 from advisor.units import UNKNOWN, rate, tokens
 
-MAX_OPTIONS = 9
-MAX_OF_A_KIND = 2
+MAX_OPTIONS = 5
+MAX_OF_A_KIND = 1
 MAX_LINES = 4
 MAX_BULLETS = 5
 MAX_LEANS = 8
@@ -121,11 +121,11 @@ def options_blocks(advice: Advice | None) -> list[Block]:
         Paragraph(text=text),
         Table(
             columns=(
-                Column(title="Option", weight=2.6),
-                Column(title="Speed, tok/s", align="right", weight=1.1),
-                Column(title="To buy", align="right", weight=1.1),
-                Column(title="A month", align="right", weight=1.1),
-                Column(title="Meets the need", weight=2.6),
+                Column(title="Option", weight=2.8),
+                Column(title="Speed, tok/s", align="right", weight=0.9),
+                Column(title="To buy", align="right", weight=0.9),
+                Column(title="A month", align="right", weight=0.9),
+                Column(title="Meets the need", weight=3.2),
             ),
             rows=rows,
             caption=f"{hidden} more were worked out and are left out here." if hidden else "",
@@ -135,8 +135,8 @@ def options_blocks(advice: Advice | None) -> list[Block]:
         blocks.append(_influences(advice))
     if advice.assumptions:
         blocks.append(Heading(level=3, text="What this leans on"))
-        assumptions = tuple(sentence(text) for text in advice.assumptions[:MAX_LEANS])
-        blocks.append(Bullets(items=assumptions, style="small"))
+        assumptions = " ".join(sentence(text) for text in advice.assumptions[:MAX_LEANS])
+        blocks.append(Paragraph(text=assumptions, style="small"))
     return blocks
 
 

@@ -47,16 +47,18 @@ def source_blocks(
                 "GB/s are 10⁹ bytes per second. Speeds are ranges until they are measured."
             )
         ),
-        _terms(),
-        Heading(level=3, text="Assumed"),
-        Bullets(items=tuple(_assumptions(session, plan)), style="small"),
-        Heading(level=3, text="Data"),
-        Bullets(items=(*_data(rig, plan), *changes, *again), style="small"),
+        _terms(with_experts=_mentions_experts(session, plan)),
+        Heading(level=3, text="Assumed, and the data"),
+        Bullets(
+            items=(*_assumptions(session, plan), *_data(rig, plan), *changes, *again), style="small"
+        ),
     ]
     return blocks
 
 
-def _terms() -> Table:
+def _terms(*, with_experts: bool) -> Table:
+    words = ("Experts", "Parts of some models of which only a few work on each token.")
+    experts = (words,) if with_experts else ()
     rows = (
         (
             "Quantization",
@@ -65,13 +67,20 @@ def _terms() -> Table:
         ("Context", "How many tokens (about ¾ of a word each) the model can look back on."),
         ("KV cache", "Memory for that context; it grows with its length."),
         ("Prefill, decode", "Reading the prompt; writing the answer, one token at a time."),
-        ("Experts", "Parts of some models of which only a few work on each token."),
+        *experts,
         ("Headroom", "Memory left free while the model runs."),
     )
     return Table(
         columns=(Column(title="Term", weight=1), Column(title="Meaning", weight=4)),
         rows=tuple((Cell(text=term, strong=True), Cell(text=meaning)) for term, meaning in rows),
     )
+
+
+def _mentions_experts(session: Session, plan: Plan | None) -> bool:
+    """Whether a page before this one speaks of experts."""
+    if session.scenario is not None or plan is None:
+        return True
+    return bool(plan.settings.n_cpu_moe) or any("expert" in note for note in plan.notes)
 
 
 def _assumptions(session: Session, plan: Plan | None) -> list[str]:

@@ -40,7 +40,7 @@ from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.sizing import interconnect
-from advisor.sizing.matrix import Cell, matrix
+from advisor.sizing.matrix import lacking, matrix
 from advisor.sizing.settings import RunSettings
 
 _COMMON_SPEED: Final = 15.0
@@ -52,8 +52,6 @@ def allocation(case: Scenario, entry: CatalogueEntry, title: str, rig: Rig) -> t
     models = {name: entry.model(name) for name in entry.file_types}
     settings = RunSettings(ctk=case.kv, ctv=case.kv)
     cells = matrix(models, rig, settings, case.contexts)
-    known = [device.memory_free for device in rig.devices]
-    free = sum(value or 0 for value in known) if None not in known else None
     return tuple(
         Row(
             rig=title,
@@ -65,19 +63,11 @@ def allocation(case: Scenario, entry: CatalogueEntry, title: str, rig: Rig) -> t
             on_devices=cell.device_total,
             in_ram=cell.host_total,
             headroom=cell.headroom,
-            moved=_moved(cell, free),
+            moved=lacking(cell, rig),
         )
         for row in cells.rows
         for cell in row
     )
-
-
-def _moved(cell: Cell, free: int | None) -> int:
-    """What the cards lack together, which may be more than the tightest one lacks."""
-    lacking = max(0, -(cell.headroom or 0))
-    if cell.device_total is None or free is None:
-        return lacking
-    return max(lacking, cell.device_total - free)
 
 
 def _purchases(rig: ScenarioRig, book: PriceBook) -> tuple[Purchase, ...]:

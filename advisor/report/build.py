@@ -162,7 +162,7 @@ def _fit(findings: Findings) -> list[Block]:
     unified = any(device.unified for device in rig.devices)
     memory = "memory" if unified else "graphics memory" if rig.devices else "RAM"
     chosen = None if plan is None else (plan.file_type, plan.settings.ctx)
-    return fit_blocks(findings.matrix, findings.models, chosen=chosen, memory=memory)
+    return fit_blocks(findings.matrix, findings.models, rig, chosen=chosen, memory=memory)
 
 
 def _plan(findings: Findings) -> list[Block]:

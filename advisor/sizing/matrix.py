@@ -62,6 +62,19 @@ class Matrix:
         return self.rows[self.file_types.index(file_type)][self.contexts.index(ctx)]
 
 
+def lacking(cell: Cell, rig: Rig) -> int:
+    """Bytes that the devices of ``rig`` lack together for a cell, about: what would go to RAM.
+
+    At least what the tightest device lacks, as the cell's headroom has it; 0 where all fits.
+    """
+    tightest = max(0, -(cell.headroom or 0))
+    free = [device.memory_free for device in rig.devices]
+    known = [value for value in free if value is not None]
+    if cell.device_total is None or len(known) < len(free):
+        return tightest
+    return max(tightest, cell.device_total - sum(known))
+
+
 def settings_of(cell: Cell, settings: RunSettings) -> RunSettings:
     """The settings under which a cell opens as a plan: what does not fit is left to the solver."""
     return _opened(settings.model_copy(update={"ctx": cell.ctx}), cell.verdict)

@@ -32,7 +32,7 @@ from advisor.session import ModelChoice, NotASession, Session
 from advisor.sizing import size
 from advisor.sizing.between import explain_traffic
 from advisor.sizing.card_order import better_order
-from advisor.sizing.matrix import Cell
+from advisor.sizing.matrix import Cell, lacking
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.slots import slot_changes, slot_sentences
@@ -146,8 +146,8 @@ class FitCell:
     verdict: Verdict
     headroom: int | None
     decode_tps: float | None
-    spilled: int
-    """Bytes that have to go to RAM, about: what the devices lack together."""
+    lacking: int
+    """Bytes that the devices lack together, about: what has to go to RAM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,37 +175,26 @@ def fit_matrix(
 ) -> FitMatrix:
     """Every file type of a catalogue model, or a GGUF's own, by contexts."""
     found, models = answers.matrix_of(choice, rig, settings, learn(rig, probes))
-    free = _free(rig)
     return FitMatrix(
         found.contexts,
         tuple(
-            _row(name, models[name], cells, free)
+            _row(name, models[name], cells, rig)
             for name, cells in zip(found.file_types, found.rows, strict=True)
         ),
     )
 
 
-def _row(file_type: str, model: Model, cells: tuple[Cell, ...], free: int | None) -> FitRow:
+def _row(file_type: str, model: Model, cells: tuple[Cell, ...], rig: Rig) -> FitRow:
     note = quality.model_loss(model)
     story = f"{file_type}, {gib(model.nbytes)}. {note.sentence}"
     return FitRow(
-        file_type, model.nbytes, note.word, story, tuple(_cell(cell, free) for cell in cells)
+        file_type, model.nbytes, note.word, story, tuple(_cell(cell, rig) for cell in cells)
     )
 
 
-def _cell(cell: Cell, free: int | None) -> FitCell:
-    spilled = max(0, -(cell.headroom or 0))
-    if cell.device_total is not None and free is not None:
-        # Headroom is the tightest device's alone; together they may lack more.
-        spilled = max(spilled, cell.device_total - free)
+def _cell(cell: Cell, rig: Rig) -> FitCell:
     speed = None if cell.decode is None else cell.decode.mid
-    return FitCell(cell.verdict, cell.headroom, speed, spilled)
-
-
-def _free(rig: Rig) -> int | None:
-    free = [device.memory_free for device in rig.devices]
-    known = [value for value in free if value is not None]
-    return sum(known) if len(known) == len(free) else None
+    return FitCell(cell.verdict, cell.headroom, speed, lacking(cell, rig))
 
 
 def speed_by_depth(

@@ -7,9 +7,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
+from advisor import answers
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import Catalogue, catalogue
+from advisor.report.document import Table
+from advisor.report.sections.fit import fit_blocks
 from advisor.ui import services
 from advisor.ui.app import preferences
 from advisor.ui.page import Page
@@ -215,4 +218,8 @@ def test_what_spills_is_counted_over_all_devices() -> None:
     free = sum(device.memory_free or 0 for device in rig.devices)
     cell = row.cells[0]
     assert cell.verdict == "offload"
-    assert cell.spilled > row.nbytes - free - 3 * GIB
+    assert cell.lacking > row.nbytes - free - 3 * GIB
+    matrix, models = answers.matrix_of(choice, rig, services.RunSettings(ctx=4096))
+    table = next(b for b in fit_blocks(matrix, models, rig) if isinstance(b, Table))
+    printed = next(line for line in table.rows if line[0].text == "BF16")
+    assert printed[3].text == f"RAM {cell.lacking / GIB:,.0f}"

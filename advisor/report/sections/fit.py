@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.llm.quality import model_loss
 from advisor.report.document import Block, Cell, Column, Heading, Paragraph, Table, Tone
 from advisor.sizing.matrix import Cell as MatrixCell
-from advisor.sizing.matrix import Matrix
+from advisor.sizing.matrix import Matrix, lacking
 from advisor.units import gib, large_unit, tokens
 
 _TONES: dict[str, Tone] = {
@@ -25,6 +26,7 @@ MAX_CONTEXTS = 7
 def fit_blocks(
     matrix: Matrix | None,
     models: Mapping[str, Model],
+    rig: Rig,
     *,
     chosen: tuple[str, int] | None = None,
     memory: str = "graphics memory",
@@ -46,7 +48,7 @@ def fit_blocks(
             Cell(text=gib(models[name].nbytes)),
             Cell(text=model_loss(models[name]).word),
             *(
-                _cell(cell, strong=(name, cell.ctx) == chosen)
+                _cell(cell, rig, strong=(name, cell.ctx) == chosen)
                 for cell in row
                 if cell.ctx in contexts
             ),
@@ -122,11 +124,18 @@ def _printed(contexts: tuple[int, ...], chosen: tuple[str, int] | None) -> tuple
     return tuple(sorted(picked))
 
 
-def _cell(cell: MatrixCell, *, strong: bool) -> Cell:
+def _cell(cell: MatrixCell, rig: Rig, *, strong: bool) -> Cell:
     tone = _TONES[cell.verdict]
     if cell.headroom is None or cell.verdict == "unknown":
         return Cell(text="?", tone=tone, strong=strong)
-    left = abs(cell.headroom) / large_unit()[0]
-    number = f"{left:,.1f}" if left < 100 else f"{left:,.0f}"
-    text = {"fits": f"+{number}", "tight": f"tight {number}", "offload": f"RAM {number}"}
-    return Cell(text=text.get(cell.verdict, "×"), tone=tone, strong=strong)
+    if cell.verdict == "offload":
+        return Cell(text=f"RAM {_figure(lacking(cell, rig), 10)}", tone=tone, strong=strong)
+    number = _figure(abs(cell.headroom), 100)
+    text = {"fits": f"+{number}", "tight": f"tight {number}"}.get(cell.verdict, "×")
+    return Cell(text=text, tone=tone, strong=strong)
+
+
+def _figure(nbytes: int, whole_from: int) -> str:
+    """Bytes in the reader's unit: a decimal below ``whole_from``, which a narrow tile holds."""
+    value = nbytes / large_unit()[0]
+    return f"{value:,.1f}" if value < whole_from else f"{value:,.0f}"

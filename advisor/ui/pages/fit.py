@@ -270,22 +270,26 @@ class FitPage(Page):
         checked = self._checked.get((file_type, ctx))
         differs = checked is not None and bool(checked.checked.differing)
         if checked is not None and differs and checked.headroom is not None:
-            cell = replace(cell, headroom=checked.headroom, verdict=checked.verdict)
+            short_of = -checked.headroom
+            lacking = max(cell.lacking, short_of) if short_of > 0 else 0
+            cell = replace(
+                cell, headroom=checked.headroom, lacking=lacking, verdict=checked.verdict
+            )
         left = cell.headroom
         speed = "" if cell.decode_tps is None else units.rate(cell.decode_tps, "t/s")
         short = ""
         if cell.verdict == "offload":
-            short = _gib(cell.spilled)
+            short = _gib(cell.lacking)
             main = self.tr("RAM {size}").format(size=short)
         elif left is None:
             main = "?"
         elif cell.verdict == "no":
-            main, speed = "✕", f"−{_gib(-left)}" if left < 0 else ""
+            main, speed = "✕", f"−{_gib(cell.lacking)}" if cell.lacking else ""
         else:
             main = f"+{left / units.GIB:,.1f}"
         words = [
             f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
-            self._spill_words(cell) if cell.verdict == "offload" else self._left_words(left),
+            self._memory_words(cell),
             "" if cell.decode_tps is None else units.rate(cell.decode_tps),
             "" if checked is None else self._said_words(checked, differs=differs),
         ]
@@ -301,15 +305,14 @@ class FitPage(Page):
         words = self.tr("{engine}'s own figure") if differs else self.tr("{engine} agrees")
         return words.format(engine=engine)
 
-    def _spill_words(self, cell: services.FitCell) -> str:
-        return self.tr("about {size} in RAM").format(size=units.size(cell.spilled))
-
-    def _left_words(self, left: int | None) -> str:
-        if left is None:
+    def _memory_words(self, cell: services.FitCell) -> str:
+        if cell.headroom is None:
             return ""
-        if left < 0:
-            return self.tr("{size} too little").format(size=units.size(-left))
-        return self.tr("{size} left").format(size=units.size(left))
+        if cell.verdict == "offload":
+            return self.tr("about {size} in RAM").format(size=units.size(cell.lacking))
+        if cell.lacking:
+            return self.tr("{size} too little").format(size=units.size(cell.lacking))
+        return self.tr("{size} left").format(size=units.size(cell.headroom))
 
     def _mark(self) -> None:
         matrix, state = self._matrix, self.state

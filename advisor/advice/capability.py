@@ -1,7 +1,6 @@
-"""What a rig can run: the catalogue against the rig at one context, the most capable first.
+"""What a rig can run: the catalogue against the rig at one context, the largest first.
 
-"Most capable" counts parameters, and among models of like size the newer; it claims nothing about
-the quality of answers.
+Among models of like size the newer comes first; only suggestions go by how able a model is.
 """
 
 import datetime as dt
@@ -12,6 +11,7 @@ from math import log2
 from advisor.errors import RigAdvisorError
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry
+from advisor.llm.intelligence import standing
 from advisor.sizing.matrix import matrix
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
@@ -39,9 +39,9 @@ class Capability:
     models: tuple[Runs, ...]
 
     def suggestions(self, count: int) -> tuple[Runs, ...]:
-        """The first of each maker that fits wholly, at most ``count``."""
+        """The ablest of each maker that fits wholly, at most ``count``."""
         found: dict[str, Runs] = {}
-        for runs in self.models:
+        for runs in sorted(self.models, key=lambda runs: -standing(runs.entry).index):
             if runs.verdict in {"fits", "tight"}:
                 found.setdefault(runs.entry.maker, runs)
         return tuple(found.values())[:count]

@@ -1,42 +1,37 @@
 """What fits best: the catalogue on one rig, ranked by what people want.
 
-No list of benchmarks is shipped, so the order claims nothing about answers beyond three facts: how
-much a model knows and does per token (its parameters), how recent it is (later models do more per
-parameter), and what its file type loses. A model that few people run is never listed first.
+How able a model is, comes from a published index (``llm.intelligence``), lowered by what its file
+type loses; a model without one is ranked by the least that its size, age and maker let expect.
 """
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from math import log2
 from typing import Final, Literal
 
 from advisor.errors import RigAdvisorError
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import Ability, CatalogueEntry
+from advisor.llm.filetypes import FILE_TYPES
+from advisor.llm.intelligence import Purpose, Standing, is_copy, kept, standing
 from advisor.llm.model import Model
 from advisor.llm.quality import QualityNote, model_loss
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.matrix import Cell, matrix
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import bench_data
 
 Licence = Literal["any", "open", "commercial"]
 
 OPEN: Final = frozenset({"apache-2.0", "mit"})
 _NOT_COMMERCIAL: Final = ("-nc-", "research", "exaone")
-_SINCE: Final = date(2024, 1, 1)
-_PER_YEAR: Final = 1.0
-"""A year of progress counts as a doubling of parameters. Published estimates are higher (arXiv
-2412.04315: capability per parameter doubles every 3.5 months); half the catalogue is younger than a
-year, so a low one keeps size and age in balance."""
-_OBSCURE: Final = 3.0
-"""Doublings that a model loses which nobody is known to run."""
-_KNOWN_MAKER: Final = 4
-"""Models in the catalogue from which on a maker counts as widely used."""
-_UNHEARD: Final = 0.3
-"""Per cent: file types that lose less are alike, and the smallest of them is taken."""
+_ALIKE: Final = 0.3
+_ALIKE_IN_RAM: Final = 3.0
+"""Per cent: file types that lose less are alike, and the smallest of them is taken. With a part in
+RAM a smaller one is faster, and a small loss is worth it."""
+_SOUND: Final = 0.97
+"""Share of its ability from which a file type is not worth leaving the devices for a better one."""
+_SAME_SHAPE: Final = 0.02
+"""Difference in parameters up to which two releases have the same shape."""
 _GREEN: Final = ("fits", "tight")
 
 
@@ -62,7 +57,15 @@ class Wish:
         if self.most_params is not None and (entry.n_params > self.most_params):
             return False
         place = f"{entry.id} {entry.name} {entry.maker}".lower()
-        return self.abilities <= set(entry.abilities) and all(w in place for w in self.words)
+        if not all(word in place for word in self.words):
+            return False
+        # Every chat model writes code; those who ask for it want them ranked by it.
+        return self.abilities - {"code"} <= set(entry.abilities)
+
+    @property
+    def purpose(self) -> Purpose:
+        """What models are ranked by."""
+        return "code" if "code" in self.abilities else "general"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,42 +79,47 @@ class Pick:
     ctx: int
     fast: bool
     """At least the wanted speed; False also where it is not known."""
-    score: float
+    standing: Standing
+    """How able the model is in 16 bits."""
 
     @property
-    def order(self) -> tuple[int, float]:
-        """What is wanted first: fast and whole, fast with a part in RAM, then slower ones."""
-        whole = self.cell.verdict in _GREEN
-        return (0 if self.fast and whole else 1 if self.fast else 2 if whole else 3, -self.score)
+    def score(self) -> float:
+        """How able it is in this file type; higher is better."""
+        share = kept(self.loss)
+        index = self.standing.index
+        return index * (share if index > 0 else 2 - share)
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """What is fast enough first, then the ablest; a part in RAM is no fault at that speed."""
+        return not self.fast, -self.score
 
 
-@functools.cache
-def _measured_by_others() -> frozenset[str]:
-    return frozenset(row.model.lower() for row in bench_data().rows)
+def likely_order(
+    entries: Iterable[CatalogueEntry], purpose: Purpose = "general"
+) -> list[CatalogueEntry]:
+    """The ablest first, so that a list that is filled from the top is useful at once."""
+    return sorted(entries, key=lambda e: -standing(e, purpose).index)
 
 
-def well_known(entry: CatalogueEntry, makers: Sequence[str]) -> bool:
-    """Whether others published measurements of it, or its maker's models are widely used."""
-    names = {entry.id.lower(), *(alias.lower() for alias in entry.aliases)}
-    return bool(names & _measured_by_others()) or makers.count(entry.maker) >= _KNOWN_MAKER
+def current(entries: Sequence[CatalogueEntry]) -> list[CatalogueEntry]:
+    """Without copies of others, and without releases that their makers replaced.
 
-
-def strength(entry: CatalogueEntry, *, known: bool) -> float:
-    """Doublings of parameters, worth of age included; higher is better.
-
-    A mixture of experts counts with the geometric mean of all and active parameters.
+    A newer release of the same shape that can do as much and is as able takes a model's place.
     """
-    total = entry.n_params
-    active = min(entry.active_params or total, total)
-    years = ((entry.released or _SINCE) - _SINCE).days / 365.25
-    return log2(total * active) / 2 + _PER_YEAR * years - (0.0 if known else _OBSCURE)
 
+    def replaces(new: CatalogueEntry, old: CatalogueEntry) -> bool:
+        return (
+            new.maker == old.maker
+            and (new.released or date.min) > (old.released or date.min)
+            and abs(new.n_params / old.n_params - 1) < _SAME_SHAPE
+            and new.active_params == old.active_params
+            and set(old.abilities) <= set(new.abilities)
+            and standing(new).index >= standing(old).index
+        )
 
-def likely_order(entries: Iterable[CatalogueEntry]) -> list[CatalogueEntry]:
-    """The strongest first, so that a list that is filled from the top is useful at once."""
-    entries = list(entries)
-    makers = [entry.maker for entry in entries]
-    return sorted(entries, key=lambda e: -strength(e, known=well_known(e, makers)))
+    originals = [entry for entry in entries if not is_copy(entry)]
+    return [old for old in originals if not any(replaces(new, old) for new in originals)]
 
 
 def picks(
@@ -125,18 +133,27 @@ def picks(
 ) -> Iterator[Pick]:
     """Every wanted model that runs at all, one by one as they are sized; sort them by ``order``.
 
-    The file type is the one that loses least among those that fit wholly and are fast enough; else
-    among those that are fast enough; else the fastest. Models that cannot be sized are left out.
+    Releases that newer ones replaced are left out unless they are looked for by name. The file type
+    is, among those that are fast enough, one that keeps the model's ability, wholly
+    on devices if it can be, with the least loss; else the fastest. Models that cannot be sized are
+    left out.
     """
-    makers = [entry.maker for entry in entries]
-    for entry in likely_order(entries):
+    wanted = [entry for entry in entries if wish.admits(entry)]
+    if not wish.words:
+        wanted = current(wanted)
+    for entry in likely_order(wanted, wish.purpose):
         if cancelled():
             return
-        if wish.admits(entry):
-            known = well_known(entry, makers)
-            found = _pick(entry, rig, wish, settings, known=known, calibration=calibration)
-            if found is not None:
-                yield found
+        found = _pick(entry, rig, wish, settings, calibration=calibration)
+        if found is not None:
+            yield found
+
+
+def _offered(entry: CatalogueEntry, file_type: str) -> bool:
+    """Whether people would take it: few publish MXFP4 of a model that was not released in it."""
+    return file_type in {entry.native_file_type, entry.suggested_file_type} or (
+        FILE_TYPES[file_type].family != "fp4"
+    )
 
 
 def _pick(
@@ -145,13 +162,12 @@ def _pick(
     wish: Wish,
     settings: RunSettings,
     *,
-    known: bool,
     calibration: Calibration | None,
 ) -> Pick | None:
     try:
         trained = entry.hp.n_ctx_train
         ctx = min(wish.ctx, trained or wish.ctx)
-        models = {name: entry.model(name) for name in entry.file_types}
+        models = {name: entry.model(name) for name in entry.file_types if _offered(entry, name)}
         found = matrix(models, rig, settings, (ctx,), calibration=calibration)
     except RigAdvisorError:
         return None
@@ -161,17 +177,24 @@ def _pick(
             continue
         tps = cell.decode.mid if cell.decode is not None else 0.0
         fast, whole = tps >= wish.least_tps, cell.verdict in _GREEN
-        rise = model_loss(models[name]).typical
-        lost = max(_UNHEARD, 100.0 if rise is None else rise)
-        # Fast before whole before good; what is too slow is taken as fast as it comes.
-        rank = (fast, whole, -lost if fast else tps, -models[name].nbytes)
+        loss = model_loss(models[name])
+        alike = _ALIKE if whole else _ALIKE_IN_RAM
+        lost = max(alike, 100.0 if loss.typical is None else loss.typical)
+        good = min(kept(loss), _SOUND)
+        # Fast before good before whole; what is too slow is taken as fast as it comes.
+        rank = (fast, *((good, whole, -lost) if fast else (tps,)), -models[name].nbytes)
         if best is None or rank > best[0]:
             best = rank, cell
     if best is None:
         return None
     cell = best[1]
     model = models[cell.file_type]
-    loss = model_loss(model)
-    lost = 100.0 if loss.typical is None else loss.typical
-    score = strength(entry, known=known) - log2(1 + max(lost, 0.0) / 5)
-    return Pick(entry, model, cell, loss, ctx, bool(best[0][0]), score)
+    return Pick(
+        entry,
+        model,
+        cell,
+        model_loss(model),
+        ctx,
+        bool(best[0][0]),
+        standing(entry, wish.purpose),
+    )

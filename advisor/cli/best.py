@@ -7,6 +7,7 @@ from advisor.advice.picks import Pick, Wish, picks
 from advisor.cli.output import DONE, NO, complain, say, say_json, table
 from advisor.cli.request import Sizer, with_backend
 from advisor.llm.catalogue import catalogue
+from advisor.llm.intelligence import CODING, data
 from advisor.sizing.settings import RunSettings
 from advisor.units import rate
 from advisor.units import size as people
@@ -28,6 +29,9 @@ def _object(pick: Pick) -> dict[str, Any]:
         "headroom": cell.headroom,
         "decode_tps": None if cell.decode is None else cell.decode.model_dump(),
         "fast_enough": pick.fast,
+        "index": pick.standing.index,
+        "index_estimated": pick.standing.estimated,
+        "index_source": pick.standing.source,
         "quality_loss": pick.loss.word,
         "licence": pick.entry.licence,
         "abilities": list(pick.entry.abilities),
@@ -56,10 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say_json({"rig": rig.name, "models": [_object(pick) for pick in found]})
         return DONE if found else NO
-    rows = [["", "type", "file", "on this rig", "decode", "quality loss", "licence"]]
+    rows = [["", "index", "type", "file", "on this rig", "decode", "quality loss", "licence"]]
     rows += [
         [
             pick.entry.name,
+            pick.standing.words,
             pick.cell.file_type,
             people(pick.model.nbytes),
             _WORDS[pick.cell.verdict],
@@ -70,5 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         for pick in found
     ]
     table(rows)
-    say("Fast enough and wholly in VRAM first; then by parameters, age and quality loss.")
+    name = CODING if wish.purpose == "code" else data().index
+    say(f"What is fast enough first; then by the {name} ({data().date}), less what the file")
+    say("type loses. ~: not published; what size, age and maker let expect at the least.")
     return DONE if found else NO

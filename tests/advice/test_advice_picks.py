@@ -2,7 +2,7 @@
 
 import pytest
 
-from advisor.advice.picks import Pick, Wish, likely_order, picks, well_known
+from advisor.advice.picks import Pick, Wish, current, likely_order, picks
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing.settings import RunSettings
@@ -18,7 +18,7 @@ def found(wish: Wish) -> list[Pick]:
 
 
 @pytest.mark.parametrize("least", [5.0, 30.0, 60.0])
-def test_fast_and_whole_come_first(least: float) -> None:
+def test_fast_comes_first_then_the_ablest(least: float) -> None:
     best = found(Wish(ctx=16384, least_tps=least))
 
     assert best
@@ -37,10 +37,33 @@ def test_filters_leave_out() -> None:
     assert not found(Wish(words=("no such model",)))
 
 
-def test_no_obscure_model_first() -> None:
-    entries = catalogue().entries
-    makers = [entry.maker for entry in entries]
+def test_a_replaced_release_gives_way_unless_it_is_asked_for() -> None:
+    left = {entry.id for entry in current(catalogue().entries)}
+    assert "Qwen/Qwen3.6-27B" in left
+    assert not left & {"Qwen/Qwen3.5-27B", "unsloth/Qwen3.6-27B-MTP-GGUF"}
+    # What can do more than its successor stays: Qwen3-VL sees, Qwen3 reasons.
+    assert {"Qwen/Qwen3-8B", "Qwen/Qwen3-VL-8B-Instruct"} <= left
+    assert [p.entry.id for p in found(Wish(words=("qwen3", "8b")))] == ["Qwen/Qwen3-8B"]
 
-    first = likely_order(entries)[:10]
 
-    assert all(well_known(entry, makers) for entry in first)
+def test_code_ranks_every_model_by_its_code() -> None:
+    wish = Wish(abilities=frozenset({"code"}))
+    assert wish.admits(catalogue().find("Qwen/Qwen3-32B"))
+    order = [entry.id for entry in likely_order(catalogue().entries, wish.purpose)]
+    general = [entry.id for entry in likely_order(catalogue().entries)]
+
+    def ahead(places: list[str], one: str, other: str) -> bool:
+        return places.index(one) < places.index(other)
+
+    coder, chat = "mistralai/Devstral-Small-2-24B-Instruct-2512", "Qwen/Qwen3.5-9B"
+    assert ahead(general, chat, coder)
+    assert ahead(order, coder, chat)
+
+
+def test_a_good_file_type_in_ram_beats_a_broken_one_on_the_card() -> None:
+    rig = parse_rig("RTX 3060 12GB + 32 GB DDR4-3200")
+    moe = [catalogue().find("Qwen/Qwen3.6-35B-A3B")]
+    (pick,) = picks(moe, rig, Wish(ctx=16384), RunSettings(ctx=16384))
+    assert pick.cell.verdict == "offload"
+    assert pick.fast
+    assert "heavy" not in pick.loss.word

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 
 from advisor import units
 from advisor.advice.picks import Pick, Wish
+from advisor.llm.intelligence import CODING, data
 from advisor.ui import design, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
@@ -31,7 +32,7 @@ from advisor.ui.widgets.basics import column, row, text
 
 Index = QModelIndex | QPersistentModelIndex
 ROW_HEIGHT: Final = 30
-_NAME, _SPEED, _VERDICT = 0, 2, 3
+_NAME, _INDEX, _SPEED, _VERDICT = 0, 1, 3, 4
 _BILLIONS: Final = (4, 9, 16, 35, 80, 150)
 
 
@@ -43,6 +44,7 @@ class PickTable(QAbstractTableModel):
         self.picks: list[Pick] = []
         self.heads = (
             tr("Model"),
+            tr("Index"),
             tr("Type"),
             tr("Decode"),
             tr("On this rig"),
@@ -76,6 +78,7 @@ class PickTable(QAbstractTableModel):
         speed = "" if cell.decode is None else units.rate(cell.decode.mid)
         return (
             entry.name,
+            pick.standing.words,
             cell.file_type,
             speed if pick.fast or not speed else tr("{speed}, slow").format(speed=speed),
             verdict_word(cell.verdict),
@@ -99,13 +102,14 @@ class PickTable(QAbstractTableModel):
             licence = pick.entry.licence or tr("licence not known")
             left = pick.cell.headroom
             room = tr("{size} left").format(size=units.size(left)) if left and left > 0 else ""
-            parts = (pick.entry.id, licence, room, pick.loss.sentence)
+            parts = (pick.entry.id, pick.standing.sentence, licence, room, pick.loss.sentence)
             found = " · ".join(part for part in parts if part)
         return found
 
 
 def _alignment(place: int) -> Qt.AlignmentFlag:
-    side = Qt.AlignmentFlag.AlignRight if place == _SPEED else Qt.AlignmentFlag.AlignLeft
+    figure = place in {_INDEX, _SPEED}
+    side = Qt.AlignmentFlag.AlignRight if figure else Qt.AlignmentFlag.AlignLeft
     return side | Qt.AlignmentFlag.AlignVCenter
 
 
@@ -181,7 +185,7 @@ class BestList(QWidget):
         across.setHighlightSections(False)
         across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         across.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-        for place, width in ((1, 112), (2, 118), (3, 116), (4, 130)):
+        for place, width in ((1, 58), (2, 108), (3, 118), (4, 116), (5, 130)):
             across.resizeSection(place, width)
         return table
 
@@ -244,18 +248,24 @@ class BestList(QWidget):
 
     def _show(self, found: list[Pick], *, done: bool) -> None:
         self.picks.show_picks(found)
-        good = sum(pick.order[0] == 0 for pick in found)
+        good = sum(pick.fast for pick in found)
         if not done:
             words = self.tr("Sizing the catalogue… {count} so far")
         elif found:
             words = self.tr(
-                "{count} models run at {ctx}; {good} of them wholly in VRAM and fast enough. "
-                "Ordered by parameters, age and quality loss: a start, not a test of answers."
+                "{count} models run at {ctx}, {good} of them fast enough. In the order of the "
+                "{index} ({date}), less what the file type loses; ~ is estimated."
             )
         else:
             words = self.tr("Nothing in the catalogue is like this and runs here.")
         self._said.setText(
-            words.format(count=len(found), good=good, ctx=units.tokens(self._state.settings.ctx))
+            words.format(
+                count=len(found),
+                good=good,
+                ctx=units.tokens(self._state.settings.ctx),
+                index=CODING if self.wish().purpose == "code" else data().index,
+                date=data().date,
+            )
         )
 
     def _take(self, index: QModelIndex) -> None:

@@ -15,7 +15,7 @@ from advisor.hardware import table
 from advisor.hardware.compose import describe, parse_rig
 from advisor.hardware.imagined import device_from_entry
 from advisor.hardware.rig import Device, Host, Rig
-from advisor.hardware.table import GpuEntry
+from advisor.hardware.table import GpuEntry, is_module
 from advisor.units import GIB
 
 MAX_CARDS: Final = 8
@@ -57,6 +57,8 @@ class Build:
     conditions: tuple[str, ...] = ()
     impossible: tuple[str, ...] = ()
     unpriced: tuple[str, ...] = ()
+    unsure_slots: int = 0
+    """Slots beyond one further that have to be free, where nobody said how many are."""
 
     @property
     def here(self) -> bool:
@@ -102,7 +104,7 @@ class Card:
     @property
     def is_module(self) -> bool:
         """Sits on a server board, not in a slot."""
-        return "SXM" in self.entry.name or self.entry.name in {"B200", "Instinct MI300X"}
+        return is_module(self.entry.name)
 
     @property
     def is_passive(self) -> bool:
@@ -246,6 +248,9 @@ def _cards_here(
 ) -> Iterator[Build]:
     if rig.host.laptop or any(d.unified for d in rig.devices):
         return
+    # A server of modules has no slots for cards, and nobody pulls its board out.
+    if any(is_module(d.table_id or d.name) for d in rig.devices):
+        return
     backends = {d.backend for d in rig.devices}
     has_airflow = any(_is_passive(d.table_id or d.name) for d in rig.devices)
     parts = {name: book.part(name) for name in (_SMALL_SUPPLY, _LARGE_SUPPLY)}
@@ -287,7 +292,8 @@ def _with_cards(
     devices = (*kept, *(card.over(each),) * count)
     adds = keeps or not rig.devices
     purchases = [Purchase(card.entry.short_name, Decimal(count), card.price)]
-    conditions, impossible = _room(card, n - len(rig.devices), limits)
+    extra = n - len(rig.devices)
+    conditions, impossible = _room(card, extra, limits)
     if limits.lanes is not None and each < _LEAST_LANES:
         impossible.append(f"{n} cards need {_LEAST_LANES * n} lanes; there are {limits.lanes}")
     elif limits.lanes is None and n > _DESKTOP_CARDS:
@@ -315,6 +321,7 @@ def _with_cards(
         purchases=tuple(purchases),
         conditions=tuple(conditions),
         impossible=tuple(impossible),
+        unsure_slots=max(0, extra - 1) if limits.free_slots is None else 0,
     )
 
 

@@ -5,10 +5,12 @@ and electricity for every request. Money is Decimal in the user's currency, exac
 ``low`` is always the cheaper end. Left out: cooling of the room, repairs, and anyone's time.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from advisor.advice.batching import Gain, faster
 from advisor.advice.power import Power
 from advisor.advice.prices import ApiPrice, PriceRange
 from advisor.advice.usage import Usage
@@ -67,19 +69,62 @@ def energy_cost(watts: Decimal, hours: Decimal, price_per_kwh: Decimal) -> Decim
 
 
 @dataclass(frozen=True)
+class Together:
+    """So many answers at once, and how much faster they are together than one after the other."""
+
+    at_once: int
+    faster: Range
+
+
+_ALONE = Together(1, Range.exactly(1.0))
+
+
+@dataclass(frozen=True)
 class LocalRun:
-    """How fast and at what power a rig answers. Speeds in tokens per second."""
+    """How fast and at what power a rig answers. Speeds in tokens per second, of one answer."""
 
     decode_tps: Range
     prefill_tps: Range
     power: Power
     basis: Basis = Basis.COMPUTED
+    slots: int = 1
+    """Answers whose caches fit beside each other, each with the usage's context."""
+    cache_share: float = 0.0
+    """Part of a token's time that goes into reading its own cache."""
+    gains: tuple[Gain, ...] = ()
+    """What more answers at once gain; empty where nobody published that."""
 
-    def seconds(self, usage: Usage, *, prompt_tokens: int | None = None) -> Span:
-        """Time for one request: new prompt tokens, then the answer. The fast end comes first."""
+    def ways(self, usage: Usage) -> Iterator[Together]:
+        """One answer alone, then more at once: as far as caches fit and each stays fast enough."""
+        yield _ALONE
+        slots = self.slots
+        if usage.long_share:
+            longest = usage.long_prompt_tokens + usage.output_tokens
+            slots //= max(1, -(-longest // usage.context))
+        for gain in self.gains:
+            ends = [faster(g, self.cache_share) for g in (gain.low, gain.mid, gain.high)]
+            each = self.decode_tps.mid * ends[1] / gain.at_once
+            if gain.at_once > slots or each < usage.min_decode_tps:
+                return
+            yield Together(gain.at_once, Range(low=ends[0], mid=ends[1], high=ends[2]))
+
+    @functools.cached_property
+    def _speeds(self) -> tuple[Span, Span]:
+        return Span.of(self.decode_tps), Span.of(self.prefill_tps)
+
+    def seconds(
+        self, usage: Usage, *, prompt_tokens: int | None = None, way: Together = _ALONE
+    ) -> Span:
+        """Time that one request takes of the machine: new prompt tokens, then the answer.
+
+        The fast end comes first.
+        """
         prompt = prompt_tokens or usage.prompt_tokens
         new = prompt * (1 - usage.cached_share)
-        decode, prefill = Span.of(self.decode_tps), Span.of(self.prefill_tps)
+        decode, prefill = self._speeds
+        if way.at_once > 1:
+            gain = Span.of(way.faster)
+            decode = Span(decode.low * gain.low, decode.mid * gain.mid, decode.high * gain.high)
         return Span(
             new / prefill.high + usage.output_tokens / decode.high,
             new / prefill.mid + usage.output_tokens / decode.mid,
@@ -100,8 +145,11 @@ class LocalCost:
     seconds: Span
     """Busy time of one request."""
     capacity: Span
-    """Requests a month that fit into the hours given: slow end, expected, fast end."""
+    """Requests a month that fit into the hours given: slow end, expected, fast end. With as many
+    answers at once as serve most."""
     months: int
+    at_once: int = 1
+    """Answers at once that the usage's volume takes; ``seconds`` and ``per_request`` are theirs."""
 
     def monthly(self, requests: int | Decimal) -> Span:
         """Cost of a month with that many requests, whether or not they can be served in time."""
@@ -126,10 +174,8 @@ class LocalCost:
 
 def local_cost(usage: Usage, run: LocalRun, hardware: Span = ZERO) -> LocalCost:
     """The cost line of a rig. ``hardware``: what has to be bought, in the user's currency."""
-    seconds = run.seconds(usage)
-    if usage.long_share:
-        long = run.seconds(usage, prompt_tokens=usage.long_prompt_tokens)
-        seconds = seconds.times(1 - usage.long_share) + long.times(usage.long_share)
+    available = usage.hours_per_month * _HOUR
+    way, seconds, least = _busy(usage, run, available)
     idle, busy = Span.of(run.power.idle), Span.of(run.power.busy)
     price, hours = usage.electricity_price, usage.hours_per_month
     spread = hardware.times((1 - usage.resale_share) / usage.horizon_months)
@@ -149,15 +195,34 @@ def local_cost(usage: Usage, run: LocalRun, hardware: Span = ZERO) -> LocalCost:
         request(busy.mid, saved.mid, seconds.mid),
         request(busy.high, saved.high, seconds.high),
     )
-    available = hours * _HOUR
     return LocalCost(
         hardware=hardware,
         fixed=fixed,
         per_request=per_request,
         seconds=seconds,
-        capacity=Span(available / seconds.high, available / seconds.mid, available / seconds.low),
+        capacity=Span(available / least.high, available / least.mid, available / least.low),
         months=usage.horizon_months,
+        at_once=way.at_once,
     )
+
+
+def _busy(usage: Usage, run: LocalRun, available: Decimal) -> tuple[Together, Span, Span]:
+    """How a volume is served, busy seconds of a request then, and the least that it can take.
+
+    No more answers at once than the volume needs: each of them is slower than alone.
+    """
+    found = [(way, _mean_seconds(usage, run, way)) for way in run.ways(usage)]
+    least = min(found, key=lambda pair: pair[1].mid)
+    enough = (p for p in found if p[1].mid * usage.requests_per_month <= available)
+    return *next(enough, least), least[1]
+
+
+def _mean_seconds(usage: Usage, run: LocalRun, way: Together) -> Span:
+    seconds = run.seconds(usage, way=way)
+    if not usage.long_share:
+        return seconds
+    long = run.seconds(usage, prompt_tokens=usage.long_prompt_tokens, way=way)
+    return seconds.times(1 - usage.long_share) + long.times(usage.long_share)
 
 
 @dataclass(frozen=True)

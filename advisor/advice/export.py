@@ -8,6 +8,7 @@ from advisor.advice.options import Assessment
 from advisor.advice.scenarios import Answer, Crossing, Link, Row, Speeds
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
+from advisor.advice.wording import together
 from advisor.basis import Range
 
 
@@ -62,6 +63,7 @@ def assessment_data(a: Assessment, usage: Usage) -> dict[str, Any]:
         "decode_tps": _range(a.decode_tps),
         "ttft_s": _range(a.ttft_s),
         "busy_hours_per_day": _number(a.busy_hours_per_day),
+        "answers_at_once": together(a) if option.rig else None,
         "to_buy": [
             {
                 "name": p.name,

@@ -52,6 +52,7 @@ EFFORT: Final[dict[Kind, int]] = {
 _CHANGES_SOMETHING: Final = 2
 _NO_FIT: Final = "whether it fits is not known"
 _NO_SPEED: Final = "its speed or power is not known; a probe would tell"
+_NO_PROMPT: Final = "its time for a prompt is not known; a probe would tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ class Option:
     """Worked out for options that are shown; its largest context decides about long requests."""
     run: LocalRun | None = None
     """None: speed or power is not known, the notes say why."""
+    answer_tps: Range | None = None
+    """How fast it answers, known even where the time for a prompt is not."""
     ttft_s: Range | None = None
     purchases: tuple[Purchase, ...] = ()
     conditions: tuple[str, ...] = ()
@@ -104,6 +107,8 @@ class Option:
     """What the user said of the machine and this option breaks."""
     unpriced: tuple[str, ...] = ()
     """What has to be bought and has no known price."""
+    unsure_slots: int = 0
+    """Slots beyond one further that have to be free, where nobody said how many are."""
     api: ApiPrice | None = None
     relation: Relation | None = None
     notes: tuple[str, ...] = ()
@@ -226,7 +231,10 @@ def assess(option: Option, usage: Usage) -> Assessment:
         if option.api is None:
             local = local_cost(usage, option.run, hardware)
             monthly = local.monthly(usage.requests_per_month)
-            failures += _volume(local, usage)
+            volume_failures, volume_doubts = _volume(local, usage)
+            failures += volume_failures
+            doubts += volume_doubts
+            sure = sure and not (volume_failures or volume_doubts)
             if usage.long_share and not holds_long(option, usage):
                 failures.append(
                     f"has no room for the {tokens(usage.long_prompt_tokens)} of long requests"
@@ -245,9 +253,12 @@ def assess(option: Option, usage: Usage) -> Assessment:
     elif option.api is not None:
         api = api_cost(usage, option.api)
         monthly = api.monthly(usage.requests_per_month)
+    if option.run is None and option.answer_tps is not None:
+        failures += _answers(option.answer_tps, usage)
     if monthly is None and not failures:
-        failures.append(_NO_SPEED)
-        missing.append(_NO_SPEED)
+        unknown = _NO_SPEED if option.answer_tps is None else _NO_PROMPT
+        failures.append(unknown)
+        missing.append(unknown)
     if option.unpriced:
         monthly = None
     busy = local or (hybrid.local if hybrid else None)
@@ -261,7 +272,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
         doubts=tuple(doubts),
         sure=sure,
         unknown=bool(missing) and set(failures) <= set(missing),
-        decode_tps=option.run.decode_tps if option.run else None,
+        decode_tps=option.run.decode_tps if option.run else option.answer_tps,
         ttft_s=option.ttft_s,
         busy_hours_per_day=None if busy is None else busy.busy_hours(volume).mid / DAYS_PER_MONTH,
         score=None
@@ -331,11 +342,34 @@ def _speed(run: LocalRun, ttft: Range | None, usage: Usage) -> tuple[list[str], 
     return failures, doubts
 
 
-def _volume(local: LocalCost, usage: Usage) -> list[str]:
-    if local.serves(usage.requests_per_month):
+def _answers(speed: Range, usage: Usage) -> list[str]:
+    """What is too slow already without the prompts, whose time is not known."""
+    if speed.mid < usage.min_decode_tps:
+        return [f"{rate(speed.mid)}, below the {usage.min_decode_tps:g} asked for"]
+    hours = usage.requests_per_month * usage.output_tokens / speed.mid / 3600
+    if hours <= usage.hours_per_month:
         return []
-    needed = local.busy_hours(usage.requests_per_month).mid / DAYS_PER_MONTH
-    return [f"needs {needed:,.0f} hours a day for this volume; there are {usage.hours_per_day:g}"]
+    needed = hours / float(DAYS_PER_MONTH)
+    return [f"needs {_hours(needed, usage, ' for the answers alone')}"]
+
+
+def _volume(local: LocalCost, usage: Usage) -> tuple[list[str], list[str]]:
+    """Whether the hours do, at the expected speed and at the slow end."""
+    busy = local.busy_hours(usage.requests_per_month)
+    if local.serves(usage.requests_per_month):
+        slow = busy.high / DAYS_PER_MONTH
+        if slow <= Decimal(str(usage.hours_per_day)):
+            return [], []
+        return [], [f"may need {_hours(slow, usage)}"]
+    needed = busy.mid / DAYS_PER_MONTH
+    even = f", even with {local.at_once} answers at once" if local.at_once > 1 else ""
+    return [f"needs {_hours(needed, usage, f' for this volume{even}')}"], []
+
+
+def _hours(hours: Decimal | float, usage: Usage, what: str = "") -> str:
+    """With a tenth where one could be read as enough."""
+    told = f"{hours:,.1f}" if hours < 100 else f"{hours:,.0f}"
+    return f"{told} hours a day{what}; there are {usage.hours_per_day:g}"
 
 
 def old_prices(option: Option, today: dt.date) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from advisor import resources
 from advisor.basis import Basis, Range
 from advisor.hardware.rig import Device, Rig
+from advisor.hardware.table import is_module
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ class _Machine(BaseModel):
     idle_w: float
 
 
+class _Card(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    names: tuple[str, ...]
+    """Parts of names in the GPU table."""
+    idle_w: Range
+    source: str
+
+
 class _Figures(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -35,6 +45,13 @@ class _Figures(BaseModel):
     waiting_share: Range
     """Of its power limit, what a card draws while another one works."""
     card_idle_w: Range
+    """With a model loaded and nothing to do."""
+    cards: tuple[_Card, ...]
+    """Those that draw more; the first that matches counts."""
+    server_idle_w: Range
+    """Around modules that sit on a server's board."""
+    server_busy_w: Range
+    server_source: str
     host_busy_w: Range
     host_idle_w: Range
     cpu_only_busy_w: Range
@@ -79,12 +96,12 @@ def estimate(rig: Rig) -> Power | None:
     )
 
 
-_Card = tuple[str, float | None, float | None, bool]
+_Facts = tuple[str, float | None, float | None, bool]
 """Name in the GPU table, power limit, measured idle power, whether it is a whole machine."""
 
 
 @functools.lru_cache(maxsize=4096)
-def _estimate(cards: tuple[_Card, ...], n_hosts: int) -> Power | None:
+def _estimate(cards: tuple[_Facts, ...], n_hosts: int) -> Power | None:
     figures = _figures()
     if not cards:
         return Power(
@@ -103,16 +120,24 @@ def _estimate(cards: tuple[_Card, ...], n_hosts: int) -> Power | None:
         _scaled(figures.active_share, mean), _scaled(figures.waiting_share, sum(known) - mean)
     )
     # A sensor's idle reading of a card replaces the estimate for it.
-    idle = [figures.card_idle_w if w is None else Range.exactly(w) for _, _, w, _ in cards]
+    idle = [_idle(name, figures) if w is None else Range.exactly(w) for name, _, w, _ in cards]
+    server = any(is_module(name) for name, *_ in cards)
+    host_busy = figures.server_busy_w if server else figures.host_busy_w
+    host_idle = figures.server_idle_w if server else figures.host_idle_w
     return Power(
-        busy=_times(_sum(drawn, _scaled(figures.host_busy_w, n_hosts)), figures.supply_loss),
-        idle=_times(_sum(*idle, _scaled(figures.host_idle_w, n_hosts)), figures.supply_loss),
+        busy=_times(_sum(drawn, _scaled(host_busy, n_hosts)), figures.supply_loss),
+        idle=_times(_sum(*idle, _scaled(host_idle, n_hosts)), figures.supply_loss),
         basis=Basis.COMPUTED,
         source=figures.source,
     )
 
 
-def _unified(cards: tuple[_Card, ...], figures: _Figures) -> Power | None:
+def _idle(name: str, figures: _Figures) -> Range:
+    found = (card.idle_w for card in figures.cards if any(part in name for part in card.names))
+    return next(found, figures.card_idle_w)
+
+
+def _unified(cards: tuple[_Facts, ...], figures: _Figures) -> Power | None:
     busy: list[Range] = []
     idle: list[Range] = []
     for name, limit, _, _ in cards:
@@ -142,7 +167,9 @@ def measured(device_watts: float, rig: Rig, *, source: str) -> Power | None:
     if rig.devices and all(d.unified for d in rig.devices):
         host = Range.exactly(0)
     else:
-        host = _scaled(figures.host_busy_w, float(len(rig.hosts)))
+        server = any(is_module(d.table_id or "") for d in rig.devices)
+        around = figures.server_busy_w if server else figures.host_busy_w
+        host = _scaled(around, float(len(rig.hosts)))
     return Power(
         busy=_times(_sum(Range.exactly(device_watts), host), figures.supply_loss),
         idle=base.idle,

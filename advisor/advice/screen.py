@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advisor.advice import batching
 from advisor.advice.shelf import Flags, Floats, Shelf
 from advisor.advice.skyline import Ints
-from advisor.advice.timing import Engine
+from advisor.advice.timing import Engine, context_bytes
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
-from advisor.sizing import memory
 from advisor.sizing.calibration import IDENTITY
-from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import speed_data
 from advisor.sizing.speed_ideal import Ideal, Least, ideal, least
@@ -56,17 +55,8 @@ def reference(variant: Variant, usage: Usage, base: RunSettings) -> Reference:
     """Worked out once for a variant and a usage's lengths."""
     settings = variant.settings(base, usage, whole=True)
     return Reference(
-        *variant.bytes_read, _context_bytes(variant, settings), ideal(variant.model, settings)
+        *variant.bytes_read, context_bytes(variant.model, settings), ideal(variant.model, settings)
     )
-
-
-def _context_bytes(variant: Variant, settings: RunSettings) -> float:
-    """Caches of the wanted context, all on one device; 0 where the rule is not known."""
-    model = variant.model
-    layers = model.hp.n_layer_all if model.hp is not None else 0
-    placement = Placement(layer_device=(0,) * (layers + 1))
-    context = memory.context(model, settings, placement, ("cuda",))
-    return 0.0 if context is None else float(sum(context.devices) + context.host)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +112,15 @@ def space(
             decode[shelf.here, at] = np.minimum(decode[shelf.here, at], 1 / run.decode_tps)
             if run.prefill_tps:
                 prompt[shelf.here, at] = np.minimum(prompt[shelf.here, at], new / run.prefill_tps)
-    busy = (prompt + usage.output_tokens * decode) * usage.requests_per_month
+    answer = usage.output_tokens * decode
+    busy = (prompt + answer) * usage.requests_per_month
+    hours = float(usage.hours_per_month) * 3600
+    # Whatever lies in RAM answers one by one.
+    most = np.where(pairs.outside > 0, 1.0, [batching.most(experts=v.experts > 0) for v in known])
+    served = (prompt + answer / most) * usage.requests_per_month
+    # More at once are only taken where fewer would not do, and gain at most twice as much: at least
+    # half of the hours stay busy.
+    busy = np.minimum(busy, np.where(most > 1, hours / 2, np.inf))
     in_time = prompt <= (float("inf") if usage.max_ttft_s is None else usage.max_ttft_s)
     saved = 0.0 if usage.idle == "off" else shelf.idle_w
     second = np.maximum(0.0, shelf.busy_w - saved) / 3.6e6 * float(usage.electricity_price)
@@ -132,7 +130,7 @@ def space(
         & shelf.affordable(usage)[:, None]
         & (decode * usage.min_decode_tps <= 1)
         & in_time
-        & (busy <= float(usage.hours_per_month) * 3600)
+        & (served <= hours)
     )
     build, variant = np.nonzero(possible)
     with np.errstate(divide="ignore"):

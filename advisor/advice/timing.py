@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import Final, TypeVar, cast
 
-from advisor.advice import power
+from advisor.advice import batching, power
 from advisor.advice.costs import LocalRun
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
@@ -16,7 +16,7 @@ from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory, size
-from advisor.sizing.allocation import allocate, room
+from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import compute_buffers
 from advisor.sizing.layer_bytes import LayerBytes, layer_bytes
@@ -25,10 +25,12 @@ from advisor.sizing.plan import Plan, Speed, Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
-from advisor.sizing.verdict import Judgement, judged
+from advisor.sizing.verdict import Judgement, headrooms, judged
 
 T = TypeVar("T")
 
+_CACHE_TERMS: Final = ("ead KV cache", "Attention")
+"""How ``advisor.sizing.speed`` names what every answer does for its own cache."""
 _REMEMBERED: Final = 200_000
 """Answers that are kept, some hundred bytes each."""
 
@@ -115,6 +117,8 @@ class Timed:
     run: LocalRun | None
     ttft_s: Range | None
     notes: tuple[str, ...] = ()
+    answer_tps: Range | None = None
+    """How fast it answers, known even where ``run`` is not."""
     rough: bool = False
     """Placed by sums over layers, with one compute buffer for all cards."""
     settings: RunSettings | None = None
@@ -152,8 +156,24 @@ def timed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | N
         judgement=judgement,
         speed=answer.model_copy(update={"prefill_tps": prompt.prefill_tps}),
         measured=engine.measured,
+        slots=_slots(allocation, space, judgement, solved.margin),
     )
     return replace(outcome, settings=solved)
+
+
+def _slots(allocation: Allocation, space: Room, judgement: Judgement, margin: int) -> int:
+    """How often the caches fit where they lie; 1 where a part of the model is in RAM."""
+    if judgement.verdict not in {"fits", "tight"} or allocation.context is None:
+        return 1
+    left = headrooms(allocation, space)
+    fit = [
+        max(0, (free or 0) - margin) // cache
+        for free, cache in zip(left, allocation.context.devices, strict=False)
+        if cache
+    ]
+    if left[-1] is not None and any(space.unified):
+        fit.append(max(0, left[-1]) // max(1, sum(allocation.context.devices)))
+    return 1 + min(fit, default=0)
 
 
 def _deep(usage: Usage) -> int:
@@ -175,7 +195,7 @@ def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed |
     which = (variant.key, usage.context, backend)
     if which not in engine.loads:
         load = layer_bytes(model, plain, backend)
-        engine.loads[which] = None if load is None else Layers(load)
+        engine.loads[which] = None if load is None else Layers(load, context_bytes(model, plain))
     layers = engine.loads[which]
     if layers is None or any(free is None for free in space.free):
         return timed(variant, rig, usage, engine)
@@ -201,6 +221,9 @@ def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed |
         judgement=Judgement(True, 0, word),
         speed=predict(model, rig, deep, placement, engine.calibration),
         measured=engine.measured,
+        slots=1
+        if in_ram or not layers.cache
+        else 1 + int((sum(free) - layers.nbytes) / layers.cache),
     )
     return replace(outcome, rough=True)
 
@@ -218,6 +241,14 @@ def buffer_of(variant: Variant, usage: Usage, engine: Engine) -> int | None:
     return engine.buffers[key]
 
 
+def context_bytes(model: Model, settings: RunSettings) -> float:
+    """Caches of the wanted context, all on one device; 0 where the rule is not known."""
+    layers = model.hp.n_layer_all if model.hp is not None else 0
+    placement = Placement(layer_device=(0,) * (layers + 1))
+    context = memory.context(model, settings, placement, ("cuda",))
+    return 0.0 if context is None else float(sum(context.devices) + context.host)
+
+
 def _one_buffer(model: Model, settings: RunSettings) -> int:
     layers = model.hp.n_layer_all + 1 if model.hp is not None else 1
     placement = Placement(layer_device=(0,) * layers)
@@ -228,8 +259,10 @@ def _one_buffer(model: Model, settings: RunSettings) -> int:
 class Layers:
     """The layers of a variant, ready to be counted into cards many times."""
 
-    def __init__(self, load: LayerBytes) -> None:
+    def __init__(self, load: LayerBytes, cache: float = 0.0) -> None:
         self._load = load
+        self.cache = cache
+        """Bytes of the caches of one context."""
         self.n = len(load.dense)
         self.nbytes = sum(load.sizes(0, 0))
         self._experts = [0, *accumulate(load.experts)]
@@ -299,6 +332,7 @@ def _outcome(
     judgement: Judgement,
     speed: Speed,
     measured: Sequence[MeasuredRun],
+    slots: int,
 ) -> Timed:
     decode, prefill, basis = speed.decode_tps, speed.prefill_tps, speed.basis
     watts = power.estimate(rig)
@@ -313,17 +347,34 @@ def _outcome(
     if decode is None or prefill is None:
         missing = "speed" if decode is None else "time for a prompt"
         why = (*speed.notes, f"its {missing} is not known")
-        return Timed(judgement, usage.context, None, None, why)
+        return Timed(judgement, usage.context, None, None, why, decode)
     if watts is None:
-        return Timed(judgement, usage.context, None, None, ("its power draw is not known",))
-    run = LocalRun(decode_tps=decode, prefill_tps=prefill, power=watts, basis=basis)
+        unknown = ("its power draw is not known",)
+        return Timed(judgement, usage.context, None, None, unknown, decode)
+    hp, backend = variant.model.hp, rig.devices[0].backend if rig.devices else "cpu"
+    run = LocalRun(
+        decode_tps=decode,
+        prefill_tps=prefill,
+        power=watts,
+        basis=basis,
+        slots=slots,
+        cache_share=_cache_share(speed),
+        gains=batching.gains(backend, experts=bool(hp and hp.n_expert)) if slots > 1 else (),
+    )
     new = float(usage.new_tokens)
     ttft = Range(
         low=new / prefill.high + 1 / decode.high,
         mid=new / prefill.mid + 1 / decode.mid,
         high=new / prefill.low + 1 / decode.low,
     )
-    return Timed(judgement, usage.context, run, ttft, tuple(notes))
+    return Timed(judgement, usage.context, run, ttft, tuple(notes), decode)
+
+
+def _cache_share(speed: Speed) -> float:
+    """Part of a token's time that reading its own cache takes, arithmetic on it included."""
+    total = sum(term.seconds for term in speed.decode_terms)
+    own = sum(t.seconds for t in speed.decode_terms if t.name.endswith(_CACHE_TERMS))
+    return own / total if total else 0.0
 
 
 def planned(variant: Variant, rig: Rig, usage: Usage, engine: Engine, outcome: Timed) -> Plan:

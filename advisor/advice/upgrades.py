@@ -65,11 +65,13 @@ def option(build: Build, variant: Variant, outcome: Timed) -> Option:
         rough=outcome.rough,
         in_ram=outcome.judgement.verdict == "offload",
         run=outcome.run,
+        answer_tps=outcome.answer_tps,
         ttft_s=outcome.ttft_s,
         purchases=build.purchases,
         conditions=build.conditions,
         impossible=build.impossible,
         unpriced=build.unpriced,
+        unsure_slots=build.unsure_slots,
         notes=outcome.notes,
     )
 
@@ -150,7 +152,12 @@ class _Search:
             self._remember(i, 1)
             return None
         decode, prefill = run.decode_tps.mid, run.prefill_tps.mid
-        seconds = self._new_mean / prefill + usage.output_tokens / decode
+        prompt, answer = self._new_mean / prefill, usage.output_tokens / decode
+        seconds = prompt + answer
+        for way in run.ways(usage):
+            if seconds <= self._most:
+                break
+            seconds = min(seconds, prompt + answer / way.faster.mid)
         wait = usage.max_ttft_s
         wrong = (
             (decode < usage.min_decode_tps)
@@ -219,6 +226,7 @@ class _Search:
             conditions=rough.conditions,
             impossible=rough.impossible,
             unpriced=rough.unpriced,
+            unsure_slots=rough.unsure_slots,
         )
 
 

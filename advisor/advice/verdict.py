@@ -21,8 +21,8 @@ from advisor.advice.options import Assessment, Option, assess
 from advisor.advice.usage import LOSS_WORDS, Usage
 from advisor.advice.whatif import Change, changes, different
 
-CLOSE: Final = Decimal("0.1")
-"""Two options whose scores differ by less than a tenth are too close to call."""
+_GROWTH: Final = 0.1
+"""A tenth of the cost matters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,12 @@ _CHANGE: Final = 1.0
 _UNSURE: Final = 0.5
 _UNSURE_CHANGE: Final = 1.5
 """What is here can be tried; what is bought cannot be given back."""
+_TUNE: Final = 0.25
+"""Another file has to be fetched: not for a twentieth of the speed."""
+_SLOT: Final = 0.4
+"""Few boards hold three cards; each further slot that nobody confirmed is a doubt of its own."""
+_CLOSE_STEPS: Final = 0.5
+"""Closer than half a step two options are too close to call."""
 _DOUBLING: Final = 0.25
 """What half the speed weighs, below the speed from which more does not count."""
 
@@ -78,8 +84,8 @@ def demerit(a: Assessment, usage: Usage) -> float:
     """
     if a.score is None:
         return math.inf
-    first, growth = float(usage.worth_changing) or 1.0, float(CLOSE)
-    steps = math.log1p(float(a.score) * growth / first) / math.log1p(growth)
+    first = float(usage.worth_changing) or 1.0
+    steps = math.log1p(float(a.score) * _GROWTH / first) / math.log1p(_GROWTH)
     lost = LOSS_WORDS.index(a.option.loss) if a.option.loss in LOSS_WORDS else 0
     unsure = _UNSURE_CHANGE if a.changes else _UNSURE
     against = (
@@ -88,6 +94,8 @@ def demerit(a: Assessment, usage: Usage) -> float:
         + _CACHE * (a.option.kv_type != "f16")
         + _CHANGE * a.changes
         + (0 if a.sure else unsure)
+        + _TUNE * (a.option.kind == "tune")
+        + _SLOT * a.option.unsure_slots
     )
     if a.decode_tps is not None and not usage.batch_ok:
         slower = usage.fast_enough_tps / max(a.decode_tps.mid, 1e-3)
@@ -209,10 +217,9 @@ def _first_two(
 
 
 def _close(best: Assessment | None, runner_up: Assessment | None, usage: Usage) -> bool:
-    if best is None or runner_up is None or best.score is None or runner_up.score is None:
+    if best is None or runner_up is None:
         return False
-    gap = runner_up.score - best.score
-    return gap < max(usage.worth_changing / 2, best.score * CLOSE)
+    return demerit(runner_up, usage) - demerit(best, usage) < _CLOSE_STEPS
 
 
 def _compared(

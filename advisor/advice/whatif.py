@@ -36,7 +36,7 @@ class Change:
 def name(a: Assessment | None) -> str:
     """An outcome in a few words."""
     if a is None:
-        return "nothing known would do"
+        return "nothing that was worked out here would do"
     option = a.option
     if option.rig is None or option.api is not None or option.kind == "tune":
         return option.title

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from advisor.advice.costs import BreakEven, two_digits
+from advisor.advice.costs import CENT, BreakEven, two_digits
 from advisor.advice.options import EFFORT, Assessment, Option, money, old_prices
 from advisor.advice.usage import Usage
 from advisor.advice.whatif import THIS_RIG, name
@@ -31,16 +31,31 @@ def headline(
     sentence = _action(best.option, rig_name)
     untried = _untried(best, ranked)
     if untried is not None:
-        first = f"Probe {untried.option.runs} on this rig first, its speed here is not known"
+        what = "speed" if untried.option.answer_tps is None else "time for a prompt"
+        first = f"Probe {untried.option.runs} on this rig first, its {what} here is not known"
         sentence = f"{first}; if that will not do, {sentence[0].lower()}{sentence[1:]}"
     if best.monthly is not None:
-        sentence += f": about {money(best.monthly.mid, usage.currency)} a month"
+        sentence += f": {about(best.monthly.mid, usage.currency)} a month"
     both_apis = runner_up is not None and {best.option.kind, runner_up.option.kind} == {"API"}
     if close and not both_apis and runner_up is not None and runner_up.monthly is not None:
         cost = money(runner_up.monthly.mid, usage.currency)
         other = name(runner_up) if runner_up.option.rig is None else f"“{name(runner_up)}”"
         sentence += f", too close to call with {other} at {cost}"
     return sentence + "."
+
+
+def about(amount: Decimal, currency: str) -> str:
+    """``"about 14.20 USD"``, or that it is less than a cent."""
+    if 0 < amount < CENT / 2:
+        return f"less than {money(CENT, currency)}"
+    return f"about {money(amount, currency)}"
+
+
+def _more(gap: Decimal, currency: str) -> str:
+    """``"3.20 USD more"``."""
+    if abs(gap) < CENT / 2:
+        return "the same to the cent"
+    return f"{money(abs(gap), currency)} {'more' if gap >= 0 else 'less'}"
 
 
 def standing(a: Assessment, best: Assessment | None, usage: Usage) -> str:
@@ -113,10 +128,9 @@ def reasons(
     if best.decode_tps is not None:
         found.append(_does(best, best.decode_tps, usage))
     if best.option.kind == "API" and best.monthly is not None:
-        text = (
-            f"{usage.requests_per_month:,} requests cost "
-            f"{money(best.monthly.mid, usage.currency)} a month there"
-        )
+        count = usage.requests_per_month
+        counted = "One request costs" if count == 1 else f"{count:,} requests cost"
+        text = f"{counted} {about(best.monthly.mid, usage.currency)} a month there"
         rig = next((a for a in ranked if a.meets and a.local is not None), None)
         if rig is not None and rig.monthly is not None:
             text += (
@@ -125,8 +139,7 @@ def reasons(
         found.append(f"{text}.")
     if runner_up is not None and runner_up.monthly is not None and best.monthly is not None:
         gap = runner_up.monthly.mid - best.monthly.mid
-        word = "more" if gap >= 0 else "less"
-        text = f"Runner-up: {inside(runner_up)}, {money(abs(gap), usage.currency)} {word} a month"
+        text = f"Runner-up: {inside(runner_up)}, {_more(gap, usage.currency)} a month"
         if gap < 0 and EFFORT[runner_up.option.kind] > EFFORT[best.option.kind]:
             earn = money(usage.worth_changing, usage.currency)
             text += f", which does not make up for the {earn} that a change has to earn"
@@ -146,7 +159,19 @@ def _does(best: Assessment, speed: Range, usage: Usage) -> str:
     text = f"It holds {tokens(usage.context)} tokens {where} and answers at {pace}"
     if best.busy_hours_per_day is not None:
         text += f", busy {a_day(best.busy_hours_per_day)}"
+    at_once = together(best)
+    if at_once > 1:
+        text += (
+            f" with {at_once} answers at once, each then slower (llama-server -np {at_once} "
+            f"-c {at_once * usage.context})"
+        )
     return text + "."
+
+
+def together(a: Assessment) -> int:
+    """Answers at once that serve the volume; 1 is one after the other, or an API."""
+    line = a.local or (a.hybrid.local if a.hybrid is not None else None)
+    return 1 if line is None else line.at_once
 
 
 def a_day(hours: Decimal) -> str:
@@ -229,8 +254,12 @@ def leans_on(
             )
     if any(a.option.run is not None for a in (best, runner_up) if a is not None):
         found.append(
-            "Requests are taken to come one after the other. llama-server can answer several at "
-            "once and then serves more in the same hours; by how much is not known here."
+            "Requests come one after the other where that does in the hours given. Else "
+            "llama-server answers up to 16 at once, as far as their caches fit in fast memory and "
+            "each answer stays as fast as asked. What that gains is taken from llama.cpp's "
+            "published batch runs (DGX Spark, M2 Ultra and three cards); that a prompt makes other "
+            "answers wait is left out. With a part of the model in RAM nothing is gained, for want "
+            "of figures."
         )
     found.append(
         "Left out: cooling of the room, repairs, and the time to set things up. Prices in shops "

@@ -296,6 +296,15 @@ def find(name: str, *, memory: int | None = None, pci_id: str | None = None) -> 
     return named[0] if len(named) == 1 else None
 
 
+_MODULES = ("B200", "GH200", "MI250X", "MI300X", "MI325X", "MI355X")
+"""Beside those called SXM: OAM and Grace Hopper boards."""
+
+
+def is_module(name: str) -> bool:
+    """Whether a GPU of the table sits on a server's board, not in a slot."""
+    return "SXM" in name or name.removeprefix("Instinct ").startswith(_MODULES)
+
+
 def suggest(name: str, count: int = 3) -> list[str]:
     """Names of the table nearest to a mistyped one, for an error message."""
     names: dict[str, str] = {}

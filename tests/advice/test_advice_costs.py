@@ -188,6 +188,12 @@ class TestPower:
         power = estimate(parse_rig("M3 Ultra 96GB"))
         assert power.busy.high == 270
 
+    def test_a_server_of_modules_idles_at_kilowatts(self):
+        power = estimate(parse_rig("8x H100 SXM + 2 TB DDR5-4800"))
+        assert power is not None
+        # 8 modules of 100 W and 800 W around them, and what the supplies lose.
+        assert power.idle.mid == pytest.approx((8 * 100 + 800) * 1.1)
+
     def test_an_unknown_limit_is_unknown(self):
         rig = parse_rig("RTX 4090")
         card = rig.devices[0].model_copy(update={"power_limit_w": None, "power_default_w": None})

@@ -115,6 +115,11 @@ class TestBuilds:
         assert added
         assert all({d.backend for d in b.rig.devices} == {"cuda"} for b in added)
 
+    def test_no_card_is_put_into_a_server_of_modules(self):
+        server = parse_rig("8x H100 SXM + 2 TB DDR5-4800")
+        kinds = {b.kind for b in builds(server, CHAT, BOOK, TODAY)}
+        assert not kinds & {"add GPU", "replace GPUs"}
+
     def test_lanes_are_shared_and_run_out(self):
         usage = CHAT.model_copy(update={"limits": Limits(free_slots=7, lanes=16)})
         shelf = {b.title: b for b in builds(DESKTOP, usage, BOOK, TODAY)}
@@ -274,6 +279,7 @@ class TestTiming:
             assert outcome.judgement.fits
             assert outcome.run is None
             assert outcome.notes[-1] == "its time for a prompt is not known"
+            assert outcome.answer_tps is not None
 
     def test_what_a_probe_measured_replaces_the_prediction(self):
         wanted = variants([model()], CHAT, RunSettings())[0]

@@ -252,6 +252,22 @@ class TestSentences:
         blind = replace(local(), run=None)
         assert not assess(blind, self.usage).meets
 
+    def test_what_answers_too_slowly_needs_no_probe(self):
+        slow = replace(local(), run=None, answer_tps=Range(low=2.0, mid=3.0, high=4.0))
+        found = assess(slow, Usage(min_decode_tps=10))
+        assert not found.unknown
+        assert found.failures == ("3.0 tok/s, below the 10 asked for",)
+        patient = Usage(min_decode_tps=1, max_ttft_s=None, requests_per_month=20_000)
+        assert "for the answers alone" in assess(slow, patient).failures[0]
+        few = patient.model_copy(update={"requests_per_month": 20})
+        assert assess(slow, few).unknown
+
+    def test_less_than_a_cent_is_said_so(self):
+        usage = Usage(requests_per_month=1, batch_ok=True)
+        advice = conclude([rented()], usage, rig_name="This machine", at=NOW)
+        assert "less than 0.01 USD a month" in advice.headline
+        assert advice.reasons[0].startswith("One request costs less than 0.01 USD")
+
     def test_a_probe_comes_before_a_purchase(self):
         usage = Usage(data_may_leave=False)
         menu = [replace(local(), run=None), local(kind="add GPU", price=300, ident="b")]
@@ -290,6 +306,30 @@ class TestOrder:
         doubtful = local(kind="add GPU", ident="a", price=450, speed=11.0)
         sound = local(kind="add GPU", ident="b", price=700, speed=20.0)
         assert self.chosen(doubtful, sound) is sound
+
+    def test_a_twentieth_of_the_speed_is_not_worth_another_file(self):
+        keep = local(ident="a", speed=38.0)
+        assert self.chosen(local(kind="tune", ident="b", speed=42.0), keep) is keep
+        better = local(kind="tune", ident="c", speed=34.0, loss="near lossless")
+        assert self.chosen(better, keep) is better
+
+    def test_slots_that_nobody_confirmed_weigh(self):
+        one = local(kind="add GPU", ident="a", price=520)
+        three = replace(local(kind="add GPU", ident="b", price=500), unsure_slots=2)
+        assert self.chosen(one, three) is one
+
+    def test_what_is_far_dearer_is_not_too_close_to_call(self):
+        """A cheaper runner-up is close only where what speaks against it is little."""
+        menu = [local(ident="a"), local(kind="new build", ident="b", price=5000, loss="small")]
+        assert not conclude(menu, self.usage, rig_name="This machine", at=NOW).close
+
+    def test_hours_that_only_do_at_the_expected_speed_are_in_doubt(self):
+        # 0.3075 s of prompt and 10 s of answer at 40 tok/s; at 32 tok/s 12.5 s.
+        usage = Usage(requests_per_month=80_000)
+        found = assess(local(), usage)
+        assert found.meets
+        assert not found.sure
+        assert "may need" in found.doubts[-1]
 
     def test_another_file_on_this_rig_is_no_other_thing_to_do(self):
         menu = [

@@ -16,7 +16,8 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidge
 
 from advisor.advice.options import Assessment, money, old_prices
 from advisor.advice.verdict import Advice
-from advisor.advice.wording import a_day
+from advisor.advice.wording import a_day, together
+from advisor.basis import Range
 from advisor.ui import design
 from advisor.ui.pages.advice_cards import OptionCards
 from advisor.ui.pages.advice_verdict import paragraph
@@ -271,6 +272,18 @@ class OptionsCard(Card):
                 )
             )
 
+    def _pace(self, a: Assessment, speed: Range) -> str:
+        words = f"{rate(speed.low)} … {rate(speed.high)}"
+        if a.ttft_s is not None:
+            words += self.tr(", first token after {low} to {high} s").format(
+                low=f"{a.ttft_s.low:,.1f}", high=f"{a.ttft_s.high:,.1f}"
+            )
+        if a.busy_hours_per_day is not None:
+            words += self.tr(", busy {time}").format(time=a_day(a.busy_hours_per_day))
+        if together(a) > 1:
+            words += self.tr(", {count} answers at once").format(count=together(a))
+        return words
+
     def _facts(self, a: Assessment, advice: Advice) -> list[str]:
         option, usage = a.option, advice.usage
         tr = self.tr
@@ -280,14 +293,7 @@ class OptionsCard(Card):
         if option.headroom is not None:
             found.append(tr("Memory left on the cards: {size}").format(size=size(option.headroom)))
         if a.decode_tps is not None:
-            words = f"{rate(a.decode_tps.low)} … {rate(a.decode_tps.high)}"
-            if a.ttft_s is not None:
-                words += tr(", first token after {low} to {high} s").format(
-                    low=f"{a.ttft_s.low:,.1f}", high=f"{a.ttft_s.high:,.1f}"
-                )
-            if a.busy_hours_per_day is not None:
-                words += tr(", busy {time}").format(time=a_day(a.busy_hours_per_day))
-            found.append(words)
+            found.append(self._pace(a, a.decode_tps))
         if a.monthly is not None:
             found.append(
                 tr("A month: {low} to {high} {currency}").format(

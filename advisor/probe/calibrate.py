@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from advisor import llm
 from advisor.errors import ModelError
 from advisor.hardware.rig import Rig
@@ -15,6 +18,9 @@ from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.sizing import size
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Speed
+from advisor.sizing.speed_data import speed_data
+
+Floats = NDArray[np.float64]
 
 MIN_SPREAD: Final = 0.08
 """Spread (natural logarithm) that one probe leaves: another model on the same machine."""
@@ -85,22 +91,22 @@ def _learned(key: _Key) -> Calibration | None:
 
 
 def calibrate(probes: Sequence[Measured]) -> Calibration | None:
-    """Factors under which the speed model gives what these probes measured; None without any.
+    """What these probes, all of one machine, change in the speed model; None without any.
 
-    All must be of one machine. Time per token is a + b/x in every rate x of the speed model, so
-    each point gives its x by a secant; several points are combined by their median.
+    Decoding: time per token is linear in what one byte, block and byte of RAM costs, so all points
+    are fitted together. Prefill: time is a + b/x in each rate x, so each point gives its x by a
+    secant; several points are combined by their median.
     """
     if not probes:
         return None
     found = Calibration(source=_source(probes))
     on_host = [p for p in probes if not p.result.rig.devices]
     on_devices = [p for p in probes if p.result.rig.devices]
+    found = _costs(found, probes)
     if on_devices:
-        found = _fit(found, on_devices, _device_decode, _decode)
         found = _fit(found, on_devices, _device_prefill, _prefill)
         found = replace(found, driver_bytes=_drivers(on_devices))
     if on_host:
-        found = _fit(found, on_host, _host_decode, _decode)
         found = _fit(found, on_host, _host_prefill, _prefill)
     return replace(found, spread=max(MIN_SPREAD, _residual(found, probes)))
 
@@ -117,16 +123,8 @@ Change = Callable[[Calibration, float], Calibration]
 Quantity = Callable[[Speed | SpeedPoint], float | None]
 
 
-def _device_decode(base: Calibration, x: float) -> Calibration:
-    return replace(base, bandwidth_factor=x, latency_factor=1 / x)
-
-
 def _device_prefill(base: Calibration, x: float) -> Calibration:
     return replace(base, prefill_factor=x)
-
-
-def _host_decode(base: Calibration, x: float) -> Calibration:
-    return replace(base, host_bandwidth_gbs=x)
 
 
 def _host_prefill(base: Calibration, x: float) -> Calibration:
@@ -152,6 +150,120 @@ def predicted(probe: Measured, point: SpeedPoint, calibration: Calibration) -> S
         update={"depth": point.depth, "n_prompt": max(1, point.n_prompt)}
     )
     return size(probe.model, probe.result.rig, settings, calibration=calibration).speed
+
+
+# --- Decoding: all points together ---------------------------------------------------------------
+
+_UNKNOWN_RAM: Final = 20.0
+"""GB/s to begin with where nothing is known of the RAM; the points alone decide."""
+_SLACK: Final = 0.02
+"""Errors (natural logarithm) below it count by their squares, larger ones by themselves: a probe
+that something disturbed does not carry the others along."""
+_ROUNDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """One factor of the time per token, and how far it may be from the shipped constant."""
+
+    doubled: Callable[[Calibration, float], Calibration]
+    """The calibration under a cost so many times as high."""
+    doubt: float
+    """Standard deviation of its logarithm before the probe; infinite: nothing is known."""
+
+
+def _device_byte(base: Calibration, cost: float) -> Calibration:
+    return replace(base, bandwidth_factor=base.bandwidth_factor / cost)
+
+
+def _device_launch(base: Calibration, cost: float) -> Calibration:
+    return replace(base, latency_factor=base.latency_factor * cost)
+
+
+def _host_byte(base: Calibration, cost: float) -> Calibration:
+    return replace(base, host_bandwidth_gbs=(base.host_bandwidth_gbs or _UNKNOWN_RAM) / cost)
+
+
+def _host_block(base: Calibration, cost: float) -> Calibration:
+    return replace(base, host_latency_factor=base.host_latency_factor * cost)
+
+
+def _costs(base: Calibration, probes: Sequence[Measured]) -> Calibration:
+    """Costs of a byte and a block, on devices and in RAM, by iterated least squares.
+
+    The shipped constants are where the search starts and what it stays near as far as a probe does
+    not say otherwise (a Gaussian prior): one run cannot tell a byte's cost from a block's, two
+    models of different shape can; and what a run with experts in RAM shows is shared out by who
+    had the larger part and the larger doubt.
+    """
+    points = [(probe, point) for probe in probes for point in probe.result.speeds]
+    points = [(probe, point) for probe, point in points if _decode(point)]
+    nominal = _nominal_ram(probes)
+    start = replace(base, host_bandwidth_gbs=nominal or _UNKNOWN_RAM)
+    costs = (
+        _Cost(_device_byte, 0.15),
+        _Cost(_device_launch, 0.5),
+        _Cost(_host_byte, speed_data().host.spread if nominal else math.inf),
+        _Cost(_host_block, 1.0),
+    )
+    rows: list[list[float]] = []
+    targets: list[float] = []
+    for probe, point in points:
+        row = _linear(start, probe, point, costs)
+        target = _decode(point)
+        if row is not None and target:
+            rows.append(row)
+            targets.append(1 / target)
+    if not rows:
+        return base
+    logs = _solved(np.array(rows), np.array(targets), [cost.doubt for cost in costs])
+    found = start
+    for cost, log in zip(costs, logs, strict=True):
+        found = cost.doubled(found, math.exp(log))
+    in_ram = any(row[2] > 0 for row in rows)
+    return found if in_ram else replace(found, host_bandwidth_gbs=None)
+
+
+def _nominal_ram(probes: Sequence[Measured]) -> float | None:
+    rates = {probe.result.rig.host.ram_bandwidth_gbs for probe in probes} - {None}
+    return max((rate for rate in rates if rate), default=0.0) * speed_data().host.eta or None
+
+
+def _linear(
+    start: Calibration, probe: Measured, point: SpeedPoint, costs: Sequence[_Cost]
+) -> list[float] | None:
+    """Seconds per token that each cost stands for, and the rest of them last."""
+
+    def seconds(calibration: Calibration) -> float | None:
+        tps = _decode(predicted(probe, point, calibration))
+        return 1 / tps if tps else None
+
+    at_start = seconds(start)
+    doubled = [seconds(cost.doubled(start, 2.0)) for cost in costs]
+    if at_start is None or any(found is None for found in doubled):
+        return None
+    parts = [max((found or 0.0) - at_start, 0.0) for found in doubled]
+    return [*parts, max(at_start - sum(parts), 0.0)]
+
+
+def _solved(rows: Floats, targets: Floats, doubts: Sequence[float]) -> Floats:
+    """Logarithms of the costs: Gauss-Newton, points weighted anew in every round."""
+    tight = np.array([0.0 if math.isinf(doubt) else (_SLACK / doubt) ** 2 for doubt in doubts])
+    logs: Floats = np.zeros(len(doubts))
+    for _ in range(_ROUNDS):
+        parts: Floats = rows[:, :-1] * np.exp(logs)
+        total: Floats = parts.sum(axis=1) + rows[:, -1]
+        error: Floats = np.log(total / targets)
+        weight: Floats = 1 / np.maximum(np.abs(error) / _SLACK, 1.0)
+        slope: Floats = parts / total[:, None]
+        weighted: Floats = (slope * weight[:, None]).T
+        left: Floats = weighted @ slope + np.diag(tight + 1e-9)
+        step: Floats = np.linalg.solve(left, -weighted @ error - tight * logs).astype(np.float64)
+        logs = logs + np.minimum(np.maximum(step, -1.0), 1.0)
+    return logs
+
+
+# --- Prefill: every point by itself --------------------------------------------------------------
 
 
 def _fit(

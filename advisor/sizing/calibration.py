@@ -16,6 +16,8 @@ class Calibration:
     """Measured over assumed prefill rate of the devices."""
     host_bandwidth_gbs: float | None = None
     """Effective bandwidth of the host's memory as llama.cpp's CPU backend reached it."""
+    host_latency_factor: float = 1.0
+    """Measured over assumed time that the CPU takes per block beside reading."""
     host_prefill_tflops: float | None = None
     """Effective rate of the CPU in prefill, 10**12 operations per second."""
     driver_bytes: tuple[int, ...] | None = None

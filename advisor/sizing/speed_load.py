@@ -367,4 +367,5 @@ def host_seconds(
     weights = read(columns[..., sums.DENSE]) + columns[..., sums.STATE] / high
     experts = read(columns[..., sums.EXPERTS])
     blocks = columns[..., sums.BLOCKS] + columns[..., sums.MOE]
-    return weights, experts, cache_bytes / high, blocks * speed_data().host.tau_us * 1e-6
+    tau = speed_data().host.tau_us * 1e-6 * box.calibration.host_latency_factor
+    return weights, experts, cache_bytes / high, blocks * tau

@@ -1,18 +1,20 @@
 """What the Fit page asks about one cell: why it does not fit, and what llama.cpp says. No Qt."""
 
+import functools
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final
 
 from advisor import answers
-from advisor.advice.hardware_prices import PriceBook
+from advisor.advice.hardware_prices import HardwarePrice, PriceBook, shipped_names
 from advisor.engine import builds, folders
 from advisor.engine.builds import Build
 from advisor.engine.dry_run import DryRun, cannot, dry_run
-from advisor.errors import EngineError
-from advisor.hardware.compose import describe
-from advisor.hardware.rig import Rig
+from advisor.errors import EngineError, RigError
+from advisor.hardware.compose import describe, parse_rig
+from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
@@ -20,8 +22,11 @@ from advisor.session import ModelChoice
 from advisor.sizing import why_not as ways
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.why_not import Change, WhyNot
+from advisor.sizing.ways_out import Change
+from advisor.sizing.why_not import WhyNot
+from advisor.units import GIB
 
+_BOARDS: Final = ("SXM", "B200", "GB200", "GB300")
 MIB: Final = 1 << 20
 
 
@@ -41,26 +46,65 @@ def why_not(
         settings,
         calibration=learn(rig, probes),
         least_tps=least_tps,
+        cards=_cards(),
     )
     return replace(found, changes=tuple(_priced(change, rig) for change in found.changes))
 
 
+@functools.cache
+def _cards() -> tuple[Device, ...]:
+    """Graphics cards with a price, the cheapest first."""
+    book = PriceBook()
+    found: list[tuple[Decimal, Device]] = []
+    for name, kind in shipped_names():
+        # Modules on boards of their own go into no slot.
+        sold_alone = kind == "gpu" and not any(word in name for word in _BOARDS)
+        price = book.best(name) if sold_alone else None
+        devices = () if price is None else _devices(name)
+        if price is not None and len(devices) == 1 and not devices[0].unified:
+            found.append((price.mid, devices[0]))
+    return tuple(device for _usd, device in sorted(found, key=lambda pair: pair[0]))
+
+
+def _devices(name: str) -> tuple[Device, ...]:
+    try:
+        return parse_rig(name).devices
+    except RigError:
+        return ()
+
+
 def _priced(change: Change, rig: Rig) -> Change:
-    """Further cards with their price, in a rig that is named after its parts."""
-    if change.kind != "gpu":
+    """What has to be bought with its price, in a rig that is named after its parts."""
+    if change.kind not in {"gpu", "card", "more_ram"}:
         return change
-    card = change.rig.devices[-1]
     name = describe(change.rig.devices, change.rig.host.ram_total)
-    price = PriceBook().best(card.name)
-    cost = change.cost
-    if price is not None:
-        count = len(change.rig.devices) - len(rig.devices)
-        slots = "a slot" if count == 1 else f"{count} slots"
-        cost = (
-            f"About {price.mid * count:,.0f} USD ({price.condition}, {price.date}), {slots} and "
-            "the power."
-        )
+    cost = _memory_cost(change, rig) if change.kind == "more_ram" else _card_cost(change, rig)
     return replace(change, cost=cost, rig=change.rig.model_copy(update={"name": name}))
+
+
+def _card_cost(change: Change, rig: Rig) -> str:
+    # A further card of a kind is the last one, another kind's is the first.
+    card = change.rig.devices[-1 if change.kind == "gpu" else 0]
+    price = PriceBook().best(card.name)
+    if price is None:
+        return change.cost
+    count = len(change.rig.devices) - len(rig.devices)
+    slots = "a slot" if count == 1 else f"{count} slots"
+    return f"About {_usd(price, price.mid * count)}, {slots} and the power."
+
+
+def _memory_cost(change: Change, rig: Rig) -> str:
+    kind = (rig.host.ram_type or "").upper()
+    part = "DDR4 per GB" if kind.startswith("DDR4") else "DDR5 per GB"
+    price = PriceBook().best(part)
+    grown = (change.rig.host.ram_total or 0) - (rig.host.ram_total or 0)
+    if price is None:
+        return change.cost
+    return f"About {_usd(price, price.mid * (grown // GIB))}. {change.cost}"
+
+
+def _usd(price: HardwarePrice, amount: Decimal) -> str:
+    return f"{amount:,.0f} USD ({price.condition}, {price.date})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,14 +48,14 @@ EMBEDDED = Build(kind="embedded", path="", version="b11549")
 class Server:
     """One embedded engine with a model, driven request by request."""
 
-    def __init__(self, model: Model, path, tokens: range) -> None:
+    def __init__(self, model: Model, path, tokens: range, threads: int = 1) -> None:
         self._tokens = list(tokens)
         self._random = random.Random(1)
         self.address = Address()
         ready = threading.Event()
         settings = RunSettings(ctx=2048)
         self.process = EngineProcess(
-            embedded_job(Files(path), settings, self.address, threads=1),
+            embedded_job(Files(path), settings, self.address, threads=threads),
             on_event=lambda e: ready.set() if isinstance(e, Ready) else None,
         )
         self.process.start()

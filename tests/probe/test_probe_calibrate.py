@@ -17,6 +17,7 @@ from advisor.probe.result import (
 )
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_data import speed_data
 from tests import tiny
 
 HERE = Rig(name="This machine", hosts=(Host(cpu="EPYC", threads=2, ram_available=32 << 30),))
@@ -86,6 +87,49 @@ def test_several_probes_agree_on_a_middle():
     found = calibrate([slow, mid, fast])
     assert predicted(mid, mid.result.speeds[0], found).decode_tps.mid == pytest.approx(20, rel=0.02)
     assert found.spread > 0.2
+
+
+def truth(measured: Measured, calibration: Calibration, **changes) -> Measured:
+    """A probe of the same model as a machine with these costs would have measured it."""
+    (point,) = measured.result.speeds
+    tps = predicted(measured, point, calibration).decode_tps.mid
+    return probe(measured.result.rig, measured.model, decode=tps, depth=point.depth, **changes)
+
+
+def test_two_models_of_different_shape_tell_bytes_from_blocks():
+    slow = Calibration(host_bandwidth_gbs=9.0, host_latency_factor=6.0, source="machine")
+    shapes = [
+        {**BIG, "hidden_size": width, "num_hidden_layers": layers}
+        for width, layers in ((128, 128), (2048, 8), (512, 96))
+    ]
+    many_blocks, few_blocks, other = (truth(probe(HERE, tiny.tiny(s)), slow) for s in shapes)
+    (point,) = other.result.speeds
+
+    def missed(*taught: Measured) -> float:
+        return abs(predicted(other, point, calibrate(taught)).decode_tps.mid / point.decode_tps - 1)
+
+    both = calibrate([few_blocks, many_blocks])
+    assert both.host_bandwidth_gbs == pytest.approx(9, rel=0.1)
+    assert both.host_latency_factor == pytest.approx(6, rel=0.25)
+    assert missed(few_blocks, many_blocks) < 0.02 < missed(few_blocks)
+
+
+def test_experts_in_ram_teach_about_ram_and_not_about_the_card():
+    moe = {**tiny.MOE, "hidden_size": 2048, "num_hidden_layers": 24, "moe_intermediate_size": 1024}
+    model, settings = tiny.tiny(moe), RunSettings(ctx=8192, n_cpu_moe="all")
+    fields = {"settings": settings}
+    slow_ram = Calibration(host_bandwidth_gbs=12.0, source="machine")
+    found = calibrate([truth(probe(CARD, model, **fields), slow_ram, **fields)])
+    nominal = CARD.host.ram_bandwidth_gbs * speed_data().host.eta
+    assert found.host_bandwidth_gbs < 0.5 * nominal
+    # The card did its small part as always: a run without RAM is hardly touched.
+    assert found.bandwidth_factor == pytest.approx(1, abs=0.1)
+
+
+def test_a_card_alone_says_nothing_about_ram():
+    found = calibrate([probe(CARD, tiny.tiny(BIG), decode=300.0)])
+    assert found.host_bandwidth_gbs is None
+    assert found.bandwidth_factor != pytest.approx(1, abs=0.01)
 
 
 def test_what_the_driver_takes_is_kept():

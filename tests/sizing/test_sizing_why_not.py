@@ -12,6 +12,7 @@ from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.ways_out import IN_RAM
 from advisor.sizing.why_not import WhyNot, why_not
 
 
@@ -43,7 +44,7 @@ def test_ways_out_work_and_are_ordered(name: str, file_type: str, rig: str, ctx:
     assert len({c.kind for c in found.changes}) == len(found.changes)
     for change in found.changes:
         assert change.plan.fits
-        assert change.plan.verdict in ({"offload"} if change.kind == "ram" else {"fits", "tight"})
+        assert change.plan.verdict in ({"offload"} if change.kind in IN_RAM else {"fits", "tight"})
         assert change.cost
 
 
@@ -76,6 +77,61 @@ def test_closing_programs_comes_first() -> None:
 
     assert found.changes[0].kind == "programs"
     assert "game" in found.changes[0].title
+
+
+CASES = (
+    # kind of cell, model, file type, rig, settings, wanted speed, ways that have to be among them
+    ("MoE beyond RAM", "deepseek-ai/DeepSeek-V4-Flash-0731", "Q4_K_M",
+     "RTX 4090 + 64 GB DDR5-6000", {}, None, {"smaller_in_ram", "more_ram"}),
+    ("no GPU, RAM too small", "meta-llama/Llama-3.3-70B-Instruct", "Q8_0",
+     "CPU only 64 GB DDR5-5600", {}, None, {"file_type", "more_ram"}),
+    ("no GPU, too slow", "Qwen/Qwen3-8B", "Q8_0",
+     "CPU only 64 GB DDR5-5600", {}, 30.0, {"card"}),
+    ("context too long", "Qwen/Qwen3-32B", "Q4_K_M",
+     "RTX 4090 + 64 GB DDR5-6000", {"ctx": 131072}, None, {"context", "ram"}),
+    ("unified", "zai-org/GLM-5.3", "Q8_0", "M3 Ultra 512GB", {}, None, {"file_type"}),
+    ("two cards too slow", "meta-llama/Llama-3.3-70B-Instruct", "Q4_K_M",
+     "2x RTX 4090 + 128 GB DDR5-6000", {"ctx": 8192}, 24.0, {"tensor"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case[0] for case in CASES])
+def test_every_kind_of_cell_gets_its_ways_out(case) -> None:
+    _what, name, file_type, rig, settings_, least, wanted = case
+    card = parse_rig("RTX 3060 12GB").devices[0]
+    asked = RunSettings.model_validate({"ctx": 16384, **settings_})
+    found = why_not(models(name), file_type, parse_rig(rig), asked, least_tps=least, cards=[card])
+
+    assert wanted <= {change.kind for change in found.changes}
+    assert found.missing
+    for change in found.changes:
+        assert change.cost
+        assert "broken" not in change.cost
+        if least is not None:
+            assert change.plan.speed.decode_tps.mid >= least
+
+
+def test_what_many_cards_lack_is_one_sum() -> None:
+    found = ask("moonshotai/Kimi-K2.6", "Q4_K_M", "8x RTX 3090 + 256 GB DDR4-3200", ctx=32768)
+    assert found.missing.startswith("8 of 8 cards lack")
+
+
+def test_memory_that_is_shared_is_missed_once() -> None:
+    found = ask("Qwen/Qwen3.5-397B-A17B", "Q4_K_M", "Strix Halo 128GB", ctx=32768)
+    assert "RAM lacks" not in found.missing
+
+
+def test_a_long_context_is_cut_less_with_a_smaller_cache() -> None:
+    found = ask("Qwen/Qwen3-32B", "Q4_K_M", "RTX 4090 + 64 GB DDR5-6000", ctx=131072)
+    (shorter,) = [change for change in found.changes if change.kind == "context"]
+    assert shorter.fields["ctk"] == "q8_0"
+    assert "q8_0" in shorter.title
+    plain = size(
+        models("Qwen/Qwen3-32B")["Q4_K_M"],
+        parse_rig("RTX 4090 + 64 GB DDR5-6000"),
+        RunSettings(ctx=131072),
+    )
+    assert shorter.plan.settings.ctx > 1.5 * plain.max_ctx
 
 
 def test_without_a_way_out_nothing_is_promised() -> None:
@@ -138,9 +194,9 @@ def test_every_change_turns_the_cell_green(  # noqa: PLR0917
             change.rig,
             asked.model_copy(update=dict(change.fields)),
         )
-        good = {"offload"} if change.kind == "ram" else {"fits"}
-        if change.kind != "ram" and now.verdict != "tight":
-            good.add("tight")
+        good = {"offload"} if change.kind in IN_RAM else {"fits"}
+        if change.kind not in {"ram", "smaller_in_ram"} and now.verdict != "tight":
+            good |= {"tight", "fits"}
         assert plan.verdict in good
         if least is not None:
             assert plan.speed.decode_tps is not None

@@ -1,15 +1,21 @@
 """Why not? What the chosen cell lacks, and the smallest changes that make it fit."""
 
+from typing import Final
+
 from PySide6.QtWidgets import QWidget
 
 from advisor import units
 from advisor.errors import RigAdvisorError
 from advisor.sizing.plan import Plan
-from advisor.sizing.why_not import Change, WhyNot
+from advisor.sizing.ways_out import Change
+from advisor.sizing.why_not import WhyNot
 from advisor.ui import checks
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Card, button, clear, column, row, text
+
+_BOUGHT: Final = frozenset({"gpu", "card", "more_ram"})
+"""Changes of the rig: they are tried as a what-if."""
 
 
 class WhyCard(Card):
@@ -80,7 +86,7 @@ class WhyCard(Card):
         if change.kind == "ram" and plan.verdict == "offload":
             line.addWidget(text(self.tr("shown below"), "muted"))
         elif change.kind != "programs":
-            imagined = change.kind == "gpu"
+            imagined = change.kind in _BOUGHT
             apply = button(
                 self.tr("What if") if imagined else self.tr("Apply"),
                 lambda: self._apply(change),
@@ -94,10 +100,9 @@ class WhyCard(Card):
 
     def _apply(self, change: Change) -> None:
         state = self._state
-        if change.kind == "gpu":
+        if change.kind in _BOUGHT:
             state.set_rig(change.rig)
-            return
-        if change.kind in {"file_type", "both"}:
+        if change.kind in {"file_type", "both", "smaller_in_ram"}:
             state.choose_cell(change.file_type, state.settings.ctx)
         if change.fields:
             state.change_settings(**change.fields)

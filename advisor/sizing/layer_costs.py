@@ -131,11 +131,11 @@ def _decode(model: Model, known: ModelSums, settings: RunSettings, box: Machine)
     alone = known.layers - thin
     alone[:, sums.MOE] = known.layers[:, sums.MOE]
     n = len(known.layers)
-    host = _total(host_seconds(box, full, cached))
+    host = _total(host_seconds(box, full, cached, flops))
     alone[:, sums.STATE] = alone[:, sums.BLOCKS] = 0.0
-    experts = _total(host_seconds(box, alone, np.zeros(n)))
+    experts = _total(host_seconds(box, alone, np.zeros(n), np.zeros(n)))
     if not settings.kv_offload:
-        on_host = np.asarray(host_seconds(box, np.zeros_like(full), cached)[2])
+        on_host = np.asarray(host_seconds(box, np.zeros_like(full), cached, flops)[2])
         cached, flops = np.zeros(n), np.zeros(n)
     alike = len(box.devices) if len(box.kinds) == 1 else 0
 

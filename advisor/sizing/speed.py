@@ -80,6 +80,7 @@ def _facts(rig: Rig) -> tuple[object, ...]:
     """Everything of a rig that a prediction depends on, cheap to compare."""
     return (
         rig.host.ram_bandwidth_gbs,
+        rig.host.cores,
         rig.links,
         *(
             (
@@ -305,13 +306,21 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
         return
     calibrated = box.calibration.host_bandwidth_gbs is not None
     spread = box.calibration.spread if calibrated else speed_data().host.spread
-    weights, experts, cache, latency = map(float, host_seconds(box, part.columns, part.cache_bytes))
+    weights, experts, cache, latency = map(
+        float, host_seconds(box, part.columns, part.cache_bytes, part.attention_flops)
+    )
     rate = f"at {box.host_gbs:,.0f} GB/s effective"
     dense = float(part.columns[sums.DENSE].sum() + part.columns[sums.STATE])
     used = float(part.columns[sums.EXPERTS].sum())
     result.add("RAM: read weights", weights, spread, f"{dense / 1e9:.2f} GB {rate}", HOST)
     result.add("RAM: read experts", experts, spread, f"{used / 1e9:.2f} GB {rate}", HOST)
-    result.add("RAM: read KV cache", cache, spread, f"{part.cache_bytes / 1e9:.2f} GB {rate}", HOST)
+    computed = part.attention_flops / box.host_attention
+    if computed >= cache:
+        words = f"{part.attention_flops / 1e9:.2f} GFLOP at {box.host_attention / 1e9:,.0f} GFLOP/s"
+        result.add("CPU: attention", cache, spread, words, HOST)
+    else:
+        words = f"{part.cache_bytes / 1e9:.2f} GB {rate}"
+        result.add("RAM: read KV cache", cache, spread, words, HOST)
     result.add("CPU: start layers", latency, spread, where=HOST)
 
 

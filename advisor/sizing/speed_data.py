@@ -81,8 +81,15 @@ class HostCosts(_Frozen):
     eta_low: float
     """The same below 4 bits, where the processor is the limit."""
     tau_us: float
+    """Time per block beside reading, at one thread."""
+    attention_gflops: float
+    """Attention while decoding, 10**9 operations per second and core."""
+    cores: int
+    """Cores of a processor that is not known."""
     spread: float
     source: str
+    block_source: str
+    """Where ``tau_us`` and ``attention_gflops`` are from."""
 
 
 class TensorSplit(_Frozen):

@@ -55,6 +55,8 @@ class Machine:
     """The same below 4 bits."""
     host_rate: float | None
     """Operations per second of the CPU in prefill."""
+    host_attention: float
+    """Operations per second of the CPU in attention while decoding."""
     copies_to: Device | None
     """The first device of the host itself: it takes all batches' work on what lies in RAM, whether
     it holds layers or not (ggml-backend.cpp:ggml_backend_sched_backend_id_from_cur); ggml-rpc.cpp
@@ -176,6 +178,7 @@ def machine(
         host_gbs=high,
         host_low_gbs=low,
         host_rate=None if rate is None else rate * 1e12,
+        host_attention=(rig.host.cores or host.cores) * host.attention_gflops * 1e9,
         copies_to=target,
         copy_rate=None if target is None else _copy_rate(target),
         calibration=calibration,
@@ -351,11 +354,12 @@ def attention_along(cache: sums.CacheSums, positions: float) -> Floats:
 
 
 def host_seconds(
-    box: Machine, columns: Floats, cache_bytes: Number
+    box: Machine, columns: Floats, cache_bytes: Number, attention_flops: Number
 ) -> tuple[Number, Number, Number, Number]:
     """Seconds per token that the host takes: weights, experts, caches, latency.
 
-    ``columns``: of one load, or of every layer (last axis).
+    ``columns``: of one load, or of every layer (last axis). A processor computes attention more
+    slowly than RAM delivers the caches, unless it has many cores.
     """
     high = (box.host_gbs or _PICO) * 1e9
     low = (box.host_low_gbs or _PICO) * 1e9
@@ -368,4 +372,5 @@ def host_seconds(
     experts = read(columns[..., sums.EXPERTS])
     blocks = columns[..., sums.BLOCKS] + columns[..., sums.MOE]
     tau = speed_data().host.tau_us * 1e-6 * box.calibration.host_latency_factor
-    return weights, experts, cache_bytes / high, blocks * tau
+    attention = np.asarray(attention_flops) / box.host_attention
+    return weights, experts, np.maximum(cache_bytes / high, attention), blocks * tau

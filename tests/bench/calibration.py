@@ -3,10 +3,10 @@
     python -m tests.bench.calibration [--rounds 6] [--tokens 32] [--threads 1] [MODEL:TYPE ...]
 
 All ghosts stay loaded and generate in turn. On a machine with other work the clock tells how long
-the engine had to wait; so what counts is the processor time that it takes per token, and the clock
-is shown beside it. Each model's median is what the app's own calibration learns from, and what it
-is held against on every other model. How far two halves of the same model's rounds differ shows
-what cannot be told here. Nothing is saved.
+the engine had to wait; so what counts is the processor time of the thread that computes, and the
+clock is shown beside it. Each model's median is what the app's own calibration learns from, and
+what it is held against on every other model. How far two halves of the same model's rounds differ
+shows what cannot be told here. Nothing is saved.
 """
 
 import argparse
@@ -73,8 +73,8 @@ class Runner:
         return (self._spent() - begun[0]) / count, (clock - begun[2]) / count / 1000
 
     def _spent(self) -> float:
-        times = self.engine.cpu_times()
-        return times.user + times.system
+        """Of the thread that computes; the server's own threads run beside it."""
+        return max(thread.user_time + thread.system_time for thread in self.engine.threads())
 
     def noise(self, depth: int) -> float:
         """Ratio of the medians of every other round and the rest."""
@@ -148,7 +148,9 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    rig = read_machine().model_copy(update={"devices": ()})
+    found = read_machine()
+    host = found.host.model_copy(update={"cores": arguments.threads})
+    rig = found.model_copy(update={"devices": (), "hosts": (host,)})
     with tempfile.TemporaryDirectory() as folder:
         runners = [
             started(named(text), Path(folder), arguments.threads) for text in arguments.models

@@ -33,6 +33,8 @@ _SOUND: Final = 0.97
 _SAME_SHAPE: Final = 0.02
 """Difference in parameters up to which two releases have the same shape."""
 _GREEN: Final = ("fits", "tight")
+_DENSE: Final = 0.9
+"""Share of the parameters from which on a model counts as dense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,17 @@ class Pick:
     """How able the model is in 16 bits."""
 
     @property
+    def whole(self) -> bool:
+        """Nothing of it has to go to RAM."""
+        return self.cell.verdict in _GREEN
+
+    @property
+    def dense(self) -> bool:
+        """Nearly every parameter is used for every token."""
+        total = self.model.n_params
+        return (self.entry.active_params or total) > _DENSE * total
+
+    @property
     def score(self) -> float:
         """How able it is in this file type; higher is better."""
         share = kept(self.loss)
@@ -129,14 +142,16 @@ def picks(
     settings: RunSettings,
     *,
     calibration: Calibration | None = None,
+    usual_type: bool = False,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Pick]:
     """Every wanted model that runs at all, one by one as they are sized; sort them by ``order``.
 
     Releases that newer ones replaced are left out unless they are looked for by name. The file type
     is, among those that are fast enough, one that keeps the model's ability, wholly
-    on devices if it can be, with the least loss; else the fastest. Models that cannot be sized are
-    left out.
+    on devices if it can be, with the least loss; else the fastest. With ``usual_type`` only the one
+    that each entry suggests is sized, which takes a fraction of the time. Models that cannot be
+    sized are left out.
     """
     wanted = [entry for entry in entries if wish.admits(entry)]
     if not wish.words:
@@ -144,7 +159,12 @@ def picks(
     for entry in likely_order(wanted, wish.purpose):
         if cancelled():
             return
-        found = _pick(entry, rig, wish, settings, calibration=calibration)
+        types = (
+            [entry.suggested_file_type]
+            if usual_type
+            else [name for name in entry.file_types if _offered(entry, name)]
+        )
+        found = _pick(entry, types, rig, wish, settings, calibration=calibration)
         if found is not None:
             yield found
 
@@ -158,6 +178,7 @@ def _offered(entry: CatalogueEntry, file_type: str) -> bool:
 
 def _pick(
     entry: CatalogueEntry,
+    file_types: Sequence[str],
     rig: Rig,
     wish: Wish,
     settings: RunSettings,
@@ -167,7 +188,7 @@ def _pick(
     try:
         trained = entry.hp.n_ctx_train
         ctx = min(wish.ctx, trained or wish.ctx)
-        models = {name: entry.model(name) for name in entry.file_types if _offered(entry, name)}
+        models = {name: entry.model(name) for name in file_types}
         found = matrix(models, rig, settings, (ctx,), calibration=calibration)
     except RigAdvisorError:
         return None

@@ -257,6 +257,9 @@ def quality_sentences(model: Model, settings: RunSettings) -> list[str]:
 def what_runs(
     rig: Rig,
     settings: RunSettings,
+    probes: Probes,
+    least_tps: float,
+    *,
     cancelled: Callable[[], bool],
     arrived: Callable[[float, capability.Capability], None],
 ) -> capability.Capability:
@@ -264,14 +267,24 @@ def what_runs(
 
     ``arrived`` is told the share that is sized, and what runs so far, now and then.
     """
-    plain = RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv)
-    entries = catalogue().entries
 
-    def now_and_then(sized: int, found: capability.Capability) -> None:
-        if is_milestone(sized):
-            arrived(sized / len(entries), found)
+    def now_and_then(share: float, found: capability.Capability) -> None:
+        if is_milestone(len(found.models)):
+            arrived(share, found)
 
-    return capability.capability(entries, rig, plain, cancelled, now_and_then)
+    return capability.capability(
+        catalogue().entries,
+        rig,
+        picks.Wish(ctx=settings.ctx, least_tps=least_tps),
+        _plain(settings),
+        calibration=learn(rig, probes),
+        cancelled=cancelled,
+        arrived=now_and_then,
+    )
+
+
+def _plain(settings: RunSettings) -> RunSettings:
+    return RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv)
 
 
 ABILITIES: Final = ("reasoning", "tools", "code", "vision", "audio", "multilingual")
@@ -286,10 +299,13 @@ def best(
     cancelled: Callable[[], bool],
 ) -> Iterator[picks.Pick]:
     """The catalogue's models for a wish, one by one, the likeliest first."""
-    plain = RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv)
-    entries = catalogue().entries
     return picks.picks(
-        entries, rig, wish, plain, calibration=learn(rig, probes), cancelled=cancelled
+        catalogue().entries,
+        rig,
+        wish,
+        _plain(settings),
+        calibration=learn(rig, probes),
+        cancelled=cancelled,
     )
 
 

@@ -135,22 +135,26 @@ def capability_text(found: Capability, *, on_devices: bool) -> str:
     context = units.tokens(found.ctx)
     place = tr("VRAM") if on_devices else tr("RAM")
     whole: tuple[Verdict, ...] = ("fits", "tight")
-    largest, dense = found.largest(whole), found.largest(whole, dense=True)
-    spilled = found.largest(("offload",), dense=False)
-    if largest is None and spilled is None:
+    best, dense = found.best(whole), found.best(whole, dense=True)
+    spilled = found.best(("offload",), dense=False)
+    if best is None and spilled is None:
         return tr("No model of the catalogue fits at {context} of context.").format(context=context)
     parts: list[str] = []
-    if largest is not None:
-        names = largest.entry.name
-        if dense is not None and dense is not largest:
-            names = tr("{largest}, or {dense} dense").format(largest=names, dense=dense.entry.name)
+    if best is not None:
+        names = best.entry.name
+        if dense is not None and dense is not best:
+            names = tr("{best}, or {dense} dense").format(best=names, dense=dense.entry.name)
         parts.append(
             tr("Up to {names} in {place} at {context}").format(
                 names=names, place=place, context=context
             )
         )
-    if spilled is not None and (largest is None or spilled.n_params > largest.n_params):
-        parts.append(tr("{name} with experts in RAM").format(name=spilled.entry.name))
+    if spilled is not None and (best is None or spilled.score > best.score):
+        speed = spilled.cell.decode
+        pace = "" if speed is None else tr(" at {span} tok/s").format(span=range_text(speed))
+        parts.append(
+            tr("{name} with experts in RAM{pace}").format(name=spilled.entry.name, pace=pace)
+        )
     return "; ".join(parts) + "."
 
 

@@ -1,30 +1,48 @@
-"""What a rig can run: complete at the end, and the same list growing on the way."""
+"""What a rig can run at a glance: complete at the end, and the same list growing on the way."""
 
 from advisor.advice.capability import Capability, capability
+from advisor.advice.picks import Wish, likely_order
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing.settings import RunSettings
 
 RIG = parse_rig("RTX 3060 + 32 GB DDR4-3200")
+WISH = Wish(ctx=4096)
+SETTINGS = RunSettings(ctx=4096)
 
 
 def small() -> list:
     return [entry for entry in catalogue().entries if (entry.active_params or 9e9) < 4e9][:6]
 
 
-def test_the_list_grows_newest_first_and_ends_with_all() -> None:
-    entries = small()
-    seen: list[tuple[int, Capability]] = []
+def test_the_list_grows_likeliest_first_and_ends_with_all() -> None:
+    seen: list[tuple[float, Capability]] = []
 
-    whole = capability(entries, RIG, RunSettings(ctx=4096), arrived=lambda *told: seen.append(told))
+    whole = capability(
+        small(), RIG, WISH, SETTINGS, arrived=lambda share, found: seen.append((share, found))
+    )
 
-    assert [sized for sized, _found in seen] == list(range(len(entries)))
-    sizes = [len(found.models) for _sized, found in seen]
-    assert sizes == sorted(sizes)
-    assert len(whole.models) >= sizes[-1]
-    dates = [runs.entry.released for runs in seen[3][1].models]
-    newest = sorted((e.released for e in entries if e.released), reverse=True)
-    assert set(dates) <= set(newest[:3])
+    assert [len(found.models) for _share, found in seen] == list(range(1, len(seen) + 1))
+    shares = [share for share, _found in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] <= 1
+    assert whole == seen[-1][1]
+    assert seen[0][1].models[0].entry.id == likely_order(small())[0].id
+    assert [pick.order for pick in whole.models] == sorted(pick.order for pick in whole.models)
+
+
+def test_one_suggestion_of_each_maker_fits_and_is_fast_enough() -> None:
+    whole = capability(catalogue().search("qwen3 b"), RIG, WISH, SETTINGS)
+
+    suggested = whole.suggestions(5)
+    assert [pick.entry.maker for pick in suggested] == ["Qwen (Alibaba)"]
+    (best,) = suggested
+    fitting = [pick for pick in whole.models if pick.whole and pick.fast]
+    assert best is fitting[0]
+    dense = whole.best(("fits", "tight"), dense=True)
+    assert dense is not None
+    assert dense.dense
+    assert whole.best(("no",)) is None
 
 
 def test_what_is_cancelled_ends_with_what_it_has() -> None:
@@ -34,6 +52,6 @@ def test_what_is_cancelled_ends_with_what_it_has() -> None:
         asked.append(1)
         return len(asked) > 2
 
-    found = capability(small(), RIG, RunSettings(ctx=4096), cancelled)
+    found = capability(small(), RIG, WISH, SETTINGS, cancelled=cancelled)
 
     assert 0 < len(found.models) <= 2

@@ -4,7 +4,9 @@ from PySide6.QtCore import QElapsedTimer, Qt, QTimer
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QInputDialog, QWidget
 
-from advisor.advice.capability import Capability, Runs
+from advisor import units
+from advisor.advice.capability import Capability
+from advisor.advice.picks import Pick
 from advisor.errors import RigAdvisorError
 from advisor.hardware.bandwidth import RamBandwidth
 from advisor.hardware.rig import Rig
@@ -82,7 +84,8 @@ class MachinePage(Page):
         """Cards of many devices come one by one: making one takes half a frame."""
         self._grow.timeout.connect(self._next_card)
         state.rig_changed.connect(self._show_rig)
-        state.settings_changed.connect(self._soon.start)
+        for changed in (state.settings_changed, state.usage_changed, state.results_changed):
+            changed.connect(self._soon.start)
         self._show_rig()
 
     def shown(self) -> None:
@@ -139,6 +142,7 @@ class MachinePage(Page):
             return
         if self._capability_job is not None:
             self._capability_job.cancel()
+        probes, least_tps = self.state.session.probes, self.state.usage.min_decode_tps
         so_far: list[Capability] = []
         clock = QElapsedTimer()
         clock.start()
@@ -148,7 +152,14 @@ class MachinePage(Page):
                 so_far.append(found)
                 job.report(share)
 
-            return services.what_runs(rig, settings, lambda: job.cancelled, arrived)
+            return services.what_runs(
+                rig,
+                settings,
+                probes,
+                least_tps,
+                cancelled=lambda: job.cancelled,
+                arrived=arrived,
+            )
 
         def progressed(share: float, _text: str) -> None:
             # What comes at once needs no list that grows.
@@ -178,17 +189,19 @@ class MachinePage(Page):
         pauses.keep_caches()
         self._headline.setText(capability_text(found, on_devices=bool(rig.devices)))
         clear(self._suggested)
-        for runs in found.suggestions(SUGGESTED):
-            self._suggested.addWidget(self._suggestion(runs))
+        for pick in found.suggestions(SUGGESTED):
+            self._suggested.addWidget(self._suggestion(pick))
         self._look.setVisible(self._suggested.count() > 0)
         self.models.show_models(found, on_devices=bool(rig.devices))
 
-    def _suggestion(self, runs: Runs) -> QWidget:
-        name, file_type = runs.entry.name, runs.file_type
-        label = self.tr("{name} {file_type}").format(name=name, file_type=file_type)
+    def _suggestion(self, pick: Pick) -> QWidget:
+        name, cell = pick.entry.name, pick.cell
+        label = self.tr("{name} {file_type}").format(name=name, file_type=cell.file_type)
+        if cell.decode is not None:
+            label = f"{label}, {units.rate(cell.decode.mid)}"
 
         def show() -> None:
-            self.state.choose_model(runs.entry.id, file_type)
+            self.state.choose_model(pick.entry.id, cell.file_type)
             self.state.show_page("fit")
 
         return button(

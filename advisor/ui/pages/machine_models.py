@@ -1,4 +1,4 @@
-"""Every catalogue model that runs on the rig, in one table; Enter opens it on the Fit page."""
+"""Every catalogue model that runs on the rig, best first; Enter opens it on the Fit page."""
 
 from typing import Any, Final
 
@@ -14,7 +14,8 @@ from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QTableView
 
 from advisor import units
-from advisor.advice.capability import Capability, Runs
+from advisor.advice.capability import Capability
+from advisor.advice.picks import Pick
 from advisor.ui import design
 from advisor.ui.state import AppState
 from advisor.ui.texts import VERDICT_TONES, billions, tr, verdict_word
@@ -32,7 +33,7 @@ PADDING: Final = 36
 class _Models(QAbstractTableModel):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self.rows: tuple[Runs, ...] = ()
+        self.rows: tuple[Pick, ...] = ()
         # Worked out once: a view asks for every cell several times.
         self.words: list[tuple[str, ...]] = []
         self._orders: list[tuple[Any, ...]] = []
@@ -44,14 +45,15 @@ class _Models(QAbstractTableModel):
             tr("Released"),
             tr("File type"),
             tr("On this rig"),
+            tr("Decode"),
             tr("Left"),
         )
 
-    def show_rows(self, rows: tuple[Runs, ...]) -> None:
+    def show_rows(self, rows: tuple[Pick, ...]) -> None:
         self.beginResetModel()
         self.rows = rows
-        self.words = [_words(runs) for runs in rows]
-        self._orders = [_order(runs, place) for place, runs in enumerate(rows)]
+        self.words = [_words(pick) for pick in rows]
+        self._orders = [_order(pick, place) for place, pick in enumerate(rows)]
         self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802 - Qt's signature
@@ -90,47 +92,51 @@ class _Models(QAbstractTableModel):
 _NAME: Final = design.font(design.BODY, QFont.Weight.DemiBold)
 
 
-def _ink(runs: Runs) -> QColor:
-    return design.colours().tone(VERDICT_TONES[runs.verdict])[0]
+def _ink(pick: Pick) -> QColor:
+    return design.colours().tone(VERDICT_TONES[pick.cell.verdict])[0]
 
 
-def _words(runs: Runs) -> tuple[str, ...]:
-    entry = runs.entry
-    active = "" if runs.dense or not entry.active_params else billions(entry.active_params)
-    spilled = runs.headroom is not None and runs.headroom < 0
+def _words(pick: Pick) -> tuple[str, ...]:
+    entry, cell = pick.entry, pick.cell
+    active = "" if pick.dense or not entry.active_params else billions(entry.active_params)
+    spilled = cell.headroom is not None and cell.headroom < 0
     return (
         entry.name,
         entry.maker,
-        billions(runs.n_params),
+        billions(pick.model.n_params),
         active,
         f"{entry.released:%b %Y}" if entry.released else "",
-        runs.file_type,
-        verdict_word(runs.verdict),
-        "" if runs.headroom is None or spilled else units.size(runs.headroom),
+        cell.file_type,
+        verdict_word(cell.verdict),
+        units.rate(None if cell.decode is None else cell.decode.mid),
+        "" if cell.headroom is None or spilled else units.size(cell.headroom),
     )
 
 
-def _order(runs: Runs, place: int) -> tuple[Any, ...]:
-    released = runs.entry.released.isoformat() if runs.entry.released else ""
+def _order(pick: Pick, place: int) -> tuple[Any, ...]:
+    entry, cell = pick.entry, pick.cell
+    total = pick.model.n_params
     return (
         place,
-        runs.entry.maker.lower(),
-        runs.n_params,
-        runs.entry.active_params or runs.n_params,
-        released,
-        runs.file_type,
-        verdict_word(runs.verdict),
-        runs.headroom if runs.headroom is not None else 0,
+        entry.maker.lower(),
+        total,
+        entry.active_params or total,
+        entry.released.isoformat() if entry.released else "",
+        cell.file_type,
+        verdict_word(cell.verdict),
+        0.0 if cell.decode is None else cell.decode.mid,
+        cell.headroom if cell.headroom is not None else 0,
     )
 
 
 def _alignment(column: int) -> Qt.AlignmentFlag:
-    right = column in {2, 3, 4, 7}
+    right = column in _FIGURES
     side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
     return side | Qt.AlignmentFlag.AlignVCenter
 
 
-_ALIGNMENTS: Final = tuple(_alignment(column) for column in range(8))
+_FIGURES: Final = frozenset({2, 3, 4, 7, 8})
+_ALIGNMENTS: Final = tuple(_alignment(column) for column in range(9))
 
 
 class _Filter(QSortFilterProxyModel):
@@ -148,10 +154,10 @@ class _Filter(QSortFilterProxyModel):
         source = self.sourceModel()
         if not isinstance(source, _Models):
             return False
-        runs = source.rows[row]
-        if self.verdicts and runs.verdict not in self.verdicts:
+        pick = source.rows[row]
+        if self.verdicts and pick.cell.verdict not in self.verdicts:
             return False
-        entry = runs.entry
+        entry = pick.entry
         place = " ".join((entry.id, entry.name, entry.maker, *entry.abilities)).lower()
         return all(word in place for word in self.words)
 
@@ -235,6 +241,6 @@ class ModelsCard(Card):
         self._empty.setText(self.tr("No model matches.") if empty else "")
 
     def _open(self, index: QModelIndex) -> None:
-        runs = self._models.rows[self._filter.mapToSource(index).row()]
-        self._state.choose_model(runs.entry.id, runs.file_type)
+        pick = self._models.rows[self._filter.mapToSource(index).row()]
+        self._state.choose_model(pick.entry.id, pick.cell.file_type)
         self._state.show_page("fit")

@@ -8,7 +8,7 @@ never a list of tensors.
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -230,8 +230,10 @@ class Catalogue:
         hint = f" Did you mean {shown}?" if shown else " Search the catalogue or open its GGUF."
         raise UnknownModel(f'The catalogue has no model "{name}".{hint}')
 
-    def search(self, text: str) -> list[CatalogueEntry]:
-        """Entries that have every word of ``text``, best first.
+    def search(
+        self, text: str, among_alike: Callable[[CatalogueEntry], float] = lambda _entry: 0.0
+    ) -> list[CatalogueEntry]:
+        """Entries that have every word of ``text``, best first; alike ones as ``among_alike`` says.
 
         Words may be parts of a name, a maker, a licence, an ability, an architecture, or a size
         ("8b").
@@ -239,10 +241,11 @@ class Catalogue:
         words = [_plain(word) for word in text.split()]
         words = [word for word in words if word]
         if not words:
-            return list(self.entries)
+            return sorted(self.entries, key=among_alike)
         scored = [(_score(entry, words), entry) for entry in self.entries]
         hits = [(score, entry) for score, entry in scored if score]
-        return [entry for _, entry in sorted(hits, key=lambda hit: (-hit[0], hit[1].id.lower()))]
+        hits.sort(key=lambda hit: (-hit[0], among_alike(hit[1]), hit[1].id.lower()))
+        return [entry for _, entry in hits]
 
 
 def catalogue() -> Catalogue:

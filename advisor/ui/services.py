@@ -23,6 +23,7 @@ from advisor.hardware.table import gpu_table
 from advisor.llm import local_files as local_files_module
 from advisor.llm import quality
 from advisor.llm.catalogue import CatalogueEntry, catalogue
+from advisor.llm.intelligence import standing
 from advisor.llm.local_files import LocalFile
 from advisor.llm.model import Model
 from advisor.llm.open import is_gguf
@@ -134,9 +135,15 @@ def local_files() -> tuple[LocalFile, ...]:
     return local_files_module.local_files()
 
 
+def read_catalogue() -> None:
+    """Count every model's parameters: up to a second the first time, then kept."""
+    for entry in catalogue().entries:
+        standing(entry)
+
+
 def search_models(wanted: str) -> list[CatalogueEntry]:
-    """Catalogue models that have every word of ``wanted``, best first; all of them for none."""
-    return catalogue().search(wanted)
+    """Catalogue models that have every word of ``wanted``, all for none; the ablest first."""
+    return catalogue().search(wanted, lambda entry: -standing(entry).index)
 
 
 @dataclass(frozen=True, slots=True)

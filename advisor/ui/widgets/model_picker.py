@@ -137,6 +137,7 @@ class ModelPicker(QFrame):
         self.setAccessibleName(self.tr("Choose a model"))
         self._state = state
         self._files: tuple[LocalFile, ...] = ()
+        self._read = False
         self.search = QLineEdit()
         self.search.setPlaceholderText(self.tr("Search by name, size, maker or ability"))
         self.search.setAccessibleName(self.tr("Search models"))
@@ -173,7 +174,13 @@ class ModelPicker(QFrame):
         self._refresh()
         self.show()
         self.search.setFocus(Qt.FocusReason.PopupFocusReason)
+        if not self._read:
+            run_task(lambda _job: services.read_catalogue(), on_result=self._ready, owner=self)
         run_task(lambda _job: services.local_files(), on_result=self._found, owner=self)
+
+    def _ready(self, _none: None) -> None:
+        self._read = True
+        self._refresh()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Arrow keys and Enter work in the list while one types."""
@@ -195,6 +202,9 @@ class ModelPicker(QFrame):
         self._refresh()
 
     def _refresh(self) -> None:
+        if not self._read:
+            self._count.setText(self.tr("Reading the catalogue…"))
+            return
         wanted = self.search.text().strip()
         words = wanted.lower().split()
         files = [file_choice(file) for file in self._files]

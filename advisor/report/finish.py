@@ -8,7 +8,8 @@ colour spaces that the format forbids (found with PDFBox Preflight 2.0.27).
 import io
 import re
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, cast
 from xml.sax.saxutils import escape
@@ -32,7 +33,9 @@ from advisor.report.document import Document
 ATTACHED_TYPE: Final = "application/json"
 _FAR: Final = -20000
 """Off every page, in points: where marks stand in the content until they become marked text."""
-_MARK: Final = re.compile(rb"(-2\d{4}) -20000 m\s+-2\d{4} -20001 l\s+S\n")
+_MARK: Final = re.compile(rb"(-[2-9]\d{4}) -20000 m\s+-[2-9]\d{4} -20001 l\s+S\n")
+KEEPS_PLACE: Final = "\u02cf"
+"""Drawn, unseen, for a left-to-right mark: it must have a glyph with a size, or PDFium drops it."""
 _MAPPED: Final = re.compile(rb"<([0-9A-F]{4})>(?= )")
 _LIST: Final = re.compile(rb"\[([^\]]*)\]")
 
@@ -47,25 +50,35 @@ class Bookmark:
 
 
 class PdfPainter(QPainter):
-    """A painter on a QPdfWriter that can say what the next strokes read as."""
+    """A painter on a QPdfWriter that can say how the next strokes are shown and read."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.spoken: list[str] = []
+        self.operators: list[bytes] = []
+        """Of the content stream, each standing where its mark was painted."""
 
-    def begin_text(self, text: str) -> None:
-        """Until ``end_text`` the page shows ``text``, however its glyphs are ordered."""
-        self.spoken.append(text)
-        self._stroke(2 * len(self.spoken) - 2)
+    @contextmanager
+    def reading(self, text: str) -> Generator[None]:
+        """What is painted reads as ``text`` (ISO 32000-1, 14.9.4)."""
+        said = ("\ufeff" + text).encode("utf-16-be").hex().upper()
+        self._mark(b"/Span <</ActualText <%s>>> BDC\n" % said.encode())
+        yield
+        self._mark(b"EMC\n")
 
-    def end_text(self) -> None:
-        """The text that began is complete."""
-        self._stroke(2 * len(self.spoken) - 1)
+    @contextmanager
+    def unseen(self) -> Generator[None]:
+        """Text that is painted can be searched and copied but is not shown (9.3.6)."""
+        self._mark(b"3 Tr\n")
+        yield
+        self._mark(b"0 Tr\n")
 
-    def _stroke(self, number: int) -> None:
+    def _mark(self, operator: bytes) -> None:
+        across = float(_FAR - len(self.operators))
+        self.operators.append(operator)
+        ink = self.pen()
         self.setPen(QPen(QColor("black"), 1))
-        across = float(_FAR - number)
         self.drawLine(QLineF(across, _FAR, across, _FAR - 1))
+        self.setPen(ink)
 
 
 def finish(
@@ -73,14 +86,14 @@ def finish(
     document: Document,
     bookmarks: Iterable[Bookmark],
     *,
-    spoken: Sequence[str] = (),
+    operators: Sequence[bytes] = (),
     fonts: Mapping[str, QRawFont] | None = None,
     attachment: tuple[str, bytes] | None = None,
     archival: bool = False,
 ) -> bytes:
     """The painted ``content`` as a whole PDF.
 
-    ``spoken`` are the texts of a PdfPainter, ``fonts`` the faces by their name in the PDF,
+    ``operators`` are those of a PdfPainter, ``fonts`` the faces by their name in the PDF,
     ``attachment`` a file's name and content (never in PDF/A-1b, which forbids it).
     """
     writer = PdfWriter(clone_from=io.BytesIO(content))
@@ -88,7 +101,7 @@ def finish(
         fit = Fit.xyz(left=0, top=mark.top)
         writer.add_outline_item(title=mark.title, page_number=mark.page, fit=fit)
     _mend_character_maps(writer, set("".join((*document.texts(), *_FURNITURE))), fonts or {})
-    _speak(writer, spoken)
+    _put_operators(writer, operators)
     _drop_unused_colours(writer)
     root = writer.root_object
     root[NameObject("/Lang")] = TextStringObject(document.language)
@@ -130,11 +143,14 @@ def _mend_character_maps(writer: PdfWriter, used: set[str], fonts: Mapping[str, 
                 stream.set_data(_mended(stream.get_data(), used, fonts.get(name)))
 
 
+_MEANT: Final = {"\t": " ", KEEPS_PLACE: "\u200e"}
+
+
 def _mended(data: bytes, used: set[str], face: QRawFont | None) -> bytes:
     def meant(match: re.Match[bytes]) -> bytes:
         character = chr(int(match.group(1), 16))
-        if character == "\t":
-            return b"<0020>"
+        if character in _MEANT:
+            return b"<%04X>" % ord(_MEANT[character])
         if face is None or character in used:
             return match.group()
         glyph = _glyph(face, character)
@@ -151,27 +167,19 @@ def _glyph(face: QRawFont, character: str) -> int:
     return next(iter(face.glyphIndexesForString(character)), 0)
 
 
-def _speak(writer: PdfWriter, spoken: Sequence[str]) -> None:
-    """Turn a PdfPainter's marks into marked content with its text (ISO 32000-1, 14.9.4)."""
-    if not spoken:
+def _put_operators(writer: PdfWriter, operators: Sequence[bytes]) -> None:
+    """Replace a PdfPainter's marks by what they stand for."""
+    if not operators:
         return
-
-    def operator(match: re.Match[bytes]) -> bytes:
-        number = _FAR - int(match.group(1))
-        if number % 2:
-            return b"EMC\n"
-        text = ("\ufeff" + spoken[number // 2]).encode("utf-16-be").hex().upper()
-        return b"/Span <</ActualText <%s>>> BDC\n" % text.encode()
-
     for page in writer.pages:
         contents = cast("PdfObject", page["/Contents"].get_object())
         parts = list(contents) if isinstance(contents, ArrayObject) else [contents]
         for part in parts:
             stream = cast("StreamObject", part.get_object())
             data = stream.get_data()
-            marked, count = _MARK.subn(operator, data)
-            if count and count % 2 == 0:
-                stream.set_data(marked)
+            done, count = _MARK.subn(lambda m: operators[_FAR - int(m.group(1))], data)
+            if count:
+                stream.set_data(done)
 
 
 def _drop_unused_colours(writer: PdfWriter) -> None:

@@ -40,12 +40,12 @@ def write_pdf(
     """
     ensure_gui()
     layout = lay_out(document, paper)
-    content, spoken = _painted(layout, archival=archival)
+    content, operators = _painted(layout, archival=archival)
     whole = finish(
         content,
         layout.document,
         _bookmarks(layout),
-        spoken=spoken,
+        operators=operators,
         fonts=faces(),
         attachment=None if session is None else (ATTACHMENT_NAME, session.encode()),
         archival=archival,
@@ -73,7 +73,7 @@ def render_page(layout: Layout, number: int, scale: float = 1.0) -> QImage:
     return image
 
 
-def _painted(layout: Layout, *, archival: bool) -> tuple[bytes, list[str]]:
+def _painted(layout: Layout, *, archival: bool) -> tuple[bytes, list[bytes]]:
     content = QByteArray()
     buffer = QBuffer(content)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
@@ -100,7 +100,7 @@ def _painted(layout: Layout, *, archival: bool) -> tuple[bytes, list[str]]:
     finally:
         painter.end()
     buffer.close()
-    return bytes(content.data()), painter.spoken
+    return bytes(content.data()), painter.operators
 
 
 def _bookmarks(layout: Layout) -> list[Bookmark]:

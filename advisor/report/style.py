@@ -5,7 +5,6 @@ image lay text out alike, so the preview shows the real pages.
 """
 
 import functools
-import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +24,7 @@ from PySide6.QtGui import (
 from advisor import resources
 from advisor.report.document import Tone
 from advisor.report.finish import PdfPainter
+from advisor.report.readable import draw_readable
 
 INK: Final = QColor("#1b2330")
 MUTED: Final = QColor("#566173")
@@ -105,16 +105,6 @@ NOT_DRAWN: Final = "\u25a1"
 """Stands for a character that no font on this computer can draw."""
 _WITHOUT_LOOKING: Final = "\u0250"
 """Inter draws every letter before this one."""
-_COMPOSED: Final = re.compile("[\u0900-\u1dff\U00010000-\U0010ffff]")
-"""Scripts whose glyphs are not one for each letter, and characters that Qt's maps leave out.
-
-Arabic and Hebrew are not among them: readers put their glyphs into the letters' order themselves,
-and Poppler reverses a text that it is given in that order.
-"""
-
-_NUMBER_FROM_RIGHT: Final = re.compile(r"(?<=[\u0590-\u08ff]\s)(?=\d)")
-_LEFT_TO_RIGHT_MARK: Final = "\u200e"
-"""Keeps a number that follows Hebrew or Arabic with the words after it (UAX 9, rule W7)."""
 
 
 def drawable(text: str) -> str:
@@ -164,14 +154,11 @@ class SetText:
 
     def draw(self, painter: QPainter, x: float, y: float, ink: QColor = INK) -> None:
         """Draw with the first line's top at ``y``."""
-        text = self.layout.text()
-        said_by = painter if isinstance(painter, PdfPainter) and _COMPOSED.search(text) else None
-        if said_by is not None:
-            said_by.begin_text(text)
         painter.setPen(ink)
-        self.layout.draw(painter, QPointF(x, y))
-        if said_by is not None:
-            said_by.end_text()
+        if isinstance(painter, PdfPainter):
+            draw_readable(painter, self.layout, QPointF(x, y))
+        else:
+            self.layout.draw(painter, QPointF(x, y))
 
 
 def set_text(
@@ -185,8 +172,8 @@ def set_text(
 ) -> SetText:
     """Break ``text`` to ``width``; a word longer than a line is broken anywhere.
 
-    Names run from left to right as the text around them, so that readers copy their words in
-    order; ``own_direction`` is for sentences, which run as most of their letters do.
+    Names run from left to right as the text around them; ``own_direction`` is for sentences, which
+    run as most of their letters do.
     """
     option = QTextOption(align)
     from_right = own_direction and _mostly_from_right(text)
@@ -195,8 +182,6 @@ def set_text(
     )
     option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
     option.setUseDesignMetrics(True)
-    if not own_direction and not text.isascii():
-        text = _NUMBER_FROM_RIGHT.sub(_LEFT_TO_RIGHT_MARK, text)
     layout = QTextLayout(text.replace("\n", "\u2028"), font)
     layout.setTextOption(option)
     step = round(font.pixelSize() * leading)

@@ -62,11 +62,11 @@ def plan_of(
     cannot be read.
     """
     model = accompanied(model, settings)
-    plan = size(model, rig, settings, calibration=calibration)
+    plan = size(model, rig, settings, calibration=calibration, finely=True)
     nothing_asked = settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0
     if plan.verdict == "no" and nothing_asked:
         placed = settings.model_copy(update={"n_gpu_layers": "fit", "n_cpu_moe": "fit"})
-        elsewhere = size(model, rig, placed, calibration=calibration)
+        elsewhere = size(model, rig, placed, calibration=calibration, finely=True)
         if elsewhere.verdict != "no":
             return elsewhere
     return plan

@@ -139,7 +139,7 @@ class Sizer:
             file_bytes = round(file_bytes)
         if not isinstance(file_bytes, int | None) or (file_bytes is not None and file_bytes <= 0):
             raise SettingsError("“file_bytes” must be a number of bytes.")
-        plan = size(model, rig, settings, file_bytes=file_bytes)
+        plan = size(model, rig, settings, file_bytes=file_bytes, finely=True)
         if unknown:
             ignored = f"Not understood and ignored: {', '.join(unknown)}."
             plan = plan.model_copy(update={"notes": (*plan.notes, ignored)})

@@ -8,6 +8,7 @@ from advisor.sizing import memory, overrides, speculative
 from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.arguments import server_arguments
 from advisor.sizing.calibration import Calibration
+from advisor.sizing.expert_parts import in_parts
 from advisor.sizing.explain import explain, explain_speed
 from advisor.sizing.notes import notes
 from advisor.sizing.placement import HOST
@@ -84,18 +85,23 @@ def size(
     *,
     calibration: Calibration | None = None,
     file_bytes: int | None = None,
+    finely: bool = False,
 ) -> Plan:
     """Bytes on every device, speed, and why, for one run.
 
     ``calibration``: what a probe taught about this rig. ``file_bytes``: size of the actual file
-    where it is known; it scales speed. Raises SettingsError where llama.cpp would refuse to start.
+    where it is known; it scales speed. ``finely``: where the solver chooses what experts go to RAM,
+    it may choose parts of a layer's (``-ot``), which takes longer. Raises SettingsError where
+    llama.cpp would refuse to start.
     """
     memory.check(model, settings)
     space = room(rig, calibration)
     settings = speculative.resolved(settings)
     if model.draft is not None:
         memory.check(model.draft, speculative.draft_settings(settings))
-    settings = solve(model, rig, settings, space, calibration)
+    asked, settings = settings, solve(model, rig, settings, space, calibration)
+    if finely and asked.n_cpu_moe == "fit":
+        settings = in_parts(model, rig, settings, space, calibration)
     allocation = allocate(model, settings, space.backends, space.free)
     speed = predict(model, rig, settings, allocation.placement, calibration, file_bytes=file_bytes)
     judgement = judged(allocation, space, settings.margin)

@@ -60,4 +60,9 @@ def _projector(name: str, _changed_at: int) -> Projector:
     kind = header.metadata.get("clip.projector_type") or header.metadata.get(
         "clip.vision.projector_type"
     )
-    return Projector(path=path, kind=str(kind or "unknown"), tensors=header.model_tensors())
+    return Projector(
+        path=path,
+        kind=str(kind or "unknown"),
+        tensors=header.model_tensors(),
+        metadata={key: value for key, value in header.metadata.items() if key.startswith("clip.")},
+    )

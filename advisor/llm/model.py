@@ -1,16 +1,17 @@
 """A model: hyperparameters and a list of tensors, from a GGUF header or from the catalogue."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from advisor.llm.caches import MemoryRule
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Projector:
     """What turns pictures or sound into tokens (``--mmproj``): a file of its own."""
 
@@ -18,6 +19,8 @@ class Projector:
     kind: str
     """``clip.projector_type``, such as ``"qwen3vl_merger"``."""
     tensors: tuple[Tensor, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The header's ``clip.…`` keys."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory, speculative, tensor_split
 from advisor.sizing.calibration import Calibration
-from advisor.sizing.compute import ComputeBuffers, compute_buffers
+from advisor.sizing.compute import ComputeBuffers, compute_buffers, projector_compute
 from advisor.sizing.driver import driver_context
 from advisor.sizing.memory import ContextBytes
 from advisor.sizing.placement import HOST, Placement, place
@@ -37,6 +37,8 @@ class Allocation:
     """The context that drafts tokens, with the weights of the draft model if it has one."""
     projector: tuple[int, ...] = ()
     """Weights of the multimodal projector per device and, last, on the host; empty: none."""
+    projector_buffer: tuple[int, ...] = ()
+    """Its compute buffer likewise; empty: none, or not known."""
 
     def draft_on(self, device: int) -> int | None:
         """Bytes of what drafts on one device, or on HOST; None when a part is unknown."""
@@ -45,8 +47,9 @@ class Allocation:
         return self.draft.host_total if device == HOST else self.draft.device_total(device)
 
     def projector_on(self, device: int) -> int:
-        """Bytes of the projector's weights on one device, or on HOST."""
-        return self.projector[device] if self.projector else 0
+        """Bytes of the projector on one device, or on HOST: weights, and its buffer if known."""
+        parts = (self.projector, self.projector_buffer)
+        return sum(part[device] for part in parts if part)
 
     def companions_on(self, device: int) -> int | None:
         """Bytes of all that runs beside the main context."""
@@ -184,13 +187,25 @@ def allocate(
     settings = speculative.resolved(settings)
     found = _allocate(model, settings, backends, free, placement)
     drafting = _drafting(model, settings, backends, free, found)
-    projector: tuple[int, ...] = ()
-    if model.projector is not None:
-        on_host = not settings.mmproj_offload or not backends
-        projector = projector_weights(model.projector, backends, on_host=on_host)
-    if drafting is None and not projector:
+    if drafting is None and model.projector is None:
         return found
-    return replace(found, draft=drafting, projector=projector)
+    found = replace(found, draft=drafting)
+    if model.projector is None:
+        return found
+    # clip.cpp:clip_ctx takes the first GPU, whatever the main model uses, or the CPU.
+    on_host = not settings.mmproj_offload or not backends
+    buffer = projector_compute(model.projector, "" if on_host else backends[0])
+    return replace(
+        found,
+        projector=projector_weights(model.projector, backends, on_host=on_host),
+        projector_buffer=_spots(buffer, len(backends)) if buffer else (),
+    )
+
+
+def _spots(buffer: tuple[int, int], n_devices: int) -> tuple[int, ...]:
+    """A projector's buffer on the first device and on the host, by place."""
+    on_device, on_host = buffer
+    return (*[on_device, *([0] * n_devices)][:n_devices], on_host)
 
 
 def _drafting(

@@ -242,9 +242,13 @@ def _companions(
         found.append(("draft", f"What drafts tokens on {name}", total, formula, source))
     projector = allocation.projector_on(device)
     if projector:
-        source = "clip.cpp:clip_model_loader::load_tensors"
+        source = "clip.cpp:clip_model_loader::load_tensors, warmup"
         title = f"Projector on {name}"
-        found.append(("projector", title, projector, "weights of the projector", source))
+        parts = (("weights", allocation.projector), ("buffer", allocation.projector_buffer))
+        formula = " + ".join(
+            f"{people(sizes[device])} {what}" for what, sizes in parts if sizes and sizes[device]
+        )
+        found.append(("projector", title, projector, formula, source))
     return found
 
 

@@ -1,9 +1,10 @@
 """What a person should know beside a plan's figures."""
 
 from advisor.hardware.rig import Rig
-from advisor.llm.model import Model
+from advisor.llm.model import Model, Projector
 from advisor.sizing import memory
 from advisor.sizing.allocation import Allocation, Room
+from advisor.sizing.compute import picture_side
 from advisor.sizing.placement import HOST
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.verdict import headrooms
@@ -110,12 +111,23 @@ def _beside(model: Model, settings: RunSettings, allocation: Allocation) -> list
     if settings.mmproj and model.projector is None:
         found.append("The projector (--mmproj) was not read, so what it takes is not counted.")
     if model.projector is not None:
-        found.append(
-            f"Of the projector ({model.projector.kind}) only the weights are counted. Its compute "
-            "buffer depends on the largest picture; llama-server reserves it when it starts, so "
-            "leave room."
-        )
+        found.append(_projector(model.projector, allocation))
     return found
+
+
+def _projector(projector: Projector, allocation: Allocation) -> str:
+    """What is not known of a projector."""
+    side = picture_side(projector)
+    if not allocation.projector_buffer or side is None:
+        return (
+            f"Of the projector ({projector.kind}) only the weights are counted: the graph of its "
+            "kind, or of its sound encoder, is not known here, and with it the buffer that "
+            "llama-server reserves when it starts. Leave room, or ask llama.cpp (dry run)."
+        )
+    return (
+        "The projector's buffer is what llama-server reserves when it starts, for a picture of "
+        f"{side} × {side} pixels; a larger picture makes it grow when it comes."
+    )
 
 
 def _server(model: Model, settings: RunSettings, host: int | None) -> list[str]:

@@ -32,7 +32,7 @@ class DevicePlan(_Frozen):
     draft: int | None = 0
     """What drafts tokens: its weights, context and compute buffer."""
     projector: int = 0
-    """Weights of the multimodal projector; its buffer is not counted."""
+    """The multimodal projector: its weights, and its buffer where that is known (``notes``)."""
     layers: tuple[int, ...] = ()
     """Blocks whose weights lie here; the output layer is ``n_layer_all``."""
 
@@ -135,6 +135,8 @@ class Plan(_Frozen):
     host: HostPlan
     kv: dict[str, KvCache]
     recurrent_state: int | None
+    projector_buffer: bool = True
+    """Whether a projector's compute buffer is known and counted."""
     fits: bool | None
     verdict: Verdict
     headroom: int | None

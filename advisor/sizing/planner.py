@@ -150,6 +150,7 @@ def size(
         ),
         kv={} if context is None else context.kv,
         recurrent_state=None if context is None else context.state,
+        projector_buffer=model.projector is None or bool(allocation.projector_buffer),
         fits=judgement.fits,
         verdict=judgement.verdict,
         headroom=judgement.headroom,

@@ -228,12 +228,15 @@ def _beside(plan: Plan, run: DryRun) -> Iterator[tuple[str, Pair | None, Pair | 
     held = [(d.name, d.draft, d.projector, [rows[d.name]] if d.name in rows else [])
             for d in plan.devices]  # fmt: skip
     held.append(("host", plan.host.draft, plan.host.projector, others))
-    for name, computed, weights, said in held:
+    # llama.cpp tells one figure for all places: it stands at the one that holds the weights.
+    whole = sum(projector for _, _, projector, _ in held)
+    home = max(held, key=lambda place: place[2])[0]
+    for name, computed, _, said in held:
         total = sum(row.model + row.context + row.compute for row in said)
         drafting = _pair(total, computed, lines=3 * len(said)) if said and computed != 0 else None
         projector = None
-        if run.projector is not None and weights:
-            projector = Pair(run.projector, weights, 0)
+        if run.projector is not None and whole and name == home:
+            projector = _pair(run.projector, whole if plan.projector_buffer else None)
         yield name, drafting, projector
 
 

@@ -2,7 +2,8 @@
 
 ``reserve`` builds the graph that llama.cpp would build, places it as its scheduler would and
 measures it as its allocator would. ``nodes`` and ``ops`` are ggml's tensors, ``builder`` and what
-it feeds are llama-graph.cpp's blocks, ``graphs_*`` the architectures; ``scheduler``, ``fusion``,
+it feeds are llama-graph.cpp's blocks, ``graphs_*`` the architectures, ``tower`` and
+``graphs_vision`` the projectors of mtmd; ``scheduler``, ``fusion``,
 ``allocator`` and ``replay`` stand for ggml-backend.cpp, the CUDA backend and ggml-alloc.c.
 """
 
@@ -10,11 +11,12 @@ from collections.abc import Sequence
 
 from advisor.llm.model import Model
 from advisor.sizing.compute.buffers import ComputeBuffers
+from advisor.sizing.compute.projector import picture_side, projector_compute
 from advisor.sizing.compute.reserve import reserve
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
 
-__all__ = ["ComputeBuffers", "compute_buffers"]
+__all__ = ["ComputeBuffers", "compute_buffers", "picture_side", "projector_compute"]
 
 
 def compute_buffers(

@@ -133,6 +133,8 @@ def device_supports(  # noqa: PLR0911 - one rule per op
         return _rows_contiguous(node.src[0])
     if op == "ROPE":
         return node.src[0].nb[0] == node.src[0].type.size and is_contiguous(node.src[0], 2)
+    if op == "IM2COL":
+        return all(is_contiguous(source) for source in node.src)
     if op == "SSM_CONV":
         return node.src[0].ne[1] % 128 == 0
     if op == "SSM_SCAN":

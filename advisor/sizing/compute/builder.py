@@ -13,6 +13,7 @@ from advisor.sizing.compute import ops
 from advisor.sizing.compute.backends import NO_PRODUCT
 from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, new
+from advisor.sizing.compute.order import GraphOrder
 from advisor.sizing.overrides import Targets, target
 
 
@@ -76,7 +77,7 @@ _FIRST_BLOCK_TENSORS = frozenset({"token_embd_norm", "per_layer_model_proj", "pe
 """Tensors without a block number that lie with the first block."""
 
 
-class Builder:
+class Builder(GraphOrder):
     """Builds the graph of one model."""
 
     def __init__(
@@ -87,6 +88,7 @@ class Builder:
         backends: Backends,
         selection: Selection,
     ) -> None:
+        super().__init__()
         self.hp = hp
         self.shape = shape
         self.marks: dict[int, Node] = {}
@@ -105,8 +107,6 @@ class Builder:
         """Token embeddings before anything is done to them (t_inp_embd)."""
         self._selection = selection
         self.n_tokens = shape.n_tokens
-        self.nodes: list[Node] = []
-        self.leafs: list[Node] = []
         self._tensors = tensors
         self._backends = backends
         self._weights: dict[str, Node] = {}
@@ -118,28 +118,6 @@ class Builder:
             if self.nodes:
                 self.marks[il] = self.nodes[-1]
             yield il
-
-    # Graph order
-
-    def expand(self, node: Node, *, compute: bool = True) -> Node:
-        """Append a node after its sources, depth first (ggml.c:ggml_build_forward_expand)."""
-        self._visit(node, compute=compute)
-        return node
-
-    def _visit(self, node: Node, *, compute: bool) -> None:
-        if compute and node.op != "NONE":
-            node.computed = True
-        if node.visited:
-            if compute:
-                for source in node.src:
-                    if source.op != "NONE" and not source.computed:
-                        self._visit(source, compute=True)
-            return
-        node.visited = True
-        for source in node.src:
-            self._visit(source, compute=compute)
-            source.uses += 1
-        (self.leafs if node.op == "NONE" else self.nodes).append(node)
 
     # Weights and memory
 

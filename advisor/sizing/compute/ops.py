@@ -2,6 +2,7 @@
 
 from advisor.llm.tensor import TensorType
 from advisor.sizing.compute.nodes import (
+    F16,
     F32,
     I32,
     Node,
@@ -190,6 +191,33 @@ def pad(a: Node, p0: int, p1: int = 0, p2: int = 0, p3: int = 0) -> Node:
     """Append zeros."""
     ne = (a.ne[0] + p0, a.ne[1] + p1, a.ne[2] + p2, a.ne[3] + p3)
     return new(a.type, ne, "PAD", (a,))
+
+
+def im2col(kernel: Node, a: Node, stride: int, type_: TensorType) -> Node:
+    """Unfold patches without padding: one row per patch."""
+    width, height, channels = kernel.ne[:3]
+    across, down = (a.ne[0] - width) // stride + 1, (a.ne[1] - height) // stride + 1
+    return new(type_, (width * height * channels, across, down, a.ne[3]), "IM2COL", (kernel, a))
+
+
+def conv_2d(kernel: Node, a: Node, stride: int) -> Node:
+    """Convolve without padding, as ggml does on every backend: unfolded, then multiplied."""
+    patches = im2col(kernel, a, stride, F32 if kernel.type.name == "BF16" else F16)
+    rows = patches.ne[1] * patches.ne[2] * patches.ne[3]
+    weights = reshape(kernel, kernel.ne[0] * kernel.ne[1] * kernel.ne[2], kernel.ne[3])
+    made = mul_mat(reshape(patches, patches.ne[0], rows), weights)
+    made = reshape(made, patches.ne[1], patches.ne[2], patches.ne[3], kernel.ne[3])
+    return cont(permute(made, 0, 1, 3, 2))
+
+
+def pool_2d(a: Node, size: int) -> Node:
+    """Average squares that do not overlap."""
+    return new(F32, (a.ne[0] // size, a.ne[1] // size, a.ne[2], a.ne[3]), "POOL_2D", (a,))
+
+
+def interpolate(a: Node, ne: Shape) -> Node:
+    """Resize."""
+    return new(a.type, ne, "UPSCALE", (a,))
 
 
 def flash_attn(q: Node, k: Node, v: Node, mask: Node | None, sinks: Node | None = None) -> Node:

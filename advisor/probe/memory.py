@@ -53,6 +53,11 @@ def working_since(phases: Sequence[Phase]) -> int:
     return 0
 
 
+def measuring_since(phases: Sequence[Phase]) -> int | None:
+    """When the first speed was measured: nothing is loaded any more. None: it never was."""
+    return next((p.start_ms for p in phases if p.name in {"prefill", "decode"}), None)
+
+
 def in_bytes(kib: float | None) -> int | None:
     """Bytes of a sample in KiB."""
     return None if kib is None else int(kib) << 10

@@ -1,4 +1,4 @@
-"""From what was sampled and logged to what is told: how it ended, power, events. Pure."""
+"""From what was sampled and logged to what is told: how it ended, and power. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
@@ -6,23 +6,16 @@ from typing import Final
 from advisor.engine.log import Failure
 from advisor.engine.process import Exit
 from advisor.errors import EngineError
-from advisor.probe.memory import in_bytes, working_since
 from advisor.probe.result import (
     Cause,
     Ending,
-    Observation,
     Phase,
     PhaseName,
     PowerResult,
     SpeedPoint,
 )
-from advisor.probe.sampler import HOST
-from advisor.probe.trace import Quantity, Trace
-from advisor.units import MIB, gib, size
-
-SWAP_NOTICED: Final = 64 * MIB
-OTHERS_NOTICED: Final = 512 * MIB
-SPILL_NOTICED: Final = 256 * MIB
+from advisor.probe.trace import Trace
+from advisor.units import size
 
 _PHASES: Final[Mapping[PhaseName, str]] = {
     "starting": "while it started",
@@ -98,9 +91,6 @@ def _allocation(reason: Failure) -> str:
     return f"{size(reason.size)}{where}" if reason.size is not None else f"what it needed{where}"
 
 
-# --- Power and events ---------------------------------------------------------------------------
-
-
 def power(
     trace: Trace, phases: Sequence[Phase], speeds: Sequence[SpeedPoint]
 ) -> tuple[PowerResult, ...]:
@@ -122,116 +112,3 @@ def power(
             joules = mean / (sum(rates) / len(rates)) if rates else None
             results.append(PowerResult(place=series.place, mean_w=mean, joules_per_token=joules))
     return tuple(results)
-
-
-def observations(
-    trace: Trace,
-    phases: Sequence[Phase],
-    throttled: Mapping[str, str],
-    throttled_ms: Mapping[str, int] | None = None,
-    *,
-    pinned: int = 0,
-) -> tuple[Observation, ...]:
-    """What the samples tell beside memory: swapping, throttling, spilling, others at work.
-
-    pinned: bytes of RAM that llama.cpp shares with GPUs on purpose.
-    """
-    end = trace.times_ms[-1] if trace.times_ms else 0
-    moments = throttled_ms or {}
-    found = [
-        Observation(
-            kind="throttled",
-            at_ms=moments.get(name, end),
-            sentence=f"{name}: its clocks were lowered ({why}).",
-            place=name,
-        )
-        for name, why in throttled.items()
-    ]
-    swapped = _above(trace, "swap", SWAP_NOTICED)
-    if swapped is not None:
-        found.append(
-            Observation(
-                kind="swap",
-                at_ms=swapped[0],
-                sentence=f"{gib(swapped[1])} of llama.cpp's memory was swapped out: speeds are "
-                "low.",
-                place=HOST,
-            )
-        )
-    spilled = _above(trace, "shared", SPILL_NOTICED + pinned)
-    if spilled is not None:
-        found.append(
-            Observation(
-                kind="spill",
-                at_ms=spilled[0],
-                sentence=f"{gib(spilled[1] - pinned)} of GPU memory was moved to shared RAM: it "
-                "did not fit, and speeds are a fraction of what they would be.",
-            )
-        )
-    others = _others(trace, phases)
-    found += [] if others is None else [others]
-    found += _others_on_devices(trace)
-    return tuple(found)
-
-
-def _above(trace: Trace, quantity: Quantity, limit: int) -> tuple[int, int] | None:
-    """When a quantity of the host first passed a limit, and the most that it was, in bytes."""
-    series = trace.get(HOST, quantity)
-    peak = in_bytes(trace.peak(HOST, quantity))
-    if series is None or peak is None or peak <= limit:
-        return None
-    pairs = zip(trace.times_ms, series.values, strict=True)
-    return next(at for at, v in pairs if v is not None and int(v) << 10 > limit), peak
-
-
-def _others_on_devices(trace: Trace) -> list[Observation]:
-    """Devices on which other programs took much during the run."""
-    found: list[Observation] = []
-    for series in trace.series:
-        own = trace.get(series.place, "process")
-        if series.quantity != "used" or series.place == HOST or own is None:
-            continue
-        held = [
-            (at, int(used) - int(mine))
-            for at, used, mine in zip(trace.times_ms, series.values, own.values, strict=True)
-            if used is not None and mine  # nothing of ours yet: its first moments are not told
-        ]
-        if len(held) < 3:
-            continue
-        first = held[0][1]
-        at, most = max(held, key=lambda pair: pair[1])
-        if (most - first) << 10 >= OTHERS_NOTICED:
-            taken = gib((most - first) << 10)
-            sentence = f"Other programs took {taken} of {series.place} while the probe ran."
-            found.append(
-                Observation(kind="other-program", at_ms=at, sentence=sentence, place=series.place)
-            )
-    return found
-
-
-def _others(trace: Trace, phases: Sequence[Phase]) -> Observation | None:
-    """Whether RAM that others hold grew by much while the model worked."""
-    used, file, free = (trace.get(HOST, q) for q in ("used", "file", "available"))
-    if used is None or free is None:
-        return None
-    since = working_since(phases)
-    pages = file.values if file is not None else (0,) * len(used.values)
-    held = [
-        (at, int(a) + int(u) - int(f or 0))
-        for at, u, f, a in zip(trace.times_ms, used.values, pages, free.values, strict=True)
-        if u is not None and a is not None and at >= since
-    ]
-    if len(held) < 3:
-        return None
-    # What is free plus what the child holds stays the same unless others take or return memory.
-    first = held[0][1]
-    at, least = min(held, key=lambda pair: pair[1])
-    taken = (first - least) << 10
-    if taken < OTHERS_NOTICED:
-        return None
-    return Observation(
-        kind="other-program",
-        at_ms=at,
-        sentence=f"Other programs took {gib(taken)} of RAM while the probe ran.",
-        place=HOST,
-    )

@@ -31,6 +31,7 @@ ObservationKind = Literal[
     "swap",
     "throttled",
     "other-program",
+    "busy",
     "changed-settings",
     "noise",
     "estimate",

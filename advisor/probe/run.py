@@ -5,11 +5,9 @@ One thread of its own drives it; ``stop`` may be called from any thread, at any 
 """
 
 import contextlib
-import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,32 +21,34 @@ from advisor.engine.process import EngineProcess
 from advisor.errors import EngineError, ModelError
 from advisor.llm.ghost import Ghost, write_ghost
 from advisor.llm.model import Model
-from advisor.probe import child, memory, outcome, program
+from advisor.probe import child, outcome
 from advisor.probe.benching import Benching
-from advisor.probe.buffers import Buffers
+from advisor.probe.conclude import Notes, conclude
 from advisor.probe.measure import Measurement
+from advisor.probe.memory import measuring_since
+from advisor.probe.noticed import Noticing
 from advisor.probe.preflight import preflight
 from advisor.probe.question import Ended, Measured, Noticed, PhaseStarted, ProbeEvent, Question
-from advisor.probe.residency import Residency, look
+from advisor.probe.residency import look
 from advisor.probe.result import (
     Cause,
     Ending,
-    EngineFacts,
     Observation,
     ObservationKind,
     Phase,
     PhaseName,
     ProbeResult,
     SpeedPoint,
-    now,
 )
-from advisor.probe.sampler import DeviceSource, NoDevices, Sampler, child_memory
-from advisor.probe.trace import Fresh, Quantity, Trace
+from advisor.probe.running import Running
+from advisor.probe.sampler import HOST, DeviceSource, NoDevices, Sample, Sampler, child_memory
+from advisor.probe.trace import Fresh, Trace
 from advisor.probe.watch import Limits, Watchdog
 
 REAL_TOKENS: Final = range(1000, 4000)
 """Tokens to prompt a real model with: ordinary words in every vocabulary we know of."""
 TAIL_LINES: Final = 15
+MOST_TOLD: Final = 50
 
 
 class _Over(Exception):  # noqa: N818 - carries an ending, which need not be an error
@@ -61,20 +61,7 @@ def _failed(cause: Cause, sentence: str, detail: str = "") -> _Over:
     return _Over(Ending(state="failed", cause=cause, sentence=sentence, detail=detail))
 
 
-@dataclass
-class _Notes:
-    """What the log reader's thread collects."""
-
-    buffers: Buffers = field(default_factory=Buffers)
-    address: str = ""
-    program: int | None = None
-    """Bytes that the child held when it began to load."""
-    residency: Residency | None = None
-    """What of the model's file it had read in the end."""
-    ready: threading.Event = field(default_factory=threading.Event)
-
-
-class Probe:
+class Probe(Running):
     """Ask one question of the machine. Use once: ``start`` (or ``run``), then perhaps ``stop``."""
 
     def __init__(
@@ -87,32 +74,26 @@ class Probe:
         command: Sequence[str] | None = None,
     ) -> None:
         """``on_event`` is called on the probe's threads. ``command`` replaces the worker's."""
+        super().__init__("probe", on_event)
         self._question = question
-        self._on_event = on_event
         self._command = command
         self._limits = limits or Limits()
         self._sampler = Sampler(devices or NoDevices(), on_sample=self._sampled)
         self._watchdog = Watchdog(self._limits, self._give_up)
         self._process: EngineProcess | None = None
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._stoppers: list[threading.Thread] = []
-        self._notes = _Notes()
+        self._notes = Notes()
+        self._noticing = Noticing()
+        self._address = ""
+        """Where it listens, as the log says."""
+        self._ready = threading.Event()
         self._phases: list[Phase] = []
-        self._speeds: list[SpeedPoint] = []
-        self._observations: list[Observation] = []
         self._lock = threading.Lock()
         self._began = 0.0
         self._tokens: range = REAL_TOKENS
         self._benching = Benching(self) if question.method == "llama-bench" else None
-        self.result: ProbeResult | None = None
 
     # --- From outside ---------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Run in a thread of its own; the outcome arrives as ``Ended`` and in ``result``."""
-        self._thread = threading.Thread(target=self.run, name="probe", daemon=True)
-        self._thread.start()
 
     def stop(self) -> None:
         """End it now. Returns at once; ``Ended`` follows within three seconds."""
@@ -120,13 +101,6 @@ class Probe:
         process = self._process
         if process is not None and process.pid is not None:
             self._kill(process)
-
-    def join(self, seconds: float | None = None) -> bool:
-        """Wait for the end. Returns whether it has come."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-            return not self._thread.is_alive()
-        return True
 
     @property
     def phase(self) -> Phase | None:
@@ -143,7 +117,7 @@ class Probe:
     @property
     def observations(self) -> tuple[Observation, ...]:
         """What was noticed so far."""
-        return tuple(self._observations)
+        return tuple(self._notes.told)
 
     @property
     def elapsed_ms(self) -> int:
@@ -193,7 +167,7 @@ class Probe:
                 self._benching.run(process)
             else:
                 self._wait_until_ready(process)
-                client = Client(self._notes.address or f"unix://{address.host}", address.api_key)
+                client = Client(self._address or f"unix://{address.host}", address.api_key)
                 question = self._question
                 Measurement(question.settings, question.seconds, self._tokens, self).run(client)
                 self._look_at_pages(process, files.model)
@@ -271,7 +245,7 @@ class Probe:
         self._sampler.pid = None
 
     def _wait_until_ready(self, process: EngineProcess) -> None:
-        while not self._notes.ready.wait(0.02):
+        while not self._ready.wait(0.02):
             if not process.running:
                 message = "llama.cpp ended before the model was loaded."
                 raise EngineError(message)
@@ -292,14 +266,22 @@ class Probe:
         elif isinstance(event, Adjusted):
             self.notice("changed-settings", f"llama.cpp says: {event.text}")
         elif isinstance(event, Ready):
-            self._notes.address = self._notes.address or event.address
+            self._address = self._address or event.address
             # The worker gives the file's pages back once the server listens: wait for that.
             if not event.address or self._question.build.kind != "embedded":
-                self._notes.ready.set()
+                self._ready.set()
 
-    def _sampled(self, _at: int, values: Mapping[tuple[str, Quantity], float | None]) -> None:
+    def _sampled(self, at: int, values: Sample) -> None:
         """On the sampler's thread."""
-        self._watchdog.look(values.get(("host", "used")))
+        self._watchdog.look(values.get((HOST, "used")))
+        for happened in self._noticing.look(
+            at,
+            values,
+            self._sampler.throttled,
+            pinned=self._notes.buffers.pinned,
+            measuring=measuring_since(self.phases) is not None,
+        ):
+            self._tell(happened)
 
     def _give_up(self) -> None:
         """The watchdog found that nothing moves."""
@@ -318,7 +300,7 @@ class Probe:
 
     def measured(self, point: SpeedPoint) -> None:
         """A speed is known."""
-        self._speeds.append(point)
+        self._notes.speeds.append(point)
         self._emit(Measured(point))
 
     def enter(self, name: PhaseName, *, depth: int = 0) -> None:
@@ -342,14 +324,12 @@ class Probe:
 
     def notice(self, kind: ObservationKind, sentence: str) -> None:
         """Something a person should know."""
-        observation = Observation(kind=kind, at_ms=self.elapsed_ms, sentence=sentence)
-        if len(self._observations) < 50:
-            self._observations.append(observation)
-            self._emit(Noticed(observation))
+        self._tell(Observation(kind=kind, at_ms=self.elapsed_ms, sentence=sentence))
 
-    def _emit(self, event: ProbeEvent) -> None:
-        if self._on_event is not None:
-            self._on_event(event)
+    def _tell(self, observation: Observation) -> None:
+        if len(self._notes.told) < MOST_TOLD:
+            self._notes.told.append(observation)
+            self._emit(Noticed(observation))
 
     def check(self) -> None:
         """Raises when it was stopped."""
@@ -377,59 +357,14 @@ class Probe:
             )
         )
 
-    def _kept(self, trace: Trace, phases: tuple[Phase, ...]) -> tuple[Observation, ...]:
-        # Our own worker gives such pages back.
-        if self._question.build.kind == "embedded":
-            return ()
-        return memory.kept(trace, phases, self._notes.buffers, self.elapsed_ms)
-
     def _conclude(self, ending: Ending) -> ProbeResult:
-        question = self._question
-        trace = self._sampler.trace()
-        phases = self.phases
-        observations = [
-            *self._observations,
-            *outcome.observations(
-                trace,
-                phases,
-                self._sampler.throttled,
-                self._sampler.throttled_ms,
-                pinned=self._notes.buffers.pinned,
-            ),
-            *self._kept(trace, phases),
-            *memory.unread(self._notes.residency, self._notes.buffers, self.elapsed_ms),
-        ]
-        created = now()
-        return ProbeResult(
-            id=f"{created:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
-            created=created,
-            rig=question.rig,
-            model_id=question.model.id,
-            model_name=question.model.name,
-            file_type=question.model.file_type,
-            file_bytes=question.model.nbytes,
-            n_params=question.model.n_params,
-            ghost=question.model.whole is None,
-            path=question.model.whole,
-            settings=question.settings,
-            engine=EngineFacts(
-                name=question.build.path or "embedded",
-                version=question.build.version,
-                backends=question.build.backends,
-            ),
-            method=question.method,
-            ending=ending,
-            phases=phases,
-            places=memory.places(
-                question.plan,
-                trace,
-                phases,
-                buffers=self._notes.buffers,
-                program=self._notes.program,
-                program_planned=program.expected(question.build, question.model),
-            ),
-            speeds=tuple(self._speeds),
-            power=outcome.power(trace, phases, self._speeds),
-            observations=tuple(sorted(observations, key=lambda o: o.at_ms)),
-            trace=trace,
+        notes, sampler = self._notes, self._sampler
+        notes.throttled, notes.throttled_ms = sampler.throttled, sampler.throttled_ms
+        return conclude(
+            self._question,
+            ending,
+            notes,
+            sampler.trace(),
+            self.phases,
+            end_ms=self.elapsed_ms,
         )

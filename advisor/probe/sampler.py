@@ -5,12 +5,13 @@ import mmap
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import psutil
 
+from advisor.probe.processor import Processor
 from advisor.probe.spill import SharedMemory
 from advisor.probe.trace import Fresh, Quantity, Recorder, Trace
 
@@ -137,7 +138,7 @@ class Sampler:
         self,
         devices: DeviceSource,
         *,
-        on_sample: Callable[[int, Mapping[tuple[str, Quantity], float | None]], None] | None = None,
+        on_sample: Callable[[int, Sample], None] | None = None,
         interval: float = INTERVAL_S,
     ) -> None:
         self._devices = devices
@@ -150,6 +151,8 @@ class Sampler:
         self._started = 0.0
         self._tick = 0
         self._swapped: int | None = None
+        self._processor = Processor()
+        self._shares: tuple[float, float] | None = None
         self._spill = SharedMemory() if sys.platform == "win32" else None
         self._shared: int | None = None
         self.pid: int | None = None
@@ -203,9 +206,12 @@ class Sampler:
             if self._tick % _SELDOM == 0:
                 self._swapped = _kib(child_swap(pid))
                 self._shared = _kib(self._spill.read(_family(pid))) if self._spill else None
+                self._shares = self._processor.read(pid)
             values[HOST, "swap"] = self._swapped
             if self._shared is not None:
                 values[HOST, "shared"] = self._shared
+            if self._shares is not None:
+                values[HOST, "utilisation"], values[HOST, "others"] = self._shares
         self._tick += 1
         for device in self._devices.read(self.pid):
             values[device.name, "used"] = _kib(device.used)

@@ -4,7 +4,6 @@ Times per token and what is held beyond the plan grow with the layers in a strai
 and context follow from the plan. The result says that it was extrapolated.
 """
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -15,6 +14,7 @@ from advisor.probe.buffers import Buffers
 from advisor.probe.question import Ended, ProbeEvent, Question
 from advisor.probe.result import Observation, Phase, PlaceResult, ProbeResult, SpeedPoint
 from advisor.probe.run import Probe
+from advisor.probe.running import Running
 from advisor.probe.sampler import DeviceSource
 from advisor.probe.trace import Fresh, Trace
 from advisor.sizing import size
@@ -22,7 +22,7 @@ from advisor.sizing import size
 _NOTHING: Final = Fresh(0, [], {})
 
 
-class ScaledProbe:
+class ScaledProbe(Running):
     """Two probes, one after the other, that answer as one. Use once, as ``Probe``."""
 
     def __init__(
@@ -34,32 +34,17 @@ class ScaledProbe:
         on_event: Callable[[ProbeEvent], None] | None = None,
     ) -> None:
         """``on_event`` is called on the probe's threads; ``Ended`` comes once."""
+        super().__init__("probe-scaled", on_event)
         self._question = question
         self._parts = parts
         self._devices = devices
-        self._on_event = on_event
         self._current: Probe | None = None
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.result: ProbeResult | None = None
-
-    def start(self) -> None:
-        """Run in a thread of its own."""
-        self._thread = threading.Thread(target=self.run, name="probe-scaled", daemon=True)
-        self._thread.start()
 
     def stop(self) -> None:
         """End it now. Returns at once."""
         self._stop.set()
         if self._current is not None:
             self._current.stop()
-
-    def join(self, seconds: float | None = None) -> bool:
-        """Wait for the end. Returns whether it has come."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-            return not self._thread.is_alive()
-        return True
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -91,13 +76,12 @@ class ScaledProbe:
             if results[-1].ending.state != "done":
                 break
         self.result = self._whole(results)
-        if self._on_event is not None:
-            self._on_event(Ended(self.result))
+        self._emit(Ended(self.result))
         return self.result
 
     def _pass_on(self, event: ProbeEvent) -> None:
-        if self._on_event is not None and not isinstance(event, Ended):
-            self._on_event(event)
+        if not isinstance(event, Ended):
+            self._emit(event)
 
     def _whole(self, results: list[ProbeResult]) -> ProbeResult:
         model = self._question.model

@@ -12,6 +12,7 @@ Quantity = Literal[
     "file",
     "available",
     "utilisation",
+    "others",
     "power",
     "temperature",
     "pcie",
@@ -26,6 +27,7 @@ UNITS: Final[Mapping[Quantity, str]] = {
     "swap": "KiB",
     "shared": "KiB",
     "utilisation": "%",
+    "others": "%",
     "power": "W",
     "temperature": "°C",
     "pcie": "KiB/s",
@@ -34,8 +36,9 @@ UNITS: Final[Mapping[Quantity, str]] = {
 
 used: memory in use on a device, or by llama.cpp in the host's RAM; process: what llama.cpp's own
 process holds on a device; file: the part of the process's RAM that are pages of the model file;
-available: RAM that the system could give to others; shared: GPU memory of the process that lies
-in RAM (Windows).
+available: RAM that the system could give to others; utilisation: of a device, or of the host's
+processor, all cores together; others: the part of it that is neither llama.cpp's nor ours;
+shared: GPU memory of the process that lies in RAM (Windows).
 """
 
 MAX_SAMPLES: Final = 20_000

@@ -1,5 +1,6 @@
 """A scripted engine: reads its job like the worker, then behaves as badly as its argument says."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 
-MODE = sys.argv[1]
+MODE = sys.argv[1] if len(sys.argv) > 1 else ""
 
 
 def say(line):
@@ -42,18 +43,19 @@ def flood():
         sys.stdout.write(line + "\n")
 
 
-def event(made, prompt=16, stop=False):
+def event(made, prompt=16, stop=False, tps=100.0, prefill_tps=1600.0):
     timings = {
         "prompt_n": prompt,
-        "prompt_ms": 10.0,
+        "prompt_ms": 1000 * prompt / prefill_tps,
         "predicted_n": made,
-        "predicted_ms": made * 10.0,
+        "predicted_ms": 1000 * (made - 1) / tps,
     }
     body = {"tokens": [600], "stop": stop, "timings": timings}
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
-def serve(host, hang_after):
+def serve(host, hang_after, *, tokens=8, tps=None, prefill_tps=1600.0):
+    """Answer every request with ``tokens`` or as many as it wants, at ``tps`` or at once."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(host)
     server.listen()
@@ -73,12 +75,21 @@ def serve(host, hang_after):
         while len(body) < length:
             body += client.recv(65536)
         requests += 1
+        wanted = json.loads(body)
+        answer(client, len(wanted["prompt"]), min(tokens, wanted["n_predict"]), tps, prefill_tps,
+               hangs=requests > hang_after)  # fmt: skip
+
+
+def answer(client, prompt, tokens, tps, prefill_tps, *, hangs):
+    speeds = {} if tps is None else {"tps": tps, "prefill_tps": prefill_tps}
+    with client, contextlib.suppress(OSError):  # who asked has heard enough
         client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-        for made in range(1, 9):
-            if requests > hang_after and made == 3:
+        time.sleep(0 if tps is None else prompt / prefill_tps)
+        for made in range(1, tokens + 1):
+            if hangs and made == 3:
                 end_of_decode()
-            client.sendall(event(made, stop=made == 8))
-        client.close()
+            time.sleep(0 if tps is None else 1 / tps)
+            client.sendall(event(made, prompt, stop=made == tokens, **speeds))
 
 
 def end_of_decode():
@@ -177,4 +188,5 @@ MODES = {
     "dies-decoding": stops_decoding,
 }
 
-MODES[MODE](json.loads(sys.stdin.readline())["host"])
+if __name__ == "__main__":
+    MODES[MODE](json.loads(sys.stdin.readline())["host"])

@@ -1,0 +1,98 @@
+"""From everything that a run left to its result. Pure but for the result's name and date."""
+
+import secrets
+from dataclasses import dataclass, field
+
+from advisor.probe import memory, noticed, outcome, program
+from advisor.probe.buffers import Buffers
+from advisor.probe.question import Question
+from advisor.probe.residency import Residency
+from advisor.probe.result import (
+    Ending,
+    EngineFacts,
+    Observation,
+    Phase,
+    ProbeResult,
+    SpeedPoint,
+    now,
+)
+from advisor.probe.trace import Trace
+
+
+@dataclass
+class Notes:
+    """What is collected while a run lasts, beside its samples."""
+
+    buffers: Buffers = field(default_factory=Buffers)
+    """What the log said of memory."""
+    program: int | None = None
+    """Bytes that the child held when it began to load."""
+    residency: Residency | None = None
+    """What of the model's file it had read in the end."""
+    speeds: list[SpeedPoint] = field(default_factory=list[SpeedPoint])
+    told: list[Observation] = field(default_factory=list[Observation])
+    """What was noticed while it ran."""
+    throttled: dict[str, str] = field(default_factory=dict[str, str])
+    """Devices whose clocks were lowered at some time, and why."""
+    throttled_ms: dict[str, int] = field(default_factory=dict[str, int])
+    """When that was first seen."""
+
+
+def conclude(
+    question: Question,
+    ending: Ending,
+    notes: Notes,
+    trace: Trace,
+    phases: tuple[Phase, ...],
+    *,
+    end_ms: int,
+) -> ProbeResult:
+    """The result of a run that ended ``end_ms`` milliseconds after it began."""
+    model, build = question.model, question.build
+    created = now()
+    return ProbeResult(
+        id=f"{created:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        created=created,
+        rig=question.rig,
+        model_id=model.id,
+        model_name=model.name,
+        file_type=model.file_type,
+        file_bytes=model.nbytes,
+        n_params=model.n_params,
+        ghost=model.whole is None,
+        path=model.whole,
+        settings=question.settings,
+        engine=EngineFacts(
+            name=build.path or "embedded", version=build.version, backends=build.backends
+        ),
+        method=question.method,
+        ending=ending,
+        phases=phases,
+        places=memory.places(
+            question.plan,
+            trace,
+            phases,
+            buffers=notes.buffers,
+            program=notes.program,
+            program_planned=program.expected(build, model),
+        ),
+        speeds=tuple(notes.speeds),
+        power=outcome.power(trace, phases, notes.speeds),
+        observations=_observations(question, notes, trace, phases, end_ms),
+        trace=trace,
+    )
+
+
+def _observations(
+    question: Question, notes: Notes, trace: Trace, phases: tuple[Phase, ...], end_ms: int
+) -> tuple[Observation, ...]:
+    summed_up = noticed.observations(
+        trace, phases, notes.throttled, notes.throttled_ms, pinned=notes.buffers.pinned
+    )
+    # What was told when it began is told again with all that came of it.
+    known = {(o.kind, o.place) for o in summed_up}
+    found = [*(o for o in notes.told if (o.kind, o.place) not in known), *summed_up]
+    if question.build.kind != "embedded":  # our own worker gives such pages back
+        found += memory.kept(trace, phases, notes.buffers, end_ms)
+    found += memory.unread(notes.residency, notes.buffers, end_ms)
+    return tuple(sorted(found, key=lambda o: o.at_ms))

@@ -19,7 +19,7 @@ IDLE_NEEDED: Final = 10.0
 
 
 def _throttled(place: str, why: str) -> str:
-    return f"{place}: its clocks were lowered ({why})."
+    return f"{place}: its clocks were lowered: {why}."
 
 
 def _swapped(size: int) -> str:
@@ -238,6 +238,6 @@ def _busy(trace: Trace, phases: Sequence[Phase]) -> list[Observation]:
         return []
     sentence = (
         f"Other programs used {theirs:.0f} % of the processor while it was measured, and hardly "
-        "any was left idle: speeds are lower than they could be. Close them, then probe again."
+        "any was left idle, so speeds may be too low. Close them, then probe again."
     )
     return [Observation(kind="busy", at_ms=spans[0][0], sentence=sentence, place=HOST)]

@@ -19,16 +19,21 @@ if TYPE_CHECKING:
 
 def rig_in_short(rig: Rig) -> str:
     """``"2× RTX 4090 · 128 GiB"``; the CPU's cores where there is no accelerator."""
-    counts: dict[str, int] = {}
-    for device in rig.devices:
-        counts[device.name] = counts.get(device.name, 0) + 1
-    parts = [name if n == 1 else f"{n}× {name}" for name, n in counts.items()]
+    parts = [cards_in_short(rig)] if rig.devices else []
     host = rig.host
     if not parts and host.cores:
         parts.append(f"{host.cores} cores")
     if host.ram_total is not None:
         parts.append(units.gib(host.ram_total, 0))
     return " · ".join(parts)
+
+
+def cards_in_short(rig: Rig) -> str:
+    """``"2× RTX 4090 · RTX 3060"``; empty without accelerators."""
+    counts: dict[str, int] = {}
+    for device in rig.devices:
+        counts[device.name] = counts.get(device.name, 0) + 1
+    return " · ".join(name if n == 1 else f"{n}× {name}" for name, n in counts.items())
 
 
 def rig_name(state: "AppState") -> str:

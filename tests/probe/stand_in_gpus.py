@@ -3,8 +3,9 @@
 Both read the scenario file that ``FAKE_NVML`` names. ``STAND_IN_STORY`` names a JSON file: bytes of
 the parts at each place, seconds to load, tokens per second, and what happens to the cards.
 
-By hand, on eight cards: ``python tests/probe/stand_in_gpus.py --make FOLDER`` makes a folder with
-a llama-server, the library and a story, and prints the environment to start the app with.
+By hand, on eight cards: ``python tests/probe/stand_in_gpus.py --make FOLDER MODEL CTX`` makes a
+folder with a llama-server, the library and a story for a model of the catalogue, and prints the
+environment to start the app with.
 """
 
 import json
@@ -24,6 +25,12 @@ MIB = 1 << 20
 HELP = """-m -c -ngl -fa -np -ctk -ctv -ub -b --host --port -lv --cache-ram --kv-unified --fit
 --flash-attn [on|off|auto]  max. number of layers to store in VRAM: number, 'auto', or 'all'"""
 TOKENS = 1 << 20
+EVENTS = [
+    {"after_s": 3, "card": 2, "facts": {"throttle": 0x40, "temperature0": 88}},
+    {"after_s": 5, "card": 5, "other": 9 << 30},
+    {"after_s": 9, "card": 5, "other": -(9 << 30)},
+]
+"""What happens by hand: one card gets hot, and on one another program comes and goes."""
 
 
 class Cards:
@@ -129,22 +136,37 @@ def main() -> None:
         )
 
 
-def make(folder: Path) -> None:
-    """A llama-server for eight cards, and what it needs."""
+def make(folder: Path, model: str, ctx: int) -> None:
+    """A llama-server for eight cards that holds what our plan says, but for the driver's share."""
+    from advisor.answers import load_model  # noqa: PLC0415 - the program itself does without
+    from advisor.hardware import detect  # noqa: PLC0415
+    from advisor.session import ModelChoice  # noqa: PLC0415
+    from advisor.sizing import size  # noqa: PLC0415
+    from advisor.sizing.settings import RunSettings  # noqa: PLC0415
+
     folder.mkdir(parents=True, exist_ok=True)
-    fake_nvml.build(folder)
-    Machine(folder / "scenario.txt").become("eight-h100")
+    library, scenario = fake_nvml.build(folder), folder / "scenario.txt"
+    with fake_nvml.installed(library, scenario) as fake:
+        fake.become("eight-h100")
+        plan = size(load_model(ModelChoice(model=model)), detect(), RunSettings(ctx=ctx))
+    parts = ("weights", "context", "compute", "driver")
+    places = {d.name: {name: getattr(d, name) or 0 for name in parts} for d in plan.devices}
+    for place in places.values():
+        place["driver"] += 96 * MIB
+    host = {"weights": plan.host.weights, "compute": plan.host.compute}
+    story = {"places": places, "host": host, "load_s": 6, "tps": 45, "events": EVENTS}
+    (folder / "story.json").write_text(json.dumps(story))
     program = folder / "llama-server"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).resolve()} "$@"\n')
     program.chmod(0o755)
     print(
-        f"LD_LIBRARY_PATH={folder} FAKE_NVML={folder / 'scenario.txt'} "
-        f"STAND_IN_STORY={folder / 'story.json'} PATH={folder}:$PATH"
+        f"LD_LIBRARY_PATH={folder} FAKE_NVML={scenario} STAND_IN_STORY={folder / 'story.json'} "
+        f"PATH={folder}:$PATH"
     )
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--make"]:
-        make(Path(sys.argv[2]).resolve())
+        make(Path(sys.argv[2]).resolve(), sys.argv[3], int(sys.argv[4]))
     else:
         main()

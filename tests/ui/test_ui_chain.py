@@ -81,11 +81,11 @@ def test_from_the_machine_to_a_pdf_that_opens_again(
     chosen(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 1024)
     probe = shown(window, "probe")
     assert isinstance(probe, ProbePage)
-    probe.budget.setItemData(0, 1)
-    probe.budget.setCurrentIndex(0)
-    qtbot.waitUntil(probe.run_button.isEnabled, timeout=SECONDS)
+    probe.head.budget.setItemData(0, 1)
+    probe.head.budget.setCurrentIndex(0)
+    qtbot.waitUntil(probe.head.run_button.isEnabled, timeout=SECONDS)
     with qtbot.waitSignal(state.results_changed, timeout=SECONDS):
-        probe.run_button.click()
+        probe.head.run_button.click()
     result = state.session.probes[-1]
     assert result.ending.state == "done", result.ending
     assert result.ghost

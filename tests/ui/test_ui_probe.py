@@ -26,7 +26,7 @@ from advisor.probe.result import (
     ProbeResult,
     SpeedPoint,
 )
-from advisor.probe.trace import Series, Trace
+from advisor.probe.trace import Fresh, Series, Trace
 from advisor.sizing.settings import RunSettings
 from advisor.ui.pages.probe import ProbePage
 from advisor.ui.state import AppState
@@ -58,8 +58,8 @@ def page(here, qtbot):
     page = ProbePage(here)
     qtbot.addWidget(page)
     page.resize(1130, 740)
-    page.budget.setItemData(0, 1)
-    page.budget.setCurrentIndex(0)
+    page.head.budget.setItemData(0, 1)
+    page.head.budget.setCurrentIndex(0)
     page.show()
     with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
         page._soon.start()
@@ -71,39 +71,39 @@ def page(here, qtbot):
 
 def test_the_prediction_stands_before_anything_runs(page):
     assert page.plots._places
-    assert page.run_button.isEnabled()
-    assert "Tiny qwen3" in page._headline.text()
-    assert page._ghost.isVisible()
+    assert page.head.run_button.isEnabled()
+    assert "Tiny qwen3" in page.head.headline.text()
+    assert page.head.ghost.isVisible()
     assert not store.entries()
 
 
 @pytest.mark.engine
 def test_a_probe_from_the_button_to_the_result(page, here, qtbot):
     with qtbot.waitSignal(page.controller.finished, timeout=60_000) as ended:
-        qtbot.mouseClick(page.run_button, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(page.head.run_button, Qt.MouseButton.LeftButton)
     (result,) = ended.args
     assert result.ending.state == "done"
     assert here.session.probes == (result,)
-    assert page.run_button.isVisible()
-    assert not page.stop_button.isVisible()
+    assert page.head.run_button.isVisible()
+    assert not page.head.stop_button.isVisible()
     assert page.plots._places[0].plot.peak > 10 << 20
     assert "at most" in page.plots._places[0].plot.accessibleDescription()
     assert len(store.entries()) == 1
     # The result stays although the session changed and was planned anew.
     page._prepare()
-    assert page._phase.accessibleName() == "The probe ran to its end."
+    assert page.head.state.accessibleName() == "The probe ran to its end."
 
 
 @pytest.mark.engine
 def test_stopping_from_the_button(page, qtbot):
-    page.budget.setCurrentIndex(2)
+    page.head.budget.setCurrentIndex(2)
     with qtbot.waitSignal(page.controller.started, timeout=20_000):
         page.start()
     with qtbot.waitSignal(page.controller.finished, timeout=20_000) as ended:
-        qtbot.mouseClick(page.stop_button, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(page.head.stop_button, Qt.MouseButton.LeftButton)
     assert ended.args[0].ending.state == "stopped"
     assert not psutil.Process().children(recursive=True)
-    assert page.run_button.isVisible()
+    assert page.head.run_button.isVisible()
 
 
 @pytest.mark.engine
@@ -116,15 +116,15 @@ def test_closing_the_window_ends_the_child(page, qtbot):
 
 @pytest.mark.engine
 def test_an_engine_killed_from_outside_is_a_sentence_on_screen(page, qtbot):
-    page.budget.setCurrentIndex(2)
+    page.head.budget.setCurrentIndex(2)
     with qtbot.waitSignal(page.controller.started, timeout=20_000):
         page.start()
-    qtbot.waitUntil(lambda: "Generating" in page._phase.accessibleName(), timeout=20_000)
+    qtbot.waitUntil(lambda: "Generating" in page.head.state.accessibleName(), timeout=20_000)
     with qtbot.waitSignal(page.controller.finished, timeout=10_000):
         for child in psutil.Process().children(recursive=True):
             child.kill()
     assert "killed from outside" in page.banner.sentence
-    assert page.run_button.isEnabled()
+    assert page.head.run_button.isEnabled()
 
 
 def test_too_large_is_refused_and_may_be_run_anyway(page, here, qtbot):
@@ -136,7 +136,7 @@ def test_too_large_is_refused_and_may_be_run_anyway(page, here, qtbot):
     assert "GiB of RAM" in sentence
     assert overridable
     assert page.banner.sentence == sentence
-    assert page.run_button.isEnabled()
+    assert page.head.run_button.isEnabled()
 
 
 def test_an_imagined_rig_is_not_run(page, here, qtbot, big_rig):
@@ -284,6 +284,11 @@ def test_eight_devices_are_small_plots_with_one_legend(page, qtbot):
     assert "Peak of the others" in heads
     page.show_result(with_devices(4))
     assert page.plots._columns == 2
+    tops = [place.plot.axes().top for place in page.plots._places]
+    page.plots.extend(Fresh(3, [1500], {("CUDA2", "used"): [9 << 20]}))
+    grown = [place.plot.axes().top for place in page.plots._places]
+    assert len(set(tops)) == len(set(grown)) == 1  # beside each other, on one scale
+    assert grown[0] > tops[0]
     page.resize(1900, 1000)
     assert page.plots._columns == 3
 
@@ -299,12 +304,12 @@ def test_another_llama_cpp_is_chosen_and_kept(page, qtbot, tmp_path):
     with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
         page.engine.use_folder(tmp_path / "llama")
     assert page.controller.last.choice.build.version == "b9000"
-    assert page.budget.findData(0) >= 0  # it has a llama-bench
+    assert page.head.budget.findData(0) >= 0  # it has a llama-bench
     assert folders.named() == (folder,)
     with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
         page.engine.chosen.emit("")
     assert page.controller.last.choice.build.kind == "embedded"
-    assert page.budget.findData(0) < 0
+    assert page.head.budget.findData(0) < 0
     page.engine.use_folder(tmp_path)
     assert "no llama-server" in page.banner.sentence
 

@@ -2,19 +2,20 @@
 
 import time
 
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from advisor import units
 from advisor.probe import program
 from advisor.probe.prepare import Prepared
 from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
-from advisor.probe.result import Method, Phase, ProbeResult
+from advisor.probe.result import ProbeResult
 from advisor.sizing.plan import Plan
 from advisor.ui import design
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.probe_cards import SpeedsCard, WatchCard
 from advisor.ui.pages.probe_engine import EngineLine
+from advisor.ui.pages.probe_head import ProbeHead
 from advisor.ui.pages.probe_history import ProbeHistory
 from advisor.ui.pages.probe_memory import MemoryCard
 from advisor.ui.pages.probe_plots import Plots
@@ -24,10 +25,7 @@ from advisor.ui.widgets.basics import (
     Banner,
     BigNumber,
     Card,
-    Chip,
-    Elided,
     EmptyState,
-    button,
     column,
     row,
     text,
@@ -39,11 +37,6 @@ HOST_FRAME_MS = 200
 """Where the CPU computes, every frame takes from what is being measured."""
 WORDS_S = 0.5
 """Numbers change no faster than they can be read."""
-BUDGETS = (15, 30, 60)
-BENCH = 0
-"""In the list of budgets: llama-bench, which takes the time that it takes."""
-BENCH_S = 30.0
-"""Length of the time axis for llama-bench to begin with."""
 
 
 class ProbePage(Page):
@@ -61,7 +54,7 @@ class ProbePage(Page):
         """What the page shows an answer to: the same question again changes nothing."""
         self._wanted_at_once = False
         self.banner = Banner()
-        self._build_controls()
+        self.head = ProbeHead()
         self._empty = EmptyState(
             self.tr("Try it before you download it"),
             self.tr(
@@ -99,7 +92,9 @@ class ProbePage(Page):
         self.engine.chosen.connect(self._use_engine)
         self.engine.look_again.connect(self._look_again)
         self.engine.failed.connect(self._failed)
-        self.budget.activated.connect(self._ask_again)
+        self.head.start_wanted.connect(self.start)
+        self.head.stop_wanted.connect(controller.stop)
+        self.head.method_chosen.connect(self._ask_again)
         self.history.wanted.connect(self._show_past)
         self.history.laid_over.connect(self.plots.compare)
         self.history.noticed.connect(state.noticed)
@@ -107,23 +102,7 @@ class ProbePage(Page):
 
     # layout
 
-    def _build_controls(self) -> None:
-        self.run_button = button(self.tr("Start probe"), self.start, "primary")
-        self.stop_button = button(self.tr("Stop"), self.controller.stop, "danger")
-        self.stop_button.hide()
-        self.budget = QComboBox()
-        self.budget.setAccessibleName(self.tr("Time for measuring"))
-        for seconds in BUDGETS:
-            self.budget.addItem(self.tr("{n} s").format(n=seconds), seconds)
-        self.budget.setCurrentIndex(1)
-        self.budget.setToolTip(self.tr("Time for measuring, once the model is loaded"))
-
     def _layout_content(self) -> QVBoxLayout:
-        self._headline = text("", "title", wrap=True)
-        self._ghost = Chip(self.tr("ghost: no weights downloaded"), "tight")
-        self._phase = Elided("", "muted")
-        head = row(self._headline, self._ghost, self.budget, self.run_button, self.stop_button)
-        head.setStretch(0, 1)
         self.plots = Plots()
         self._legend = text(
             self.tr(
@@ -135,8 +114,7 @@ class ProbePage(Page):
         )
         self.engine = EngineLine()
         card = Card()
-        card.body.addLayout(head)
-        card.body.addWidget(self._phase)
+        card.body.addWidget(self.head)
         card.body.addWidget(self.plots, 1)
         card.body.addWidget(self._legend)
         card.body.addWidget(self.engine)
@@ -194,7 +172,7 @@ class ProbePage(Page):
         ready = state.model is not None and state.rig is not None
         self._empty.setVisible(state.choice is None)
         self._content.setVisible(state.choice is not None)
-        self.run_button.setEnabled(ready)
+        self.head.run_button.setEnabled(ready)
         rig = state.rig_to_probe
         if not ready or self.controller.running or state.model is None or rig is None:
             return
@@ -205,7 +183,7 @@ class ProbePage(Page):
         if self._question() == self._asked:
             return
         self.controller.prepare(
-            state.model, rig, state.settings, seconds=self._seconds, method=self._method
+            state.model, rig, state.settings, seconds=self.head.seconds, method=self.head.method
         )
 
     def _ask_again(self) -> None:
@@ -226,67 +204,34 @@ class ProbePage(Page):
         state = self.state
         return (state.choice, state.settings, state.rig, state.model is not None)
 
-    @property
-    def _method(self) -> Method:
-        return "llama-bench" if self.budget.currentData() == BENCH else "server"
-
-    @property
-    def _seconds(self) -> float:
-        return float(self.budget.currentData()) or BENCH_S
-
     def _show_prepared(self, ready: Prepared) -> None:
         if self.controller.running:
             return
         self._asked = self._question()
         question, plan = ready.question, ready.question.plan
-        words = self.tr("{place} while llama.cpp runs {model} {file_type} at {context}")
-        place = ", ".join(d.name for d in question.rig.devices) or self.tr("RAM")
-        self._headline.setText(
-            words.format(
-                place=place,
-                model=question.model.name,
-                file_type=question.model.file_type,
-                context=units.tokens(question.settings.ctx),
-            )
-        )
-        self._ghost.setVisible(question.model.whole is None)
+        self.head.show_question(question)
         self.history.set_shown(None)
         self.engine.show_choice(ready.choice, ready.builds)
-        self._offer_bench(offered=ready.choice.build.has_bench)
-        self._phase.say(self.tr("Nothing runs yet; this is what is predicted."))
+        self.head.offer_bench(offered=ready.choice.build.has_bench)
         self.speeds.begin()
         self.watch.begin()
         if plan is not None:
             self._show_plan(plan, program.expected(question.build, question.model))
         if ready.objections and not self.banner.sentence:
-            self._objections(ready)
+            sentence = " ".join(o.sentence for o in ready.objections)
+            self._object(sentence, overridable=all(o.overridable for o in ready.objections))
 
-    def _offer_bench(self, *, offered: bool) -> None:
-        """llama-bench is a choice where the llama.cpp in question has one beside it."""
-        at = self.budget.findData(BENCH)
-        if offered and at < 0:
-            self.budget.addItem(self.tr("llama-bench"), BENCH)
-            tip = self.tr("512 tokens in, 128 out, five times: comparable with public tables")
-            self.budget.setItemData(self.budget.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        elif not offered and at >= 0:
-            self.budget.removeItem(at)
+    def _object(self, sentence: str, *, overridable: bool) -> None:
+        action, do = self.tr("Run anyway"), self._run_anyway
+        if not overridable:
+            action, do = self.tr("This machine"), self._use_this_machine
+        self.banner.say(sentence, "tight", action=action, on_action=do)
 
-    def _objections(self, ready: Prepared) -> None:
-        sentence = " ".join(o.sentence for o in ready.objections)
-        if all(o.overridable for o in ready.objections):
-            self.banner.say(
-                sentence, "tight", action=self.tr("Run anyway"), on_action=self._run_anyway
-            )
-        else:
-            self.banner.say(
-                sentence,
-                "tight",
-                action=self.tr("This machine"),
-                on_action=lambda: self.state.set_rig(None),
-            )
+    def _use_this_machine(self) -> None:
+        self.state.set_rig(None)
 
     def _show_plan(self, plan: Plan, own: int | None) -> None:
-        self.plots.show_plan(plan, self._seconds, own)
+        self.plots.show_plan(plan, self.head.seconds, own)
         self.memory.show_plan(plan, own)
         self.speeds.show_plan(plan)
         left = plan.headroom
@@ -301,13 +246,13 @@ class ProbePage(Page):
             self._wanted_at_once = state.choice is not None
             return
         self.banner.dismiss()
-        self.run_button.setEnabled(False)
+        self.head.run_button.setEnabled(False)
         self.controller.prepare(
             state.model,
             rig,
             state.settings,
-            seconds=self._seconds,
-            method=self._method,
+            seconds=self.head.seconds,
+            method=self.head.method,
             run=True,
             anyway=anyway,
         )
@@ -316,31 +261,18 @@ class ProbePage(Page):
         self.start(anyway=True)
 
     def _refused(self, sentence: str, overridable: bool) -> None:
-        self.run_button.setEnabled(True)
-        if overridable:
-            self.banner.say(
-                sentence, "tight", action=self.tr("Run anyway"), on_action=self._run_anyway
-            )
-        else:
-            self.banner.say(
-                sentence,
-                "tight",
-                action=self.tr("This machine"),
-                on_action=lambda: self.state.set_rig(None),
-            )
+        self.head.run_button.setEnabled(True)
+        self._object(sentence, overridable=overridable)
 
     def _failed(self, sentence: str) -> None:
-        self.run_button.setEnabled(self.state.model is not None)
+        self.head.run_button.setEnabled(self.state.model is not None)
         self.banner.say(sentence)
 
     def _started(self) -> None:
         self._seen, self._lowest, self._told = 0, None, 0.0
         self.history.set_shown(None)
         self.engine.setEnabled(False)
-        self.run_button.hide()
-        self.budget.hide()
-        self.stop_button.show()
-        self.stop_button.setFocus()
+        self.head.begin()
         self.plots.begin()
         self.speeds.begin()
         self.watch.begin()
@@ -350,7 +282,7 @@ class ProbePage(Page):
 
     def _happened(self, event: ProbeEvent) -> None:
         if isinstance(event, PhaseStarted):
-            self._phase.say(self._phase_words(event.phase))
+            self.head.show_phase(event.phase)
             if event.phase.name == "prefill":
                 # Until here pages of the file were counted that the system may take back.
                 self._lowest = None
@@ -362,17 +294,6 @@ class ProbePage(Page):
             self.watch.add(event.observation.sentence)
             if self.controller.probe is not None:
                 self.plots.show_events(self.controller.probe.observations)
-
-    def _phase_words(self, phase: Phase) -> str:
-        words = {
-            "starting": self.tr("Starting llama.cpp"),
-            "loading": self.tr("Loading the model"),
-            "warm-up": self.tr("Warming up"),
-            "prefill": self.tr("Reading a prompt"),
-            "decode": self.tr("Generating behind {depth} tokens"),
-            "stopping": self.tr("Stopping"),
-        }
-        return words[phase.name].format(depth=units.tokens(phase.depth)) + " …"
 
     def _frame(self) -> None:
         fresh = self.controller.since(self._seen)
@@ -401,12 +322,8 @@ class ProbePage(Page):
     def _finished(self, result: ProbeResult) -> None:
         self._frame()
         self._frames.stop()
-        self.stop_button.hide()
         self.engine.setEnabled(True)
-        self.budget.show()
-        self.run_button.show()
-        self.run_button.setEnabled(True)
-        self.run_button.setText(self.tr("Probe again"))
+        self.head.end()
         self.show_result(result)
         if result.ending.state == "failed":
             self.banner.say(result.ending.sentence)
@@ -421,14 +338,7 @@ class ProbePage(Page):
         self.memory.show_result(result)
         self.speeds.show_result(result)
         self.watch.show_result(result)
-        self._headline.setText(
-            self.tr("{model} at {context}").format(
-                model=result.title, context=units.tokens(result.settings.ctx)
-            )
-        )
-        self._ghost.setVisible(result.ghost)
-        self._ghost.show_tone(self._ghost_words(result), "tight")
-        self._phase.say(result.ending.sentence)
+        self.head.show_result(result)
         left = self.plots.headroom_of(result)
         words, tone = self.tr("lowest while it worked"), _tone(left)
         if result.ending.state != "done":
@@ -438,13 +348,6 @@ class ProbePage(Page):
     def _show_past(self, result: ProbeResult) -> None:
         if not self.controller.running:
             self.show_result(result)
-
-    def _ghost_words(self, result: ProbeResult) -> str:
-        if result.layers is None:
-            return self.tr("ghost: no weights downloaded")
-        few, more, count = result.layers
-        words = self.tr("extrapolated from {few} and {more} of {count} layers")
-        return words.format(few=few, more=more, count=count)
 
 
 def _tone(headroom: float | None) -> design.Tone:

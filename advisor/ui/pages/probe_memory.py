@@ -141,8 +141,9 @@ class MemoryCard(Card):
                 continue
             value = units.size(part.engine if known else part.planned)
             note = "" if part.planned is None else self._difference(part.engine, part.planned)
-            # The log of a run is still llama.cpp's accounting; only the program is a reading.
-            logged = Basis.MEASURED if part.name == "program" else Basis.DRY_RUN
+            # The log of a run is still llama.cpp's accounting; these two are from readings.
+            read = part.name in {"program", "driver"}
+            logged = Basis.MEASURED if read else Basis.DRY_RUN
             basis = logged if known else Basis.COMPUTED
             lines.append(Line(name, value, basis=basis, swatch=series, note=note))
         return [*lines, self._peak(place, self.tr("Peak"))]

@@ -106,6 +106,7 @@ class Plots(QWidget):
             place = self._places[-1]
             self._predict(place, self._host_bands(plan.host, program), plan.host.free_before)
         self._arrange()
+        self._share_scales()
         for place in self._places:
             place.plot.set_seconds(seconds + SLACK_S)
 
@@ -115,6 +116,14 @@ class Plots(QWidget):
             place.plot.clear()
             place.plot.compare((), ())
             place.last = None
+        self._share_scales()
+
+    def _share_scales(self) -> None:
+        """Small plots of devices stand side by side to be compared."""
+        devices = [place.plot for place in self._places if self._small and place.name != HOST]
+        most = max((plot.needed for plot in devices), default=0.0)
+        for plot in devices:
+            plot.reach(most)
 
     def show_phases(self, phases: Sequence[Phase]) -> None:
         """Phases so far."""
@@ -172,6 +181,7 @@ class Plots(QWidget):
                 place.plot.say(
                     sentence.format(now=now, peak=peak, capacity=units.size(place.capacity))
                 )
+        self._share_scales()
 
     # after
 
@@ -193,6 +203,7 @@ class Plots(QWidget):
             place.plot.set_seconds(max(1.0, last))
             self._draw(place, result)
         self._arrange()
+        self._share_scales()
         self.show_events(result.observations)
         self.show_phases(result.phases)
 

@@ -24,6 +24,8 @@ COMPACT_LABELS: Final = 10.0
 COMPACT_STRIP: Final = 8.0
 LINE: Final = 16.0
 """Least distance between two labels, in px."""
+LABEL_WIDTH: Final = 36.0
+"""Least distance between two moments on the time axis, in px."""
 _FEW: Final = 64
 """So few points are not worth thinning."""
 BREAK: Final = 3.0
@@ -144,7 +146,7 @@ class Ground:
         painter.drawLine(area.bottomLeft(), area.bottomRight())
         base = area.bottom() + axes.strip + 6
         painter.setPen(QColor(c.muted))
-        step = time_step(axes.seconds)
+        step = time_step(axes.seconds, max(2, min(8, int(axes.area.width() / LABEL_WIDTH))))
         count = int(axes.seconds / step)
         for index in range(count + 1):
             box = QRectF(axes.x(index * step) - 30, base, 60, 16)

@@ -50,6 +50,8 @@ class HeadroomPlot(QWidget):
         self._drawn = 0
         self._compared: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
         self._peak = 0.0
+        self._least = 0.0
+        """Bytes that its scale reaches at least."""
         self._events: tuple[Event, ...] = ()
         self._ground: QPixmap | None = None
         self._trace: QPixmap | None = None
@@ -130,6 +132,18 @@ class HeadroomPlot(QWidget):
             self.update(0, 0, self.width(), int(COMPACT_TOP))
         self._note = summary
 
+    def reach(self, least: float) -> None:
+        """Show at least so many bytes: plots beside each other have one scale."""
+        before = self.axes().top
+        self._least = least
+        if self.axes().top != before:
+            self._changed()
+
+    @property
+    def needed(self) -> float:
+        """Bytes that have to be shown for its own sake."""
+        return max(float(sum(band.size for band in self._bands)), self._peak, 1.0)
+
     @property
     def title(self) -> str:
         """The place's name."""
@@ -153,12 +167,11 @@ class HeadroomPlot(QWidget):
 
     def axes(self) -> Axes:
         """Its axes as they are now."""
-        predicted = float(sum(band.size for band in self._bands))
         return axes(
             self.width(),
             self.height(),
             compact=self._compact,
-            needed=max(predicted, self._peak, 1.0),
+            needed=max(self.needed, self._least),
             capacity=self._capacity,
             seconds=self._seconds,
         )

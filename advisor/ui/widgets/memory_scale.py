@@ -30,9 +30,9 @@ def short(value: float, top: float) -> str:
     return f"{value / units.MIB:.0f}" if value else "0 MiB"
 
 
-def time_step(seconds: float) -> float:
-    """Seconds between labels of a time axis: at most eight steps."""
+def time_step(seconds: float, most: int = 8) -> float:
+    """Seconds between labels of a time axis: at most ``most`` steps."""
     for step in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600):
-        if seconds / step <= 8:
+        if seconds / step <= most:
             return float(step)
-    return seconds / 4
+    return seconds / most

@@ -41,16 +41,18 @@ def test_what_whole_layers_leave_empty_is_used(name, file_type, cards, gain):
     plain, fine = size(model, rig, asked), size(model, rig, asked, finely=True)
     assert not plain.settings.override_tensor
     assert fine.settings.override_tensor
+    assert plain.speed.decode_tps is not None
+    assert fine.speed.decode_tps is not None
     assert fine.speed.decode_tps.mid > (1 + gain) * plain.speed.decode_tps.mid
-    assert all(device.headroom >= asked.margin for device in fine.devices if device.layers)
-    assert fine.settings.n_cpu_moe < plain.settings.n_cpu_moe
+    assert all((d.headroom or 0) >= asked.margin for d in fine.devices if d.layers)
+    assert int(fine.settings.n_cpu_moe) < int(plain.settings.n_cpu_moe)
     assert any(word.startswith("blk") for word in fine.command)
 
 
 def test_what_somebody_chose_stays():
     model, rig = named("openai/gpt-oss-20b", "MXFP4_MOE"), parse_rig("RTX 3060 12GB + 32 GB")
     for fixed in ({"n_cpu_moe": 3}, {"n_cpu_moe": "fit", "override_tensor": ("output=CPU",)}):
-        asked = RunSettings(ctx=32768, n_gpu_layers="all", **fixed)
+        asked = RunSettings.model_validate({"ctx": 32768, "n_gpu_layers": "all", **fixed})
         plan = size(model, rig, asked, finely=True)
         assert plan.settings.override_tensor == asked.override_tensor
 

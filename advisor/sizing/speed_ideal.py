@@ -21,7 +21,7 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import bench_data, speed_data
-from advisor.sizing.speed_load import LOW_GROUPS, DeviceSpeed, layer_caches, machine
+from advisor.sizing.speed_load import DeviceSpeed, host_times, layer_caches, machine
 from advisor.sizing.speed_similar import Case, correction
 from advisor.sizing.speed_sums import Floats
 from advisor.sizing.speed_terms import Work, decode_parts, prefill_parts, touched
@@ -105,9 +105,7 @@ def _few_bits(experts: Floats) -> float:
     held = experts[experts.sum(axis=1) > 0]
     if not len(held):
         return 1.0
-    few = float((held[:, LOW_GROUPS].sum(axis=1) / held.sum(axis=1)).min())
-    host = speed_data().host
-    return 1 - few + few * host.eta / host.eta_low
+    return float((held @ host_times() / held.sum(axis=1)).min())
 
 
 def least(

@@ -173,7 +173,7 @@ def measured_runs(probes: Sequence[ProbeResult], rig: Rig) -> list[MeasuredRun]:
     found: list[MeasuredRun] = []
     for probe in sorted(probes, key=lambda p: p.created):
         point = min(probe.speeds, key=lambda s: s.depth, default=None)
-        same_rig = not rig.imagined and _parts(probe.rig) == _parts(rig)
+        same_rig = not rig.imagined and _same_parts(probe.rig, rig)
         if probe.ending.state != "done" or not same_rig or point is None:
             continue
         if point.decode_tps is None:
@@ -192,10 +192,17 @@ def measured_runs(probes: Sequence[ProbeResult], rig: Rig) -> list[MeasuredRun]:
     return found
 
 
-def _parts(rig: Rig) -> tuple[object, ...]:
-    """What makes two readings the same rig: its cards, processor and memory, not what is in use."""
-    return (
-        tuple((d.name, d.uuid, d.memory_total) for d in rig.devices),
-        rig.host.cpu,
-        rig.host.ram_total,
+def _same_parts(one: Rig, other: Rig) -> bool:
+    """Two readings of one rig: cards, processor and memory; what is in use does not count.
+
+    A report's PDF does not hold UUIDs.
+    """
+
+    def parts(rig: Rig) -> tuple[object, ...]:
+        cards = tuple((d.name, d.memory_total) for d in rig.devices)
+        return cards, rig.host.cpu, rig.host.ram_total
+
+    return parts(one) == parts(other) and all(
+        a.uuid == b.uuid or None in (a.uuid, b.uuid)
+        for a, b in zip(one.devices, other.devices, strict=True)
     )

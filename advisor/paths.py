@@ -1,6 +1,7 @@
 """Every folder the app reads or writes, in one place; RIG_ADVISOR_HOME moves them all (tests)."""
 
 import os
+import re
 from pathlib import Path
 
 from platformdirs import PlatformDirs
@@ -33,3 +34,11 @@ def cache() -> Path:
 def logs() -> Path:
     """The app's own log."""
     return _under("logs", _DIRS.user_log_dir)
+
+
+def without_home(text: str) -> str:
+    """The text with ``~`` for this user's home folder: programs and shells still find the file."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
+    if len(home) < 2:
+        return text
+    return re.sub(re.escape(home) + r"(?=[/\\])", "~", text)

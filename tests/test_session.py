@@ -11,13 +11,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pypdf import PdfReader
 from PySide6.QtGui import QGuiApplication
+from tiny import dense
 
 from advisor import paths
 from advisor import session as sessions
 from advisor.errors import ReportError, SessionError
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.rig import Host, Process
+from advisor.llm.ghost import write_ghost
+from advisor.probe.result import ProbeResult
+from advisor.report import gather
+from advisor.report.build import ReportOptions, build
 from advisor.report.document import Document, Paragraph
 from advisor.report.pdf import write_pdf
+from advisor.report.provenance import stamped
 from advisor.session import Autosave, ModelChoice, Restored, Session, autosave
 from advisor.sizing.settings import RunSettings
 
@@ -47,6 +56,49 @@ def test_a_report_opens_as_its_session(qapp: QGuiApplication, tmp_path: Path) ->
     write_pdf(document, target, archival=True)
     with pytest.raises(SessionError, match="carries no Rig Advisor session"):
         sessions.load(target)
+
+
+def test_a_report_tells_others_nothing_of_the_machine_s_owner(
+    qapp: QGuiApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "sofia"
+    (home / "models").mkdir(parents=True)
+    model = write_ghost(dense(), home / "models", header_only=True).path
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    card = parse_rig("RTX 4090 + 64 GB DDR5-5600").devices[0]
+    held = (Process(pid=987654321, name="browser-of-sofia", memory=1 << 28),)
+    own = {"uuid": "GPU-6f1d-77", "pci_address": "0000:c1:00.0", "processes": held}
+    rig = parse_rig("RTX 4090 + 64 GB DDR5-5600").model_copy(
+        update={
+            "devices": (card.model_copy(update={**own, "memory_used": 1 << 28}),),
+            "hosts": (Host(name="sofias-box", disk_path="/mnt/sofia", ram_total=64 << 30),),
+            "imagined": False,
+        }
+    )
+    recorded = Path(__file__).parent / "data" / "report" / "probe.json"
+    probe = ProbeResult.model_validate_json(recorded.read_bytes())
+    ending = probe.ending.model_copy(update={"state": "failed", "detail": f"cannot open {model}"})
+    update = {"rig": rig, "path": model, "ending": ending}
+    probe = probe.model_copy(update=update)
+    session = Session(rig=rig, model=ModelChoice(model=str(model)), probes=(probe,))
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    found = gather.findings(session, rig, at)
+    made = build(session, found, ReportOptions.of(session), at)
+    carried = stamped(session, rig, found.plan, found.advice)
+    write_pdf(made, tmp_path / "report.pdf", session=sessions.for_others(carried).to_json())
+
+    reader = PdfReader(tmp_path / "report.pdf")
+    (held_session,) = reader.attachments[sessions.ATTACHMENT_NAME]
+    told = held_session.decode() + "".join(page.extract_text() for page in reader.pages)
+    for secret in ("sofia", "987654321", "GPU-6f1d", "c1:00", str(tmp_path)):
+        assert secret not in told
+    again = sessions.load(tmp_path / "report.pdf")
+    assert again.model == session.model
+    assert again.probes[0].path == model
+    assert again.rig is not None
+    anew = gather.findings(again, again.rig, at)
+    assert build(again, anew, ReportOptions.of(again), at) == made
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from advisor.report.document import Document
 from advisor.report.html import to_html
 from advisor.report.pdf import write_pdf
 from advisor.report.provenance import stamped
-from advisor.session import ReportChoices, Session
+from advisor.session import ReportChoices, Session, for_others
 from advisor.sizing.matrix import Matrix
 
 _CELL: Final = ("ctx", "verdict", "headroom", "device_total", "host_total")
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             document,
             path,
             paper=options.paper,
-            session=session.to_json(),
+            session=for_others(session).to_json(),
             archival=options.archival,
         )
         facts |= {"pdf": str(path), "pages": pages}

@@ -123,18 +123,22 @@ def _bullet(item: str, block: Bullets, width: float, *, space: float) -> Piece:
 
 def _key_figures(items: tuple[KeyFigure, ...], width: float) -> Piece:
     gap, inset = 12.0, 12.0
-    box = (width - gap * (len(items) - 1)) / len(items)
-    inner = box - 2 * inset
-    labels = [set_text(item.label, face(SMALL), inner) for item in items]
-    values = [set_text(item.value, bold(18), inner - 16, leading=1.25) for item in items]
-    notes = [set_text(item.note, face(TINY), inner) for item in items]
+    # A box with more to say is wider.
+    shares = [1.0 + min(len(item.note), 120) / 120 for item in items]
+    boxes = [(width - gap * (len(items) - 1)) * share / sum(shares) for share in shares]
+    inner = [box - 2 * inset for box in boxes]
+    labels = [set_text(i.label, face(SMALL), w) for i, w in zip(items, inner, strict=True)]
+    values = [
+        set_text(i.value, bold(18), w - 16, leading=1.25) for i, w in zip(items, inner, strict=True)
+    ]
+    notes = [set_text(i.note, face(TINY), w) for i, w in zip(items, inner, strict=True)]
     height = 2 * inset + max(
         a.height + b.height + (c.height if item.note else 0)
         for a, b, c, item in zip(labels, values, notes, items, strict=True)
     )
 
     def paint(painter: QPainter, x: float, y: float) -> None:
-        for label, value, note, item in zip(labels, values, notes, items, strict=True):
+        for label, value, note, item, box in zip(labels, values, notes, items, boxes, strict=True):
             painter.setPen(QPen(RULE, 0.9))
             painter.setBrush(PANEL)
             painter.drawRoundedRect(QRectF(x, y, box, height), 6, 6)

@@ -12,6 +12,7 @@ from advisor.advice.scenarios import Answer
 from advisor.advice.verdict import Advice
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
+from advisor.paths import without_home
 from advisor.probe.result import ProbeResult
 from advisor.report.convention import Convention
 from advisor.report.document import Block, Document, Heading, PageBreak, Paragraph
@@ -130,7 +131,7 @@ def _build(
         made=made,
         app_version=__version__,
         region=convention.region,
-        blocks=(*own, *(convention.block(block) for block in blocks)),
+        blocks=(*own, *(convention.block(b.with_texts(without_home)) for b in blocks)),
     )
 
 

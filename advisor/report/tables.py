@@ -1,10 +1,11 @@
 """A table as pieces: its rows, with the header that every page repeats."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import QLineF, QRectF, Qt
-from PySide6.QtGui import QPainter, QPen
+from PySide6.QtGui import QFontMetricsF, QPainter, QPen
 
 from advisor.report.document import Cell, Column, Table
 from advisor.report.piece import Piece, draw_mark, text_piece
@@ -23,12 +24,15 @@ from advisor.report.style import (
 
 GUTTER = 12.0
 """Before a column of words that follows one of figures."""
+MARK = 16.0
+"""Beside a figure, for the mark of its basis."""
+_MOST = 0.3
+"""Share of the table that a column may ask for."""
 
 
 def table_pieces(block: Table, width: float) -> list[Piece]:
     """Header, rows and caption for this width."""
-    total = sum(column.weight for column in block.columns)
-    widths = [width * column.weight / total for column in block.columns]
+    widths = _widths(block, width)
     header = _table_header(block.columns, widths)
     pieces = [
         Piece(header.height, header.paint, space=12.0, keep_with_next=True),
@@ -42,6 +46,40 @@ def table_pieces(block: Table, width: float) -> list[Piece]:
         pieces[-1] = replace(pieces[-1], keep_with_next=True)
         pieces.append(text_piece(caption, ink=MUTED, space=5.0))
     return pieces
+
+
+def _widths(block: Table, width: float) -> list[float]:
+    """By weight; but no figure and no word is broken where another column has room to spare."""
+    total = sum(column.weight for column in block.columns)
+    shares = [width * column.weight / total for column in block.columns]
+    least = [min(needed, width * _MOST) for needed in _needed(block)]
+    spare = sum(max(0.0, share - need) for share, need in zip(shares, least, strict=True))
+    lacking = sum(max(0.0, need - share) for share, need in zip(shares, least, strict=True))
+    if not lacking or lacking > spare:
+        return shares
+    return [
+        need if need > share else share - (share - need) * lacking / spare
+        for share, need in zip(shares, least, strict=True)
+    ]
+
+
+def _needed(block: Table) -> list[float]:
+    """Widths in which each column's figures and longest words stand whole."""
+    title, plain, strong = (QFontMetricsF(font) for font in (bold(TINY), face(SMALL), bold(SMALL)))
+    needed: list[float] = []
+    for index, (column, gutter) in enumerate(
+        zip(block.columns, _gutters(block.columns), strict=True)
+    ):
+        cells = [row[index] for row in block.rows]
+        words = [column.title] if "/" in column.title else column.title.split()
+        widest = max((title.horizontalAdvance(word) for word in words), default=0.0)
+        for cell in cells:
+            metrics = strong if cell.strong else plain
+            parts = [cell.text] if column.align == "right" else cell.text.split()
+            mark = MARK if cell.basis else 0.0
+            widest = max(widest, *(metrics.horizontalAdvance(p) + mark for p in parts), 0.0)
+        needed.append(math.ceil(widest) + 10 + gutter)
+    return needed
 
 
 def _alignment(column: Column) -> Qt.AlignmentFlag:
@@ -86,7 +124,7 @@ def _table_row(
     seconds: list[SetText] = []
     gutters = _gutters(block.columns)
     for cell, column, wide, gutter in zip(row, block.columns, widths, gutters, strict=True):
-        room = wide - 10 - gutter - (16 if cell.basis else 0)
+        room = wide - 10 - gutter - (MARK if cell.basis else 0)
         align = _alignment(column)
         font = bold(SMALL) if cell.strong else face(SMALL)
         firsts.append(set_text(cell.text, font, room, align=align, leading=1.25))
@@ -110,7 +148,7 @@ def _table_row(
             if cell.second:
                 second.draw(painter, text_left, y + 3 + first.height, TONE_INK[cell.tone])
             if cell.basis:
-                draw_mark(painter, left + wide - 16, y + 3.5, cell.basis)
+                draw_mark(painter, left + wide - MARK, y + 3.5, cell.basis)
             left += wide
         if not block.tiles:
             painter.setPen(QPen(RULE, 0.6))

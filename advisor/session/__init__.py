@@ -17,6 +17,7 @@ from advisor.session.document import (
 )
 from advisor.session.files import ATTACHMENT_NAME, SUFFIX, fingerprint, load, save
 from advisor.session.recent import forget_file, recent_files, remember_file
+from advisor.session.shared import for_others
 
 __all__ = [
     "ATTACHMENT_NAME",
@@ -34,6 +35,7 @@ __all__ = [
     "Restored",
     "Session",
     "fingerprint",
+    "for_others",
     "forget_file",
     "is_aside",
     "load",

@@ -16,6 +16,7 @@ from advisor import __version__
 from advisor.errors import SessionError
 from advisor.files import write_atomically
 from advisor.session.document import VERSION, Session, loads
+from advisor.session.shared import as_own
 
 SUFFIX: Final = ".rig.json"
 ATTACHMENT_NAME: Final = "session.rig.json"
@@ -35,7 +36,7 @@ def load(path: Path) -> Session:
         message = f"{path.name} could not be read: {error.strerror or error}."
         raise SessionError(message) from error
     if content.startswith(b"%PDF"):
-        content = _attached(path)
+        return as_own(loads(_attached(path), name=path.name))
     return loads(content, name=path.name)
 
 

@@ -160,7 +160,11 @@ def _shown(advice: Advice) -> list[Assessment]:
 def _figures(advice: Advice) -> KeyFigures:
     best, currency = advice.best, advice.usage.currency
     items = [
-        KeyFigure(label="To buy", value=_span(best.hardware if best else None, currency)),
+        KeyFigure(
+            label="To buy",
+            value=_span(best.hardware if best else None, currency),
+            note="" if best is None else "paid once" if best.hardware.high else "nothing new",
+        ),
         KeyFigure(
             label="A month",
             value=_span(best.monthly if best else None, currency),

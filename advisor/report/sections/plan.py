@@ -192,7 +192,7 @@ def _speed(plan: Plan) -> list[Block]:
         )
     table = Table(
         columns=(
-            Column(title="Speed", weight=2),
+            Column(title="Step", weight=2),
             Column(title="Range", align="right", weight=1.4),
             Column(title="Most likely", weight=1.6),
         ),
@@ -200,7 +200,7 @@ def _speed(plan: Plan) -> list[Block]:
         caption=_trust(plan),
     )
     known = any(v is not None for v in (speed.decode_tps, speed.prefill_tps, speed.ttft_s))
-    blocks: list[Block] = [table] if known else []
+    blocks: list[Block] = [Heading(level=3, text="Speed"), table] if known else []
     if speed.notes:
         blocks.append(Bullets(items=speed.notes, style="small"))
     return blocks

@@ -1,6 +1,7 @@
 """The report's part about the probe: the trace over the prediction, and the differences."""
 
 from advisor.basis import Basis
+from advisor.hardware.report import without_names
 from advisor.probe.result import PlaceResult, ProbeResult
 from advisor.report.document import (
     Band,
@@ -74,7 +75,7 @@ def probe_blocks(result: ProbeResult | None, asked: tuple[str, str] | None = Non
     if result.ending.state != "done":
         blocks.append(Paragraph(text=_UNFINISHED))
         if result.ending.detail:
-            last = result.ending.detail.strip().splitlines()[-MAX_LOG_LINES:]
+            last = without_names(result.ending.detail).strip().splitlines()[-MAX_LOG_LINES:]
             blocks.append(Command(text="\n".join(line[:MAX_LOG_LINE] for line in last)))
     if result.layers is None:  # else the line is that of a ghost with few layers
         blocks += [chart for place in result.places if (chart := _chart(result, place))]

@@ -24,7 +24,7 @@ from advisor.report.html import to_html
 from advisor.report.pdf import write_pdf
 from advisor.report.plain import to_text
 from advisor.report.provenance import stamped
-from advisor.session import ReportChoices, Session
+from advisor.session import ReportChoices, Session, for_others
 from advisor.ui import design
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
@@ -235,7 +235,10 @@ class ReportPage(Page):
         self.hint.setText(
             self.tr("PDF/A cannot carry the session: it is for archives, not for opening again.")
             if self.archival.isChecked()
-            else self.tr("The PDF carries this session: open it here again and everything is back.")
+            else self.tr(
+                "The PDF carries this session: open it here again and everything is back. Names "
+                "of programs, serial numbers and your home folder's name stay here."
+            )
         )
 
     def options(self) -> ReportOptions:
@@ -366,13 +369,17 @@ class ReportPage(Page):
 
     def export_pdf(self, path: Path) -> None:
         """Write the report off the GUI thread; the banner says how it went."""
-        document, options, session = self._document, self.options(), self._carried().to_json()
+        document, options, session = self._document, self.options(), self._carried()
         if document is None:
             return
 
         def work(_job: Job) -> Path:
             write_pdf(
-                document, path, paper=options.paper, session=session, archival=options.archival
+                document,
+                path,
+                paper=options.paper,
+                session=for_others(session).to_json(),
+                archival=options.archival,
             )
             return path
 

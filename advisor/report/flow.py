@@ -124,6 +124,8 @@ def _together(blocks: Sequence[Block], laid: Sequence[list[Piece]]) -> list[Piec
         pieces += mine
         if isinstance(block, Paragraph) and isinstance(following, Table | Chart | Bars | Command):
             pieces[-1] = replace(pieces[-1], keep_with_next=True)
+        if isinstance(block, Bars) and isinstance(following, Table):
+            pieces[-1] = replace(pieces[-1], inside_rows=1)  # the same in figures
     return pieces
 
 

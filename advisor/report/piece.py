@@ -22,7 +22,8 @@ class Piece:
     """Above it, unless it starts a page."""
     keep_with_next: bool = False
     inside_rows: int = 0
-    """Rows of the table that would part after it: better not, where that costs no page."""
+    """Rows of the table that would part after it (1: a chart from its figures): better not, where
+    that costs no page."""
     header: "Piece | None" = None
     bookmark: str | None = None
     starts_page: bool = False

@@ -20,6 +20,7 @@ _MEMORY: Final = {
     "GiB": "GiB are 2³⁰ bytes,",
     "GB": "GB are 10⁹ bytes (a card sold as 24 GB holds 25.8),",
 }
+_MAX_SOURCE: Final = 180
 _SAID_BEFORE: Final = frozenset({"imagined", "as you wrote"})
 
 
@@ -113,7 +114,7 @@ def _data(rig: Rig | None, plan: Plan | None) -> list[str]:
     if rig is not None:
         facts.append(_rig_line(rig))
         found = {source for device in rig.devices for source in device.sources.values()}
-        sources = _distinct(found | set(rig.host.sources.values()))
+        sources = [_short(s) for s in _distinct(found | set(rig.host.sources.values()))]
         if sources:
             facts.append(f"Hardware facts from: {'; '.join(sources)}.")
     if plan is not None:
@@ -122,6 +123,15 @@ def _data(rig: Rig | None, plan: Plan | None) -> list[str]:
         if places:
             facts.append(f"Formulas follow llama.cpp's {', '.join(places)}.")
     return facts
+
+
+def _short(source: str) -> str:
+    """A source without its details, which stand beside the fact in the window."""
+    if len(source) <= _MAX_SOURCE:
+        return source
+    start = source[:_MAX_SOURCE]
+    heads = [start.rpartition(sign)[0] for sign in (": ", "; ", ", ", " ")]
+    return next((head for head in heads if len(head) > _MAX_SOURCE / 2), start) + " …"
 
 
 def _distinct(sources: Iterable[str]) -> list[str]:

@@ -131,7 +131,7 @@ def _short(source: str) -> str:
         return source
     start = source[:_MAX_SOURCE]
     heads = [start.rpartition(sign)[0] for sign in (": ", "; ", ", ", " ")]
-    return next((head for head in heads if len(head) > _MAX_SOURCE / 2), start) + " …"
+    return next((head for head in heads if len(head) > _MAX_SOURCE / 2), start) + " (in short)"
 
 
 def _distinct(sources: Iterable[str]) -> list[str]:

@@ -34,6 +34,7 @@ PREFILL = Assumed(
         "quantized": Prior(1.05), "sixteen": Prior(0.7, 0.0, 0.8), "experts": Prior(1.5, 0.0, 0.5),
         "attention": Prior(3.0, 0.3, 0.5), "bend": Prior(2.2), "types": Prior(0.3),
         "bf16": Prior(0.23), "memory": Prior(0.45), "launch": Prior(1.2, 0.8),
-        "mla_attention": Prior(0.056), "sharing": Prior(0.1), "pipeline": Prior(0.056),
+        "mla_attention": Prior(0.056), "sharing": Prior(0.3, 0.5), "score": Prior(2.0, 0.3),
+        "pipeline": Prior(1.0),
     },
 )  # fmt: skip

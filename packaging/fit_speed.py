@@ -143,7 +143,8 @@ class Prefill(Problem):
         self.by_backend("launch", 60e-6)
         self.by_backend("mla_attention", 1.0)
         self.by_backend("sharing", 0.35)
-        self.parameters.add("pipeline", 0.6)
+        self.by_backend("score", 128.0)
+        self.by_backend("pipeline", 0.5)
 
     def log_time(self, vector: Array) -> Array:
         g = lambda name: self.parameters.get(vector, name)  # noqa: E731 - as in the formulas
@@ -156,9 +157,10 @@ class Prefill(Problem):
             type_factor=np.append(g("types"), 1.0)[self.type], memory=g("memory")[0],
             launch=g("launch")[backend], mla_attention=g("mla_attention")[backend],
             bend=g("bend")[kind], sharing=g("sharing")[backend],
+            score=g("score")[backend],
         )  # fmt: skip
         parts = terms.prefill_parts(k, self.columns, self.attention, self.read, self.ubatch)
-        pipe = terms.pipelined(self.n, self.prompt, self.ubatch, float(g("pipeline")[0]))
+        pipe = terms.pipelined(self.n, self.prompt, self.ubatch, g("pipeline")[backend])
         return np.log(parts.total * pipe)
 
 
@@ -170,7 +172,7 @@ def along(row: Row) -> Array:
     middle = row.depth + (row.n_prompt or 0) / 2
     return sum(
         (attention_along(c, c.positions(middle)).sum(axis=0) for c in row.sums.caches),
-        np.zeros(3),
+        np.zeros(terms.ENTRIES),
     )
 
 

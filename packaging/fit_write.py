@@ -46,7 +46,8 @@ def write(decode: Fitted, prefill: Fitted, *, errors: dict[str, Any], today: str
             "mla_prefill": _r(p("mla_attention")[i]), "fixed_us": _r(d("fixed")[i] * 1e6),
             "hand_over_us": _r(d("hand_over")[i] * 1e6),
             "prefill_launch_us": _r(p("launch")[i] * 1e6),
-            "prefill_sharing": _r(p("sharing")[i]),
+            "prefill_sharing": _r(p("sharing")[i]), "prefill_score": _r(p("score")[i]),
+            "pipeline": _r(p("pipeline")[i]),
         }  # fmt: skip
     backends["sycl"] = backends["vulkan"]
     types = ("k_or_i", "q8", "q4_legacy", "fp4")
@@ -64,7 +65,6 @@ def write(decode: Fitted, prefill: Fitted, *, errors: dict[str, Any], today: str
         "groups": {g: _r(v) for g, v in zip(GROUPS, d("groups"), strict=True)},
         "prefill_groups": {t: _r(v) for t, v in zip(types, p("types"), strict=True)},
         "memory_prefill": _r(p("memory")[0]),
-        "pipeline": _r(p("pipeline")[0]),
         "borrowed": [
             {"backend": b, "architecture": a, "like": like, "widen": w}
             for b, a, like, w in BORROWED

@@ -201,7 +201,8 @@ def _prefill(
     by_kind = np.vstack((fast.prefill, np.zeros((1, fast.prefill.shape[1]))))
     used = np.array([v.ideal.used for v in known])
     copied = pairs.dense_outside + pairs.experts_outside * (1 - np.power(1 - used, ubatch))
-    pipe = pipelined(np.maximum(1, shelf.cards), max(1.0, new), ubatch, speed_data().pipeline)
+    best = max(costs.pipeline for costs in speed_data().backends.values())
+    pipe = pipelined(np.maximum(1, shelf.cards), max(1.0, new), ubatch, best)
     on_cards = by_kind[shelf.kind].min(axis=1) * np.asarray(pipe)[:, None]
     # No card computes the layers that are whole in RAM.
     on_cards = np.where(pairs.dense_outside > 0, 0.0, on_cards)

@@ -132,7 +132,7 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
         )
     decode = _decode(model, known, settings, parts, box)
     prefill, prefill_terms, prefill_notes = speed_prefill.prefill(
-        model, known, settings, parts, box
+        model, known, settings, parts, box, in_pipeline=placement.n_copies > 1
     )
     generated = decode.range()
     ttft = None

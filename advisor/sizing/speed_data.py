@@ -62,6 +62,11 @@ class BackendCosts(_Frozen):
     prefill_launch_us: float
     prefill_sharing: float
     """Power of the heads per KV head by which attention gets faster in prefill."""
+    prefill_score: float
+    """Softmax of one score in prefill, in operations."""
+    pipeline: float
+    """Power of what a perfect pipeline of several cards would leave of the time of a prompt: 1 is
+    perfect, 0 is no gain."""
 
 
 class Borrowed(_Frozen):
@@ -173,7 +178,6 @@ class SpeedData(_Frozen):
     """How fast types are read against 4 bits; keys are speed_sums.GROUPS."""
     prefill_groups: dict[str, float]
     memory_prefill: float
-    pipeline: float
     borrowed: tuple[Borrowed, ...]
     host: HostCosts
     tensor_split: TensorSplit

@@ -24,7 +24,7 @@ from advisor.sizing.speed_data import bench_data, speed_data
 from advisor.sizing.speed_load import DeviceSpeed, host_times, layer_caches, machine
 from advisor.sizing.speed_similar import Case, correction
 from advisor.sizing.speed_sums import Floats
-from advisor.sizing.speed_terms import Work, decode_parts, prefill_parts, touched
+from advisor.sizing.speed_terms import ENTRIES, Work, decode_parts, prefill_parts, touched
 
 _DECODE_GRANTED: Final = 0.85
 _PREFILL_GRANTED: Final = 0.65
@@ -42,8 +42,8 @@ class Ideal:
     """``speed_sums`` of the whole model; None where they are not known."""
     cache_bytes: float = 0.0
     attention_flops: float = 0.0
-    prefill_attention: tuple[float, ...] = (0.0, 0.0, 0.0)
-    """Along the prompt: ``speed_terms.FLOPS``, ``FAR``, ``SHARED``."""
+    prefill_attention: tuple[float, ...] = (0.0,) * ENTRIES
+    """Along the prompt: ``speed_terms.FLOPS`` to ``SCORES``."""
     used: float = 1.0
     """Share of the experts that one token uses."""
     experts_in_ram: float = 1.0
@@ -122,7 +122,7 @@ def least(
         np.array([getattr(a, name) for a in asked])
         for name in ("cache_bytes", "attention_flops", "used")
     )
-    along = np.array([a.prefill_attention for a in asked]).reshape(len(asked), 3)
+    along = np.array([a.prefill_attention for a in asked]).reshape(len(asked), ENTRIES)
     read = touched(columns, used, ubatch)
     groups = [speed_prefill.type_group(a.model.file_type) for a in asked]
     factors = np.array([speed_data().prefill_groups[g] if g else 1.0 for g in groups])

@@ -16,7 +16,7 @@ from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import BackendCosts, SpeedClass, class_of, matrix_tflops, speed_data
 from advisor.sizing.speed_sums import GROUPS, Floats, ModelSums
-from advisor.sizing.speed_terms import BEND_POSITIONS, Constants, Number
+from advisor.sizing.speed_terms import BEND_POSITIONS, ENTRIES, Constants, Number
 
 LOW_GROUPS = [GROUPS.index("q3"), GROUPS.index("q2")]
 """Types of less than 4 bits, which the CPU unpacks more slowly than RAM delivers them."""
@@ -190,7 +190,7 @@ class Load:
     attention_flops: float
     """At ``settings.depth``."""
     prefill_attention: Floats
-    """Mean over the prompt: ``speed_terms.FLOPS``, ``FAR``, ``SHARED``."""
+    """Mean over the prompt: ``speed_terms.FLOPS`` to ``SCORES``."""
     moved_experts: Floats
     """Bytes by group of all experts, and of what ``-ot`` moved, that lie in RAM while their block
     lies on this device."""
@@ -221,7 +221,7 @@ def loads(
     result: list[Load] = []
     on_host = np.zeros(sums.COLUMNS)
     host_cache = host_flops = 0.0
-    host_prompt = np.zeros(3)
+    host_prompt = np.zeros(ENTRIES)
     places: Sequence[int] = sorted(placement.places, reverse=True)
     for place in places:
         mask = owner == place
@@ -252,12 +252,14 @@ def loads(
             host_flops += load.attention_flops
             host_prompt = host_prompt + load.prefill_attention
             load.cache_bytes = load.attention_flops = 0.0
-            load.prefill_attention = np.zeros(3)
+            load.prefill_attention = np.zeros(ENTRIES)
         result.append(load)
     if on_host.any() or host_cache or host_flops:
         last = result[-1] if result and result[-1].where == HOST else None
         if last is None:
-            last = Load(HOST, np.zeros(sums.COLUMNS), 0.0, 0.0, np.zeros(3), np.zeros(len(GROUPS)))
+            last = Load(
+                HOST, np.zeros(sums.COLUMNS), 0.0, 0.0, np.zeros(ENTRIES), np.zeros(len(GROUPS))
+            )
             result.append(last)
         last.columns = last.columns + on_host
         last.cache_bytes += host_cache
@@ -288,7 +290,8 @@ def cut_across(parts: Sequence[Load]) -> list[Load]:
                 columns=columns,
                 cache_bytes=share * sum(p.cache_bytes for p in parts),
                 attention_flops=share * sum(p.attention_flops for p in parts),
-                prefill_attention=share * sum((p.prefill_attention for p in parts), np.zeros(3)),
+                prefill_attention=share
+                * sum((p.prefill_attention for p in parts), np.zeros(ENTRIES)),
                 moved_experts=share * sum((p.moved_experts for p in parts), np.zeros(len(GROUPS))),
             )
         )
@@ -326,12 +329,12 @@ def _put_by_hand(
 def layer_caches(known: ModelSums, settings: RunSettings) -> tuple[Floats, Floats, Floats]:
     """Per block: bytes and arithmetic of one token at the depth, arithmetic along the prompt.
 
-    The last has another axis: ``speed_terms.FLOPS``, ``FAR``, ``SHARED``.
+    The last has another axis: ``speed_terms.FLOPS`` to ``SCORES``.
     """
     k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
     k_size, v_size = k_type.size / k_type.block, v_type.size / v_type.block
     n = len(known.layers)
-    cached, flops, prompt = np.zeros(n), np.zeros(n), np.zeros((n, 3))
+    cached, flops, prompt = np.zeros(n), np.zeros(n), np.zeros((n, ENTRIES))
     middle = settings.depth + settings.n_prompt / 2
     for cache in known.caches:
         positions = cache.positions(settings.depth)
@@ -344,7 +347,8 @@ def layer_caches(known: ModelSums, settings: RunSettings) -> tuple[Floats, Float
 def attention_along(cache: sums.CacheSums, positions: float) -> Floats:
     """Arithmetic of one token against so many positions: by block, in ``speed_terms``' entries."""
     flops = positions * cache.flops
-    return np.stack([flops, flops * positions / BEND_POSITIONS, flops * cache.sharing], axis=-1)
+    far, shared = flops * positions / BEND_POSITIONS, flops * cache.sharing
+    return np.stack([flops, far, shared, positions * cache.scores], axis=-1)
 
 
 @functools.cache

@@ -60,13 +60,23 @@ def constants(device: DeviceSpeed, model: Model, factor: float) -> PrefillConsta
         mla_attention=device.costs.mla_prefill,
         bend=device.fitted.prefill_bend,
         sharing=device.costs.prefill_sharing,
+        score=device.costs.prefill_score,
     )
 
 
 def prefill(
-    model: Model, known: ModelSums, settings: RunSettings, parts: list[Load], box: Machine
+    model: Model,
+    known: ModelSums,
+    settings: RunSettings,
+    parts: list[Load],
+    box: Machine,
+    *,
+    in_pipeline: bool,
 ) -> tuple[Range | None, tuple[SpeedTerm, ...], tuple[str, ...]]:
-    """Range of tok/s, terms in seconds per prompt token, notes."""
+    """Range of tok/s, terms in seconds per prompt token, notes.
+
+    ``in_pipeline``: whether llama.cpp hands micro-batches from device to device without waiting.
+    """
     ubatch = min(settings.ubatch_size, settings.batch_size, settings.n_prompt)
     used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
     notes: list[str] = []
@@ -107,8 +117,9 @@ def prefill(
         each = [max(each, key=lambda found: found[0])]
     total, doubt = sum(found[0] for found in each), sum(found[1] for found in each)
     terms = [term for found in each for term in found[2]]
-    pipe = float(pipelined(max(n, 1), settings.n_prompt, ubatch, speed_data().pipeline))
-    if n > 1 and settings.split_mode == "layer":
+    if n > 1 and in_pipeline:
+        power = min(device.costs.pipeline for device in box.devices.values())
+        pipe = float(pipelined(n, settings.n_prompt, ubatch, power))
         terms = [t.model_copy(update={"seconds": t.seconds * pipe}) for t in terms]
         total, doubt = total * pipe, doubt * pipe
     elif cut:

@@ -70,6 +70,8 @@ class CacheSums:
     v_values: Floats
     flops: Floats
     """Arithmetic of one token against one position."""
+    scores: Floats
+    """Scores of one token against one position: one of every head."""
     limit: int
     """At most so many positions are attended to; 0: no limit."""
     sharing: Floats
@@ -186,16 +188,18 @@ def _make(model: Model, _key: str) -> ModelSums | None:
     caches: list[CacheSums] = []
     attended: set[int] = set()
     for rule in model.memory.caches:
-        k, v, flops, sharing = (np.zeros(hp.n_layer_all + 1) for _ in range(4))
+        k, v, flops, scores, sharing = (np.zeros(hp.n_layer_all + 1) for _ in range(5))
         for il, k_width, v_width in zip(rule.layers, rule.k_width, rule.v_width, strict=True):
             k[il], v[il] = k_width, v_width
             flops[il] = _flops(hp, rule, il, k_width)
+            scores[il] = hp.n_indexer_head if rule.kind == "lid" else hp.n_head[il]
             if not hp.is_mla:
                 heads = max(1, hp.n_head[il]) / max(1, hp.n_head_kv[il])
                 sharing[il] = math.log(min(heads, _MOST_SHARED) / 8)
             attended.add(il)
         sparse = hp.indexer_top_k and rule.kind not in {"lid", "raw_swa", "swa", "hca"}
-        caches.append(CacheSums(rule, k, v, flops, hp.indexer_top_k if sparse else 0, sharing))
+        limit = hp.indexer_top_k if sparse else 0
+        caches.append(CacheSums(rule, k, v, flops, scores, limit, sharing))
     for state in model.memory.states:
         for il, values in zip(state.layers, state.values, strict=True):
             layers[il, STATE] += 8.0 * values

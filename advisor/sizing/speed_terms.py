@@ -117,6 +117,8 @@ class PrefillConstants:
     """How much slower attention gets per 65,536 positions, over its speed at none."""
     sharing: Number
     """Power of the heads per KV head by which attention gets faster."""
+    score: Number
+    """Softmax of one score, in operations."""
 
 
 @dataclass(slots=True)
@@ -145,20 +147,24 @@ def touched(columns: Floats, used: Number, ubatch: Number) -> Number:
 
 
 BEND_POSITIONS = 65536
-FLOPS, FAR, SHARED = range(3)
+FLOPS, FAR, SHARED, SCORES = range(4)
 """Entries of the arithmetic of attention along a prompt: itself, times positions in units of
-``BEND_POSITIONS``, and times ``CacheSums.sharing``."""
+``BEND_POSITIONS``, times ``CacheSums.sharing``, and how many scores it has."""
+ENTRIES = 4
 
 
 def attention_effort(k: PrefillConstants, work: Floats) -> Number:
     """Arithmetic of attention, weighted by how well a backend's kernels do it.
 
     AMD's kernels lose speed along the cache, CUDA's and Metal's hardly; and they gain where many
-    heads share what is read (``packaging/fit_speed.py``, rows measured at several depths).
+    heads share what is read (``packaging/fit_speed.py``, rows measured at several depths). A
+    score's softmax costs the same however wide its head is, so narrow heads (gpt-oss) take longer
+    for the same arithmetic and wide ones (latent caches, Gemma) less.
     """
     flops = work[..., FLOPS]
-    mean = work[..., SHARED] / np.maximum(flops, 1.0)
-    return (flops + k.bend * work[..., FAR]) * np.exp(-k.sharing * mean)
+    one = np.maximum(flops, 1.0)
+    slower = (1 + k.bend * work[..., FAR] / one) * np.exp(-k.sharing * work[..., SHARED] / one)
+    return (flops + k.score * work[..., SCORES]) * slower
 
 
 def prefill_parts(
@@ -166,7 +172,7 @@ def prefill_parts(
 ) -> PrefillParts:
     """Time per prompt token on one device, in micro-batches of ``ubatch`` tokens.
 
-    ``attention``: arithmetic along the prompt, last axis as ``FLOPS``, ``FAR``, ``SHARED``.
+    ``attention``: arithmetic along the prompt, last axis as ``FLOPS`` to ``SCORES``.
     """
     matrices = 2 * columns[..., sums.DENSE_Q] / (k.quantized * k.type_factor) + 2 * columns[
         ..., sums.DENSE_16
@@ -185,7 +191,7 @@ def prefill_parts(
     )
 
 
-def pipelined(n_devices: Number, n_prompt: Number, ubatch: Number, exponent: float) -> Number:
+def pipelined(n_devices: Number, n_prompt: Number, ubatch: Number, exponent: Number) -> Number:
     """Share of the time that is left when micro-batches pass through devices like a pipeline."""
     chunks = np.ceil(np.asarray(n_prompt) / ubatch)
     return ((chunks + n_devices - 1) / (n_devices * chunks)) ** exponent

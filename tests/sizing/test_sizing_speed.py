@@ -20,10 +20,10 @@ from advisor.sizing.plan import Speed
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed import predict
 from advisor.sizing.speed_data import BenchRow, bench_data, class_key, class_of, speed_data
-from advisor.sizing.speed_load import machine
+from advisor.sizing.speed_load import attention_along, machine
 from advisor.sizing.speed_prefill import constants, type_group
 from advisor.sizing.speed_similar import Case, Process, correction, deepness
-from advisor.sizing.speed_terms import attention_effort
+from advisor.sizing.speed_terms import FLOPS, SCORES, attention_effort
 
 
 def model(name: str, file_type: str = "Q4_K_M") -> Model:
@@ -333,14 +333,45 @@ def test_attention_costs_more_far_along_and_less_where_heads_share() -> None:
     box = machine(parse_rig("Strix Halo"), Placement(layer_device=(0,)), IDENTITY)
     assert not isinstance(box, str)
     k = constants(box.devices[0], model("Qwen/Qwen3-8B"), 1.0)
-    near, far, shared = (
+    near, far, shared, narrow = (
         float(attention_effort(k, np.array(work)))
-        for work in ([1e9, 0.0, 0.0], [1e9, 1e9, 0.0], [1e9, 0.0, 1e9 * math.log(2)])
+        for work in (
+            [1e9, 0.0, 0.0, 0.0],
+            [1e9, 1e9, 0.0, 0.0],
+            [1e9, 0.0, 1e9 * math.log(2), 0.0],
+            [1e9, 0.0, 0.0, 1e6],
+        )
     )
     assert near == pytest.approx(1e9)
     assert far == pytest.approx(1e9 * (1 + k.bend))
     assert shared == pytest.approx(1e9 * 2 ** -float(k.sharing))
-    assert shared < near < far
+    assert narrow == pytest.approx(1e9 + 1e6 * float(k.score))
+    assert shared < near < min(far, narrow)
+
+
+def test_heads_half_as_wide_have_twice_the_scores_for_the_same_arithmetic() -> None:
+    found: list[sums.Floats] = []
+    for name in ("Qwen/Qwen3-8B", "openai/gpt-oss-20b"):
+        known = sums.model_sums(model(name))
+        assert known is not None
+        full = next(cache for cache in known.caches if cache.rule.cells == "full")
+        found.append(attention_along(full, 1000.0).sum(axis=0))
+    wide, narrow = found
+    assert narrow[SCORES] / narrow[FLOPS] == pytest.approx(2 * wide[SCORES] / wide[FLOPS])
+
+
+def test_cards_work_on_a_prompt_at_once_only_where_llama_cpp_lets_them() -> None:
+    rig = parse_rig("2x RTX 4090 + 64 GB DDR5-6000")
+    of = model("Qwen/Qwen3-8B")
+    at_once = speed(of, rig, n_prompt=4096)
+    in_turn = speed(of, rig, n_prompt=4096, override_tensor="no-such-tensor=CPU")
+    assert at_once.prefill_tps is not None
+    assert in_turn.prefill_tps is not None
+    assert at_once.prefill_tps.mid > 1.3 * in_turn.prefill_tps.mid
+    assert at_once.decode_tps == in_turn.decode_tps
+    assert sum(t.seconds for t in at_once.prefill_terms) == pytest.approx(
+        1 / at_once.prefill_tps.mid
+    )
 
 
 def test_ranges_follow_what_kept_back_rows_needed() -> None:

@@ -369,17 +369,24 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "", text.lower())
 
 
+def _parts(text: str) -> set[str]:
+    return {_plain(part) for part in re.findall(r"[a-z0-9.]+", text.lower())}
+
+
 def _score(entry: CatalogueEntry, words: list[str]) -> int:
     name = _plain(entry.id.rpartition("/")[2]) + " " + _plain(entry.name)
-    parts = re.findall(r"[a-z0-9.]+", f"{entry.id} {entry.name}".lower())
+    parts = _parts(f"{entry.id} {entry.name}")
+    others = _parts(" ".join(entry.aliases))
     elsewhere = " ".join(
         _plain(text)
         for text in (entry.maker, entry.licence or "", entry.arch, *entry.abilities, *entry.aliases)
     )
     score = 0
     for word in words:
-        if word in (_plain(part) for part in parts):
+        if word in parts:
             score += 4
+        elif word in others:
+            score += 3
         elif word in name:
             score += 2
         elif word in elsewhere:

@@ -104,6 +104,16 @@ def check(model: Model, settings: RunSettings) -> None:
             "draft model instead."
         )
         raise SettingsError(message)
+    if settings.spec_type == "draft-mtp" and hp.arch == "mimo2":
+        # mimo2.cpp:graph_mtp ends the program on a head of any other shape.
+        fused = f"blk.{hp.n_layer}.attn_qkv.weight"
+        if all(tensor.name != fused for tensor in model.tensors):
+            message = (
+                f"{model.name} keeps Q, K and V of its NextN layers apart, and llama.cpp drafts with "
+                "them only where they are one matrix (--spec-type draft-mtp). Take a file that was "
+                "converted with fused QKV, or draft with another model (--model-draft)."
+            )
+            raise SettingsError(message)
     if (is_mla(hp) or hp.arch == "deepseek4") and k is not v:
         message = (
             f"{model.name} keeps one latent cache, so llama.cpp wants the same type for K and V; "

@@ -52,9 +52,7 @@ class Glm4Moe(Architecture):
         keys["expert_gating_func"] = 2
         keys["expert_weights_scale"] = config.number("routed_scaling_factor", default=1.0)
         keys["expert_weights_norm"] = config.flag("norm_topk_prob", default=True)
-        sections = config.rope.numbers("mrope_section")
-        if sections:
-            keys["rope.dimension_sections"] = (*sections, 0)[:4]
+        _sections(config, keys)
         optional = set[str](super().convert(config, keys))
         if config.flag("attention_bias", default=True):
             optional |= {f"attn_{part}.bias" for part in ("q", "k", "v")}
@@ -86,7 +84,15 @@ class Glm4(Architecture):
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["rope.dimension_count"] = config.rotary(0.5)
+        _sections(config, keys)
         optional = set[str](super().convert(config, keys))
         if config.flag("attention_bias"):
             optional |= {f"attn_{part}.bias" for part in ("q", "k", "v")}
         return optional
+
+
+def _sections(config: Config, keys: dict[str, Value]) -> None:
+    """Positions of pictures (conversion/glm.py): the vision models rotate by time, row, column."""
+    sections = config.rope.numbers("mrope_section")
+    if sections:
+        keys["rope.dimension_sections"] = (*sections, 0)[:4]

@@ -109,9 +109,9 @@ def check(model: Model, settings: RunSettings) -> None:
         fused = f"blk.{hp.n_layer}.attn_qkv.weight"
         if all(tensor.name != fused for tensor in model.tensors):
             message = (
-                f"{model.name} keeps Q, K and V of its NextN layers apart, and llama.cpp drafts with "
-                "them only where they are one matrix (--spec-type draft-mtp). Take a file that was "
-                "converted with fused QKV, or draft with another model (--model-draft)."
+                f"{model.name} keeps Q, K and V of its NextN layers apart, and llama.cpp drafts "
+                "with them only where they are one matrix (--spec-type draft-mtp). Take a file "
+                "that was converted with fused QKV, or a draft model (--model-draft)."
             )
             raise SettingsError(message)
     if (is_mla(hp) or hp.arch == "deepseek4") and k is not v:

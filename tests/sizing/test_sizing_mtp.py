@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from advisor.errors import SettingsError
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
 from advisor.sizing.allocation import allocate
+from advisor.sizing.memory import check
 from advisor.sizing.settings import RunSettings
 
 STEP, MIMO = "stepfun-ai/Step-3.7-Flash", "XiaomiMiMo/MiMo-V2-Flash"
@@ -87,3 +89,11 @@ def test_a_draft_head_takes_what_llama_cpp_allocates(models: dict[str, Model], c
     assert found.context.devices == case.context
     assert found.compute.devices == case.compute
     assert found.compute.host == case.host
+
+
+def test_a_draft_head_that_ends_llama_cpp_is_refused() -> None:
+    settings = RunSettings(ctx=4096, spec_type="draft-mtp")
+    apart = with_nextn(MIMO, num_nextn_predict_layers=3)
+    with pytest.raises(SettingsError, match="apart"):
+        check(apart, settings)
+    check(fused(apart), settings)

@@ -37,6 +37,7 @@ def _json(run: DryRun) -> dict[str, Any]:
             for r in run.draft
         ],
         "projector": run.projector,
+        "untold": list(run.untold),
     }
 
 
@@ -64,6 +65,8 @@ def show(run: DryRun, plan: Plan) -> None:
     table(rows)
     if run.projector is not None:
         say(f"projector with its buffer: {people(run.projector)}")
+    if run.untold:
+        say(f"not told without loading: {', '.join(run.untold)}")
     say(f"asked the {run.engine} engine, {run.seconds:.2f} s; its figures are whole MiB")
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from advisor import paths
 from advisor.engine.builds import Build
@@ -37,7 +37,9 @@ from advisor.sizing.speculative import draft_settings
 TIMEOUT_S: Final = 60.0
 """A dry run takes 0.1 to 0.4 s; this long only on a machine that is busy or swapping."""
 
+Part = Literal["draft", "projector"]
 _EMBEDDED: Final = "embedded"
+_MTP: Final = "draft-mtp"
 _JUDGED: Final = "projected to use"
 """What fit.cpp says when it knows all that it will know."""
 _TRIES: Final = 4
@@ -61,9 +63,13 @@ class DryRun:
     output: dict[str, int] = field(default_factory=dict[str, int])
     """Bytes of the output buffers, to 0.01 MiB, by buffer type; not part of the rows."""
     draft: tuple[BreakdownRow, ...] = ()
-    """Rows of what drafts tokens; empty where nothing does, or where it was not told."""
+    """Rows of what drafts tokens, without the model's own weights, which an MTP context shares;
+    empty where nothing drafts, or where it was not told."""
     projector: int | None = None
     """Bytes of the projector with its buffer; None where there is none, or it was not told."""
+    untold: tuple[Part, ...] = ()
+    """Parts of the run that this llama.cpp did not account for: the embedded engine ends before it
+    makes an MTP context."""
 
     @property
     def host_model(self) -> int:
@@ -213,7 +219,19 @@ def dry_run_files(
         alone = draft_settings(settings).model_copy(update={"mmproj": ""})
         run = ask(Files(files.draft), alone)
         found = replace(found, draft=(*run.devices, run.host, *run.extra))
-    return found
+    if settings.spec_type == _MTP:
+        own = [replace(row, model=0) for row in found.draft]
+        found = replace(found, draft=tuple(row for row in own if row.context or row.compute))
+    return replace(found, untold=_untold(found, settings))
+
+
+def _untold(found: DryRun, settings: RunSettings) -> tuple[Part, ...]:
+    drafts, projects = settings.spec_type != "none", bool(settings.mmproj)
+    parts: tuple[tuple[Part, bool], ...] = (
+        ("draft", drafts and not found.draft),
+        ("projector", projects and found.projector is None),
+    )
+    return tuple(part for part, missing in parts if missing)
 
 
 def _once(

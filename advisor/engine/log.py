@@ -212,11 +212,15 @@ _ALLOCATING: Final = re.compile(
 _FAILED_BUFFER: Final = re.compile(
     r"failed to allocate (?P<place>\S+) buffer of size (?P<size>\d+)"
 )
-_FAILED_ALLOCATION: Final = re.compile(r"Device memory allocation of size (?P<size>\d+) failed")
+_FAILED_ALLOCATION: Final = re.compile(
+    r"Device memory allocation of size (?P<size>\d+) failed"
+    r"|can't allocate (?P<bytes>\d+) Bytes of memory on"
+)
 _OOM: Final = re.compile(
     r"out of memory|Not enough memory|unable to allocate \S+ buffer"
     r"|failed to allocate (?:buffer|compute)"
-    r"|ErrorOutOf(?:Device|Host)Memory|insufficient memory|std::bad_alloc|Cannot allocate memory",
+    r"|ErrorOutOf(?:Device|Host)Memory|ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY"
+    r"|insufficient memory|std::bad_alloc|Cannot allocate memory",
     re.IGNORECASE,
 )
 _ARCHITECTURE: Final = re.compile(r"unknown model architecture: '(?P<arch>[^']*)'")
@@ -230,8 +234,9 @@ _BAD_FILE: Final = re.compile(
     r"|error loading model vocabulary|model is corrupted|failed to open .*\.gguf"
 )
 _LOST: Final = re.compile(
-    r"ErrorDeviceLost|device lost|GPU is lost|fallen off the bus|CUDA error: unspecified launch"
-    r"|CUDA error: an illegal|no CUDA-capable device|CUDA driver version is insufficient"
+    r"ErrorDeviceLost|DeviceLostError|ERROR_DEVICE_LOST|device lost|GPU is lost|fallen off the bus"
+    r"|(?:CUDA|ROCm|MUSA) error: (?:unspecified launch|an illegal)|Memory access fault by GPU"
+    r"|no CUDA-capable device|CUDA driver version is insufficient"
     r"|GPU Hang",
     re.IGNORECASE,
 )
@@ -341,7 +346,7 @@ def _failure(text: str) -> Failure | None:
     if match := _FAILED_BUFFER.search(text):
         return Failure("out-of-memory", text, match["place"], int(match["size"]))
     if match := _FAILED_ALLOCATION.search(text):
-        return Failure("out-of-memory", text, size=int(match["size"]))
+        return Failure("out-of-memory", text, size=int(match["size"] or match["bytes"]))
     kinds: tuple[tuple[FailureKind, re.Pattern[str]], ...] = (
         ("device-lost", _LOST),
         ("out-of-memory", _OOM),

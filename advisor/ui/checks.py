@@ -11,7 +11,7 @@ from advisor import answers
 from advisor.advice.hardware_prices import HardwarePrice, PriceBook, shipped_names
 from advisor.engine import builds, folders
 from advisor.engine.builds import Build
-from advisor.engine.dry_run import DryRun, cannot, dry_run
+from advisor.engine.dry_run import DryRun, Part, cannot, dry_run
 from advisor.errors import EngineError, RigError
 from advisor.hardware.compose import describe, parse_rig
 from advisor.hardware.rig import Device, Rig
@@ -130,6 +130,8 @@ class Checked:
     """``"llama.cpp b11549"``."""
     places: Mapping[str, Mapping[str, Pair]]
     """By place as in ``Plan.explanations`` ("CUDA0", "host"), then "weights", "context", …"""
+    untold: tuple[Part, ...] = ()
+    """Parts of the run that it did not account for."""
 
     @property
     def said(self) -> int:
@@ -193,7 +195,7 @@ def check(model: Model, plan: Plan, rig: Rig, cancel: threading.Event) -> Checke
     build = engine_for(rig, len(plan.devices))
     model = answers.accompanied(model, plan.settings)
     run = dry_run(model, plan.settings, build=build, n_devices=len(plan.devices), cancel=cancel)
-    return Checked(f"llama.cpp {build.version}", figures(plan, run))
+    return Checked(f"llama.cpp {build.version}", figures(plan, run), run.untold)
 
 
 def figures(plan: Plan, run: DryRun) -> Mapping[str, Mapping[str, Pair]]:

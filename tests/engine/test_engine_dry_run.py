@@ -1,5 +1,6 @@
 """The embedded llama.cpp's own accounting against our plan, for models that need no file."""
 
+import sys
 import threading
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import psutil
 import pytest
 
 from advisor import paths
+from advisor.engine.builds import Build
 from advisor.engine.dry_run import dry_run
+from advisor.engine.log import BreakdownRow
 from advisor.errors import EngineError, SettingsError
 from advisor.hardware.rig import Host, Rig
 from advisor.llm.ghost import write_ghost
@@ -19,6 +22,8 @@ pytestmark = pytest.mark.engine
 
 RIG = Rig(name="host", hosts=(Host(ram_available=8 << 30),))
 MIB = 1 << 20
+OPTIONS = ("--fit", "--spec-type", "--host", "--port", "--flash-attn=on")
+DATA = Path(__file__).parents[1] / "data" / "engine"
 
 
 @pytest.mark.parametrize("model", [tiny.dense(), tiny.moe()], ids=["dense", "moe"])
@@ -88,3 +93,24 @@ def test_cancelling():
 def test_giving_up():
     with pytest.raises(EngineError, match="did not report"):
         dry_run(tiny.dense(), RunSettings(ctx=512), timeout=0.0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
+def test_an_mtp_context_shares_the_models_weights(tmp_path):
+    """b11434's accounting of GLM 4.5 Air with its MTP layer: the second table repeats the model."""
+    program, log = tmp_path / "llama-server", DATA / "b11434-mtp.log"
+    program.write_text(f"#!/bin/sh\ncat {log}\nsleep 60\n")
+    program.chmod(0o755)
+    build = Build(kind="program", path=str(program), version="b11434", options=OPTIONS)
+    settings = RunSettings(ctx=4096, load_mtp=True, spec_type="draft-mtp", n_gpu_layers=0)
+    run = dry_run(tiny.dense(), settings, build=build)
+    assert run.host_model == (29659 + 39813) * MIB
+    assert run.draft == (BreakdownRow("Host", 0, 16 * MIB, 150 * MIB),)
+    assert not run.untold
+
+
+def test_what_the_embedded_engine_does_not_tell():
+    """It ends before it makes an MTP context, whatever the model."""
+    settings = RunSettings(ctx=512, load_mtp=True, spec_type="draft-mtp")
+    run = dry_run(tiny.dense(), settings)
+    assert (run.draft, run.untold) == ((), ("draft",))

@@ -31,13 +31,18 @@ def lines(name: str) -> list[str]:
     return (DATA / name).read_text(encoding="utf-8").splitlines()
 
 
-def words(event: Event) -> str:
+def words(event: Event) -> str:  # noqa: PLR0911 - one per kind
     """An event as the recorded expectations write it."""
     match event:
         case BufferSize():
             return f"{event.kind} {event.place} {event.size / MIB:.2f}"
         case Offloaded():
             return f"Offloaded {event.layers}/{event.of}"
+        case BreakdownRow(total=int(total)):
+            parts = "+".join(
+                str(size // MIB) for size in (event.model, event.context, event.compute)
+            )
+            return f"BreakdownRow {event.name} {parts} of {total // MIB}"
         case CacheSize():
             return f"CacheSize {event.cells}"
         case Failure(size=None):

@@ -66,6 +66,8 @@ def test_a_dry_run_accounts_for_the_draft(model: Model):
     run = dry_run(model, plan.settings)
     (row,) = run.draft
     assert row.model + row.context + row.compute == pytest.approx(plan.host.draft, abs=3 * MIB)
+    assert run.projector is not None
+    assert not run.untold
     pairs = figures(plan, run)["host"]
     assert pairs["draft"].agrees
     assert not list((paths.cache() / "ghosts").iterdir())

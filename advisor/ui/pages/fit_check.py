@@ -112,6 +112,10 @@ class CheckLine(QWidget):
             self.tr("computed {size}").format(size=units.size(found.computed)),
         ]
         parts += [self._difference(place, part, pair) for place, part, pair in found.differing]
+        if found.untold:
+            names = {"draft": self.tr("drafting"), "projector": self.tr("the projector")}
+            words = self.tr("not told without loading: {parts}")
+            parts.append(words.format(parts=", ".join(names[part] for part in found.untold)))
         self._say(" · ".join(parts), basis=Basis.DRY_RUN)
         self.checked.emit(found)
 

@@ -247,9 +247,11 @@ class Monitor:
             tick += 1
             due += self._interval
             now = time.monotonic()
-            # When a slow driver call ate the time, go on from here instead of catching up.
-            due = max(due, now)
-            self._stop.wait(due - now)
+            # A late tick is made good by the next; when a slow driver call ate more than that, go
+            # on from here instead of catching up.
+            if now - due > self._interval:
+                due = now
+            self._stop.wait(max(0.0, due - now))
 
     def _list_processes(
         self,

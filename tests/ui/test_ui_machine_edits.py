@@ -15,6 +15,7 @@ from advisor.ui.header import Header
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_compose import ComposeDialog
 from advisor.ui.pages.machine_facts import FactsDialog, fact_name
+from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.window import MainWindow
 from advisor.units import GIB
 
@@ -22,7 +23,8 @@ JOINED = "2x RTX 3090 + 64 GB DDR4-3200 over 10GbE with RTX 4090 + 32 GB DDR5-56
 
 
 def words(widget: QWidget) -> str:
-    return "\n".join(x.text() for x in widget.findChildren(QLabel) if x.isVisibleTo(widget))
+    shown = [x for x in widget.findChildren(QLabel) if x.isVisibleTo(widget)]
+    return "\n".join(x.words if isinstance(x, ReadingRow) else x.text() for x in shown)
 
 
 def press(widget: QWidget, label: str) -> None:
@@ -36,6 +38,7 @@ def page(qtbot, state):
     qtbot.addWidget(made)
     made.resize(1132, 716)
     made.show()
+    qtbot.waitUntil(lambda: made.models.isVisibleTo(made))  # made in turns
     yield made
     made.closing()
 
@@ -77,7 +80,7 @@ def test_an_unknown_card_is_filled_in_and_stays_so(qtbot, page, state, library, 
         state.set_rig(None)
         state.set_detected(rig)
         assert {"memory-unknown", "bandwidth-unknown"} <= {f.code for f in examine(state.rig)}
-        page._device_facts(0)
+        page.edits.device_facts(0)
         dialog = page.findChild(FactsDialog)
         dialog.memory.setValue(24)
         dialog.bandwidth.setValue(1008)
@@ -89,14 +92,14 @@ def test_an_unknown_card_is_filled_in_and_stays_so(qtbot, page, state, library, 
         assert device.sources["memory_total"] == "as you wrote"
         # Detection knows it from now on, and forgets it when told so.
         assert detect().devices[0].memory_total == 24 * GIB
-        page._device_facts(0)
+        page.edits.device_facts(0)
         again = next(d for d in page.findChildren(FactsDialog) if d.isVisible())
         press(again, "Forget mine")
         qtbot.waitUntil(lambda: state.rig.devices[0].memory_total is None)
 
 
 def test_correcting_an_imagined_rig_leaves_this_machine_alone(page, state) -> None:
-    page._device_facts(0)
+    page.edits.device_facts(0)
     dialog = page.findChild(FactsDialog)
     dialog.bandwidth.setValue(500)
     press(dialog, "Use these")
@@ -140,7 +143,7 @@ def test_the_form_says_what_is_wrong_and_stays(parent) -> None:
 
 def test_machines_and_their_network_are_shown(qtbot, page, state) -> None:
     state.set_rig(parse_rig(JOINED))
-    qtbot.waitUntil(lambda: len(page._devices) == len(state.rig.devices))
+    qtbot.waitUntil(lambda: len(page.parts.devices) == len(state.rig.devices))
     shown = words(page)
     for wanted in (
         "Machine 1, runs llama.cpp",
@@ -151,7 +154,7 @@ def test_machines_and_their_network_are_shown(qtbot, page, state) -> None:
     ):
         assert wanted in shown
     # People read the first machine first, whatever order llama.cpp lists devices in.
-    at = [page._grid.itemAtPosition(0, place).widget() for place in range(3)]
+    at = [page.parts.itemAtPosition(0, place).widget() for place in range(3)]
     assert [card.title.text() for card in at] == [
         "Machine 1, runs llama.cpp",
         "RTX 3090",
@@ -196,7 +199,7 @@ def test_reading_again_finds_what_came_back(qtbot, page, state, library, tmp_pat
 
 
 def test_dialogs_are_closed_by_the_keyboard(qtbot, page) -> None:
-    page._device_facts(0)
+    page.edits.device_facts(0)
     dialog = page.findChild(FactsDialog)
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
     assert not dialog.isVisible()

@@ -150,7 +150,7 @@ def test_machine_shows_an_imagined_rig_plainly(machine: MachinePage, state: AppS
     machine.what_if._add()
     assert state.rig is not None
     assert [d.name for d in state.rig.devices] == ["RTX 4090", "RTX 4090", "RTX 5090"]
-    machine._without(0)
+    machine.edits.without(0)
     assert [d.name for d in state.rig.devices] == ["RTX 4090", "RTX 5090"]
 
 

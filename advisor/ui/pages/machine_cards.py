@@ -7,7 +7,7 @@ from advisor.basis import Basis
 from advisor.hardware.monitor import DeviceSample
 from advisor.hardware.rig import Device, PcieLink, Process
 from advisor.ui.widgets.basics import Card, Chip, button, row, text
-from advisor.ui.widgets.figures import FigureRow
+from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.widgets.sparkline import Sparkline
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
 
@@ -35,13 +35,13 @@ class DeviceCard(Card):
         self._chip = Chip()
         self.head.addWidget(self._chip)
         self._bar = StackedBar()
-        self._used = FigureRow(self.tr("Used by other programs"))
+        self._used = ReadingRow(self.tr("Used by other programs"))
         self._programs = text("", "small", wrap=True)
-        self._bandwidth = FigureRow(self.tr("Memory bandwidth"))
-        self._link = FigureRow(self.tr("PCIe link"))
-        self._traffic = FigureRow(self.tr("PCIe traffic"))
-        self._power = FigureRow(self.tr("Power"))
-        self._heat = FigureRow(self.tr("Temperature, clock"))
+        self._bandwidth = ReadingRow(self.tr("Memory bandwidth"))
+        self._link = ReadingRow(self.tr("PCIe link"))
+        self._traffic = ReadingRow(self.tr("PCIe traffic"))
+        self._power = ReadingRow(self.tr("Power"))
+        self._heat = ReadingRow(self.tr("Temperature, clock"))
         self._throttle = text("", "tight", wrap=True)
         self._throttle.hide()
         self._line = Sparkline(self.tr("Memory used, last minute"), height=34)
@@ -103,7 +103,6 @@ class DeviceCard(Card):
         self._link.setVisible(not device.integrated and device.backend != "cpu" and not small)
         self._traffic.hide()
         self._show_link(device, imagined=imagined)
-        self._link.setToolTip(device.unknown.get("pcie", ""))
         self._power.setVisible(not imagined)
         self._heat.setVisible(not imagined)
         heat = self.tr("Heat, clock") if small else self.tr("Temperature, clock")
@@ -154,6 +153,7 @@ class DeviceCard(Card):
             pcie,
             note=why if known else device.unknown.get("pcie", ""),
             basis=Basis.MEASURED if known and not imagined else None,
+            tip=device.unknown.get("pcie", ""),
         )
 
     def _show_traffic(self, sample: DeviceSample) -> None:
@@ -238,8 +238,8 @@ class DeviceCard(Card):
         self._bandwidth.show_value(
             units.UNKNOWN if value is None else f"{value:,.0f} GB/s",
             note=device.unknown.get("bandwidth_gbs", "") if value is None else short_source(source),
+            tip=source,
         )
-        self._bandwidth.setToolTip(source)
 
 
 def pcie_text(link: PcieLink) -> tuple[str, str]:

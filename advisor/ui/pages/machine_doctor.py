@@ -1,8 +1,10 @@
 """The doctor's findings: what is wrong or not understood, and what to do about it."""
 
+import time
 from collections.abc import Callable
 from typing import Final
 
+from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
@@ -12,6 +14,7 @@ from advisor.ui import design, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Card, Chip, button, clear, column, row, text
+from advisor.ui.widgets.paint_turns import BUDGET_S
 
 TONES: Final[dict[Severity, design.Tone]] = {"problem": "bad", "warning": "tight", "info": "plain"}
 
@@ -24,6 +27,13 @@ class DoctorCard(Card):
         self._state = state
         self._job: Job | None = None
         self._rig: Rig | None = None
+        self._findings: tuple[Finding, ...] | None = None
+        """What is shown; None before the first."""
+        self._left: list[Finding] = []
+        self._several = False
+        """Findings are of several parts of the rig: each says of which."""
+        self._rest = QTimer(self, singleShot=True, interval=0)
+        self._rest.timeout.connect(self._add_lines)
         self._again = button(
             self.tr("Read again"),
             read_again,
@@ -54,12 +64,23 @@ class DoctorCard(Card):
         self._job = run_task(lambda _job: services.examine(rig), on_result=self._show, owner=self)
 
     def _show(self, findings: tuple[Finding, ...]) -> None:
+        if findings == self._findings:
+            return
+        self._findings = findings
         clear(self._lines)
-        several = len({finding.subject for finding in findings}) > 1
-        for finding in findings:
-            self._lines.addWidget(FindingLine(finding, name_subject=several))
+        self._left = list(findings)
+        self._several = len({finding.subject for finding in findings}) > 1
         if not findings:
             self._lines.addWidget(text(self.tr("Nothing stands out."), "muted"))
+        self._add_lines()
+
+    def _add_lines(self) -> None:
+        """Some now, the rest in the next turns of the event loop."""
+        until = time.perf_counter() + BUDGET_S
+        while self._left and time.perf_counter() < until:
+            self._lines.addWidget(FindingLine(self._left.pop(0), name_subject=self._several))
+        if self._left:
+            self._rest.start()
 
     def _copy(self) -> None:
         if self._rig is not None:

@@ -7,7 +7,7 @@ from advisor.basis import Basis
 from advisor.hardware.rig import Host, NetworkLink, Rig
 from advisor.ui.pages.machine_cards import short_source
 from advisor.ui.widgets.basics import Card, Chip, button, row, text
-from advisor.ui.widgets.figures import FigureRow
+from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.widgets.sparkline import Sparkline
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
 
@@ -20,16 +20,16 @@ class HostCard(Card):
         self._chip = Chip()
         self.head.addWidget(self._chip)
         self._bar = StackedBar()
-        self._network = FigureRow(self.tr("Network"))
-        self._latency = FigureRow(self.tr("Latency, one way"))
-        self._between = FigureRow(self.tr("Between the GPUs"))
-        self._used = FigureRow(self.tr("RAM used by other programs"))
-        self._bandwidth = FigureRow(self.tr("RAM bandwidth"))
+        self._network = ReadingRow(self.tr("Network"))
+        self._latency = ReadingRow(self.tr("Latency, one way"))
+        self._between = ReadingRow(self.tr("Between the GPUs"))
+        self._used = ReadingRow(self.tr("RAM used by other programs"))
+        self._bandwidth = ReadingRow(self.tr("RAM bandwidth"))
         self._measure = button(self.tr("Measure RAM bandwidth (1 s)"), role="link")
-        self._cpu = FigureRow(self.tr("Processor"))
-        self._disk = FigureRow(self.tr("Free disk for models"))
-        self._swap = FigureRow(self.tr("Swap in use"))
-        self._battery = FigureRow(self.tr("Power source"))
+        self._cpu = ReadingRow(self.tr("Processor"))
+        self._disk = ReadingRow(self.tr("Free disk for models"))
+        self._swap = ReadingRow(self.tr("Swap in use"))
+        self._battery = ReadingRow(self.tr("Power source"))
         self._line = Sparkline(self.tr("RAM used, last minute"), height=34)
         self._caption = text(self.tr("RAM used, last minute"), "small")
         for part in (self._bar, self._used, self._bandwidth):
@@ -90,9 +90,8 @@ class HostCard(Card):
             latency = self.tr("about {latency} µs ({low} to {high})")
             low, high = (f"{end:,.0f}" for end in link.latency_range_us)
         self._latency.show_value(
-            latency.format(latency=f"{link.latency_us:,.0f}", low=low, high=high)
+            latency.format(latency=f"{link.latency_us:,.0f}", low=low, high=high), tip=link.source
         )
-        self._latency.setToolTip(link.source)
 
     def show_between(self, words: str) -> None:
         """What lies between its GPUs; nothing where there is one or nobody knows."""
@@ -120,8 +119,8 @@ class HostCard(Card):
             units.UNKNOWN if value is None else f"{value:,.0f} GB/s",
             basis=Basis.MEASURED if measured else None,
             note=short_source(note) if value is not None else "",
+            tip=note or host.unknown.get("ram_bandwidth_gbs", ""),
         )
-        self._bandwidth.setToolTip(note or host.unknown.get("ram_bandwidth_gbs", ""))
         self._measure.setVisible(live and not measured)
         cores = "" if host.cores is None else self.tr("{count} cores").format(count=host.cores)
         self._cpu.setVisible(bool(host.cpu) or not imagined)

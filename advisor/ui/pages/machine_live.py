@@ -1,4 +1,4 @@
-"""Live readings while the Machine page is on screen: one monitor, looked at twice a second."""
+"""Live readings while the Machine page is on screen: one monitor, looked at a few times a second."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,12 +6,14 @@ from typing import Final
 import numpy as np
 from PySide6.QtCore import QObject, QTimer
 
-from advisor.hardware.monitor import DeviceSample, HostSample, Monitor
+from advisor.hardware.monitor import DeviceSample, HostSample, Monitor, Sample, Window
 from advisor.hardware.rig import Rig
 
-SAMPLE_S: Final = 0.2
 HISTORY_S: Final = 60.0
-LOOK_MS: Final = 500
+LOOK_MS: Final = 400
+"""Numbers that change faster cannot be read."""
+SHOWN: Final = 300
+"""Points of a line at most; the highest of the samples between them is drawn."""
 STOP_S: Final = 0.0
 """A driver call that hangs must not hold the window up; its thread ends with the call."""
 
@@ -24,6 +26,8 @@ class LiveReadings(QObject):
         self._on_news = on_news
         self._rig: Rig | None = None
         self._monitor: Monitor | None = None
+        self._sample: Sample | None = None
+        self._window: Window | None = None
         self._look = QTimer(self, interval=LOOK_MS)
         self._look.timeout.connect(self._tell)
 
@@ -34,42 +38,46 @@ class LiveReadings(QObject):
         elif rig is not self._rig or self._monitor is None:
             self.stop()
             self._rig = rig
-            self._monitor = Monitor(rig, interval_s=SAMPLE_S, history_s=HISTORY_S).start()
+            self._monitor = Monitor(rig, history_s=HISTORY_S).start()
             self._look.start()
 
     def stop(self) -> None:
         """Nobody looks any more."""
         self._look.stop()
+        self._sample = self._window = None
         if self._monitor is not None:
             self._monitor.stop(STOP_S)
             self._monitor = None
 
     def device(self, index: int) -> DeviceSample | None:
         """The newest reading of a device."""
-        sample = None if self._monitor is None else self._monitor.latest()
-        if sample is None or index >= len(sample.devices):
-            return None
-        return sample.devices[index]
+        known = () if self._sample is None else self._sample.devices
+        return known[index] if index < len(known) else None
 
     @property
     def host(self) -> HostSample | None:
         """The newest reading of the host."""
-        sample = None if self._monitor is None else self._monitor.latest()
-        return None if sample is None else sample.host
+        return None if self._sample is None else self._sample.host
 
     def device_history(self, index: int) -> list[float]:
         """Bytes in use over the last minute."""
-        if self._monitor is None:
-            return []
-        return _known(self._monitor.window(HISTORY_S).device(index, "used"))
+        return [] if self._window is None else _points(self._window.device(index, "used"))
 
     def host_history(self) -> list[float]:
         """Bytes of RAM in use over the last minute."""
-        return [] if self._monitor is None else _known(self._monitor.window(HISTORY_S).host("used"))
+        return [] if self._window is None else _points(self._window.host("used"))
 
     def _tell(self) -> None:
+        if self._monitor is not None:
+            self._sample = self._monitor.latest()
+            self._window = self._monitor.window(HISTORY_S)
         self._on_news(self)
 
 
-def _known(values: np.ndarray) -> list[float]:
-    return [float(v) for v in values[~np.isnan(values)]]
+def _points(values: np.ndarray) -> list[float]:
+    known = values[~np.isnan(values)]
+    step = -(-len(known) // SHOWN)
+    if step > 1:
+        # Whole steps, counted from the newest: a line that grows does not flicker.
+        known = known[len(known) % step :].reshape(-1, step).max(axis=1)
+    return known.tolist()

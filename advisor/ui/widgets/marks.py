@@ -1,9 +1,10 @@
 """The basis mark: one small letter that says where a figure comes from, the same everywhere."""
 
+import functools
 from typing import Final, Literal
 
 from PySide6.QtCore import QCoreApplication, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from advisor.ui import design
@@ -24,12 +25,12 @@ class BasisMark(QWidget):
     @property
     def word(self) -> str:
         """The mark in one word."""
-        return _WORDS[self._basis]() if self._basis else ""
+        return mark_word(self._basis)
 
     def set_basis(self, basis: str | None) -> None:
         """Another rung, or none."""
         self._basis = None if basis is None else str(basis)
-        self.setToolTip(_TIPS[self._basis]() if self._basis else "")
+        self.setToolTip(mark_tip(self._basis))
         self.setAccessibleName(self.word)
         self.update()
 
@@ -40,24 +41,50 @@ class BasisMark(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """The letter in its square: outlined, filled soft, filled green."""
         del event
-        if self._basis is None:
-            return
-        c = design.colours()
-        with QPainter(self) as painter:
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            box = QRectF(0.5, 0.5, SIDE - 1, SIDE - 1)
-            ink = QColor(c.muted)
-            if self._basis == "computed":
-                painter.setPen(QPen(QColor(c.line_strong)))
-                painter.setBrush(QColor(c.surface))
-            else:
-                ink, ground = c.tone("accent" if self._basis == "dry-run" else "good")
-                painter.setPen(Qt.PenStyle.NoPen)
-                painter.setBrush(ground)
-            painter.drawRoundedRect(box, 3, 3)
-            painter.setPen(ink)
-            painter.setFont(design.font(9, QFont.Weight.DemiBold))
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, self._basis[0])
+        if self._basis is not None:
+            with QPainter(self) as painter:
+                paint_mark(painter, 0, 0, self._basis)
+
+
+def mark_word(basis: str | None) -> str:
+    """A basis in one word; nothing for none."""
+    return _WORDS[str(basis)]() if basis else ""
+
+
+def mark_tip(basis: str | None) -> str:
+    """A basis in a sentence; nothing for none."""
+    return _TIPS[str(basis)]() if basis else ""
+
+
+def paint_mark(painter: QPainter, x: int, y: int, basis: str | None) -> None:
+    """The mark of a basis, nothing for none. It is drawn once and then copied."""
+    if basis is not None:
+        ratio = painter.device().devicePixelRatio()
+        painter.drawImage(x, y, _mark(str(basis), ratio, design.colours()))
+
+
+@functools.cache
+def _mark(basis: str, ratio: float, c: design.Colours) -> QImage:
+    side = round(SIDE * ratio)
+    image = QImage(side, side, QImage.Format.Format_ARGB32_Premultiplied)
+    image.setDevicePixelRatio(ratio)
+    image.fill(Qt.GlobalColor.transparent)
+    ink = QColor(c.muted)
+    with QPainter(image) as painter:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if basis == "computed":
+            painter.setPen(QPen(QColor(c.line_strong)))
+            painter.setBrush(QColor(c.surface))
+        else:
+            ink, ground = c.tone("accent" if basis == "dry-run" else "good")
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(ground)
+        box = QRectF(0.5, 0.5, SIDE - 1, SIDE - 1)
+        painter.drawRoundedRect(box, 3, 3)
+        painter.setPen(ink)
+        painter.setFont(design.font(9, QFont.Weight.DemiBold))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, basis[0])
+    return image
 
 
 def _tr(source: str) -> str:

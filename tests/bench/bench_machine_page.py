@@ -19,13 +19,15 @@ from PySide6.QtWidgets import QApplication
 
 from advisor.hardware import detect
 from advisor.hardware.compose import parse_rig
-from advisor.ui import design, services
+from advisor.ui import design
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pauses import Collector
 from advisor.ui.state import AppState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import fake_nvml
+
+SEVERAL = "4x RTX 3090 + 128 GB over 10GbE with 4x RTX 4090 + 64 GB over 10GbE with M2 Ultra 192GB"
 
 
 class Turns:
@@ -105,8 +107,7 @@ def test_turns_of_a_page_with_eight_cards(benchmark, qtbot, qapp, machine):
             qtbot.wait(20)
         measure("dark", lambda: design.apply(qapp, "dark"))
         measure("imagined", lambda: state.set_rig(parse_rig("RTX 4090 + 64 GB DDR5-6000")))
-        measure("several machines", lambda: state.set_rig(parse_rig(
-            "4x RTX 3090 + 128 GB over 10GbE with 4x RTX 4090 + 64 GB over 10GbE with M2 Ultra 192GB")), 1500)
+        measure("several machines", lambda: state.set_rig(parse_rig(SEVERAL)), 1500)
         measure("back", lambda: state.set_rig(None), 1500)
         measure("hidden and shown", lambda: (page.hide(), page.show()))
 

@@ -9,7 +9,6 @@ without it).
 
 import argparse
 import gc
-import os
 import subprocess
 import sys
 import tempfile
@@ -88,7 +87,7 @@ def main() -> None:
                 print(
                     f"{minute},{ticks},{rate:.2f},{share:.2f},{me.memory_info().rss >> 10},"
                     f"{sys.getallocatedblocks()},{traced},{threading.active_count()},"
-                    f"{len(os.listdir('/proc/self/fd')) - 1}",
+                    f"{len(list(Path('/proc/self/fd').iterdir())) - 1}",
                     flush=True,
                 )
             monitor.stop()

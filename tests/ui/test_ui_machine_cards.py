@@ -1,5 +1,7 @@
 """Device cards: what they call things, smaller where there are many, honest when a card is lost."""
 
+import dataclasses
+
 import pytest
 from PySide6.QtWidgets import QLabel, QWidget
 
@@ -8,7 +10,9 @@ from advisor.hardware.monitor import DeviceSample
 from advisor.hardware.rig import Device
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_cards import DeviceCard
+from advisor.ui.pages.machine_doctor import FindingLine
 from advisor.ui.texts import billions
+from advisor.ui.widgets.basics import Card
 from advisor.ui.widgets.reading_row import ReadingRow
 
 
@@ -81,6 +85,36 @@ def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
         inner = page.parts.devices[0].parentWidget()
         assert inner is not None
         assert inner.minimumSizeHint().width() <= 1132 - 20
+    finally:
+        page.closing()
+
+
+def test_cards_have_the_height_they_need_whatever_was_shown_before(qtbot, state) -> None:
+    """Qt stops seeing that a card grows when its former place in the layout lives on."""
+    page = MachinePage(state)
+    qtbot.addWidget(page)
+    page.resize(1132, 716)
+    page.show()
+
+    def cramped() -> list[Card]:
+        cards = [*page.parts.devices, *page.parts.hosts, page.parts.doctor]
+        return [
+            card
+            for card in cards
+            if card.isVisible() and card.layout().heightForWidth(card.width()) > card.height()
+        ]
+
+    try:
+        for words_of_it in ("RTX 4090 + 64 GB DDR5-6000", "Weird 9000 48GB 700 GB/s + RTX 3090"):
+            state.set_rig(parse_rig(words_of_it))
+            qtbot.waitUntil(lambda: page.parts.complete)
+            qtbot.wait(100)
+        found = len(page.parts.doctor.findChildren(FindingLine))
+        assert found > 1
+        page.parts.devices[0].show_live(
+            dataclasses.replace(sample(lost=False), throttle=("power limit",)), device()
+        )
+        qtbot.waitUntil(lambda: not cramped())
     finally:
         page.closing()
 

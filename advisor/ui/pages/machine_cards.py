@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from PySide6.QtCore import QCoreApplication
+
 from advisor import units
 from advisor.basis import Basis
 from advisor.hardware.monitor import DeviceSample
@@ -45,7 +47,7 @@ class DeviceCard(Card):
         self._throttle = text("", "tight", wrap=True)
         self._throttle.hide()
         self._line = Sparkline(self.tr("Memory used, last minute"), height=34)
-        self._caption = text(self.tr("memory used, last minute"), "small")
+        self._caption = text(self.tr("Memory used, last minute"), "small")
         for part in (
             self._bar,
             self._used,
@@ -147,11 +149,11 @@ class DeviceCard(Card):
             self._line.show_values(used, top=float(device.memory_total))
 
     def _show_link(self, device: Device, *, imagined: bool) -> None:
-        pcie, why = pcie_text(device.pcie)
+        pcie = pcie_text(device.pcie)
         known = pcie != units.UNKNOWN
         self._link.show_value(
             pcie,
-            note=why if known else device.unknown.get("pcie", ""),
+            note="" if known else device.unknown.get("pcie", ""),
             basis=Basis.MEASURED if known and not imagined else None,
             tip=device.unknown.get("pcie", ""),
         )
@@ -242,14 +244,13 @@ class DeviceCard(Card):
         )
 
 
-def pcie_text(link: PcieLink) -> tuple[str, str]:
-    """``"4.0 × 16"`` and what it could do, where that is more."""
-    if link.generation is None or link.width is None:
-        best = _link(link.max_generation, link.max_width)
-        return (units.UNKNOWN, "") if best is None else (best, "")
-    now = _link(link.generation, link.width) or units.UNKNOWN
+def pcie_text(link: PcieLink) -> str:
+    """``"4.0 × 16"``, and what it could do where that is more: idle cards slow their link down."""
+    now = _link(link.generation, link.width)
     best = _link(link.max_generation, link.max_width)
-    return now, "" if best is None or best == now else f"can do {best}"
+    if now is None or best is None or best == now:
+        return now or best or units.UNKNOWN
+    return _tr("{now} now, {best} at best").format(now=now, best=best)
 
 
 def _link(generation: int | None, width: int | None) -> str | None:
@@ -277,6 +278,10 @@ def _class(device: Device) -> str:
     if device.laptop:
         words.append("laptop")
     return " · ".join(words)
+
+
+def _tr(source: str) -> str:
+    return QCoreApplication.translate("DeviceCard", source)
 
 
 def short_source(source: str) -> str:

@@ -1,4 +1,4 @@
-"""Live readings while the Machine page is on screen: one monitor, looked at a few times a second."""
+"""Live readings while the Machine page is on screen: one monitor, looked at twice a second."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,7 +10,7 @@ from advisor.hardware.monitor import DeviceSample, HostSample, Monitor, Sample, 
 from advisor.hardware.rig import Rig
 
 HISTORY_S: Final = 60.0
-LOOK_MS: Final = 400
+LOOK_MS: Final = 500
 """Numbers that change faster cannot be read."""
 SHOWN: Final = 300
 """Points of a line at most; the highest of the samples between them is drawn."""

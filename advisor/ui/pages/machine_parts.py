@@ -150,8 +150,9 @@ class Parts(QGridLayout):
             self._grow.start()
 
     def _lay_out(self, rig: Rig) -> None:
-        while self.count():
-            self.takeAt(0)
+        # Not takeAt: its items would live on and keep Qt from seeing that a card has grown.
+        for card in (*self.devices, *self.hosts, self.doctor):
+            self.removeWidget(card)
         self._columns = self._wanted_columns(rig)
         self._places, self._others = arrangement(rig, self._columns)
         for card, (line, at, width) in zip(self.devices, self._places, strict=False):
@@ -214,5 +215,3 @@ def arrangement(rig: Rig, columns: int) -> tuple[list[Place], list[Place]]:
         line, at = line + 1, 0
     others.append((line, at, columns - at))
     return devices, others
-
-

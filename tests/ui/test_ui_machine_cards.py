@@ -6,11 +6,12 @@ import pytest
 from PySide6.QtWidgets import QLabel, QWidget
 
 from advisor.hardware.compose import parse_rig
+from advisor.hardware.doctor import Finding, examine
 from advisor.hardware.monitor import DeviceSample
 from advisor.hardware.rig import Device
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_cards import DeviceCard
-from advisor.ui.pages.machine_doctor import FindingLine
+from advisor.ui.pages.machine_doctor import FindingLine, told
 from advisor.ui.texts import billions
 from advisor.ui.widgets.basics import Card
 from advisor.ui.widgets.reading_row import ReadingRow
@@ -117,6 +118,24 @@ def test_cards_have_the_height_they_need_whatever_was_shown_before(qtbot, state)
         qtbot.waitUntil(lambda: not cramped())
     finally:
         page.closing()
+
+
+def test_findings_say_which_card_and_shared_ones_once() -> None:
+    rig = parse_rig("2x P40 + 3x RTX 3090 + 64 GB DDR4-3200")
+    found = examine(rig.model_copy(update={"imagined": False}))
+    narrow = Finding(
+        code="pcie-width",
+        severity="warning",
+        subject=rig.devices[3].name,
+        device_index=3,
+        title="It sits in an x4 slot",
+        text="",
+    )
+    assert [f.code for f in found].count("cuda-13") == 2
+    said = {finding.code: finding.subject for finding in told((*found, narrow), rig)}
+    assert said["cuda-13"] == "2 × P40"
+    assert said["pcie-width"] == "RTX 3090 (4 of 5)"
+    assert len(told(found, rig)) == len(found) - 1
 
 
 def test_who_fell_silent_is_told_once(qtbot, state) -> None:

@@ -117,8 +117,6 @@ class DeviceCard(Card):
 
     def show_live(self, sample: DeviceSample, device: Device) -> None:
         """Sensors as they are now."""
-        for reading in (self._line, self._caption):
-            reading.setVisible(self._live and not sample.lost)
         if sample.lost:
             self._show_lost(device)
             return
@@ -133,6 +131,8 @@ class DeviceCard(Card):
 
     def _show_lost(self, device: Device) -> None:
         """Nothing that was read before is true now."""
+        self._line.hide()
+        self._caption.hide()
         self._chip.show_tone(self.tr("lost: it no longer answers"), "bad")
         self._bar.show_parts((), device.memory_total, self.title.text())
         self._used.show_value(units.UNKNOWN)
@@ -145,6 +145,8 @@ class DeviceCard(Card):
 
     def show_history(self, used: list[float], device: Device) -> None:
         """Memory in use over the last minute (bytes)."""
+        for part in (self._line, self._caption):
+            part.setVisible(self._live and bool(used))
         if device.memory_total:
             self._line.show_values(used, top=float(device.memory_total))
 

@@ -13,6 +13,7 @@ from advisor.hardware.rig import Rig
 from advisor.ui import design, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
+from advisor.ui.texts import tr
 from advisor.ui.widgets.basics import Card, Chip, button, clear, column, row, text
 from advisor.ui.widgets.paint_turns import BUDGET_S
 
@@ -68,8 +69,8 @@ class DoctorCard(Card):
             return
         self._findings = findings
         clear(self._lines)
-        self._left = list(findings)
-        self._several = len({finding.subject for finding in findings}) > 1
+        self._left = told(findings, self._rig)
+        self._several = len({finding.subject for finding in self._left}) > 1
         if not findings:
             self._lines.addWidget(text(self.tr("Nothing stands out."), "muted"))
         self._add_lines()
@@ -86,6 +87,29 @@ class DoctorCard(Card):
         if self._rig is not None:
             QGuiApplication.clipboard().setText(services.doctor_report(self._rig))
             self._state.noticed.emit(self.tr("Copied the report"))
+
+
+def told(findings: tuple[Finding, ...], rig: Rig | None) -> list[Finding]:
+    """The findings with those that several cards share said once, and saying which card is meant.
+
+    A name alone does not say that where the rig has several of it.
+    """
+    names = [] if rig is None else [device.name for device in rig.devices]
+    alike: dict[Finding, list[int | None]] = {}
+    for finding in findings:
+        key = finding.model_copy(update={"device_index": None})
+        alike.setdefault(key, []).append(finding.device_index)
+    said: list[Finding] = []
+    for finding, places in alike.items():
+        subject, count = finding.subject, names.count(finding.subject)
+        if count > 1 and len(places) == count:
+            subject = tr("{count} × {name}").format(count=count, name=subject)
+        elif count > 1:
+            numbers = ", ".join(str(place + 1) for place in places if place is not None)
+            words = tr("{name} ({numbers} of {count})")
+            subject = words.format(name=subject, numbers=numbers, count=len(names))
+        said.append(finding.model_copy(update={"subject": subject}))
+    return said
 
 
 class FindingLine(QWidget):

@@ -86,7 +86,7 @@ class Parts(QGridLayout):
             sample = live.device(index)
             if sample is not None:
                 card.show_live(sample, device)
-                card.show_history(live.device_history(index), device)
+                card.show_history([] if sample.lost else live.device_history(index), device)
         host, total = live.host, rig.host.ram_total
         if host is not None and host.used is not None and total is not None:
             self.host.show_used(host.used, total, basis=services.MEASURED)

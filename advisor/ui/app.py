@@ -1,10 +1,13 @@
 """Start of the window: safety net, fonts, colours, first paint; everything heavy comes after."""
 
+import contextlib
+import logging
+import os
 import sys
 from pathlib import Path
 from typing import Final
 
-from PySide6.QtCore import QSettings, Qt
+from PySide6.QtCore import QSettings, Qt, QThreadPool
 from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication
 
@@ -34,9 +37,29 @@ def run(argv: list[str]) -> int:
     window.load_after_first_paint()
     collector = Collector(app)
     try:
-        return app.exec()
+        code = app.exec()
     finally:
         collector.stop()
+    _leave_what_hangs(code)
+    return code
+
+
+def _leave_what_hangs(code: int) -> None:
+    """End the process when work that was cancelled is still at it.
+
+    A call into a driver cannot be interrupted, and Qt would wait for its thread: minutes, should
+    every call be slow. What the person did is saved by now.
+    """
+    if QThreadPool.globalInstance().activeThreadCount() == 0:
+        return
+    import psutil  # noqa: PLC0415 - the window must not wait for it
+
+    logging.getLogger(__name__).warning("left while work was still going on")
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    logging.shutdown()
+    os._exit(code)
 
 
 def create(arguments: list[str]) -> QApplication:

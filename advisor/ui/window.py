@@ -374,6 +374,8 @@ class MainWindow(QWidget):
         for page in self._pages.values():
             page.hidden()
             page.closing()
+        # Gone at once: work that is still at it is waited for without a window that hangs.
+        self.hide()
         if self.state is not None:
             self.state.close()
         jobs.cancel_all()

@@ -1,5 +1,8 @@
 """The Machine page's dialogs and edits: facts and corrections, the form, rigs of several hosts."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import fake_nvml
@@ -224,3 +227,28 @@ def test_the_window_answers_while_a_driver_call_hangs(qtbot, library, tmp_path) 
         assert state.rig is not None
         assert [d.name for d in state.rig.devices] == ["RTX 4090"]
         window.close()
+
+
+def test_the_program_ends_though_a_driver_call_hangs(library, tmp_path) -> None:
+    """Its window is closed while a call takes ten minutes: the process does not wait for it."""
+    scenario = tmp_path / "scenario.txt"
+    slow = {"delay.nvmlDeviceGetMemoryInfo_v2": 600_000}
+    fake_nvml.Machine(scenario).become(fake_nvml.SCENARIOS["rtx-4090"] | slow)
+    program = (
+        "import sys; from PySide6.QtCore import QTimer; from PySide6.QtWidgets import QApplication;"
+        "from advisor.ui import app, jobs;"
+        "close = lambda: [w.close() for w in QApplication.topLevelWidgets()];"
+        "look = lambda: close() if jobs.any_running() else QTimer.singleShot(100, look);"
+        "create = app.create;"
+        "app.create = lambda words: (create(words), QTimer.singleShot(2500, look))[0];"
+        "sys.exit(app.run([]))"
+    )
+    environment = os.environ | {
+        "LD_LIBRARY_PATH": str(library.parent),
+        "FAKE_NVML": str(scenario),
+        "RIG_ADVISOR_HOME": str(tmp_path / "home"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, timeout=120, check=False
+    )
+    assert done.returncode == 0

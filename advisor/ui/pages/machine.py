@@ -68,6 +68,7 @@ class MachinePage(Page):
         for place in self._below:
             inner.addLayout(place)
         inner.setStretch(3, 1)
+        inner.addStretch(0)
         self._live = LiveReadings(self._show_live, self)
         self._soon = QTimer(self, singleShot=True, interval=30)
         self._soon.timeout.connect(self._find_capability)
@@ -141,7 +142,9 @@ class MachinePage(Page):
         self._name = Elided("", "strong")
         self._back = button(self.tr("Back to this machine"), role="link")
         self._back.clicked.connect(lambda: self.state.set_rig(None))
-        self._headline = text("", "headline", wrap=True)
+        self._headline = text(self.tr("Reading this machine…"), "headline", wrap=True)
+        for part in (self._imagined, self._back):
+            part.hide()
         self._suggested = Flow(spacing=4)
         line = row(self._caption, self._imagined, self._name, self._back)
         line.setStretch(2, 1)
@@ -243,7 +246,7 @@ class MachinePage(Page):
         self._caption.setText(
             self.tr("What this machine can run") if here else self.tr("What this rig could run")
         )
-        if not self._headline.text():
+        if self._capability_job is None:
             self._headline.setText(self.tr("Sizing the catalogue…"))
         self._lost.clear()
         self.parts.show_rig(rig)

@@ -1,7 +1,10 @@
 """Sessions survive: damaged and newer files, full disks, several windows, a trip through a PDF."""
 
+import contextlib
+import dataclasses
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -58,6 +61,25 @@ def test_a_report_opens_as_its_session(qapp: QGuiApplication, tmp_path: Path) ->
         sessions.load(target)
 
 
+def test_a_damaged_report_gets_a_sentence_whatever_is_broken(
+    qapp: QGuiApplication, tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole.pdf", tmp_path / "broken.pdf"
+    made = datetime(2026, 11, 23, tzinfo=UTC)
+    paragraph = Paragraph(text="x")
+    document = Document(title="x", made=made, app_version="1", blocks=(paragraph,))
+    write_pdf(document, whole, session=Session(title="Mine").to_json())
+    content = whole.read_bytes()
+    chance = random.Random(8)
+    for _ in range(120):
+        damaged = bytearray(content)
+        for _ in range(chance.randint(1, 30)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        broken.write_bytes(damaged[: chance.randint(1, 2 * len(damaged))])
+        with contextlib.suppress(SessionError):
+            sessions.load(broken)
+
+
 def test_a_report_tells_others_nothing_of_the_machine_s_owner(
     qapp: QGuiApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +119,7 @@ def test_a_report_tells_others_nothing_of_the_machine_s_owner(
     assert again.model == session.model
     assert again.probes[0].path == model
     assert again.rig is not None
-    anew = gather.findings(again, again.rig, at)
+    anew = dataclasses.replace(found, rig=again.rig, probe=again.probes[0])
     assert build(again, anew, ReportOptions.of(again), at) == made
 
 
@@ -110,7 +132,7 @@ def test_a_report_tells_others_nothing_of_the_machine_s_owner(
         (b'{"version": "x"}', "is not a Rig Advisor session"),
         (b'{"version": 99, "app_version": "9.9"}', r"newer Rig Advisor \(9\.9\)"),
         (b'{"version": 1, "settings": {"ctx": -1}}', "is damaged: settings → ctx"),
-        (b"%PDF-1.4 broken", "could not be read as a PDF"),
+        (b"%PDF-1.4 broken", "could not be read as a PDF with a session"),
     ],
 )
 def test_a_bad_file_gets_a_sentence(tmp_path: Path, content: bytes, message: str) -> None:

@@ -7,6 +7,7 @@ previous one as it was. A report's PDF carries the same JSON and opens like a fi
 import hashlib
 import itertools
 import json
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Final
 from advisor import __version__
 from advisor.errors import SessionError
 from advisor.files import write_atomically
-from advisor.session.document import VERSION, Session, loads
+from advisor.session.document import VERSION, NotASession, Session, loads
 from advisor.session.shared import as_own
 
 SUFFIX: Final = ".rig.json"
@@ -36,7 +37,10 @@ def load(path: Path) -> Session:
         message = f"{path.name} could not be read: {error.strerror or error}."
         raise SessionError(message) from error
     if content.startswith(b"%PDF"):
-        return as_own(loads(_attached(path), name=path.name))
+        try:
+            return as_own(loads(_attached(path), name=path.name))
+        except NotASession as error:
+            raise _damaged_pdf(path, error.detail) from error
     return loads(content, name=path.name)
 
 
@@ -105,14 +109,13 @@ def write(path: Path, content: bytes) -> None:
 
 def _attached(path: Path) -> bytes:
     from pypdf import PdfReader  # noqa: PLC0415 - only needed for a PDF
-    from pypdf.errors import PyPdfError  # noqa: PLC0415
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it says is in our own sentence
     try:
         with PdfReader(path) as reader:
             found = reader.attachments.get(ATTACHMENT_NAME)
-    except (PyPdfError, OSError, ValueError, KeyError, RecursionError) as error:
-        message = f"{path.name} could not be read as a PDF."
-        raise SessionError(message, detail=str(error)) from error
+    except Exception as error:
+        raise _damaged_pdf(path, str(error)) from error
     if not found:
         message = (
             f"{path.name} carries no Rig Advisor session. Only reports that Rig Advisor saved as "
@@ -120,3 +123,11 @@ def _attached(path: Path) -> bytes:
         )
         raise SessionError(message)
     return found[0]
+
+
+def _damaged_pdf(path: Path, detail: str) -> SessionError:
+    message = (
+        f"{path.name} could not be read as a PDF with a session: it is damaged or incomplete. "
+        "Fetch it again from where it came from; it was not changed."
+    )
+    return SessionError(message, detail=detail)

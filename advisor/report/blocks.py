@@ -31,6 +31,7 @@ from advisor.report.style import (
     SetText,
     bold,
     face,
+    mostly_from_right,
     set_text,
 )
 from advisor.report.tables import table_pieces
@@ -69,7 +70,7 @@ def _heading(block: Heading, width: float) -> Piece:
     title = 25 if len(block.text) <= 90 else 21
     size, space = {1: (title, 0.0), 2: (17, 22.0), 3: (BODY, 14.0)}[block.level]
     text = set_text(block.text, bold(size), width, leading=1.22, own_direction=True)
-    if block.level == 1:
+    if block.level == 1 and not mostly_from_right(block.text):
         text = _balanced(text, block.text, size, width)
     return Piece(
         text.height + 3,

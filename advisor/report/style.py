@@ -173,10 +173,12 @@ def set_text(
     """Break ``text`` to ``width``; a word longer than a line is broken anywhere.
 
     Names run from left to right as the text around them; ``own_direction`` is for sentences, which
-    run as most of their letters do.
+    run as most of their letters do, and begin at that side.
     """
-    option = QTextOption(align)
-    from_right = own_direction and _mostly_from_right(text)
+    from_right = own_direction and mostly_from_right(text)
+    # Absolute: else Qt takes left for where the text begins.
+    side = Qt.AlignmentFlag.AlignRight if from_right else align
+    option = QTextOption(side | Qt.AlignmentFlag.AlignAbsolute)
     option.setTextDirection(
         Qt.LayoutDirection.RightToLeft if from_right else Qt.LayoutDirection.LeftToRight
     )
@@ -197,7 +199,8 @@ def set_text(
     return SetText(layout, height, longest)
 
 
-def _mostly_from_right(text: str) -> bool:
+def mostly_from_right(text: str) -> bool:
+    """Whether most of its letters are Hebrew, Arabic or the like."""
     if text.isascii():
         return False
     kinds = [unicodedata.bidirectional(character) for character in text]

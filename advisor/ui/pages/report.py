@@ -236,8 +236,8 @@ class ReportPage(Page):
             self.tr("PDF/A cannot carry the session: it is for archives, not for opening again.")
             if self.archival.isChecked()
             else self.tr(
-                "The PDF carries this session: open it here again and everything is back. Names "
-                "of programs, serial numbers and your home folder's name stay here."
+                "The PDF carries this session, without serial numbers and names of programs: open "
+                "it here again."
             )
         )
 

@@ -163,20 +163,29 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
     used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
     full, thin = known.layers, _without_experts(known.layers)
     moved = full - thin
+    # Their arithmetic is the first device's, wherever their layer lies.
+    work = np.zeros_like(full)
+    for part in (sums.EXPERTS_Q, sums.EXPERTS_16):
+        work[:, part] = np.where(moved[:, sums.ALL_EXPERTS] > 0, full[:, part], 0.0)
+    thin = thin - work
     # Without a known link the copy counts as slow as one lane of PCIe 3.0.
     copied = 1 / ((box.copy_rate or 1e9) * ubatch)
 
-    def on(device: DeviceSpeed, columns: Floats) -> Floats:
+    def on(device: DeviceSpeed, columns: Floats, along: Floats | None = None) -> Floats:
         constants = speed_prefill.constants(device, model, box.calibration.prefill_factor)
         read = touched(columns, used, ubatch)
         attention = prompt if settings.kv_offload else np.zeros_like(prompt)
+        attention = attention if along is None else along
         return np.asarray(prefill_parts(constants, columns, attention, read, ubatch).total)
 
+    first = next(iter(box.devices.values()))
+    first = box.devices.get(first_device(settings), first)
     return LayerCosts(
         whole=np.array([on(device, full) for device in box.devices.values()]),
         thin=np.array([on(device, thin) for device in box.devices.values()]),
         host=np.asarray(touched(full, used, ubatch)) * copied,
-        experts=np.asarray(touched(moved, used, ubatch)) * copied,
+        experts=np.asarray(touched(moved, used, ubatch)) * copied
+        + on(first, work, np.zeros_like(prompt)),
         step=0.0,
         once=0.0,
     )

@@ -13,7 +13,7 @@ from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.interconnect import pcie_gbs
 from advisor.sizing.placement import HOST, Placement
-from advisor.sizing.settings import RunSettings
+from advisor.sizing.settings import RunSettings, first_device
 from advisor.sizing.speed_data import BackendCosts, SpeedClass, class_of, matrix_tflops, speed_data
 from advisor.sizing.speed_sums import GROUPS, Floats, ModelSums
 from advisor.sizing.speed_terms import BEND_POSITIONS, ENTRIES, Constants, Number
@@ -218,6 +218,8 @@ def loads(
         kept[[il for il in placement.experts_on_host if il < n - 1]] = True
         kept &= owner != HOST
     rows, experts_by_group = _left_in_place(known, by_hand)
+    first = first_device(settings)
+    rows, lent = _lent(rows, kept & (first in placement.places))
     result: list[Load] = []
     on_host = np.zeros(sums.COLUMNS)
     host_cache = host_flops = 0.0
@@ -238,11 +240,10 @@ def loads(
         if by_hand:
             given, taken, experts = _put_by_hand(by_hand, place, mask)
             columns, on_host, moved = columns + given, on_host + taken, moved + experts
-        cache = float(cached[mask].sum())
         load = Load(
             where=place,
-            columns=columns,
-            cache_bytes=cache,
+            columns=columns + lent if place == first else columns,
+            cache_bytes=float(cached[mask].sum()),
             attention_flops=float(flops[mask].sum()),
             prefill_attention=prompt[mask].sum(axis=0),
             moved_experts=moved * scale,
@@ -255,21 +256,41 @@ def loads(
             load.prefill_attention = np.zeros(ENTRIES)
         result.append(load)
     if on_host.any() or host_cache or host_flops:
-        last = result[-1] if result and result[-1].where == HOST else None
-        if last is None:
-            last = Load(
-                HOST, np.zeros(sums.COLUMNS), 0.0, 0.0, np.zeros(ENTRIES), np.zeros(len(GROUPS))
-            )
-            result.append(last)
-        last.columns = last.columns + on_host
-        last.cache_bytes += host_cache
-        last.attention_flops += host_flops
-        last.prefill_attention = last.prefill_attention + host_prompt
+        _add_to_host(result, on_host, host_cache, host_flops, host_prompt)
     for load in result:
         load.columns = load.columns.copy()
         for part in (sums.DENSE, sums.EXPERTS, sums.ALL_EXPERTS):
             load.columns[part] *= scale
     return result
+
+
+def _lent(rows: Floats, kept: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """``rows`` without the arithmetic of experts in RAM, and its sum: the first device's.
+
+    It gets them copied for a batch, whatever device their block lies on.
+    """
+    lent = np.zeros(sums.COLUMNS)
+    if kept.any():
+        rows = rows.copy()
+        for part in (sums.EXPERTS_Q, sums.EXPERTS_16):
+            lent[part] = rows[kept, part].sum()
+            rows[kept, part] = 0.0
+    return rows, lent
+
+
+def _add_to_host(
+    result: list[Load], columns: Floats, cache: float, flops: float, prompt: Floats
+) -> None:
+    last = result[-1] if result and result[-1].where == HOST else None
+    if last is None:
+        last = Load(
+            HOST, np.zeros(sums.COLUMNS), 0.0, 0.0, np.zeros(ENTRIES), np.zeros(len(GROUPS))
+        )
+        result.append(last)
+    last.columns = last.columns + columns
+    last.cache_bytes += cache
+    last.attention_flops += flops
+    last.prefill_attention = last.prefill_attention + prompt
 
 
 def cut_across(parts: Sequence[Load]) -> list[Load]:

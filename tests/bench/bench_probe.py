@@ -64,7 +64,7 @@ class Server:
             on_event=lambda e: ready.set() if isinstance(e, Ready) else None,
         )
         self.process.start()
-        assert ready.wait(60)
+        assert ready.wait(300)
         self.client = Client(f"unix://{self.address.host}", self.address.api_key)
         self.model = model
 

@@ -13,6 +13,7 @@ from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import NetworkLink, PcieLink, Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
+from advisor.sizing import size
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.placement import Placement, place
@@ -380,3 +381,28 @@ def test_ranges_follow_what_kept_back_rows_needed() -> None:
     assert how.multiple(experts=True, far=1.0) == how.z_experts_deep
     assert deepness(0) == 0
     assert deepness(1_000_000) == 1
+
+
+def test_experts_in_ram_are_the_first_cards_arithmetic_and_stop_the_pipeline():
+    of = catalogue().find("Qwen/Qwen3-30B-A3B").model("Q4_K_M")
+    rig = parse_rig("2x RTX 4090 + 64 GB DDR5-6000")
+    asked = RunSettings(ctx=8192, n_prompt=4096, tensor_split=(24.0, 25.0))
+
+    def experts(n_cpu_moe: int | str) -> tuple[list[float], float]:
+        """Seconds of arithmetic by card, and everything else's share of a layer's work."""
+        plan = size(of, rig, asked.model_copy(update={"n_cpu_moe": n_cpu_moe}))
+        terms = plan.speed.prefill_terms
+        by_card = [
+            sum(t.seconds for t in terms if t.where == card and t.name.endswith(": experts"))
+            for card in (0, 1)
+        ]
+        matrices = sum(t.seconds for t in terms if t.name.endswith(": matrices"))
+        return by_card, matrices
+
+    (here, there), piped = experts(0)
+    (first, second), alone = experts("all")
+    assert here > 0 < there
+    assert second == 0
+    # Eight micro-batches pass two cards like a pipeline; with experts moved they do not.
+    assert alone > 1.3 * piped
+    assert first == pytest.approx((here + there) * alone / piped, rel=1e-6)

@@ -218,8 +218,11 @@ def loads(
         kept[[il for il in placement.experts_on_host if il < n - 1]] = True
         kept &= owner != HOST
     rows, experts_by_group = _left_in_place(known, by_hand)
-    first = first_device(settings)
-    rows, lent = _lent(rows, kept & (first in placement.places))
+    rows, lent = _lent(rows, kept)
+    if HOST in by_hand:
+        lent[sums.ARITHMETIC] += by_hand[HOST][0][owner != HOST][:, sums.ARITHMETIC].sum(axis=0)
+    computes = first_device(settings)
+    computes = computes if computes in placement.places else max(placement.places)
     result: list[Load] = []
     on_host = np.zeros(sums.COLUMNS)
     host_cache = host_flops = 0.0
@@ -242,7 +245,7 @@ def loads(
             columns, on_host, moved = columns + given, on_host + taken, moved + experts
         load = Load(
             where=place,
-            columns=columns + lent if place == first else columns,
+            columns=columns + lent if place == computes else columns,
             cache_bytes=float(cached[mask].sum()),
             attention_flops=float(flops[mask].sum()),
             prefill_attention=prompt[mask].sum(axis=0),
@@ -342,7 +345,9 @@ def _put_by_hand(
         elif device == HOST and place == HOST:
             columns += taken[mask].sum(axis=0)
         elif device == HOST:
-            on_host += taken[mask].sum(axis=0)
+            mine = taken[mask].sum(axis=0)
+            mine[sums.ARITHMETIC] = 0.0
+            on_host += mine
             moved += experts[mask].sum(axis=0)
     return columns, on_host, moved
 

@@ -50,6 +50,8 @@ DENSE_16: Final = 2 * N + 3
 EXPERTS_Q: Final = 2 * N + 4
 """Parameters of the experts that one token uses."""
 EXPERTS_16: Final = 2 * N + 5
+ARITHMETIC: Final = [DENSE_Q, DENSE_16, EXPERTS_Q, EXPERTS_16]
+"""What is multiplied with, of all kinds."""
 ATTENTION: Final = 2 * N + 6
 """1 for a block of attention."""
 RECURRENT: Final = 2 * N + 7
@@ -238,9 +240,8 @@ def _moved_sums(model: Model, targets: Targets) -> Moved:
     for device, found in where.items():
         rows, by_group = _weights(model, model.hp, found)
         if device == HOST:
-            # A device takes large batches from the host, so their arithmetic stays with the block
-            # and what is multiplied has to be copied (ggml-cuda.cu: offload_op).
-            rows[:, [DENSE_16, DENSE_Q, EXPERTS_16, EXPERTS_Q]] = 0
+            # A device takes large batches from the host, so what is multiplied has to be copied
+            # (ggml-cuda.cu: offload_op).
             by_group = by_group + rows[:, DENSE]
         moved[device] = rows, by_group
     return moved

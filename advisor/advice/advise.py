@@ -8,13 +8,13 @@ from typing import Final
 from advisor.advice.builds import Build, cards
 from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
 from advisor.advice.hybrids import hybrids
-from advisor.advice.options import Option, api_option, assess
+from advisor.advice.options import Assessment, Option, api_option, assess
 from advisor.advice.prices import Candidate, candidates, tier_of
 from advisor.advice.timing import Engine, MeasuredRun, lengths, planned, timed
 from advisor.advice.upgrades import Found, option, search
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of
-from advisor.advice.verdict import Advice, conclude, rank
+from advisor.advice.verdict import Advice, conclude_from, rank
 from advisor.advice.workings import Workings
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry
@@ -72,18 +72,17 @@ def advise(
     options += [o for o in found.options if o.id not in known]
     apis = _apis(models, current, usage, at)
     options += [api_option(c.price, c.relation) for c in apis]
-    options = _settle(
-        options,
+    settled = _settle(
+        [_named(o, current) for o in options],
         found,
         usage,
         cancelled=cancelled,
         progress=lambda share: progress(0.5 + 0.4 * share, ""),
     )
-    options = [_named(o, current) for o in options]
-    options += hybrids(options, apis, usage)
+    settled += [assess(o, usage) for o in hybrids(settled, apis, usage)]
     progress(0.9, "")
-    return conclude(
-        options,
+    return conclude_from(
+        settled,
         usage,
         rig_name=rig.name,
         at=at,
@@ -122,7 +121,7 @@ def _settle(
     *,
     cancelled: Callable[[], bool],
     progress: Callable[[float], None],
-) -> list[Option]:
+) -> list[Assessment]:
     """Replace rough answers by exact ones until the best few are exact."""
     settled = {o.id: assess(o, usage) for o in options}
     done = 0
@@ -135,7 +134,7 @@ def _settle(
         progress(min(1.0, done / _EXACT))
         settled[rough.id] = assess(found.exactly(rough), usage)
         done += 1
-    return [a.option for a in settled.values()]
+    return list(settled.values())
 
 
 def _named(found: Option, current: Model | None) -> Option:

@@ -19,6 +19,8 @@ from advisor.basis import Basis, Range
 _HOUR = Decimal(3600)
 _WH_PER_KWH = Decimal(1000)
 CENT = Decimal("0.01")
+_REMEMBERED = 64
+"""Lengths of requests whose seconds a run keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,16 @@ class LocalRun:
     def _speeds(self) -> tuple[Span, Span]:
         return Span.of(self.decode_tps), Span.of(self.prefill_tps)
 
+    @functools.cached_property
+    def watts(self) -> tuple[Span, Span]:
+        """Idle, then busy."""
+        return Span.of(self.power.idle), Span.of(self.power.busy)
+
+    @functools.cached_property
+    def known_seconds(self) -> dict[object, list[tuple[Together, Span]]]:
+        """Seconds of a request by what they depend on: another volume asks for them again."""
+        return {}
+
     def seconds(
         self, usage: Usage, *, prompt_tokens: int | None = None, way: Together = _ALONE
     ) -> Span:
@@ -176,7 +188,7 @@ def local_cost(usage: Usage, run: LocalRun, hardware: Span = ZERO) -> LocalCost:
     """The cost line of a rig. ``hardware``: what has to be bought, in the user's currency."""
     available = usage.hours_per_month * _HOUR
     way, seconds, least = _busy(usage, run, available)
-    idle, busy = Span.of(run.power.idle), Span.of(run.power.busy)
+    idle, busy = run.watts
     price, hours = usage.electricity_price, usage.hours_per_month
     spread = hardware.times((1 - usage.resale_share) / usage.horizon_months)
     fixed = spread
@@ -211,10 +223,28 @@ def _busy(usage: Usage, run: LocalRun, available: Decimal) -> tuple[Together, Sp
 
     No more answers at once than the volume needs: each of them is slower than alone.
     """
-    found = [(way, _mean_seconds(usage, run, way)) for way in run.ways(usage)]
+    found = _each_way(usage, run)
     least = min(found, key=lambda pair: pair[1].mid)
     enough = (p for p in found if p[1].mid * usage.requests_per_month <= available)
     return *next(enough, least), least[1]
+
+
+def _each_way(usage: Usage, run: LocalRun) -> list[tuple[Together, Span]]:
+    """Busy seconds of a request by how many are answered at once."""
+    asked = (
+        usage.prompt_tokens,
+        usage.cached_share,
+        usage.output_tokens,
+        usage.context,
+        usage.long_share,
+        usage.long_prompt_tokens,
+        usage.min_decode_tps,
+    )
+    if asked not in run.known_seconds:
+        if len(run.known_seconds) >= _REMEMBERED:
+            run.known_seconds.clear()
+        run.known_seconds[asked] = [(w, _mean_seconds(usage, run, w)) for w in run.ways(usage)]
+    return run.known_seconds[asked]
 
 
 def _mean_seconds(usage: Usage, run: LocalRun, way: Together) -> Span:

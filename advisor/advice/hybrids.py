@@ -8,15 +8,17 @@ from advisor.advice.prices import Candidate
 from advisor.advice.usage import Usage
 
 
-def hybrids(options: Sequence[Option], apis: Sequence[Candidate], usage: Usage) -> Iterable[Option]:
+def hybrids(
+    assessments: Sequence[Assessment], apis: Sequence[Candidate], usage: Usage
+) -> Iterable[Option]:
     """Every such rig among the options, with the cheapest API."""
     if not apis:
         return
     cheapest = min(apis, key=lambda c: (c.price.request(usage).mid, c.price.api.id))
-    for local in options:
+    for alone in assessments:
+        local = alone.option
         if local.run is None or local.api is not None:
             continue
-        alone = assess(local, usage)
         if alone.meets or not _short_of_room(alone, usage):
             continue
         yield replace(

@@ -1,6 +1,7 @@
 """One way to meet a need, and whether and at what cost it does. No search in here."""
 
 import datetime as dt
+import functools
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
@@ -113,7 +114,7 @@ class Option:
     relation: Relation | None = None
     notes: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def quality(self) -> int:
         """Rank for comparisons: the model's class first, then what quantization leaves of it."""
         lost = LOSS_WORDS.index(self.loss) if self.loss in LOSS_WORDS else 0

@@ -11,7 +11,7 @@ from advisor.advice.builds import Build
 from advisor.advice.costs import api_cost, break_even, local_cost
 from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
 from advisor.advice.hybrids import hybrids
-from advisor.advice.options import Kind, Option, Purchase, api_option
+from advisor.advice.options import Kind, Option, Purchase, api_option, assess
 from advisor.advice.prices import ApiPrice, Candidate, api_models, api_price, tier_of
 from advisor.advice.scenario_rules import (
     mixed_need,
@@ -225,7 +225,7 @@ def work_out(
                 for price in apis
             ]
     proposed = [Candidate("like class", price) for price in apis]
-    choices += hybrids(choices, proposed, need)
+    choices += hybrids([assess(option, need) for option in choices], proposed, need)
     verdicts = tuple(
         (volume, said(choices, need.model_copy(update={"requests_per_month": volume})))
         for volume in case.volumes
@@ -268,6 +268,7 @@ def _mixed(
         for rig, model_id in product(case.rigs, case.models)
     ]
     choices = [option for pair in pairs for option in pair.options(rough=True)]
-    choices += hybrids(choices, [Candidate("like class", price) for price in apis], need)
+    proposed = [Candidate("like class", price) for price in apis]
+    choices += hybrids([assess(option, need) for option in choices], proposed, need)
     choices += [api_option(price, "like class") for price in apis]
     yield rule_of_mixing(choices, need)

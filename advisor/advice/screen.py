@@ -147,7 +147,7 @@ def space(
 
 @dataclass(frozen=True, eq=False)
 class Closer:
-    """Bounds that know the compute buffers, and that the fastest card does not hold everything."""
+    """Bounds that know where the layers lie: how much is in RAM, and how many cards take part."""
 
     shelf: Shelf
     known: Sequence[Reference]
@@ -155,27 +155,29 @@ class Closer:
     ram_gbs: Floats
     margin: int
 
-    def seconds(self, build: int, variant: int, buffer: int) -> float:
-        """Least seconds per token with a compute buffer of so many bytes on every card."""
-        asked, beside = self.known[variant], buffer + self.margin
+    def seconds(self, build: int, variant: int, *, in_ram: int, in_use: int) -> float:
+        """Least seconds per token with so many bytes in RAM and so many cards in use."""
+        asked = self.known[variant]
         cards: dict[int, float] = {}
         for kind, room in self.shelf.rooms[build]:
-            cards[kind] = cards.get(kind, 0.0) + max(0.0, room - beside)
+            cards[kind] = cards.get(kind, 0.0) + max(0.0, room - self.margin)
         everything = asked.dense + asked.experts + asked.context
-        held = min(everything, sum(cards.values()))
-        outside = everything - held
+        outside = min(float(in_ram), everything)
         experts_outside = min(outside, asked.experts)
         share = asked.used / asked.experts if asked.experts else 1.0
         dense_outside = min(outside - experts_outside, asked.dense)
         inside = 1 - (experts_outside * share + dense_outside) / (asked.dense + asked.used)
         slow = experts_outside * share * asked.ideal.experts_in_ram + dense_outside
         each = sorted((self.fast.closely(kind, variant), room) for kind, room in cards.items())
+        held = min(everything - outside, sum(cards.values()))
         seconds, left = 0.0, held
         for whole, room in each:
             seconds += whole * inside * min(left, room) / (held or 1)
             left -= min(left, room)
+        handed = min((self.fast.hand_over(kind) for kind in cards), default=0.0)
         reach = float(self.ram_gbs[build]) * 1e9
-        return seconds + (slow / reach if slow and reach else 0.0)
+        waited = max(0, in_use - 1) * handed
+        return seconds + waited + (slow / reach if slow and reach else 0.0)
 
 
 def _decode(shelf: Shelf, pairs: _Pairs, fast: Least, ram_gbs: Floats) -> Floats:

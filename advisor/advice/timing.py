@@ -181,12 +181,23 @@ def _deep(usage: Usage) -> int:
     return min(usage.prompt_tokens + usage.output_tokens // 2, usage.context - 1)
 
 
-def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | None:
-    """As ``timed``, in a hundredth of the time: no graph is simulated.
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A variant's layers counted into a rig, not timed yet."""
 
-    Layers are counted into the cards by their bytes, with the margin and the compute buffer that
-    one card would need; experts go to RAM first, then whole layers. Prefill counts at the depth of
-    the answer, too.
+    placement: Placement
+    in_ram: int
+    """Bytes beside the cards."""
+    slots: int
+    settings: RunSettings
+
+
+def placed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Placed | Timed | None:
+    """Layers counted into the cards by their bytes, with the margin and the compute buffer that one
+    card would need; experts go to RAM first, then whole layers.
+
+    An outcome where that is known already: it does not fit, or cannot be counted roughly. None
+    where llama.cpp would refuse the settings.
     """
     model = variant.model
     space = room(rig, engine.calibration)
@@ -204,26 +215,43 @@ def roughly(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed |
         return None
     taken = [buffer + (driver or 0) + plain.margin for driver in space.driver]
     free = [(value or 0) - used for value, used in zip(space.free, taken, strict=True)]
-    placed = layers.count_in(free)
-    if placed is None:
+    found = layers.count_in(free)
+    if found is None:
         return Timed(Judgement(False, None, "no"), usage.context, None, None, rough=True)
-    placement, in_ram = placed
+    placement, in_ram = found
     # Beside cards with memory of their own RAM holds the rest; one pool has to hold everything.
     needed = layers.nbytes + sum(taken) if any(space.unified) else in_ram
     if in_ram and (space.host is None or needed > space.host):
         return Timed(Judgement(False, None, "no"), usage.context, None, None, rough=True)
+    left = 0.0 if in_ram else sum(free) - layers.nbytes
+    slots = 1 + int(left / layers.cache) if layers.cache else 1
     deep = plain.model_copy(update={"depth": _deep(usage)})
-    word: Verdict = "offload" if in_ram and rig.devices else "fits"
+    return Placed(placement, in_ram, slots, deep)
+
+
+def roughly(
+    variant: Variant,
+    rig: Rig,
+    usage: Usage,
+    engine: Engine,
+    counted: Placed | Timed | None = None,
+) -> Timed | None:
+    """As ``timed``, in a hundredth of the time: no graph is simulated.
+
+    Prefill counts at the depth of the answer, too. ``counted``: what ``placed`` has said.
+    """
+    found = counted or placed(variant, rig, usage, engine)
+    if not isinstance(found, Placed):
+        return found
+    word: Verdict = "offload" if found.in_ram and rig.devices else "fits"
     outcome = _outcome(
         variant,
         rig,
         usage,
         judgement=Judgement(True, 0, word),
-        speed=predict(model, rig, deep, placement, engine.calibration),
+        speed=predict(variant.model, rig, found.settings, found.placement, engine.calibration),
         measured=engine.measured,
-        slots=1
-        if in_ram or not layers.cache
-        else 1 + int((sum(free) - layers.nbytes) / layers.cache),
+        slots=found.slots,
     )
     return replace(outcome, rough=True)
 

@@ -18,9 +18,19 @@ from advisor.advice.options import Kind, Option
 from advisor.advice.screen import Space, reference, space
 from advisor.advice.shelf import Floats, Shelf
 from advisor.advice.skyline import Front, Ints, front
-from advisor.advice.timing import Engine, Timed, buffer_of, lengths, planned, roughly, timed
+from advisor.advice.timing import (
+    Engine,
+    Placed,
+    Timed,
+    lengths,
+    placed,
+    planned,
+    roughly,
+    timed,
+)
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
+from advisor.sizing.placement import HOST
 
 _MAX_WORKED_OUT: Final = 3000
 """Enough for every question met so far; a front that is still open then is said to be."""
@@ -132,17 +142,24 @@ class _Search:
         """
         build, variant = self.of(i)
         engine = self.engine if build.here else self.engine.elsewhere()
-        buffer = buffer_of(variant, self.usage, engine)
+        place = build.signature, variant.key, self.lengths
+        counted = engine.once(
+            ("placed", *place), lambda: placed(variant, build.rig, self.usage, engine)
+        )
         # What is too slow for the need is out as well.
         beat = max(beat, _step(self.usage.min_decode_tps, self.usage) - 1)
-        if beat > 0 and buffer is not None and not build.here:
-            place = int(self.pairs.build[i]), int(self.pairs.variant[i])
-            least = self.pairs.closer.seconds(*place, buffer)
+        if beat > 0 and not build.here and isinstance(counted, Placed):
+            least = self.pairs.closer.seconds(
+                int(self.pairs.build[i]),
+                int(self.pairs.variant[i]),
+                in_ram=counted.in_ram,
+                in_use=len(counted.placement.places - {HOST}),
+            )
             if least > 0 and _step(1 / least, self.usage) <= beat:
                 return None
         outcome = engine.once(
-            ("roughly", build.signature, variant.key, self.lengths),
-            lambda: roughly(variant, build.rig, self.usage, engine),
+            ("roughly", *place),
+            lambda: roughly(variant, build.rig, self.usage, engine, counted),
         )
         if outcome is None:
             return None

@@ -13,6 +13,7 @@ from advisor.llm.catalogue import CatalogueEntry
 from advisor.llm.model import Model
 from advisor.sizing import memory
 from advisor.sizing.settings import KvType, RunSettings
+from advisor.sizing.tables import PerModel
 
 _NATIVE_BONUS: Final = 0.95
 KV_TYPES: Final[tuple[KvType, ...]] = ("f16", "q8_0")
@@ -75,13 +76,17 @@ class Variant:
 
 def loss_of(model: Model, kv: KvType) -> str:
     """The heaviest word for weights and cache together; empty where nothing was measured."""
-    return _heavier(quality.model_loss(model).worst, quality.kv_loss(model, kv, kv).worst)
+    return _losses(model, kv)
 
 
-def _heavier(weights: str | None, cache: str | None) -> str:
+def _loss(model: Model, kv: KvType) -> str:
+    weights, cache = quality.model_loss(model).worst, quality.kv_loss(model, kv, kv).worst
     if weights is None or cache is None:
         return ""
     return max(weights, cache, key=LOSS_WORDS.index)
+
+
+_losses: PerModel[KvType, str] = PerModel(_loss)
 
 
 def variants(
@@ -96,9 +101,8 @@ def variants(
     native = {m.id: m.native_file_type for m in models if isinstance(m, CatalogueEntry)}
     found: list[Variant] = []
     for model in _files(models):
-        weights = quality.model_loss(model).worst
         for kv in KV_TYPES:
-            loss = _heavier(weights, quality.kv_loss(model, kv, kv).worst)
+            loss = _losses(model, kv)
             if not usage.accepts_loss(loss) or not _runs(model, base, kv):
                 continue
             tier = tier_of(model.id, model.n_params)

@@ -10,10 +10,12 @@ order is its own affair, so another option can only improve on the first one.
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+
+import numpy as np
 
 from advisor.advice import wording
 from advisor.advice.costs import BreakEven, Comparison, Influence, break_even, influences
@@ -103,10 +105,11 @@ def demerit(a: Assessment, usage: Usage) -> float:
     return steps + against
 
 
-def rank(assessments: Iterable[Assessment], usage: Usage) -> list[Assessment]:
-    """Those that meet the need by ``demerit``, then the others, fewest failures first."""
+_Key = tuple[bool, int, float, int, Decimal, float, str]
 
-    def key(a: Assessment) -> tuple[bool, int, float, int, Decimal, float, str]:
+
+def _order(usage: Usage) -> Callable[[Assessment], _Key]:
+    def key(a: Assessment) -> _Key:
         return (
             # What nobody may do is not near to doing.
             a.option.api is not None and not usage.api_allowed,
@@ -118,12 +121,17 @@ def rank(assessments: Iterable[Assessment], usage: Usage) -> list[Assessment]:
             a.option.id,
         )
 
-    return sorted(assessments, key=key)
+    return key
+
+
+def rank(assessments: Iterable[Assessment], usage: Usage) -> list[Assessment]:
+    """Those that meet the need by ``demerit``, then the others, fewest failures first."""
+    return sorted(assessments, key=_order(usage))
 
 
 def choose(assessments: Iterable[Assessment], usage: Usage) -> Assessment | None:
     """The verdict. None when nothing meets the need."""
-    best = next(iter(rank(assessments, usage)), None)
+    best = min(assessments, key=_order(usage), default=None)
     return best if best is not None and best.meets else None
 
 
@@ -152,7 +160,30 @@ def dominates(a: Assessment, b: Assessment) -> bool:
 def pareto(assessments: Sequence[Assessment], usage: Usage) -> list[Assessment]:
     """Those that meet the need and that no other one dominates, the verdict first."""
     able = [a for a in rank(assessments, usage) if a.meets]
-    return [a for a in able if not any(dominates(other, a) for other in able)]
+    # ``dominates`` of every pair at once. Costs are compared exactly: by their place among all.
+    places = {
+        score: place
+        for place, score in enumerate(sorted({a.score for a in able if a.score is not None}))
+    }
+    known = [a for a in able if a.score is not None]
+    figures = np.array(
+        [
+            (
+                -places[a.score or Decimal(0)],
+                not a.changes,
+                a.sure,
+                a.option.quality,
+                a.decode_tps.mid if a.decode_tps else 0.0,
+            )
+            for a in known
+        ]
+    ).reshape(len(known), 5)
+    timed = np.array([a.decode_tps is not None for a in known], dtype=bool)
+    no_worse = (figures[:, None] >= figures[None]).all(axis=2)
+    better = (figures[:, None] > figures[None]).any(axis=2)
+    beaten = (no_worse & better & (timed[:, None] == timed[None])).any(axis=0)
+    out = {a.option.id for a, is_beaten in zip(known, beaten, strict=True) if is_beaten}
+    return [a for a in able if a.option.id not in out]
 
 
 def conclude(
@@ -166,7 +197,29 @@ def conclude(
     searched: int = 0,
 ) -> Advice:
     """Hold every option against the usage and say what follows."""
-    ranked = rank((assess(option, usage) for option in options), usage)
+    return conclude_from(
+        [assess(option, usage) for option in options],
+        usage,
+        rig_name=rig_name,
+        at=at,
+        unknowns=unknowns,
+        assumptions=assumptions,
+        searched=searched,
+    )
+
+
+def conclude_from(
+    assessments: Sequence[Assessment],
+    usage: Usage,
+    *,
+    rig_name: str,
+    at: dt.datetime,
+    unknowns: Sequence[str] = (),
+    assumptions: Sequence[str] = (),
+    searched: int = 0,
+) -> Advice:
+    """What follows from options that are held against the usage already."""
+    ranked = rank(assessments, usage)
     best, runner_up, close = _first_two(ranked, usage)
     compared = _compared(ranked, best)
     even = None
@@ -193,7 +246,7 @@ def conclude(
         usage=usage,
         rig_name=rig_name,
         made=at,
-        searched=searched or len(options),
+        searched=searched or len(assessments),
     )
 
 

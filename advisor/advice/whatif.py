@@ -13,7 +13,8 @@ from advisor.units import rate, tokens
 _MAX_VOLUME: Final = 1_000_000
 _CONTENDERS: Final = 14
 """Options that a changed usage may bring to the top; the rest were far behind."""
-_STEPS: Final = 12
+_STEPS: Final = 9
+"""Halvings of a threefold range: finer than the two digits that are told."""
 _FASTER: Final = 1.1
 """No prediction is good enough to tell less."""
 THIS_RIG: Final = "Keep this rig"
@@ -138,20 +139,23 @@ def _volume_flip(
     near, step = volume, 3 if upwards else Decimal(1) / 3
     end = _MAX_VOLUME if upwards else 1
     far: int | None = None
-    while near != end:
+    outcome: Assessment | None = None
+    while near != end and far is None:
         trial = max(1, min(_MAX_VOLUME, int(near * step)))
-        if other(verdict(requests_per_month=trial)):
+        outcome = verdict(requests_per_month=trial)
+        if other(outcome):
             far = trial
-            break
-        near = trial
+        else:
+            near = trial
     if far is None:
         return None
     for _ in range(_STEPS):
         middle = (near + far) // 2
         if middle in (near, far):
             break
-        if other(verdict(requests_per_month=middle)):
-            far = middle
+        there = verdict(requests_per_month=middle)
+        if other(there):
+            far, outcome = middle, there
         else:
             near = middle
-    return two_digits(far), verdict(requests_per_month=far)
+    return two_digits(far), outcome

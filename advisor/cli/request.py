@@ -223,8 +223,8 @@ def terms_as_json(plan: Plan, found: Findings) -> dict[str, Any]:
     speed = plan.speed
     return {
         "terms": {
-            "decode": [term.model_dump() for term in speed.decode_terms],
-            "prefill": [term.model_dump() for term in speed.prefill_terms],
+            "decode": [asdict(term) for term in speed.decode_terms],
+            "prefill": [asdict(term) for term in speed.prefill_terms],
         },
         "places": [
             {"name": place.name, "where": place.where, "seconds": place.seconds}

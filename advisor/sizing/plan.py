@@ -1,5 +1,6 @@
 """A plan: what llama.cpp would allocate where, how fast it would run, and why."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -94,8 +95,9 @@ class KvCache(_Frozen):
     bytes: int
 
 
-class SpeedTerm(_Frozen):
-    """One part of the time per token, or of a prompt's time."""
+@dataclass(frozen=True, slots=True)
+class SpeedTerm:
+    """One part of the time per token, or of a prompt's time. Made by the ten thousand: no model."""
 
     name: str
     seconds: float

@@ -61,6 +61,11 @@ class Least:
     asked: Sequence[Ideal]
     devices: Sequence[tuple[DeviceSpeed | None, Calibration]]
 
+    def hand_over(self, kind: int) -> float:
+        """Seconds for which the next device waits; 0 where nothing is known of the kind."""
+        device, _ = self.devices[kind]
+        return 0.0 if device is None else device.costs.hand_over_us * 1e-6
+
     def closely(self, kind: int, model: int) -> float:
         """``decode``, with what similar cases say in place of what is granted to every case."""
         asked, (device, calibration) = self.asked[model], self.devices[kind]

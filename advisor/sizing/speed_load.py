@@ -357,16 +357,26 @@ def layer_caches(known: ModelSums, settings: RunSettings) -> tuple[Floats, Float
 
     The last has another axis: ``speed_terms.FLOPS`` to ``SCORES``.
     """
-    k_type, v_type = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
+    return _layer_caches(known, settings.ctk, settings.ctv, settings.depth, settings.n_prompt)
+
+
+@functools.lru_cache(maxsize=64)
+def _layer_caches(
+    known: ModelSums, ctk: str, ctv: str, depth: int, n_prompt: int
+) -> tuple[Floats, Floats, Floats]:
+    """A search asks for the same again with every rig. Nobody writes to what comes back."""
+    k_type, v_type = TYPES[ctk.upper()], TYPES[ctv.upper()]
     k_size, v_size = k_type.size / k_type.block, v_type.size / v_type.block
     n = len(known.layers)
     cached, flops, prompt = np.zeros(n), np.zeros(n), np.zeros((n, ENTRIES))
-    middle = settings.depth + settings.n_prompt / 2
+    middle = depth + n_prompt / 2
     for cache in known.caches:
-        positions = cache.positions(settings.depth)
+        positions = cache.positions(depth)
         cached += positions * (cache.k_values * k_size + cache.v_values * v_size)
         flops += positions * cache.flops
         prompt += attention_along(cache, cache.positions(middle))
+    for table in (cached, flops, prompt):
+        table.flags.writeable = False
     return cached, flops, prompt
 
 

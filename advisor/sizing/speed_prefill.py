@@ -1,6 +1,7 @@
 """Prefill: prompt tokens per second, bound by arithmetic."""
 
 import math
+from dataclasses import replace
 
 from advisor.basis import Range
 from advisor.hardware.rig import Device
@@ -120,7 +121,7 @@ def prefill(
     if n > 1 and in_pipeline:
         power = min(device.costs.pipeline for device in box.devices.values())
         pipe = float(pipelined(n, settings.n_prompt, ubatch, power))
-        terms = [t.model_copy(update={"seconds": t.seconds * pipe}) for t in terms]
+        terms = [replace(t, seconds=t.seconds * pipe) for t in terms]
         total, doubt = total * pipe, doubt * pipe
     elif cut:
         reduced = _all_reduces(known, [box.rig.devices[load.where] for load in on_devices], ubatch)

@@ -186,6 +186,10 @@ def test_the_order_of_the_options_does_not_matter(menu, usage):
 def test_the_front_holds_the_verdict_and_nothing_dominated(menu, usage):
     assessed = [assess(o, usage) for o in menu]
     front = pareto(assessed, usage)
+    slowly = {a.option.id for a in assessed if a.meets} - {
+        b.option.id for a in assessed for b in assessed if dominates(a, b)
+    }
+    assert {a.option.id for a in front} == slowly
     best = choose(assessed, usage)
     assert (not front) == (best is None)
     for a in front:

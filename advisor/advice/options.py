@@ -129,6 +129,11 @@ class Option:
         cache = "" if self.kv_type == "f16" else f", {self.kv_type} cache"
         return f"{self.model_name} {self.file_type}{cache}"
 
+    @functools.cached_property
+    def at_launch_price(self) -> tuple[str, ...]:
+        """Names of the pieces of which no offer is known: shops may ask more."""
+        return tuple(p.name for p in self.purchases if p.price.condition == "launch price")
+
     def hardware(self, usage: Usage) -> Span:
         """What has to be paid at once, in the user's currency."""
         total = ZERO
@@ -215,6 +220,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
     doubts: list[str] = [f"needs {condition}" for condition in option.conditions]
     if option.rough:
         doubts.append("sized roughly")
+    doubts += [f"{name} is counted at its launch price" for name in option.at_launch_price]
     sure = True
     failures += [f"the price of {name} is not known" for name in option.unpriced]
     if usage.budget is not None and hardware.mid > usage.budget:

@@ -155,19 +155,19 @@ class Closer:
     ram_gbs: Floats
     margin: int
 
-    def seconds(self, build: int, variant: int, *, in_ram: int, in_use: int) -> float:
-        """Least seconds per token with so many bytes in RAM and so many cards in use."""
+    def seconds(self, build: int, variant: int, *, in_ram: tuple[int, int], in_use: int) -> float:
+        """Least seconds per token with so many bytes of dense weights and of experts in RAM, and so
+        many cards in use."""
         asked = self.known[variant]
         cards: dict[int, float] = {}
         for kind, room in self.shelf.rooms[build]:
             cards[kind] = cards.get(kind, 0.0) + max(0.0, room - self.margin)
         everything = asked.dense + asked.experts + asked.context
-        outside = min(float(in_ram), everything)
-        experts_outside = min(outside, asked.experts)
+        dense_outside, experts_outside = min(in_ram[0], asked.dense), min(in_ram[1], asked.experts)
         share = asked.used / asked.experts if asked.experts else 1.0
-        dense_outside = min(outside - experts_outside, asked.dense)
         inside = 1 - (experts_outside * share + dense_outside) / (asked.dense + asked.used)
         slow = experts_outside * share * asked.ideal.experts_in_ram + dense_outside
+        outside = dense_outside + experts_outside
         each = sorted((self.fast.closely(kind, variant), room) for kind, room in cards.items())
         held = min(everything - outside, sum(cards.values()))
         seconds, left = 0.0, held

@@ -187,7 +187,9 @@ class Placed:
 
     placement: Placement
     in_ram: int
-    """Bytes beside the cards."""
+    """Bytes beside the cards, caches included."""
+    weights_in_ram: tuple[int, int]
+    """Of them dense weights, and experts."""
     slots: int
     settings: RunSettings
 
@@ -226,7 +228,7 @@ def placed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Placed |
     left = 0.0 if in_ram else sum(free) - layers.nbytes
     slots = 1 + int(left / layers.cache) if layers.cache else 1
     deep = plain.model_copy(update={"depth": _deep(usage)})
-    return Placed(placement, in_ram, slots, deep)
+    return Placed(placement, in_ram, layers.weights_in_ram(placement), slots, deep)
 
 
 def roughly(
@@ -295,7 +297,14 @@ class Layers:
         self.nbytes = sum(load.sizes(0, 0))
         self._experts = [0, *accumulate(load.experts)]
         """Bytes of the experts of the first so many layers."""
+        self._dense = [0, *accumulate(load.dense)]
         self._sums: dict[int, list[int]] = {}
+
+    def weights_in_ram(self, placement: Placement) -> tuple[int, int]:
+        """Dense weights and experts that ``count_in`` left in RAM."""
+        first = placement.layer_device.count(HOST)
+        experts = max((first, *(il + 1 for il in placement.experts_on_host)))
+        return self._dense[first], self._experts[experts]
 
     def _upto(self, experts_out: int) -> list[int]:
         """Bytes of the first so many layers, with so many layers' experts in RAM."""

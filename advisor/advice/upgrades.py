@@ -152,7 +152,7 @@ class _Search:
             least = self.pairs.closer.seconds(
                 int(self.pairs.build[i]),
                 int(self.pairs.variant[i]),
-                in_ram=counted.in_ram,
+                in_ram=counted.weights_in_ram,
                 in_use=len(counted.placement.places - {HOST}),
             )
             if least > 0 and _step(1 / least, self.usage) <= beat:

@@ -72,6 +72,8 @@ _TUNE: Final = 0.25
 """Another file has to be fetched: not for a twentieth of the speed."""
 _SLOT: Final = 0.4
 """Few boards hold three cards; each further slot that nobody confirmed is a doubt of its own."""
+_LAUNCH: Final = 0.5
+"""A launch price is no offer; while memory is short, shops ask more."""
 _CLOSE_STEPS: Final = 0.5
 """Closer than half a step two options are too close to call."""
 _DOUBLING: Final = 0.25
@@ -98,6 +100,7 @@ def demerit(a: Assessment, usage: Usage) -> float:
         + (0 if a.sure else unsure)
         + _TUNE * (a.option.kind == "tune")
         + _SLOT * a.option.unsure_slots
+        + (_LAUNCH if a.option.at_launch_price else 0)
     )
     if a.decode_tps is not None and not usage.batch_ok:
         slower = usage.fast_enough_tps / max(a.decode_tps.mid, 1e-3)

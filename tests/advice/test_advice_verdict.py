@@ -322,6 +322,15 @@ class TestOrder:
         three = replace(local(kind="add GPU", ident="b", price=500), unsure_slots=2)
         assert self.chosen(one, three) is one
 
+    def test_an_offer_is_worth_more_than_a_launch_price(self):
+        offered = local(kind="add GPU", ident="a", price=520)
+        launched = local(kind="add GPU", ident="b", price=500)
+        piece = launched.purchases[0]
+        price = piece.price.model_copy(update={"condition": "launch price"})
+        launched = replace(launched, purchases=(replace(piece, price=price),))
+        assert self.chosen(offered, launched) is offered
+        assert "card is counted at its launch price" in assess(launched, self.usage).doubts
+
     def test_what_is_far_dearer_is_not_too_close_to_call(self):
         """A cheaper runner-up is close only where what speaks against it is little."""
         menu = [local(ident="a"), local(kind="new build", ident="b", price=5000, loss="small")]

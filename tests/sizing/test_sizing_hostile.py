@@ -1,5 +1,6 @@
 """Headers whose keys contradict their tensors are answered at once, never with a crash."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,24 @@ def test_any_value_of_any_key_is_answered(tmp_path: Path, data: st.DataObject) -
     )
     found = answer(tmp_path, label, changes, data.draw(st.sampled_from(RIGS)))
     assert "error" in found or found["file_bytes"] > 0
+
+
+def test_blocks_that_all_differ_are_not_built_one_by_one_for_seconds(tmp_path: Path) -> None:
+    hp = architectures.from_config({**SMALL["llama"], "num_hidden_layers": 512})
+    family = architectures.architecture(hp.arch)
+    assert family is not None
+    kinds = random.Random(0)
+    keys = {f"{hp.arch}.{key}": value for key, value in hp.metadata.items()}
+    keys[f"{hp.arch}.attention.head_count_kv"] = [kinds.choice((1, 2)) for _ in range(512)]
+    metadata = {"general.architecture": hp.arch, **keys}
+    hp = family.from_gguf(metadata, family.tensors(hp))
+    tensors = assign(hp, family.tensors(hp), "Q8_0")
+    plan = layout(metadata, tensors)
+    file = tmp_path / "deep.gguf"
+    with file.open("wb") as written:
+        written.write(plan.header)
+        written.truncate(plan.total)
+    found = Sizer().answer({"model": str(file), "rig": RIGS[1], "ctx": 4096})
+    assert found["devices"][0]["context"] > 0
+    assert found["devices"][0]["compute"] is None
+    assert found["fits"] is None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Final
 
 from advisor.sizing import memory
 from advisor.sizing.compute.allocator import Event
@@ -13,6 +14,13 @@ from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.question import Question, Recipe
 from advisor.sizing.compute.replay import Repetition, peaks
 from advisor.sizing.compute.scheduler import Scheduler
+
+_MOST_BLOCKS: Final = 192
+"""Blocks that are built one by one. Of published models the deepest whose blocks all differ has 162
+(Llama 3.1 Nemotron Ultra 253B); a header may give 512 (llama-hparams.h:LLAMA_MAX_LAYERS), which
+would take seconds."""
+_MOST_CONNECTED: Final = 96
+"""The same where every block has several streams (DeepSeek V4 Pro: 61 blocks)."""
 
 CONTRADICTIONS = (ArithmeticError, LookupError, ValueError)
 """What building a graph raises where a header's keys and tensors do not belong together."""
@@ -46,7 +54,8 @@ class _Trace:
     grows: bool = False
     """Whether no choice of blocks could stand for all."""
     broken: bool = False
-    """Whether keys and tensors do not belong together, so that llama.cpp would not load them."""
+    """Whether keys and tensors do not belong together, so that llama.cpp would not load them, or
+    there are more blocks than any model has."""
 
     def sizes(self, which: Chosen, units: Sequence[int]) -> tuple[int, ...]:
         """Bytes per arena, with as many repetitions as the choice leaves out."""
@@ -155,17 +164,21 @@ def _trace_of(question: Question, recipe: Recipe, which: Chosen, units: tuple[in
     made = next((trace for trace in known if trace.region.holds(units)), None)
     if made is None:
         region = Region(units)
+        broken = _Trace(region, (), (), (), (), complete=False, broken=True)
+        most = _MOST_CONNECTED if recipe.hp.n_hyper_connections else _MOST_BLOCKS
         try:
-            made = _simulate(question, recipe, which.selection, region)
+            fits = len(which.selection.blocks) <= most
+            made = _simulate(question, recipe, which.selection, region) if fits else broken
         except CONTRADICTIONS:
-            made = _Trace(region, (), (), (), (), complete=False, broken=True)
+            made = broken
         known.append(made)
     return made
 
 
 @lru_cache(maxsize=16384)
 def measure(question: Question, recipe: Recipe, units: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Bytes per device in use and, last, on the host; None where a header contradicts itself.
+    """Bytes per device in use and, last, on the host; None where a header contradicts itself
+    or is deeper than any model.
 
     ``units``: see ``question_of``.
     """

@@ -8,7 +8,8 @@ from pathlib import Path
 from advisor.hardware import table
 from advisor.hardware.completed import with_table
 from advisor.hardware.drm_clients import DrmClients
-from advisor.hardware.rig import OWN_PROGRAMS, Device, PcieLink
+from advisor.hardware.drm_memory import own_memory
+from advisor.hardware.rig import OWN_PROGRAMS, Device, PcieLink, Reading
 
 AMD, INTEL, NVIDIA = 0x1002, 0x8086, 0x10DE
 SOURCE = "kernel (sysfs)"
@@ -84,7 +85,7 @@ def read_devices(pool: tuple[int, int] | None, *, root: Path = Path("/")) -> tup
     if found:
         clients.look(everywhere=True)
     return tuple(
-        _amd(card, pool, clients) if card.vendor == AMD else _intel(card, pool, clients)
+        _amd(card, pool, clients) if card.vendor == AMD else _intel(card, pool, clients, root)
         for card in found
     )
 
@@ -197,15 +198,21 @@ def _amd(card: Card, pool: tuple[int, int] | None, clients: DrmClients) -> Devic
     return with_table(device, entry)
 
 
-def _intel(card: Card, pool: tuple[int, int] | None, clients: DrmClients) -> Device:
-    entry = table.find("", pci_id=f"{card.vendor:04x}:{card.device:04x}")
+def _intel(card: Card, pool: tuple[int, int] | None, clients: DrmClients, root: Path) -> Device:
+    own = own_memory(card.folder, card.driver, root=root)
+    entry = table.find(
+        "", memory=own.total if own else None, pci_id=f"{card.vendor:04x}:{card.device:04x}"
+    )
     # Integrated graphics sit in the processor: bus 0, device 2 on every generation.
-    integrated = entry is None and bool(re.fullmatch(r"(0000:)?00:02\.0", card.address))
+    within = entry is None and bool(re.fullmatch(r"(0000:)?00:02\.0", card.address))
+    integrated = own is None and within
     total = pool[0] if integrated and pool is not None else None
     unknown: dict[str, str] = {}
-    if total is None:
-        unknown["memory_total"] = "the kernel does not report Intel's video memory"
-    source = "the machine's RAM, which it shares"
+    if own is not None:
+        total = own.total
+    elif total is None:
+        unknown["memory_total"] = "its driver tells it to the group “render” only"
+    source = own.source if own else "the machine's RAM, which it shares"
     sources = {"name": SOURCE, "processes": _whose()}
     if total is not None:
         sources["memory_total"] = source
@@ -213,6 +220,8 @@ def _intel(card: Card, pool: tuple[int, int] | None, clients: DrmClients) -> Dev
     used: int | None = None
     if integrated:
         unknown["memory_used"] = "it has no memory of its own"
+    elif own is not None and own.used is not None:
+        used, sources["memory_used"] = own.used, source
     elif processes:
         used = sum(process.memory or 0 for process in processes)
         sources["memory_used"] = f"sum over programs, {_whose()}"
@@ -237,6 +246,12 @@ def _intel(card: Card, pool: tuple[int, int] | None, clients: DrmClients) -> Dev
         unknown=unknown,
     )
     device = with_table(device, entry)
+    if entry is not None and own is not None:
+        reading = Reading(
+            value=float(table.gpu_table().usable_memory(entry)), source=entry.origin("memory_gib")
+        )
+        others = device.alternatives | {"memory_total": (reading,)}
+        return device.model_copy(update={"alternatives": others})
     if entry is not None and device.memory_total is None:
         nominal = table.gpu_table().usable_memory(entry)
         sources = device.sources | {"memory_total": f"nominal, {entry.origin('memory_gib')}"}

@@ -28,7 +28,7 @@ def detect(
     nvidia = nvml.read_devices(pool)
     if any(_GRACE.search(device.name) for device in nvidia.devices):
         host = without_gpu_memory(host, root)
-    rest = others.read_devices(pool, root=root)
+    rest = others.read_devices(pool, root=root, without_nvml=not nvidia.usable)
     problems = [*nvidia.problems, *rest.problems]
     if not nvidia.devices and not nvidia.problems:
         problems += others.without_driver(root)

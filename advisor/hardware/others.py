@@ -31,12 +31,17 @@ class OtherReading:
     problems: tuple[str, ...] = ()
 
 
-def read_devices(pool: tuple[int, int] | None, *, root: Path = Path("/")) -> OtherReading:
-    """GPUs of every vendor but NVIDIA. ``pool``: total and available RAM in bytes."""
+def read_devices(
+    pool: tuple[int, int] | None, *, root: Path = Path("/"), without_nvml: bool = False
+) -> OtherReading:
+    """GPUs of every vendor but NVIDIA; on Windows NVIDIA's too ``without_nvml``.
+
+    ``pool``: total and available RAM in bytes.
+    """
     if sys.platform == "darwin":
         return OtherReading(devices=macos.read_devices())
     if sys.platform == "win32":
-        return OtherReading(devices=windows.read_devices(pool))
+        return OtherReading(devices=windows.read_devices(pool, without_nvml=without_nvml))
     return OtherReading(devices=linux_gpus.read_devices(pool, root=root))
 
 

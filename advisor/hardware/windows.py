@@ -1,4 +1,4 @@
-"""AMD and Intel GPUs on Windows: the registry keys that their drivers fill, and DXGI's list."""
+"""GPUs on Windows that NVML does not tell of: their drivers' registry keys, and DXGI's list."""
 
 import re
 import sys
@@ -22,7 +22,7 @@ _VALUES = (
 )
 # What drivers write into the 32-bit size of a card that has more (oshi#2907, llmfit#830).
 _CAPS = {0x7FFFF000, 0xFFF00000, 0xFFFFF000, 0xFFFFFFFF}
-_VENDORS = {"1002": "AMD", "8086": "Intel"}
+_VENDORS = {"1002": "AMD", "8086": "Intel", "10de": "NVIDIA"}
 _DXGI = "DXGI"
 _CARVE_OUT = 2 << 30
 """Bytes: integrated graphics that no list knows set aside no more than this; a card has more."""
@@ -30,9 +30,9 @@ _ARC_CARD = re.compile(r"\bArc\(?(?:TM\))?\s+(?:Pro\s+)?[AB]\d{2,3}M?\b", re.IGN
 """Intel's cards; "Arc(TM) Graphics" and "Arc(TM) 140V" are within processors."""
 
 
-def read_devices(pool: tuple[int, int] | None) -> tuple[Device, ...]:
-    """This PC's AMD and Intel GPUs. Empty on other systems."""
-    return parse(_display_keys(), pool, dxgi.adapters())
+def read_devices(pool: tuple[int, int] | None, *, without_nvml: bool = False) -> tuple[Device, ...]:
+    """This PC's AMD and Intel GPUs; NVIDIA's too ``without_nvml``. Empty on other systems."""
+    return parse(_display_keys(), pool, dxgi.adapters(), without_nvml=without_nvml)
 
 
 def _display_keys() -> list[dict[str, Any]]:
@@ -78,11 +78,14 @@ def parse(
     keys: Iterable[Mapping[str, Any]],
     pool: tuple[int, int] | None,
     adapters: Sequence[Adapter] = (),
+    *,
+    without_nvml: bool = False,
 ) -> tuple[Device, ...]:
     """GPUs from the values of the display class's registry keys. NVIDIA's are NVML's business.
 
     ``adapters``: what DXGI lists; where it lists any, a key without one is of a card that was
-    taken out, which the registry remembers.
+    taken out, which the registry remembers. ``without_nvml``: NVIDIA's cards are told by these
+    sources; only those that DXGI lists, which have a driver that works.
     """
     devices: list[Device] = []
     seen: set[tuple[str, str]] = set()
@@ -93,6 +96,9 @@ def parse(
         if found is None or found[1] not in _VENDORS:
             continue
         pci_id = f"{found[1]}:{found[2]}"
+        nvidia = _VENDORS[found[1]] == "NVIDIA"
+        if nvidia and not (without_nvml and adapters):
+            continue
         identity = (found[0], str(place if _memory(values) else values.get("DriverDesc")))
         if identity in seen:
             continue
@@ -109,6 +115,8 @@ def parse(
 def _within_processor(described: str, pci_id: str, total: int | None, *, capped: bool) -> bool:
     if table.integrated_name(pci_id) is not None:
         return True
+    if pci_id.startswith("10de:"):
+        return False
     if pci_id.startswith("8086:"):
         return _ARC_CARD.search(described) is None
     return not capped and (total is None or total <= _CARVE_OUT)

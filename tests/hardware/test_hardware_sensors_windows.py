@@ -16,12 +16,12 @@ from sensor_cases import (
     until,
 )
 
-from advisor.hardware import dxgi, sensors_windows, windows
+from advisor.hardware import dxgi, others, sensors_windows, windows
 from advisor.hardware.pdh import Counters
 from advisor.hardware.rig import Device
 from advisor.hardware.sensors import sensors_for
 from advisor.hardware.table import gpu_table
-from advisor.units import GIB
+from advisor.units import GIB, MIB
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +131,33 @@ def test_a_capped_size_is_read_from_dxgi():
         assert device.table_id == next(
             (e.name for e in gpu_table().gpus if e.name == f"Arc A770 {gib}GB"), None
         )
+
+
+def test_an_nvidia_card_without_nvml(monkeypatch: pytest.MonkeyPatch):
+    """Its own library may be missing while its driver works: registry and DXGI tell the rest."""
+    keys = RECORDED["registry"]["4070-ti-and-raphael"]["keys"]
+    adapters = (
+        dxgi.Adapter("RTX 4070 Ti", "10de:2782", 12282 * MIB, 16 * GIB, 11 * GIB, "0x0_0x1"),
+        dxgi.Adapter("Radeon", "1002:164e", 512 * MIB, 16 * GIB, None, "0x0_0x2"),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.platform", "win32")
+        patch.setattr(windows, "_display_keys", lambda: keys)
+        patch.setattr(dxgi, "adapters", lambda: adapters)
+        told = [
+            others.read_devices(POOL, without_nvml=without).devices for without in (False, True)
+        ]
+        patch.setattr(dxgi, "adapters", tuple)  # a driver that does not work
+        assert [d.vendor for d in others.read_devices(POOL, without_nvml=True).devices] == ["AMD"]
+    assert [[d.vendor for d in devices] for devices in told] == [["AMD"], ["AMD", "NVIDIA"]]
+    card = told[1][1]
+    assert card.table_id == "GeForce RTX 4070 Ti"
+    assert card.backend == "cuda"
+    assert card.memory_total == 12878610432
+    assert card.sources["memory_total"].startswith("registry")
+    assert card.alternatives["memory_total"][0].source == "DXGI"
+    assert card.memory_used == 12878610432 - 11 * GIB
+    assert not card.integrated
 
 
 def test_counters_are_read_as_windows_lays_them_out(fake_pdh: ctypes.CDLL):

@@ -211,7 +211,9 @@ class Sampler:
             if self._shared is not None:
                 values[HOST, "shared"] = self._shared
             if self._shares is not None:
-                values[HOST, "utilisation"], values[HOST, "others"] = self._shares
+                whole, others = self._shares
+                values[HOST, "utilisation"] = round(whole, 1)
+                values[HOST, "others"] = round(others, 1)
         self._tick += 1
         for device in self._devices.read(self.pid):
             values[device.name, "used"] = _kib(device.used)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -81,7 +82,7 @@ def show(plan: Plan, found: Findings | None = None, *, terms: bool = False) -> N
             say(f"bottleneck: {sentence}")
     if terms:
         show_terms(plan)
-    say(" ".join(plan.command))
+    say(shlex.join(plan.command))
     if found is not None:
         for sentence in found.sentences:
             say(f"change: {sentence}")

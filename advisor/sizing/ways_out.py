@@ -13,8 +13,8 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.planner import size
 from advisor.sizing.settings import RunSettings
-from advisor.units import GIB, rate, tokens
 from advisor.units import size as people
+from advisor.units import tokens
 
 Kind = Literal[
     "programs",
@@ -38,18 +38,13 @@ IN_RAM: frozenset[Kind] = frozenset({"ram", "smaller_in_ram", "more_ram"})
 _USABLE_CONTEXT = 4096
 """A context below it is not offered as a way out."""
 GREEN: frozenset[Verdict] = frozenset({"fits", "tight"})
-_KEPT_SPEED = 0.02
-"""A run that keeps less of its speed is no way out."""
 _MORE_CARDS = 3
 """As many more cards of a kind are tried."""
 _CARDS_TRIED = 6
-_RAM_TIMES = (2, 4)
-"""Multiples of the RAM that are tried."""
 _WIDE = frozenset({"f16", "bf16", "f32"})
 _KV_SIZE = 0.8
 """How much a cache in q8_0 takes away."""
-_FIT: Mapping[str, object] = {"n_gpu_layers": "fit", "n_cpu_moe": "fit"}
-_OFFLOAD: frozenset[Verdict] = frozenset({"offload"})
+FIT: Mapping[str, object] = {"n_gpu_layers": "fit", "n_cpu_moe": "fit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +196,7 @@ def split(case: Case) -> Iterator[Change]:
     asked = case.settings
     if len(case.rig.devices) < 2 or asked.tensor_split or asked.split_mode != "layer":
         return
-    plan = case.plan({**_FIT, "fit_kv": False})
+    plan = case.plan({**FIT, "fit_kv": False})
     if plan is None or not plan.settings.tensor_split or plan.verdict == "offload":
         return
     shares = ",".join(f"{share:g}" for share in plan.settings.tensor_split)
@@ -288,27 +283,28 @@ def _shorter(  # noqa: PLR0917 - one sentence in parts
     return None
 
 
-def _smaller(case: Case) -> list[Model]:
+def smaller(case: Case) -> list[Model]:
     """Smaller files of the same model, the largest first; none that breaks it."""
-    smaller = (
+    found = (
         model
         for model in case.models.values()
         if model.nbytes < case.model.nbytes and model_loss(model).worst != "broken"
     )
-    return sorted(smaller, key=lambda model: -model.nbytes)
+    return sorted(found, key=lambda model: -model.nbytes)
 
 
-def _lost(model: Model) -> float:
+def lost(model: Model) -> float:
+    """How much a smaller file takes away."""
     rise = model_loss(model).typical
     return 1.0 + math.log2(1 + max(100.0 if rise is None else rise, 0.0))
 
 
 def file_types(case: Case) -> Iterator[Change]:
     """The largest of the smaller files that is enough."""
-    for model in _smaller(case):
+    for model in smaller(case):
         title = f"Take {model.file_type} instead of {case.file_type}"
         cost = model_loss(model).sentence
-        if found := case.change("file_type", title, cost, _lost(model), model=model):
+        if found := case.change("file_type", title, cost, lost(model), model=model):
             yield found
             return
 
@@ -317,12 +313,12 @@ def both(case: Case) -> Iterator[Change]:
     """A smaller cache and a smaller file together."""
     if case.settings.ctk not in _WIDE:
         return
-    for model in _smaller(case):
+    for model in smaller(case):
         found = case.change(
             "both",
             f"Take {model.file_type} and keep the KV cache in q8_0",
             f"{model_loss(model).sentence} {_small_kv_cost(model)}",
-            _lost(model) + _KV_SIZE,
+            lost(model) + _KV_SIZE,
             model=model,
             fields=_SMALL_KV,
         )
@@ -331,132 +327,10 @@ def both(case: Case) -> Iterator[Change]:
             return
 
 
-def _free(rig: Rig) -> int:
+def free(rig: Rig) -> int:
     """Bytes that can be had in all memories together."""
     devices = sum(device.memory_free or 0 for device in rig.devices)
     return devices + (rig.host.ram_available or rig.host.ram_total or 0)
-
-
-def _in_ram(case: Case, plan: Plan) -> str:
-    """What a plan keeps in RAM, in words."""
-    experts, layers = plan.settings.n_cpu_moe, plan.settings.n_gpu_layers
-    if layers == "all":
-        return f"the experts of {experts} layers" if experts else "some layers"
-    held = sum(len(device.layers) for device in plan.devices)
-    total = 1 + (case.model.hp.n_layer_all if case.model.hp else held)
-    return f"{total - held} of {total} layers"
-
-
-def _may_use_ram(case: Case, now: Plan) -> bool:
-    return (
-        bool(case.rig.devices)
-        and case.settings.n_gpu_layers in {"all", "fit"}
-        and now.verdict in {"no", "offload"}
-    )
-
-
-def _slower(now: Plan, plan: Plan) -> tuple[float, str] | None:
-    """How much a part in RAM takes away, and in words; None where next to nothing is left."""
-    before, after = now.speed.decode_tps, plan.speed.decode_tps
-    if before is None or after is None:
-        return 3.0, "Slower; how much is not known."
-    kept = after.mid / before.mid
-    if kept < _KEPT_SPEED:
-        return None
-    if kept >= 1:
-        return 0.5, f"It decodes {rate(after.mid)}."
-    lost = 0.5 + math.log2(1 / kept)
-    return lost, (
-        f"Decoding falls to {rate(after.mid)}; with everything on devices it would be "
-        f"{rate(before.mid)}."
-    )
-
-
-def ram(case: Case, now: Plan) -> Iterator[Change]:
-    """Experts or layers in RAM."""
-    if not _may_use_ram(case, now) or case.model.nbytes > _free(case.rig):
-        return
-    plan = case.plan(_FIT)
-    slower = None if plan is None or plan.verdict != "offload" else _slower(now, plan)
-    if plan is None or slower is None:
-        return
-    lost, cost = slower
-    title = f"Keep {_in_ram(case, plan)} in RAM"
-    if found := case.change("ram", title, cost, lost, fields=_FIT, accept=_OFFLOAD):
-        yield found
-
-
-def smaller_in_ram(case: Case, now: Plan) -> Iterator[Change]:
-    """A smaller file with a part in RAM, where RAM does not hold as much of this one."""
-    if not _may_use_ram(case, now):
-        return
-    for model in _smaller(case):
-        if model.nbytes > _free(case.rig):
-            continue
-        plan = case.plan(_FIT, model=model)
-        slower = None if plan is None or plan.verdict != "offload" else _slower(now, plan)
-        if plan is None or slower is None:
-            continue
-        lost, cost = slower
-        found = case.change(
-            "smaller_in_ram",
-            f"Take {model.file_type} and keep {_in_ram(case, plan)} in RAM",
-            f"{model_loss(model).sentence} {cost}",
-            _lost(model) + lost,
-            model=model,
-            fields=_FIT,
-            accept=_OFFLOAD,
-        )
-        if found:
-            yield found
-            return
-
-
-def _modules(size: int) -> str:
-    """As memory modules are sold: "64 GB" holds 64 GiB, less what the system keeps."""
-    return f"{round(size / GIB / 8) * 8 or round(size / GIB)} GB"
-
-
-def more_ram(case: Case, now: Plan) -> Iterator[Change]:
-    """More RAM, for a model or its part that does not fit into what there is."""
-    host, devices = case.rig.host, case.rig.devices
-    total = host.ram_total
-    if total is None or any(device.unified for device in devices) or now.verdict != "no":
-        return
-    if devices and not _may_use_ram(case, now):
-        return
-    fields: Mapping[str, object] = _FIT if devices else {}
-    for times in _RAM_TIMES:
-        grown = (times - 1) * total
-        more = host.model_copy(
-            update={
-                "ram_total": total + grown,
-                "ram_available": (host.ram_available or total) + grown,
-            }
-        )
-        rig = case.rig.model_copy(update={"hosts": (more, *case.rig.hosts[1:]), "imagined": True})
-        if case.model.nbytes > _free(rig):
-            continue
-        plan = case.plan(fields, rig=rig)
-        if plan is None or plan.verdict == "no":
-            continue
-        slower = _slower(now, plan)
-        if slower is None:
-            return
-        lost, cost = slower
-        where = f" and keep {_in_ram(case, plan)} there" if plan.verdict == "offload" else ""
-        found = case.change(
-            "more_ram",
-            f"Put in {_modules(total + grown)} of RAM instead of {_modules(total)}{where}",
-            f"Memory modules; the board has to take them. {cost}",
-            4.0 + times + lost,
-            rig=rig,
-            fields=fields,
-            accept=case.enough | _OFFLOAD,
-        )
-        if found:
-            yield found
-            return
 
 
 def tensor(case: Case, now: Plan) -> Iterator[Change]:

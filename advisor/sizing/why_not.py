@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
+from advisor.sizing import ways_in_ram
 from advisor.sizing import ways_out as ways
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Plan, Verdict
@@ -83,7 +84,7 @@ def why_not(
         *ways.kv(case),
         *ways.context(case, now),
         *ways.file_types(case),
-        *ways.ram(case, now),
+        *ways_in_ram.ram(case, now),
         *ways.gpu(case),
     ]
     kinds = {way.kind for way in found}
@@ -95,8 +96,8 @@ def why_not(
             found = [way for way in found if way.kind != "file_type"] + both
     if "ram" not in kinds:
         if not {"file_type", "both"} & {way.kind for way in found}:
-            found += ways.smaller_in_ram(case, now)
-        found += ways.more_ram(case, now)
+            found += ways_in_ram.smaller_in_ram(case, now)
+        found += ways_in_ram.more_ram(case, now)
     if "gpu" not in kinds and len(found) < SHOWN:
         found += ways.card(case)
     missing = _missing(now, rig) or _slow(case, now)

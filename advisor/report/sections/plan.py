@@ -1,5 +1,7 @@
 """The report's part about one run: what lies where, how fast it is, and the command."""
 
+import shlex
+
 from advisor.report.document import (
     Bar,
     Bars,
@@ -47,7 +49,7 @@ def plan_blocks(plan: Plan, *, recommended: str = "") -> list[Block]:
     blocks.append(_memory_table(plan))
     blocks += _speed(plan)
     blocks.append(Paragraph(text="The command that this describes:", style="small"))
-    blocks.append(Command(text=" ".join(plan.command)))
+    blocks.append(Command(text=shlex.join(plan.command)))
     if plan.notes:
         blocks.append(Bullets(items=plan.notes[:MAX_NOTES], style="small"))
     return blocks

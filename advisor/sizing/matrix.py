@@ -19,14 +19,13 @@ from advisor.llm.model import Model
 from advisor.sizing import memory, speculative
 from advisor.sizing.allocation import Allocation, Room, allocate, place_model, place_weights, room
 from advisor.sizing.calibration import Calibration
+from advisor.sizing.feasible import with_ram
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
 from advisor.sizing.spill import spilled, what_moves
 from advisor.sizing.tables import PerModel
-from advisor.sizing.verdict import judged
 from advisor.sizing.weights import WeightBytes, weight_table
 
 _SLACK = 1 << 29
@@ -246,6 +245,8 @@ class _Row:
     _speeds: dict[tuple[int, int], Range | None] = field(
         default_factory=dict[tuple[int, int], Range | None]
     )
+    _offloads_up_to: int = 0
+    """A context that fits with a part in RAM: what holds it holds every shorter one."""
 
     def decode(self, column: _Column, moved: tuple[int, int] = (0, 0)) -> Range | None:
         """Decode speed with so many blocks, and experts of so many blocks, moved to RAM.
@@ -276,28 +277,32 @@ class _Row:
         largest = weight_table(self.model, "cpu", load_mtp=self.load_mtp).largest
         # Whole layers move, so the sum is too small by up to a layer per device. Near the border
         # only the solver knows.
-        if needed > ram - (1 + len(self.space.free)) * largest:
-            verdict = self.solved(column.settings)
+        near = needed > ram - (1 + len(self.space.free)) * largest
+        if near and column.settings.ctx > self._offloads_up_to:
+            buffers = (sum(column.fixed) - column.caches) // len(column.fixed)
+            beside = (*(buffers for _ in column.fixed), host_total)
+            verdict = self.solved(column.settings, beside)
         if verdict != "offload":
             return verdict, None
+        self._offloads_up_to = max(self._offloads_up_to, column.settings.ctx)
         return verdict, what_moves(self.model, moved, column.caches)
 
-    def solved(self, settings: RunSettings) -> Verdict:
-        """The verdict on the solver's placement."""
+    def solved(self, settings: RunSettings, beside: tuple[int, ...]) -> Verdict:
+        """The verdict on the solver's placement. ``beside``: as ``with_ram`` has it."""
         bandwidths = tuple(device.bandwidth_gbs for device in self.rig.devices)
         known, key = _solved(self.model, ""), (settings, self.space, bandwidths)
         verdict = known.get(key)
         if verdict is None:
-            found = solve(self.model, self.rig, _opened(settings, "no"), self.space)
-            allocation = allocate(self.model, found, self.space.backends, self.space.free)
-            verdict = known[key] = judged(allocation, self.space, self.margin).verdict
+            opened = _opened(settings, "no")
+            verdict = known[key] = with_ram(self.model, self.rig, opened, self.space, beside)
         return verdict
 
-    def cells(self, columns: Sequence[_Column], found: _Judgements, at: int) -> tuple[Cell, ...]:
-        """The row's cells; ``at`` is its place in the judgements."""
-        made: list[Cell] = []
-        numbers = np.stack(found, axis=-1)[at].tolist()
-        for column, figures in zip(columns, cast("list[list[int]]", numbers), strict=True):
+    def cells(self, columns: Sequence[_Column], numbers: list[list[int]]) -> tuple[Cell, ...]:
+        """The row's cells. ``numbers``: its judgements by context."""
+        longest_first = sorted(range(len(columns)), key=lambda i: -columns[i].settings.ctx)
+        made: dict[int, Cell] = {}
+        for place in longest_first:
+            column, figures = columns[place], numbers[place]
             code, headroom, moved, host_total, device_total, shared = figures
             verdict = _VERDICTS[code]
             if verdict == "no" and self.may_spill:
@@ -307,18 +312,16 @@ class _Row:
                 decode = self.decode(column)
             else:
                 decode = None
-            made.append(
-                Cell(
-                    self.file_type,
-                    column.settings.ctx,
-                    verdict,
-                    None if headroom == _UNKNOWN else headroom,
-                    device_total if column.known else None,
-                    host_total if column.known else None,
-                    decode,
-                )
+            made[place] = Cell(
+                self.file_type,
+                column.settings.ctx,
+                verdict,
+                None if headroom == _UNKNOWN else headroom,
+                device_total if column.known else None,
+                host_total if column.known else None,
+                decode,
             )
-        return tuple(made)
+        return tuple(made[place] for place in range(len(columns)))
 
 
 def matrix(
@@ -357,7 +360,8 @@ def matrix(
         placed = [
             place_weights(model, plain, placement, space.backends, space.free) for _, model in group
         ]
-        found = _judge(placed, columns, space, plain.margin)
+        judgements = _judge(placed, columns, space, plain.margin)
+        numbers = cast("list[list[list[int]]]", np.stack(judgements, axis=-1).tolist())
         for at, (file_type, model) in enumerate(group):
             row = _Row(
                 file_type=file_type,
@@ -370,5 +374,5 @@ def matrix(
                 calibration=calibration,
                 may_spill=bool(space.backends) and plain.n_gpu_layers == "all",
             )
-            rows.append(row.cells(columns, found, at))
+            rows.append(row.cells(columns, numbers[at]))
     return Matrix(file_types=tuple(models), contexts=tuple(contexts), rows=tuple(rows))

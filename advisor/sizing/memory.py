@@ -133,7 +133,7 @@ def check(model: Model, settings: RunSettings) -> None:
             (settings.ctk, k, cache.k_width),
             (settings.ctv, v, cache.v_width),
         ):
-            if any(width % type_.block for width in widths):
+            if type_.block > 1 and any(width % type_.block for width in widths):
                 message = (
                     f"The {cache.kind} cache of {model.name} has rows that do not fill whole "
                     f"{name} blocks of {type_.block}; use f16."

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
+import numpy as np
+
 from advisor.errors import SettingsError
 from advisor.sizing.overrides import Targets, resolve
 from advisor.sizing.settings import RunSettings
@@ -81,14 +83,10 @@ def layer_devices(
     bounds = [_f32(value / sums[-1]) for value in sums]
     start = max(n_layers - n_gpu_layers, 0)
     active = min(n_gpu_layers, n_layers)
-    placed = [HOST] * start
-    index = 0
-    for position in range(n_layers - start):
-        share = _f32(position / active)
-        while bounds[index] <= share:
-            index += 1
-        placed.append(devices[index])
-    return tuple(placed)
+    positions = (np.arange(n_layers - start) / active).astype(np.float32)
+    limits = np.array(bounds, dtype=np.float32)
+    indices: list[int] = np.searchsorted(limits, positions, side="right").tolist()
+    return (*(HOST,) * start, *(devices[index] for index in indices))
 
 
 def place(

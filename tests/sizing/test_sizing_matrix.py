@@ -5,8 +5,12 @@ import pytest
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
+from advisor.sizing.allocation import allocate, room
+from advisor.sizing.feasible import with_ram
 from advisor.sizing.matrix import matrix, settings_of
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.solver import solve
+from advisor.sizing.verdict import judged
 
 CONTEXTS = (4096, 32768, 131072)
 RIGS = (
@@ -35,3 +39,48 @@ def test_cells_agree_with_plans(rig_text: str, name: str, n_cpu_moe: int) -> Non
             assert cell.host_total == fixed.host.total
             opened = size(model, rig, settings_of(cell, asked))
             assert opened.verdict == cell.verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "file_types", "contexts", "ram"),
+    [
+        ("Qwen/Qwen3-30B-A3B", ("Q8_0", "F16"), (4096, 65536), range(4, 48, 3)),
+        ("google/gemma-3-27b-it", ("Q8_0", "F16"), (131072,), range(8, 64, 5)),
+    ],
+)
+@pytest.mark.parametrize("cards", ["RTX 3060 12GB", "RTX 3060 12GB + RTX 3090"])
+def test_a_verdict_without_a_search_is_the_solvers(
+    cards: str, name: str, file_types: tuple[str, ...], contexts: tuple[int, ...], ram: range
+) -> None:
+    """Where RAM is nearly too small, whether something was found or ruled out without a search."""
+    entry = catalogue().find(name)
+    seen: set[str] = set()
+
+    for file_type in file_types:
+        model = entry.model(file_type)
+        for gib in ram:
+            rig = parse_rig(f"{cards} + {gib} GB DDR4-3200")
+            space = room(rig)
+            for ctx in contexts:
+                asked = RunSettings(ctx=ctx, n_gpu_layers="fit", n_cpu_moe="fit")
+                beside = (1 << 30,) * (len(rig.devices) + 1)
+                solved = solve(model, rig, asked, space)
+                allocation = allocate(model, solved, space.backends, space.free)
+
+                found = with_ram(model, rig, asked, space, beside)
+
+                assert found == judged(allocation, space, asked.margin).verdict
+                seen.add(found)
+
+    assert {"offload", "no"} <= seen
+
+
+def test_a_longer_context_that_fits_speaks_for_shorter_ones() -> None:
+    rig, entry = parse_rig("RTX 3090 + 32 GB DDR4-3200"), catalogue().find("Qwen/Qwen3-30B-A3B")
+    contexts = tuple(4096 * n for n in (8, 1, 64, 2, 32, 4, 16))
+
+    together = matrix({"Q8_0": entry.model("Q8_0")}, rig, RunSettings(), contexts)
+
+    for ctx in contexts:
+        alone = matrix({"Q8_0": entry.model("Q8_0")}, rig, RunSettings(), (ctx,))
+        assert together.cell("Q8_0", ctx) == alone.cell("Q8_0", ctx)

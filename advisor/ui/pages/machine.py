@@ -33,6 +33,8 @@ from advisor.ui.widgets.basics import (
 )
 
 SUGGESTED = 5
+ALL = 1000
+"""Stretch of the list of models: all the room that is left, once it is made."""
 SOON_MS = 300
 """What takes longer is shown as it comes."""
 
@@ -67,8 +69,8 @@ class MachinePage(Page):
         inner.addWidget(self._answer_card())
         for place in self._below:
             inner.addLayout(place)
-        inner.setStretch(3, 1)
-        inner.addStretch(0)
+        inner.setStretch(3, ALL)
+        inner.addStretch(1)
         self._live = LiveReadings(self._show_live, self)
         self._soon = QTimer(self, singleShot=True, interval=30)
         self._soon.timeout.connect(self._find_capability)

@@ -208,7 +208,12 @@ def _n_vocab(model: Model) -> int:
 def _architecture(model: Model) -> dict[str, GgufValue]:
     """Architecture keys with their prefix: from the hyperparameters, else from the file."""
     if model.hp is not None and model.hp.metadata:
-        prefixed = {f"{model.hp.arch}.{k}": v for k, v in model.hp.metadata.items()}
+        prefix = f"{model.hp.arch}."
+        prefixed = {
+            # llama-arch.cpp: LLM_KV_XIELU_… have no architecture in front.
+            (key if key.startswith("xielu.") else prefix + key): value
+            for key, value in model.hp.metadata.items()
+        }
         return {"general.architecture": model.hp.arch, **prefixed}
     if model.path is None:
         message = f"How to describe {model.name} to llama.cpp is not known; use its GGUF file."

@@ -396,6 +396,16 @@ SMALL: dict[str, dict[str, Any]] = {
         sliding_window=128,
         keep_nextn=True,
     ),
+    "gemma": _named("GemmaForCausalLM"),
+    "exaone": _named("ExaoneForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
+    "internlm2": _named("InternLM2ForCausalLM"),
+    "starcoder2": _named("Starcoder2ForCausalLM"),
+    "arcee": _named("ArceeForCausalLM"),
+    "apertus": _named("ApertusForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
+    "bailingmoe2": _named(
+        "BailingMoeV2ForCausalLM", _MOE, num_shared_experts=1, first_k_dense_replace=1
+    ),
+    "dots1": _named("Dots1ForCausalLM", _ROUTED, num_key_value_heads=8),
     "olmo2": _named("Olmo2ForCausalLM"),
     "olmo3": _named("Olmo3ForCausalLM", sliding_window=4096),
     "olmoe": _named(

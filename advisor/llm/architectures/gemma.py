@@ -1,4 +1,4 @@
-"""Gemma 2 and 3."""
+"""Gemma 1, 2 and 3."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -75,4 +75,26 @@ class Gemma2(Architecture):
         keys["attention.sliding_window"] = config.integer("sliding_window", default=4096)
         keys["attn_logit_softcapping"] = config.number("attn_logit_softcapping", default=50.0)
         keys["final_logit_softcapping"] = config.number("final_logit_softcapping", default=30.0)
+        return ()
+
+
+class Gemma(Architecture):
+    """llama.cpp: src/models/gemma.cpp; the output is always the embedding."""
+
+    names = ("gemma",)
+    huggingface: ClassVar = {"GemmaForCausalLM": "gemma"}
+
+    def build(self, t: TensorList) -> None:
+        hp = t.hp
+        t.embeddings()
+        for il in range(hp.n_layer):
+            b = t.block(il)
+            b.norm("attn_norm")
+            b.qkv()
+            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
+            b.norm("ffn_norm")
+            b.gated_ffn()
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        del config, keys
         return ()

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from advisor.errors import ModelError
 from advisor.llm.architectures.base import Architecture
+from advisor.llm.architectures.classic import Apertus, Arcee, Exaone, InternLm2, StarCoder2
 from advisor.llm.architectures.cohere import Cohere2, CommandR
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.deepseek2 import DeepSeek2
@@ -13,7 +14,7 @@ from advisor.llm.architectures.deepseek32 import DeepSeek32, GlmDsa
 from advisor.llm.architectures.dense import Exaone4, SeedOss, SmolLm3
 from advisor.llm.architectures.ernie import Ernie45
 from advisor.llm.architectures.falcon_h1 import FalconH1
-from advisor.llm.architectures.gemma import Gemma2, Gemma3
+from advisor.llm.architectures.gemma import Gemma, Gemma2, Gemma3
 from advisor.llm.architectures.gemma3n import Gemma3n
 from advisor.llm.architectures.gemma4 import Gemma4
 from advisor.llm.architectures.glm4 import Glm4, Glm4Moe
@@ -23,6 +24,7 @@ from advisor.llm.architectures.granite import Granite, GraniteHybrid
 from advisor.llm.architectures.hunyuan import HunyuanDense, HunyuanMoe, HyV3
 from advisor.llm.architectures.kimi import KimiK3, KimiLinear
 from advisor.llm.architectures.lfm2 import Lfm2
+from advisor.llm.architectures.ling import BailingMoe2, Dots1
 from advisor.llm.architectures.llama import Llama
 from advisor.llm.architectures.llama4 import Llama4
 from advisor.llm.architectures.mamba import Jamba, Mamba, Mamba2
@@ -41,10 +43,11 @@ from advisor.llm.hyperparameters import Hyperparameters
 _FAMILIES: Final[tuple[Architecture, ...]] = (
     Llama(), Llama4(), Granite(), GraniteHybrid(), SmolLm3(), SeedOss(), Exaone4(),
     Qwen2(), Qwen2Moe(), Qwen3(), Qwen3Moe(), Qwen3Next(), Qwen35(), Qwen35Moe(),
-    Gemma2(), Gemma3(), Gemma3n(), Gemma4(), GptOss(), Phi3(), PhiMoe(),
+    Gemma(), Gemma2(), Gemma3(), Gemma3n(), Gemma4(), GptOss(), Phi3(), PhiMoe(),
     DeepSeek2(), DeepSeek32(), DeepSeek4(), Glm4(), Glm4Moe(), GlmDsa(), Glm5Next(),
     KimiLinear(), KimiK3(), MiniMaxM2(), MiniMaxM3(), NemotronH(), FalconH1(),
     HunyuanDense(), HunyuanMoe(), HyV3(), Ernie45(), Step35(), Lfm2(), MiMo2(),
+    Exaone(), InternLm2(), StarCoder2(), Arcee(), Apertus(), BailingMoe2(), Dots1(),
     Olmo2(), Olmoe(), CommandR(), Cohere2(), Mamba(), Mamba2(), Jamba(), Rwkv7(),
 )  # fmt: skip
 _BY_NAME: Final = {name: family for family in _FAMILIES for name in family.names}

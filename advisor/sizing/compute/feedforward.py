@@ -12,7 +12,8 @@ def ffn(b: Builder, cur: Node, il: int, *, activation: str = "swiglu", suffix: s
     """Dense network with a parallel gate where the model has one.
 
     activation: swiglu, geglu, reglu (gated when there is a gate, else silu, gelu, relu), relu_sqr,
-    or "packed_swiglu" for gate and up in one matrix. suffix: ``"_shexp"`` for a shared expert.
+    xielu, or "packed_swiglu" for gate and up in one matrix. suffix: ``"_shexp"`` for a shared
+    expert.
     """
     up = b.linear(cur, f"ffn_up{suffix}", il)
     if b.has(f"ffn_gate{suffix}", il):
@@ -22,7 +23,7 @@ def ffn(b: Builder, cur: Node, il: int, *, activation: str = "swiglu", suffix: s
     elif activation == "relu_sqr":
         cur = ops.like("SQR", ops.unary("relu", up))
     else:
-        plain = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
+        plain = {"swiglu": "silu", "geglu": "gelu", "reglu": "relu", "xielu": "xielu"}
         cur = ops.unary(plain[activation], up)
     return b.linear(cur, f"ffn_down{suffix}", il)
 

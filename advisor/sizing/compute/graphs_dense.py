@@ -171,6 +171,18 @@ GRAPHS: Final[Mapping[str, Graph]] = {
             post_ffn_norm="post_ffw_norm",
         )
     ),
+    "gemma": transformer(
+        Style(scale_q=True, activation="geglu", rope_factors=False, scaled_embeddings="all")
+    ),
+    "exaone": transformer(_PLAIN),
+    "internlm2": transformer(Style(rope_factors=False)),
+    "starcoder2": transformer(Style(norm="NORM", activation="geglu", rope_factors=False)),
+    "arcee": transformer(Style(activation="relu_sqr")),
+    "apertus": transformer(Style(heads="norm_rope", activation="xielu")),
+    "bailingmoe2": transformer(
+        Style(heads="norm_rope", rope_factors=False, routing=_sigmoid_routing)
+    ),
+    "dots1": transformer(Style(heads="norm_rope", rope_factors=False, routing=_sigmoid_routing)),
     "cohere2": transformer(Style(norm="NORM", rope=_sliding, parallel=True, scale_logits=True)),
     "command-r": transformer(
         Style(heads="norm_rope", rope_factors=False, norm="NORM", parallel=True, scale_logits=True)

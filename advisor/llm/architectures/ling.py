@@ -1,0 +1,102 @@
+"""Ling and Ring 2.0 (bailingmoe2), and dots.llm1: experts with a shared one and Q and K norms."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from advisor.llm.architectures.base import Architecture, infer_dense_lead
+from advisor.llm.architectures.builder import Block, TensorList
+from advisor.llm.architectures.config import Config
+from advisor.llm.architectures.keys import Keys
+from advisor.llm.hyperparameters import Value
+
+
+class BailingMoe2(Architecture):
+    """llama.cpp: src/models/bailingmoe2.cpp; NextN layers are never loaded."""
+
+    names = ("bailingmoe2",)
+    huggingface: ClassVar = {
+        "BailingMoeV2ForCausalLM": "bailingmoe2",
+    }
+
+    def infer(self, values: dict[str, Value], names: frozenset[str]) -> None:
+        infer_dense_lead(values, names)
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        hp["n_layer_dense_lead"] = keys.integer("leading_dense_block_count", 0)
+        shared = keys.integer("expert_shared_feed_forward_length", 0) or hp["n_ff_exp"]
+        hp["n_ff_shexp"] = shared * keys.integer("expert_shared_count", 0)
+
+    def build(self, t: TensorList) -> None:
+        hp = t.hp
+        t.embeddings(output_required=True)
+        for il in range(hp.n_layer_all):
+            b = t.block(il)
+            b.norm("attn_norm")
+            b.weight("attn_qkv", hp.n_embd, hp.n_embd + hp.k_gqa(il) + hp.v_gqa(il))
+            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
+            b.qk_norm()
+            b.norm("ffn_norm")
+            _feed(b)
+            if il >= hp.n_layer:
+                b.nextn()
+                b.norm("layer_output_norm")
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        keys["rope.dimension_count"] = config.rotary(0.5)
+        keys["leading_dense_block_count"] = config.integer("first_k_dense_replace", default=0)
+        n_shared = config.integer("num_shared_experts", default=0)
+        keys["expert_shared_count"] = n_shared
+        shared = config.integer("moe_shared_expert_intermediate_size", default=0)
+        keys["expert_shared_feed_forward_length"] = (
+            shared or config.integer("moe_intermediate_size") * n_shared
+        )
+        keys["expert_weights_scale"] = config.number("routed_scaling_factor", default=1.0)
+        keys["expert_weights_norm"] = config.flag("norm_topk_prob", default=True)
+        keys.setdefault("expert_gating_func", 2)
+        biased = config.flag("moe_router_enable_expert_bias", default=True)
+        return ("output.weight", "exp_probs_b.bias") if biased else ("output.weight",)
+
+
+class Dots1(Architecture):
+    """llama.cpp: src/models/dots1.cpp."""
+
+    names = ("dots1",)
+    huggingface: ClassVar = {"Dots1ForCausalLM": "dots1"}
+
+    def infer(self, values: dict[str, Value], names: frozenset[str]) -> None:
+        infer_dense_lead(values, names)
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        hp["n_layer_dense_lead"] = keys.integer("leading_dense_block_count", 0)
+        hp["n_ff_shexp"] = hp["n_ff_exp"] * keys.integer("expert_shared_count", 0)
+
+    def build(self, t: TensorList) -> None:
+        hp = t.hp
+        t.embeddings(output_required=True)
+        for il in range(hp.n_layer):
+            b = t.block(il)
+            width = hp.n_embd_head_k * hp.n_head[il]
+            b.norm("attn_norm")
+            b.qkv(width, width, width)
+            b.weight("attn_output", width, hp.n_embd)
+            b.qk_norm()
+            b.norm("ffn_norm")
+            _feed(b)
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        keys["leading_dense_block_count"] = config.integer("first_k_dense_replace", default=0)
+        keys["expert_shared_count"] = config.integer("n_shared_experts", default=0)
+        keys["expert_weights_scale"] = config.number("routed_scaling_factor", default=1.0)
+        keys["expert_weights_norm"] = config.flag("norm_topk_prob", default=True)
+        keys.setdefault("expert_gating_func", 2)
+        return ("output.weight", "exp_probs_b.bias")
+
+
+def _feed(b: Block) -> None:
+    if b.il < b.hp.n_layer_dense_lead:
+        b.gated_ffn()
+        return
+    b.router()
+    b.optional("exp_probs_b.bias", b.hp.n_expert)
+    b.experts()
+    b.shared_expert()

@@ -185,7 +185,7 @@ class BestList(QWidget):
         across.setHighlightSections(False)
         across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         across.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-        for place, width in ((1, 58), (2, 108), (3, 118), (4, 116), (5, 130)):
+        for place, width in ((1, 54), (2, 100), (3, 100), (4, 96), (5, 112)):
             across.resizeSection(place, width)
         return table
 

@@ -1,0 +1,50 @@
+"""Families that no other reference covers, on two devices, layer by layer.
+
+Recorded from llama.cpp b11434 over a simulated CUDA runtime (compute capability 8.9, no_alloc).
+"""
+
+import pytest
+
+from advisor.llm.catalogue import catalogue
+from advisor.sizing.allocation import allocate
+from advisor.sizing.settings import RunSettings
+
+CASES = {
+    "google/gemma-7b-it": (
+        (2495029248, 4026531840, 320921600), (2828685312, 3489660928, 289448448),
+    ),
+    "LGAI-EXAONE/EXAONE-3.5-7.8B-Instruct": (
+        (2215936256, 1140850688, 289464320), (2314584320, 1006632960, 247505408),
+    ),
+    "internlm/internlm2_5-7b-chat": (
+        (2215936000, 1140850688, 289464320), (2281467904, 1006632960, 247505408),
+    ),
+    "bigcode/starcoder2-7b": (
+        (2259150848, 570425344, 255909888), (2200381440, 503316480, 208708096),
+    ),
+    "arcee-ai/AFM-4.5B": (
+        (1289615360, 637534208, 188801024), (1434532224, 570425344, 162570752),
+    ),
+    "swiss-ai/Apertus-8B-Instruct-2509": (
+        (2276508928, 1140850688, 245424128), (2471492864, 1006632960, 203465216),
+    ),
+    "inclusionAI/Ling-flash-2.0": (
+        (31594972160, 570425344, 379678720), (30461851648, 503316480, 337719808),
+    ),
+    "rednote-hilab/dots.llm1.inst": (
+        (47435052288, 8589934592, 312008704), (46692632704, 8053063680, 262750720),
+    ),
+}  # fmt: skip
+"""Per device: weights, context, compute."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_family_takes_what_llama_cpp_gives_it(name: str) -> None:
+    model = catalogue().find(name).model("Q4_K_M")
+    settings = RunSettings(ctx=16384, n_outputs=1, repack=False)
+    found = allocate(model, settings, ["cuda"] * 2, [1 << 42] * 2)
+    assert found.context is not None
+    assert found.compute is not None
+    for device, figures in enumerate(CASES[name]):
+        here = (found.weights, found.context, found.compute)
+        assert tuple(part.devices[device] for part in here) == figures

@@ -402,6 +402,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "starcoder2": _named("Starcoder2ForCausalLM"),
     "arcee": _named("ArceeForCausalLM"),
     "apertus": _named("ApertusForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
+    "minicpm": _named("MiniCPMForCausalLM", scale_emb=12.0, scale_depth=1.4, dim_model_base=256),
+    "nemotron": _named("NemotronForCausalLM"),
     "bailingmoe2": _named(
         "BailingMoeV2ForCausalLM", _MOE, num_shared_experts=1, first_k_dense_replace=1
     ),

@@ -5,7 +5,15 @@ from typing import Any, Final
 
 from advisor.errors import ModelError
 from advisor.llm.architectures.base import Architecture
-from advisor.llm.architectures.classic import Apertus, Arcee, Exaone, InternLm2, StarCoder2
+from advisor.llm.architectures.classic import (
+    Apertus,
+    Arcee,
+    Exaone,
+    InternLm2,
+    MiniCpm,
+    Nemotron,
+    StarCoder2,
+)
 from advisor.llm.architectures.cohere import Cohere2, CommandR
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.deepseek2 import DeepSeek2
@@ -48,6 +56,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     KimiLinear(), KimiK3(), MiniMaxM2(), MiniMaxM3(), NemotronH(), FalconH1(),
     HunyuanDense(), HunyuanMoe(), HyV3(), Ernie45(), Step35(), Lfm2(), MiMo2(),
     Exaone(), InternLm2(), StarCoder2(), Arcee(), Apertus(), BailingMoe2(), Dots1(),
+    MiniCpm(), Nemotron(),
     Olmo2(), Olmoe(), CommandR(), Cohere2(), Mamba(), Mamba2(), Jamba(), Rwkv7(),
 )  # fmt: skip
 _BY_NAME: Final = {name: family for family in _FAMILIES for name in family.names}

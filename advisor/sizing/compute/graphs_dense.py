@@ -178,6 +178,8 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     "internlm2": transformer(Style(rope_factors=False)),
     "starcoder2": transformer(Style(norm="NORM", activation="geglu", rope_factors=False)),
     "arcee": transformer(Style(activation="relu_sqr")),
+    "minicpm": _granite,
+    "nemotron": transformer(Style(norm="NORM", activation="relu_sqr", rope_factors=False)),
     "apertus": transformer(Style(heads="norm_rope", activation="xielu")),
     "bailingmoe2": transformer(
         Style(heads="norm_rope", rope_factors=False, routing=_sigmoid_routing)

@@ -289,6 +289,11 @@ def test_eight_devices_are_small_plots_with_one_legend(page, qtbot):
     grown = [place.plot.axes().top for place in page.plots._places]
     assert len(set(tops)) == len(set(grown)) == 1  # beside each other, on one scale
     assert grown[0] > tops[0]
+    kept = [place.plot for place in page.plots._places]
+    page.show_result(with_devices(4))
+    assert [place.plot for place in page.plots._places] == kept
+    assert [place.plot.axes().top for place in page.plots._places] == tops
+    assert page.plots._legend_row.count() == len({b.name for plot in kept for b in plot.bands})
     page.resize(1900, 1000)
     assert page.plots._columns == 3
 

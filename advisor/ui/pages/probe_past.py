@@ -35,6 +35,8 @@ class CompareCard(Card):
         moment = QDateTime.fromSecsSinceEpoch(int(other.created.timestamp()))
         when = QLocale().toString(moment, QLocale.FormatType.ShortFormat)
         words = self.tr("Dotted line and grey figures: {title} at {context}, {when}")
+        if other.method == "llama-bench":
+            words = self.tr("Dotted line and grey figures: {title} by llama-bench, {when}")
         context = units.tokens(other.settings.ctx)
         self._other.setText(words.format(title=other.title, context=context, when=when))
         for difference in differences(shown, other):

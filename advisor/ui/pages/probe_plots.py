@@ -11,6 +11,7 @@ from advisor.probe.result import Observation, Phase, PlaceResult, ProbeResult
 from advisor.probe.sampler import HOST
 from advisor.probe.trace import Fresh
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
+from advisor.ui.design import Series
 from advisor.ui.widgets.basics import Flow, clear, column, row, text
 from advisor.ui.widgets.headroom_ground import Band
 from advisor.ui.widgets.headroom_marks import Event, Span
@@ -37,6 +38,7 @@ class _Place:
 
     plot: HeadroomPlot
     name: str
+    title: str
     capacity: int | None
     base: int
     """Bytes held by others: below the line where the samples are the child's own."""
@@ -84,6 +86,8 @@ class Plots(QWidget):
         }
         self._small = False
         self._columns = 0
+        self._named: tuple[tuple[Series, str], ...] = ()
+        """Series in the legend, with their names."""
 
     @property
     def headroom(self) -> float | None:
@@ -95,17 +99,15 @@ class Plots(QWidget):
 
     def show_plan(self, plan: Plan, seconds: float, program: int | None) -> None:
         """What is predicted; ``program``: bytes of llama.cpp itself."""
-        self._clear()
         with_host = not plan.devices or _total(plan.host) > units.GIB
-        self._small = len(plan.devices) + with_host > FEW
-        for device in plan.devices:
-            self._add(device.name, f"{device.title} ({device.name})")
-            self._predict(self._places[-1], self._device_bands(device), device.capacity)
+        wanted = [(d.name, f"{d.title} ({d.name})") for d in plan.devices]
+        self._begin([*wanted, (HOST, self.tr("RAM"))] if with_host else wanted)
+        for device, place in zip(plan.devices, self._places, strict=False):
+            self._predict(place, self._device_bands(device), device.capacity)
         if with_host:
-            self._add(HOST, self.tr("RAM"))
-            place = self._places[-1]
-            self._predict(place, self._host_bands(plan.host, program), plan.host.free_before)
-        self._arrange()
+            bands = self._host_bands(plan.host, program)
+            self._predict(self._places[-1], bands, plan.host.free_before)
+        self._show_legend()
         self._share_scales()
         for place in self._places:
             place.plot.set_seconds(seconds + SLACK_S)
@@ -114,7 +116,6 @@ class Plots(QWidget):
         """A run begins."""
         for place in self._places:
             place.plot.clear()
-            place.plot.compare((), ())
             place.last = None
         self._share_scales()
 
@@ -187,7 +188,6 @@ class Plots(QWidget):
 
     def show_result(self, result: ProbeResult) -> None:
         """A finished probe, from its own record."""
-        self._clear()
         last = result.trace.times_ms[-1] / 1000 if result.trace.times_ms else 1.0
         devices = [p for p in result.places if p.name != HOST]
         shown = [
@@ -195,14 +195,12 @@ class Plots(QWidget):
             for found in result.places
             if found.name != HOST or not devices or (found.planned or 0) >= units.GIB
         ]
-        self._small = len(shown) > FEW
-        for found in shown:
-            self._add(found.name, self._title(found))
-            place = self._places[-1]
+        self._begin([(found.name, self._title(found)) for found in shown])
+        for found, place in zip(shown, self._places, strict=True):
             self._predict(place, self._result_bands(found), found.capacity)
             place.plot.set_seconds(max(1.0, last))
             self._draw(place, result)
-        self._arrange()
+        self._show_legend()
         self._share_scales()
         self.show_events(result.observations)
         self.show_phases(result.phases)
@@ -256,22 +254,35 @@ class Plots(QWidget):
             self._grid.setRowStretch(2 * number + 1, 1)
         for column_number in range(3):
             self._grid.setColumnStretch(column_number, 1 if column_number < columns else 0)
-        self._show_legend()
 
     def _show_legend(self) -> None:
         """Small plots have no room for names: each series once, below them all."""
+        bands = [band for place in self._places for band in place.plot.bands if self._small]
+        pairs: list[tuple[Series, str]] = [(band.series, band.name) for band in bands]
+        series = tuple(dict.fromkeys(pairs))
+        if series == self._named:
+            return
+        self._named = series
         clear(self._legend_row)
         self._legend.setVisible(self._small)
-        if not self._small:
-            return
-        series = dict.fromkeys(
-            (band.series, band.name) for place in self._places for band in place.plot.bands
-        )
         for one, name in series:
             pair = QWidget()
-            swatch = Swatch(one)  # pyright: ignore[reportArgumentType] - a Series, widened by dict
+            swatch = Swatch(one)
             pair.setLayout(row(swatch, text(name, "small"), spacing=5))
             self._legend_row.addWidget(pair)
+
+    def _begin(self, wanted: list[tuple[str, str]]) -> None:
+        """Empty plots of these names and titles. Those that stay are kept: making one is slow."""
+        if wanted == [(place.name, place.title) for place in self._places]:
+            for place in self._places:
+                place.plot.clear()
+                place.last = None
+            return
+        self._clear()
+        self._small = len(wanted) > FEW
+        for name, title in wanted:
+            self._add(name, title)
+        self._arrange()
 
     def _clear(self) -> None:
         for place in self._places:
@@ -290,7 +301,7 @@ class Plots(QWidget):
         plot = HeadroomPlot(short, compact=self._small)
         plot.setAccessibleName(self.tr("Memory of {place}").format(place=title))
         plot.setToolTip(title if self._small else "")
-        self._places.append(_Place(plot, name, None, 0))
+        self._places.append(_Place(plot, name, title, None, 0))
 
     def _predict(self, place: _Place, bands: list[Band], capacity: int | None) -> None:
         place.capacity = capacity

@@ -105,6 +105,8 @@ class HeadroomPlot(QWidget):
         self._times, self._values, self._peak = [], [], 0.0
         self._spans = ()
         self._events = ()
+        self._compared = ((), ())
+        self.say("")
         self._changed()
 
     def extend(self, times: Sequence[float], values: Sequence[float]) -> None:

@@ -14,12 +14,14 @@ import pytest
 from advisor import paths
 from advisor.engine.builds import Build
 from advisor.engine.dry_run import dry_run
+from advisor.engine.launch import worker_command
 from advisor.hardware.rig import Host, Rig
 from advisor.llm.gguf import read_header
 from advisor.llm.ghost import write_ghost
 from advisor.llm.open import open_gguf
 from advisor.probe.question import Measured, Question
 from advisor.probe.run import Probe
+from advisor.probe.watch import Limits
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from tests import tiny
@@ -88,7 +90,8 @@ def test_measured_memory_is_close_to_the_plan():
     assert 0.3 * host.planned < host.peak - program < 1.1 * host.planned
 
 
-def test_killing_the_engine_from_outside_is_told():
+def decoding_probe(**more) -> Probe:
+    """A probe that generates for a minute."""
     decoding = threading.Event()
 
     def watch(event):
@@ -96,9 +99,47 @@ def test_killing_the_engine_from_outside_is_told():
         if phase is not None and phase.name == "decode":
             decoding.set()
 
-    probe = Probe(question(tiny.dense(), seconds=60.0, ctx=8192), on_event=watch)
+    probe = Probe(question(tiny.dense(), seconds=60.0, ctx=8192), on_event=watch, **more)
     probe.start()
     assert decoding.wait(20)
+    return probe
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are stopped by signals")
+@pytest.mark.parametrize("patient", [False, True], ids=["given up", "stopped by hand"])
+def test_an_engine_that_hangs_while_it_generates(patient):
+    """The real one, held by SIGSTOP: it neither answers nor listens to a polite end."""
+    limits = Limits() if patient else Limits(idle_s=0.8)
+    probe = decoding_probe(limits=limits)
+    family = psutil.Process().children(recursive=True)
+    for child in family:
+        child.suspend()
+    began = time.monotonic()
+    if patient:
+        probe.stop()
+    assert probe.join(20)  # three seconds on an idle machine
+    assert probe.result is not None
+    state, cause = ("stopped", None) if patient else ("failed", "hung")
+    assert (probe.result.ending.state, probe.result.ending.cause) == (state, cause)
+    assert time.monotonic() - began < 20
+    assert not psutil.Process().children(recursive=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit(1)")
+def test_an_engine_that_cannot_have_the_memory():
+    """The real one, with less address space than the context takes: a real failed allocation."""
+    big = question(tiny.dense(), ctx=1 << 20)
+    need = big.plan.host.context
+    assert need >= 2 << 30
+    held = ["prlimit", f"--as={need}", *worker_command()]
+    result = Probe(Question(**{**vars(big), "anyway": True}), command=held).run()
+    assert (result.ending.state, result.ending.cause) == ("failed", "out-of-memory")
+    assert "Out of memory while" in result.ending.sentence
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_killing_the_engine_from_outside_is_told():
+    probe = decoding_probe()
     for child in psutil.Process().children(recursive=True):
         child.kill()
     assert probe.join(10)

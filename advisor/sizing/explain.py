@@ -8,6 +8,7 @@ from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
 from advisor.sizing import memory
 from advisor.sizing.allocation import Allocation, flash_attention
+from advisor.sizing.compute import ROUGH_BACKENDS
 from advisor.sizing.driver import driver_context
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import Speed
@@ -188,6 +189,8 @@ def _place(
     context: list[tuple[str, int, str]],
     compute: int | None,
     extra: list[tuple[str, str, int, str, str]],
+    *,
+    backend: str = "cpu",
 ) -> dict[str, Explanation]:
     """Explanations of one device or of the host. ``extra``: key, title, bytes, formula, source."""
     found = {
@@ -201,7 +204,7 @@ def _place(
     if compute is not None:
         found[f"{name}.compute"] = Explanation(
             title=f"Compute buffer on {name}",
-            formula=f"peak of the graph's intermediate results = {people(compute)}",
+            formula=f"peak of the graph's intermediate results {_held(backend)} {people(compute)}",
             terms=(
                 Term(
                     name="compute buffer",
@@ -221,6 +224,13 @@ def _place(
         total.append((key, size, f"{name}.{key}"))
     found[f"{name}.total"] = _sum(f"Total on {name}", total)
     return found
+
+
+def _held(backend: str) -> str:
+    """How a compute buffer stands to llama.cpp's: the same only where its order is followed."""
+    if backend not in ROUGH_BACKENDS:
+        return "="
+    return f"in CUDA's order (that of {ROUGH_BACKENDS[backend]} may move it by some percent) ≈"
 
 
 def _companions(
@@ -353,6 +363,7 @@ def explain(
             parts,
             None if compute is None else compute.devices[index],
             extra,
+            backend=device.backend,
         )
     output: list[tuple[str, str, int, str, str]] = []
     if allocation.output is not None and model.hp is not None:

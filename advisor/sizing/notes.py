@@ -4,7 +4,7 @@ from advisor.hardware.rig import Rig
 from advisor.llm.model import Model, Projector
 from advisor.sizing import memory
 from advisor.sizing.allocation import Allocation, Room
-from advisor.sizing.compute import picture_side
+from advisor.sizing.compute import ROUGH_BACKENDS, picture_side
 from advisor.sizing.placement import HOST
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.verdict import headrooms
@@ -70,13 +70,10 @@ def _weights(model: Model, settings: RunSettings, allocation: Allocation) -> lis
     return found
 
 
-_ROUGH = {"vulkan": "Vulkan", "metal": "Metal", "sycl": "SYCL"}
-
-
 def _backends(settings: RunSettings, space: Room) -> list[str]:
     """How far the rules of other backends than CUDA are followed."""
     found: list[str] = []
-    names = [name for key, name in _ROUGH.items() if key in space.backends]
+    names = [name for key, name in ROUGH_BACKENDS.items() if key in space.backends]
     if names:
         found.append(
             f"The compute buffer on {' and '.join(names)} follows CUDA's order of operations with "

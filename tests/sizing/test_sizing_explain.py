@@ -113,3 +113,15 @@ def test_ranges_read_well() -> None:
     assert ranges([]) == ""
     assert ranges([3]) == "3"
     assert ranges([7, 0, 1, 2]) == "0–2, 7"
+
+
+def test_a_buffer_whose_order_is_not_followed_is_not_shown_as_equal() -> None:
+    model = catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M")
+    held, rough = (
+        size(model, parse_rig(rig), RunSettings(ctx=8192))
+        for rig in ("RTX 4090 + 64 GB DDR5-6000", "M3 Ultra 512GB")
+    )
+    assert " = " in held.explanations["CUDA0.compute"].formula
+    name = rough.devices[0].name
+    assert "≈" in rough.explanations[f"{name}.compute"].formula
+    assert "≈" not in rough.explanations["host.compute"].formula

@@ -10,13 +10,20 @@ it feeds are llama-graph.cpp's blocks, ``graphs_*`` the architectures, ``tower``
 from collections.abc import Sequence
 
 from advisor.llm.model import Model
+from advisor.sizing.compute.backends import ROUGH_BACKENDS
 from advisor.sizing.compute.buffers import ComputeBuffers
 from advisor.sizing.compute.projector import picture_side, projector_compute
 from advisor.sizing.compute.reserve import reserve
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
 
-__all__ = ["ComputeBuffers", "compute_buffers", "picture_side", "projector_compute"]
+__all__ = [
+    "ROUGH_BACKENDS",
+    "ComputeBuffers",
+    "compute_buffers",
+    "picture_side",
+    "projector_compute",
+]
 
 
 def compute_buffers(

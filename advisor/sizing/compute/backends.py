@@ -4,7 +4,10 @@ CUDA's rules (ggml-cuda.cu: supports_op, get_alloc_size, offload_op) on a device
 (compute capability 7.5 or higher) are followed in full; ROCm is built from the same source. Of
 Vulkan and Metal the bytes per node and flash attention's conditions are their own; what else they
 can run is taken to be the same, and how they reorder a graph is not followed, which moves a peak by
-some percent. The CPU, always the last backend, runs everything.
+some percent: within 64 nodes Metal runs early what waits for nothing (ggml-metal-common.cpp:
+ggml_graph_optimize) and keeps the inputs of what it fuses (ggml-metal-fusion.cpp:
+ggml_metal_fusion_add_alloc_deps), and Vulkan orders likewise (ggml-vulkan.cpp:
+ggml_vk_graph_optimize). The CPU, always the last backend, runs everything.
 """
 
 from collections.abc import Mapping
@@ -15,6 +18,13 @@ from advisor.sizing.compute.nodes import F16, F32, Node, is_contiguous
 Rules = Literal["cuda", "joined", "vulkan", "metal"]
 """Whose rules size a device's nodes. Joined: CUDA devices that -sm tensor makes one of
 (ggml-backend-meta.cpp), which take over no operation from RAM and prolong nothing."""
+
+ROUGH_BACKENDS: Final[Mapping[str, str]] = {
+    "vulkan": "Vulkan",
+    "metal": "Metal",
+    "sycl": "SYCL",
+}
+"""Backends whose own order of operations is not followed, with their names for people."""
 
 DEVICE_ALIGNMENT: Final[Mapping[Rules, int]] = {
     "cuda": 128,

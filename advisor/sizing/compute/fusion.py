@@ -231,8 +231,8 @@ def _expert_selection(nodes: list[Node], start: int, kept: Kept) -> int:
 def optimize(nodes: list[Node], kept: Kept, rules: Rules = "cuda") -> None:
     """Reorder one split of a graph in place and note which tensors must live longer.
 
-    Vulkan prolongs only what selects experts (ggml-vulkan.cpp:ggml_vk_graph_optimize), Metal
-    nothing, nor do joined devices. How they reorder for concurrency is not followed.
+    Vulkan prolongs only what selects experts (ggml-vulkan.cpp:ggml_vk_graph_optimize), joined
+    devices nothing. What Metal prolongs, and how both reorder for concurrency, is not followed.
     """
     if rules in {"metal", "joined"}:
         return

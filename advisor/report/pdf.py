@@ -18,7 +18,7 @@ from advisor.report.document import Document
 from advisor.report.finish import Bookmark, PdfPainter, finish
 from advisor.report.flow import Layout, Paper, lay_out
 from advisor.report.gui import ensure_gui
-from advisor.report.style import RESOLUTION, faces
+from advisor.report.style import faces
 from advisor.session import ATTACHMENT_NAME
 
 _PAGE_SIZES = {Paper.A4: QPageSize.PageSizeId.A4, Paper.LETTER: QPageSize.PageSizeId.Letter}
@@ -66,7 +66,7 @@ def render_page(layout: Layout, number: int, scale: float = 1.0) -> QImage:
         painter.setRenderHints(
             QPainter.RenderHint.Antialiasing | QPainter.RenderHint.TextAntialiasing
         )
-        painter.scale(scale, scale)
+        painter.scale(size.width() / layout.size.width(), size.height() / layout.size.height())
         layout.paint(painter, number)
     finally:
         painter.end()
@@ -80,7 +80,7 @@ def _painted(layout: Layout, *, archival: bool) -> tuple[bytes, list[bytes]]:
     writer = QPdfWriter(buffer)
     if archival:
         writer.setPdfVersion(QPdfWriter.PdfVersion.PdfVersion_A1b)
-    writer.setResolution(RESOLUTION)
+    writer.setResolution(layout.resolution)
     writer.setPageLayout(
         QPageLayout(
             QPageSize(_PAGE_SIZES[layout.paper]),
@@ -104,8 +104,8 @@ def _painted(layout: Layout, *, archival: bool) -> tuple[bytes, list[bytes]]:
 
 
 def _bookmarks(layout: Layout) -> list[Bookmark]:
-    points = 72 / RESOLUTION
-    height = layout.paper.size.height()
+    points = 72 / layout.resolution
+    height = layout.size.height()
     return [
         Bookmark(title=title, page=number, top=(height - top) * points + 8)
         for number, page in enumerate(layout.pages)

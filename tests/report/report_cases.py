@@ -38,8 +38,11 @@ CASES = (
     "probe",
     "failed probe",
     "short ghosts",
+    "one GPU probed",
+    "eight GPUs probed",
     "longest names",
 )
+PROBED = {"one GPU probed": "one GPU", "eight GPUs probed": "eight mixed GPUs"}
 
 
 def probe() -> ProbeResult:
@@ -62,6 +65,27 @@ def failed_probe() -> ProbeResult:
 def scaled() -> ProbeResult:
     """Extrapolated from two short ghosts."""
     return probe().model_copy(update={"layers": (2, 4, 28)})
+
+
+def probed(rig: Rig) -> ProbeResult:
+    """The recorded one as if every device had held what the host did."""
+    result = probe()
+    (host,) = result.places
+    used = result.trace.get("host", "used")
+    assert used is not None
+    names = [f"CUDA{index}" for index in range(len(rig.devices))]
+    places = [
+        host.model_copy(update={"name": n, "title": d.name, "capacity": d.memory_total})
+        for n, d in zip(names, rig.devices, strict=True)
+    ]
+    series = tuple(used.model_copy(update={"place": name}) for name in (*names, "host"))
+    return result.model_copy(
+        update={
+            "rig": rig,
+            "places": (*places, host),
+            "trace": result.trace.model_copy(update={"series": series}),
+        }
+    )
 
 
 @functools.cache
@@ -88,9 +112,13 @@ def case(name: str) -> tuple[Session, Findings]:
         return session, gather.findings(session, rig, MADE)
     if name == "longest names":
         return _longest(session)
-    result = {"probe": probe, "failed probe": failed_probe, "short ghosts": scaled}[name]()
+    before = _findings(PROBED.get(name, "no GPU"))
+    if name in PROBED:
+        result = probed(before.rig)
+    else:
+        result = {"probe": probe, "failed probe": failed_probe, "short ghosts": scaled}[name]()
     session = session.model_copy(update={"probes": (result,), "rig": result.rig})
-    return session, dataclasses.replace(_findings("no GPU"), rig=result.rig, probe=result)
+    return session, dataclasses.replace(before, rig=result.rig, probe=result)
 
 
 def _scenario(session: Session) -> tuple[Session, Findings]:

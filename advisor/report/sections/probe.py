@@ -26,6 +26,11 @@ _THINNEST_BAND = 4 << 20
 """Less cannot be seen."""
 MAX_LOG_LINES = 4
 MAX_LOG_LINE = 300
+MAX_CHARTS = 2
+AGREES = "none"
+_SAYS_LITTLE = (AGREES, UNKNOWN)
+_LOWER = 190
+"""Height of charts where there are two."""
 _UNFINISHED = (
     "The probe did not run to its end, so it confirms nothing. What it measured until then is "
     "shown below; every other figure in this report is computed."
@@ -78,7 +83,7 @@ def probe_blocks(result: ProbeResult | None, asked: tuple[str, str] | None = Non
             last = without_names(result.ending.detail).strip().splitlines()[-MAX_LOG_LINES:]
             blocks.append(Command(text="\n".join(line[:MAX_LOG_LINE] for line in last)))
     if result.layers is None:  # else the line is that of a ghost with few layers
-        blocks += [chart for place in result.places if (chart := _chart(result, place))]
+        blocks += _charts(result)
     if result.places and result.ending.state == "done":
         blocks.append(_differences(result))
     if result.speeds:
@@ -101,6 +106,22 @@ def _extrapolated(result: ProbeResult) -> str:
 
 def _basis(result: ProbeResult) -> Basis:
     return Basis.MEASURED if result.layers is None else Basis.COMPUTED
+
+
+def _charts(result: ProbeResult) -> list[Block]:
+    """Memory over time, of the places with least room where there are many."""
+    drawn = {place.name: chart for place in result.places if (chart := _chart(result, place))}
+    free = {p.name: p.lowest_free for p in result.places if p.lowest_free is not None}
+    tightest = sorted(drawn, key=lambda name: (name not in free, free.get(name, 0)))[:MAX_CHARTS]
+    shown: list[Block] = [
+        chart.model_copy(update={"height": _LOWER}) if len(drawn) > 1 else chart
+        for name, chart in drawn.items()
+        if name in tightest
+    ]
+    if len(drawn) > len(shown):
+        text = "These had least memory left; the table has every place."
+        shown.append(Paragraph(text=text, style="small"))
+    return shown
 
 
 def _chart(result: ProbeResult, place: PlaceResult) -> Chart | None:
@@ -155,6 +176,8 @@ def _chart(result: ProbeResult, place: PlaceResult) -> Chart | None:
 
 
 def _differences(result: ProbeResult) -> Table:
+    """Predicted against found; where there are many places, parts that agree are left out."""
+    many = len(result.places) > MAX_CHARTS
     rows: list[tuple[Cell, ...]] = []
     for place in result.places:
         rows += [
@@ -166,7 +189,8 @@ def _differences(result: ProbeResult) -> Table:
                 Cell(text=_difference(component.planned, component.engine)),
             )
             for component in place.components
-            if component.planned is not None or component.engine is not None
+            if (component.planned is not None or component.engine is not None)
+            and not (many and _difference(component.planned, component.engine) in _SAYS_LITTLE)
         ]
         rows.append(
             (
@@ -186,6 +210,7 @@ def _differences(result: ProbeResult) -> Table:
             Column(title="Difference", align="right"),
         ),
         rows=tuple(rows),
+        caption="Parts that agree, or of which one is not known, are left out." if many else "",
     )
 
 
@@ -193,7 +218,7 @@ def _difference(planned: int | None, found: int | None) -> str:
     if planned is None or found is None:
         return UNKNOWN
     if abs(found - planned) < MIB / 2:
-        return "none"
+        return AGREES
     sign = "+" if found > planned else "−"
     return f"{sign}{size(abs(found - planned))}"
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from advisor.errors import ModelError
 from advisor.llm.hyperparameters import Hyperparameters
-from advisor.llm.mixes import Mix, quantizable, sort_key
+from advisor.llm.mixes import Mix, Role, quantizable, role_of, sort_key
 from advisor.llm.tensor import TYPES, Tensor
 
 Family = Literal["float", "legacy", "k", "i", "ternary", "fp4", "one-bit"]
@@ -191,12 +191,12 @@ def assign(
             n_attn_v=ready.n_attn_v,
             published_mxfp4=keep_mxfp4 and imatrix,
         )
-        for i in ready.order:
-            types[i] = mix.choose(*ready.shapes[i])
+        for i, role in ready.order:
+            types[i] = mix.choose(role, ready.shapes[i][1])
     if keep_mxfp4:
         for i in ready.experts:
             types[i] = "MXFP4"
-    return tuple(ready.tensor(i, name) for i, name in enumerate(types))
+    return ready.typed(types)
 
 
 @dataclass(frozen=True)
@@ -206,33 +206,43 @@ class _Prepared:
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     sources: tuple[str, ...]
     """Type in the converter's file, empty where it is the file's own."""
-    order: tuple[int, ...]
+    order: tuple[tuple[int, Role], ...]
     """What llama-quantize touches, in its order."""
     experts: tuple[int, ...]
     n_attn_v: int
     tied: bool
-    made: dict[tuple[int, str], Tensor]
+    made: tuple[dict[str, Tensor], ...]
+    """Of every tensor, what was made of it in some type: the same object in every file type."""
 
-    def tensor(self, i: int, type_name: str) -> Tensor:
-        """The tensor in a type, the same object in every file type."""
-        key = (i, type_name)
-        found = self.made.get(key)
-        if found is None:
-            found = self.made[key] = Tensor(*self.shapes[i], TYPES[type_name])
+    def typed(self, types: Sequence[str]) -> tuple[Tensor, ...]:
+        """The tensors in these types."""
+        return tuple(
+            [
+                made.get(type_name) or self._make(i, type_name)
+                for i, (made, type_name) in enumerate(zip(self.made, types, strict=True))
+            ]
+        )
+
+    def _make(self, i: int, type_name: str) -> Tensor:
+        found = self.made[i][type_name] = Tensor(*self.shapes[i], TYPES[type_name])
         return found
 
 
 @functools.lru_cache(maxsize=256)
 def _prepare(arch: str, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> _Prepared:
     touched = [i for i, (n, s) in enumerate(shapes) if quantizable(arch, n, s)]
+    touched.sort(key=lambda i: sort_key(shapes[i][0]))
     return _Prepared(
         shapes=shapes,
         sources=tuple(source_type(arch, name, shape, "") for name, shape in shapes),
-        order=tuple(sorted(touched, key=lambda i: sort_key(shapes[i][0]))),
+        order=tuple(
+            (i, role_of(shapes[i][0]))
+            for i in sorted(touched, key=lambda i: sort_key(shapes[i][0]))
+        ),
         experts=tuple(i for i, (n, s) in enumerate(shapes) if is_expert(n) and len(s) > 2),
         n_attn_v=sum(is_attn_v(name) for name, _ in shapes),
         tied=all(name != "output.weight" for name, _ in shapes),
-        made={},
+        made=tuple({} for _ in shapes),
     )
 
 

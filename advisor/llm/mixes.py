@@ -5,10 +5,11 @@ llama_tensor_get_type_impl, tensor_type_fallback, llama_ftype_get_default_type);
 tensor of 156 headers with it.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from advisor.errors import ModelError
 from advisor.llm.hyperparameters import Hyperparameters
@@ -98,6 +99,7 @@ def quantizable(arch: str, name: str, shape: Sequence[int]) -> bool:
     return not _KEPT.search(name)
 
 
+@functools.lru_cache(maxsize=4096)
 def fallback(type_name: str, ne0: int) -> str:
     """The type for rows that are not whole blocks (llama-quant.cpp:tensor_type_fallback).
 
@@ -117,6 +119,33 @@ def fallback(type_name: str, ne0: int) -> str:
 
 def _more_bits(layer: int, n: int) -> bool:
     return layer < n // 8 or layer >= 7 * n // 8 or (layer - n // 8) % 3 == 2
+
+
+class Role(NamedTuple):
+    """What llama-quantize sees in a tensor's name."""
+
+    category: str
+    """llama-quant.cpp:tensor_get_category: empty for what has none."""
+    layer: int | None
+    is_output: bool
+    is_embedding: bool
+    kept_in_8: bool
+    """What the glm5-next converter keeps in Q8_0."""
+
+
+def role_of(name: str) -> Role:
+    """The role of a tensor."""
+    embedding = name in {"token_embd.weight", "per_layer_token_embd.weight"}
+    block = _BLOCK.match(name)
+    return Role(
+        category=""
+        if embedding
+        else next((category for text, category in _CATEGORIES if text in name), ""),
+        layer=int(block[1]) if block else None,
+        is_output=name == "output.weight",
+        is_embedding=embedding,
+        kept_in_8=_Q8_GLM5_NEXT.search(name) is not None,
+    )
 
 
 @dataclass
@@ -149,35 +178,36 @@ class Mix:
             hp.arch != "llama" or (hp.n_expert != 8 and hp.n_head[0] != kv)
         )
 
-    def choose(self, name: str, shape: Sequence[int]) -> str:
+    def choose(self, role: Role, shape: Sequence[int]) -> str:
         """Type of one tensor, fallback included."""
-        return fallback(self._by_role(name, shape), shape[0])
+        return fallback(self._by_role(role, shape), shape[0])
 
-    def _by_role(self, name: str, shape: Sequence[int]) -> str:  # noqa: PLR0911 - one case per role
-        embedding = name in {"token_embd.weight", "per_layer_token_embd.weight"}
-        if self.hp.arch == "glm5-next" and _Q8_GLM5_NEXT.search(name):
+    def _by_role(self, role: Role, shape: Sequence[int]) -> str:  # noqa: PLR0911 - one case per role
+        category = role.category
+        if role.kept_in_8 and self.hp.arch == "glm5-next":
             return "Q8_0"
-        if name == "output.weight" or (self.tied and embedding):
+        if role.is_output or (self.tied and role.is_embedding):
             return self._output(shape[0])
-        role = "" if embedding else next((role for text, role in _CATEGORIES if text in name), "")
         if self.file_type == "MXFP4_MOE":
-            expert = self.hp.arch != "bailingmoe3" or role.startswith("ffn_")
+            expert = self.hp.arch != "bailingmoe3" or category.startswith("ffn_")
             return "MXFP4" if len(shape) > 2 and shape[2] > 1 and expert else "Q8_0"
-        if embedding:
+        if role.is_embedding:
             return _EMBEDDINGS.get(self.file_type, self.default)
+        if not category:
+            return self.default
         if self.file_type in _LOW:
-            return self._low(role)
-        match role:
+            return self._low(category)
+        match category:
             case "attn_v":
                 return self._attn_v()
             case "attn_k" | "attn_q":
-                return self._attn_kq(role)
+                return self._attn_kq(category)
             case "attn_output":
                 return self._attn_output()
             case "ffn_down":
-                return self._ffn_down(name)
+                return self._ffn_down(role.layer)
             case "ffn_gate" | "ffn_up":
-                return self._ffn_gate_up(name, role)
+                return self._ffn_gate_up(role.layer, category)
             case _:
                 return self.default
 
@@ -188,18 +218,18 @@ class Mix:
             return "Q5_K"
         return "Q8_0" if self.default == "Q8_0" else "Q6_K"
 
-    def _low(self, role: str) -> str:  # noqa: PLR0911 - one case per role
+    def _low(self, category: str) -> str:  # noqa: PLR0911 - one case per role
         """The 1- and 2-bit files."""
         small = "IQ3_S" if self.file_type in _LOW_S else "Q2_K"
-        if role == "attn_v":
+        if category == "attn_v":
             self.seen_attn_v += 1
             return "Q4_K" if self.gqa >= 4 or self.hp.n_expert >= 4 else small
-        if role == "attn_k" and self.eight:
+        if category == "attn_k" and self.eight:
             return "Q4_K"
-        if role == "ffn_down":
+        if category == "ffn_down":
             self.seen_down += 1
             return small if self.seen_down - 1 < self.hp.n_layer_all // 8 else self.default
-        if role == "attn_output":
+        if category == "attn_output":
             if self.published_mxfp4 and self.file_type in {"IQ2_XXS", "IQ2_XS"}:
                 return "Q4_K"
             if self.eight:
@@ -241,8 +271,8 @@ class Mix:
             case _:
                 return self.default
 
-    def _attn_kq(self, role: str) -> str:
-        if role == "attn_k" and self.eight:
+    def _attn_kq(self, category: str) -> str:
+        if category == "attn_k" and self.eight:
             return "Q8_0"
         return {"IQ3_XS": "IQ3_XXS", "IQ3_XXS": "IQ2_S"}.get(self.file_type, self.default)
 
@@ -253,13 +283,12 @@ class Mix:
             return "Q5_K" if self.file_type in _OUTPUT_8_EXPERTS else self.default
         return _ATTN_OUTPUT.get(self.file_type, self.default)
 
-    def _layer(self, name: str, seen: int) -> int:
+    def _layer(self, block: int | None, seen: int) -> int:
         """Layer of a feed-forward tensor; without experts llama.cpp counts the tensors instead."""
-        found = _BLOCK.match(name)
-        return int(found[1]) if self.hp.n_expert > 1 and found else seen
+        return block if self.hp.n_expert > 1 and block is not None else seen
 
-    def _ffn_down(self, name: str) -> str:  # noqa: PLR0911 - one case per file type
-        layer, n = self._layer(name, self.seen_down), self.hp.n_layer_all
+    def _ffn_down(self, block: int | None) -> str:  # noqa: PLR0911 - one case per file type
+        layer, n = self._layer(block, self.seen_down), self.hp.n_layer_all
         self.seen_down += 1
         if self.falcon and self.file_type in {"Q3_K_M", "Q3_K_L", "Q4_K_M", "Q4_K_S"}:
             return self._ffn_down_falcon(layer, n)
@@ -300,13 +329,13 @@ class Mix:
             case _:
                 return self.default
 
-    def _ffn_gate_up(self, name: str, role: str) -> str:
+    def _ffn_gate_up(self, block: int | None, category: str) -> str:
         n = self.hp.n_layer_all
-        if role == "ffn_gate":
-            layer = self._layer(name, self.seen_gate)
+        if category == "ffn_gate":
+            layer = self._layer(block, self.seen_gate)
             self.seen_gate += 1
         else:
-            layer = self._layer(name, self.seen_up)
+            layer = self._layer(block, self.seen_up)
             self.seen_up += 1
         if self.file_type == "IQ3_XS" and n // 8 <= layer < 7 * n // 8:
             return "IQ3_XXS"

@@ -6,6 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from advisor.llm.caches import MemoryRule
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import Tensor
@@ -21,6 +24,18 @@ class Projector:
     tensors: tuple[Tensor, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The header's ``clip.…`` keys."""
+
+
+@dataclass(frozen=True, eq=False)
+class TensorKinds:
+    """Tensors by type and shape: blocks repeat, so a model has few kinds of many tensors."""
+
+    kinds: tuple[Tensor, ...]
+    """One tensor of each kind."""
+    of: NDArray[np.intp]
+    """The kind of every tensor, in the model's order."""
+    counts: tuple[int, ...]
+    """Tensors of each kind."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +69,33 @@ class Model:
         return None if self.missing else self.path
 
     @cached_property
+    def kinds(self) -> TensorKinds:
+        """Its tensors by type and shape."""
+        seen: dict[tuple[str, tuple[int, ...]], int] = {}
+        found: list[Tensor] = []
+        of: list[int] = []
+        for tensor in self.tensors:
+            kind = (tensor.type.name, tensor.shape)
+            at = seen.get(kind)
+            if at is None:
+                at = seen[kind] = len(found)
+                found.append(tensor)
+            of.append(at)
+        index = np.array(of, dtype=np.intp)
+        counts = np.bincount(index, minlength=len(found)).tolist()
+        return TensorKinds(tuple(found), index, tuple(counts))
+
+    @cached_property
     def n_params(self) -> int:
         """Number of parameters as llama.cpp counts them: every tensor in the file."""
-        return sum(t.n_elements for t in self.tensors)
+        kinds = self.kinds
+        return sum(t.n_elements * n for t, n in zip(kinds.kinds, kinds.counts, strict=True))
 
     @cached_property
     def nbytes(self) -> int:
         """Bytes of all tensors as stored."""
-        return sum(t.nbytes for t in self.tensors)
+        kinds = self.kinds
+        return sum(t.nbytes * n for t, n in zip(kinds.kinds, kinds.counts, strict=True))
 
     @property
     def bpw(self) -> float:

@@ -4,10 +4,10 @@ Made once per model; a prediction only adds up ranges of blocks.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from advisor.llm.caches import CacheRule
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
-from advisor.llm.tensor import Tensor
 from advisor.sizing.overrides import Targets, target
 from advisor.sizing.placement import HOST
 from advisor.sizing.tables import PerModel
 
 Floats = NDArray[np.float64]
+Marks = NDArray[np.bool_]
 
 GROUPS: Final = ("f32", "f16", "bf16", "q8", "q6", "q5", "q4", "fp4", "q3", "q2")
 """Tensor types by how fast their kernels read them."""
@@ -103,23 +103,25 @@ class ModelSums:
     """Bytes of all experts by block and group."""
 
 
-class _Role(NamedTuple):
-    """What a tensor's name says."""
+@dataclass(frozen=True, eq=False)
+class _Roles:
+    """What the names of the tensors say that a token reads; file types share it."""
 
-    row: int
+    at: NDArray[np.intp]
+    """Their positions in the model."""
+    row: NDArray[np.intp]
     """Block; the output layer for what has none."""
-    is_norm: bool
-    is_weight: bool
-    is_expert: bool
+    is_norm: Marks
+    is_weight: Marks
+    is_expert: Marks
 
 
 @lru_cache(maxsize=512)
-def _roles(
-    names: tuple[str, ...], n_layer: int, n_layer_all: int, *, tied: bool
-) -> tuple[_Role | None, ...]:
-    """The role of every tensor, None for those that no token reads; file types share them."""
-    roles: list[_Role | None] = []
-    for name in names:
+def _roles(names: tuple[str, ...], n_layer: int, n_layer_all: int) -> _Roles:
+    at: list[int] = []
+    rows: list[int] = []
+    tied = "output.weight" not in names
+    for position, name in enumerate(names):
         row = n_layer_all
         if name.startswith("blk."):
             row = int(name.split(".", 2)[1])
@@ -127,46 +129,55 @@ def _roles(
         else:
             unread = name == "token_embd.weight" and not tied
             unread = unread or name == "per_layer_token_embd.weight"
-        if unread:
-            roles.append(None)
-            continue
-        is_expert = "_exps." in name or "_chexps." in name
-        roles.append(_Role(row, "norm" in name, name.endswith("weight"), is_expert))
-    return tuple(roles)
+        if not unread:
+            at.append(position)
+            rows.append(row)
+    read = [names[position] for position in at]
+    return _Roles(
+        at=np.array(at, dtype=np.intp),
+        row=np.array(rows, dtype=np.intp),
+        is_norm=np.array(["norm" in name for name in read], dtype=np.bool_),
+        is_weight=np.array([name.endswith("weight") for name in read], dtype=np.bool_),
+        is_expert=np.array(["_exps." in n or "_chexps." in n for n in read], dtype=np.bool_),
+    )
 
 
-def _weights(model: Model, hp: Hyperparameters, tensors: Sequence[Tensor]) -> tuple[Floats, Floats]:
+def _weights(model: Model, hp: Hyperparameters, only: Marks | None = None) -> tuple[Floats, Floats]:
+    """The sums of all tensors, or of those that ``only`` marks (one mark per tensor)."""
     trunk, share = hp.n_layer, hp.n_expert_used / hp.n_expert if hp.n_expert else 1.0
-    layers = [[0.0] * COLUMNS for _ in range(hp.n_layer_all + 1)]
-    by_group = [[0.0] * N for _ in range(hp.n_layer_all + 1)]
-    tied = not any(t.name == "output.weight" for t in model.tensors)
-    names = tuple([tensor.name for tensor in tensors])
-    sizes: dict[tuple[str, tuple[int, ...]], tuple[int, int]] = {}
-    for tensor, role in zip(tensors, _roles(names, trunk, hp.n_layer_all, tied=tied), strict=True):
-        if role is None:
-            continue
-        shape, type_ = tensor.shape, tensor.type.name
-        line = layers[role.row]
-        if role.row < trunk and (len(shape) < 2 or role.is_norm):
-            line[VECTORS] += 1
-        group = _GROUP_OF.get(type_, _LAST)
-        wide = group <= 2
-        size = sizes.get((type_, shape))
-        if size is None:
-            size = sizes[type_, shape] = tensor.nbytes, tensor.n_elements
-        nbytes, n_elements = size
-        if role.is_expert and role.is_weight:
-            line[N + group] += nbytes * share
-            line[ALL_EXPERTS] += nbytes
-            line[EXPERTS_16 if wide else EXPERTS_Q] += n_elements * share
-            line[MOE] = 1
-            by_group[role.row][group] += nbytes
-        else:
-            line[group] += nbytes * (share if role.is_expert else 1)
-            # What is multiplied with, not looked up or added.
-            if role.is_weight and len(shape) > 1 and shape[1] > 1:
-                line[DENSE_16 if wide else DENSE_Q] += n_elements
-    return np.array(layers), np.array(by_group)
+    lines = hp.n_layer_all + 1
+    kinds = model.kinds.kinds
+    roles = _roles(tuple([t.name for t in model.tensors]), trunk, hp.n_layer_all)
+    chosen = np.ones(len(roles.at), dtype=np.bool_) if only is None else only[roles.at]
+    kind = model.kinds.of[roles.at]
+    nbytes = np.array([t.nbytes for t in kinds], dtype=np.float64)[kind]
+    values = np.array([t.n_elements for t in kinds], dtype=np.float64)[kind]
+    group = np.array([_GROUP_OF.get(t.type.name, _LAST) for t in kinds], dtype=np.intp)[kind]
+    flat = np.array([len(t.shape) < 2 for t in kinds], dtype=np.bool_)[kind]
+    # What is multiplied with, not looked up or added.
+    matrix = np.array([len(t.shape) > 1 and t.shape[1] > 1 for t in kinds], dtype=np.bool_)[kind]
+    wide = group <= _GROUP_OF["BF16"]
+    layers = np.zeros((lines, COLUMNS))
+    by_group = np.zeros((lines, N))
+
+    def add(to: Floats, which: Marks, column: NDArray[np.intp] | int, of: Floats) -> None:
+        width = to.shape[1]
+        flat_at = (roles.row * width + column)[which]
+        to += np.bincount(flat_at, weights=of[which], minlength=to.size).reshape(to.shape)
+
+    ones = np.ones(len(roles.at))
+    add(layers, chosen & (roles.row < trunk) & (flat | roles.is_norm), VECTORS, ones)
+    routed = chosen & roles.is_expert & roles.is_weight
+    other = chosen & ~routed
+    add(layers, routed, N + group, nbytes * share)
+    add(layers, routed, ALL_EXPERTS, nbytes)
+    add(layers, routed, np.where(wide, EXPERTS_16, EXPERTS_Q), values * share)
+    layers[np.unique(roles.row[routed]), MOE] = 1
+    add(by_group, routed, group, nbytes)
+    add(layers, other, group, np.where(roles.is_expert, nbytes * share, nbytes))
+    multiplied = other & roles.is_weight & matrix
+    add(layers, multiplied, np.where(wide, DENSE_16, DENSE_Q), values)
+    return layers, by_group
 
 
 def _flops(hp: Hyperparameters, rule: CacheRule, il: int, k_width: int) -> float:
@@ -186,7 +197,7 @@ def _make(model: Model, _key: str) -> ModelSums | None:
         return None
     if hp.n_expert and not hp.n_expert_used:
         return None
-    layers, by_group = _weights(model, hp, model.tensors)
+    layers, by_group = _weights(model, hp)
     caches: list[CacheSums] = []
     attended: set[int] = set()
     for rule in model.memory.caches:
@@ -231,14 +242,11 @@ Moved = Mapping[int, tuple[Floats, Floats]]
 def _moved_sums(model: Model, targets: Targets) -> Moved:
     if model.hp is None:
         return {}
-    where: dict[int, list[Tensor]] = {}
-    for tensor in model.tensors:
-        device = target(tensor.name, targets)
-        if device is not None:
-            where.setdefault(device, []).append(tensor)
+    homes = [target(tensor.name, targets) for tensor in model.tensors]
     moved: dict[int, tuple[Floats, Floats]] = {}
-    for device, found in where.items():
-        rows, by_group = _weights(model, model.hp, found)
+    for device in dict.fromkeys(home for home in homes if home is not None):
+        there = np.array([home == device for home in homes], dtype=np.bool_)
+        rows, by_group = _weights(model, model.hp, there)
         if device == HOST:
             # A device takes large batches from the host, so what is multiplied has to be copied
             # (ggml-cuda.cu: offload_op).

@@ -7,6 +7,9 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model, Projector
 from advisor.llm.tensor import Tensor, TensorType
@@ -146,18 +149,41 @@ def _is_loaded(hp: Hyperparameters | None, name: str, place: _Place, *, load_mtp
     return still_loaded is not None and still_loaded.search(name) is not None
 
 
-@lru_cache(maxsize=512)
-def _placed_names(
-    names: tuple[str, ...], hp: Hyperparameters | None, total: int, load_mtp: bool
-) -> tuple[tuple[int, str, _Place, bool], ...]:
-    """Position, name, place and whether it is a routed expert, of every tensor that is loaded.
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Where the tensors go that are loaded; the file types of one model share it."""
 
-    The file types of one model share it.
-    """
-    return tuple(
-        (at, name, place, _EXPERTS.search(name) is not None)
-        for at, name in enumerate(names)
-        if _is_loaded(hp, name, place := _place_of(name, hp, total), load_mtp=load_mtp)
+    at: NDArray[np.intp]
+    """Their positions in the model."""
+    slot: NDArray[np.intp]
+    """A block for what is read by every token, a block after all blocks for routed experts, then
+    input, repeated and output."""
+    names: tuple[str, ...]
+    embedding: int | None
+    """Place of the token embedding among them."""
+    tied: bool
+
+
+@lru_cache(maxsize=512)
+def _layout(
+    names: tuple[str, ...], hp: Hyperparameters | None, total: int, load_mtp: bool
+) -> _Layout:
+    outside = {"input": 2 * total, "repeated": 2 * total + 1, "output": 2 * total + 2}
+    at: list[int] = []
+    slots: list[int] = []
+    for position, name in enumerate(names):
+        place = _place_of(name, hp, total)
+        if _is_loaded(hp, name, place, load_mtp=load_mtp):
+            at.append(position)
+            routed = total if _EXPERTS.search(name) else 0
+            slots.append(place + routed if isinstance(place, int) else outside[place])
+    loaded = tuple(names[position] for position in at)
+    return _Layout(
+        at=np.array(at, dtype=np.intp),
+        slot=np.array(slots, dtype=np.intp),
+        names=loaded,
+        embedding=loaded.index("token_embd.weight") if "token_embd.weight" in loaded else None,
+        tied="output.weight" not in loaded,
     )
 
 
@@ -165,51 +191,47 @@ def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> Weigh
     backend, load_mtp, targets = key
     hp = model.hp
     total = n_blocks(model)
+    kinds = model.kinds.kinds
+    layout = _layout(tuple([t.name for t in model.tensors]), hp, total, load_mtp)
+    kind, slot = model.kinds.of[layout.at], layout.slot
+    sizes = np.array([allocated(tensor, backend) for tensor in kinds], dtype=np.int64)[kind]
+    here = np.ones(len(slot), dtype=np.bool_)
+    if targets:
+        here[:] = [overrides.target(name, targets) is None for name in layout.names]
+    embedding = layout.embedding
+    tied = 0
+    if layout.tied and embedding is not None and here[embedding]:
+        tied = int(sizes[embedding])
     unsupported = _STAYS_ON_HOST.get(backend, frozenset[str]())
-    dense, experts, stays = [0] * total, [0] * total, [0] * (total + 1)
-    experts_stay = [0] * total
-    outside = {"input": 0, "repeated": 0, "output": 0}
-    embedding = 0
-    tied = True
-    tensors = model.tensors
-    names = tuple([tensor.name for tensor in tensors])
-    sizes: dict[tuple[str, tuple[int, ...]], int] = {}
-    for at, name, place, is_expert in _placed_names(names, hp, total, load_mtp):
-        tensor = tensors[at]
-        kind = (tensor.type.name, tensor.shape)
-        size = sizes.get(kind)
-        if size is None:
-            size = sizes[kind] = allocated(tensor, backend)
-        if name == "output.weight":
-            tied = False
-        if targets and overrides.target(name, targets) is not None:
-            continue
-        if name == "token_embd.weight":
-            embedding = size
-        if unsupported and tensor.type.name in unsupported and place != "input":
-            on_host = allocated(tensor, "cpu")
-            stays[place if isinstance(place, int) else total] += on_host
-            if isinstance(place, int) and is_expert:
-                experts_stay[place] += on_host
-        elif not isinstance(place, int):
-            outside[place] += size
-        elif is_expert:
-            experts[place] += size
-        else:
-            dense[place] += size
+    refused = np.array([tensor.type.name in unsupported for tensor in kinds], dtype=np.bool_)[kind]
+    stay = here & refused & (slot != 2 * total)
+    here &= ~stay
+    bytes_of = _sums(slot[here], sizes[here], 2 * total + 3)
+    on_host = np.array([allocated(tensor, "cpu") for tensor in kinds], dtype=np.int64)[kind]
+    staying = _sums(slot[stay], on_host[stay], 2 * total + 3)
+    dense, experts = bytes_of[:total], bytes_of[total : 2 * total]
+    experts_stay = staying[total : 2 * total]
     return WeightTable(
         n_layer_all=total,
         dense=tuple(dense),
         experts=tuple(experts),
-        input=outside["input"],
-        output=outside["output"],
-        tied=embedding if tied else 0,
-        repeated=outside["repeated"],
+        input=bytes_of[2 * total],
+        output=bytes_of[2 * total + 2],
+        tied=tied,
+        repeated=bytes_of[2 * total + 1],
         repeats=tuple(reads_repeated(hp, il) for il in range(total)),
-        stays=tuple(stays),
+        stays=(
+            *(a + b for a, b in zip(staying[:total], experts_stay, strict=True)),
+            sum(staying[2 * total :]),
+        ),
         experts_stay=tuple(experts_stay),
         largest=max((a + b for a, b in zip(dense, experts, strict=True)), default=0),
     )
+
+
+def _sums(slot: NDArray[np.intp], sizes: NDArray[np.int64], slots: int) -> list[int]:
+    """Sizes summed by slot. Doubles hold the sums exactly: no model has 2⁵³ bytes."""
+    return np.bincount(slot, weights=sizes, minlength=slots).astype(np.int64).tolist()
 
 
 def reads_repeated(hp: Hyperparameters | None, il: int) -> bool:

@@ -14,6 +14,7 @@ from advisor.ui.widgets.figures import FigureRow, range_text, split_value, term_
 from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
 from advisor.ui.widgets.line_plot import LinePlot
 from advisor.ui.widgets.marks import BasisMark
+from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.widgets.sparkline import Sparkline
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
 from advisor.units import GIB
@@ -240,3 +241,22 @@ def test_sparkline_needs_two_values(qtbot) -> None:
     empty = grab(line)
     line.show_values([1.0, 9.0, 1.0])
     assert grab(line) != empty
+
+
+def test_a_reading_says_all_of_it_and_shortens_what_matters_least(qtbot) -> None:
+    row = ReadingRow("Memory bandwidth")
+    qtbot.addWidget(row)
+    row.show_value("1,008 GB/s", note="GPU table", basis=Basis.MEASURED, tip="a long source")
+    assert name_of(row) == "Memory bandwidth: 1,008 GB/s, GPU table, measured"
+
+    def shown(width: int) -> list[str]:
+        row.resize(width, row.sizeHint().height())
+        row.grab()
+        return [piece.glyphs.text() for piece in row._pieces or []]
+
+    assert shown(400) == ["GB/s", "1,008", "GPU table", "Memory bandwidth"]
+    assert not row._cut
+    unit, number, *_, name = shown(150)
+    assert (unit, number) == ("GB/s", "1,008")
+    assert name.endswith("…")
+    assert row._cut

@@ -375,19 +375,20 @@ class Influence:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One local option against one API, with every input open to be moved."""
+    """One local option, against an API where there is one, with every input open to be moved."""
 
     usage: Usage
     run: LocalRun
     hardware: Span
-    api: ApiPrice
+    api: ApiPrice | None
 
     def difference(self) -> Decimal:
         """Local cost less API cost, per month; negative: local is cheaper."""
-        local = local_cost(self.usage, self.run, self.hardware)
-        api = api_cost(self.usage, self.api)
         requests = self.usage.requests_per_month
-        return local.monthly(requests).mid - api.monthly(requests).mid
+        local = local_cost(self.usage, self.run, self.hardware).monthly(requests).mid
+        if self.api is None:
+            return local
+        return local - api_cost(self.usage, self.api).monthly(requests).mid
 
 
 def influences(base: Comparison) -> tuple[Influence, ...]:

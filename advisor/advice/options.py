@@ -56,6 +56,17 @@ _NO_SPEED: Final = "its speed or power is not known; a probe would tell"
 _NO_PROMPT: Final = "its time for a prompt is not known; a probe would tell"
 
 
+def quality_rank(tier: int, loss: str, kv_type: str) -> int:
+    """A class of model counts as much as a word of loss, and five times as much as the cache's
+    type: in the proportions of ``verdict.demerit``, so that the search leaves out nothing that it
+    prefers.
+
+    An unknown loss (an API's) counts as none.
+    """
+    lost = LOSS_WORDS.index(loss) if loss in LOSS_WORDS else 0
+    return 5 * tier - 5 * lost - (kv_type != "f16")
+
+
 @dataclass(frozen=True, slots=True)
 class Purchase:
     """Something to buy."""
@@ -116,10 +127,8 @@ class Option:
 
     @functools.cached_property
     def quality(self) -> int:
-        """Rank for comparisons: the model's class first, then what quantization leaves of it."""
-        lost = LOSS_WORDS.index(self.loss) if self.loss in LOSS_WORDS else 0
-        kept = (len(LOSS_WORDS) - 1 - lost) * 10 + (0 if self.kv_type == "f16" else -1)
-        return self.tier * 100 + kept
+        """Rank for comparisons, see ``quality_rank``."""
+        return quality_rank(self.tier, self.loss, self.kv_type)
 
     @property
     def runs(self) -> str:
@@ -217,10 +226,8 @@ def assess(option: Option, usage: Usage) -> Assessment:
     hardware = option.hardware(usage)
     failures = [*option.impossible, *_constraints(option, usage), *_fit(option, usage)]
     missing = [] if option.fits is not None or option.rig is None else [_NO_FIT]
-    doubts: list[str] = [f"needs {condition}" for condition in option.conditions]
-    if option.rough:
-        doubts.append("sized roughly")
-    doubts += [f"{name} is counted at its launch price" for name in option.at_launch_price]
+    # What it does comes before what it takes.
+    doubts: list[str] = []
     sure = True
     failures += [f"the price of {name} is not known" for name in option.unpriced]
     if usage.budget is not None and hardware.mid > usage.budget:
@@ -271,6 +278,10 @@ def assess(option: Option, usage: Usage) -> Assessment:
     busy = local or (hybrid.local if hybrid else None)
     volume = Decimal(usage.requests_per_month) * (hybrid.local_share if hybrid else 1)
     changes = EFFORT[option.kind] >= _CHANGES_SOMETHING
+    doubts += [f"needs {condition}" for condition in option.conditions]
+    if option.rough:
+        doubts.append("sized roughly")
+    doubts += [f"{name} is counted at its launch price" for name in option.at_launch_price]
     return Assessment(
         option=option,
         hardware=hardware,

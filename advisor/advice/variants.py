@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from advisor.advice.options import quality_rank
 from advisor.advice.prices import tier_of
 from advisor.advice.usage import LOSS_WORDS, Usage
 from advisor.errors import ModelError, SettingsError
@@ -31,10 +32,8 @@ class Variant:
 
     @property
     def quality(self) -> int:
-        """As ``Option.quality``."""
-        lost = LOSS_WORDS.index(self.loss) if self.loss in LOSS_WORDS else len(LOSS_WORDS) - 1
-        kept = (len(LOSS_WORDS) - 1 - lost) * 10 + (0 if self.kv == "f16" else -1)
-        return self.tier * 100 + kept
+        """As ``Option.quality``; what nobody measured counts as the heaviest loss."""
+        return quality_rank(self.tier, self.loss or LOSS_WORDS[-1], self.kv)
 
     @cached_property
     def key(self) -> tuple[object, ...]:

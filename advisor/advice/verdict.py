@@ -49,7 +49,8 @@ class Advice:
     compared: tuple[Assessment, Assessment] | None
     """The local option and the API that break-even and influences are about."""
     influences: tuple[Influence, ...]
-    """What moves the difference between the two most, widest first."""
+    """What moves the difference between the two most, widest first; without an API, what moves the
+    verdict's own cost."""
     unknowns: tuple[str, ...]
     assumptions: tuple[str, ...]
     """Data that the verdict leans on, with basis, source and date."""
@@ -141,7 +142,8 @@ def choose(assessments: Iterable[Assessment], usage: Usage) -> Assessment | None
 def dominates(a: Assessment, b: Assessment) -> bool:
     """Whether ``a`` is at least as good as ``b`` in everything and better in something.
 
-    Counted: score, whether anything changes or is in doubt, quality of the model, expected speed.
+    Counted: score, whether anything changes or is in doubt, quality of the model, expected speed,
+    and whatever else speaks against an option.
     An API's speed is not known, so options with a known speed and APIs do not dominate each other.
     """
     if a.score is None or b.score is None or not a.meets:
@@ -150,14 +152,21 @@ def dominates(a: Assessment, b: Assessment) -> bool:
     speed_b = b.decode_tps.mid if b.decode_tps else None
     if (speed_a is None) != (speed_b is None):
         return False
-    pairs = (
-        (float(b.score - a.score), 0.0),
-        (not a.changes, not b.changes),
-        (a.sure, b.sure),
-        (a.option.quality, b.option.quality),
-        (speed_a or 0.0, speed_b or 0.0),
-    )
+    pairs = [(float(b.score - a.score), 0.0), *zip(_figures(a), _figures(b), strict=True)]
     return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)
+
+
+def _figures(a: Assessment) -> tuple[float, ...]:
+    """What ``demerit`` counts beside the cost, more is better."""
+    return (
+        not a.changes,
+        a.sure,
+        a.option.kind != "tune",
+        -a.option.unsure_slots,
+        not a.option.at_launch_price,
+        a.option.quality,
+        a.decode_tps.mid if a.decode_tps else 0.0,
+    )
 
 
 def pareto(assessments: Sequence[Assessment], usage: Usage) -> list[Assessment]:
@@ -169,18 +178,8 @@ def pareto(assessments: Sequence[Assessment], usage: Usage) -> list[Assessment]:
         for place, score in enumerate(sorted({a.score for a in able if a.score is not None}))
     }
     known = [a for a in able if a.score is not None]
-    figures = np.array(
-        [
-            (
-                -places[a.score or Decimal(0)],
-                not a.changes,
-                a.sure,
-                a.option.quality,
-                a.decode_tps.mid if a.decode_tps else 0.0,
-            )
-            for a in known
-        ]
-    ).reshape(len(known), 5)
+    figures = np.array([(-places[a.score or Decimal(0)], *_figures(a)) for a in known])
+    figures = figures.reshape(len(known), -1 if known else 1)
     timed = np.array([a.decode_tps is not None for a in known], dtype=bool)
     no_worse = (figures[:, None] >= figures[None]).all(axis=2)
     better = (figures[:, None] > figures[None]).any(axis=2)
@@ -232,6 +231,8 @@ def conclude_from(
         run, price = compared[0].option.run, compared[1].option.api
         if run is not None and price is not None:
             moved = influences(Comparison(usage, run, compared[0].hardware, price))
+    elif best is not None and best.local is not None and best.option.run is not None:
+        moved = influences(Comparison(usage, best.option.run, best.hardware, None))
     return Advice(
         headline=wording.headline(best, runner_up, ranked, usage, rig_name, close=close),
         reasons=wording.reasons(best, runner_up, ranked, usage, compared=compared, even=even),

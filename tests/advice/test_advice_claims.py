@@ -16,8 +16,9 @@ from advisor.hardware import table
 from advisor.hardware.compose import parse_rig
 from advisor.llm import quality
 from advisor.llm.catalogue import catalogue
-from advisor.sizing import interconnect, size
+from advisor.sizing import interconnect, size, speed_sums
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_load import layer_caches
 
 GIB = 1 << 30
 MILLION = 1 << 20
@@ -112,7 +113,34 @@ def split_in_two():
     return devices[0].weights / sum(d.weights for d in devices)
 
 
+def read_share():
+    """Part of V4-Pro's cache of a million tokens that one more token reads."""
+    model = entry(PRO).model(entry(PRO).native_file_type)
+    asked = RunSettings(ctx=MILLION, depth=MILLION - 1, n_prompt=1)
+    cached, _flops, _along = layer_caches(speed_sums.model_sums(model), asked)
+    return cached.sum() / kv(PRO, MILLION)
+
+
+def tensor_over_layer():
+    """A dense model on two cards without NVLink; published: x1.36 with 31B parameters."""
+    model = catalogue().find("Qwen/Qwen3-32B").model("Q4_K_M")
+    rig = parse_rig("2x RTX 4090 + 64 GB DDR5-6000")
+    layer, tensor = (
+        size(model, rig, RunSettings(ctx=8192, split_mode=mode)).speed.decode_tps.mid
+        for mode in ("layer", "tensor")
+    )
+    return tensor / layer
+
+
 FIGURES = {
+    "pro_read_share_of_cache": read_share,
+    "tensor_split_over_layer_split_dense": tensor_over_layer,
+    "nvlink_pair_beats_96gb_card": lambda: int(
+        speed("IQ2_XXS", "2x RTX 3090 + 192 GB DDR5-6000").run.decode_tps.mid
+        > speed(
+            "IQ2_XXS", "RTX PRO 6000 Blackwell Workstation + 192 GB DDR5-6000"
+        ).run.decode_tps.mid
+    ),
     "pro_q2_on_dual_4090": lambda: (
         plan(PRO, "Q2_K", "2x RTX 4090 + 128 GB DDR5-6000", 16384, "fit").fits
     ),

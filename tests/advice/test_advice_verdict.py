@@ -247,6 +247,18 @@ class TestSentences:
         told = [c for c in advice.changes if c.when == "if no prompt may leave the machine"]
         assert told[0].then == "new build x, Model Q4_K_M"
 
+    def test_without_an_api_its_own_cost_is_what_is_moved(self):
+        usage = Usage(data_may_leave=False)
+        advice = conclude([local(price=500, kind="add GPU")], usage, rig_name="x", at=NOW)
+        assert advice.compared is None
+        assert {"Horizon", "Resale value"} <= {i.name for i in advice.influences}
+        assert not any(i.name == "API price" for i in advice.influences)
+        assert advice.best is not None
+        assert advice.best.monthly is not None
+        for influence in advice.influences:
+            ends = sorted((influence.at_low, influence.at_high))
+            assert ends[0] <= advice.best.monthly.mid <= ends[1], influence.name
+
     def test_a_machine_too_slow_for_the_volume_says_the_hours(self):
         usage = Usage(requests_per_month=1_000_000)
         found = assess(local(), usage)

@@ -124,7 +124,11 @@ class FrontPlot(QWidget):
                     if right:
                         box.setRight(self.width())
                     side_ = Qt.AlignmentFlag.AlignLeft if right else Qt.AlignmentFlag.AlignRight
-                    painter.drawText(box, side_ | Qt.AlignmentFlag.AlignVCenter, mark.title)
+                    where = side_ | Qt.AlignmentFlag.AlignVCenter
+                    ground = QColor(c.surface)
+                    ground.setAlphaF(0.85)
+                    painter.fillRect(painter.boundingRect(box, where, mark.title), ground)
+                    painter.drawText(box, where, mark.title)
 
     def _paint_axes(self, painter: QPainter) -> None:
         c = design.colours()

@@ -111,22 +111,32 @@ class MoversCard(Card):
         """Other bars."""
         clear(self._rows)
         found = advice.influences[:SHOWN]
-        pair = advice.compared
-        if not found or pair is None or pair[0].monthly is None or pair[1].monthly is None:
+        base = self._base(advice)
+        if not found or base is None:
             self._caption.setText(
-                self.tr("Nothing to compare: it takes a rig and an API that can be priced.")
+                self.tr("Nothing to compare: it takes a rig whose speed and price are known.")
             )
             return
-        self._caption.setText(
-            self.tr("Rig less API, {currency} a month, with one input at its ends").format(
-                currency=advice.usage.currency
-            )
+        words = (
+            self.tr("The verdict, {currency} a month, with one input at its ends")
+            if advice.compared is None
+            else self.tr("Rig less API, {currency} a month, with one input at its ends")
         )
-        base = float(pair[0].monthly.mid - pair[1].monthly.mid)
+        self._caption.setText(words.format(currency=advice.usage.currency))
         ends = [float(end) for i in found for end in (i.at_low, i.at_high)]
         scale = (min(*ends, base), max(*ends, base))
         for influence in found:
             self._rows.addWidget(_Mover(influence, base, scale, advice.usage.currency))
+
+    def _base(self, advice: Advice) -> float | None:
+        """What is moved: the difference between the compared two, or the verdict's own cost."""
+        if advice.compared is None:
+            monthly = advice.best.monthly if advice.best is not None else None
+            return None if monthly is None else float(monthly.mid)
+        rig, api = advice.compared
+        if rig.monthly is None or api.monthly is None:
+            return None
+        return float(rig.monthly.mid - api.monthly.mid)
 
 
 class _Mover(QWidget):

@@ -1,8 +1,7 @@
-"""Whether a model fits with a part in RAM: a verdict without the search for the fastest placement.
+"""Whether a model fits with a part in RAM, without the search for the fastest placement.
 
 One placement whose exact bytes leave the margin is proof. It is looked for where it is most
-probable, between what RAM and what the devices can hold, then where RAM takes all it can; only
-where neither is found nor ruled out is the solver asked, which tries the others.
+probable, between what RAM and what the devices can hold, then where RAM takes all it can.
 """
 
 from bisect import bisect_left, bisect_right
@@ -11,16 +10,13 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing.allocation import Allocation, Room, allocate
 from advisor.sizing.layer_bytes import LayerBytes, layer_bytes
 from advisor.sizing.placement import HOST
-from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.solver import solve
 from advisor.sizing.tables import PerModel
-from advisor.sizing.verdict import headrooms, judged
+from advisor.sizing.verdict import headrooms
 
 _BALANCED = 2
 """Placements to look at between the limits: the first tells how large the buffers are."""
@@ -33,23 +29,27 @@ _CERTAIN = 75
 _ENDLESS = 1 << 62
 
 
-def with_ram(
-    model: Model, rig: Rig, settings: RunSettings, space: Room, beside: tuple[int, ...]
-) -> Verdict:
-    """The verdict on the solver's placement. ``settings`` leave layers and experts to it.
+def held_by(model: Model, settings: RunSettings, space: Room) -> RunSettings | None:
+    """A placement with a part in RAM that leaves the margin; None where none was found.
 
-    "offload" also where a placement fits that the solver would not have found. ``beside``: about
-    what a run takes beside its layers on every device and, last, on the host.
+    ``settings`` leave layers and experts open.
+    """
+    trial = _trial(model, settings, space, (0,) * (len(space.free) + 1))
+    if trial is None or not trial.fits() or trial.memory.held is None:
+        return None
+    return trial.settle(trial.memory.held)
+
+
+def holds(model: Model, settings: RunSettings, space: Room, beside: tuple[int, ...]) -> bool | None:
+    """Whether a part in RAM makes it fit; None where that was neither found nor ruled out.
+
+    None too where everything may stay on the devices. ``beside``: about what a run takes beside its
+    layers on every device and, last, on the host.
     """
     trial = _trial(model, settings, space, beside)
-    if trial is not None and not trial.may_stay():
-        if trial.fits():
-            return "offload"
-        if trial.never_fits():
-            return "no"
-    found = solve(model, rig, settings, space)
-    allocation = allocate(model, found, space.backends, space.free)
-    return judged(allocation, space, settings.margin).verdict
+    if trial is None or trial.may_stay():
+        return None
+    return True if trial.fits() else False if trial.never_fits() else None
 
 
 class _Held(NamedTuple):
@@ -266,15 +266,19 @@ class _Trial:
             return False
         return next(self._crammed(self.at_best(), ram), None) is None
 
-    def _holds(self, held: _Held) -> bool:
-        """Whether a placement leaves the margin; what it takes beside its layers is kept."""
+    def settle(self, held: _Held) -> RunSettings:
+        """The asked settings with numbers put in."""
         update: dict[str, object] = {
             "n_gpu_layers": len(self.layers.thin) - held.layers if held.layers else "all",
             "n_cpu_moe": held.experts,
         }
         if len(held.counts) > 1:
             update["tensor_split"] = tuple(float(count) for count in held.counts)
-        settings = self.settings.model_copy(update=update)
+        return self.settings.model_copy(update=update)
+
+    def _holds(self, held: _Held) -> bool:
+        """Whether a placement leaves the margin; what it takes beside its layers is kept."""
+        settings = self.settle(held)
         allocation = allocate(self.model, settings, self.space.backends, self.space.free)
         left = headrooms(allocation, self.space)
         self._note(held, allocation)

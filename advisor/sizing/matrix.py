@@ -19,13 +19,15 @@ from advisor.llm.model import Model
 from advisor.sizing import memory, speculative
 from advisor.sizing.allocation import Allocation, Room, allocate, place_model, place_weights, room
 from advisor.sizing.calibration import Calibration
-from advisor.sizing.feasible import with_ram
+from advisor.sizing.feasible import holds
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
 from advisor.sizing.spill import spilled, what_moves
 from advisor.sizing.tables import PerModel
+from advisor.sizing.verdict import judged
 from advisor.sizing.weights import WeightBytes, weight_table
 
 _SLACK = 1 << 29
@@ -288,14 +290,22 @@ class _Row:
         return verdict, what_moves(self.model, moved, column.caches)
 
     def solved(self, settings: RunSettings, beside: tuple[int, ...]) -> Verdict:
-        """The verdict on the solver's placement. ``beside``: as ``with_ram`` has it."""
+        """The verdict on the solver's placement. ``beside``: as ``holds`` has it."""
         bandwidths = tuple(device.bandwidth_gbs for device in self.rig.devices)
         known, key = _solved(self.model, ""), (settings, self.space, bandwidths)
         verdict = known.get(key)
         if verdict is None:
             opened = _opened(settings, "no")
-            verdict = known[key] = with_ram(self.model, self.rig, opened, self.space, beside)
+            fits = holds(self.model, opened, self.space, beside)
+            verdict = known[key] = (
+                self._searched(opened) if fits is None else "offload" if fits else "no"
+            )
         return verdict
+
+    def _searched(self, settings: RunSettings) -> Verdict:
+        found = solve(self.model, self.rig, settings, self.space)
+        allocation = allocate(self.model, found, self.space.backends, self.space.free)
+        return judged(allocation, self.space, self.margin).verdict
 
     def cells(self, columns: Sequence[_Column], numbers: list[list[int]]) -> tuple[Cell, ...]:
         """The row's cells. ``numbers``: its judgements by context."""

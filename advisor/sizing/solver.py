@@ -10,6 +10,7 @@ from advisor.llm.model import Model
 from advisor.sizing import memory
 from advisor.sizing.allocation import Room, allocate, place_model, room
 from advisor.sizing.calibration import Calibration
+from advisor.sizing.feasible import held_by
 from advisor.sizing.layer_bytes import layer_bytes
 from advisor.sizing.search import Answer, Search, goal_seconds
 from advisor.sizing.settings import RunSettings
@@ -97,7 +98,9 @@ def solve(
         experts = all_experts if has_experts else [0]
     if plain.split_mode in _CUTS:
         return _cut_across(model, space, plain, layers, experts)
-    return _search(model, rig, space, plain, (layers, experts), calibration=calibration)
+    return _search(
+        model, rig, space, plain, (layers, experts), asked=settings, calibration=calibration
+    )
 
 
 def _search(
@@ -107,9 +110,11 @@ def _search(
     plain: RunSettings,
     open_: tuple[Sequence[int], Sequence[int]],
     *,
+    asked: RunSettings,
     calibration: Calibration | None,
 ) -> RunSettings:
-    """The best over the ways to keep the caches. ``open_``: layers and experts that may be in RAM.
+    """The best over the ways to keep the caches. ``open_``: layers and experts that may be in RAM,
+    which ``asked`` leaves open.
 
     What fits on the devices as asked for loses nothing and is taken, whatever RAM promises: beside
     a device that computes, the processor's speed is known by its bandwidth only.
@@ -136,6 +141,9 @@ def _search(
             found.append(answer)
     if found:
         return _best(model, rig, found, space, calibration)
+    held = held_by(model, asked, space)
+    if held is not None:
+        return held
     least = Answer(inf, open_[0][-1], open_[1][-1], ())
     return searches[0].solve(*open_, limited=False) or searches[0].settle(least)
 

@@ -6,13 +6,14 @@ from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
 from advisor.sizing.allocation import allocate, room
-from advisor.sizing.feasible import with_ram
+from advisor.sizing.feasible import holds
 from advisor.sizing.matrix import matrix, settings_of
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
 from advisor.sizing.verdict import judged
 
 CONTEXTS = (4096, 32768, 131072)
+WORDS = {True: "offload", False: "no"}
 RIGS = (
     "RTX 4090 + 64 GB DDR5-6000",
     "RTX 3060 12GB + RTX 3090 + 32 GB DDR4-3200",
@@ -54,7 +55,7 @@ def test_a_verdict_without_a_search_is_the_solvers(
 ) -> None:
     """Where RAM is nearly too small, whether something was found or ruled out without a search."""
     entry = catalogue().find(name)
-    seen: set[str] = set()
+    seen: set[bool] = set()
 
     for file_type in file_types:
         model = entry.model(file_type)
@@ -67,12 +68,22 @@ def test_a_verdict_without_a_search_is_the_solvers(
                 solved = solve(model, rig, asked, space)
                 allocation = allocate(model, solved, space.backends, space.free)
 
-                found = with_ram(model, rig, asked, space, beside)
+                found = holds(model, asked, space, beside)
 
-                assert found == judged(allocation, space, asked.margin).verdict
-                seen.add(found)
+                if found is not None:
+                    assert judged(allocation, space, asked.margin).verdict == WORDS[found]
+                    seen.add(found)
 
-    assert {"offload", "no"} <= seen
+    assert seen == {False, True}
+
+
+def test_a_placement_that_the_search_misses_is_found() -> None:
+    rig = parse_rig("RX 7900 XTX + RTX 3060 + 32 GB DDR4-3200")
+    model = catalogue().find("Qwen/Qwen3.5-122B-A10B").model("IQ4_XS")
+    asked = RunSettings(ctx=65536, n_gpu_layers="fit", n_cpu_moe="fit")
+
+    assert matrix({"IQ4_XS": model}, rig, RunSettings(), (65536,)).rows[0][0].verdict == "offload"
+    assert size(model, rig, asked).verdict == "offload"
 
 
 def test_a_longer_context_that_fits_speaks_for_shorter_ones() -> None:

@@ -1,6 +1,6 @@
 """What happened beside memory and speed: told while it runs, and summed up at its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from advisor.probe.memory import in_bytes, measuring_since
@@ -56,13 +56,16 @@ class Noticing:
         *,
         pinned: int,
         measuring: bool,
+        lost: Collection[str] = (),
     ) -> list[Observation]:
         """What begins with this sample. ``measuring``: the model is loaded, speeds are measured.
 
-        throttled: devices whose clocks are lowered, and why; pinned: as for ``observations``.
+        throttled: devices whose clocks are lowered, and why; pinned: as for ``observations``; lost:
+        devices that do not answer any more.
         """
         found: list[tuple[ObservationKind, str, str]] = [
-            ("throttled", name, _throttled(name, why)) for name, why in throttled.items()
+            *(("throttled", name, _throttled(name, why)) for name, why in throttled.items()),
+            *(("lost", name, f"{name} stopped answering.") for name in lost),
         ]
         swapped = in_bytes(values.get((HOST, "swap"))) or 0
         if swapped > SWAP_NOTICED:

@@ -30,6 +30,7 @@ ObservationKind = Literal[
     "spill",
     "swap",
     "throttled",
+    "lost",
     "other-program",
     "busy",
     "changed-settings",

@@ -280,6 +280,7 @@ class Probe(Running):
             self._sampler.throttled,
             pinned=self._notes.buffers.pinned,
             measuring=measuring_since(self.phases) is not None,
+            lost=tuple(self._sampler.lost),
         ):
             self._tell(happened)
 

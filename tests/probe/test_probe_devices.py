@@ -88,6 +88,8 @@ def test_a_card_that_falls_off_the_bus(cards, tmp_path):
         {"after_s": 0.3, "card": 1, "facts": {"lost": 1}},
         {"after_s": 0.8, "card": 1, "ends": True},
     ]
-    ending = run(tmp_path, events, cards=2, seconds=3.0)[0].ending
+    result = run(tmp_path, events, cards=2, seconds=3.0)[0]
+    ending = result.ending
+    assert ("lost", "CUDA1") in {(o.kind, o.place) for o in result.observations}
     assert (ending.state, ending.cause) == ("failed", "device-lost")
     assert ending.sentence.startswith("CUDA1 stopped answering while")

@@ -82,6 +82,7 @@ class Plots(QWidget):
             "spill": self.tr("spills to RAM"),
             "swap": self.tr("swapped"),
             "throttled": self.tr("throttled"),
+            "lost": self.tr("lost"),
             "other-program": self.tr("other program"),
         }
         self._small = False

@@ -1,6 +1,7 @@
 """How able a model is: a published index, or an estimate that never flatters."""
 
 import functools
+import math
 from dataclasses import dataclass
 from datetime import date
 from math import log2
@@ -158,13 +159,28 @@ def _coding_of_index() -> tuple[float, float, float]:
     return float(slope), float(offset), float(np.std(y - slope * x - offset))
 
 
+def _best_before(entry: CatalogueEntry, purpose: Purpose) -> float:
+    """The best published value of models no larger and no newer; a trend may point beyond."""
+    published = {found.model: found for found in data().entries}
+    values = [
+        value
+        for other in catalogue().entries
+        if (known := published.get(other.id)) is not None
+        and (value := _value(known, purpose)) is not None
+        and other.n_params <= entry.n_params
+        and (other.released or date.max) <= (entry.released or date.min)
+    ]
+    return max(values, default=math.inf)
+
+
 def standing(entry: CatalogueEntry, purpose: Purpose = "general") -> Standing:
     """A model's published index, or what stands in for it.
 
     Where only the coding index is missing, the general one stands in by the line through the models
     that have both, less its spread. A model without any figure gets what size and age let expect,
-    less one standard deviation and as much as its maker's models lie below: it may be better, and
-    is never ranked by hope. Such an index may be below 0.
+    less one standard deviation and as much as its maker's models lie below, and no more than the
+    best that is no larger and no newer: it may be better, and is never ranked by hope. Such an
+    index may be below 0.
     """
     known = _published().get(entry.id)
     name = data().index if purpose == "general" else CODING
@@ -180,7 +196,7 @@ def standing(entry: CatalogueEntry, purpose: Purpose = "general") -> Standing:
             f"{data().index} ({known.date})."
         )
         return Standing(value, estimated=True, source=known.source, sentence=sentence)
-    value = _trend(purpose).at(entry)
+    value = min(_trend(purpose).at(entry), _best_before(entry, purpose))
     sentence = (
         f"Not on the {name} by {data().date}; ranked as {max(value, 0):.0f} of 100, what its size, "
         "age and maker let expect at the least."

@@ -114,7 +114,7 @@ def test_from_the_machine_to_a_pdf_that_opens_again(
     for part in headline.partition(": ")[::2]:
         assert folded(part).lower() in text.lower()
     again = sessions.load(target)
-    assert again.probes == state.session.probes
+    assert again.probes == sessions.for_others(state.session).probes
     assert again.model == state.session.model
     window.open_path(target)
     qtbot.waitUntil(lambda: state.session.id == again.id, timeout=SECONDS)

@@ -121,8 +121,8 @@ def options_blocks(advice: Advice | None) -> list[Block]:
         Paragraph(text=text),
         Table(
             columns=(
-                Column(title="Option", weight=2.8),
-                Column(title="Speed, tok/s", align="right", weight=0.9),
+                Column(title="Option", weight=2.7),
+                Column(title="Speed, tok/s", align="right", weight=1.05),
                 Column(title="To buy", align="right", weight=0.9),
                 Column(title="A month", align="right", weight=0.9),
                 Column(title="Meets the need", weight=3.2),

@@ -23,9 +23,11 @@ from advisor.ui.widgets.basics import Card, text
 
 Index = QModelIndex | QPersistentModelIndex
 SORT: Final = int(Qt.ItemDataRole.UserRole)
+MAKER: Final = 1
 ON_RIG: Final = 6
 ROW_HEIGHT: Final = 28
 SHOWN_ROWS: Final = 8
+MOST_MAKER: Final = 130
 PADDING: Final = 36
 """Pixels beside a cell's words."""
 
@@ -228,7 +230,9 @@ class ModelsCard(Card):
         for column in range(1, len(self._models.heads)):
             shown = {words[column] for words in self._models.words}
             widest = max((metrics.horizontalAdvance(words) for words in shown), default=0)
-            header.resizeSection(column, max(widest + PADDING, header.sectionSizeHint(column)))
+            width = max(widest + PADDING, header.sectionSizeHint(column))
+            # One long maker must not take the room of every model's name.
+            header.resizeSection(column, min(width, MOST_MAKER) if column == MAKER else width)
 
     def _narrow(self) -> None:
         words = tuple(self._search.text().lower().split())

@@ -236,8 +236,7 @@ class ReportPage(Page):
             self.tr("PDF/A cannot carry the session: it is for archives, not for opening again.")
             if self.archival.isChecked()
             else self.tr(
-                "The PDF carries this session, without serial numbers and names of programs: open "
-                "it here again."
+                "The PDF carries the session, but no serial numbers or other programs' names."
             )
         )
 

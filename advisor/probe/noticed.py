@@ -1,6 +1,7 @@
 """What happened beside memory and speed: told while it runs, and summed up at its end."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 from advisor.probe.memory import in_bytes, measuring_since
@@ -44,7 +45,7 @@ class Noticing:
     def __init__(self) -> None:
         self._told: set[tuple[ObservationKind, str]] = set()
         self._others: dict[str, float] = {}
-        """KiB that other programs held when measuring began, by device."""
+        """The least KiB that other programs held since measuring began, by device."""
         self._free: float | None = None
         """KiB of RAM that were free or ours when measuring began."""
 
@@ -88,7 +89,8 @@ class Noticing:
             used = values.get((place, "used"))
             if quantity != "process" or not own or used is None:
                 continue
-            taken = int(used - own - self._others.setdefault(place, used - own)) << 10
+            least = self._others[place] = min(used - own, self._others.get(place, used - own))
+            taken = int(used - own - least) << 10
             if taken >= OTHERS_NOTICED:
                 found.append(("other-program", place, _taken(taken, place)))
         used, free = values.get((HOST, "used")), values.get((HOST, "available"))
@@ -166,7 +168,8 @@ def _above(trace: Trace, quantity: Quantity, limit: int) -> tuple[int, int] | No
 def _others_on_devices(trace: Trace, phases: Sequence[Phase]) -> list[Observation]:
     """Devices on which other programs took much while speeds were measured.
 
-    Drivers tell a process's share later than the whole, so while it loads it would seem theirs.
+    Drivers tell a process's share later than the whole, so while it loads it would seem theirs,
+    and for a moment after: what others took counts from the least that they held before.
     """
     since = measuring_since(phases)
     found: list[Observation] = []
@@ -183,10 +186,11 @@ def _others_on_devices(trace: Trace, phases: Sequence[Phase]) -> list[Observatio
         ]
         if len(held) < 3:
             continue
-        first = held[0][1]
-        at, most = max(held, key=lambda pair: pair[1])
-        if (most - first) << 10 >= OTHERS_NOTICED:
-            sentence = _taken((most - first) << 10, series.place)
+        least = accumulate((size for _at, size in held), min)
+        risen = ((at, size - low) for (at, size), low in zip(held, least, strict=True))
+        at, taken = max(risen, key=lambda pair: pair[1])
+        if taken << 10 >= OTHERS_NOTICED:
+            sentence = _taken(taken << 10, series.place)
             found.append(
                 Observation(kind="other-program", at_ms=at, sentence=sentence, place=series.place)
             )

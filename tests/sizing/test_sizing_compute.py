@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_sizing_families import CASES as FAMILIES
 
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
@@ -53,7 +54,8 @@ def test_a_catalogue_model_reserves_what_llama_cpp_reserves(name: str) -> None:
 
 
 def test_the_facts_cover_the_architectures_of_the_catalogue() -> None:
-    covered = {catalogue().find(case["model"]).model("Q4_K_M").hp for case in FACTS["cases"]}
+    names = {case["model"] for case in FACTS["cases"]} | set(FAMILIES)
+    covered = {catalogue().find(name).model("Q4_K_M").hp for name in names}
     known = {entry.model("Q4_K_M").hp for entry in catalogue().entries}
     archs = {hp.arch for hp in covered if hp is not None}
     assert {hp.arch for hp in known if hp is not None and hp.arch in GRAPHS} <= archs

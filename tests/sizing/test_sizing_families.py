@@ -9,7 +9,7 @@ from advisor.llm.catalogue import catalogue
 from advisor.sizing.allocation import allocate
 from advisor.sizing.settings import RunSettings
 
-CASES = {
+CASES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "google/gemma-7b-it": (
         (2495029248, 4026531840, 320921600), (2828685312, 3489660928, 289448448),
     ),
@@ -36,6 +36,18 @@ CASES = {
     ),
     "rednote-hilab/dots.llm1.inst": (
         (47435052288, 8589934592, 312008704), (46692632704, 8053063680, 262750720),
+    ),
+    "baidu/ERNIE-4.5-0.3B-PT": (
+        (83222528, 167772160, 119595008), (155039744, 134217728, 109093376),
+    ),
+    "nvidia/NVIDIA-Nemotron-Nano-12B-v2": (
+        (3428416000, 282181632, 431571968), (3680706048, 271400960, 480640512),
+    ),
+    "Qwen/Qwen2-VL-72B-Instruct": (
+        (23346658944, 2751463424, 517292032), (23320427904, 2617245696, 433390080),
+    ),
+    "tencent/Hunyuan-7B-Instruct": (
+        (2215953408, 1140850688, 289464320), (2401176576, 1006632960, 247505408),
     ),
 }  # fmt: skip
 """Per device: weights, context, compute."""

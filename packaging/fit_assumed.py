@@ -8,7 +8,7 @@ from advisor.sizing.speed_data import Similar
 DEPTH = 1.4
 """Doublings from 4,096 tokens over which likeness in depth falls to 1/e."""
 
-_NONE = dict.fromkeys(("z", "z_deep", "z_experts", "z_experts_deep"), 1.0)
+_NONE = dict.fromkeys(("z", "z_deep", "z_experts", "z_experts_deep", "unmeasured"), 1.0)
 
 DECODE = Assumed(
     Similar(

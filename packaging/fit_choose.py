@@ -1,6 +1,7 @@
 """What the fit assumes (priors, likeness, width of ranges), chosen by rows that were kept back."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +38,8 @@ class Chooser:
     """Whether each row's model has experts."""
     depth: Array
     scale: float
+    machines: Sequence[tuple[str, str]]
+    """Card and backend of each row."""
 
     def loss(self, fit: Fit, assumed: Assumed) -> float:
         """Mean absolute error in scales, each at most ``CAP``."""
@@ -96,4 +99,26 @@ class Chooser:
             needed = (off - near * (1 - far))[far > 0] / far[far > 0]
             found[name] = round(near, 3)
             found[f"{name}_deep"] = round(max(0.0, float(np.quantile(needed, INSIDE))), 3)
-        return replace(chosen, how=chosen.how.model_copy(update=found))
+        wide = chosen.how.model_copy(update=found)
+        far = self._unmeasured(fit, chosen, wide, covariance)
+        return replace(chosen, how=wide.model_copy(update={"unmeasured": far}))
+
+    def _unmeasured(self, fit: Fit, chosen: Assumed, wide: Similar, covariance: Array) -> float:
+        """How much wider ranges have to be for a card that nobody measured with this backend.
+
+        By rows without their card; every card counts the same, however often it was measured.
+        """
+        error, _ = self.joint.left_out(fit, chosen.how, covariance, self.machines)
+        spread = self.joint.spread_left_out(fit, chosen.how, self.machines)
+        needed = np.abs(error) / (spread * self.multiples(wide, fit.train))
+        count = Counter(self.machines[i] for i in fit.train)
+        order = np.argsort(needed)
+        share = np.cumsum([1 / count[self.machines[fit.train[i]]] for i in order]) / len(count)
+        return round(max(1.0, float(needed[order][np.searchsorted(share, INSIDE)])), 3)
+
+    def multiples(self, how: Similar, rows: Array) -> Array:
+        """Of the spread of each row, for its range."""
+        far = deepness(self.depth[rows])
+        return np.array(
+            [how.multiple(bool(self.experts[i]), float(f)) for i, f in zip(rows, far, strict=True)]
+        )

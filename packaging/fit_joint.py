@@ -174,17 +174,30 @@ class Joint:
         inner = self.shared(how)[np.ix_(fit.train, fit.train)]
         return slope @ covariance @ slope.T + inner + np.diag(noise)
 
-    def left_out(self, fit: Fit, how: Similar, covariance: Array) -> tuple[Array, Array]:
+    def left_out(
+        self,
+        fit: Fit,
+        how: Similar,
+        covariance: Array,
+        groups: Sequence[object] | None = None,
+    ) -> tuple[Array, Array]:
         """Error and spread of the training rows, each without its group."""
-        members = by_group([self.groups[i] for i in fit.train])
+        members = self._members(fit, groups)
         error, spread = without_own(self.total(fit, how, covariance), fit.target, members)
         # A doubted row is judged as if it were not.
         own = how.noise**2
         return error, np.sqrt(np.maximum(spread**2 - own / fit.weight, 0) + own)
 
-    def spread_left_out(self, fit: Fit, how: Similar) -> Array:
+    def _members(self, fit: Fit, groups: Sequence[object] | None) -> list[Array]:
+        """Of the groups of all rows, or of other ones: where their training rows are."""
+        named = self.groups if groups is None else groups
+        return by_group([named[i] for i in fit.train])
+
+    def spread_left_out(
+        self, fit: Fit, how: Similar, groups: Sequence[object] | None = None
+    ) -> Array:
         """Spread of the training rows, each without its group, as a prediction has it."""
-        members = by_group([self.groups[i] for i in fit.train])
+        members = self._members(fit, groups)
         noise = how.noise**2
         inner = self.shared(how)[np.ix_(fit.train, fit.train)] + np.diag(noise / fit.weight)
         _, spread = without_own(inner, fit.target, members)

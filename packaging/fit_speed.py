@@ -33,7 +33,7 @@ from fit_rows import LEFT_OUT, Row, read
 from advisor.sizing import speed_terms as terms
 from advisor.sizing.speed_load import attention_along
 from advisor.sizing.speed_prefill import type_group
-from advisor.sizing.speed_similar import Case, deepness
+from advisor.sizing.speed_similar import Case
 from advisor.sizing.speed_sums import GROUPS
 
 BACKENDS = ("cuda", "rocm", "vulkan", "metal")
@@ -192,6 +192,7 @@ def chooser(problem: Problem) -> Chooser:
         experts=np.array([bool(r.sums.n_expert) for r in rows]),
         depth=np.array([r.depth for r in rows]),
         scale=problem.scale,
+        machines=[(case.gpu, case.backend) for case in cases],
     )
 
 
@@ -213,11 +214,10 @@ def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> tuple[A
             )
             test = np.flatnonzero(fold == k)
             error[test], spread = choose.joint.predict(fit, test, assumed.how)
-            wide = [
-                assumed.how.multiple(bool(choose.experts[i]), float(deepness(choose.depth[i])))
-                for i in test
-            ]
-            relative[test] = np.abs(error[test]) / (spread * np.array(wide))
+            known = {choose.machines[i] for i in fit.train}
+            new = np.array([choose.machines[i] not in known for i in test], dtype=bool)
+            wide = choose.multiples(assumed.how, test) * np.where(new, assumed.how.unmeasured, 1.0)
+            relative[test] = np.abs(error[test]) / (spread * wide)
     return error, relative
 
 

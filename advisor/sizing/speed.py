@@ -243,7 +243,7 @@ def _device_terms(part: Load, device: DeviceSpeed, change: Correction, *, severa
     result = _Sum()
     found = decode_parts(k, Work(part.columns, part.cache_bytes, part.attention_flops))
     factor = math.exp(change.error)
-    spread = change.spread * device.widen
+    spread = change.spread * max(change.widen, device.widen)
     where = f"{device.title}: " if several else ""
     near = f", × {factor:.2f} by measured rows" if abs(factor - 1) >= 0.005 else ""
     rate = f"{float(k.bandwidth) / 1e9:,.0f} GB/s × {float(k.eta):.2f}"

@@ -149,6 +149,8 @@ class Similar(_Frozen):
     """The same far along a context (``speed_similar.deepness`` of 1)."""
     z_experts: float
     z_experts_deep: float
+    unmeasured: float
+    """The same for a card that nobody measured with the backend in question, over these."""
 
     def multiple(self, experts: bool, far: float) -> float:
         """Multiple of the spread for a model with or without experts, ``far`` into a context."""

@@ -99,15 +99,15 @@ def prefill(
             ubatch,
         )
         change = correction("prefill", _case(model, known, device, settings), case_count)
-        error, spread = (
-            (change.error, change.spread)
+        error, spread, widen = (
+            (change.error, change.spread, change.widen)
             if box.calibration.is_identity
-            else (0.0, box.calibration.spread)
+            else (0.0, box.calibration.spread, 1.0)
         )
         factor = math.exp(error)
         seconds = float(found.total) * factor
         named = _named(found, device.title, factor, load.where)
-        each.append((seconds, seconds * spread * device.widen, named))
+        each.append((seconds, seconds * spread * max(widen, device.widen), named))
         if change.rows and box.calibration.is_identity:
             row = change.rows[0]
             notes.append(

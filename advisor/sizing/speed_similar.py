@@ -186,6 +186,12 @@ def _by_machine(kind: Kind) -> dict[tuple[str, str, str, str, int], tuple[BenchR
     return {key: tuple(sorted(rows, key=lambda r: r.depth)) for key, rows in found.items()}
 
 
+@functools.cache
+def _machines(kind: Kind) -> frozenset[tuple[str, str]]:
+    """Cards and the backends that somebody measured them with."""
+    return frozenset((row.gpu, row.backend) for row in _usable(kind))
+
+
 @dataclass(frozen=True, slots=True)
 class Correction:
     """Factor on the time (as a logarithm), spread, and the measured rows it stands on.
@@ -197,6 +203,8 @@ class Correction:
     spread: float
     rows: tuple[BenchRow, ...] = ()
     """Rows of the same card, model and type; empty: only similar ones."""
+    widen: float = 1.0
+    """Of the spread, where nobody measured the card with this backend."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -208,7 +216,9 @@ def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
     spread = float(deviation[0]) * multiple / NORMAL_80
     same = _by_machine(kind).get((case.model, case.gpu, case.backend, case.file_type, n_gpu), ())
     if not same:
-        return Correction(float(mean[0]), spread)
+        known = (case.gpu, case.backend) in _machines(kind)
+        widen = 1.0 if known else process.how.unmeasured
+        return Correction(float(mean[0]), spread, widen=widen)
     distance = [abs(math.log2(1 + r.depth / 4096) - math.log2(1 + case.depth / 4096)) for r in same]
     nearest = min(distance)
     rows = tuple(r for r, d in zip(same, distance, strict=True) if d <= nearest + 1e-9)

@@ -22,10 +22,10 @@ class Capability:
     models: tuple[Pick, ...]
 
     def suggestions(self, count: int) -> tuple[Pick, ...]:
-        """The best of each maker that fits wholly and is fast enough, at most ``count``."""
+        """The best of each maker that fits wholly, at most ``count``; none known to be too slow."""
         found: dict[str, Pick] = {}
         for pick in self.models:
-            if pick.whole and pick.fast:
+            if pick.whole and (pick.fast or pick.cell.decode is None):
                 found.setdefault(pick.entry.maker, pick)
         return tuple(found.values())[:count]
 

@@ -45,6 +45,17 @@ def test_one_suggestion_of_each_maker_fits_and_is_fast_enough() -> None:
     assert whole.best(("no",)) is None
 
 
+def test_unknown_speed_is_no_reason_to_suggest_nothing() -> None:
+    rig = parse_rig("CPU only 64 GB DDR5-5600")
+    host = rig.host.model_copy(update={"ram_bandwidth_gbs": None, "ram_type": None})
+    rig = rig.model_copy(update={"hosts": (host,)})
+    found = capability(catalogue().search("qwen3 0.6b"), rig, WISH, SETTINGS)
+
+    assert found.models
+    assert found.models[0].cell.decode is None
+    assert found.suggestions(5) == found.models[:1]
+
+
 def test_what_is_cancelled_ends_with_what_it_has() -> None:
     asked: list[int] = []
 

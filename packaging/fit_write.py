@@ -81,7 +81,9 @@ def write(decode: Fitted, prefill: Fitted, *, errors: dict[str, Any], today: str
         "errors_decode": errors["decode"],
         "errors_prefill": errors["prefill"],
     }
-    (RESOURCES / "speed.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    (RESOURCES / "speed.json").write_text(
+        json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     d_found, p_found = _found(decode), _found(prefill)
     rows = [_row(row, d_found, p_found) for row in d_rows]
     text = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)

@@ -109,6 +109,27 @@ def test_a_measured_row_beats_the_formula_and_says_so() -> None:
     assert not any("measured row" in note for note in other.notes)
 
 
+def test_a_card_that_nobody_measured_gets_a_wider_range() -> None:
+    model = catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M")
+    measured = {row.gpu for row in bench_data().rows if row.backend == "cuda"}
+
+    def spread_of(gpu: str) -> float:
+        speed = size(model, parse_rig(f"{gpu} + 64 GB DDR5-6000"), RunSettings(ctx=8192)).speed
+        assert speed.decode_tps is not None
+        return math.log(speed.decode_tps.high / speed.decode_tps.low)
+
+    def widen_of(gpu: str, backend: str = "cuda") -> float:
+        case = Case("no such model", gpu, backend, "cuda-ada", "Q4_K_M", False, 0)
+        return correction("decode", case, 1).widen
+
+    assert "GeForce RTX 4090" in measured
+    assert "L40S" not in measured
+    assert widen_of("GeForce RTX 4090") == 1
+    assert widen_of("GeForce RTX 4090", "vulkan-of-no-row") > 1
+    assert widen_of("L40S") == speed_data().similar_decode.unmeasured > 1
+    assert spread_of("L40S") > 1.3 * spread_of("RTX 4090")
+
+
 def test_corrections_of_every_shipped_case_are_its_own_error() -> None:
     for row in rows_of_one_case():
         found = correction("decode", Case.of(row), row.n_gpu)

@@ -79,7 +79,7 @@ def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
     page.show()
     try:
         assert not page.parts.devices  # they come one at a time
-        qtbot.waitUntil(lambda: len(page.parts.devices) == 8)
+        qtbot.waitUntil(lambda: len(page.parts.devices) == 8, timeout=30_000)
         assert "3 of 8" in words(page.parts.devices[2])
         at = [page.parts.itemAtPosition(n // 4, n % 4) for n in range(8)]
         assert [item.widget() for item in at if item is not None] == page.parts.devices
@@ -108,14 +108,14 @@ def test_cards_have_the_height_they_need_whatever_was_shown_before(qtbot, state)
     try:
         for words_of_it in ("RTX 4090 + 64 GB DDR5-6000", "Weird 9000 48GB 700 GB/s + RTX 3090"):
             state.set_rig(parse_rig(words_of_it))
-            qtbot.waitUntil(lambda: page.parts.complete)
+            qtbot.waitUntil(lambda: page.parts.complete, timeout=30_000)
             qtbot.wait(100)
         found = len(page.parts.doctor.findChildren(FindingLine))
         assert found > 1
         page.parts.devices[0].show_live(
             dataclasses.replace(sample(lost=False), throttle=("power limit",)), device()
         )
-        qtbot.waitUntil(lambda: not cramped())
+        qtbot.waitUntil(lambda: not cramped(), timeout=30_000)
     finally:
         page.closing()
 

@@ -98,7 +98,7 @@ def test_an_unknown_card_is_filled_in_and_stays_so(qtbot, page, state, library, 
         page.edits.device_facts(0)
         again = next(d for d in page.findChildren(FactsDialog) if d.isVisible())
         press(again, "Forget mine")
-        qtbot.waitUntil(lambda: state.rig.devices[0].memory_total is None)
+        qtbot.waitUntil(lambda: state.rig.devices[0].memory_total is None, timeout=30_000)
 
 
 def test_correcting_an_imagined_rig_leaves_this_machine_alone(page, state) -> None:
@@ -146,7 +146,7 @@ def test_the_form_says_what_is_wrong_and_stays(parent) -> None:
 
 def test_machines_and_their_network_are_shown(qtbot, page, state) -> None:
     state.set_rig(parse_rig(JOINED))
-    qtbot.waitUntil(lambda: len(page.parts.devices) == len(state.rig.devices))
+    qtbot.waitUntil(lambda: len(page.parts.devices) == len(state.rig.devices), timeout=30_000)
     shown = words(page)
     for wanted in (
         "Machine 1, runs llama.cpp",

@@ -235,9 +235,7 @@ class ReportPage(Page):
         self.hint.setText(
             self.tr("PDF/A cannot carry the session: it is for archives, not for opening again.")
             if self.archival.isChecked()
-            else self.tr(
-                "The PDF carries the session, but no serial numbers or other programs' names."
-            )
+            else self.tr("The PDF carries the session, without serial numbers.")
         )
 
     def options(self) -> ReportOptions:

@@ -133,7 +133,7 @@ def _caches(model: Model, settings: RunSettings, allocation: Allocation) -> dict
         k_row = sum(k.row_bytes(width) for width in cache.k_width)
         widths = cache.v_width
         if not flash_attention(model, settings) and rule.v_width_max:
-            widths = tuple(rule.v_width_max if width else 0 for width in widths)
+            widths = (rule.v_width_max,) * len(widths)
         v_row = sum(v.row_bytes(width) for width in widths)
         padding = kv.bytes - (k_row + v_row) * rows
         notes: list[str] = []

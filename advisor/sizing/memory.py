@@ -211,7 +211,7 @@ def _lay_out(model: Model, key: _Where) -> Caches | None:
                 cache,
                 runs(
                     Counter(
-                        (devices[layer], k_width, max(v_width, v_max) if v_width else 0)
+                        (devices[layer], k_width, max(v_width, v_max))
                         for layer, k_width, v_width in zip(
                             cache.layers, cache.k_width, cache.v_width, strict=True
                         )
@@ -315,7 +315,7 @@ def layer_context(
             k_width, v_width = widths
             size = known.get((k_width, v_width))
             if size is None:
-                v_padded = max(v_width, v_max) if v_width else 0
+                v_padded = max(v_width, v_max)
                 size = tensor_bytes(k_type, k_width, rows, backend)
                 size += tensor_bytes(v_type, v_padded, rows, backend)
                 known[k_width, v_width] = size

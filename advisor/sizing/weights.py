@@ -37,6 +37,7 @@ _NEXTN_STILL_LOADED = {
     "glm-dsa": re.compile(r"exp_probs_b"),
     "deepseek32": re.compile(r"exp_probs_b"),
     "hy_v3": re.compile(r"ffn_(gate|up|down)|exp_probs_b|nextn\.(embed|shared)"),
+    "cohere2moe": re.compile(r"nextn\.(embed|shared)"),
     "step35": re.compile(
         r"attn_(q_norm|k_norm|gate)|ffn_(gate|up|down)|exp_probs_b|nextn\.(embed|shared)"
     ),

@@ -3,11 +3,15 @@
 Recorded from llama.cpp b11434 over a simulated CUDA runtime (compute capability 8.9, no_alloc).
 """
 
+import json
+from pathlib import Path
+
 import pytest
 
-from advisor.llm.catalogue import catalogue
+from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.sizing.allocation import allocate
 from advisor.sizing.settings import RunSettings
+from tests.llm.llm_small_configs import SMALL
 
 CASES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "google/gemma-7b-it": (
@@ -63,3 +67,48 @@ def test_a_family_takes_what_llama_cpp_gives_it(name: str) -> None:
     for device, figures in enumerate(CASES[name]):
         here = (found.weights, found.context, found.compute)
         assert tuple(part.devices[device] for part in here) == figures
+
+
+FACTS = json.loads(Path(__file__).with_name("family_facts.json").read_text(encoding="utf-8"))
+"""By small model (``tests/llm``): for each of ``ASKED`` weights, context and compute per device
+and, last, of the host."""
+ASKED = (
+    (2, RunSettings(ctx=16384, n_outputs=1, repack=False)),
+    (
+        1,
+        RunSettings(
+            ctx=4096, parallel=2, n_outputs=2, n_gpu_layers=3, flash_attn="off", repack=False
+        ),
+    ),
+)
+NEAR = {"hy_v3": 1 << 14}
+"""Bytes of compute by which a small model is off on its second device; the real ones are not."""
+
+
+def test_every_small_family_was_recorded() -> None:
+    assert set(FACTS) == set(SMALL)
+
+
+@pytest.mark.parametrize("label", FACTS)
+def test_a_small_family_takes_what_llama_cpp_gives_it(label: str) -> None:
+    entry = CatalogueEntry.model_validate(
+        {
+            "id": label,
+            "name": label,
+            "maker": "nobody",
+            "source": ["here"],
+            "date": "2026-11-26",
+            "config": SMALL[label],
+        }
+    )
+    model = entry.model("Q4_K_M")
+    for (devices, settings), figures in zip(ASKED, FACTS[label], strict=True):
+        found = allocate(model, settings, ["cuda"] * devices, [1 << 42] * devices)
+        assert found.context is not None
+        assert found.compute is not None
+        parts = (found.weights, found.context, found.compute)
+        for device, (weights, context, compute) in enumerate(figures[:-1]):
+            assert found.weights.devices[device] == weights
+            assert found.context.devices[device] == context
+            assert found.compute.devices[device] == pytest.approx(compute, abs=NEAR.get(label, 0))
+        assert [part.host for part in parts] == figures[-1]

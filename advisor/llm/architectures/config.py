@@ -143,6 +143,11 @@ def common_keys(config: Config) -> dict[str, Value]:
     return keys | _rope_scaling(config.rope)
 
 
+def leading(kinds: Sequence[str], kind: str) -> int:
+    """How many of the first layers are of a kind."""
+    return next((il for il, other in enumerate(kinds) if other != kind), len(kinds))
+
+
 def _rope_scaling(rope: Config) -> dict[str, Value]:
     kind = rope.text("rope_type", "type")
     if kind not in {"linear", "yarn", "longrope"}:

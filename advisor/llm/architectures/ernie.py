@@ -1,4 +1,4 @@
-"""ERNIE 4.5, dense and mixture of experts."""
+"""ERNIE 4.5, dense and mixture of experts, and PaddleOCR's language part."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -11,14 +11,15 @@ from advisor.llm.hyperparameters import Value
 
 
 class Ernie45(Architecture):
-    """llama.cpp: src/models/ernie4-5.cpp, ernie4-5-moe.cpp."""
+    """llama.cpp: src/models/ernie4-5.cpp, ernie4-5-moe.cpp, paddleocr.cpp."""
 
-    names = ("ernie4_5", "ernie4_5-moe")
+    names = ("ernie4_5", "ernie4_5-moe", "paddleocr")
     tied_by_default = True
     huggingface: ClassVar = {
         "Ernie4_5_ForCausalLM": "ernie4_5",
         "Ernie4_5ForCausalLM": "ernie4_5",
         "Ernie4_5_MoeForCausalLM": "ernie4_5-moe",
+        "PaddleOCRVLForConditionalGeneration": "paddleocr",
     }
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
@@ -47,7 +48,10 @@ class Ernie45(Architecture):
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         optional = set[str](super().convert(config, keys))
-        if self.arch_of(config) == "ernie4_5":
+        sections = config.rope.numbers("mrope_section")
+        if sections:
+            keys["rope.dimension_sections"] = (*sections, 0)[:4]
+        if self.arch_of(config) != "ernie4_5-moe":
             return optional
         shared = config.integer("moe_num_shared_experts", default=0)
         keys["expert_count"] = config.integer("moe_num_experts")

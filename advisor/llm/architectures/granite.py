@@ -1,9 +1,9 @@
-"""Granite 3 and 4: dense, mixture of experts, and Mamba 2 hybrids."""
+"""Granite 3 and 4: dense, mixture of experts, sliding windows, and Mamba 2 hybrids."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture, mamba_keys
+from advisor.llm.architectures.base import Architecture, mamba_keys, sliding_window
 from advisor.llm.architectures.builder import Block, TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
@@ -93,6 +93,54 @@ class GraniteHybrid(Architecture):
             keys.pop("expert_shared_feed_forward_length", None)
             keys.pop("expert_used_count", None)
         return {"ssm_conv1d.bias"}.union(super().convert(config, keys))
+
+
+class GraniteSwa(Architecture):
+    """llama.cpp: src/models/granite-swa.cpp; attention sinks, gates fused with up."""
+
+    names = ("granite_swa",)
+    huggingface: ClassVar = {
+        "GraniteSWAForCausalLM": "granite_swa",
+        "GraniteMoeSWAForCausalLM": "granite_swa",
+    }
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        sliding_window(keys, hp, 4, dense_first=True)
+        hp["n_ff_exp"] = hp["n_ff"][0] if hp["n_expert"] else 0
+        hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0)
+
+    def build(self, t: TensorList) -> None:
+        hp = t.hp
+        t.embeddings()
+        t.rope_freqs(hp.n_rot)
+        for il in range(hp.n_layer):
+            b = t.block(il)
+            b.norm("attn_norm")
+            b.qkv()
+            b.attention_out(hp.n_embd_head_k * hp.n_head[il])
+            b.weight("attn_sinks", hp.n_head[il])
+            b.norm("ffn_norm")
+            if not hp.n_expert:
+                b.gated_ffn(biases=True)
+                continue
+            b.router()
+            b.experts(fusable=True)
+            if hp.n_ff_shexp:
+                b.weight("ffn_up_shexp", hp.n_embd, 2 * hp.n_ff_shexp)
+                b.weight("ffn_down_shexp", hp.n_ff_shexp, hp.n_embd)
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        optional = super().convert(config, keys)
+        _scales(config, keys)
+        n_layer = config.integer("num_hidden_layers")
+        keys["attention.sliding_window"] = config.integer("sliding_window", default=128)
+        keys["attention.sliding_window_pattern"] = config.sliding or tuple(
+            il % 4 != 0 for il in range(n_layer)
+        )
+        rotates = config.numbers("no_rope_layers")
+        if rotates:
+            keys["attention.rope_pattern"] = tuple(bool(flag) for flag in rotates)
+        return {"ffn_gate_up_exps.weight"}.union(optional)
 
 
 def _feed_forward(b: Block) -> None:

@@ -14,13 +14,15 @@ from advisor.llm.architectures.classic import (
     Nemotron,
     StarCoder2,
 )
-from advisor.llm.architectures.cohere import Cohere2, CommandR
+from advisor.llm.architectures.cohere import Cohere2, Cohere2Moe, CommandR
 from advisor.llm.architectures.config import Config
+from advisor.llm.architectures.deci import Deci
 from advisor.llm.architectures.deepseek2 import DeepSeek2
 from advisor.llm.architectures.deepseek4 import DeepSeek4
 from advisor.llm.architectures.deepseek32 import DeepSeek32, GlmDsa
 from advisor.llm.architectures.dense import Exaone4, SeedOss, SmolLm3
 from advisor.llm.architectures.ernie import Ernie45
+from advisor.llm.architectures.exaone_moe import ExaoneMoe
 from advisor.llm.architectures.falcon_h1 import FalconH1
 from advisor.llm.architectures.gemma import Gemma, Gemma2, Gemma3
 from advisor.llm.architectures.gemma3n import Gemma3n
@@ -28,24 +30,33 @@ from advisor.llm.architectures.gemma4 import Gemma4
 from advisor.llm.architectures.glm4 import Glm4, Glm4Moe
 from advisor.llm.architectures.glm5_next import Glm5Next
 from advisor.llm.architectures.gpt_oss import GptOss
-from advisor.llm.architectures.granite import Granite, GraniteHybrid
+from advisor.llm.architectures.granite import Granite, GraniteHybrid, GraniteSwa
+from advisor.llm.architectures.grovemoe import GroveMoe
 from advisor.llm.architectures.hunyuan import HunyuanDense, HunyuanMoe, HyV3
+from advisor.llm.architectures.jais2 import Jais2
 from advisor.llm.architectures.kimi import KimiK3, KimiLinear
 from advisor.llm.architectures.lfm2 import Lfm2
 from advisor.llm.architectures.ling import BailingMoe2, Dots1
 from advisor.llm.architectures.llama import Llama
 from advisor.llm.architectures.llama4 import Llama4
+from advisor.llm.architectures.maincoder import Maincoder
 from advisor.llm.architectures.mamba import Jamba, Mamba, Mamba2
+from advisor.llm.architectures.mellum import Maple, Mellum
 from advisor.llm.architectures.mimo2 import MiMo2
 from advisor.llm.architectures.minimax import MiniMaxM2, MiniMaxM3
 from advisor.llm.architectures.nemotron_h import NemotronH
 from advisor.llm.architectures.olmo import Olmo2, Olmoe
+from advisor.llm.architectures.pangu import PanguEmbedded
 from advisor.llm.architectures.phi import Phi3, PhiMoe
+from advisor.llm.architectures.plamo import Plamo3
 from advisor.llm.architectures.qwen2 import Qwen2, Qwen2Moe
 from advisor.llm.architectures.qwen3 import Qwen3, Qwen3Moe
 from advisor.llm.architectures.qwen35 import Qwen3Next, Qwen35, Qwen35Moe
 from advisor.llm.architectures.rwkv7 import Rwkv7
+from advisor.llm.architectures.smallthinker import SmallThinker
+from advisor.llm.architectures.spark25 import Spark25
 from advisor.llm.architectures.step35 import Step35
+from advisor.llm.architectures.trinity import Laguna, MuseGlimmer, Trinity
 from advisor.llm.hyperparameters import Hyperparameters
 
 _FAMILIES: Final[tuple[Architecture, ...]] = (
@@ -58,6 +69,9 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Exaone(), InternLm2(), StarCoder2(), Arcee(), Apertus(), BailingMoe2(), Dots1(),
     MiniCpm(), Nemotron(),
     Olmo2(), Olmoe(), CommandR(), Cohere2(), Mamba(), Mamba2(), Jamba(), Rwkv7(),
+    Deci(), ExaoneMoe(), Trinity(), Laguna(), MuseGlimmer(), Cohere2Moe(), SmallThinker(),
+    GroveMoe(), Mellum(), Maple(), Spark25(), GraniteSwa(), Plamo3(), Maincoder(), Jais2(),
+    PanguEmbedded(),
 )  # fmt: skip
 _BY_NAME: Final = {name: family for family in _FAMILIES for name in family.names}
 _BY_CLASS: Final = {name: family for family in _FAMILIES for name in family.huggingface}

@@ -319,6 +319,8 @@ class Builder(GraphOrder):
         if name is None:
             return cur
         weight, bias = self.find(name, il), self.find(name, il, "bias")
+        if weight is None:
+            weight = self.find(name, il, "")  # a few families name it without .weight
         if il is not None and (weight is not None or bias is not None):
             self.pinned.append((cur, il))
         if weight is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.backends import EXACT_SOURCE
 from advisor.sizing.compute.builder import Builder
-from advisor.sizing.compute.nodes import Node
+from advisor.sizing.compute.nodes import F32, I32, Node
 
 
 def ffn(b: Builder, cur: Node, il: int, *, activation: str = "swiglu", suffix: str = "") -> Node:
@@ -51,6 +51,12 @@ class Routing:
     groups: int = 0
     """Expert groups of which only some are searched."""
     groups_used: int = 0
+    sigmoid_choice: bool = False
+    """Chosen by the sigmoid of their logits, whatever weighs them (GroveMoE)."""
+    kind: str = "exps"
+    """Which experts, by the end of their tensors' names."""
+    share: int = 1
+    """So many routed experts have one of these (GroveMoE's small ones)."""
 
 
 def _probabilities(routing: Routing, logits: Node) -> Node:
@@ -97,6 +103,7 @@ def _experts(b: Builder, cur: Node, name: str, il: int, ids: Node) -> Node:
 
 
 def _activated(b: Builder, routing: Routing, cur: Node, il: int, ids: Node) -> Node:
+    gate_name, up_name = f"ffn_gate_{routing.kind}", f"ffn_up_{routing.kind}"
     if b.has("ffn_gate_up_exps", il):
         both = _experts(b, cur, "ffn_gate_up_exps", il, ids)
         half = both.ne[0] // 2
@@ -104,12 +111,12 @@ def _activated(b: Builder, routing: Routing, cur: Node, il: int, ids: Node) -> N
         gate = ops.view(both, ne, (both.nb[1], both.nb[2]))
         up = ops.view(both, ne, (both.nb[1], both.nb[2]), half * both.nb[0])
         return ops.glu(routing.activation, gate, up)
-    up = _experts(b, cur, "ffn_up_exps", il, ids)
+    up = _experts(b, cur, up_name, il, ids)
     if routing.activation.endswith("situ"):
-        gate = _experts(b, cur, "ffn_gate_exps", il, ids)
+        gate = _experts(b, cur, gate_name, il, ids)
         return situ(gate, up, bounded=routing.activation == "bounded_situ")
-    if b.has("ffn_gate_exps", il):
-        return ops.glu(routing.activation, _experts(b, cur, "ffn_gate_exps", il, ids), up)
+    if b.has(gate_name, il):
+        return ops.glu(routing.activation, _experts(b, cur, gate_name, il, ids), up)
     if routing.activation == "relu_sqr":
         return ops.like("SQR", ops.unary("relu", up))
     return ops.unary("silu" if routing.activation == "swiglu" else "gelu", up)
@@ -122,7 +129,7 @@ def moe(
     """Route every token to some experts and add up what they say."""
     hp = b.hp
     n_embd, tokens = cur.ne[:2]
-    used = hp.n_expert_used
+    used = min(hp.n_expert_used, hp.n_expert // routing.share)
     if logits is None:
         logits = ops.mul_mat(b.weight("ffn_gate_inp", il), cur)
     bias = b.find("ffn_gate_inp", il, "bias")
@@ -133,15 +140,20 @@ def moe(
     shift = b.find("exp_probs_b", il, "bias")
     if shift is not None:
         selection = ops.add(probs, shift)
+    if routing.sigmoid_choice:
+        selection = ops.unary("sigmoid", logits)
     if routing.groups > 1:
         selection = _within_groups(routing, selection)
     if chosen is None:
         chosen = ops.argsort_top_k(selection, used)
+    if routing.share > 1:
+        chosen = ops.cast(ops.scale(ops.cast(chosen, F32)), I32)
     weights = b.expand(_expert_weights(routing, probs, chosen, used))
     cur = ops.reshape(cur, n_embd, 1, tokens)
     if routing.weight_first:
         cur = ops.mul(ops.repeat(cur, (n_embd, used, tokens, 1)), weights)
-    experts = _experts(b, _activated(b, routing, cur, il, chosen), "ffn_down_exps", il, chosen)
+    experts = _activated(b, routing, cur, il, chosen)
+    experts = _experts(b, experts, f"ffn_down_{routing.kind}", il, chosen)
     if hp.arch == "mistral4":
         experts.tag = EXACT_SOURCE
     if not routing.weight_first:

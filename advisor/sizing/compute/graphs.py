@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from advisor.sizing.compute import (
+    graphs_deci,
     graphs_deepseek4,
     graphs_dense,
+    graphs_experts,
     graphs_gemma3n,
     graphs_glm5_next,
     graphs_hybrid,
@@ -31,6 +33,8 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     **graphs_kimi.GRAPHS,
     **graphs_minimax3.GRAPHS,
     **graphs_rwkv.GRAPHS,
+    **graphs_deci.GRAPHS,
+    **graphs_experts.GRAPHS,
 }
 """``general.architecture`` → the graph of its trunk."""
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from advisor.llm.hyperparameters import Hyperparameters
-from advisor.sizing.compute.blocks import Graph, number, routing_of
+from advisor.sizing.compute.blocks import Graph, number, per_layer, routing_of
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.feedforward import Routing
 from advisor.sizing.compute.transformer import Style, transformer
@@ -27,6 +27,14 @@ def _sliding_or_alone(hp: Hyperparameters, il: int) -> bool:
     return hp.swa_type == "none" or hp.is_swa(il)
 
 
+def _sliding_or_dense(hp: Hyperparameters, il: int) -> bool:
+    return hp.is_swa(il) or il < hp.n_layer_dense_lead
+
+
+def _as_listed(hp: Hyperparameters, il: int) -> bool:
+    return bool(per_layer(hp, "attention.rope_pattern", il, 1.0))
+
+
 def _not_every_fourth(hp: Hyperparameters, il: int) -> bool:
     step = int(number(hp, "no_rope_layer_step", 4))
     return step <= 0 or (il + 1) % step != 0
@@ -44,6 +52,18 @@ def _granite(b: Builder) -> None:
     hp = b.hp
     style = Style(scale_residual=bool(number(hp, "residual_scale")), scale_logits=True)
     transformer(style)(b)
+
+
+def _granite_swa(b: Builder) -> None:
+    transformer(
+        Style(
+            rope=_as_listed,
+            sinks=True,
+            shared_activation="packed_swiglu",
+            scale_residual=bool(number(b.hp, "residual_scale")),
+            scale_logits=True,
+        )
+    )(b)
 
 
 def _mistral3(b: Builder) -> None:
@@ -109,6 +129,30 @@ def _mimo2(b: Builder) -> None:
     )(b)
 
 
+def _cohere2_moe(b: Builder) -> None:
+    rms = number(b.hp, "attention.layer_norm_rms_epsilon") > 0
+    transformer(
+        Style(
+            norm="RMS_NORM" if rms else "NORM",
+            rope=_sliding_or_dense,
+            parallel=True,
+            routing=_sigmoid_routing,
+            mean_of_shared=True,
+            output="after_norm",
+            scale_logits=bool(number(b.hp, "logit_scale")),
+        )
+    )(b)
+
+
+_TRINITY: Final = Style(
+    heads="norm_rope",
+    rope_factors=False,
+    gate="sigmoid",
+    post_attention_norm="post_attention_norm",
+    norm_every_row=True,
+    post_ffn_norm="post_ffw_norm",
+)
+
 GRAPHS: Final[Mapping[str, Graph]] = {
     "llama": transformer(_PLAIN),
     "llama-embed": transformer(_PLAIN),
@@ -144,7 +188,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     "hunyuan-moe": transformer(Style(heads="rope_norm")),
     "hy_v3": transformer(Style(heads="norm_rope", routing=_sigmoid_routing, output="after_norm")),
     "step35": transformer(
-        Style(heads="norm_rope", head_gate=True, routing=_sigmoid_routing, output="before_norm")
+        Style(heads="norm_rope", gate="sigmoid", routing=_sigmoid_routing, output="before_norm")
     ),
     "mimo2": _mimo2,
     "smollm3": transformer(Style(rope=_not_every_fourth, rope_factors=False)),
@@ -172,7 +216,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
         )
     ),
     "gemma": transformer(
-        Style(scale_q=True, activation="geglu", rope_factors=False, scaled_embeddings="all")
+        Style(scale_q=True, activation="geglu", rope_factors=False, embeddings="scaled")
     ),
     "exaone": transformer(_PLAIN),
     "internlm2": transformer(Style(rope_factors=False)),
@@ -185,6 +229,34 @@ GRAPHS: Final[Mapping[str, Graph]] = {
         Style(heads="norm_rope", rope_factors=False, routing=_sigmoid_routing)
     ),
     "dots1": transformer(Style(heads="norm_rope", rope_factors=False, routing=_sigmoid_routing)),
+    "exaone-moe": transformer(Style(heads="norm_rope", rope=_sliding, routing=_sigmoid_routing)),
+    "afmoe": transformer(
+        replace(_TRINITY, rope=_not_every_fourth, routing=_sigmoid_routing, embeddings="scaled")
+    ),
+    "muse-glimmer": transformer(
+        replace(_TRINITY, rope=_sliding, embeddings="normed", scale_logits=True)
+    ),
+    "laguna": transformer(
+        Style(heads="norm_rope", rope_factors=False, gate="softplus", routing=_sigmoid_routing)
+    ),
+    "spark2_5": transformer(Style(rope_factors=False, gate="sigmoid", activation="geglu")),
+    "mellum": transformer(Style(heads="norm_rope", rope_factors=False, routing=_scaled_routing)),
+    "maple": transformer(Style(heads="norm_rope", rope=_sliding, rope_factors=False)),
+    "granite_swa": _granite_swa,
+    "maincoder": transformer(Style(heads="rope_norm", rope_factors=False)),
+    "jais2": transformer(Style(norm="NORM", activation="relu_sqr", rope_factors=False)),
+    "pangu-embedded": transformer(Style(rope_factors=False)),
+    "paddleocr": transformer(Style(rope_factors=False, positions=4)),
+    "plamo3": transformer(
+        Style(
+            heads="norm_rope",
+            rope_factors=False,
+            post_attention_norm="post_attention_norm",
+            activation="packed_swiglu",
+            post_ffn_norm="post_ffw_norm",
+        )
+    ),
+    "cohere2moe": _cohere2_moe,
     "cohere2": transformer(Style(norm="NORM", rope=_sliding, parallel=True, scale_logits=True)),
     "command-r": transformer(
         Style(heads="norm_rope", rope_factors=False, norm="NORM", parallel=True, scale_logits=True)

@@ -138,6 +138,41 @@ def _windowed(
     return build
 
 
+def _cohere2_moe(b: Builder) -> None:
+    """Attention and experts read the same norm, as in the trunk (cohere2moe.cpp: graph_mtp)."""
+    hp, il = b.hp, b.hp.n_layer
+    op = "RMS_NORM" if number(hp, "attention.layer_norm_rms_epsilon") else "NORM"
+    table = b.find("nextn.embed_tokens", il) or b.weight("token_embd")
+    tokens = ops.get_rows(table, b.input(I32, b.n_tokens))
+    hidden = b.input(F32, hp.n_embd, b.n_tokens)
+    places = b.positions()
+    rows = b.output_ids()
+    caches = Windows(b, [il])
+    cur = b.norm(tokens, "nextn.enorm", il, op=op)
+    cur = ops.concat(cur, b.norm(hidden, "nextn.hnorm", il, op=op), 0)
+    residual = ops.mul_mat(b.weight("nextn.eh_proj", il), cur)
+    normed = b.norm(residual, "attn_norm", il, op=op)
+    q, k, v = qkv(b, normed, il)
+    factors = b.rope_factors(il)
+    q, k = ops.rope(q, places, factors), ops.rope(k, places, factors)
+    attended = attention(b, caches.of(il), q, k, v, il, k_first=True)
+    cur = _plain_feed(b, normed, il)
+    if b.has("ffn_up_shexp", il):
+        cur = ops.scale(cur)
+    cur = ops.add(ops.add(cur, residual), attended)
+    if b.has("nextn.shared_head_norm", il):
+        cur = b.norm(cur, "nextn.shared_head_norm", il, op=op)
+    else:
+        cur = b.norm(cur, "output_norm", op=op)
+    cur.is_output = True
+    cur = ops.get_rows(cur, rows)
+    cur = ops.mul_mat(b.find("nextn.shared_head_head", il) or b.output_weight(), cur)
+    if number(hp, "logit_scale"):
+        cur = ops.scale(cur)
+    cur.is_output = True
+    b.expand(cur)
+
+
 _POST: Final = "post_attention_norm"
 
 GRAPHS: Final[Mapping[str, Graph]] = {
@@ -148,6 +183,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     "hy_v3": _draft(_plain_attention, _plain_feed, ffn_norm="ffn_norm"),
     "deepseek2": _draft(mla, _plain_feed, ffn_norm="ffn_norm", has_v=False),
     "deepseek32": _draft(mla, _plain_feed, ffn_norm="ffn_norm", has_v=False),
+    "cohere2moe": _cohere2_moe,
     "step35": _windowed(_step35_attention, rows_early=False),
     "mimo2": _windowed(_mimo2_attention, rows_early=True),
     "glm-dsa": _draft(mla, _plain_feed, ffn_norm="ffn_norm", has_v=False),

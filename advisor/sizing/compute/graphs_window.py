@@ -22,7 +22,7 @@ def _gemma3(b: Builder) -> None:
             post_attention_norm="post_attention_norm",
             activation="geglu",
             post_ffn_norm="post_ffw_norm",
-            scaled_embeddings="rows",
+            embeddings="scaled_rows",
         )
     )(b)
 
@@ -37,7 +37,7 @@ def gemma2(b: Builder) -> None:
             activation="geglu",
             post_ffn_norm="post_ffw_norm",
             soft_cap=True,
-            scaled_embeddings="all",
+            embeddings="scaled",
         )
     )(b)
 

@@ -12,14 +12,15 @@ from typing import Final, cast
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.sizing import overrides
 from advisor.sizing.compute.attention import cache_owner
-from advisor.sizing.compute.blocks import number
+from advisor.sizing.compute.blocks import number, per_layer
 from advisor.sizing.compute.builder import stream_of, streams
 from advisor.sizing.compute.graphs_gemma3n import SPARSE_BLOCKS
 from advisor.sizing.compute.layout import Layout, Selection, intern, representative
 from advisor.sizing.compute.question import Question, Recipe
 
-_STEPPED = frozenset({"llama4", "smollm3"})
-"""Architectures whose every so-manieth block does not rotate (graphs_dense)."""
+_STEPPED = {"llama4": 1, "smollm3": 1, "afmoe": 1, "smallthinker": 0}
+"""Architectures whose every so-manieth block does not rotate (graphs_dense, graphs_experts), and
+whether they count from one."""
 
 
 def _moved_names(made: Layout, targets: overrides.Targets) -> dict[int, frozenset[object]]:
@@ -70,6 +71,7 @@ def _blocks(key: int, recipe: Recipe) -> tuple[_Block, ...]:
     before = stream_of(hp)
     n_streams = 0 if before else streams(hp)
     step = int(number(hp, "no_rope_layer_step", 4)) if hp.arch in _STEPPED else 0
+    offset = _STEPPED.get(hp.arch, 0)
     values = _per_block(hp)
     found: list[_Block] = []
     for il in range(hp.n_layer):
@@ -86,7 +88,8 @@ def _blocks(key: int, recipe: Recipe) -> tuple[_Block, ...]:
             il < hp.n_hash_layers,
             il < hp.n_layer_dense_lead,
             hp.arch == "gemma3n" and il < SPARSE_BLOCKS,
-            step > 0 and (il + 1) % step == 0,
+            step > 0 and (il + offset) % step == 0,
+            per_layer(hp, "attention.rope_pattern", il, 1.0),
         )
         facts = (values[il], il == hp.n_layer - 1, il % bank if bank > 0 else 0)
         found.append(_Block(intern(kind), intern(facts), cache_owner(hp, il)))

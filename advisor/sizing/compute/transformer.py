@@ -32,19 +32,24 @@ class Style:
     temperature: Literal["never", "always", "without_rope"] = "never"
     scale_q: bool = False
     sinks: bool = False
-    head_gate: bool = False
-    """One gate per head on what attention returns (Step 3.5)."""
+    gate: Literal["none", "sigmoid", "softplus"] = "none"
+    """What attention returns is gated, per head (Step 3.5) or per value (Trinity)."""
     scale_attention: bool = False
     norm: str = "RMS_NORM"
     pre_norm: bool = True
     post_attention_norm: str | None = None
     """Norm between attention and the residual sum."""
+    norm_every_row: bool = False
+    """That norm comes before output rows are picked (Trinity)."""
     ffn_norm: str | None = "ffn_norm"
     post_ffn_norm: str | None = None
     parallel: bool = False
     """Attention and feed-forward read the same norm (Command R)."""
     routing: Callable[[Hyperparameters], Routing] = lambda _: Routing()
     shared_gate: Literal["none", "sigmoid", "silu"] = "none"
+    shared_activation: str = "swiglu"
+    mean_of_shared: bool = False
+    """Routed and shared experts are averaged (Cohere)."""
     activation: str = "swiglu"
     scale_residual: bool = False
     residual_first: bool = False
@@ -53,8 +58,8 @@ class Style:
     """Where output rows are picked: in the last block, or after it, before or after the norm."""
     scale_logits: bool = False
     soft_cap: bool = False
-    scaled_embeddings: Literal["never", "rows", "all"] = "never"
-    """Whether embeddings are multiplied: row by row, or all by one number."""
+    embeddings: Literal["as_they_are", "scaled_rows", "scaled", "normed"] = "as_they_are"
+    """What is done to embeddings: multiplied row by row or all by one number, or normalised."""
 
 
 def _project(b: Builder, s: Style, cur: Node, il: int) -> tuple[Node, Node, Node]:
@@ -78,9 +83,11 @@ def _normed(b: Builder, s: Style, cur: Node, name: str, il: int) -> Node:
 class _Transformer:
     def __init__(self, b: Builder, s: Style) -> None:
         self.b, self.s = b, s
-        self.cur = b.embeddings(scaled=s.scaled_embeddings == "rows")
-        if s.scaled_embeddings == "all":
+        self.cur = b.embeddings(scaled=s.embeddings == "scaled_rows")
+        if s.embeddings == "scaled":
             self.cur = ops.scale(self.cur)
+        elif s.embeddings == "normed":
+            self.cur = b.norm(self.cur, None)
         self.positions = b.positions(s.positions)
         self.temperature: Node | None = None
         if s.temperature != "never":
@@ -112,20 +119,23 @@ class _Transformer:
             q = ops.scale(q)
         out = attention(
             b, self.caches.of(il), q, k, v, il, k_first=self.caches.two,
-            out=None if s.head_gate else "attn_output",
+            out="attn_output" if s.gate == "none" else None,
             sinks=b.find("attn_sinks", il) if s.sinks else None, soft_cap=s.soft_cap,
         )  # fmt: skip
-        if s.head_gate:
+        if s.gate != "none":
             out = self._gated(out, normed, il)
         return ops.scale(out) if s.scale_attention else out
 
     def _gated(self, out: Node, cur: Node, il: int) -> Node:
         b, heads, tokens = self.b, self.b.hp.n_head[il], self.b.n_tokens
         if b.has("attn_gate", il):
-            gate = ops.unary("sigmoid", ops.mul_mat(b.weight("attn_gate", il), cur))
-            split = ops.reshape(out, b.hp.head_v(il), heads, tokens)
-            split = ops.mul(split, ops.reshape(gate, 1, heads, tokens))
-            out = ops.reshape(split, b.hp.head_v(il) * heads, tokens)
+            gate = ops.unary(self.s.gate, ops.mul_mat(b.weight("attn_gate", il), cur))
+            if gate.ne[0] == heads:
+                split = ops.reshape(out, b.hp.head_v(il), heads, tokens)
+                split = ops.mul(split, ops.reshape(gate, 1, heads, tokens))
+                out = ops.reshape(split, b.hp.head_v(il) * heads, tokens)
+            else:
+                out = ops.mul(out, gate)
         return b.linear(out, "attn_output", il)
 
     def feed(self, cur: Node, il: int) -> Node:
@@ -136,7 +146,7 @@ class _Transformer:
         routed = moe(b, cur, il, self.routing)
         if not b.has("ffn_up_shexp", il):
             return routed
-        shared = ffn(b, cur, il, suffix="_shexp")
+        shared = ffn(b, cur, il, activation=s.shared_activation, suffix="_shexp")
         if s.shared_gate != "none":
             gate = ops.mul_mat(b.weight("ffn_gate_inp_shexp", il), cur)
             if s.shared_gate == "sigmoid":
@@ -144,7 +154,8 @@ class _Transformer:
             else:
                 gate = ops.div(ops.unary("silu", gate), gate)
             shared = ops.mul(shared, gate)
-        return ops.add(routed, shared)
+        both = ops.add(routed, shared)
+        return ops.scale(both) if s.mean_of_shared else both
 
     def block(self, il: int) -> None:
         """One block."""
@@ -159,8 +170,10 @@ class _Transformer:
             cur, residual, normed = self._pick(il, cur, residual, normed)
             self.cur = ops.add(ops.add(self.feed(normed, il), residual), cur)
             return
+        if s.norm_every_row:
+            cur = b.norm(cur, s.post_attention_norm, il)
         cur, residual = self._pick(il, cur, residual)
-        if s.post_attention_norm is not None:
+        if s.post_attention_norm is not None and not s.norm_every_row:
             cur = b.norm(cur, s.post_attention_norm, il)
         if s.scale_residual:
             cur = ops.scale(cur)

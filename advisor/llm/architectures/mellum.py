@@ -1,0 +1,53 @@
+"""Mellum 2 and Maple: Qwen 3's experts with sliding windows."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from advisor.llm.architectures.base import Architecture, sliding_window
+from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.config import Config
+from advisor.llm.architectures.keys import Keys
+from advisor.llm.hyperparameters import Value
+
+
+class Mellum(Architecture):
+    """llama.cpp: src/models/mellum.cpp."""
+
+    names = ("mellum",)
+    huggingface: ClassVar = {"MellumForCausalLM": "mellum"}
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        sliding_window(keys, hp, 4)
+        hp["n_ff_exp"] = hp["n_ff_exp"] or hp["n_ff"][0] // hp["n_expert_used"]
+
+    def build(self, t: TensorList) -> None:
+        hp = t.hp
+        t.embeddings(output_required=True)
+        for il in range(hp.n_layer):
+            b = t.block(il)
+            b.norm("attn_norm")
+            b.qkv()
+            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
+            b.qk_norm()
+            b.norm("ffn_norm")
+            b.router()
+            b.experts()
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        window = config.integer("sliding_window", default=0)
+        if window and config.flag("use_sliding_window", default=True):
+            keys["attention.sliding_window"] = window
+            keys["attention.sliding_window_pattern"] = config.sliding
+        return ("output.weight",)
+
+
+class Maple(Mellum):
+    """llama.cpp: src/models/maple.cpp; full attention does not rotate."""
+
+    names = ("maple",)
+    huggingface: ClassVar = {"MapleForCausalLM": "maple"}
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        keys["rope.dimension_count"] = config.rotary(1.0)
+        keys["swiglu_clamp_exp"] = (7.0,) * config.integer("num_hidden_layers")
+        return super().convert(config, keys)

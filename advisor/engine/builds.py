@@ -20,7 +20,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from advisor import paths
-from advisor.engine.launch import clean_environment
+from advisor.engine.outside import NO_WINDOW, clean_environment, without_our_libraries
 from advisor.engine.process import EngineProcess
 from advisor.errors import EngineError
 from advisor.hardware.rig import Backend, Rig
@@ -270,13 +270,15 @@ def _output(program: Path, argument: str) -> tuple[str, str, int | None]:
     """Output of a program, what went wrong (a sentence), and the most RAM it held, in bytes."""
     with tempfile.TemporaryFile() as output:
         try:
-            process = subprocess.Popen(
-                [str(program), argument],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=clean_environment(os.environ, program=True),
-            )
+            with without_our_libraries():
+                process = subprocess.Popen(
+                    [str(program), argument],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=clean_environment(os.environ),
+                    creationflags=NO_WINDOW,
+                )
         except OSError as error:
             return "", f"{program} could not be started: {error.strerror or error}.", None
         held = _watch(process)

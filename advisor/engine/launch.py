@@ -1,4 +1,4 @@
-"""How an engine child is started: its command, its environment, its address and its job."""
+"""How an engine child is started: its command, its address and its job."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,27 +24,6 @@ def worker_command() -> list[str]:
     if getattr(sys, "frozen", False):
         return [sys.executable, ARGUMENT]
     return [sys.executable, "-m", "advisor", ARGUMENT]
-
-
-def clean_environment(environment: Mapping[str, str], *, program: bool) -> dict[str, str]:
-    """The environment for a child.
-
-    program: a llama.cpp of the user's. A frozen app must not lend it its own libraries
-    (PyInstaller keeps the user's own path in ``*_ORIG``), and settings in the environment
-    (``LLAMA_ARG_*``) must not change what was asked for.
-    """
-    cleaned = dict(environment)
-    if not program:
-        return cleaned
-    for name in [n for n in cleaned if n.startswith("LLAMA_ARG_")]:
-        del cleaned[name]
-    if getattr(sys, "frozen", False):
-        for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LIBPATH"):
-            original = cleaned.pop(f"{name}_ORIG", None)
-            cleaned.pop(name, None)
-            if original is not None:
-                cleaned[name] = original
-    return cleaned
 
 
 def _sweep(folder: Path) -> None:

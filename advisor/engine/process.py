@@ -1,9 +1,9 @@
 """One engine child process: started, read line by line, and ended whatever it does."""
 
 import contextlib
-import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,8 +15,10 @@ from typing import Any, Final
 
 import psutil
 
-from advisor.engine.launch import clean_environment, worker_command
+from advisor.engine import windows_job
+from advisor.engine.launch import worker_command
 from advisor.engine.log import Event, Failure, plain, read_line
+from advisor.engine.outside import NO_WINDOW
 from advisor.errors import EngineError
 
 TAIL_LINES: Final = 200
@@ -25,6 +27,8 @@ _FLOOD: Final = 20_000
 TERMINATE_S: Final = 0.8
 """How long it may take to end by itself before it is killed."""
 KILL_S: Final = 1.5
+DRAIN_S: Final = 0.3
+"""How long the rest of its log may take once it has ended."""
 
 _READ: Final = 1 << 16
 _MAX_FAILURES: Final = 100
@@ -72,11 +76,8 @@ class EngineProcess:
     ) -> None:
         self._job = dict(job)
         self._command = list(command if command is not None else worker_command())
-        program = bool(self._job.get("program"))
-        self._environment = clean_environment(os.environ, program=program)
         # ggml would start a debugger on every failed assertion, and wait for it.
-        self._environment["GGML_NO_BACKTRACE"] = "1"
-        self._environment.update(environment or {})
+        self._environment = {**os.environ, "GGML_NO_BACKTRACE": "1", **(environment or {})}
         self._on_event = on_event
         self._on_line = on_line
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -103,14 +104,14 @@ class EngineProcess:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
                 start_new_session=sys.platform != "win32",
-                creationflags=0x08000000 if sys.platform == "win32" else 0,  # CREATE_NO_WINDOW
+                creationflags=NO_WINDOW,
             )
         except OSError as error:
             name = Path(self._command[0]).name
             message = f"{name} could not be started: {error.strerror or error}."
             raise EngineError(message, detail=" ".join(self._command)) from error
         if sys.platform == "win32":
-            self._windows_job = _bind_to_us(self._process.pid)
+            self._windows_job = windows_job.bind_to_us(self._process.pid)
         self._reader = threading.Thread(target=self._read, name="engine-log", daemon=True)
         self._reader.start()
         job = json.dumps({**self._job, "parent": os.getpid()}).encode() + b"\n"
@@ -169,7 +170,11 @@ class EngineProcess:
         process, reader = self._process, self._reader
         assert process is not None  # noqa: S101 - both callers have checked
         if reader is not None and reader is not threading.current_thread():
-            reader.join(KILL_S)
+            reader.join(DRAIN_S)
+            if reader.is_alive():
+                # Somebody still holds the log: what the child started and did not take with it.
+                self._end_family(process.pid)
+                reader.join(KILL_S)
         with self._lock:
             if self.exit is None:
                 for stream in (process.stdin, process.stdout):
@@ -183,9 +188,18 @@ class EngineProcess:
                     stopped=self._stopped,
                     out_of_memory=killed and _oom_kills() > self._oom_before,
                 )
-                if self._windows_job is not None:
-                    _close_handle(self._windows_job)
+                self._end_family(None)
         return self.exit
+
+    def _end_family(self, group: int | None) -> None:
+        """End whatever the child left: Windows' job at once, elsewhere a process group."""
+        if sys.platform == "win32":
+            job, self._windows_job = self._windows_job, None
+            if job is not None:
+                windows_job.close(job)
+        elif group is not None:
+            with contextlib.suppress(OSError):
+                os.killpg(group, signal.SIGKILL)
 
     # --- Log ------------------------------------------------------------------------------------
 
@@ -254,26 +268,3 @@ def _oom_kills() -> int:
     except OSError:
         pass
     return 0
-
-
-def _bind_to_us(pid: int) -> int | None:
-    """Windows: put the child into a job object that ends with this process."""
-    if sys.platform != "win32":
-        return None
-    kernel = ctypes.windll.kernel32
-    kernel.CreateJobObjectW.restype = ctypes.c_void_p
-    kernel.OpenProcess.restype = ctypes.c_void_p
-    job = kernel.CreateJobObjectW(None, None)
-    # JOBOBJECT_EXTENDED_LIMIT_INFORMATION of 64-bit Windows: 144 bytes, LimitFlags at 16.
-    limits = ctypes.create_string_buffer(144)
-    limits[16:20] = (0x2000).to_bytes(4, "little")  # JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
-    kernel.SetInformationJobObject(ctypes.c_void_p(job), 9, limits, len(limits))
-    handle = kernel.OpenProcess(0x0101, False, pid)  # PROCESS_SET_QUOTA | PROCESS_TERMINATE
-    kernel.AssignProcessToJobObject(ctypes.c_void_p(job), ctypes.c_void_p(handle))
-    kernel.CloseHandle(ctypes.c_void_p(handle))
-    return job
-
-
-def _close_handle(handle: int) -> None:
-    if sys.platform == "win32":
-        ctypes.windll.kernel32.CloseHandle(ctypes.c_void_p(handle))

@@ -53,11 +53,15 @@ def _leave_at_end_of_input() -> None:
 
 def _run(program: list[str]) -> int:
     """Become another program; where that can't die with its parent, stay and watch over it."""
+    from advisor.engine.outside import clean_environment, without_our_libraries  # noqa: PLC0415
+
+    environment = clean_environment(os.environ)
     if sys.platform == "linux":
-        os.execv(program[0], program)  # noqa: S606 - a program that the user installed or chose
+        os.execve(program[0], program, environment)  # noqa: S606 - the user installed or chose it
     import subprocess  # noqa: PLC0415 - the embedded engine does without it
 
-    child = subprocess.Popen(program, stdin=subprocess.DEVNULL)
+    with without_our_libraries():
+        child = subprocess.Popen(program, stdin=subprocess.DEVNULL, env=environment)
 
     def watch() -> None:
         while sys.stdin.buffer.readline():

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from advisor import paths
-from advisor.hardware import smbios
+from advisor.hardware import macos, smbios
 from advisor.hardware.bandwidth import cached_ram_bandwidth
 from advisor.hardware.rig import Host
 
@@ -70,6 +70,10 @@ def _system(root: Path, kernel: str, *, wsl: bool) -> str:
 def _cpu(root: Path) -> str:
     if sys.platform == "win32":
         return _windows_cpu()
+    if sys.platform == "darwin":
+        # The standard library knows the family only: "arm".
+        named = macos.run("/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string")
+        return " ".join(named.split()) or platform.processor()
     info = _text(root / "proc/cpuinfo")
     found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", info, re.MULTILINE)
     return " ".join(found[1].split()) if found else platform.processor()

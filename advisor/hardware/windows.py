@@ -1,5 +1,6 @@
 """GPUs on Windows that NVML does not tell of: their drivers' registry keys, and DXGI's list."""
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,27 +41,22 @@ def _display_keys() -> list[dict[str, Any]]:
         return []
     import winreg  # noqa: PLC0415 - exists on Windows alone
 
-    found: list[dict[str, Any]] = []
     try:
         with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _CLASS) as parent:
-            for index in range(winreg.QueryInfoKey(parent)[0]):
-                name = winreg.EnumKey(parent, index)
-                if not re.fullmatch(r"\d{4}", name):
-                    continue
-                with winreg.OpenKey(parent, name) as key:
-                    found.append(_read_values(winreg, key))
+            names = [winreg.EnumKey(parent, i) for i in range(winreg.QueryInfoKey(parent)[0])]
+            numbered = [name for name in names if re.fullmatch(r"\d{4}", name)]
+            return [values for name in numbered if (values := _read_values(winreg, parent, name))]
     except OSError:
-        return found
-    return found
+        return []
 
 
-def _read_values(winreg: Any, key: object) -> dict[str, Any]:  # noqa: ANN401 - a Windows module
+def _read_values(winreg: Any, parent: object, name: str) -> dict[str, Any]:  # noqa: ANN401 - a Windows module
+    """One adapter's values; empty for a key that cannot be read."""
     values: dict[str, Any] = {}
-    for name in _VALUES:
-        try:
-            values[name] = winreg.QueryValueEx(key, name)[0]
-        except OSError:
-            continue
+    with contextlib.suppress(OSError), winreg.OpenKey(parent, name) as key:
+        for value in _VALUES:
+            with contextlib.suppress(OSError):
+                values[value] = winreg.QueryValueEx(key, value)[0]
     return values
 
 

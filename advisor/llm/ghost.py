@@ -15,7 +15,7 @@ import sys
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import psutil
@@ -99,15 +99,22 @@ def _make_sparse(descriptor: int) -> None:
         )
 
 
+def _reach(file: BinaryIO, size: int) -> None:
+    """Make a file ``size`` bytes long with one byte at its end, all before it a hole.
+
+    Windows' own way to lengthen a file (_chsize_s, by which Python truncates) writes every zero.
+    """
+    file.seek(size - 1)
+    file.write(b"\0")
+
+
 def has_sparse_files(folder: Path) -> bool:
     """Whether files in this folder can have holes; FAT and some network drives can't have any."""
     path = folder / f"ghost-{os.getpid()}-sparse-check-{secrets.token_hex(4)}.gguf"
     try:
         with path.open("xb") as file:
             _make_sparse(file.fileno())
-            file.truncate(8 * MIB)
-            file.seek(8 * MIB - 1)
-            file.write(b"\1")
+            _reach(file, 8 * MIB)
             file.flush()
             os.fsync(file.fileno())
         return disk_bytes(path) < 2 * MIB
@@ -167,7 +174,8 @@ def write_ghost(
     try:
         with path.open("xb") as file:
             _make_sparse(file.fileno())
-            file.truncate(plan.total)
+            _reach(file, plan.total)
+            file.seek(0)
             file.write(plan.header)
             rng = np.random.default_rng(_SEED)
             for fill in fills:
@@ -348,7 +356,7 @@ def _is_ones(name: str) -> bool:
 
 
 def _on_disk(plan: Layout, fills: list[_Fill]) -> int:
-    return len(plan.header) + _BLOCK + sum(fill.on_disk() for fill in fills)
+    return len(plan.header) + 2 * _BLOCK + sum(fill.on_disk() for fill in fills)
 
 
 def _check_disk(folder: Path, plan: Layout, fills: list[_Fill], *, dense: bool) -> None:

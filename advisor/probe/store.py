@@ -5,7 +5,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from advisor import paths
 from advisor.errors import ProbeError
-from advisor.probe.result import ProbeResult
+from advisor.probe.result import Method, ProbeResult, SpeedPoint
 from advisor.units import GIB
 
 VERSION: Final = 1
@@ -32,6 +32,7 @@ class Entry(BaseModel):
     rig: str
     ctx: int
     ghost: bool
+    method: Method
     state: str
     sentence: str
     decode_tps: float | None
@@ -109,6 +110,7 @@ def entry(result: ProbeResult) -> Entry:
         rig=result.rig.name,
         ctx=result.settings.ctx,
         ghost=result.ghost,
+        method=result.method,
         state=result.ending.state,
         sentence=result.ending.sentence,
         decode_tps=next((s.decode_tps for s in result.speeds), None),
@@ -157,7 +159,6 @@ def to_markdown(results: Iterable[ProbeResult]) -> str:
         "| model | size | params | backend | ngl | fa | test | t/s |",
         "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |",
     ]
-    notes: list[str] = []
     ghosts = False
     for result in results:
         ghosts = ghosts or result.ghost
@@ -168,17 +169,28 @@ def to_markdown(results: Iterable[ProbeResult]) -> str:
             f"| {result.settings.n_gpu_layers} | {result.settings.flash_attn} "
         )
         for speed in result.speeds:
-            if speed.prefill_tps is not None:
-                lines.append(f"{head}| pp{speed.n_prompt} | {speed.prefill_tps:.2f} |")
-            if speed.decode_tps is not None:
-                test = f"tg{speed.n_decode} @ d{speed.depth}"
-                lines.append(f"{head}| {test} | {speed.decode_tps:.2f} |")
+            lines += [f"{head}| {test} | {tps} |" for test, tps in _tests(speed)]
         devices = ", ".join(d.name for d in result.rig.devices) or result.rig.host.cpu
-        lines.append("")
-        lines.append(f"llama.cpp {result.engine.version}, {devices}, one run each, by Rig Advisor.")
+        repeated = result.method == "llama-bench"
+        how = "by llama-bench" if repeated else "one run each, by Rig Advisor"
+        lines += ["", f"llama.cpp {result.engine.version}, {devices}, {how}."]
     if ghosts:
         lines.append("(ghost): measured with true shapes and empty weights, before any download.")
-    return "\n".join([*lines, "", *dict.fromkeys(notes)]) + "\n"
+    return "\n".join([*lines, ""]) + "\n"
+
+
+def _tests(speed: SpeedPoint) -> Iterator[tuple[str, str]]:
+    """Its lines as llama-bench names and writes them, the spread with tests that were repeated."""
+    if speed.prefill_tps is not None:
+        yield f"pp{speed.n_prompt}", _with_spread(speed.prefill_tps, speed.prefill_spread)
+    if speed.decode_tps is not None:
+        depth = f" @ d{speed.depth}" if speed.depth else ""
+        tps = _with_spread(speed.decode_tps, speed.decode_spread)
+        yield f"tg{speed.n_decode}{depth}", tps
+
+
+def _with_spread(tps: float, spread: float | None) -> str:
+    return f"{tps:.2f}" if spread is None else f"{tps:.2f} ± {spread:.2f}"
 
 
 def _parameters(result: ProbeResult) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from advisor.engine import builds
 from advisor.engine.builds import Build, ask, choose, embedded, parse_version, programs
-from advisor.engine.launch import clean_environment, worker_command
+from advisor.engine.launch import worker_command
 from advisor.errors import EngineError
 from advisor.hardware.rig import Device, Rig
 
@@ -155,14 +155,8 @@ def test_unknown_versions():
     assert parse_version("nothing") == "unknown"
 
 
-def test_children_do_not_get_our_libraries(monkeypatch):
+def test_a_frozen_app_is_its_own_worker(monkeypatch):
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    ours = {"LD_LIBRARY_PATH": "/app/_internal", "LLAMA_ARG_CTX_SIZE": "1", "HOME": "/h"}
-    assert clean_environment(ours, program=True) == {"HOME": "/h"}
-    with_original = {**ours, "LD_LIBRARY_PATH_ORIG": "/usr/local/cuda/lib64"}
-    cleaned = clean_environment(with_original, program=True)
-    assert cleaned == {"HOME": "/h", "LD_LIBRARY_PATH": "/usr/local/cuda/lib64"}
-    assert clean_environment(ours, program=False) == ours
     assert worker_command() == [sys.executable, "--engine-worker"]
 
 

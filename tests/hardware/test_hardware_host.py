@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor import paths
-from advisor.hardware import smbios
+from advisor.hardware import macos, smbios
 from advisor.hardware.bandwidth import (
     RamBandwidth,
     cached_ram_bandwidth,
@@ -142,6 +142,12 @@ def test_firmware_chassis_and_system(tmp_path: Path):
     assert host.os == "Fedora Linux 43, kernel 6.17.4-300.fc43.x86_64"
     assert host.cpu == "AMD Ryzen 9 7950X 16-Core"
     assert not host.wsl
+
+
+def test_a_mac_names_its_processor(monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr(macos, "run", lambda *command: "Apple M3 Max\n" if "-n" in command else "")
+    assert read_host().cpu == "Apple M3 Max"
 
 
 def test_wsl_and_containers(tmp_path: Path):

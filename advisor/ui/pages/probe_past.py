@@ -109,7 +109,9 @@ class PastCard(Card):
         press = RowButton()
         press.setCheckable(True)
         press.marks = False
-        title = f"{entry.title} · {units.tokens(entry.ctx)}"
+        # llama-bench makes contexts of its own.
+        context = units.tokens(entry.ctx)
+        title = f"{entry.title} · {context if entry.method == 'server' else entry.method}"
         name = Elided(title)
         under = when if entry.rig == self.tr("This machine") else f"{when} · {entry.rig}"
         inner = row(column(name, Elided(under, "small"), spacing=0), text(speed, "strong"))

@@ -1,0 +1,126 @@
+"""What disturbs a run is told once, with its moment and place: swap, spill, throttling, others."""
+
+import os
+import time
+
+import pytest
+from probe_cases import PHASES, trace_of
+
+from advisor.probe import noticed
+from advisor.probe.processor import Processor
+from advisor.units import MIB
+
+
+def test_swapping_throttling_and_others_are_noticed():
+    gib = 1 << 20
+    trace = trace_of(
+        host_used=[0, gib, gib, gib, gib],
+        host_file=[0, 0, 0, 0, 0],
+        host_swap=[0, 0, 200 << 10, 0, 0],
+        host_available=[9 * gib, 8 * gib, 8 * gib, 6 * gib, 8 * gib],
+    )
+    found = {o.kind: o.sentence for o in noticed.observations(trace, PHASES, {"CUDA0": "power"})}
+    assert "CUDA0" in found["throttled"]
+    assert "swapped out" in found["swap"]
+    assert "2.0 GiB" in found["other-program"]
+
+
+def test_nothing_noticed_in_a_quiet_run():
+    gib = 1 << 20
+    trace = trace_of(
+        host_used=[0, gib, gib, gib, gib],
+        host_file=[0, gib // 2, gib // 2, gib // 2, gib // 2],
+        host_available=[9 * gib] + [9 * gib - gib // 2] * 4,
+    )
+    assert not noticed.observations(trace, PHASES, {})
+
+
+@pytest.mark.parametrize(
+    ("others", "whole", "told"), [(45, 99, True), (45, 60, False), (5, 100, False)]
+)
+def test_a_busy_processor_is_told_where_it_held_the_run_up(others, whole, told):
+    trace = trace_of(
+        host_used=[0, 1, 1, 1, 1],
+        host_available=[9 << 20] * 5,
+        host_others=[None, None, others, others, others],
+        host_utilisation=[None, None, whole, whole, whole],
+    )
+    found = noticed.observations(trace, PHASES, {})
+    assert [o.kind for o in found] == ["busy"] * told
+    assert all("used 45 % of the processor" in o.sentence for o in found)
+
+
+def test_everything_is_told_once_when_it_begins():
+    gib = 1 << 20
+    noticing, told = noticed.Noticing(), []
+    samples = [
+        ({("host", "swap"): 0, ("host", "shared"): gib}, {}),
+        ({("host", "swap"): gib, ("host", "shared"): 3 * gib}, {}),
+        ({("host", "swap"): 2 * gib, ("host", "shared"): 4 * gib}, {"CUDA0": "power"}),
+        ({("host", "used"): gib, ("host", "available"): 8 * gib}, {"CUDA0": "power"}),
+        ({("host", "used"): gib, ("host", "available"): 6 * gib}, {"CUDA0": "power"}),
+        ({("CUDA0", "used"): 2 * gib, ("CUDA0", "process"): gib}, {}),
+        ({("CUDA0", "used"): 4 * gib, ("CUDA0", "process"): gib}, {}),
+        ({("CUDA0", "used"): 5 * gib, ("CUDA0", "process"): gib}, {}),
+    ]
+    for at, (values, throttled) in enumerate(samples):
+        told += noticing.look(at, values, throttled, pinned=2 << 30, measuring=at > 2)
+    assert [(o.at_ms, o.kind, o.place) for o in told] == [
+        (1, "swap", "host"),
+        (1, "spill", ""),
+        (2, "throttled", "CUDA0"),
+        (4, "other-program", "host"),
+        (6, "other-program", "CUDA0"),
+    ]
+    assert "1.0 GiB of GPU memory" in told[1].sentence
+    assert "took 2.0 GiB of RAM" in told[3].sentence
+
+
+def test_while_it_loads_nothing_is_anothers():
+    """The driver tells a process's share later than the whole."""
+    values = {("CUDA0", "used"): 9 << 20, ("CUDA0", "process"): 1}
+    noticing = noticed.Noticing()
+    assert not noticing.look(0, values, {}, pinned=0, measuring=False)
+
+
+def test_the_processor_is_shared_out():
+    """A busy thread of ours counts as busy, and not as others'."""
+    processor = Processor()
+    assert processor.read(os.getpid()) is None
+    until = time.process_time() + 0.2
+    while time.process_time() < until:
+        pass
+    busy, others = processor.read(os.getpid())
+    assert 0 < busy <= 100
+    assert 0 <= others <= busy
+
+
+def test_spilling_and_throttling_have_their_moment():
+    gib = 1 << 20
+    trace = trace_of(
+        host_used=[0, gib, gib, gib, gib],
+        host_shared=[0, 10, 400 << 10, 900 << 10, 900 << 10],
+        host_available=[9 * gib, 8 * gib, 8 * gib, 8 * gib, 8 * gib],
+    )
+    found = noticed.observations(
+        trace, PHASES, {"CUDA1": "power"}, {"CUDA1": 250}, pinned=100 * MIB
+    )
+    throttled, spilled = found
+    assert (throttled.at_ms, throttled.place) == (250, "CUDA1")
+    assert (spilled.kind, spilled.at_ms) == ("spill", 200)
+    assert "0.8 GiB of GPU memory" in spilled.sentence
+    # What llama.cpp pins on purpose is no spill.
+    assert len(noticed.observations(trace, PHASES, {}, pinned=800 * MIB)) == 0
+
+
+def test_another_program_on_the_card_is_noticed():
+    gib = 1 << 20
+    trace = trace_of(
+        CUDA0_used=[gib, 5 * gib, 5 * gib, 7 * gib, 5 * gib],
+        CUDA0_process=[0, 4 * gib, 4 * gib, 4 * gib, 4 * gib],
+        CUDA1_used=[gib, 5 * gib, 6 * gib, 6 * gib, 6 * gib],
+        CUDA1_process=[0, 4 * gib, 5 * gib, 5 * gib, 5 * gib],
+    )
+    (found,) = noticed.observations(trace, PHASES, {})
+    assert (found.kind, found.at_ms, found.place) == ("other-program", 300, "CUDA0")
+    assert "2.0 GiB of CUDA0" in found.sentence

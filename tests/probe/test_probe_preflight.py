@@ -1,0 +1,35 @@
+"""Before a run: what would freeze the machine is named, and a build runs on what it can use."""
+
+from advisor.engine.builds import Build
+from advisor.hardware.rig import Device, Host, Rig
+from advisor.probe.preflight import preflight
+from advisor.probe.prepare import usable_rig
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+from tests import tiny
+
+
+def test_preflight_counts_ram():
+    rig = Rig(name="r", hosts=(Host(ram_available=4 << 30),))
+    plan = size(tiny.moe(), rig, RunSettings(ctx=1024))
+    assert not preflight(rig, plan, available=4 << 30)
+    (objection,) = preflight(rig, plan, available=1 << 30)
+    assert objection.overridable
+    assert "1.0 GiB can be had" in objection.sentence
+
+
+def test_a_device_too_small_is_named():
+    device = Device(name="GT 1030", backend="cuda", memory_total=32 << 20, memory_used=0)
+    rig = Rig(name="r", devices=(device,), hosts=(Host(ram_available=4 << 30),))
+    plan = size(tiny.moe(), rig, RunSettings(ctx=8192))
+    sentences = " ".join(o.sentence for o in preflight(rig, plan, available=4 << 30))
+    assert "GT 1030 (CUDA0)" in sentences
+    assert "too few" in sentences
+
+
+def test_a_build_without_the_backend_runs_on_the_cpu():
+    rig = Rig(name="r", devices=(Device(name="RTX 4090", backend="cuda"),))
+    inside = Build(kind="embedded", path="", version="b1")
+    assert not usable_rig(rig, inside).devices
+    cuda = inside.model_copy(update={"backends": ("cuda", "cpu")})
+    assert usable_rig(rig, cuda) == rig

@@ -3,17 +3,21 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture, sliding_window
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.base import sliding_window
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 
 
-class Gemma3(Architecture):
+class Gemma3(Transformer):
     """llama.cpp: src/models/gemma3.cpp; every sixth layer attends to everything."""
 
     names = ("gemma3",)
+    possible_biases = frozenset({"attn_output"})
+    head_norms = True
+    ffn_norms = ("post_attention_norm", "ffn_norm")
+    last_norms = ("post_ffw_norm",)
     huggingface: ClassVar = {
         "Gemma3ForCausalLM": "gemma3",
         "Gemma3ForConditionalGeneration": "gemma3",
@@ -21,20 +25,6 @@ class Gemma3(Architecture):
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         sliding_window(keys, hp, 6)
-
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.attention_out(hp.n_embd_head_k * hp.n_head[il])
-            b.norm("post_attention_norm")
-            b.qk_norm()
-            b.norm("ffn_norm")
-            b.gated_ffn()
-            b.norm("post_ffw_norm")
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["attention.head_count"] = config.integer("num_attention_heads", default=8)
@@ -50,26 +40,17 @@ class Gemma3(Architecture):
         return ()
 
 
-class Gemma2(Architecture):
+class Gemma2(Transformer):
     """llama.cpp: src/models/gemma2.cpp; every other layer attends to everything."""
 
     names = ("gemma2",)
+    possible_biases = frozenset({"attn_output"})
+    ffn_norms = ("post_attention_norm", "ffn_norm")
+    last_norms = ("post_ffw_norm",)
     huggingface: ClassVar = {"Gemma2ForCausalLM": "gemma2"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         sliding_window(keys, hp, 2)
-
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.attention_out(hp.n_embd_head_k * hp.n_head[il])
-            b.norm("post_attention_norm", "ffn_norm")
-            b.gated_ffn()
-            b.norm("post_ffw_norm")
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["attention.sliding_window"] = config.integer("sliding_window", default=4096)
@@ -78,22 +59,11 @@ class Gemma2(Architecture):
         return ()
 
 
-class Gemma(Architecture):
+class Gemma(Transformer):
     """llama.cpp: src/models/gemma.cpp; the output is always the embedding."""
 
     names = ("gemma",)
     huggingface: ClassVar = {"GemmaForCausalLM": "gemma"}
-
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.norm("ffn_norm")
-            b.gated_ffn()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         del config, keys

@@ -3,18 +3,21 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.deepseek2 import convert_nextn, read_experts
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import QKV_BIASES, Transformer
 from advisor.llm.hyperparameters import Value
 
 
-class Glm4Moe(Architecture):
+class Glm4Moe(Transformer):
     """llama.cpp: src/models/glm4-moe.cpp."""
 
     names = ("glm4moe",)
+    possible_biases = frozenset({"attn_output"})
+    ffn_norms = ("post_attention_norm",)
+    has_nextn = True
     huggingface: ClassVar = {
         "Glm4MoeForCausalLM": "glm4moe",
         "Glm4vMoeForConditionalGeneration": "glm4moe",
@@ -23,27 +26,20 @@ class Glm4Moe(Architecture):
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         read_experts(keys, hp)
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer_all):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.attention_out(hp.n_embd_head_k * hp.n_head[il])
-            b.optional("attn_q_norm.weight", hp.n_embd_head_k)
-            b.optional("attn_k_norm.weight", hp.n_embd_head_k)
-            b.norm("post_attention_norm")
-            if il < hp.n_layer_dense_lead:
-                b.gated_ffn()
-            else:
-                b.router()
-                b.bias("exp_probs_b", hp.n_expert)
-                b.experts()
-                if hp.n_ff_shexp:
-                    b.shared_expert()
-            if il >= hp.n_layer:
-                b.nextn()
+    def attention(self, b: Block) -> None:
+        super().attention(b)
+        b.optional("attn_q_norm.weight", b.hp.n_embd_head_k)
+        b.optional("attn_k_norm.weight", b.hp.n_embd_head_k)
+
+    def feed_forward(self, b: Block) -> None:
+        if b.il < b.hp.n_layer_dense_lead:
+            super().feed_forward(b)
+            return
+        b.router()
+        b.bias("exp_probs_b", b.hp.n_expert)
+        b.experts()
+        if b.hp.n_ff_shexp:
+            b.shared_expert()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["rope.dimension_count"] = config.rotary(0.5)
@@ -55,39 +51,28 @@ class Glm4Moe(Architecture):
         _sections(config, keys)
         optional = set[str](super().convert(config, keys))
         if config.flag("attention_bias", default=True):
-            optional |= {f"attn_{part}.bias" for part in ("q", "k", "v")}
+            optional |= QKV_BIASES
         if config.flag("use_qk_norm"):
             optional |= {"attn_q_norm.weight", "attn_k_norm.weight"}
         return optional | convert_nextn(config, keys)
 
 
-class Glm4(Architecture):
+class Glm4(Transformer):
     """llama.cpp: src/models/glm4.cpp; gate and up are one matrix."""
 
     names = ("glm4",)
+    ffn_norms = ("post_attention_norm", "ffn_norm")
+    gate = "packed"
+    last_norms = ("post_ffw_norm",)
+    has_nextn = True
     huggingface: ClassVar = {"Glm4ForCausalLM": "glm4", "Glm4vForConditionalGeneration": "glm4"}
-
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer_all):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.norm("post_attention_norm", "ffn_norm")
-            b.weight("ffn_down", hp.n_ff[il], hp.n_embd)
-            b.weight("ffn_up", hp.n_embd, 2 * hp.n_ff[il])
-            b.norm("post_ffw_norm")
-            if il >= hp.n_layer:
-                b.nextn()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["rope.dimension_count"] = config.rotary(0.5)
         _sections(config, keys)
         optional = set[str](super().convert(config, keys))
         if config.flag("attention_bias"):
-            optional |= {f"attn_{part}.bias" for part in ("q", "k", "v")}
+            optional |= QKV_BIASES
         return optional
 
 

@@ -3,18 +3,20 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture, infer_dense_lead
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.base import infer_dense_lead
+from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.deepseek2 import convert_nextn
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 
 
-class HunyuanMoe(Architecture):
+class HunyuanMoe(Transformer):
     """llama.cpp: src/models/hunyuan-moe.cpp."""
 
     names = ("hunyuan-moe",)
+    head_norms = True
     tied_by_default = True
     huggingface: ClassVar = {"HunYuanMoEV1ForCausalLM": "hunyuan-moe"}
 
@@ -22,19 +24,10 @@ class HunyuanMoe(Architecture):
         hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0) or hp["n_ff"][0]
         hp["n_expert_shared"] = keys.integer("expert_shared_count", 1)
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.qk_norm()
-            b.norm("ffn_norm")
-            b.router()
-            b.experts(hp.n_ff[il])
-            b.shared_expert()
+    def feed_forward(self, b: Block) -> None:
+        b.router()
+        b.experts(b.hp.n_ff[b.il])
+        b.shared_expert()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         # Per-layer lists of one repeated number in this family's config.
@@ -51,27 +44,16 @@ class HunyuanMoe(Architecture):
         return super().convert(config, keys)
 
 
-class HunyuanDense(Architecture):
+class HunyuanDense(Transformer):
     """llama.cpp: src/models/hunyuan-vl.cpp, which the dense model shares."""
 
     names = ("hunyuan-dense", "hunyuan_vl")
+    head_norms = True
     tied_by_default = True
     huggingface: ClassVar = {
         "HunYuanDenseV1ForCausalLM": "hunyuan-dense",
         "HunYuanVLForConditionalGeneration": "hunyuan_vl",
     }
-
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.qk_norm()
-            b.norm("ffn_norm")
-            b.gated_ffn()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys.pop("expert_count", None)
@@ -79,10 +61,12 @@ class HunyuanDense(Architecture):
         return super().convert(config, keys)
 
 
-class HyV3(Architecture):
+class HyV3(Transformer):
     """llama.cpp: src/models/hy-v3.cpp."""
 
     names = ("hy_v3",)
+    head_norms = True
+    has_nextn = True
     huggingface: ClassVar = {"HYV3ForCausalLM": "hy_v3"}
 
     def infer(self, values: dict[str, Value], names: frozenset[str]) -> None:
@@ -93,26 +77,15 @@ class HyV3(Architecture):
         hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0) or hp["n_ff_exp"]
         hp["n_expert_shared"] = 1
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer_all):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.qk_norm()
-            b.norm("ffn_norm")
-            if il < hp.n_layer_dense_lead:
-                b.gated_ffn()
-            else:
-                b.router()
-                # llama.cpp asks for this one without a suffix.
-                b.optional("exp_probs_b", hp.n_expert)
-                b.experts(fusable=True)
-                b.shared_expert()
-            if il >= hp.n_layer:
-                b.nextn()
+    def feed_forward(self, b: Block) -> None:
+        if b.il < b.hp.n_layer_dense_lead:
+            super().feed_forward(b)
+            return
+        b.router()
+        # llama.cpp asks for this one without a suffix.
+        b.optional("exp_probs_b", b.hp.n_expert)
+        b.experts(fusable=True)
+        b.shared_expert()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         width = config.integer("moe_intermediate_size", "expert_hidden_dim")

@@ -3,20 +3,21 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 
 CHUNK = 8192
 """Positions of a chunk: fixed in llama4.cpp:load_arch_hparams."""
 
 
-class Llama4(Architecture):
+class Llama4(Transformer):
     """llama.cpp: src/models/llama4.cpp."""
 
     names = ("llama4",)
+    rope_freqs = True
     huggingface: ClassVar = {
         "Llama4ForConditionalGeneration": "llama4",
         "Llama4ForCausalLM": "llama4",
@@ -32,30 +33,18 @@ class Llama4(Architecture):
             hp["swa_type"] = "chunked"
             hp["swa_layers"] = keys.swa_pattern(n_layer_all, n_layer_all, 4)
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        step = int(hp.extra["moe_step"])
-        t.embeddings()
-        t.rope_freqs(hp.n_rot)
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.norm("ffn_norm")
-            if step and (il + 1) % step == 0:
-                b.router()
-                b.experts()
-                b.shared_expert()
-            else:
-                b.gated_ffn()
+    def feed_forward(self, b: Block) -> None:
+        step = int(b.hp.extra["moe_step"])
+        if step and (b.il + 1) % step == 0:
+            b.router()
+            b.experts()
+            b.shared_expert()
+        else:
+            super().feed_forward(b)
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["rope.dimension_count"] = config.head
         keys["interleave_moe_layer_step"] = config.integer("interleave_moe_layer_step", default=1)
         keys["expert_feed_forward_length"] = config.integer("intermediate_size")
         keys["feed_forward_length"] = config.integer("intermediate_size_mlp", default=16384)
-        optional = set[str](super().convert(config, keys))
-        if config.rope.text("rope_type", "type") == "llama3":
-            optional.add("rope_freqs.weight")
-        return optional
+        return super().convert(config, keys)

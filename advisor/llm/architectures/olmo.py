@@ -3,33 +3,32 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture, sliding_window
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.base import sliding_window
+from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 
 
-class Olmo2(Architecture):
+class Olmo2(Transformer):
     """llama.cpp: src/models/olmo2.cpp; norms after attention and feed-forward."""
 
     names = ("olmo2",)
+    output = "must"
+    attention_norms = ()
+    square = True
+    ffn_norms = ("post_attention_norm",)
+    last_norms = ("post_ffw_norm",)
     huggingface: ClassVar = {"Olmo2ForCausalLM": "olmo2", "Olmo3ForCausalLM": "olmo2"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         sliding_window(keys, hp, 4)
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings(output_required=True)
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.qkv(n_q=hp.n_embd)
-            b.weight("attn_output", hp.n_embd, hp.n_embd)
-            b.qk_norm(hp.n_embd, hp.n_head_kv[il] * (hp.n_embd // hp.n_head[il]))
-            b.norm("post_attention_norm")
-            b.gated_ffn()
-            b.norm("post_ffw_norm")
+    def attention(self, b: Block) -> None:
+        super().attention(b)
+        hp = b.hp
+        b.qk_norm(hp.n_embd, hp.n_head_kv[b.il] * (hp.n_embd // hp.n_head[b.il]))
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         window = config.integer("sliding_window", default=0)
@@ -39,32 +38,25 @@ class Olmo2(Architecture):
             keys["attention.sliding_window_pattern"] = config.sliding or tuple(
                 (il + 1) % 4 != 0 for il in range(n_layer)
             )
-        return ("output.weight",)
+        return super().convert(config, keys)
 
 
-class Olmoe(Architecture):
+class Olmoe(Transformer):
     """llama.cpp: src/models/olmoe.cpp."""
 
     names = ("olmoe",)
+    output = "must"
+    square = True
     huggingface: ClassVar = {"OlmoeForCausalLM": "olmoe"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         del keys
         hp["n_ff_exp"] = hp["n_ff"][0]
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings(output_required=True)
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv(n_q=hp.n_embd)
-            b.weight("attn_output", hp.n_embd, hp.n_embd)
-            b.qk_norm(hp.n_embd, hp.n_embd)
-            b.norm("ffn_norm")
-            b.router()
-            b.experts()
+    def attention(self, b: Block) -> None:
+        super().attention(b)
+        b.qk_norm(b.hp.n_embd, b.hp.n_embd)
 
-    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
-        del config, keys
-        return ("output.weight",)
+    def feed_forward(self, b: Block) -> None:
+        b.router()
+        b.experts()

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.builder import Block, TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import QKV_BIASES, Transformer
 from advisor.llm.hyperparameters import Value
 
 _FACTORS = frozenset({"rope_factors_long.weight", "rope_factors_short.weight"})
@@ -21,59 +21,42 @@ def _rope(config: Config, keys: dict[str, Value]) -> frozenset[str]:
     return _FACTORS if config.rope.get("long_factor") or config.flag("long_rope") else frozenset()
 
 
-class Phi3(Architecture):
+class Phi3(Transformer):
     """llama.cpp: src/models/phi3.cpp; it ignores the sliding window of the config."""
 
     names = ("phi3",)
+    rope_freqs = True
+    written = frozenset({"attn_qkv.weight"})
+    square = True
+    gate = "packed"
     huggingface: ClassVar = {"Phi3ForCausalLM": "phi3", "Phi4ForCausalLMV": "phi3"}
-
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        t.rope_freqs(hp.n_rot)
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv(n_q=hp.n_embd)
-            b.weight("attn_output", hp.n_embd, hp.n_embd)
-            b.norm("ffn_norm")
-            b.weight("ffn_down", hp.n_ff[il], hp.n_embd)
-            b.weight("ffn_up", hp.n_embd, 2 * hp.n_ff[il])
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["attention.sliding_window"] = config.integer("sliding_window", default=0)
-        optional = _rope(config, keys) | {"attn_qkv.weight"}
-        return optional.union(super().convert(config, keys))
+        return _rope(config, keys).union(super().convert(config, keys))
 
 
-class PhiMoe(Architecture):
+class PhiMoe(Transformer):
     """llama.cpp: src/models/phimoe.cpp; LayerNorm with biases."""
 
     names = ("phimoe",)
+    output = "must"
+    biases = frozenset({"output_norm", "output", "attn_norm", "attn_output", "ffn_norm"})
+    written = QKV_BIASES
+    square = True
     huggingface: ClassVar = {"PhiMoEForCausalLM": "phimoe", "PhimoeForCausalLM": "phimoe"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         del keys
         hp["n_ff_exp"] = hp["n_ff"][0]
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings(output_required=True)
-        t.add("output_norm.bias", hp.n_embd)
-        t.add("output.bias", hp.n_vocab)
-        t.rope_freqs(hp.n_embd // hp.n_head[0])
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.bias("attn_norm", hp.n_embd)
-            b.qkv(n_q=hp.n_embd)
-            b.weight("attn_output", hp.n_embd, hp.n_embd)
-            b.bias("attn_output", hp.n_embd)
-            b.norm("ffn_norm")
-            b.bias("ffn_norm", hp.n_embd)
-            b.router()
-            b.experts()
+    def ends(self, t: TensorList) -> None:
+        super().ends(t)
+        t.rope_freqs(t.hp.n_embd // t.hp.n_head[0])
+
+    def feed_forward(self, b: Block) -> None:
+        b.router()
+        b.experts()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
-        biases = {f"attn_{part}.bias" for part in ("q", "k", "v")}
-        return _rope(config, keys) | biases | {"output.weight"}
+        return _rope(config, keys).union(super().convert(config, keys))

@@ -3,44 +3,39 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.builder import Block, TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 
 
-class Qwen3(Architecture):
+class Qwen3(Transformer):
     """llama.cpp: src/models/qwen3.cpp, qwen3vl.cpp."""
 
     names = ("qwen3", "qwen3vl")
+    possible_biases = frozenset({"attn_output"})
+    head_norms = True
     huggingface: ClassVar = {
         "Qwen3ForCausalLM": "qwen3",
         "Qwen3VLForConditionalGeneration": "qwen3vl",
     }
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        t.optional("cls.output.weight", hp.n_embd, 1)
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.attention_out(hp.n_embd_head_k * hp.n_head[il])
-            b.qk_norm()
-            b.norm("ffn_norm")
-            b.gated_ffn()
+    def ends(self, t: TensorList) -> None:
+        super().ends(t)
+        t.optional("cls.output.weight", t.hp.n_embd, 1)
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         _vision(self.arch_of(config), config, keys)
         return super().convert(config, keys)
 
 
-class Qwen3Moe(Architecture):
+class Qwen3Moe(Transformer):
     """llama.cpp: src/models/qwen3moe.cpp, qwen3vlmoe.cpp."""
 
     names = ("qwen3moe", "qwen3vlmoe")
+    possible_biases = frozenset({"attn_output"})
+    head_norms = True
     huggingface: ClassVar = {
         "Qwen3MoeForCausalLM": "qwen3moe",
         "Qwen3VLMoeForConditionalGeneration": "qwen3vlmoe",
@@ -51,18 +46,9 @@ class Qwen3Moe(Architecture):
         if not hp["n_ff_exp"] and hp["n_expert_used"]:
             hp["n_ff_exp"] = hp["n_ff"][0] // hp["n_expert_used"]
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.attention_out(hp.n_embd_head_k * hp.n_head[il])
-            b.qk_norm()
-            b.norm("ffn_norm")
-            b.router()
-            b.experts()
+    def feed_forward(self, b: Block) -> None:
+        b.router()
+        b.experts()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         _vision(self.arch_of(config), config, keys)

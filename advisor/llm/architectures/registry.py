@@ -4,24 +4,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from advisor.errors import ModelError
+from advisor.llm.architectures.apertus import Apertus
+from advisor.llm.architectures.arcee import Arcee
 from advisor.llm.architectures.base import Architecture
-from advisor.llm.architectures.classic import (
-    Apertus,
-    Arcee,
-    Exaone,
-    InternLm2,
-    MiniCpm,
-    Nemotron,
-    StarCoder2,
-)
 from advisor.llm.architectures.cohere import Cohere2, Cohere2Moe, CommandR
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.deci import Deci
 from advisor.llm.architectures.deepseek2 import DeepSeek2
 from advisor.llm.architectures.deepseek4 import DeepSeek4
 from advisor.llm.architectures.deepseek32 import DeepSeek32, GlmDsa
-from advisor.llm.architectures.dense import Exaone4, SeedOss, SmolLm3
 from advisor.llm.architectures.ernie import Ernie45
+from advisor.llm.architectures.exaone import Exaone, Exaone4
 from advisor.llm.architectures.exaone_moe import ExaoneMoe
 from advisor.llm.architectures.falcon_h1 import FalconH1
 from advisor.llm.architectures.gemma import Gemma, Gemma2, Gemma3
@@ -33,6 +26,7 @@ from advisor.llm.architectures.gpt_oss import GptOss
 from advisor.llm.architectures.granite import Granite, GraniteHybrid, GraniteSwa
 from advisor.llm.architectures.grovemoe import GroveMoe
 from advisor.llm.architectures.hunyuan import HunyuanDense, HunyuanMoe, HyV3
+from advisor.llm.architectures.internlm2 import InternLm2
 from advisor.llm.architectures.jais2 import Jais2
 from advisor.llm.architectures.kimi import KimiK3, KimiLinear
 from advisor.llm.architectures.lfm2 import Lfm2
@@ -43,7 +37,9 @@ from advisor.llm.architectures.maincoder import Maincoder
 from advisor.llm.architectures.mamba import Jamba, Mamba, Mamba2
 from advisor.llm.architectures.mellum import Maple, Mellum
 from advisor.llm.architectures.mimo2 import MiMo2
+from advisor.llm.architectures.minicpm import MiniCpm
 from advisor.llm.architectures.minimax import MiniMaxM2, MiniMaxM3
+from advisor.llm.architectures.nemotron import Nemotron
 from advisor.llm.architectures.nemotron_h import NemotronH
 from advisor.llm.architectures.olmo import Olmo2, Olmoe
 from advisor.llm.architectures.pangu import PanguEmbedded
@@ -53,8 +49,11 @@ from advisor.llm.architectures.qwen2 import Qwen2, Qwen2Moe
 from advisor.llm.architectures.qwen3 import Qwen3, Qwen3Moe
 from advisor.llm.architectures.qwen35 import Qwen3Next, Qwen35, Qwen35Moe
 from advisor.llm.architectures.rwkv7 import Rwkv7
+from advisor.llm.architectures.seed_oss import SeedOss
 from advisor.llm.architectures.smallthinker import SmallThinker
+from advisor.llm.architectures.smollm3 import SmolLm3
 from advisor.llm.architectures.spark25 import Spark25
+from advisor.llm.architectures.starcoder import StarCoder2
 from advisor.llm.architectures.step35 import Step35
 from advisor.llm.architectures.trinity import Laguna, MuseGlimmer, Trinity
 from advisor.llm.hyperparameters import Hyperparameters

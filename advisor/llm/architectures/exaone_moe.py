@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from advisor.llm.architectures.base import sliding_window
 from advisor.llm.architectures.builder import TensorList
 from advisor.llm.architectures.config import Config
-from advisor.llm.architectures.dense import Exaone4
+from advisor.llm.architectures.exaone import Exaone4
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.hyperparameters import Value
 

@@ -111,7 +111,8 @@ class MuseGlimmer(Architecture):
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["attention.sliding_window"] = config.integer("sliding_window")
-        keys["attention.sliding_window_pattern"] = config.sliding
+        if config.sliding:
+            keys["attention.sliding_window_pattern"] = config.sliding
         keys["logit_scale"] = config.number("output_multiplier", default=1.0)
         cap = config.number("final_logit_softcapping", default=0.0)
         if cap:

@@ -25,7 +25,8 @@ MORE_PUBLISHED = {
     "gemma3": 0.1, "gemma3n": 0.2, "gemma4": 0.1, "glm4": 0.09, "glm4moe": 0.01,
     "glm5-next": 0.03, "hy_v3": 0.02,
     "kimi-k3": 0.001, "llama4": 0.01, "mimo2": 0.005, "minimax-m2": 0.001, "minimax-m3": 0.01,
-    "muse-glimmer": 0.07, "paddleocr": 0.52, "mistral3": 0.021, "mistral4": 0.01, "nemotron_h_moe": 0.03, "qwen2vl": 0.31, "qwen3": 0.21,
+    "muse-glimmer": 0.07, "paddleocr": 0.52,
+    "mistral3": 0.021, "mistral4": 0.01, "nemotron_h_moe": 0.03, "qwen2vl": 0.31, "qwen3": 0.21,
     "qwen3vl": 0.1, "qwen35": 0.18,
     "qwen35moe": 0.04, "qwen3next": 0.025, "step35": 0.03,
 }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tests.llm.llm_small_classic import CLASSIC
+
 _GQA: dict[str, Any] = {
     "hidden_size": 512,
     "num_hidden_layers": 4,
@@ -67,6 +69,7 @@ _NEMOTRON: dict[str, Any] = {
 }
 
 SMALL: dict[str, dict[str, Any]] = {
+    **CLASSIC,
     "llama": _named("LlamaForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
     "llama-moe": _named("MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
     "llama-biased": _named("LlamaForCausalLM", attention_bias=True, mlp_bias=True),

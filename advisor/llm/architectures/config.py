@@ -105,11 +105,21 @@ class Config:
 def common_keys(config: Config) -> dict[str, Value]:
     """What the converter writes for every model (conversion/base.py:set_gguf_parameters)."""
     keys: dict[str, Value] = {
-        "block_count": config.integer("num_hidden_layers", "n_layers", "n_layer", "num_layers"),
-        "context_length": config.integer(
-            "max_position_embeddings", "n_ctx", "n_positions", "max_length", default=2048
+        "block_count": config.integer(
+            "num_hidden_layers", "n_layers", "n_layer", "num_layers", "num_transformer_layers"
         ),
-        "embedding_length": config.integer("hidden_size", "n_embd", "dim"),
+        "context_length": config.integer(
+            "max_position_embeddings",
+            "n_ctx",
+            "n_positions",
+            "max_length",
+            "max_sequence_length",
+            "model_max_length",
+            default=2048,
+        ),
+        "embedding_length": config.integer(
+            "hidden_size", "n_embd", "dim", "n_embed", "d_model", "model_dim"
+        ),
         "vocab_size": config.integer("vocab_size", default=0),
         "attention.layer_norm_rms_epsilon": config.number(
             "rms_norm_eps", "norm_eps", "layer_norm_eps", "norm_epsilon", default=1e-6

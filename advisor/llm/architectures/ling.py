@@ -1,4 +1,4 @@
-"""Ling and Ring 2.0 (bailingmoe2), and dots.llm1: experts with a shared one and Q and K norms."""
+"""Ling and Ring 1 and 2.0, dots.llm1: experts with a shared one."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -7,7 +7,38 @@ from advisor.llm.architectures.base import Architecture, infer_dense_lead
 from advisor.llm.architectures.builder import Block, TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
+
+
+class BailingMoe(Transformer):
+    """llama.cpp: src/models/bailingmoe.cpp."""
+
+    names = ("bailingmoe",)
+    output = "must"
+    huggingface: ClassVar = {"BailingMoeForCausalLM": "bailingmoe"}
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        hp["n_ff_shexp"] = hp["n_ff_exp"] * keys.integer("expert_shared_count")
+
+    def attention(self, b: Block) -> None:
+        hp, il = b.hp, b.il
+        n_q, n_kv = hp.n_head[il] * hp.n_rot, hp.n_head_kv[il] * hp.n_rot
+        b.qkv(n_q, n_kv, n_kv)
+        b.weight("attn_output", n_q, hp.n_embd)
+
+    def feed_forward(self, b: Block) -> None:
+        b.router()
+        b.experts()
+        b.shared_expert()
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        keys["rope.dimension_count"] = config.head
+        keys["leading_dense_block_count"] = config.integer("first_k_dense_replace", default=0)
+        keys["expert_shared_count"] = config.integer("num_shared_experts")
+        keys["expert_weights_scale"] = 1.0
+        keys["expert_weights_norm"] = config.flag("norm_topk_prob", default=True)
+        return super().convert(config, keys)
 
 
 class BailingMoe2(Architecture):

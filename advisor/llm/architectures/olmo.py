@@ -1,14 +1,35 @@
-"""OLMo 2 and 3, and OLMoE."""
+"""OLMo 1, 2 and 3, and OLMoE."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from advisor.llm.architectures.base import sliding_window
-from advisor.llm.architectures.builder import Block
+from advisor.llm.architectures.builder import Block, TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
+
+
+class Olmo(Transformer):
+    """llama.cpp: src/models/olmo.cpp; norms without weights."""
+
+    names = ("olmo",)
+    layer_norm = True
+    attention_norms = ()
+    square = True
+    ffn_norms = ()
+    huggingface: ClassVar = {"OlmoForCausalLM": "olmo", "OLMoForCausalLM": "olmo"}
+
+    def ends(self, t: TensorList) -> None:
+        t.add("token_embd.weight", t.hp.n_embd, t.hp.n_vocab)
+        t.optional("output.weight", t.hp.n_embd, t.hp.n_vocab)
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        clip = config.number("clip_qkv", default=0.0)
+        if clip:
+            keys["attention.clamp_kqv"] = clip
+        return super().convert(config, keys)
 
 
 class Olmo2(Transformer):

@@ -1,4 +1,4 @@
-"""Phi-3, Phi-4 and Phi-3.5-MoE."""
+"""Phi-1.5, Phi-2, Phi-3, Phi-4 and Phi-3.5-MoE."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -19,6 +19,25 @@ def _rope(config: Config, keys: dict[str, Value]) -> frozenset[str]:
     if original:
         keys["rope.scaling.original_context_length"] = original
     return _FACTORS if config.rope.get("long_factor") or config.flag("long_rope") else frozenset()
+
+
+class Phi2(Transformer):
+    """llama.cpp: src/models/phi2.cpp; attention and feed-forward read the same norm."""
+
+    names = ("phi2",)
+    output = "must"
+    layer_norm = True
+    biases = frozenset({"output_norm", "output", "attn_norm", "attn_output", "ffn_down", "ffn_up"})
+    written = QKV_BIASES
+    square = True
+    ffn_norms = ()
+    gate = "none"
+    huggingface: ClassVar = {"PhiForCausalLM": "phi2"}
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        keys["feed_forward_length"] = 4 * config.integer("hidden_size", "n_embd")
+        keys["rope.dimension_count"] = config.rotary(0.5)
+        return super().convert(config, keys)
 
 
 class Phi3(Transformer):

@@ -1,4 +1,4 @@
-"""PLaMo 3: fused QKV, norms on both sides, gate and up in one matrix."""
+"""PLaMo 1, and 3: fused QKV, norms on both sides, gate and up in one matrix."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -7,7 +7,23 @@ from advisor.llm.architectures.base import Architecture, sliding_window
 from advisor.llm.architectures.builder import Block, TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
+
+
+class Plamo(Transformer):
+    """llama.cpp: src/models/plamo.cpp; attention and feed-forward read the same norm."""
+
+    names = ("plamo",)
+    output = "must"
+    square = True
+    ffn_norms = ()
+    huggingface: ClassVar = {"PlamoForCausalLM": "plamo"}
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        keys["context_length"] = 4096
+        keys["attention.head_count_kv"] = 5  # the config.json is wrong (conversion/plamo.py)
+        return super().convert(config, keys)
 
 
 class Plamo3(Architecture):

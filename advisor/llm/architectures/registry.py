@@ -6,56 +6,73 @@ from typing import Any, Final
 from advisor.errors import ModelError
 from advisor.llm.architectures.apertus import Apertus
 from advisor.llm.architectures.arcee import Arcee
+from advisor.llm.architectures.baichuan import Baichuan
 from advisor.llm.architectures.base import Architecture
+from advisor.llm.architectures.bloom import Bloom
+from advisor.llm.architectures.chatglm import ChatGlm
+from advisor.llm.architectures.codeshell import CodeShell
 from advisor.llm.architectures.cohere import Cohere2, Cohere2Moe, CommandR
 from advisor.llm.architectures.config import Config
+from advisor.llm.architectures.dbrx import Dbrx
 from advisor.llm.architectures.deci import Deci
+from advisor.llm.architectures.deepseek import DeepSeek
 from advisor.llm.architectures.deepseek2 import DeepSeek2
 from advisor.llm.architectures.deepseek4 import DeepSeek4
 from advisor.llm.architectures.deepseek32 import DeepSeek32, GlmDsa
 from advisor.llm.architectures.ernie import Ernie45
 from advisor.llm.architectures.exaone import Exaone, Exaone4
 from advisor.llm.architectures.exaone_moe import ExaoneMoe
+from advisor.llm.architectures.falcon import Falcon
 from advisor.llm.architectures.falcon_h1 import FalconH1
 from advisor.llm.architectures.gemma import Gemma, Gemma2, Gemma3
 from advisor.llm.architectures.gemma3n import Gemma3n
 from advisor.llm.architectures.gemma4 import Gemma4
 from advisor.llm.architectures.glm4 import Glm4, Glm4Moe
 from advisor.llm.architectures.glm5_next import Glm5Next
+from advisor.llm.architectures.gpt2 import Gpt2
 from advisor.llm.architectures.gpt_oss import GptOss
+from advisor.llm.architectures.gptneox import GptNeoX
 from advisor.llm.architectures.granite import Granite, GraniteHybrid, GraniteSwa
 from advisor.llm.architectures.grovemoe import GroveMoe
 from advisor.llm.architectures.hunyuan import HunyuanDense, HunyuanMoe, HyV3
 from advisor.llm.architectures.internlm2 import InternLm2
+from advisor.llm.architectures.jais import Jais
 from advisor.llm.architectures.jais2 import Jais2
 from advisor.llm.architectures.kimi import KimiK3, KimiLinear
 from advisor.llm.architectures.lfm2 import Lfm2
-from advisor.llm.architectures.ling import BailingMoe2, Dots1
+from advisor.llm.architectures.ling import BailingMoe, BailingMoe2, Dots1
 from advisor.llm.architectures.llama import Llama
 from advisor.llm.architectures.llama4 import Llama4
 from advisor.llm.architectures.maincoder import Maincoder
 from advisor.llm.architectures.mamba import Jamba, Mamba, Mamba2
 from advisor.llm.architectures.mellum import Maple, Mellum
 from advisor.llm.architectures.mimo2 import MiMo2
-from advisor.llm.architectures.minicpm import MiniCpm
+from advisor.llm.architectures.minicpm import MiniCpm, MiniCpm3
 from advisor.llm.architectures.minimax import MiniMaxM2, MiniMaxM3
+from advisor.llm.architectures.mpt import Mpt
 from advisor.llm.architectures.nemotron import Nemotron
 from advisor.llm.architectures.nemotron_h import NemotronH
-from advisor.llm.architectures.olmo import Olmo2, Olmoe
+from advisor.llm.architectures.olmo import Olmo, Olmo2, Olmoe
+from advisor.llm.architectures.openelm import OpenElm
+from advisor.llm.architectures.orion import Orion
 from advisor.llm.architectures.pangu import PanguEmbedded
-from advisor.llm.architectures.phi import Phi3, PhiMoe
-from advisor.llm.architectures.plamo import Plamo3
+from advisor.llm.architectures.phi import Phi2, Phi3, PhiMoe
+from advisor.llm.architectures.plamo import Plamo, Plamo3
+from advisor.llm.architectures.qwen import Qwen
 from advisor.llm.architectures.qwen2 import Qwen2, Qwen2Moe
 from advisor.llm.architectures.qwen3 import Qwen3, Qwen3Moe
 from advisor.llm.architectures.qwen35 import Qwen3Next, Qwen35, Qwen35Moe
+from advisor.llm.architectures.refact import Refact
 from advisor.llm.architectures.rwkv7 import Rwkv7
 from advisor.llm.architectures.seed_oss import SeedOss
 from advisor.llm.architectures.smallthinker import SmallThinker
 from advisor.llm.architectures.smollm3 import SmolLm3
 from advisor.llm.architectures.spark25 import Spark25
-from advisor.llm.architectures.starcoder import StarCoder2
+from advisor.llm.architectures.stablelm import StableLm
+from advisor.llm.architectures.starcoder import StarCoder, StarCoder2
 from advisor.llm.architectures.step35 import Step35
 from advisor.llm.architectures.trinity import Laguna, MuseGlimmer, Trinity
+from advisor.llm.architectures.xverse import Xverse
 from advisor.llm.hyperparameters import Hyperparameters
 
 _FAMILIES: Final[tuple[Architecture, ...]] = (
@@ -71,6 +88,9 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Deci(), ExaoneMoe(), Trinity(), Laguna(), MuseGlimmer(), Cohere2Moe(), SmallThinker(),
     GroveMoe(), Mellum(), Maple(), Spark25(), GraniteSwa(), Plamo3(), Maincoder(), Jais2(),
     PanguEmbedded(),
+    Phi2(), StableLm(), Falcon(), ChatGlm(), DeepSeek(), BailingMoe(), Olmo(), MiniCpm3(),
+    Dbrx(), GptNeoX(), Mpt(), Bloom(), StarCoder(), Refact(), CodeShell(), Baichuan(), Orion(),
+    Qwen(), Xverse(), Plamo(), Gpt2(), OpenElm(), Jais(),
 )  # fmt: skip
 _BY_NAME: Final = {name: family for family in _FAMILIES for name in family.names}
 _BY_CLASS: Final = {name: family for family in _FAMILIES for name in family.huggingface}

@@ -52,8 +52,14 @@ def qkv(b: Builder, cur: Node, il: int) -> tuple[Node, Node, Node]:
     hp = b.hp
     k_size, v_size = hp.head_k(il), hp.head_v(il)
     heads, heads_kv = hp.n_head[il], hp.n_head_kv[il]
+    clamped = number(hp, "attention.clamp_kqv") > 0
+
+    def project(name: str) -> Node:
+        projected = b.linear(cur, name, il)
+        return ops.clamp(projected) if clamped else projected
+
     if b.has("attn_qkv", il):
-        both = b.linear(cur, "attn_qkv", il)
+        both = project("attn_qkv")
         size, row = both.type.size, both.nb[1]
         k_at = k_size * heads * size
         v_at = k_at + k_size * heads_kv * size
@@ -64,9 +70,7 @@ def qkv(b: Builder, cur: Node, il: int) -> tuple[Node, Node, Node]:
             ops.view(both, (k_size, heads_kv, tokens, 1), strides, k_at),
             ops.view(both, (v_size, heads_kv, tokens, 1), (v_size * size, row), v_at),
         )
-    q = b.linear(cur, "attn_q", il)
-    k = b.linear(cur, "attn_k", il)
-    v = b.linear(cur, "attn_v", il)
+    q, k, v = project("attn_q"), project("attn_k"), project("attn_v")
     return (
         ops.reshape(q, k_size, heads, cur.ne[1]),
         ops.reshape(k, k_size, heads_kv, cur.ne[1]),

@@ -312,17 +312,27 @@ class Builder(GraphOrder):
     # Small blocks
 
     def norm(
-        self, cur: Node, name: str | None, il: int | None = None, *, op: str = "RMS_NORM"
+        self,
+        cur: Node,
+        name: str | None,
+        il: int | None = None,
+        *,
+        op: str = "RMS_NORM",
+        beside: int | None = None,
     ) -> Node:
-        """Normalise, then scale and shift where the model has the tensors (build_norm)."""
+        """Normalise, then scale and shift where the model has the tensors (build_norm).
+
+        beside: the block that a norm of no block would rather be computed with.
+        """
         cur = ops.like(op, cur)
         if name is None:
             return cur
         weight, bias = self.find(name, il), self.find(name, il, "bias")
         if weight is None:
             weight = self.find(name, il, "")  # a few families name it without .weight
-        if il is not None and (weight is not None or bias is not None):
-            self.pinned.append((cur, il))
+        beside = il if beside is None else beside
+        if beside is not None and (weight is not None or bias is not None):
+            self.pinned.append((cur, beside))
         if weight is not None:
             cur = ops.mul(cur, weight)
         if bias is not None:

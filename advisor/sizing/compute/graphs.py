@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from advisor.sizing.compute import (
+    graphs_classic,
     graphs_deci,
     graphs_deepseek4,
     graphs_dense,
@@ -23,6 +24,7 @@ from advisor.sizing.compute.blocks import Graph
 
 GRAPHS: Final[Mapping[str, Graph]] = {
     **graphs_dense.GRAPHS,
+    **graphs_classic.GRAPHS,
     **graphs_window.GRAPHS,
     **graphs_gemma3n.GRAPHS,
     **graphs_latent.GRAPHS,

@@ -29,7 +29,7 @@ def _queries(b: Builder, cur: Node, il: int, size: int) -> Node:
 
 def mla(
     b: Builder, cur: Node, cache: AttentionInput, positions: Node, il: int,
-    temperature: Node | None = None,
+    temperature: Node | None = None, factors: Node | None = None,
 ) -> Node:  # fmt: skip
     """One attention block; the absorbed form when the cache keeps latents only."""
     hp = b.hp
@@ -41,7 +41,8 @@ def mla(
     both = ops.mul_mat(b.weight("attn_kv_a_mqa", il), cur)
     row = both.nb[1]
     latent = ops.view(both, (rank, tokens, 1, 1), (row,))
-    k_rope = ops.rope(ops.view(both, (rope, 1, tokens, 1), (row, row), rank * 4), positions)
+    k_rope = ops.view(both, (rope, 1, tokens, 1), (row, row), rank * 4)
+    k_rope = ops.rope(k_rope, positions, factors)
     latent = b.norm(latent, "attn_kv_a_norm", il)
     if hp.is_mla:
         q_plain = ops.view(q, (plain, heads, tokens, 1), q.nb[1:3])
@@ -59,7 +60,7 @@ def mla(
     head = (plain + size_v) * 4
     k_plain = ops.view(kv, (plain, heads, tokens, 1), (head, head * heads))
     v = ops.cont(ops.view(kv, (size_v, heads, tokens, 1), (head, head * heads), plain * 4))
-    q = ops.rope(q, positions)
+    q = ops.rope(q, positions, factors)
     k = ops.concat(k_plain, ops.repeat(k_rope, (rope, heads, tokens, 1)), 0)
     if temperature is not None:
         q = ops.mul(q, temperature)

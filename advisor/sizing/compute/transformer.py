@@ -19,6 +19,15 @@ def _everywhere(hp: Hyperparameters, il: int) -> bool:
     return True
 
 
+ParallelSum = Literal[
+    "feed + residual + attention",
+    "attention + feed + residual",
+    "feed + attention + residual",
+    "feed + (attention + residual)",
+]
+"""How the parts of a parallel block are added up, from the left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Style:
     """What a family does differently from Llama."""
@@ -44,7 +53,8 @@ class Style:
     ffn_norm: str | None = "ffn_norm"
     post_ffn_norm: str | None = None
     parallel: bool = False
-    """Attention and feed-forward read the same norm (Command R)."""
+    """Attention and feed-forward read the same norm (Command R), or norms of the same input."""
+    parallel_sum: ParallelSum = "feed + residual + attention"
     routing: Callable[[Hyperparameters], Routing] = lambda _: Routing()
     shared_gate: Literal["none", "sigmoid", "silu"] = "none"
     shared_activation: str = "swiglu"
@@ -52,14 +62,19 @@ class Style:
     """Routed and shared experts are averaged (Cohere)."""
     activation: str = "swiglu"
     scale_residual: bool = False
+    attention_last: bool = False
+    """The sum after attention has the residual as first operand (OpenELM)."""
     residual_first: bool = False
     """The last sum of a block has the residual as first operand (Phi 3)."""
     output: Literal["early", "before_norm", "after_norm"] = "early"
     """Where output rows are picked: in the last block, or after it, before or after the norm."""
     scale_logits: bool = False
     soft_cap: bool = False
-    embeddings: Literal["as_they_are", "scaled_rows", "scaled", "normed"] = "as_they_are"
-    """What is done to embeddings: multiplied row by row or all by one number, or normalised."""
+    embeddings: Literal[
+        "as_they_are", "scaled_rows", "scaled", "normed", "weighted_norm", "placed"
+    ] = "as_they_are"
+    """What is done to embeddings: multiplied row by row or all by one number, normalised without
+    or with weights, or learned positions added."""
 
 
 def _project(b: Builder, s: Style, cur: Node, il: int) -> tuple[Node, Node, Node]:
@@ -80,6 +95,18 @@ def _normed(b: Builder, s: Style, cur: Node, name: str, il: int) -> Node:
     return b.norm(cur, name, il, op=s.norm) if b.has(name, il) else cur
 
 
+def _sum(order: ParallelSum, feed: Node, attention: Node, residual: Node) -> Node:
+    match order:
+        case "feed + residual + attention":
+            return ops.add(ops.add(feed, residual), attention)
+        case "attention + feed + residual":
+            return ops.add(ops.add(attention, feed), residual)
+        case "feed + attention + residual":
+            return ops.add(ops.add(feed, attention), residual)
+        case "feed + (attention + residual)":
+            return ops.add(feed, ops.add(attention, residual))
+
+
 class _Transformer:
     def __init__(self, b: Builder, s: Style) -> None:
         self.b, self.s = b, s
@@ -88,7 +115,12 @@ class _Transformer:
             self.cur = ops.scale(self.cur)
         elif s.embeddings == "normed":
             self.cur = b.norm(self.cur, None)
+        elif s.embeddings == "weighted_norm":
+            self.cur = b.norm(self.cur, "token_embd_norm", op=s.norm, beside=0)
         self.positions = b.positions(s.positions)
+        if s.embeddings == "placed":
+            places = ops.get_rows(b.weight("position_embd"), self.positions)
+            self.cur = ops.add(self.cur, places)
         self.temperature: Node | None = None
         if s.temperature != "never":
             self.temperature = b.input(F32, 1, 1, b.n_tokens)
@@ -165,23 +197,27 @@ class _Transformer:
         residual = self.cur
         cur = b.norm(residual, "attn_norm", il, op=s.norm) if s.pre_norm else residual
         normed = cur
+        if b.has("attn_norm_2", il):
+            cur = b.norm(residual, "attn_norm_2", il, op=s.norm)
         cur = self.attend(cur, il)
         if s.parallel:
             cur, residual, normed = self._pick(il, cur, residual, normed)
-            self.cur = ops.add(ops.add(self.feed(normed, il), residual), cur)
+            if b.has("ffn_norm", il):
+                normed = b.norm(residual, "ffn_norm", il, op=s.norm)
+            self.cur = _sum(s.parallel_sum, self.feed(normed, il), cur, residual)
             return
         if s.norm_every_row:
-            cur = b.norm(cur, s.post_attention_norm, il)
+            cur = b.norm(cur, s.post_attention_norm, il, op=s.norm)
         cur, residual = self._pick(il, cur, residual)
         if s.post_attention_norm is not None and not s.norm_every_row:
-            cur = b.norm(cur, s.post_attention_norm, il)
+            cur = b.norm(cur, s.post_attention_norm, il, op=s.norm)
         if s.scale_residual:
             cur = ops.scale(cur)
-        residual = ops.add(cur, residual)
-        cur = residual if s.ffn_norm is None else b.norm(residual, s.ffn_norm, il)
+        residual = ops.add(residual, cur) if s.attention_last else ops.add(cur, residual)
+        cur = residual if s.ffn_norm is None else b.norm(residual, s.ffn_norm, il, op=s.norm)
         cur = self.feed(cur, il)
         if s.post_ffn_norm is not None:
-            cur = b.norm(cur, s.post_ffn_norm, il)
+            cur = b.norm(cur, s.post_ffn_norm, il, op=s.norm)
         if s.scale_residual:
             cur = ops.scale(cur)
         self.cur = ops.add(residual, cur) if s.residual_first else ops.add(cur, residual)

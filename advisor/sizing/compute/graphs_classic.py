@@ -1,0 +1,98 @@
+"""Older families: the common transformer with small differences; models/<family>.cpp each."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from advisor.llm.hyperparameters import Hyperparameters
+from advisor.sizing.compute import ops
+from advisor.sizing.compute.attention import attention_input
+from advisor.sizing.compute.blocks import Graph, output_rows, routing_of
+from advisor.sizing.compute.builder import Builder
+from advisor.sizing.compute.feedforward import Routing, ffn
+from advisor.sizing.compute.graphs_latent import mla
+from advisor.sizing.compute.transformer import Style, transformer
+
+
+def _nowhere(hp: Hyperparameters, il: int) -> bool:
+    del hp, il
+    return False
+
+
+def _routing(hp: Hyperparameters) -> Routing:
+    return replace(routing_of(hp), gating="softmax")
+
+
+_PLAIN: Final = Style(rope_factors=False)
+_GPT: Final = replace(_PLAIN, norm="NORM", activation="geglu")
+"""Norms that subtract the mean, GELU without a gate."""
+_PLACED: Final = replace(_GPT, rope=_nowhere, embeddings="placed")
+
+
+def _stablelm(b: Builder) -> None:
+    parallel = not b.has("ffn_norm", 0)
+    style = replace(_PLAIN, norm="NORM", heads="norm_rope", parallel=parallel)
+    transformer(replace(style, parallel_sum="feed + (attention + residual)"))(b)
+
+
+def _gptneox(b: Builder) -> None:
+    parallel = bool(b.hp.metadata.get("use_parallel_residual", True))
+    transformer(replace(_GPT, parallel=parallel))(b)
+
+
+def _mpt(b: Builder) -> None:
+    transformer(_PLACED if b.has("position_embd") else replace(_GPT, rope=_nowhere))(b)
+
+
+def _baichuan(b: Builder) -> None:
+    # Of 32 blocks is the 7B, of 40 the 13B, which has ALiBi; llama.cpp runs no others.
+    transformer(replace(_PLAIN, rope=_nowhere) if b.hp.n_layer == 40 else _PLAIN)(b)
+
+
+def _minicpm3(b: Builder) -> None:
+    cur = ops.scale(b.embeddings())
+    positions = b.positions()
+    cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
+    rows = output_rows(b)
+    for il in b.blocks():
+        residual = cur
+        normed = b.norm(cur, "attn_norm", il)
+        cur = mla(b, normed, cache, positions, il, factors=b.rope_factors(il))
+        cur, residual = rows.pick(il, cur, residual)
+        residual = ops.add(ops.scale(cur), residual)
+        cur = ffn(b, b.norm(residual, "ffn_norm", il), il)
+        cur = ops.add(ops.scale(cur), residual)
+    cur = b.norm(cur, "output_norm")
+    cur.is_output = True
+    b.logits(ops.scale(cur))
+
+
+GRAPHS: Final[Mapping[str, Graph]] = {
+    "phi2": transformer(
+        replace(_GPT, scale_q=True, parallel=True, parallel_sum="attention + feed + residual")
+    ),
+    "stablelm": _stablelm,
+    "falcon": transformer(replace(_GPT, parallel=True, parallel_sum="feed + attention + residual")),
+    "chatglm": transformer(replace(_PLAIN, activation="packed_swiglu")),
+    "deepseek": transformer(Style(routing=lambda hp: replace(_routing(hp), normalise=False))),
+    "bailingmoe": transformer(Style(routing=_routing)),
+    "olmo": transformer(replace(_PLAIN, norm="NORM")),
+    "minicpm3": _minicpm3,
+    "dbrx": transformer(replace(_PLAIN, norm="NORM", ffn_norm="attn_output_norm")),
+    "gptneox": _gptneox,
+    "mpt": _mpt,
+    "bloom": transformer(replace(_GPT, rope=_nowhere, embeddings="weighted_norm")),
+    "starcoder": transformer(_PLACED),
+    "gpt2": transformer(_PLACED),
+    "codeshell": transformer(_GPT),
+    "jais": transformer(replace(_PLAIN, norm="NORM", rope=_nowhere)),
+    "refact": transformer(replace(_PLAIN, rope=_nowhere)),
+    "baichuan": _baichuan,
+    "orion": transformer(replace(_PLAIN, norm="NORM")),
+    "qwen": transformer(_PLAIN),
+    "xverse": transformer(_PLAIN),
+    "plamo": transformer(
+        replace(_PLAIN, parallel=True, parallel_sum="feed + attention + residual")
+    ),
+    "openelm": transformer(replace(_PLAIN, heads="norm_rope", attention_last=True)),
+}

@@ -10,8 +10,8 @@ from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
 from advisor.advice.hybrids import hybrids
 from advisor.advice.options import Assessment, Option, api_option, assess
 from advisor.advice.prices import Candidate, candidates, tier_of
-from advisor.advice.timing import Engine, MeasuredRun, lengths, planned, timed
-from advisor.advice.upgrades import Found, option, search
+from advisor.advice.timing import Engine, MeasuredRun, lengths, timed
+from advisor.advice.upgrades import Found, option, search, with_plans
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of
 from advisor.advice.verdict import Advice, conclude_from, rank
@@ -105,8 +105,7 @@ def _as_it_is(rig: Rig, current: Model | None, usage: Usage, engine: Engine) -> 
         outcome = timed(variant, rig, usage, engine)
         if outcome is None:
             return None
-        plan = planned(variant, rig, usage, engine, outcome)
-        return replace(option(build, variant, outcome), plan=plan)
+        return with_plans(option(build, variant, outcome), variant, usage, engine, outcome)
 
     key = ("as it is", build.signature, variant.key, lengths(usage))
     found = engine.once(key, work)

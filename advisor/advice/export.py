@@ -3,12 +3,13 @@
 from decimal import Decimal
 from typing import Any
 
-from advisor.advice.costs import BreakEven, Span, cents
+from advisor.advice.commands import commands, way_of
+from advisor.advice.costs import BreakEven
+from advisor.advice.money import Span, cents
 from advisor.advice.options import Assessment
 from advisor.advice.scenarios import Answer, Crossing, Link, Row, Speeds
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
-from advisor.advice.wording import together
 from advisor.basis import Range
 
 
@@ -41,7 +42,7 @@ def _break_even(even: BreakEven | None) -> dict[str, Any] | None:
 
 def assessment_data(a: Assessment, usage: Usage) -> dict[str, Any]:
     """One option held against a usage."""
-    option = a.option
+    option, way = a.option, way_of(a)
     return {
         "id": option.id,
         "kind": option.kind,
@@ -63,7 +64,8 @@ def assessment_data(a: Assessment, usage: Usage) -> dict[str, Any]:
         "decode_tps": _range(a.decode_tps),
         "ttft_s": _range(a.ttft_s),
         "busy_hours_per_day": _number(a.busy_hours_per_day),
-        "answers_at_once": together(a) if option.rig else None,
+        "answers_at_once": way.at_once if way else None,
+        "servers": max(1, len(way.servers)) if way else None,
         "to_buy": [
             {
                 "name": p.name,
@@ -75,7 +77,7 @@ def assessment_data(a: Assessment, usage: Usage) -> dict[str, Any]:
             }
             for p in option.purchases
         ],
-        "command": list(option.plan.command) if option.plan else None,
+        "commands": [list(words) for words in commands(a, usage)],
         "notes": list(option.notes),
     }
 

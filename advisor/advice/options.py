@@ -6,19 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
-from advisor.advice.costs import (
-    ZERO,
-    ApiCost,
-    HybridCost,
-    LocalCost,
-    LocalRun,
-    Span,
-    api_cost,
-    hybrid_cost,
-    local_cost,
-)
+from advisor.advice.costs import ApiCost, HybridCost, LocalCost, api_cost, hybrid_cost, local_cost
 from advisor.advice.hardware_prices import HardwarePrice
+from advisor.advice.money import ZERO, Span, money
 from advisor.advice.prices import ApiPrice, Relation
+from advisor.advice.serving import LocalRun, Way
 from advisor.advice.usage import DAYS_PER_MONTH, LOSS_WORDS, Usage
 from advisor.basis import Range
 from advisor.hardware.rig import Rig
@@ -107,6 +99,8 @@ class Option:
     """Sized by sums over layers, not yet exactly."""
     plan: Plan | None = None
     """Worked out for options that are shown; its largest context decides about long requests."""
+    server_plan: Plan | None = None
+    """Of one of the servers, where each of several cards can have one of its own."""
     run: LocalRun | None = None
     """None: speed or power is not known, the notes say why."""
     answer_tps: Range | None = None
@@ -213,12 +207,6 @@ def api_option(price: ApiPrice, relation: Relation) -> Option:
         relation=relation,
         notes=price.notes,
     )
-
-
-def money(amount: Decimal, currency: str) -> str:
-    """``"14.20 USD"``; whole units from a thousand up."""
-    digits = 0 if abs(amount) >= 1000 else 2
-    return f"{amount:,.{digits}f} {currency}"
 
 
 def assess(option: Option, usage: Usage) -> Assessment:
@@ -380,8 +368,16 @@ def _volume(local: LocalCost, usage: Usage) -> tuple[list[str], list[str]]:
             return [], []
         return [], [f"may need {_hours(slow, usage)}"]
     needed = busy.mid / DAYS_PER_MONTH
-    even = f", even with {local.at_once} answers at once" if local.at_once > 1 else ""
+    even = f", even with {_together(local.way)}" if local.at_once > 1 else ""
     return [f"needs {_hours(needed, usage, f' for this volume{even}')}"], []
+
+
+def _together(way: Way) -> str:
+    """``"4 answers at once"``, ``"a server on each of 4 cards"``."""
+    if not way.servers:
+        return f"{way.at_once} answers at once"
+    more = f" and {way.at_once} answers at once" if way.level.at_once > 1 else ""
+    return f"a server on each of {len(way.servers)} cards{more}"
 
 
 def _hours(hours: Decimal | float, usage: Usage, what: str = "") -> str:

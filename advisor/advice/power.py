@@ -88,11 +88,16 @@ def _limit(device: Device) -> float | None:
     return device.power_limit_w or device.power_default_w
 
 
-def estimate(rig: Rig) -> Power | None:
-    """Busy and idle watts from the cards' power limits; None where a limit is not known."""
+def estimate(rig: Rig, *, working: frozenset[int] | None = None) -> Power | None:
+    """Busy and idle watts from the cards' power limits; None where a limit is not known.
+
+    One card works at a time, as with a model that is split by layers; ``working``: all of these,
+    by their place in the rig, at the same time.
+    """
     return _estimate(
         tuple((d.table_id or "", _limit(d), d.power_idle_w, d.unified) for d in rig.devices),
         len(rig.hosts),
+        working,
     )
 
 
@@ -101,7 +106,9 @@ _Facts = tuple[str, float | None, float | None, bool]
 
 
 @functools.lru_cache(maxsize=4096)
-def _estimate(cards: tuple[_Facts, ...], n_hosts: int) -> Power | None:
+def _estimate(
+    cards: tuple[_Facts, ...], n_hosts: int, working: frozenset[int] | None = None
+) -> Power | None:
     figures = _figures()
     if not cards:
         return Power(
@@ -115,9 +122,11 @@ def _estimate(cards: tuple[_Facts, ...], n_hosts: int) -> Power | None:
     known = [limit for _, limit, _, _ in cards if limit is not None]
     if len(known) < len(cards):
         return None
-    mean = sum(known) / len(known)
+    active = sum(known) / len(known)
+    if working is not None:
+        active = sum(known[place] for place in working)
     drawn = _sum(
-        _scaled(figures.active_share, mean), _scaled(figures.waiting_share, sum(known) - mean)
+        _scaled(figures.active_share, active), _scaled(figures.waiting_share, sum(known) - active)
     )
     # A sensor's idle reading of a card replaces the estimate for it.
     idle = [_idle(name, figures) if w is None else Range.exactly(w) for name, _, w, _ in cards]

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Final
 
 from advisor.advice.builds import Build
-from advisor.advice.costs import two_digits
 from advisor.advice.hardware_prices import book_of
-from advisor.advice.options import Option, money
+from advisor.advice.money import money, two_digits
+from advisor.advice.options import Option
 from advisor.advice.prices import tier_of
 from advisor.advice.scenarios import Crossing, Speeds
 from advisor.advice.timing import roughly

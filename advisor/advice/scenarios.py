@@ -8,7 +8,8 @@ from decimal import Decimal
 from pydantic import BaseModel, ConfigDict
 
 from advisor import resources
-from advisor.advice.costs import BreakEven, LocalCost, energy_cost
+from advisor.advice.costs import BreakEven, LocalCost
+from advisor.advice.money import energy_cost
 from advisor.advice.usage import Usage, preset
 from advisor.advice.verdict import Advice
 from advisor.basis import Range

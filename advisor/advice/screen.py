@@ -71,6 +71,8 @@ class _Pairs:
     experts_outside: Floats
     inside: Floats
     """Part of a token's bytes that is read on the cards."""
+    apart: Flags
+    """Whether each of several cards may hold everything alone."""
 
 
 def _bytes(shelf: Shelf, known: Sequence[Reference], margin: int) -> _Pairs:
@@ -84,7 +86,15 @@ def _bytes(shelf: Shelf, known: Sequence[Reference], margin: int) -> _Pairs:
     read = experts_outside * share
     inside = 1 - (read + dense_outside) / (dense + used)
     longer = np.array([v.ideal.experts_in_ram for v in known])
-    return _Pairs(outside, read * longer + dense_outside, dense_outside, experts_outside, inside)
+    largest = np.array([max((room for _, room in rooms), default=0) for rooms in shelf.rooms])
+    return _Pairs(
+        outside,
+        read * longer + dense_outside,
+        dense_outside,
+        experts_outside,
+        inside,
+        dense + experts + context + margin <= largest[:, None],
+    )
 
 
 def space(
@@ -117,10 +127,12 @@ def space(
     hours = float(usage.hours_per_month) * 3600
     # Whatever lies in RAM answers one by one.
     most = np.where(pairs.outside > 0, 1.0, [batching.most(experts=v.experts > 0) for v in known])
-    served = (prompt + answer / most) * usage.requests_per_month
-    # More at once are only taken where fewer would not do, and gain at most twice as much: at least
-    # half of the hours stay busy.
-    busy = np.minimum(busy, np.where(most > 1, hours / 2, np.inf))
+    # A server on each card, where one card holds everything.
+    servers = np.where(pairs.apart, shelf.cards[:, None], 1.0)
+    served = (prompt + answer / most) / servers * usage.requests_per_month
+    # More at once are only taken where fewer would not do, and gain at most twice as much, servers
+    # about as much as there are: that part of the hours stays busy.
+    busy = np.minimum(busy, np.where(most * servers > 1, hours / (4 * servers), np.inf))
     in_time = prompt <= (float("inf") if usage.max_ttft_s is None else usage.max_ttft_s)
     saved = 0.0 if usage.idle == "off" else shelf.idle_w
     second = np.maximum(0.0, shelf.busy_w - saved) / 3.6e6 * float(usage.electricity_price)

@@ -1,14 +1,13 @@
 """One variant on one rig: whether it fits, its speed for the need, and the power it draws."""
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import accumulate
 from typing import Final, TypeVar, cast
 
 from advisor.advice import batching, power
-from advisor.advice.costs import LocalRun
+from advisor.advice.layers import Layers
+from advisor.advice.serving import Apart, LocalRun, Server
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
 from advisor.basis import Basis, Range
@@ -19,9 +18,10 @@ from advisor.sizing import memory, size
 from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import compute_buffers
-from advisor.sizing.layer_bytes import LayerBytes, layer_bytes
-from advisor.sizing.placement import HOST, Placement
+from advisor.sizing.layer_bytes import layer_bytes
+from advisor.sizing.placement import Placement
 from advisor.sizing.plan import Plan, Speed, Verdict
+from advisor.sizing.planner import device_names
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
@@ -89,6 +89,7 @@ class Engine:
         """Layers to place by variant, context and backend, likewise."""
         self.known: dict[tuple[object, ...], object] = {}
         self._there: Engine | None = None
+        self._cards: dict[int, Engine] = {}
 
     def elsewhere(self) -> "Engine":
         """For another rig: nothing was measured there."""
@@ -98,6 +99,21 @@ class Engine:
             self._there = Engine(self.settings)
             self._there.buffers, self._there.loads = self.buffers, self.loads
         return self._there
+
+    def of_one_card(self, place: int) -> "Engine":
+        """For a server on one card of this rig, by its place.
+
+        What was measured on the whole rig does not hold there, its calibration does.
+        """
+        found, drivers = self.calibration, self.calibration and self.calibration.driver_bytes
+        if not self.measured and drivers is None:
+            return self
+        if place not in self._cards:
+            if found is not None and drivers is not None:
+                found = replace(found, driver_bytes=drivers[place : place + 1])
+            self._cards[place] = Engine(self.settings, found)
+            self._cards[place].buffers, self._cards[place].loads = self.buffers, self.loads
+        return self._cards[place]
 
     def once(self, key: tuple[object, ...], work: "Callable[[], T]") -> T:
         """``work``'s answer, worked out the first time that ``key`` is asked for."""
@@ -158,7 +174,7 @@ def timed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | N
         measured=engine.measured,
         slots=_slots(allocation, space, judgement, solved.margin),
     )
-    return replace(outcome, settings=solved)
+    return _with_servers(replace(outcome, settings=solved), (variant, rig, usage, engine), timed)
 
 
 def _slots(allocation: Allocation, space: Room, judgement: Judgement, margin: int) -> int:
@@ -255,7 +271,64 @@ def roughly(
         measured=engine.measured,
         slots=found.slots,
     )
-    return replace(outcome, rough=True)
+    return _with_servers(replace(outcome, rough=True), (variant, rig, usage, engine), roughly)
+
+
+def _with_servers(outcome: Timed, asked: tuple[Variant, Rig, Usage, Engine], how: "How") -> Timed:
+    """Also with a server on every card that holds the variant alone, where that is several."""
+    _, rig, _, _ = asked
+    if outcome.run is None or len(rig.devices) < 2 or len(rig.hosts) > 1:
+        return outcome
+    names = device_names(rig.devices)
+    found = {
+        place: Server(names[place], one)
+        for place in range(len(rig.devices))
+        if (one := _alone(asked, place, how)) is not None
+    }
+    watts = power.estimate(rig, working=frozenset(found))
+    if len(found) < 2 or watts is None:
+        return outcome
+    return replace(outcome, run=replace(outcome.run, apart=Apart(tuple(found.values()), watts)))
+
+
+How = Callable[[Variant, Rig, Usage, Engine], Timed | None]
+
+
+def _alone(asked: tuple[Variant, Rig, Usage, Engine], place: int, how: How) -> LocalRun | None:
+    """How one card of a rig answers that holds the whole variant; None where it does not."""
+    variant, rig, usage, engine = asked
+    device, apart = rig.devices[place], engine.of_one_card(place)
+    card = (device.table_id or device.name, device.memory_total, device.memory_used, device.pcie)
+    host = rig.host.ram_total, rig.host.ram_bandwidth_gbs
+    key = ("alone", how.__name__, card, host, variant.key, lengths(usage))
+
+    def work() -> LocalRun | None:
+        outcome = how(variant, on_one_card(rig, place), usage, apart)
+        if outcome is None or outcome.judgement.verdict not in {"fits", "tight"}:
+            return None
+        return outcome.run
+
+    return apart.once(key, work)
+
+
+def on_one_card(rig: Rig, place: int) -> Rig:
+    """The rig as a server sees it that is given one of its cards."""
+    return rig.model_copy(update={"devices": rig.devices[place : place + 1]})
+
+
+def planned_apart(
+    variant: Variant, rig: Rig, usage: Usage, engine: Engine, outcome: Timed
+) -> Plan | None:
+    """The plan of one of the servers, on the card with the least room; None without any."""
+    apart = outcome.run.apart if outcome.run is not None else None
+    if apart is None:
+        return None
+    names = device_names(rig.devices)
+    places = [names.index(server.device) for server in apart.servers]
+    least = min(places, key=lambda place: rig.devices[place].memory_free or 0)
+    settings = variant.settings(engine.settings, usage, whole=True)
+    calibration = engine.of_one_card(least).calibration
+    return size(variant.model, on_one_card(rig, least), settings, calibration=calibration)
 
 
 def buffer_of(variant: Variant, usage: Usage, engine: Engine) -> int | None:
@@ -284,81 +357,6 @@ def _one_buffer(model: Model, settings: RunSettings) -> int:
     placement = Placement(layer_device=(0,) * layers)
     found = compute_buffers(model, settings, placement, ("cuda",))
     return 0 if found is None else found.devices[0]
-
-
-class Layers:
-    """The layers of a variant, ready to be counted into cards many times."""
-
-    def __init__(self, load: LayerBytes, cache: float = 0.0) -> None:
-        self._load = load
-        self.cache = cache
-        """Bytes of the caches of one context."""
-        self.n = len(load.dense)
-        self.nbytes = sum(load.sizes(0, 0))
-        self._experts = [0, *accumulate(load.experts)]
-        """Bytes of the experts of the first so many layers."""
-        self._dense = [0, *accumulate(load.dense)]
-        self._sums: dict[int, list[int]] = {}
-
-    def weights_in_ram(self, placement: Placement) -> tuple[int, int]:
-        """Dense weights and experts that ``count_in`` left in RAM."""
-        first = placement.layer_device.count(HOST)
-        experts = max((first, *(il + 1 for il in placement.experts_on_host)))
-        return self._dense[first], self._experts[experts]
-
-    def _upto(self, experts_out: int) -> list[int]:
-        """Bytes of the first so many layers, with so many layers' experts in RAM."""
-        if experts_out not in self._sums:
-            self._sums[experts_out] = [0, *accumulate(self._load.sizes(experts_out, 0))]
-        return self._sums[experts_out]
-
-    def count_in(self, free: Sequence[int]) -> tuple[Placement, int] | None:
-        """Layers by device, and bytes left for RAM; None where not even the caches fit."""
-        if not free:
-            return Placement(layer_device=(HOST,) * self.n), self.nbytes
-        experts_out = first = 0
-        if self._experts[-1]:
-            # Layers are whole, so a sum that fits is needed but not enough.
-            room_for = sum(max(0, value) for value in free)
-            least = bisect_left(self._experts, self.nbytes - room_for)
-            experts_out = bisect_left(
-                range(self.n),
-                True,
-                lo=min(least, self.n),
-                key=lambda n: packed(self._upto(n), free)[-1] == self.n,
-            )
-            experts_out = min(experts_out, self.n - 1)
-        sums = self._upto(experts_out)
-        if packed(sums, free)[-1] < self.n:
-            first = bisect_left(
-                range(self.n + 1),
-                True,
-                lo=1,
-                key=lambda n: packed(sums, free, n)[-1] == self.n,
-            )
-        devices = [HOST] * first
-        start = first
-        for device, end in enumerate(packed(sums, free, first)):
-            devices += [device] * (end - start)
-            start = end
-        placement = Placement(
-            layer_device=tuple(devices), experts_on_host=frozenset(range(first, experts_out))
-        )
-        return placement, self._experts[experts_out] + sums[first]
-
-
-def packed(sums: Sequence[int], free: Sequence[int], first: int = 0) -> list[int]:
-    """Where each device's run of layers ends when every one is filled as far as it goes.
-
-    ``sums``: bytes of the first so many layers. The last end is the number of layers where all of
-    them from ``first`` on fit.
-    """
-    ends: list[int] = []
-    at = first
-    for capacity in free:
-        at = bisect_right(sums, sums[at] + max(capacity, 0), lo=at) - 1
-        ends.append(at)
-    return ends
 
 
 def _outcome(

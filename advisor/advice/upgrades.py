@@ -25,6 +25,7 @@ from advisor.advice.timing import (
     lengths,
     placed,
     planned,
+    planned_apart,
     roughly,
     timed,
 )
@@ -86,6 +87,16 @@ def option(build: Build, variant: Variant, outcome: Timed) -> Option:
     )
 
 
+def with_plans(
+    found: Option, variant: Variant, usage: Usage, engine: Engine, outcome: Timed
+) -> Option:
+    """An exact option with its plan, and with that of a server on one of its cards."""
+    if found.rig is None:
+        return found
+    asked = variant, found.rig, usage, engine, outcome
+    return replace(found, plan=planned(*asked), server_plan=planned_apart(*asked))
+
+
 def _step(speed: float, usage: Usage) -> int:
     """Speeds in steps of 15 %, capped where more does not count. 0 is no speed."""
     capped = min(max(speed, 1e-3), usage.fast_enough_tps)
@@ -119,15 +130,11 @@ class _Search:
             for v in wanted
         ]
         self.pairs: Space = space(shelf, wanted, known, usage, engine)
-        seconds = 3600 * float(usage.hours_per_month)
-        self._most = seconds / usage.requests_per_month
+        self._available = 3600 * usage.hours_per_month
+        self._most = float(self._available) / usage.requests_per_month
         """Seconds that a request may take."""
         self._new = float(usage.new_tokens)
-        long = float(usage.long_share)
-        self._new_mean = self._new * (1 - long) + long * float(
-            usage.long_prompt_tokens * (1 - usage.cached_share)
-        )
-        self._room = usage.long_prompt_tokens + usage.output_tokens if long else 0
+        self._room = usage.long_prompt_tokens + usage.output_tokens if usage.long_share else 0
         self._energy = usage.requests_per_month / 3.6e6 * float(usage.electricity_price)
 
     def of(self, i: int) -> tuple[Build, Variant]:
@@ -169,12 +176,8 @@ class _Search:
             self._remember(i, 1)
             return None
         decode, prefill = run.decode_tps.mid, run.prefill_tps.mid
-        prompt, answer = self._new_mean / prefill, usage.output_tokens / decode
-        seconds = prompt + answer
-        for way in run.ways(usage):
-            if seconds <= self._most:
-                break
-            seconds = min(seconds, prompt + answer / way.faster.mid)
+        busy, _least = run.served(usage, self._available)
+        seconds = float(busy.seconds.mid)
         wait = usage.max_ttft_s
         wrong = (
             (decode < usage.min_decode_tps)
@@ -186,7 +189,7 @@ class _Search:
             self._remember(i, wrong)
             return None
         saved = 0.0 if usage.idle == "off" else run.power.idle.mid
-        energy = seconds * max(0.0, run.power.busy.mid - saved) * self._energy
+        energy = seconds * max(0.0, float(busy.watts.mid) - saved) * self._energy
         return float(self.fixed[self.pairs.build[i]]) + energy, _step(decode, usage)
 
     def cheapest(self, kind: Kind, stop: Callable[[], bool]) -> Front:
@@ -229,7 +232,7 @@ class _Search:
             if outcome is None:
                 return replace(rough, fits=None, run=None, rough=False)
             made = option(build, variant, outcome)
-            return replace(made, plan=planned(variant, build.rig, self.usage, engine, outcome))
+            return with_plans(made, variant, self.usage, engine, outcome)
 
         exact = engine.once(("exactly", build.signature, variant.key, self.lengths), work)
         # A build with the same rig may have been asked for earlier: what this one takes is its own.

@@ -18,7 +18,8 @@ from typing import Final
 import numpy as np
 
 from advisor.advice import wording
-from advisor.advice.costs import BreakEven, Comparison, Influence, break_even, influences
+from advisor.advice.costs import BreakEven, break_even
+from advisor.advice.influences import Comparison, Influence, influences
 from advisor.advice.options import Assessment, Option, assess
 from advisor.advice.usage import LOSS_WORDS, Usage
 from advisor.advice.whatif import Change, changes, different

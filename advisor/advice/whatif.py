@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from advisor.advice.costs import two_digits
+from advisor.advice.money import two_digits
 from advisor.advice.options import Assessment, Option, assess
 from advisor.advice.usage import Usage
 from advisor.units import rate, tokens

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from advisor.advice.costs import CENT, BreakEven, two_digits
-from advisor.advice.options import EFFORT, Assessment, Option, money, old_prices
+from advisor.advice.commands import FIRST_PORT, way_of
+from advisor.advice.costs import BreakEven
+from advisor.advice.money import CENT, money, two_digits
+from advisor.advice.options import EFFORT, Assessment, Option, old_prices
+from advisor.advice.serving import Way
 from advisor.advice.usage import Usage
 from advisor.advice.whatif import THIS_RIG, name
 from advisor.basis import Basis, Range
@@ -154,24 +157,34 @@ def reasons(
 
 def _does(best: Assessment, speed: Range, usage: Usage) -> str:
     where = "partly in RAM" if best.option.in_ram else "in fast memory"
-    low, high = rate(speed.low), rate(speed.high)
+    way = way_of(best)
+    each = [server.run.decode_tps for server in way.servers] if way is not None else []
+    slowest, fastest = min(s.low for s in each or [speed]), max(s.high for s in each or [speed])
+    low, high = rate(slowest), rate(fastest)
     pace = low if low == high else f"{low} to {high}"
     text = f"It holds {tokens(usage.context)} tokens {where} and answers at {pace}"
     if best.busy_hours_per_day is not None:
         text += f", busy {a_day(best.busy_hours_per_day)}"
-    at_once = together(best)
-    if at_once > 1:
-        text += (
-            f" with {at_once} answers at once, each then slower (llama-server -np {at_once} "
-            f"-c {at_once * usage.context})"
-        )
+    if way is not None:
+        text += _together(way, usage)
     return text + "."
 
 
-def together(a: Assessment) -> int:
-    """Answers at once that serve the volume; 1 is one after the other, or an API."""
-    line = a.local or (a.hybrid.local if a.hybrid is not None else None)
-    return 1 if line is None else line.at_once
+def _together(way: Way, usage: Usage) -> str:
+    """How more than one answer at a time is served, in llama-server's own words."""
+    each = way.level.at_once
+    slots = f"-np {each} -c {each * usage.context}"
+    if way.servers:
+        first, last = way.servers[0].device, way.servers[-1].device
+        end = FIRST_PORT + len(way.servers) - 1
+        text = (
+            f" with a server on each of {len(way.servers)} cards (llama-server -dev {first} --port "
+            f"{FIRST_PORT} to -dev {last} --port {end}; a conversation stays with its server)"
+        )
+        return f"{text}, {each} answers at once on each ({slots})" if each > 1 else text
+    if each == 1:
+        return ""
+    return f" with {each} answers at once, each then slower (llama-server {slots})"
 
 
 def a_day(hours: Decimal) -> str:
@@ -254,9 +267,10 @@ def leans_on(
             )
     if any(a.option.run is not None for a in (best, runner_up) if a is not None):
         found.append(
-            "Requests come one after the other where that does in the hours given. Else "
-            "llama-server answers up to 16 at once, as far as their caches fit in fast memory and "
-            "each answer stays as fast as asked. What that gains is taken from llama.cpp's "
+            "Requests come one after the other where that does in the hours given. Else a server "
+            "runs on each card that holds the model alone, and llama-server answers up to 16 at "
+            "once, as far as their caches fit in fast memory and each answer stays as fast as "
+            "asked. What that gains is taken from llama.cpp's "
             "published batch runs (DGX Spark, M2 Ultra and three cards); that a prompt makes other "
             "answers wait is left out. With a part of the model in RAM nothing is gained, for want "
             "of figures."

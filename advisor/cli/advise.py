@@ -5,8 +5,8 @@ import datetime as dt
 from decimal import Decimal
 
 from advisor import answers
-from advisor.advice.costs import Span
 from advisor.advice.export import advice_data, answer_data
+from advisor.advice.money import Span
 from advisor.advice.scenario_work import work_out
 from advisor.advice.scenarios import Answer, scenario
 from advisor.advice.verdict import Advice

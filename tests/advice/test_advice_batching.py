@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.advice.batching import LEVELS, faster, gains, most, rows
-from advisor.advice.costs import LocalRun, cents, local_cost
+from advisor.advice.costs import local_cost
+from advisor.advice.money import cents
 from advisor.advice.power import Power
+from advisor.advice.serving import LocalRun
 from advisor.advice.timing import Engine, roughly, timed
 from advisor.advice.usage import Usage, preset
 from advisor.advice.variants import Variant, loss_of
@@ -100,7 +102,7 @@ def test_no_answer_gets_slower_than_asked():
     ways = list(run(slots=16).ways(fast))
     assert [way.at_once for way in ways] == [1, 2, 4]
     for way in ways:
-        assert 40 * way.faster.mid / way.at_once >= 32
+        assert 40 * way.level.faster.mid / way.at_once >= 32
 
 
 def test_long_requests_take_the_room_of_several():

@@ -8,21 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.advice import prices
-from advisor.advice.costs import (
-    ZERO,
-    ApiCost,
-    Comparison,
-    LocalRun,
-    Span,
-    api_cost,
-    break_even,
-    cents,
-    energy_cost,
-    hybrid_cost,
-    influences,
-    local_cost,
-)
+from advisor.advice.costs import ApiCost, api_cost, break_even, hybrid_cost, local_cost
+from advisor.advice.influences import Comparison, influences
+from advisor.advice.money import ZERO, Span, cents, energy_cost
 from advisor.advice.power import Power, estimate, measured
+from advisor.advice.serving import LocalRun
 from advisor.advice.usage import Usage
 from advisor.basis import Basis, Range
 from advisor.hardware.compose import parse_rig

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from advisor.advice import screen, upgrades
 from advisor.advice.advise import advise
 from advisor.advice.builds import Build, builds, cards
-from advisor.advice.costs import cents
 from advisor.advice.hardware_prices import PriceBook, book_of
+from advisor.advice.money import cents
 from advisor.advice.shelf import shelf_for, shelve
 from advisor.advice.skyline import front
 from advisor.advice.timing import Engine, MeasuredRun, roughly, timed

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.advice import prices
-from advisor.advice.costs import LocalRun
 from advisor.advice.hardware_prices import HardwarePrice
 from advisor.advice.options import EFFORT, Kind, Option, Purchase, assess
 from advisor.advice.power import Power
+from advisor.advice.serving import LocalRun
 from advisor.advice.usage import LOSS_WORDS, Usage
 from advisor.advice.verdict import choose, conclude, dominates, pareto, rank
 from advisor.basis import Basis, Range

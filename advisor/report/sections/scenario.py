@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
-from advisor.advice.options import money
+from advisor.advice.money import money
 from advisor.advice.scenarios import Answer, Crossing, Link, Row, Speeds
 from advisor.basis import Range
 from advisor.report.document import (

@@ -7,7 +7,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFont, QHelpEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from advisor.advice.options import money
+from advisor.advice.money import money
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
 from advisor.ui import design

@@ -1,5 +1,6 @@
 """Every option that was worked out, in one table; the chosen row says what it needs and costs."""
 
+import shlex
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,9 +15,11 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QFont, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from advisor.advice.options import Assessment, money, old_prices
+from advisor.advice.commands import commands, way_of
+from advisor.advice.money import money
+from advisor.advice.options import Assessment, old_prices
 from advisor.advice.verdict import Advice
-from advisor.advice.wording import a_day, together
+from advisor.advice.wording import a_day
 from advisor.basis import Range
 from advisor.ui import design
 from advisor.ui.pages.advice_cards import OptionCards
@@ -280,8 +283,11 @@ class OptionsCard(Card):
             )
         if a.busy_hours_per_day is not None:
             words += self.tr(", busy {time}").format(time=a_day(a.busy_hours_per_day))
-        if together(a) > 1:
-            words += self.tr(", {count} answers at once").format(count=together(a))
+        way = way_of(a)
+        if way is not None and way.servers:
+            words += self.tr(", a server on each of {count} cards").format(count=len(way.servers))
+        if way is not None and way.at_once > 1:
+            words += self.tr(", {count} answers at once").format(count=way.at_once)
         return words
 
     def _facts(self, a: Assessment, advice: Advice) -> list[str]:
@@ -324,4 +330,5 @@ class OptionsCard(Card):
         if option.api is not None:
             found.append(tr("API price from {source}").format(source=option.api.source))
         found += option.notes
+        found += [shlex.join(words) for words in commands(a, usage)]
         return list(dict.fromkeys(found))

@@ -8,8 +8,8 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from advisor.advice.costs import Influence
-from advisor.advice.options import money
+from advisor.advice.influences import Influence
+from advisor.advice.money import money
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
 from advisor.ui import design

@@ -1,0 +1,239 @@
+"""How a rig serves requests: one after the other, several at once, or with a server on each card.
+
+A server on each card takes requests that do not depend on each other; every one of them holds the
+whole model, so nothing is handed from card to card, and all cards work at the same time.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from advisor.advice.batching import Gain, faster
+from advisor.advice.money import ZERO, Span
+from advisor.advice.power import Power
+from advisor.advice.usage import Usage
+from advisor.basis import Basis, Range
+
+_REMEMBERED: Final = 64
+"""Kinds of requests whose times a run keeps."""
+
+
+class Level(NamedTuple):
+    """Answers at once on one server, and how much faster they are together than in turns."""
+
+    at_once: int
+    faster: Range
+
+
+_IN_TURNS: Final = Level(1, Range.exactly(1.0))
+
+
+class Server(NamedTuple):
+    """A server on one card that holds the whole model."""
+
+    device: str
+    """As llama.cpp calls the card: ``"CUDA1"``."""
+    run: "LocalRun"
+
+
+@dataclass(frozen=True, eq=False)
+class Apart:
+    """A server on each of several cards."""
+
+    servers: tuple[Server, ...]
+    power: Power
+    """With all of them busy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """One way to serve requests."""
+
+    level: Level = _IN_TURNS
+    """On each server."""
+    servers: tuple[Server, ...] = ()
+    """One on each of these cards; empty: one on the whole rig."""
+
+    @property
+    def at_once(self) -> int:
+        """Answers at once on the whole rig."""
+        return self.level.at_once * max(1, len(self.servers))
+
+
+@dataclass(frozen=True, eq=False)
+class Busy:
+    """What one request takes of the rig."""
+
+    way: Way
+    seconds: Span
+    """Of its time; the fast end comes first."""
+    watts: Span
+    """At the wall meanwhile."""
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """How fast and at what power a rig answers. Speeds in tokens per second, of one answer."""
+
+    decode_tps: Range
+    prefill_tps: Range
+    power: Power
+    basis: Basis = Basis.COMPUTED
+    slots: int = 1
+    """Answers whose caches fit beside each other, each with the usage's context."""
+    cache_share: float = 0.0
+    """Part of a token's time that goes into reading its own cache."""
+    gains: tuple[Gain, ...] = ()
+    """What more answers at once gain; empty where nobody published that."""
+    apart: Apart | None = None
+    """Where more than one of its cards holds the model alone."""
+
+    def ways(self, usage: Usage) -> Iterator[Way]:
+        """One answer alone, then whatever serves more, the fastest answers first."""
+        yield Way()
+        together = [Way(level) for level in self.levels(usage)][1:]
+        together += _ways_apart(self.apart, usage)
+        yield from sorted(together, key=self._each, reverse=True)
+
+    def levels(self, usage: Usage) -> Iterator[Level]:
+        """One answer alone, then more: as far as caches fit and each stays fast enough."""
+        yield _IN_TURNS
+        for gain in self.gains:
+            level = self._level(gain)
+            if gain.at_once > self._room(usage) or self.pace(level) < usage.min_decode_tps:
+                return
+            yield level
+
+    def _level(self, gain: Gain) -> Level:
+        low, mid, high = (faster(g, self.cache_share) for g in (gain.low, gain.mid, gain.high))
+        return Level(gain.at_once, Range(low=low, mid=mid, high=high))
+
+    def _room(self, usage: Usage) -> int:
+        """Answers whose caches fit; a long request takes the room of several."""
+        if not usage.long_share:
+            return self.slots
+        longest = usage.long_prompt_tokens + usage.output_tokens
+        return self.slots // max(1, -(-longest // usage.context))
+
+    def pace(self, level: Level) -> float:
+        """Tokens per second of one answer among so many."""
+        return self.decode_tps.mid * level.faster.mid / level.at_once
+
+    def _each(self, way: Way) -> float:
+        """Tokens per second of the slowest answer."""
+        runs = [server.run for server in way.servers] or [self]
+        return min(run.pace(way.level) for run in runs)
+
+    def serves_alone(self, usage: Usage) -> bool:
+        """Whether a single answer of this run is what was asked for."""
+        wait = float(usage.new_tokens) / self.prefill_tps.mid + 1 / self.decode_tps.mid
+        in_time = usage.max_ttft_s is None or wait <= usage.max_ttft_s
+        return in_time and self.decode_tps.mid >= usage.min_decode_tps and self._room(usage) > 0
+
+    @functools.cached_property
+    def _speeds(self) -> tuple[Span, Span]:
+        return Span.of(self.decode_tps), Span.of(self.prefill_tps)
+
+    @functools.cached_property
+    def watts(self) -> tuple[Span, Span]:
+        """Idle, then busy."""
+        return Span.of(self.power.idle), Span.of(self.power.busy)
+
+    @functools.cached_property
+    def _known(self) -> dict[object, tuple[Busy, ...]]:
+        """By what times depend on: another volume asks for them again."""
+        return {}
+
+    def seconds(
+        self, usage: Usage, *, prompt_tokens: int | None = None, way: Way | None = None
+    ) -> Span:
+        """Time that one request takes of the rig: new prompt tokens, then the answer.
+
+        The fast end comes first.
+        """
+        level = _IN_TURNS if way is None else way.level
+        if way is not None and way.servers:
+            rates = ZERO
+            for server in way.servers:
+                alone = server.run.seconds(usage, prompt_tokens=prompt_tokens, way=Way(level))
+                rates += alone.inverted()
+            return rates.inverted()
+        prompt = prompt_tokens or usage.prompt_tokens
+        new = prompt * (1 - usage.cached_share)
+        decode, prefill = self._speeds
+        if level.at_once > 1:
+            gain = Span.of(level.faster)
+            decode = Span(decode.low * gain.low, decode.mid * gain.mid, decode.high * gain.high)
+        return Span(
+            new / prefill.high + usage.output_tokens / decode.high,
+            new / prefill.mid + usage.output_tokens / decode.mid,
+            new / prefill.low + usage.output_tokens / decode.low,
+        )
+
+    def served(self, usage: Usage, available: Decimal) -> tuple[Busy, Busy]:
+        """How a month's volume is served in so many seconds, and the quickest way there is.
+
+        The first of ``ways`` that does: what serves more makes each answer slower.
+        """
+        found = self._each_way(usage)
+        least = min(found, key=lambda busy: busy.seconds.mid)
+        most = available / usage.requests_per_month
+        return next((busy for busy in found if busy.seconds.mid <= most), least), least
+
+    def _each_way(self, usage: Usage) -> tuple[Busy, ...]:
+        asked = (
+            usage.prompt_tokens,
+            usage.cached_share,
+            usage.output_tokens,
+            usage.context,
+            usage.long_share,
+            usage.long_prompt_tokens,
+            usage.min_decode_tps,
+            usage.max_ttft_s,
+            usage.idle,
+        )
+        if asked not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[asked] = tuple(self._worth_taking(usage))
+        return self._known[asked]
+
+    def _worth_taking(self, usage: Usage) -> Iterable[Busy]:
+        """Ways that take less of the rig's time than those before them, and no more energy."""
+        idle = ZERO if usage.idle == "off" else self.watts[0]
+        seconds = energy = None
+        for way in self.ways(usage):
+            busy = self._busy(usage, way)
+            joules = busy.seconds.mid * max(Decimal(0), busy.watts.mid - idle.mid)
+            if (
+                seconds is None
+                or energy is None
+                or (busy.seconds.mid < seconds and joules <= energy)
+            ):
+                seconds, energy = busy.seconds.mid, joules
+                yield busy
+
+    def _busy(self, usage: Usage, way: Way) -> Busy:
+        seconds = self.seconds(usage, way=way)
+        if usage.long_share:
+            long = self.seconds(usage, prompt_tokens=usage.long_prompt_tokens, way=way)
+            seconds = seconds.times(1 - usage.long_share) + long.times(usage.long_share)
+        apart = self.apart if way.servers else None
+        return Busy(way, seconds, self.watts[1] if apart is None else Span.of(apart.power.busy))
+
+
+def _ways_apart(apart: Apart | None, usage: Usage) -> list[Way]:
+    """A server on each card that answers well enough, with one answer at once and more."""
+    if apart is None:
+        return []
+    able = tuple(server for server in apart.servers if server.run.serves_alone(usage))
+    if len(able) < 2:
+        return []
+    on_each = [tuple(server.run.levels(usage)) for server in able]
+    # Servers differ in room and speed where cards do: as many on each as all of them can.
+    return [
+        Way(min(both, key=lambda level: level.faster.mid), able)
+        for both in zip(*on_each, strict=False)
+    ]

@@ -1,0 +1,174 @@
+"""A server on each card: what it serves, what it draws, and the commands that start it."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.advice.batching import gains
+from advisor.advice.builds import Build
+from advisor.advice.commands import commands
+from advisor.advice.costs import local_cost
+from advisor.advice.money import cents
+from advisor.advice.options import assess
+from advisor.advice.power import Power, estimate
+from advisor.advice.serving import Apart, LocalRun, Server
+from advisor.advice.timing import Engine, MeasuredRun, roughly, timed
+from advisor.advice.upgrades import option, with_plans
+from advisor.advice.usage import Usage, preset
+from advisor.advice.variants import Variant, loss_of
+from advisor.basis import Basis, Range
+from advisor.hardware.compose import parse_rig
+from advisor.llm.catalogue import catalogue
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+
+BATCH = preset("batch").apply(Usage())
+
+
+def power(busy):
+    return Power(Range.exactly(busy), Range.exactly(100.0), Basis.COMPUTED, "test")
+
+
+def run(decode, prefill, *, busy=500.0, **more):
+    return LocalRun(Range.exactly(decode), Range.exactly(prefill), power(busy), **more)
+
+
+def rig_of(*servers, busy=900.0, decode=40.0, prefill=2000.0, **more):
+    apart = Apart(tuple(Server(f"CUDA{n}", one) for n, one in enumerate(servers)), power(busy))
+    return run(decode, prefill, apart=apart, **more)
+
+
+class TestByHand:
+    # 1,050 new tokens and 200 to write. Alone: 1,050 / 2,000 + 200 / 40 = 5.525 s of a month of
+    # 730.5 h: 475,982 requests.
+    def test_two_equal_cards_serve_twice_as_much(self):
+        card = run(40.0, 2000.0)
+        need = BATCH.model_copy(update={"requests_per_month": 600_000})
+        line = local_cost(need, rig_of(card, card))
+        assert len(line.way.servers) == 2
+        assert line.seconds.mid.quantize(Decimal("1e-9")) == Decimal("2.7625")
+        assert int(line.capacity.mid) == 951_963
+        # 900 W less 100 W idle for 2.7625 s: 0.613889 Wh at 0.18 a kWh.
+        assert line.per_request.mid.quantize(Decimal("1e-9")) == Decimal("0.000110500")
+        assert cents(line.per_request.mid * 600_000) == Decimal("66.30")
+
+    def test_unequal_cards_add_their_rates(self):
+        # 5.525 s and 1,050 / 1,000 + 200 / 20 = 11.05 s: 3 requests in 11.05 s.
+        line = local_cost(
+            BATCH.model_copy(update={"requests_per_month": 600_000}),
+            rig_of(run(40.0, 2000.0), run(20.0, 1000.0), busy=650.0),
+        )
+        assert line.seconds.mid.quantize(Decimal("1e-6")) == Decimal("3.683333")
+
+    def test_a_card_that_costs_more_energy_than_it_serves_stays_idle(self):
+        # 800 W for 3.68 s are more than 400 W for 5.525 s.
+        line = local_cost(
+            BATCH.model_copy(update={"requests_per_month": 600_000}),
+            rig_of(run(40.0, 2000.0), run(20.0, 1000.0), busy=900.0),
+        )
+        assert not line.way.servers
+        assert not line.serves(600_000)
+
+    def test_one_server_does_where_it_is_enough(self):
+        card = run(40.0, 2000.0)
+        line = local_cost(BATCH, rig_of(card, card))
+        assert not line.way.servers
+        assert line.at_once == 1
+
+    def test_answers_at_once_on_each_come_after_servers(self):
+        card = run(40.0, 2000.0, slots=4, gains=gains("cuda", experts=False))
+        ways = list(rig_of(card, card, slots=4, gains=card.gains).ways(BATCH))
+        assert [(len(w.servers), w.level.at_once) for w in ways] == [
+            (0, 1),
+            (2, 1),
+            (0, 2),
+            (2, 2),
+            (0, 4),
+            (2, 4),
+        ]
+
+    def test_cards_too_slow_for_the_need_get_no_server(self):
+        need = BATCH.model_copy(update={"min_decode_tps": 30.0})
+        rig = rig_of(run(40.0, 2000.0), run(40.0, 2000.0), run(20.0, 1000.0))
+        assert [len(way.servers) for way in rig.ways(need)] == [0, 2]
+        waiting = BATCH.model_copy(update={"max_ttft_s": 0.5})  # 1,050 / 2,000 s and a token
+        assert [len(way.servers) for way in rig.ways(waiting)] == [0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    speeds=st.lists(st.floats(2, 200), min_size=2, max_size=4),
+    whole=st.floats(2, 200),
+    busy=st.floats(200, 3000),
+    slots=st.integers(1, 8),
+    volumes=st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)),
+)
+def test_more_volume_never_makes_a_request_dearer(speeds, whole, busy, slots, volumes):
+    more = {"slots": slots, "gains": gains("cuda", experts=False)}
+    done = rig_of(*(run(s, 2000.0, **more) for s in speeds), decode=whole, busy=busy, **more)
+    few, many = sorted(volumes)
+    costs = [
+        local_cost(BATCH.model_copy(update={"requests_per_month": n}), done).each(n).mid
+        for n in (few, many)
+    ]
+    assert costs[1] <= costs[0]
+
+
+def variant(name="Qwen/Qwen3-8B", file_type="Q4_K_M"):
+    model = catalogue().find(name).model(file_type)
+    return Variant(model, "f16", loss_of(model, "f16"), 1)
+
+
+@pytest.mark.parametrize("how", [timed, roughly])
+def test_every_card_that_holds_the_model_alone_has_a_server(how):
+    rig = parse_rig("2x RTX 4090 + RTX 3060 12GB + RTX 2060 + 64 GB DDR5-6000")
+    found = how(variant(), rig, BATCH, Engine(RunSettings())).run.apart
+    # 5 GiB of weights and 1.1 GiB of cache: not on 6 GiB.
+    assert [server.device for server in found.servers] == ["CUDA0", "CUDA1", "CUDA2"]
+    fast, _, slow = (server.run.decode_tps.mid for server in found.servers)
+    assert fast > 2 * slow
+    assert found.power.busy.mid > estimate(rig).busy.mid
+
+
+def test_no_servers_apart_where_the_model_needs_every_card():
+    def apart(asked, rig):
+        return timed(asked, parse_rig(rig), BATCH, Engine(RunSettings())).run.apart
+
+    assert apart(variant("Qwen/Qwen3-32B", "Q8_0"), "2x RTX 4090 + 64 GB DDR5-6000") is None
+    assert apart(variant(), "RTX 4090 + 64 GB DDR5-6000") is None
+
+
+def test_what_was_measured_on_the_whole_rig_is_not_taken_for_a_card():
+    probe = MeasuredRun("Qwen/Qwen3-8B", "Q4_K_M", "f16", 11.0, 100.0, None, "probe")
+    rig = parse_rig("2x RTX 4090 + 64 GB DDR5-6000")
+    found = timed(variant(), rig, BATCH, Engine(RunSettings(), measured=[probe])).run
+    assert found.decode_tps.mid == 11.0
+    assert found.apart.servers[0].run.decode_tps.mid > 50
+
+
+def test_the_commands_name_a_card_and_a_port_each_and_fit():
+    rig, engine = parse_rig("2x RTX 4090 + 64 GB DDR5-6000"), Engine(RunSettings())
+    need = BATCH.model_copy(update={"requests_per_month": 1_000_000, "hours_per_day": 6})
+    outcome = timed(variant(), rig, need, engine)
+    made = with_plans(
+        option(Build("keep", "Keep this rig", rig), variant(), outcome),
+        variant(),
+        need,
+        engine,
+        outcome,
+    )
+    found = assess(made, need)
+    told = commands(found, need)
+    assert [words[-4:] for words in told] == [
+        ("-dev", "CUDA0", "--port", "8080"),
+        ("-dev", "CUDA1", "--port", "8081"),
+    ]
+    slots = found.local.way.level.at_once
+    assert told[0][told[0].index("-np") + 1] == str(slots)
+    several = RunSettings(ctx=slots * need.context, parallel=slots)
+    assert slots == 2
+    assert size(variant().model, parse_rig("RTX 4090 + 64 GB"), several).fits
+    one = need.model_copy(update={"requests_per_month": 1})
+    assert len(commands(assess(made, one), one)) == 1

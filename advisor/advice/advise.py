@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from advisor.advice.assessment import Assessment, assess
 from advisor.advice.builds import Build, cards
 from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
 from advisor.advice.hybrids import hybrids
-from advisor.advice.options import Assessment, Option, api_option, assess
+from advisor.advice.nearest import Answers, Nearest, nearest
+from advisor.advice.options import Option, api_option
 from advisor.advice.prices import Candidate, candidates, tier_of
 from advisor.advice.timing import Engine, MeasuredRun, lengths, timed
 from advisor.advice.upgrades import Found, option, search, with_plans
@@ -81,6 +83,32 @@ def advise(
     )
     settled += [assess(o, usage) for o in hybrids(settled, apis, usage)]
     progress(0.9, "")
+    near = Nearest((), ())
+    if not any(a.meets for a in settled):
+
+        def ask(relaxed: Usage) -> Answers:
+            if relaxed.api_allowed and not usage.api_allowed:
+                # Of what stays here nothing does: only what else may be asked is new.
+                rented = _apis(models, current, relaxed, at)
+                return Answers([api_option(c.price, c.relation) for c in rented], lambda o: o)
+            again = search(
+                kept.shelf(rig, relaxed, prices, today),
+                kept.variants(models, relaxed, base),
+                relaxed,
+                engine=engine,
+                enough=usage.fast_enough_tps,
+                cancelled=cancelled,
+            )
+            rented = _apis(models, current, relaxed, at)
+            return Answers(
+                [*(_named(o, current) for o in again.options)]
+                + [api_option(c.price, c.relation) for c in rented],
+                again.exactly,
+            )
+
+        near = nearest(usage, ask, cancelled)
+        there = {a.option.id for a in settled}
+        settled += [assess(o, usage) for o in near.options if o.id not in there]
     return conclude_from(
         settled,
         usage,
@@ -89,6 +117,7 @@ def advise(
         unknowns=_unknowns(prices, today, usage, complete=found.complete),
         assumptions=(reviewed(),),
         searched=found.searched + len(apis),
+        openings=near.openings,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from advisor.advice.options import Assessment
+from advisor.advice.assessment import Assessment
 from advisor.advice.serving import Way
 from advisor.advice.usage import Usage
 

@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
+from advisor.advice.assessment import Assessment
 from advisor.advice.commands import commands, way_of
 from advisor.advice.costs import BreakEven
 from advisor.advice.money import Span, cents
-from advisor.advice.options import Assessment
 from advisor.advice.scenarios import Answer, Crossing, Link, Row, Speeds
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice

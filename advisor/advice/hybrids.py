@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from advisor.advice.options import Assessment, Option, assess
+from advisor.advice.assessment import Assessment, assess
+from advisor.advice.options import Option
 from advisor.advice.prices import Candidate
 from advisor.advice.usage import Usage
 

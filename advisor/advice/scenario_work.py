@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
+from advisor.advice.assessment import assess
 from advisor.advice.builds import Build
 from advisor.advice.costs import api_cost, break_even, local_cost
 from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
 from advisor.advice.hybrids import hybrids
-from advisor.advice.options import Kind, Option, Purchase, api_option, assess
+from advisor.advice.options import Kind, Option, Purchase, api_option
 from advisor.advice.prices import ApiPrice, Candidate, api_models, api_price, tier_of
 from advisor.advice.scenario_rules import (
     mixed_need,

@@ -97,15 +97,15 @@ def with_plans(
     return replace(found, plan=planned(*asked), server_plan=planned_apart(*asked))
 
 
-def _step(speed: float, usage: Usage) -> int:
+def _step(speed: float, enough: float) -> int:
     """Speeds in steps of 15 %, capped where more does not count. 0 is no speed."""
-    capped = min(max(speed, 1e-3), usage.fast_enough_tps)
+    capped = min(max(speed, 1e-3), enough)
     return 1 + math.floor(math.log(capped / 1e-3) / math.log(_SPEED_STEP))
 
 
-def _steps(speed: Floats, usage: Usage) -> Ints:
+def _steps(speed: Floats, enough: float) -> Ints:
     """``_step`` of many."""
-    capped = np.clip(speed, 1e-3, usage.fast_enough_tps)
+    capped = np.clip(speed, 1e-3, enough)
     return 1 + np.floor(np.log(capped / 1e-3) / np.log(_SPEED_STEP)).astype(np.int64)
 
 
@@ -113,9 +113,15 @@ class _Search:
     """One question: pairs, and what became of those that were worked out."""
 
     def __init__(
-        self, shelf: Shelf, wanted: Sequence[Variant], usage: Usage, engine: Engine
+        self,
+        shelf: Shelf,
+        wanted: Sequence[Variant],
+        usage: Usage,
+        engine: Engine,
+        enough: float,
     ) -> None:
         self.shelf, self.wanted, self.usage, self.engine = shelf, wanted, usage, engine
+        self.enough = enough
         self.lengths = lengths(usage)
         self.fixed = shelf.fixed(usage)
         self.outcomes: dict[int, Timed] = {}
@@ -154,7 +160,7 @@ class _Search:
             ("placed", *place), lambda: placed(variant, build.rig, self.usage, engine)
         )
         # What is too slow for the need is out as well.
-        beat = max(beat, _step(self.usage.min_decode_tps, self.usage) - 1)
+        beat = max(beat, _step(self.usage.min_decode_tps, self.enough) - 1)
         if beat > 0 and not build.here and isinstance(counted, Placed):
             least = self.pairs.closer.seconds(
                 int(self.pairs.build[i]),
@@ -162,7 +168,7 @@ class _Search:
                 in_ram=counted.weights_in_ram,
                 in_use=len(counted.placement.places - {HOST}),
             )
-            if least > 0 and _step(1 / least, self.usage) <= beat:
+            if least > 0 and _step(1 / least, self.enough) <= beat:
                 return None
         outcome = engine.once(
             ("roughly", *place),
@@ -190,7 +196,7 @@ class _Search:
             return None
         saved = 0.0 if usage.idle == "off" else run.power.idle.mid
         energy = seconds * max(0.0, float(busy.watts.mid) - saved) * self._energy
-        return float(self.fixed[self.pairs.build[i]]) + energy, _step(decode, usage)
+        return float(self.fixed[self.pairs.build[i]]) + energy, _step(decode, self.enough)
 
     def cheapest(self, kind: Kind, stop: Callable[[], bool]) -> Front:
         """Of one kind of change the cheapest of every quality, whatever else may beat it.
@@ -256,13 +262,18 @@ def search(
     usage: Usage,
     *,
     engine: Engine,
+    enough: float | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Found:
-    """The front over every build of the shelf with every wanted variant."""
+    """The front over every build of the shelf with every wanted variant.
+
+    ``enough``: tokens per second from which more does not count, where that is not the usage's own.
+    """
     if not wanted:
         return Found((), _same, 0, 0, complete=True)
-    asked = _Search(shelf, wanted, usage, engine)
+    enough = usage.fast_enough_tps if enough is None else enough
+    asked = _Search(shelf, wanted, usage, engine, enough)
 
     def stop() -> bool:
         done = len(asked.outcomes)
@@ -271,7 +282,7 @@ def search(
         return cancelled() or done >= _MAX_WORKED_OUT
 
     pairs = asked.pairs
-    found = front(pairs.cost, _steps(pairs.speed, usage), pairs.quality, asked.refine, stop=stop)
+    found = front(pairs.cost, _steps(pairs.speed, enough), pairs.quality, asked.refine, stop=stop)
     chosen = dict.fromkeys(found.points)
     complete = found.complete
     kinds: dict[Kind, None] = dict.fromkeys(build.kind for build in shelf.builds)

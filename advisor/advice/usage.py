@@ -16,7 +16,8 @@ DAYS_PER_MONTH = Decimal("30.4375")
 """365.25 / 12."""
 
 _FAST_ENOUGH = 4
-_READING_TPS = 15.0
+READING_TPS = 15.0
+"""Tokens per second that one reads."""
 
 Idle = Literal["counts", "off", "on anyway"]
 Share = Annotated[Decimal, Field(ge=0, le=1)]
@@ -162,7 +163,7 @@ class Usage(BaseModel):
     def fast_enough_tps(self) -> float:
         """Tokens per second from which more does not count: four times what was asked for, or what
         one reads."""
-        return _FAST_ENOUGH * max(self.min_decode_tps, _READING_TPS)
+        return _FAST_ENOUGH * max(self.min_decode_tps, READING_TPS)
 
     def accepts_loss(self, word: str) -> bool:
         """Whether a quantization of this loss is good enough. An unknown word is not."""

@@ -18,9 +18,10 @@ from typing import Final
 import numpy as np
 
 from advisor.advice import wording
+from advisor.advice.assessment import Assessment, assess
 from advisor.advice.costs import BreakEven, break_even
 from advisor.advice.influences import Comparison, Influence, influences
-from advisor.advice.options import Assessment, Option, assess
+from advisor.advice.options import Option
 from advisor.advice.usage import LOSS_WORDS, Usage
 from advisor.advice.whatif import Change, changes, different
 
@@ -110,7 +111,7 @@ def demerit(a: Assessment, usage: Usage) -> float:
     return steps + against
 
 
-_Key = tuple[bool, int, float, int, Decimal, float, str]
+_Key = tuple[bool, bool, float, float, int, Decimal, float, str]
 
 
 def _order(usage: Usage) -> Callable[[Assessment], _Key]:
@@ -118,7 +119,8 @@ def _order(usage: Usage) -> Callable[[Assessment], _Key]:
         return (
             # What nobody may do is not near to doing.
             a.option.api is not None and not usage.api_allowed,
-            len(a.failures),
+            not a.meets,
+            round(a.miss, 9),
             round(demerit(a, usage), 9),
             -a.option.quality,
             a.score or Decimal(0),
@@ -130,7 +132,7 @@ def _order(usage: Usage) -> Callable[[Assessment], _Key]:
 
 
 def rank(assessments: Iterable[Assessment], usage: Usage) -> list[Assessment]:
-    """Those that meet the need by ``demerit``, then the others, fewest failures first."""
+    """Those that meet the need by ``demerit``, then the others, what lacks least first."""
     return sorted(assessments, key=_order(usage))
 
 
@@ -220,8 +222,12 @@ def conclude_from(
     unknowns: Sequence[str] = (),
     assumptions: Sequence[str] = (),
     searched: int = 0,
+    openings: tuple[Change, ...] = (),
 ) -> Advice:
-    """What follows from options that are held against the usage already."""
+    """What follows from options that are held against the usage already.
+
+    ``openings``: where nothing meets it, what would have to be accepted for what.
+    """
     ranked = rank(assessments, usage)
     best, runner_up, close = _first_two(ranked, usage)
     compared = _compared(ranked, best)
@@ -240,7 +246,7 @@ def conclude_from(
         best=best,
         runner_up=runner_up,
         close=close,
-        changes=changes(ranked, usage, best, choose),
+        changes=changes(ranked, usage, best, choose) or openings,
         assessments=tuple(ranked),
         front=tuple(a.option.id for a in pareto(ranked, usage)),
         break_even=even,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from advisor.advice.assessment import Assessment, assess
 from advisor.advice.money import two_digits
-from advisor.advice.options import Assessment, Option, assess
+from advisor.advice.options import Option
 from advisor.advice.usage import Usage
 from advisor.units import rate, tokens
 

@@ -5,16 +5,19 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
+from advisor.advice.assessment import Assessment
 from advisor.advice.commands import FIRST_PORT, way_of
 from advisor.advice.costs import BreakEven
 from advisor.advice.money import CENT, money, two_digits
-from advisor.advice.options import EFFORT, Assessment, Option, old_prices
+from advisor.advice.options import EFFORT, Option, old_prices
 from advisor.advice.serving import Way
-from advisor.advice.usage import Usage
+from advisor.advice.usage import READING_TPS, Usage
 from advisor.advice.whatif import THIS_RIG, name
 from advisor.basis import Basis, Range
 from advisor.units import rate, tokens
 
+_NEAR: Final = 3
+"""Near misses of different kinds that are told."""
 _MINUTES: Final = 90
 """Below that many, hours are told in minutes."""
 
@@ -110,7 +113,8 @@ def _nothing(ranked: Sequence[Assessment]) -> str:
     if not ranked:
         return "Nothing known meets this need."
     nearest = ranked[0]
-    return f"Nothing known meets this need; nearest comes {name(nearest)}: {nearest.failures[0]}."
+    lacks = "; ".join(nearest.failures)
+    return f"Nothing known meets this need; nearest comes “{name(nearest)}”: {lacks}."
 
 
 def reasons(
@@ -124,9 +128,10 @@ def reasons(
 ) -> tuple[str, ...]:
     """Why, in a few sentences: cost against the next best, what it does, and the break-even."""
     if best is None:
-        return tuple(
-            f"{name(a)}: {'; '.join(a.failures)}." for a in ranked[:3] if a.option.rig or a.api
-        )
+        near = _unlike(ranked)
+        price = _all_the_same(near[0], usage) if near else ""
+        first = (f"That would cost {price}.",) if price else ()
+        return (*first, *(_misses(a, usage) for a in near[1:]))
     found: list[str] = []
     if best.decode_tps is not None:
         found.append(_does(best, best.decode_tps, usage))
@@ -140,6 +145,9 @@ def reasons(
                 f"; the cheapest rig that does it costs {money(rig.monthly.mid, usage.currency)}"
             )
         found.append(f"{text}.")
+        if usage.min_decode_tps > READING_TPS:
+            asked = rate(usage.min_decode_tps)
+            found.append(f"How fast it answers is not in the price data; {asked} were asked for.")
     if runner_up is not None and runner_up.monthly is not None and best.monthly is not None:
         gap = runner_up.monthly.mid - best.monthly.mid
         text = f"Runner-up: {inside(runner_up)}, {_more(gap, usage.currency)} a month"
@@ -153,6 +161,31 @@ def reasons(
     if keep is not None and not keep.meets and keep is not best:
         found.append(f"As it is, it does not do: {'; '.join(keep.failures)}.")
     return tuple(found)
+
+
+def _unlike(ranked: Sequence[Assessment]) -> list[Assessment]:
+    """The nearest, the nearest of other kinds, and what is here as it is."""
+    found: dict[str, Assessment] = {}
+    for a in ranked:
+        found.setdefault(a.option.kind, a)
+    first = list(found.values())[:_NEAR]
+    keep = found.get("keep")
+    return [*first, keep] if keep is not None and keep not in first else first
+
+
+def _misses(a: Assessment, usage: Usage) -> str:
+    """What an option lacks, and what it would cost all the same."""
+    price = _all_the_same(a, usage)
+    return f"{name(a)}: {'; '.join(a.failures)}{f' ({price})' if price else ''}."
+
+
+def _all_the_same(a: Assessment, usage: Usage) -> str:
+    """``"74.55 USD a month, 3,650 USD to buy"``; empty where it is not known."""
+    if a.monthly is None:
+        return ""
+    text = f"{money(a.monthly.mid, usage.currency)} a month"
+    bought = f", {money(a.hardware.mid, usage.currency)} to buy" if a.hardware.mid else ""
+    return f"{text}{bought}"
 
 
 def _does(best: Assessment, speed: Range, usage: Usage) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from advisor.advice.options import Assessment
+from advisor.advice.assessment import Assessment
 from advisor.advice.verdict import Advice
 from advisor.hardware.rig import Rig
 from advisor.session import DataVersions, Outcome, PlaceTotal, PlanFound, PriceUsed, Session

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.advice.assessment import assess
 from advisor.advice.batching import gains
 from advisor.advice.builds import Build
 from advisor.advice.commands import commands
 from advisor.advice.costs import local_cost
 from advisor.advice.money import cents
-from advisor.advice.options import assess
 from advisor.advice.power import Power, estimate
 from advisor.advice.serving import Apart, LocalRun, Server
 from advisor.advice.timing import Engine, MeasuredRun, roughly, timed

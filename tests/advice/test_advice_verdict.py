@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.advice import prices
+from advisor.advice.assessment import assess
 from advisor.advice.hardware_prices import HardwarePrice
-from advisor.advice.options import EFFORT, Kind, Option, Purchase, assess
+from advisor.advice.options import EFFORT, Kind, Option, Purchase
 from advisor.advice.power import Power
 from advisor.advice.serving import LocalRun
 from advisor.advice.usage import LOSS_WORDS, Usage
@@ -221,7 +222,7 @@ class TestSentences:
         usage = Usage(data_may_leave=False, min_decode_tps=100)
         advice = conclude([local(), rented()], usage, rig_name="This machine", at=NOW)
         assert advice.best is None
-        assert "nearest comes keep x" in advice.headline
+        assert "nearest comes “keep x" in advice.headline
         assert "below the 100 asked for" in advice.headline
 
     def test_too_close_to_call_is_said(self):

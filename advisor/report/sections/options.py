@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from decimal import Decimal
 
+from advisor.advice.assessment import Assessment
 from advisor.advice.money import Span, money, two_digits
-from advisor.advice.options import Assessment
 from advisor.advice.verdict import Advice
 from advisor.basis import Range
 from advisor.report.document import (

@@ -5,8 +5,9 @@ from typing import Final
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
+from advisor.advice.assessment import Assessment
 from advisor.advice.money import money
-from advisor.advice.options import Assessment, Kind
+from advisor.advice.options import Kind
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name

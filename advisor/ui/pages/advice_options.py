@@ -15,9 +15,10 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QFont, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
+from advisor.advice.assessment import Assessment
 from advisor.advice.commands import commands, way_of
 from advisor.advice.money import money
-from advisor.advice.options import Assessment, old_prices
+from advisor.advice.options import old_prices
 from advisor.advice.verdict import Advice
 from advisor.advice.wording import a_day
 from advisor.basis import Range

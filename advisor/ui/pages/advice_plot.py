@@ -19,8 +19,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from advisor.advice.assessment import Assessment
 from advisor.advice.money import money, two_digits
-from advisor.advice.options import Assessment
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
 from advisor.ui import design

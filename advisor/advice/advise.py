@@ -1,8 +1,9 @@
 """From a need and a rig to advice: everything that could be done, held against the need."""
 
 import datetime as dt
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from advisor.advice.assessment import Assessment, assess
@@ -54,25 +55,15 @@ def advise(
     ``workings``: what earlier questions left, which makes this one quick and never changes its
     answer. Never uses the network.
     """
-    base = settings or RunSettings()
-    prices = book_of(usage)
-    today = at.date()
-    progress(0.0, "")
-    kept = workings or Workings()
+    kept, base = workings or Workings(), settings or RunSettings()
     engine = kept.engine(base, calibration, measured)
+    asked = _Asked(usage, rig, tuple(models), current, at, engine, kept, cancelled)
+    progress(0.0, "")
     options = list(_as_it_is(rig, current, usage, engine))
-    wanted = kept.variants(models, usage, base)
-    found = search(
-        kept.shelf(rig, usage, prices, today),
-        wanted,
-        usage,
-        engine=engine,
-        cancelled=cancelled,
-        progress=lambda share: progress(0.1 + 0.4 * share, ""),
-    )
+    found = asked.search(usage, lambda share: progress(0.1 + 0.4 * share, ""))
     known = {o.id for o in options}
     options += [o for o in found.options if o.id not in known]
-    apis = _apis(models, current, usage, at)
+    apis = asked.apis(usage)
     options += [api_option(c.price, c.relation) for c in apis]
     settled = _settle(
         [_named(o, current) for o in options],
@@ -85,40 +76,76 @@ def advise(
     progress(0.9, "")
     near = Nearest((), ())
     if not any(a.meets for a in settled):
-
-        def ask(relaxed: Usage) -> Answers:
-            if relaxed.api_allowed and not usage.api_allowed:
-                # Of what stays here nothing does: only what else may be asked is new.
-                rented = _apis(models, current, relaxed, at)
-                return Answers([api_option(c.price, c.relation) for c in rented], lambda o: o)
-            again = search(
-                kept.shelf(rig, relaxed, prices, today),
-                kept.variants(models, relaxed, base),
-                relaxed,
-                engine=engine,
-                enough=usage.fast_enough_tps,
-                cancelled=cancelled,
-            )
-            rented = _apis(models, current, relaxed, at)
-            return Answers(
-                [*(_named(o, current) for o in again.options)]
-                + [api_option(c.price, c.relation) for c in rented],
-                again.exactly,
-            )
-
-        near = nearest(usage, ask, cancelled)
-        there = {a.option.id for a in settled}
-        settled += [assess(o, usage) for o in near.options if o.id not in there]
+        near = nearest(usage, asked.relaxed, cancelled)
+        settled = _nearer(settled, near.options, usage)
     return conclude_from(
         settled,
         usage,
         rig_name=rig.name,
         at=at,
-        unknowns=_unknowns(prices, today, usage, complete=found.complete),
+        unknowns=_unknowns(asked.prices, at.date(), usage, complete=found.complete),
         assumptions=(reviewed(),),
         searched=found.searched + len(apis),
         openings=near.openings,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Everything beside the need that an answer depends on."""
+
+    usage: Usage
+    rig: Rig
+    models: tuple[CatalogueEntry | Model, ...]
+    current: Model | None
+    at: dt.datetime
+    engine: Engine
+    kept: Workings
+    cancelled: Callable[[], bool]
+
+    @functools.cached_property
+    def prices(self) -> PriceBook:
+        return book_of(self.usage)
+
+    def search(self, need: Usage, progress: Callable[[float], None] = lambda _share: None) -> Found:
+        """The front for a need; how fast is fast enough is what was asked at first."""
+        return search(
+            self.kept.shelf(self.rig, need, self.prices, self.at.date()),
+            self.kept.variants(self.models, need, self.engine.settings),
+            need,
+            engine=self.engine,
+            enough=self.usage.fast_enough_tps,
+            cancelled=self.cancelled,
+            progress=progress,
+        )
+
+    def apis(self, need: Usage) -> list[Candidate]:
+        return _apis(self.models, self.current, need, self.at)
+
+    def relaxed(self, need: Usage) -> Answers:
+        """Answers to a need that asks less."""
+        rented = [api_option(c.price, c.relation) for c in self.apis(need)]
+        if need.api_allowed and not self.usage.api_allowed:
+            # Of what stays here nothing does: only what else may be asked is new.
+            return Answers(rented, _as_is)
+        found = self.search(need)
+        return Answers([*(_named(o, self.current) for o in found.options), *rented], found.exactly)
+
+
+def _as_is(found: Option) -> Option:
+    return found
+
+
+def _nearer(
+    settled: Sequence[Assessment], options: Sequence[Option], usage: Usage
+) -> list[Assessment]:
+    """With near misses; what is there already in a worse shape gives way."""
+    by_id = {a.option.id: a for a in settled}
+    for near in (assess(o, usage) for o in options):
+        old = by_id.get(near.option.id)
+        if old is None or near.miss < old.miss:
+            by_id[near.option.id] = near
+    return list(by_id.values())
 
 
 def _as_it_is(rig: Rig, current: Model | None, usage: Usage, engine: Engine) -> Iterable[Option]:

@@ -25,7 +25,7 @@ _LITTLE_MORE: Final = 2.0
 _TOLD: Final = 2
 _TRIES: Final = 3
 """Exact looks for one that still does: rough sizes flatter a little."""
-_ROOM: Final = ("free_slots", "card_width", "lanes", "supply_w", "max_ram_gib")
+_ROOM: Final[tuple[str, ...]] = ("free_slots", "card_width", "lanes", "supply_w", "max_ram_gib")
 
 
 class Relaxed(NamedTuple):
@@ -103,10 +103,10 @@ def _breaking(answers: Answers, words: str) -> Answers:
         broken = words in option.broken or not option.purchases
         return option if broken else replace(option, broken=(*option.broken, words))
 
-    return Answers(
-        [marked(option) for option in answers.options],
-        lambda option: marked(answers.exactly(option)),
-    )
+    def exactly(option: Option) -> Option:
+        return marked(answers.exactly(option))
+
+    return Answers([marked(option) for option in answers.options], exactly)
 
 
 _Near = tuple[float, Assessment]
@@ -154,7 +154,9 @@ def relaxations(usage: Usage) -> Iterator[Relaxed]:
 
 
 def _without(usage: Usage, when: str | Callable[[Assessment], str], **update: object) -> Relaxed:
-    say = when if callable(when) else lambda _: when
+    def say(a: Assessment) -> str:
+        return when(a) if callable(when) else when
+
     return Relaxed(usage.model_copy(update=update), say)
 
 
@@ -187,6 +189,7 @@ def _of_machine(usage: Usage) -> Iterator[Relaxed]:
     """What may be bought and what the machine can take."""
     limits = usage.limits
     room = any(getattr(limits, key) is not None for key in _ROOM)
+    any_room: dict[str, object] = dict.fromkeys(_ROOM)
     asked: list[tuple[bool, str, str, dict[str, object]]] = [
         (limits.quiet, "if noise does not matter", "is not quiet", {"quiet": False}),
         (
@@ -211,7 +214,7 @@ def _of_machine(usage: Usage) -> Iterator[Relaxed]:
             room,
             "in a machine with more slots, lanes, power and RAM",
             "needs more slots, lanes, power or RAM than there are",
-            dict.fromkeys(_ROOM),
+            any_room,
         ),
     ]
     for there, words, breaks, update in asked:

@@ -4,7 +4,7 @@ What the search finds for such a relaxed need meets everything else. Of it, what
 it was asked by least says what would have to be accepted.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -189,8 +189,7 @@ def _of_machine(usage: Usage) -> Iterator[Relaxed]:
     """What may be bought and what the machine can take."""
     limits = usage.limits
     room = any(getattr(limits, key) is not None for key in _ROOM)
-    any_room: dict[str, object] = dict.fromkeys(_ROOM)
-    asked: list[tuple[bool, str, str, dict[str, object]]] = [
+    asked: list[tuple[bool, str, str, Mapping[str, object]]] = [
         (limits.quiet, "if noise does not matter", "is not quiet", {"quiet": False}),
         (
             not limits.used_parts,
@@ -214,7 +213,7 @@ def _of_machine(usage: Usage) -> Iterator[Relaxed]:
             room,
             "in a machine with more slots, lanes, power and RAM",
             "needs more slots, lanes, power or RAM than there are",
-            any_room,
+            dict.fromkeys(map(str, _ROOM)),
         ),
     ]
     for there, words, breaks, update in asked:

@@ -44,9 +44,10 @@ def judge(
         return _UNKNOWN
     if smallest < 0:
         return Judgement(False, smallest, "no")
-    offloads = on_device and placement.offloads
+    # With cards in the rig, a run that lies wholly in RAM does not fit them either.
+    offloads = placement.offloads and len(left) > 1
     if host is None:
-        if offloads:
+        if offloads and on_device:
             return Judgement(None, smallest, "unknown")
     elif host < 0:
         return Judgement(False, smallest if on_device else host, "no")

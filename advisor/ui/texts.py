@@ -104,8 +104,14 @@ def verdict_text(plan: Plan) -> str:
     if left < 0:
         return tr("does not fit, {size} too little").format(size=units.size(-left))
     if plan.verdict == "offload":
-        return tr("part in RAM, {size} left").format(size=units.size(left))
+        words = tr("part in RAM, {size} left") if in_vram(plan) else tr("in RAM, {size} left")
+        return words.format(size=units.size(left))
     return tr("fits, {size} left").format(size=units.size(left))
+
+
+def in_vram(plan: Plan) -> bool:
+    """Whether any device holds a part of the model."""
+    return any(device.layers for device in plan.devices)
 
 
 def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
@@ -121,7 +127,9 @@ def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
     sentence = {
         "fits": tr("{what} fits in {place} at {context}{pace}."),
         "tight": tr("{what} just fits in {place} at {context}{pace}."),
-        "offload": tr("{what} runs with a part in RAM at {context}{pace}."),
+        "offload": tr("{what} runs with a part in RAM at {context}{pace}.")
+        if in_vram(plan)
+        else tr("{what} runs in RAM, not on the device, at {context}{pace}."),
         "no": tr("{what} does not fit this rig at {context}."),
         "unknown": tr("Whether {what} fits at {context} is not known."),
     }[plan.verdict].format(what=what, place=place, context=context, pace=pace)

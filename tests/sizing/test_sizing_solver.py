@@ -253,6 +253,16 @@ def test_what_fits_stays_whole() -> None:
     assert plan.verdict == "fits"
 
 
+def test_what_a_small_card_cannot_hold_does_not_fit_it() -> None:
+    model = catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M")
+
+    plan = size(model, parse_rig("Weird 1030 1GB 48 GB/s + 64 GB DDR4-3200"), FIT)
+
+    assert not plan.devices[0].layers
+    assert plan.fits
+    assert plan.verdict == "offload"
+
+
 def test_what_fits_a_shared_memory_stays_with_its_gpu() -> None:
     # Its RAM has the GPU's bandwidth, so a formula of bandwidths alone would move experts there.
     model = catalogue().find("Qwen/Qwen3-30B-A3B").model("Q6_K")

@@ -21,7 +21,7 @@ from advisor.llm.model import Model
 from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, Session
-from advisor.sizing import size
+from advisor.sizing import size_anywhere
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.matrix import Matrix, matrix
 from advisor.sizing.plan import Plan
@@ -56,20 +56,12 @@ _accompanied: PerModel[tuple[str, str], Model] = PerModel(
 def plan_of(
     model: Model, rig: Rig, settings: RunSettings, calibration: Calibration | None = None
 ) -> Plan:
-    """The plan as asked for; where nobody asked for a placement and it does not fit, with RAM.
+    """The plan of a model with its companions, anywhere where nobody asked for a placement.
 
     Raises SettingsError where llama.cpp would refuse to start, and ModelError where a companion
     cannot be read.
     """
-    model = accompanied(model, settings)
-    plan = size(model, rig, settings, calibration=calibration, finely=True)
-    nothing_asked = settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0
-    if plan.verdict == "no" and nothing_asked:
-        placed = settings.model_copy(update={"n_gpu_layers": "fit", "n_cpu_moe": "fit"})
-        elsewhere = size(model, rig, placed, calibration=calibration, finely=True)
-        if elsewhere.verdict != "no":
-            return elsewhere
-    return plan
+    return size_anywhere(accompanied(model, settings), rig, settings, calibration=calibration)
 
 
 def file_types_of(choice: ModelChoice) -> Mapping[str, Model]:

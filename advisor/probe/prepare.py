@@ -20,7 +20,7 @@ from advisor.probe.result import Method
 from advisor.probe.run import Probe
 from advisor.probe.sampler import DeviceSource
 from advisor.probe.scaled_run import ScaledProbe
-from advisor.sizing import size
+from advisor.sizing import size, size_anywhere
 from advisor.sizing.settings import RunSettings
 
 
@@ -38,7 +38,12 @@ class Prepared:
 
 
 def usable_rig(rig: Rig, build: Build) -> Rig:
-    """The rig as a build can use it: without accelerators where it has no backend for them."""
+    """The rig as a build can use it: without accelerators where it has no backend for them.
+
+    An imagined rig cannot be probed; what is predicted for it has nothing to do with this machine.
+    """
+    if rig.imagined:
+        return rig
     backends = {device.backend for device in rig.devices}
     if rig.devices and not backends & set(build.backends):
         return rig.model_copy(update={"devices": ()})
@@ -78,7 +83,7 @@ def prepare(
     if not used.devices:
         # Without accelerators there is nothing to place.
         settings = settings.model_copy(update={"n_cpu_moe": 0, "n_gpu_layers": "all"})
-    plan = size(model, used, settings)
+    plan = size_anywhere(model, used, settings)
     if method == "llama-bench":
         # It makes contexts of its own; where layers and experts lie stays as planned.
         plan = size(model, used, bench.planned_settings(plan.settings))
@@ -125,6 +130,8 @@ def probe_of(
 
 def _chosen(builds: tuple[Build, ...], rig: Rig, wanted: str | None) -> Choice:
     best = choose(builds, rig)
+    if rig.imagined:
+        return Choice(build=best.build, reason="")
     asked = [build for build in builds if build.path == wanted and not build.problem]
     if not asked or asked[0] == best.build:
         return best

@@ -168,3 +168,20 @@ def size(
             **explain_speed(speed, settings),
         },
     )
+
+
+def size_anywhere(
+    model: Model, rig: Rig, settings: RunSettings, *, calibration: Calibration | None = None
+) -> Plan:
+    """The plan as asked for; where nobody asked for a placement and it does not fit, with RAM.
+
+    Raises SettingsError as ``size`` does.
+    """
+    plan = size(model, rig, settings, calibration=calibration, finely=True)
+    nothing_asked = settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0
+    if plan.verdict == "no" and nothing_asked and rig.devices:
+        placed = settings.model_copy(update={"n_gpu_layers": "fit", "n_cpu_moe": "fit"})
+        elsewhere = size(model, rig, placed, calibration=calibration, finely=True)
+        if elsewhere.verdict != "no":
+            return elsewhere
+    return plan

@@ -1,9 +1,12 @@
 """Before a run: what would freeze the machine is named, and a build runs on what it can use."""
 
+import pytest
+
+from advisor import answers
 from advisor.engine.builds import Build
 from advisor.hardware.rig import Device, Host, Rig
 from advisor.probe.preflight import preflight
-from advisor.probe.prepare import usable_rig
+from advisor.probe.prepare import prepare, usable_rig
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from tests import tiny
@@ -33,3 +36,26 @@ def test_a_build_without_the_backend_runs_on_the_cpu():
     assert not usable_rig(rig, inside).devices
     cuda = inside.model_copy(update={"backends": ("cuda", "cpu")})
     assert usable_rig(rig, cuda) == rig
+    imagined = rig.model_copy(update={"imagined": True})
+    assert usable_rig(imagined, inside) == imagined
+
+
+@pytest.mark.parametrize("imagined", [True, False])
+def test_a_probe_predicts_what_the_fit_page_says(imagined: bool):
+    card = Device(name="a card", backend="cuda", memory_total=8 << 30, memory_used=0)
+    host = Host(ram_total=64 << 30, ram_available=64 << 30)
+    rig = Rig(name="r", devices=(card,), hosts=(host,), imagined=imagined)
+    settings = RunSettings(ctx=8192)
+    model = tiny.moe()
+    whole = size(model, rig, settings).devices[0].total
+    assert whole is not None
+    card = card.model_copy(update={"memory_total": whole - (1 << 20)})
+    rig = rig.model_copy(update={"devices": (card,)})
+    assert size(model, rig, settings).verdict == "no"  # else nothing has to go to RAM
+    cuda = Build(kind="program", path="/llama-server", version="b1", backends=("cuda", "cpu"))
+    ready = prepare(model, rig, settings, builds=(cuda,))
+    expected = answers.plan_of(model, rig, settings)
+    assert expected.verdict == "offload"
+    assert ready.question.plan is not None
+    assert ready.question.plan.devices == expected.devices
+    assert ready.question.settings == expected.settings

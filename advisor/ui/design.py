@@ -406,6 +406,7 @@ QHeaderView::section {
   background: @surface; color: @muted; border: none; border-bottom: 1px solid @line;
   padding: 5px 10px; font-size: 11px; font-weight: 500;
 }
+QHeaderView[role="heat"]::section { padding: 5px 7px 5px 0; }
 QTableCornerButton::section { background: @surface; border: none; }
 QScrollArea, QScrollArea > QWidget > QWidget[role="page"] { background: transparent; border: none; }
 QScrollBar:vertical { background: transparent; width: 10px; margin: 0; }

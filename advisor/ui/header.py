@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QAction, QPainter, QPaintEvent, QPixmap
+from PySide6.QtGui import QAction, QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QMenu, QSizePolicy, QToolButton, QWidget
 
 from advisor import units
@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # loads pydantic and numpy: only after the first paint
 
 CONTEXTS: Final = tuple(1024 << n for n in range(2, 11))
 """4k to 1M."""
+NARROW: Final = 900
+"""Below this width the pickers do without their captions."""
 
 
 class Picker(QToolButton):
@@ -49,6 +51,11 @@ class Picker(QToolButton):
         name = ", ".join(part for part in (f"{self._caption}: {choice}", detail, warning) if part)
         self.setAccessibleName(name)
         self.setToolTip(name)
+        self.updateGeometry()
+
+    def show_caption(self, *, shown: bool) -> None:
+        """Where room is short, the choice alone; its name keeps the caption."""
+        self._label.setVisible(shown)
         self.updateGeometry()
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
@@ -117,6 +124,12 @@ class Header(QWidget):
         """Let the user choose a model."""
         if self._state is not None:
             self._model_picker.open_below(self.model)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Captions where there is room for them."""
+        super().resizeEvent(event)
+        for picker in self._pickers:
+            picker.show_caption(shown=self.width() >= NARROW)
 
     def show_buttons(self, buttons: list[QWidget]) -> None:
         """The buttons of the page on screen; the previous page's are only taken out."""

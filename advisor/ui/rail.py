@@ -6,6 +6,8 @@ from PySide6.QtWidgets import QButtonGroup, QMenu, QPushButton, QWidget
 
 from advisor.ui.widgets.basics import button, column, row, text
 
+WIDTH, NARROW_WIDTH = 148, 108
+
 
 class Rail(QWidget):
     """One checkable button per page, Ctrl+1 … Ctrl+5; the menu of the session below."""
@@ -16,7 +18,7 @@ class Rail(QWidget):
         super().__init__()
         self.setProperty("role", "rail")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setFixedWidth(148)
+        self.setFixedWidth(WIDTH)
         self.setAccessibleName(self.tr("Pages"))
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
@@ -46,6 +48,10 @@ class Rail(QWidget):
     def _above_button(self, menu: QMenu) -> QPoint:
         corner = self.menu_button.mapToGlobal(QPoint(0, 0))
         return corner - QPoint(0, menu.sizeHint().height() + 4)
+
+    def set_narrow(self, *, narrow: bool) -> None:
+        """Leave room to the page."""
+        self.setFixedWidth(NARROW_WIDTH if narrow else WIDTH)
 
     def mark(self, key: str) -> None:
         """Show which page is on screen."""

@@ -8,8 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QSettings, QSize, Qt, QTimer
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence
-from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QStackedWidget, QWidget
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeySequence,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QFrame,
+    QMenu,
+    QScrollArea,
+    QStackedWidget,
+    QWidget,
+)
 
 from advisor.ui import design, jobs, pauses
 from advisor.ui.ahead import Ahead
@@ -33,6 +47,12 @@ HEAVY: Final = (
 )
 """Imported on a worker thread after the first paint; none of them creates Qt objects."""
 SESSION_FILTER: Final = "*.rig.json *.json *.pdf *.gguf"
+LEAST: Final = QSize(720, 420)
+"""Of the window, where the screen has as much: an enlarged one on a laptop may have less."""
+LEAST_PAGE: Final = QSize(812, 520)
+"""What a page is laid out for at the least; a smaller window scrolls it."""
+NARROW: Final = 1120
+"""Below this width the rail gives room to the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +78,24 @@ def page_entries() -> list[PageEntry]:
     ]
 
 
+class _AtLeast(QWidget):
+    """Holds the pages and is never smaller than they are laid out for.
+
+    It has no layout: one would ask for all the height that their words want, where they scroll.
+    """
+
+    def __init__(self, held: QWidget) -> None:
+        super().__init__()
+        self._held = held
+        held.setParent(self)
+        self.setMinimumSize(LEAST_PAGE)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """All of it is theirs."""
+        super().resizeEvent(event)
+        self._held.setGeometry(self.rect())
+
+
 class MainWindow(QWidget):
     """Wires the pages to one session; holds no rules of its own."""
 
@@ -65,7 +103,7 @@ class MainWindow(QWidget):
         super().__init__()
         self.setWindowTitle("Rig Advisor")
         self.setAcceptDrops(True)
-        self.setMinimumSize(960, 600)
+        self.setMinimumSize(LEAST.boundedTo(self.screen().availableSize()))
         self._preferences = preferences
         self._open_first = open_first
         self.state: AppState | None = None
@@ -84,9 +122,14 @@ class MainWindow(QWidget):
         self._stack = QStackedWidget()
         self._waiting = EmptyState(self.tr("Reading this machine…"), self.tr("A moment."))
         self._stack.addWidget(self._waiting)
+        room = QScrollArea()
+        room.setWidgetResizable(True)
+        room.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        room.setFrameShape(QFrame.Shape.NoFrame)
+        room.setWidget(_AtLeast(self._stack))
         banner_area = column(self.banner)
         banner_area.setContentsMargins(design.GAP + 4, 0, design.GAP + 4, 0)
-        right = column(self.header, banner_area, self._stack, self.status, spacing=0)
+        right = column(self.header, banner_area, room, self.status, spacing=0)
         right.setStretch(2, 1)
         self.setLayout(row(self.rail, right, spacing=0))
         self.banner.closed.connect(self._banner_gap)
@@ -351,6 +394,11 @@ class MainWindow(QWidget):
         if geometry is None or not self.restoreGeometry(geometry):  # pyright: ignore[reportArgumentType] - QByteArray as saved below
             screen = self.screen().availableSize()
             self.resize(QSize(1280, 800).boundedTo(screen))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Where room is short the page gets it."""
+        super().resizeEvent(event)
+        self.rail.set_narrow(narrow=self.width() < NARROW)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
         """Files are welcome."""

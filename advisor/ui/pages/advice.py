@@ -4,7 +4,8 @@ import datetime as dt
 from typing import Final
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QProgressBar, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QProgressBar, QWidget
 
 from advisor import answers
 from advisor.advice import scenarios
@@ -32,6 +33,8 @@ SLOW_MS: Final = 100
 """What takes longer shows that it is being worked out."""
 FORM_WIDTH: Final = 306
 MOVERS_WIDTH: Final = 262
+NARROW: Final = 1000
+"""Below this width what moves the costs stands under their plot."""
 PERCENT: Final = 100
 
 
@@ -124,12 +127,12 @@ class AdvicePage(Page):
         costs.body.addWidget(self.plot, 1)
         costs.body.addWidget(self._plot_words)
         self.movers = MoversCard()
-        self.movers.setFixedWidth(MOVERS_WIDTH)
         self.options = OptionsCard()
         self.options.price_wanted.connect(self.form.ask_prices)
         self.front = FrontCard()
-        middle = row(costs, self.movers, spacing=design.GAP)
+        middle = self._middle = row(costs, self.movers, spacing=design.GAP)
         middle.setStretch(0, 1)
+        self._set_narrow(narrow=False)
         self._answers = QWidget()
         self._answers.setLayout(column(middle, self.options, self.front, spacing=design.GAP))
         self.case = CaseCard()
@@ -139,6 +142,17 @@ class AdvicePage(Page):
         right = QWidget()
         right.setLayout(column_)
         return scrolling(right)
+
+    def _set_narrow(self, *, narrow: bool) -> None:
+        way = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        self._middle.setDirection(way)
+        self.movers.setMinimumWidth(0 if narrow else MOVERS_WIDTH)
+        self.movers.setMaximumWidth(16_777_215 if narrow else MOVERS_WIDTH)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Below each other where there is no room side by side."""
+        super().resizeEvent(event)
+        self._set_narrow(narrow=self.width() < NARROW)
 
     # page interface
 

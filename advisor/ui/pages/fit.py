@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QWidget
 
 from advisor import units
@@ -35,7 +36,11 @@ from advisor.ui.widgets.basics import (
 from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
 from advisor.ui.widgets.stacked_bar import ToneSwatch
 
-SIDE_WIDTH = 398
+SIDE_WIDTH, NARROW_SIDE_WIDTH = 398, 356
+NARROW = 1000
+"""Below this width the matrix does without the column of quality, and its legend moves down."""
+SETTINGS_SHARE = 0.45
+"""Most of the page's height that the settings take; they scroll."""
 
 
 class FitPage(Page):
@@ -107,10 +112,6 @@ class FitPage(Page):
 
     def _layout_content(self) -> QHBoxLayout:
         self._card = self._switched_card()
-        for verdict in ("fits", "tight", "offload", "no"):
-            for part in (ToneSwatch(VERDICT_TONES[verdict]), text(verdict_word(verdict), "small")):
-                self._card.head.addWidget(part)
-                self._legend.append(part)
         self._answer = text("", "headline", wrap=True)
         self._reason = text("", "muted", wrap=True)
         self.map = HeatMap(self.tr("File types by contexts"), corner=self.tr("quality loss"))
@@ -119,7 +120,8 @@ class FitPage(Page):
         self._short = text("", "muted")
         self._change = button(self.tr("Settings"), role="segment")
         self._change.setCheckable(True)
-        self._form = SettingsForm(self.state)
+        self._settings = SettingsForm(self.state)
+        self._form = scrolling(self._settings)
         self._form.hide()
         self._change.toggled.connect(self._form.setVisible)
         foot = row(self._short, None, self._change)
@@ -135,6 +137,7 @@ class FitPage(Page):
         body.insertWidget(4, self.check_all)
         body.setStretch(2, 1)
         body.setStretch(3, 1)
+        self._body = body
         body.setContentsMargins(0, 0, 0, 0)
         self._matrix_view = QWidget()
         self._matrix_view.setLayout(body)
@@ -182,15 +185,35 @@ class FitPage(Page):
             card.head.insertWidget(number, segment)
         self._this.setChecked(True)
         self._all.toggled.connect(self._show_list)
-        self._legend: list[QWidget] = []
+        legend = row()
+        for verdict in ("fits", "tight", "offload", "no"):
+            for part in (ToneSwatch(VERDICT_TONES[verdict]), text(verdict_word(verdict), "small")):
+                legend.addWidget(part)
+        self._legend = QWidget()
+        self._legend.setLayout(legend)
+        card.head.addWidget(self._legend)
         return card
 
     def _show_list(self, shown: bool) -> None:
         """The whole catalogue in the place of one model's matrix."""
         self._matrix_view.setVisible(not shown)
         self.best.setVisible(shown)
-        for part in self._legend:
-            part.setVisible(not shown)
+        self._legend.setVisible(not shown)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Where room is short, the cells get it."""
+        super().resizeEvent(event)
+        self._form.setMaximumHeight(int(self.height() * SETTINGS_SHARE))
+        narrow = self.width() < NARROW
+        self._settings.lay_out(2 if narrow else 3)
+        if narrow == (self._side.width() == NARROW_SIDE_WIDTH):
+            return
+        self._side.setFixedWidth(NARROW_SIDE_WIDTH if narrow else SIDE_WIDTH)
+        self.map.show_notes(shown=not narrow)
+        if narrow:
+            self._body.insertWidget(self._body.indexOf(self.map), self._legend, 0, _LEFT)
+        else:
+            self._card.head.addWidget(self._legend)
 
     # matrix
 
@@ -390,6 +413,9 @@ class FitPage(Page):
 
     def _choose(self) -> None:
         self.state.model_wanted.emit()
+
+
+_LEFT = Qt.AlignmentFlag.AlignLeft
 
 
 def _gib(size: int) -> str:

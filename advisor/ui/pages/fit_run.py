@@ -34,7 +34,7 @@ class RunCard(Card):
             segment.clicked.connect(lambda _checked=False, name=name: self._choose(name))
             group.addButton(segment)
             segments.append(segment)
-        self.head.insertLayout(1, row(*segments, spacing=2))
+        self.body.addLayout(row(*segments, None, spacing=2))
         self.head.addWidget(button(self.tr("Copy"), self._copy, "link"))
         self._text = CommandText()
         self._text.setAccessibleName(self.tr("Command"))

@@ -3,7 +3,15 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLineEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QLineEdit,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
 
 from advisor.sizing.settings import RunSettings
 from advisor.ui.state import AppState
@@ -11,6 +19,7 @@ from advisor.ui.widgets.basics import text
 
 KV_TYPES: Final = ("f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "bf16", "f32")
 UBATCHES: Final = (64, 128, 256, 512, 1024, 2048, 4096)
+COLUMNS: Final = 3
 
 
 class SettingsForm(QWidget):
@@ -24,10 +33,10 @@ class SettingsForm(QWidget):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(10)
         self._grid.setVerticalSpacing(7)
-        for col in (1, 3, 5):
-            self._grid.setColumnStretch(col, 1)
         self.setLayout(self._grid)
-        self._place = 0
+        self._lines: list[tuple[QWidget | None, QWidget]] = []
+        """Label and field, in order; a box that can be ticked is its own label."""
+        self._columns = 0
         types = [(name, name) for name in KV_TYPES]
         self._choice(self.tr("K cache"), "-ctk", "ctk", types)
         self._choice(self.tr("V cache"), "-ctv", "ctv", types)
@@ -97,8 +106,26 @@ class SettingsForm(QWidget):
         )
         self._number(self.tr("Prompt cache, MiB"), "--cache-ram", "cache_ram", -1, 1 << 30)
         self._number(self.tr("Checkpoints"), "--ctx-checkpoints", "ctx_checkpoints", 0, 1 << 20)
+        self.lay_out(COLUMNS)
         state.settings_changed.connect(self.refresh)
         self.refresh()
+
+    def lay_out(self, columns: int) -> None:
+        """So many fields side by side, at most three."""
+        if columns == self._columns:
+            return
+        self._columns = columns
+        while self._grid.takeAt(0) is not None:
+            pass
+        for col in range(COLUMNS):
+            self._grid.setColumnStretch(col * 2 + 1, int(col < columns))
+        for place, (label, field) in enumerate(self._lines):
+            line, col = divmod(place, columns)
+            if label is None:
+                self._grid.addWidget(field, line, col * 2, 1, 2)
+            else:
+                self._grid.addWidget(label, line, col * 2)
+                self._grid.addWidget(field, line, col * 2 + 1)
 
     def refresh(self) -> None:
         """Show the session's settings."""
@@ -106,22 +133,21 @@ class SettingsForm(QWidget):
             show(self._state.settings)
 
     def _add(self, name: str, option: str, widget: QWidget) -> None:
-        line, col = divmod(self._place, 3)
-        self._place += 1
         label = text(name, "muted")
         label.setBuddy(widget)
         tip = self.tr("{name} ({option})").format(name=name, option=option)
         label.setToolTip(tip)
         widget.setToolTip(tip)
         widget.setAccessibleName(name)
-        self._grid.addWidget(label, line, col * 2)
-        self._grid.addWidget(widget, line, col * 2 + 1)
+        self._lines.append((label, widget))
 
     def _choice(
         self, name: str, option: str, field: str, choices: list[tuple[Any, str]]
     ) -> QComboBox:
         box = QComboBox()
         box.setMinimumWidth(88)
+        box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        box.view().setMinimumWidth(130)
         for value, words in choices:
             box.addItem(words, value)
         box.activated.connect(
@@ -214,9 +240,7 @@ class SettingsForm(QWidget):
             box.blockSignals(blocked)
 
         self._show.append(show)
-        line, col = divmod(self._place, 3)
-        self._place += 1
-        self._grid.addWidget(box, line, col * 2, 1, 2)
+        self._lines.append((None, box))
 
 
 def settings_in_short(settings: RunSettings, tr: Callable[[str], str]) -> str:

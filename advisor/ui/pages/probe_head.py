@@ -39,11 +39,13 @@ class ProbeHead(QWidget):
         self.headline = text("", "title", wrap=True)
         self.ghost = Chip(self.tr("ghost: no weights downloaded"), "tight")
         self.state = Elided("", "muted")
-        line = row(self.headline, self.ghost, self.budget, self.run_button, self.stop_button)
+        line = row(self.headline, self.budget, self.run_button, self.stop_button)
         line.setStretch(0, 1)
+        below = row(self.ghost, self.state)
+        below.setStretch(1, 1)
         whole = column(spacing=10)
         whole.addLayout(line)
-        whole.addWidget(self.state)
+        whole.addLayout(below)
         self.setLayout(whole)
 
     @property

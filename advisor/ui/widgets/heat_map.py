@@ -41,7 +41,10 @@ TWO_LINES: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class HeatCell:
-    """One cell: two short lines, a tone, and the whole story for tooltip and screen reader."""
+    """One cell: two short lines, a tone, and the whole story for tooltip and screen reader.
+
+    Where the second line is too wide it is drawn without its unit.
+    """
 
     main: str
     sub: str
@@ -144,7 +147,7 @@ class _CellPainter(QStyledItemDelegate):
             painter.setPen(QPen(QColor(design.colours().line_strong), 1))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(area, 5, 5)
-        words = area.adjusted(4, 0, -7, 0).toRect()
+        words = area.adjusted(2, 0, -6, 0).toRect()
         painter.setPen(ink)
         two = words.height() >= TWO_LINES and bool(cell.sub)
         upper = QRect(words.left(), words.center().y() - 14, words.width(), 15) if two else words
@@ -156,7 +159,9 @@ class _CellPainter(QStyledItemDelegate):
         )
         if two:
             painter.setFont(design.font(design.SMALL))
-            painter.drawText(upper.translated(0, 15), right, cell.sub)
+            wide = painter.fontMetrics().horizontalAdvance(cell.sub) > upper.width()
+            sub = cell.sub.partition(" ")[0] if wide else cell.sub
+            painter.drawText(upper.translated(0, 15), right, sub)
         if cell.mark:
             painter.setFont(design.font(9, QFont.Weight.DemiBold))
             corner = area.adjusted(4, 1, 0, 0).toRect()
@@ -172,6 +177,8 @@ class _RowHead(QHeaderView):
     def __init__(self, model: HeatModel, parent: QWidget) -> None:
         super().__init__(Qt.Orientation.Vertical, parent)
         self._model = model
+        self.notes = True
+        """Whether there is room for the rows' notes."""
         self.setSectionsClickable(False)
         self.setHighlightSections(True)
 
@@ -181,7 +188,7 @@ class _RowHead(QHeaderView):
         small = design.font(design.SMALL)
         from_title = max((_width(title, r.title) for r in self._model.rows), default=40)
         from_sub = max((_width(small, r.sub) for r in self._model.rows), default=0)
-        from_note = max((_width(small, r.note) for r in self._model.rows), default=0)
+        from_note = max((_width(small, r.note) for r in self._model.rows), default=0) * self.notes
         return QSize(max(from_title, from_sub) + (from_note + 14 if from_note else 0) + 14, 0)
 
     def paintSection(self, painter: QPainter, rect: QRect, logical_index: int) -> None:  # noqa: N802 - Qt's name
@@ -201,9 +208,9 @@ class _RowHead(QHeaderView):
         painter.setFont(design.font(design.SMALL))
         if two:
             painter.drawText(upper.translated(0, 16), left, head.sub)
-        painter.drawText(
-            area, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, head.note
-        )
+        if self.notes:
+            right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            painter.drawText(area, right, head.note)
         painter.restore()
 
 
@@ -224,7 +231,8 @@ class HeatMap(QTableView):
         self.setModel(self.cells)
         self.setAccessibleName(name)
         self.setItemDelegate(_CellPainter(self))
-        self.setVerticalHeader(_RowHead(self.cells, self))
+        self._heads = _RowHead(self.cells, self)
+        self.setVerticalHeader(self._heads)
         self.setShowGrid(False)
         self.setMouseTracking(True)
         self.setCornerButtonEnabled(False)
@@ -236,13 +244,14 @@ class HeatMap(QTableView):
         across.setSectionsClickable(False)
         across.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         across.setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        across.setMinimumSectionSize(46)
+        across.setMinimumSectionSize(40)
+        across.setProperty("role", "heat")
         across.setFixedHeight(24)
         self.verticalHeader().setMinimumSectionSize(24)
+        self._corner = text(corner, "small")
+        self._corner.setContentsMargins(0, 0, 9, 0)
         if corner and (place := self.findChild(QAbstractButton)) is not None:
-            words = text(corner, "small")
-            words.setContentsMargins(0, 0, 9, 0)
-            place.setLayout(row(None, words))
+            place.setLayout(row(None, self._corner))
         self._telling = True
         self.selectionModel().currentChanged.connect(self._current_changed)
         self.activated.connect(lambda index: self.opened.emit(index.row(), index.column()))
@@ -260,6 +269,14 @@ class HeatMap(QTableView):
         self._share_height()
         self.verticalHeader().updateGeometry()
         self.updateGeometries()
+
+    def show_notes(self, *, shown: bool) -> None:
+        """The rows' notes, or more room for the cells: their tooltips tell them too."""
+        if shown != self._heads.notes:
+            self._heads.notes = shown
+            self._corner.setVisible(shown)
+            self._heads.updateGeometry()
+            self.updateGeometries()
 
     def mark(self, row: int | None, column: int | None) -> None:
         """Show which cell is in question; nothing is emitted."""
@@ -282,7 +299,9 @@ class HeatMap(QTableView):
     def _share_height(self) -> None:
         count = len(self.cells.rows)
         if count:
-            height = min(60, max(26, self.viewport().height() // count))
+            both = any(cell.sub for line in self.cells.cells for cell in line)
+            least = TWO_LINES + 4 if both else 26
+            height = min(60, max(least, self.viewport().height() // count))
             self.verticalHeader().setDefaultSectionSize(height)
 
     def _current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:

@@ -1,0 +1,77 @@
+"""Small windows and enlarged desktops: what is said stays readable, the rest can be scrolled to."""
+
+import pytest
+from PySide6.QtCore import QSize
+from PySide6.QtWidgets import QScrollArea, QWidget
+
+from advisor.hardware.compose import parse_rig
+from advisor.ui.app import preferences
+from advisor.ui.pages.advice import AdvicePage
+from advisor.ui.pages.fit import FitPage
+from advisor.ui.state import AppState
+from advisor.ui.window import LEAST_PAGE, MainWindow
+
+SMALL = QSize(LEAST_PAGE.width() + 70, 620)
+
+
+@pytest.fixture
+def asked(state: AppState) -> AppState:
+    state.set_rig(parse_rig("RTX 4090 + 64 GB DDR5-6000"))
+    state.choose_model("meta-llama/Llama-3.1-8B-Instruct", "Q4_K_M")
+    return state
+
+
+def reaches_out(area: QScrollArea) -> list[QWidget]:
+    """Parts of a scrolled content that lie beyond its right edge."""
+    content = area.widget()
+    return [
+        part
+        for part in content.findChildren(QWidget)
+        if part.isVisible()
+        and part.mapTo(content, part.rect().topRight()).x() >= area.viewport().width()
+    ]
+
+
+def test_a_narrow_fit_page_shows_every_context_with_its_speed(asked: AppState, qtbot) -> None:
+    page = FitPage(asked)
+    qtbot.addWidget(page)
+    page.resize(SMALL)
+    page.show()
+    qtbot.waitUntil(lambda: bool(page.map.cells.rows) and asked.plan is not None, timeout=30_000)
+    asked.change_settings(ctx=100_000)  # one more column
+    qtbot.waitUntil(lambda: page.map.cells.columnCount() > 6, timeout=30_000)
+    qtbot.waitUntil(page.plan.isVisible, timeout=30_000)
+    assert page.map.horizontalScrollBar().maximum() == 0
+    assert page.map.rowHeight(0) >= 34
+    assert page._legend.isVisible()
+    assert not reaches_out(page._side)
+    page.resize(1132, 700)
+    assert page._legend.parentWidget() is page._card
+    page.closing()
+
+
+def test_a_narrow_advice_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
+    page = AdvicePage(asked)
+    qtbot.addWidget(page)
+    page.resize(SMALL)
+    page.show()
+    page.shown()
+    qtbot.waitUntil(lambda: page.advice is not None, timeout=120_000)
+    area = page.verdict.parentWidget().parentWidget().parentWidget()
+    assert isinstance(area, QScrollArea)
+    assert not reaches_out(area)
+    page.closing()
+
+
+def test_a_window_smaller_than_its_pages_scrolls_them(qtbot) -> None:
+    window = MainWindow(preferences())
+    qtbot.addWidget(window)
+    window.resize(640, 400)
+    window.show()
+    area = next(a for a in window.findChildren(QScrollArea) if a.isAncestorOf(window._stack))
+    assert window._stack.size() == LEAST_PAGE
+    assert area.horizontalScrollBar().maximum() > 0
+    window.resize(1400, 900)
+    qtbot.waitUntil(lambda: area.horizontalScrollBar().maximum() == 0)
+    assert window._stack.width() > LEAST_PAGE.width()
+    window.close()

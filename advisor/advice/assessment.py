@@ -22,7 +22,7 @@ from advisor.units import rate, size, tokens
 
 _CHANGES_SOMETHING: Final = 2
 _NO_FIT: Final = "whether it fits is not known"
-_NO_SPEED: Final = "its speed or power is not known; a probe would tell"
+_NO_SPEED: Final = "its speed is not known; a probe would tell"
 _NO_PROMPT: Final = "its time for a prompt is not known; a probe would tell"
 
 

@@ -96,7 +96,7 @@ class Option:
     server_plan: Plan | None = None
     """Of one of the servers, where each of several cards can have one of its own."""
     run: LocalRun | None = None
-    """None: speed or power is not known, the notes say why."""
+    """None: a speed is not known, the notes say why."""
     answer_tps: Range | None = None
     """How fast it answers, known even where the time for a prompt is not."""
     ttft_s: Range | None = None

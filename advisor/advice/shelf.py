@@ -81,7 +81,7 @@ def shelve(found: Sequence[Build]) -> Shelf:
         _, parts, _ = build.signature
         if parts not in watts:
             draw = power.estimate(build.rig)
-            watts[parts] = (draw.busy.mid, draw.idle.mid) if draw else (0.0, 0.0)
+            watts[parts] = draw.busy.mid, draw.idle.mid
         mine: list[tuple[int, int]] = []
         for part, device in zip(parts, devices, strict=True):
             if (part, build.here) not in kinds:

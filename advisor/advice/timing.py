@@ -126,7 +126,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class Timed:
-    """The outcome. ``run`` is None where speed or power is not known, the notes say why."""
+    """The outcome. ``run`` is None where a speed is not known, the notes say why."""
 
     judgement: Judgement
     ctx: int
@@ -285,9 +285,9 @@ def _with_servers(outcome: Timed, asked: tuple[Variant, Rig, Usage, Engine], how
         for place in range(len(rig.devices))
         if (one := _alone(asked, place, how)) is not None
     }
-    watts = power.estimate(rig, working=frozenset(found))
-    if len(found) < 2 or watts is None:
+    if len(found) < 2:
         return outcome
+    watts = power.estimate(rig, working=frozenset(found))
     return replace(outcome, run=replace(outcome.run, apart=Apart(tuple(found.values()), watts)))
 
 
@@ -377,15 +377,12 @@ def _outcome(
         decode, basis = Range.exactly(found.decode_tps), Basis.MEASURED
         prefill = prefill if found.prefill_tps is None else Range.exactly(found.prefill_tps)
         if found.device_watts is not None:
-            watts = power.measured(found.device_watts, rig, source=found.source) or watts
+            watts = power.measured(found.device_watts, rig, source=found.source)
         notes.append(f"speed from the {found.source}")
     if decode is None or prefill is None:
         missing = "speed" if decode is None else "time for a prompt"
         why = (*speed.notes, f"its {missing} is not known")
         return Timed(judgement, usage.context, None, None, why, decode)
-    if watts is None:
-        unknown = ("its power draw is not known",)
-        return Timed(judgement, usage.context, None, None, unknown, decode)
     hp, backend = variant.model.hp, rig.devices[0].backend if rig.devices else "cpu"
     run = LocalRun(
         decode_tps=decode,

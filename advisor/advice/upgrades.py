@@ -118,10 +118,10 @@ class _Search:
         wanted: Sequence[Variant],
         usage: Usage,
         engine: Engine,
-        enough: float,
+        enough: float | None = None,
     ) -> None:
         self.shelf, self.wanted, self.usage, self.engine = shelf, wanted, usage, engine
-        self.enough = enough
+        self.enough = usage.fast_enough_tps if enough is None else enough
         self.lengths = lengths(usage)
         self.fixed = shelf.fixed(usage)
         self.outcomes: dict[int, Timed] = {}
@@ -272,7 +272,6 @@ def search(
     """
     if not wanted:
         return Found((), _same, 0, 0, complete=True)
-    enough = usage.fast_enough_tps if enough is None else enough
     asked = _Search(shelf, wanted, usage, engine, enough)
 
     def stop() -> bool:
@@ -282,7 +281,7 @@ def search(
         return cancelled() or done >= _MAX_WORKED_OUT
 
     pairs = asked.pairs
-    found = front(pairs.cost, _steps(pairs.speed, enough), pairs.quality, asked.refine, stop=stop)
+    found = front(pairs.cost, _steps(pairs.speed, asked.enough), pairs.quality, asked.refine, stop=stop)
     chosen = dict.fromkeys(found.points)
     complete = found.complete
     kinds: dict[Kind, None] = dict.fromkeys(build.kind for build in shelf.builds)

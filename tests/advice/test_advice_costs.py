@@ -184,10 +184,26 @@ class TestPower:
         # 8 modules of 100 W and 800 W around them, and what the supplies lose.
         assert power.idle.mid == pytest.approx((8 * 100 + 800) * 1.1)
 
-    def test_an_unknown_limit_is_unknown(self):
+    def test_an_unknown_limit_widens_the_range_and_is_said(self):
         rig = parse_rig("RTX 4090")
         card = rig.devices[0].model_copy(update={"power_limit_w": None, "power_default_w": None})
-        assert estimate(rig.model_copy(update={"devices": (card,)})) is None
+        blind = estimate(rig.model_copy(update={"devices": (card,)}))
+        known = estimate(rig)
+        assert blind.busy.low < known.busy.low < blind.busy.high
+        assert "no power limit is known" in blind.source
+        assert "no power limit is known" not in known.source
+
+    def test_a_laptop_draws_less_than_a_desktop_around_its_card(self):
+        laptop = estimate(parse_rig("RTX 4060 Laptop + 32 GB DDR5-5600"))
+        # 115 W of card at 45 to 100 %, 15 to 60 W around it, and what the supply loses.
+        assert laptop.busy.low == pytest.approx((115 * 0.45 + 15) * 1.06)
+        assert laptop.busy.high == pytest.approx((115 + 60) * 1.18)
+        assert laptop.idle.mid < 50
+
+    @pytest.mark.parametrize("mac", ["M1 16GB", "M2 Pro 32GB", "M3 Pro 36GB", "M4 Max 36GB"])
+    def test_every_mac_has_a_range(self, mac):
+        busy = estimate(parse_rig(mac)).busy
+        assert 15 <= busy.low < busy.mid < busy.high <= 150
 
     def test_measured_cards_narrow_the_range_and_say_so(self):
         rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")

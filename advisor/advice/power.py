@@ -106,7 +106,7 @@ def estimate(rig: Rig, *, working: frozenset[int] | None = None) -> Power:
             d.power_limit_w or d.power_default_w,
             d.power_idle_w,
             unified=d.unified,
-            laptop=d.laptop or rig.host.laptop,
+            laptop=d.laptop or bool(rig.host.laptop),
         )
         for d in rig.devices
     )

@@ -281,7 +281,9 @@ def search(
         return cancelled() or done >= _MAX_WORKED_OUT
 
     pairs = asked.pairs
-    found = front(pairs.cost, _steps(pairs.speed, asked.enough), pairs.quality, asked.refine, stop=stop)
+    found = front(
+        pairs.cost, _steps(pairs.speed, asked.enough), pairs.quality, asked.refine, stop=stop
+    )
     chosen = dict.fromkeys(found.points)
     complete = found.complete
     kinds: dict[Kind, None] = dict.fromkeys(build.kind for build in shelf.builds)

@@ -223,7 +223,7 @@ class TestScreen:
         wanted = variants([model(name)], usage, RunSettings())
         shelf = shelve(list(builds(rig, usage, BOOK, TODAY))[::5])
         asked = upgrades._Search(shelf, wanted, usage, Engine(RunSettings()))
-        steps = upgrades._steps(asked.pairs.speed, usage)
+        steps = upgrades._steps(asked.pairs.speed, usage.fast_enough_tps)
         looked = 0
         for i in range(0, len(asked.pairs.cost), max(1, len(asked.pairs.cost) // 150)):
             real = asked.refine(i, -1)

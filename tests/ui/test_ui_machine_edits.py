@@ -11,6 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from advisor.hardware import detect
+from advisor.hardware.bandwidth import RamBandwidth
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.doctor import examine
 from advisor.ui.app import preferences
@@ -252,3 +253,16 @@ def test_the_program_ends_though_a_driver_call_hangs(library, tmp_path) -> None:
         [sys.executable, "-c", program], env=environment, timeout=120, check=False
     )
     assert done.returncode == 0
+
+
+def test_a_speed_that_waits_for_the_ram_is_a_second_away(qtbot, page, state, monkeypatch) -> None:
+    found = RamBandwidth(gbs=41.0, threads=2, date="2026-11-26", cpu="a CPU", ram_total=24 * GIB)
+    monkeypatch.setattr("advisor.ui.services.measure_ram", lambda _rig: found)
+    unread = parse_rig("CPU only 24 GB").model_copy(update={"imagined": False})
+    assert unread.host.ram_bandwidth_gbs is None
+    state.set_detected(unread)
+    state.set_rig(None)
+    qtbot.waitUntil(page.measure_ram.isVisible, timeout=60_000)
+    page.measure_ram.button.click()
+    qtbot.waitUntil(page.measure_ram.isHidden)
+    assert state.rig.host.ram_bandwidth_gbs == found.gbs

@@ -148,7 +148,7 @@ class FitPage(Page):
         self._card.body.addWidget(self.best, 1)
         self.why = WhyCard(self.state)
         self.plan = PlanCard()
-        self.speed = SpeedCard()
+        self.speed = SpeedCard(self.state)
         self.places = PlacesCard()
         self.run = RunCard(self.state)
         self.notes = NotesCard()

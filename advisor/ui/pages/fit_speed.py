@@ -9,6 +9,8 @@ from advisor.llm.model import Model
 from advisor.sizing.plan import Plan
 from advisor.ui import services
 from advisor.ui.jobs import Job, run_task
+from advisor.ui.pages.measure_ram import MeasureRam
+from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Card, text
 from advisor.ui.widgets.figures import FigureRow, range_text
 from advisor.ui.widgets.line_plot import LinePlot
@@ -17,8 +19,9 @@ from advisor.ui.widgets.line_plot import LinePlot
 class SpeedCard(Card):
     """Figures first, then the curve; unknown says what would make it known."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: AppState) -> None:
         super().__init__(self.tr("Speed"), note=" ")
+        self.measure_ram = MeasureRam(state)
         self._decode = FigureRow(self.tr("Decode"))
         self._prefill = FigureRow(self.tr("Prefill"))
         self._first = FigureRow(self.tr("First token"))
@@ -34,6 +37,7 @@ class SpeedCard(Card):
             self._plot,
             self._under,
             self._unknown,
+            self.measure_ram,
         ):
             self.body.addWidget(part)
 
@@ -46,6 +50,7 @@ class SpeedCard(Card):
         self._plot.setVisible(known)
         self._under.setVisible(known)
         self._unknown.setVisible(not known)
+        self.measure_ram.show_where(not known)
         self.note.setText(self.tr("calibrated by your probe") if speed.calibrated else "")
         if not known:
             reasons = " ".join(speed.notes) or self.tr(

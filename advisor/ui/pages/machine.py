@@ -17,6 +17,7 @@ from advisor.ui.pages.machine_live import LiveReadings
 from advisor.ui.pages.machine_models import ModelsCard
 from advisor.ui.pages.machine_parts import Parts
 from advisor.ui.pages.machine_what_if import WhatIfCard
+from advisor.ui.pages.measure_ram import MeasureRam
 from advisor.ui.state import AppState
 from advisor.ui.texts import capability_text, rig_in_short, rig_name
 from advisor.ui.widgets.basics import (
@@ -152,6 +153,8 @@ class MachinePage(Page):
         line.setStretch(2, 1)
         card.body.addLayout(line)
         card.body.addWidget(self._headline)
+        self.measure_ram = MeasureRam(self.state)
+        card.body.addWidget(self.measure_ram)
         look = self._look = text(self.tr("Look at"), "muted")
         look.hide()
         look.setContentsMargins(0, 2, 0, 0)
@@ -214,6 +217,7 @@ class MachinePage(Page):
         self._stale = False
         pauses.keep_caches()
         self._headline.setText(capability_text(found, on_devices=bool(rig.devices)))
+        self.measure_ram.show_where(any(pick.cell.decode is None for pick in found.models))
         clear(self._suggested)
         for pick in found.suggestions(SUGGESTED):
             self._suggested.addWidget(self._suggestion(pick))
@@ -244,6 +248,7 @@ class MachinePage(Page):
         self._imagined.setVisible(not here)
         self._imagined.setText(self.tr("imagined") if rig.imagined else self.tr("recorded"))
         self._back.setVisible(not here)
+        self.measure_ram.hide()
         self._name.say("" if here else rig_name(self.state) or rig_in_short(rig))
         self._caption.setText(
             self.tr("What this machine can run") if here else self.tr("What this rig could run")

@@ -4,11 +4,11 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QDialog, QInputDialog, QWidget
 
 from advisor.errors import RigAdvisorError
-from advisor.hardware.bandwidth import RamBandwidth
 from advisor.hardware.rig import Rig
 from advisor.ui import services
 from advisor.ui.jobs import run_task
 from advisor.ui.pages.machine_facts import FactsDialog
+from advisor.ui.pages.measure_ram import measure_ram
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Banner
 
@@ -61,23 +61,8 @@ class MachineEdits(QObject):
 
     def measure(self) -> None:
         """Measure the RAM for a second."""
-        rig = self._state.rig
-        if rig is None:
-            return
         self.measuring.emit(True)
-
-        def done(result: RamBandwidth) -> None:
-            self.measuring.emit(False)
-            detected = self._state.detected
-            if detected is not None:
-                self._state.set_detected(services.with_bandwidth(detected, result))
-
-        run_task(
-            lambda _job: services.measure_ram(rig),
-            on_result=done,
-            on_error=self.complain,
-            owner=self,
-        )
+        measure_ram(self._state, self, lambda: self.measuring.emit(False), self.complain)
 
     # facts
 

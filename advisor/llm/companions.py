@@ -25,6 +25,12 @@ def with_companions(model: Model, *, draft: str, mmproj: str) -> Model:
     )
 
 
+def is_projector(path: Path) -> bool:
+    """Whether a GGUF file holds a projector, not a model. Raises BadModelFile."""
+    # tools/mtmd/clip-impl.h: the architecture of every projector.
+    return read_header(path, unfinished=True).metadata.get("general.architecture") == "clip"
+
+
 def _changed(name: str) -> int:
     """When a file was last written; 0 for what is no file."""
     try:

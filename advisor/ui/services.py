@@ -14,14 +14,14 @@ from advisor.advice import capability, hardware_prices, picks
 from advisor.basis import Basis, Explanation, Range
 from advisor.engine import command
 from advisor.engine.machine import read_machine
-from advisor.errors import RigError, SessionError, SettingsError
+from advisor.errors import ModelError, RigError, SessionError, SettingsError
 from advisor.hardware import corrections, doctor, edits, network, report, saved
 from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Device, Rig
 from advisor.hardware.table import gpu_table
+from advisor.llm import companions, model_folders, quality
 from advisor.llm import local_files as local_files_module
-from advisor.llm import quality
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.intelligence import standing
 from advisor.llm.local_files import LocalFile
@@ -53,6 +53,9 @@ class Opened:
     session: Session | None = None
     rig: Rig | None = None
     model: str | None = None
+    projector: str | None = None
+    folder: Path | None = None
+    """One that models are looked for in from now on."""
     file: str | None = None
     """Fingerprint of a session's file, which may be saved over; None for a report."""
 
@@ -92,8 +95,15 @@ def detect() -> Rig:
 
 
 def open_anything(path: Path) -> Opened:
-    """A session, a report's PDF, a rig or a GGUF file. Raises RigAdvisorError with a sentence."""
+    """A session, a report's PDF, a rig, a GGUF file or a folder of such.
+
+    Raises RigAdvisorError with a sentence.
+    """
+    if path.is_dir():
+        return Opened(folder=add_model_folder(path))
     if path.suffix.lower() == ".gguf" or is_gguf(path):
+        if companions.is_projector(path):
+            return Opened(projector=str(path))
         llm.open_gguf(path)  # a file that cannot be read is told now
         return Opened(model=str(path))
     # Only a session file is saved over; a report, whatever its name, never.
@@ -131,8 +141,17 @@ def save_session(session: Session, path: Path, *, seen: str | None, replace: boo
 
 
 def local_files() -> tuple[LocalFile, ...]:
-    """GGUF files that other programs have put on this machine."""
-    return local_files_module.local_files()
+    """GGUF files in the folders of other programs and in those that the user named."""
+    return local_files_module.local_files(model_folders.named())
+
+
+def add_model_folder(folder: Path) -> Path:
+    """Look for models in a folder from now on. Raises ModelError where there is none in it."""
+    if not local_files_module.local_files([folder], []):
+        message = f"There is no GGUF file in {folder}, nor in the folders below it."
+        raise ModelError(message)
+    model_folders.add(folder)
+    return folder
 
 
 def read_catalogue() -> None:

@@ -268,7 +268,7 @@ class AppState(QObject):
             self.session = self.session.model_copy(update={"rig": None})
 
     def open_file(self, path: Path) -> None:
-        """Open a session, or a report that carries one, or a GGUF file, or a rig."""
+        """Open a session, a report that carries one, a GGUF file, a rig or a folder of models."""
 
         def done(opened: services.Opened) -> None:
             if opened.session is not None:
@@ -279,6 +279,12 @@ class AppState(QObject):
             elif opened.model is not None:
                 self.choose_model(opened.model)
                 self.show_page("fit")
+            elif opened.projector is not None:
+                self._add_projector(opened.projector)
+            elif opened.folder is not None:
+                name = opened.folder.name
+                self.noticed.emit(self.tr("Models are looked for in {name} too").format(name=name))
+                self.model_wanted.emit()
 
         run_task(
             lambda _job: services.open_anything(path),
@@ -286,6 +292,22 @@ class AppState(QObject):
             on_error=lambda error: self.failed.emit(str(error)),
             owner=self,
         )
+
+    def _add_projector(self, path: str) -> None:
+        """What lets a model see or hear is no model: it goes beside the one in question."""
+        name = Path(path).name
+        if self.choice is None:
+            words = self.tr(
+                "{name} is a projector, which lets a model see or hear. Choose its model first, "
+                "then open it again."
+            )
+            self.failed.emit(words.format(name=name))
+            return
+        self.change_settings(mmproj=path)
+        self.show_page("fit")
+        words = self.tr("{name} runs beside {model} now; Settings on Fit take it away")
+        model = self.model.name if self.model is not None else Path(self.choice.model).name
+        self.noticed.emit(words.format(name=name, model=model))
 
     def save(self, path: Path, *, replace: bool = False) -> None:
         """Write the session; ``saved`` or ``failed`` follows.

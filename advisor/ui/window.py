@@ -406,13 +406,19 @@ class MainWindow(QWidget):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802 - Qt's name
-        """A dropped file is opened, whatever page is on screen."""
-        for url in event.mimeData().urls():
-            if url.isLocalFile():
-                event.setDropAction(Qt.DropAction.CopyAction)
-                event.accept()
-                self.open_path(Path(url.toLocalFile()))
-                return
+        """A dropped file or folder is opened, whatever page is on screen."""
+        urls = event.mimeData().urls()
+        paths = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
+        if not paths:
+            return
+        event.setDropAction(Qt.DropAction.CopyAction)
+        event.accept()
+        # Of a model dropped with its projector or with its other parts, the model.
+        first = min(paths, key=lambda path: (path.name.lower().startswith("mmproj"), path.name))
+        self.open_path(first)
+        if len(paths) > 1:
+            words = self.tr("Of {count} files, {name} was opened")
+            self.status.notice(words.format(count=len(paths), name=first.name))
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
         """Stop what runs, keep the session, then go."""

@@ -1,5 +1,6 @@
 """The model picker: search the catalogue and the files on this machine, or open or drop a file."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QLineEdit,
     QListView,
+    QMenu,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -27,8 +29,10 @@ from PySide6.QtWidgets import (
 )
 
 from advisor import units
+from advisor.errors import ModelError
 from advisor.llm.catalogue import CatalogueEntry
 from advisor.llm.local_files import LocalFile
+from advisor.paths import without_home
 from advisor.ui import design, services
 from advisor.ui.jobs import run_task
 from advisor.ui.state import AppState
@@ -54,12 +58,14 @@ class Choice:
 
 
 def entry_choice(entry: CatalogueEntry) -> Choice:
-    """A catalogue model: maker, size, what it can do, licence."""
+    """A catalogue model: maker, size, age, what it can do, licence."""
     size = billions(entry.n_params)
     if entry.active_params and entry.active_params < entry.n_params * 0.9:
         size += f", {billions(entry.active_params)} active"
     year = f"{entry.released:%b %Y}" if entry.released else ""
-    parts = [entry.maker, size, ", ".join(entry.abilities), entry.licence or "", year]
+    # Every model chats.
+    able = ", ".join(ability for ability in entry.abilities if ability != "chat")
+    parts = [entry.maker, size, year, able, entry.licence or ""]
     return Choice(entry.id, entry.name, " · ".join(p for p in parts if p), "", entry.id.lower())
 
 
@@ -156,11 +162,14 @@ class ModelPicker(QFrame):
         self.list.activated.connect(lambda index: self._take(index.row()))
         self._count = text("", "small")
         open_file = button(self.tr("Open a GGUF file…"), self._open, "link")
+        self._folders = button(
+            self.tr("Folders…"), self._show_folders, "link", tip=self.tr("Where files are found")
+        )
         layout = column(
             self.search,
             self.list,
-            row(self._count, None, open_file),
-            text(self.tr("or drop a .gguf file anywhere on the window"), "small"),
+            row(self._count, None, self._folders, open_file),
+            text(self.tr("or drop a .gguf file or a folder anywhere on the window"), "small"),
             spacing=8,
         )
         layout.setContentsMargins(12, 12, 12, 10)
@@ -225,6 +234,35 @@ class ModelPicker(QFrame):
             self.hide()
             self._state.choose_model(choice.model)
             self._state.show_page("fit")
+
+    def _show_folders(self) -> None:
+        """The user's own folders: one more, or one fewer."""
+        menu = QMenu(self)
+        menu.addAction(self.tr("Add a folder of models…"), self._add_folder)
+        folders = services.model_folders.named()
+        if folders:
+            menu.addSeparator()
+        for folder in folders:
+            words = self.tr("Forget {folder}").format(folder=without_home(str(folder)))
+            menu.addAction(words, functools.partial(self._forget_folder, folder))
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(self._folders.mapToGlobal(self._folders.rect().bottomLeft()))
+
+    def _add_folder(self) -> None:
+        self.hide()
+        dialog = QFileDialog(self.window(), self.tr("Add a folder of models"))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        dialog.fileSelected.connect(lambda name: self._state.open_file(Path(name)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _forget_folder(self, folder: Path) -> None:
+        try:
+            services.model_folders.forget(folder)
+        except ModelError as error:
+            self._state.failed.emit(str(error))
+        run_task(lambda _job: services.local_files(), on_result=self._found, owner=self)
 
     def _open(self) -> None:
         self.hide()

@@ -49,8 +49,8 @@ class MeasureRam(QWidget):
     def show_where(self, unknown: bool) -> None:
         """Shown where a speed is unknown and measuring this machine's RAM would tell it."""
         rig = self._state.rig
-        here = rig is not None and self._state.here
-        self.setVisible(unknown and here and rig.host.ram_bandwidth_gbs is None)
+        untold = rig is not None and rig.host.ram_bandwidth_gbs is None
+        self.setVisible(unknown and untold and self._state.here)
 
     def _measure(self) -> None:
         self.button.setEnabled(False)

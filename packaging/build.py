@@ -17,6 +17,8 @@ from email.utils import formatdate
 from importlib import metadata
 from pathlib import Path
 
+from advisor import third_party
+
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 TREE = DIST / "rig-advisor"
@@ -79,6 +81,7 @@ def build_deb() -> Path:
     for source, target in (
         (linux / "rig-advisor.desktop", share / "applications" / "rig-advisor.desktop"),
         (linux / "rig-advisor.metainfo.xml", share / "metainfo" / "rig-advisor.metainfo.xml"),
+        (linux / "rig-advisor-mime.xml", share / "mime" / "packages" / "rig-advisor.xml"),
         (linux / "copyright", share / "doc" / "rig-advisor" / "copyright"),
     ):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +135,7 @@ def main() -> None:
     parser.add_argument("--no-deb", action="store_true", help="stop after the frozen tree")
     arguments = parser.parse_args()
     freeze()
+    (TREE / "THIRD-PARTY.txt").write_text(third_party.notices(), encoding="utf-8")
     self_check(TREE / ("rig-advisor.exe" if os.name == "nt" else "rig-advisor"))
     print(TREE)
     if not arguments.no_deb and shutil.which("dpkg-deb"):

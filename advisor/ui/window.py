@@ -284,6 +284,7 @@ class MainWindow(QWidget):
         )
         for scheme, label in schemes:
             theme.addAction(label).triggered.connect(functools.partial(self._choose_theme, scheme))
+        self._menu.addAction(self.tr("About Rig Advisor…")).triggered.connect(self._about)
         self._menu.addSeparator()
         leave = self._menu.addAction(self.tr("Quit"))
         leave.setShortcut(QKeySequence(keys.Quit))
@@ -351,6 +352,15 @@ class MainWindow(QWidget):
         if not files:
             self._recent.addAction(self.tr("No files yet")).setEnabled(False)
 
+    def _about(self) -> None:
+        if self.state is None:
+            return
+        from advisor.ui.about import AboutDialog  # noqa: PLC0415 - its libraries are loaded now
+
+        dialog = AboutDialog(self)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
     def _choose_theme(self, scheme: design.Scheme, _checked: bool = False) -> None:
         self._preferences.setValue("window/theme", scheme)
         app = QApplication.instance()
@@ -384,7 +394,7 @@ class MainWindow(QWidget):
 
             self.status.show_detection(detection_in_short(state.detected))
             self.status.show_dates(
-                self.tr("Prices of {date} · offline").format(date=services.prices_date())
+                self.tr("Prices reviewed {date} · offline").format(date=services.prices_date())
             )
 
     # the window itself

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QSettings, Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
+from advisor import __version__, third_party
 from advisor.ui import crash, design
+from advisor.ui.about import AboutDialog
 from advisor.ui.app import preferences
 from advisor.ui.window import MainWindow, page_entries
 
@@ -156,3 +159,21 @@ def test_text_is_readable_on_every_ground(scheme: design.Colours) -> None:
         for tone in ("good", "tight", "offload", "bad", "none")
     ]
     assert [(a, b, round(_contrast(a, b), 2)) for a, b in pairs if _contrast(a, b) < 4.5] == []
+
+
+def test_about_says_versions_and_every_licence(qtbot) -> None:
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    about = AboutDialog(parent)
+    qtbot.waitUntil(lambda: about.list.count() > 0, timeout=10_000)
+    assert f"Rig Advisor: {__version__}" in about.words
+    names = {about.list.item(line).text().rpartition(" ")[0] for line in range(about.list.count())}
+    # What pyproject.toml names, and the typeface.
+    assert {"PySide6_Essentials", "pydantic", "numpy", "xllamacpp", "gguf", "Inter"} <= names
+    for line in range(about.list.count()):
+        about.list.setCurrentRow(line)
+        assert ":" in about.licence.toPlainText().partition("\n")[0]
+    qt = next(part for part in third_party.components() if part.name == "PySide6_Essentials")
+    assert "GNU LESSER GENERAL PUBLIC LICENSE" in qt.text()
+    about._copy()
+    assert QGuiApplication.clipboard().text() == about.words

@@ -54,3 +54,8 @@ class MemoryRule:
     rollback: bool = False
     """Whether the states can be rolled back, and so are kept once more per drafted token
     (llama-arch.cpp:llm_arch_supports_rs_rollback)."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps anything; encoders do not, and write no tokens."""
+        return bool(self.caches or self.states)

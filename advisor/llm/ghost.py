@@ -222,6 +222,8 @@ def _architecture(model: Model) -> dict[str, GgufValue]:
             (key if key.startswith("xielu.") else prefix + key): value
             for key, value in model.hp.metadata.items()
         }
+        if "token_type_count" in model.hp.metadata:
+            prefixed["tokenizer.ggml.token_type_count"] = model.hp.metadata["token_type_count"]
         return {"general.architecture": model.hp.arch, **prefixed}
     if model.path is None:
         message = f"How to describe {model.name} to llama.cpp is not known; use its GGUF file."

@@ -193,7 +193,7 @@ def _flops(hp: Hyperparameters, rule: CacheRule, il: int, k_width: int) -> float
 
 def _make(model: Model, _key: str) -> ModelSums | None:
     hp = model.hp
-    if hp is None or model.memory is None:
+    if hp is None or model.memory is None or not model.memory.keeps:
         return None
     if hp.n_expert and not hp.n_expert_used:
         return None

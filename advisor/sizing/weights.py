@@ -49,6 +49,12 @@ _TIED_TWICE = frozenset({"gemma3n", "gemma4"})
 """Architectures that create the output matrix before the embedding it copies, and so keep two
 copies on the host as well (models/gemma3n.cpp, gemma4.cpp:load_arch_tensors)."""
 
+_NO_OUTPUT = frozenset({
+    "bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "modern-bert",
+    "eurobert", "neo-bert",
+})  # fmt: skip
+"""Architectures without an output matrix: encoders, whose result are vectors."""
+
 _INPUT = frozenset({"token_embd", "position_embd", "token_types", "per_layer_token_embd"})
 """llama-arch.cpp:LLM_TENSOR_INFOS: tensors of the input layer, always on the host."""
 _FIRST_BLOCK = frozenset({"token_embd_norm", "per_layer_model_proj", "per_layer_proj_norm", "hrm"})
@@ -184,7 +190,7 @@ def _layout(
         slot=np.array(slots, dtype=np.intp),
         names=loaded,
         embedding=loaded.index("token_embd.weight") if "token_embd.weight" in loaded else None,
-        tied="output.weight" not in loaded,
+        tied="output.weight" not in loaded and not _no_output(hp),
     )
 
 
@@ -299,6 +305,10 @@ def moved_weights(
     return _moved_tables(model, (tuple(backends), load_mtp, targets))
 
 
+def _no_output(hp: Hyperparameters | None) -> bool:
+    return hp is not None and hp.arch in _NO_OUTPUT
+
+
 def tied_twice(model: Model) -> bool:
     """Whether a tied embedding is kept twice even when the output layer is on the host."""
     return model.hp is not None and model.hp.arch in _TIED_TWICE
@@ -374,6 +384,7 @@ def device_tensors(
     unsupported = _STAYS_ON_HOST.get(backend, frozenset[str]())
     on_device = [device != HOST for device in placement.layer_device]
     tied = all(tensor.name != "output.weight" for tensor in model.tensors)
+    tied = tied and not _no_output(model.hp)
     found: list[Tensor] = []
     for tensor in model.tensors:
         place = _place_of(tensor.name, model.hp, total)

@@ -117,5 +117,39 @@ CLASSIC: dict[str, dict[str, Any]] = {
         },
     ),
     "jais": _named("JAISLMHeadModel", {**_GPT, "n_inner": 1376}),
+    "bert": _named("BertModel", _LLAMA, type_vocab_size=2),
+    "bert-reranker": _named(
+        "XLMRobertaForSequenceClassification",
+        {**_LLAMA, "max_position_embeddings": 8194},
+        type_vocab_size=1,
+        pad_token_id=1,
+    ),
+    "nomic-bert": _named(
+        "NomicBertModel", {**_GPT, "n_inner": 1024}, type_vocab_size=2, moe_every_n_layers=0
+    ),
+    "nomic-bert-moe": _named(
+        "NomicBertModel",
+        {**_GPT, "n_inner": 1024, "n_positions": 2048},
+        type_vocab_size=1,
+        moe_every_n_layers=2,
+        moe_top_k=2,
+        num_experts=8,
+    ),
+    "jina-bert-v2": _named("JinaBertModel", _LLAMA, type_vocab_size=2),
+    "jina-bert-v3": _named(
+        "XLMRobertaModel",
+        {**_LLAMA, "max_position_embeddings": 8194},
+        type_vocab_size=1,
+        pad_token_id=1,
+        lora_adaptations=["retrieval.query"],
+    ),
+    "modern-bert": _named(
+        "ModernBertModel", _LLAMA, local_attention=128, global_attn_every_n_layers=3
+    ),
+    "eurobert": _named("EuroBertModel", _GQA),
+    "neo-bert": _named("NeoBERT", {**_LLAMA, "intermediate_size": 1536}),
+    "gemma-embedding": _named(
+        "Gemma3TextModel", _GQA, num_hidden_layers=6, head_dim=64, sliding_window=512
+    ),
 }
 """By a label that starts with the name of the architecture."""

@@ -73,6 +73,9 @@ class Architecture:
         embedding = dict(tensors).get("token_embd.weight", ())
         if len(embedding) == 2:
             values["vocab_size"] = embedding[1]
+        types = metadata.get("tokenizer.ggml.token_type_count")
+        if isinstance(types, int):
+            values.setdefault("token_type_count", types)
         check_layers(Keys(values).integer("block_count"))
         present = bare_names(tensors)
         try:

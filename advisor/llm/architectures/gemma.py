@@ -1,13 +1,15 @@
-"""Gemma 1, 2 and 3."""
+"""Gemma 1, 2 and 3, EmbeddingGemma."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from advisor.llm.architectures.base import sliding_window
+from advisor.llm.architectures.builder import TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.transformer import Transformer
-from advisor.llm.hyperparameters import Value
+from advisor.llm.caches import MemoryRule
+from advisor.llm.hyperparameters import Hyperparameters, Value
 
 
 class Gemma3(Transformer):
@@ -38,6 +40,31 @@ class Gemma3(Transformer):
         if config.integer("sliding_window_pattern", default=6) != 1:
             keys["attention.sliding_window"] = config.integer("sliding_window")
         return ()
+
+
+class GemmaEmbedding(Gemma3):
+    """llama.cpp: src/models/gemma-embedding.cpp; Gemma 3 that sees both sides and keeps nothing."""
+
+    names = ("gemma-embedding",)
+    possible_biases = frozenset[str]()
+    huggingface: ClassVar = {"Gemma3TextModel": "gemma-embedding"}
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        sliding_window(keys, hp, 6, kind="symmetric")
+
+    def ends(self, t: TensorList) -> None:
+        super().ends(t)
+        keys = Keys(t.hp.metadata)
+        t.optional("dense_2.weight", t.hp.n_embd, keys.integer("dense_2_feat_out", 0))
+        t.optional("dense_3.weight", keys.integer("dense_3_feat_in", 0), t.hp.n_embd)
+
+    def memory(self, hp: Hyperparameters) -> MemoryRule:
+        del hp
+        return MemoryRule(caches=())
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        keys["attention.causal"] = False
+        return super().convert(config, keys)
 
 
 class Gemma2(Transformer):

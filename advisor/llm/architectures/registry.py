@@ -8,6 +8,7 @@ from advisor.llm.architectures.apertus import Apertus
 from advisor.llm.architectures.arcee import Arcee
 from advisor.llm.architectures.baichuan import Baichuan
 from advisor.llm.architectures.base import Architecture
+from advisor.llm.architectures.bert import Bert, JinaBert2, NomicBert
 from advisor.llm.architectures.bloom import Bloom
 from advisor.llm.architectures.chatglm import ChatGlm
 from advisor.llm.architectures.codeshell import CodeShell
@@ -24,7 +25,7 @@ from advisor.llm.architectures.exaone import Exaone, Exaone4
 from advisor.llm.architectures.exaone_moe import ExaoneMoe
 from advisor.llm.architectures.falcon import Falcon
 from advisor.llm.architectures.falcon_h1 import FalconH1
-from advisor.llm.architectures.gemma import Gemma, Gemma2, Gemma3
+from advisor.llm.architectures.gemma import Gemma, Gemma2, Gemma3, GemmaEmbedding
 from advisor.llm.architectures.gemma3n import Gemma3n
 from advisor.llm.architectures.gemma4 import Gemma4
 from advisor.llm.architectures.glm4 import Glm4, Glm4Moe
@@ -49,6 +50,7 @@ from advisor.llm.architectures.mellum import Maple, Mellum
 from advisor.llm.architectures.mimo2 import MiMo2
 from advisor.llm.architectures.minicpm import MiniCpm, MiniCpm3
 from advisor.llm.architectures.minimax import MiniMaxM2, MiniMaxM3
+from advisor.llm.architectures.modern_bert import EuroBert, ModernBert, NeoBert
 from advisor.llm.architectures.mpt import Mpt
 from advisor.llm.architectures.nemotron import Nemotron
 from advisor.llm.architectures.nemotron_h import NemotronH
@@ -91,6 +93,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Phi2(), StableLm(), Falcon(), ChatGlm(), DeepSeek(), BailingMoe(), Olmo(), MiniCpm3(),
     Dbrx(), GptNeoX(), Mpt(), Bloom(), StarCoder(), Refact(), CodeShell(), Baichuan(), Orion(),
     Qwen(), Xverse(), Plamo(), Gpt2(), OpenElm(), Jais(),
+    Bert(), NomicBert(), JinaBert2(), ModernBert(), EuroBert(), NeoBert(), GemmaEmbedding(),
 )  # fmt: skip
 _BY_NAME: Final = {name: family for family in _FAMILIES for name in family.names}
 _BY_CLASS: Final = {name: family for family in _FAMILIES for name in family.huggingface}

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 from advisor.llm.architectures.base import Architecture
 from advisor.llm.architectures.builder import Block, TensorList
 from advisor.llm.architectures.config import Config
-from advisor.llm.hyperparameters import Value
+from advisor.llm.caches import MemoryRule
+from advisor.llm.hyperparameters import Hyperparameters, Value
 
 QKV_BIASES = frozenset({"attn_q.bias", "attn_k.bias", "attn_v.bias"})
 
@@ -138,3 +139,17 @@ class Transformer(Architecture):
         if self.rope_freqs and config.rope.text("rope_type", "type") == "llama3":
             optional.add("rope_freqs.weight")
         return optional
+
+
+class Encoder(Transformer):
+    """A transformer that reads a whole text at once: it keeps no K and V, and writes none."""
+
+    output = "never"
+
+    def memory(self, hp: Hyperparameters) -> MemoryRule:
+        del hp
+        return MemoryRule(caches=())
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        keys["attention.causal"] = False
+        return super().convert(config, keys)

@@ -230,6 +230,27 @@ def attention(
     return cur if out is None else b.linear(cur, out, il)
 
 
+class Within:
+    """Masks of attention within the micro-batch (build_attn_inp_no_cache)."""
+
+    def __init__(self, b: Builder) -> None:
+        type_ = F16 if b.shape.flash else F32
+        self._all = b.input(type_, b.n_tokens, b.n_tokens)
+        self._window = b.input(type_, b.n_tokens, b.n_tokens)
+        self._hp = b.hp
+
+    def of(self, il: int) -> Node:
+        """The mask of a block."""
+        return self._window if self._hp.is_swa(il) else self._all
+
+
+def attention_within(b: Builder, mask: Node, q: Node, k: Node, v: Node, il: int) -> Node:
+    """Attend to the micro-batch itself and project (build_attn without a cache)."""
+    for node in (q, k, v):
+        b.expand(node)
+    return b.linear(attend(b, q, k, v, mask, il), "attn_output", il)
+
+
 def attend_latent(
     b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, il: int, *, v_mla: Node | None
 ) -> Node:

@@ -12,14 +12,14 @@ def ffn(b: Builder, cur: Node, il: int, *, activation: str = "swiglu", suffix: s
     """Dense network with a parallel gate where the model has one.
 
     activation: swiglu, geglu, reglu (gated when there is a gate, else silu, gelu, relu), relu_sqr,
-    xielu, or "packed_swiglu" for gate and up in one matrix. suffix: ``"_shexp"`` for a shared
-    expert.
+    xielu, or "packed_swiglu" and "packed_geglu" for gate and up in one matrix.
+    suffix: ``"_shexp"`` for a shared expert.
     """
     up = b.linear(cur, f"ffn_up{suffix}", il)
     if b.has(f"ffn_gate{suffix}", il):
         cur = ops.glu(activation, b.linear(cur, f"ffn_gate{suffix}", il), up)
-    elif activation == "packed_swiglu":
-        cur = ops.glu("swiglu", up)
+    elif activation.startswith("packed_"):
+        cur = ops.glu(activation.removeprefix("packed_"), up)
     elif activation == "relu_sqr":
         cur = ops.like("SQR", ops.unary("relu", up))
     else:

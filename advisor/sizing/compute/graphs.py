@@ -8,6 +8,7 @@ from advisor.sizing.compute import (
     graphs_deci,
     graphs_deepseek4,
     graphs_dense,
+    graphs_encoder,
     graphs_experts,
     graphs_gemma3n,
     graphs_glm5_next,
@@ -25,6 +26,7 @@ from advisor.sizing.compute.blocks import Graph
 GRAPHS: Final[Mapping[str, Graph]] = {
     **graphs_dense.GRAPHS,
     **graphs_classic.GRAPHS,
+    **graphs_encoder.GRAPHS,
     **graphs_window.GRAPHS,
     **graphs_gemma3n.GRAPHS,
     **graphs_latent.GRAPHS,

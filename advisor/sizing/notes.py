@@ -148,6 +148,15 @@ def _server(model: Model, settings: RunSettings, host: int | None) -> list[str]:
     return found
 
 
+def _encoder(model: Model, settings: RunSettings) -> list[str]:
+    """An encoder takes a text whole (llama-context.cpp:encode wants n_ubatch ≥ n_tokens)."""
+    if model.memory is None or model.memory.keeps:
+        return []
+    longest = f"{settings.ubatch_size:,}"
+    said = "It turns texts into vectors and keeps no context. A text goes through in one micro-batch:"
+    return [f"{said} for texts longer than {longest} tokens raise -ub."]
+
+
 def notes(
     model: Model, rig: Rig, settings: RunSettings, allocation: Allocation, space: Room
 ) -> tuple[str, ...]:
@@ -182,6 +191,7 @@ def notes(
             "A quantized KV cache needs an F16 copy of one layer's K and V while it computes; at "
             "long contexts this eats a part of the saving. It is in the compute buffer."
         )
+    found += _encoder(model, settings)
     found += _backends(settings, space)
     found += _weights(model, settings, allocation)
     found += _beside(model, settings, allocation)

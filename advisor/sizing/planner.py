@@ -161,6 +161,7 @@ def size(
             *server_arguments(
                 model, settings, n_devices=len(devices), n_remote_hosts=len(rig.hosts) - 1
             ),
+            *(() if model.memory is None or model.memory.keeps else ("--embeddings",)),
         ),
         notes=notes(model, rig, settings, allocation, space),
         explanations={

@@ -111,6 +111,8 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
     file_bytes: int | None,
 ) -> Speed:
     known = sums.model_sums(model)
+    if model.memory is not None and not model.memory.keeps:
+        return Speed(notes=("An encoder writes no tokens; how fast it reads is not known.",))
     if known is None:
         return _unknown("what one token of this architecture reads is not known.")
     box = machine(rig, placement, calibration, first=first_device(settings))

@@ -1,0 +1,55 @@
+"""Encoders keep no context and write no tokens, and are said to."""
+
+from advisor.hardware.compose import parse_rig
+from advisor.llm.catalogue import CatalogueEntry
+from advisor.llm.model import Model
+from advisor.sizing import size
+from advisor.sizing.matrix import matrix
+from advisor.sizing.settings import RunSettings
+from tests.llm.llm_small_configs import SMALL
+
+RIG = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+
+
+def encoder(label: str = "bert") -> Model:
+    return CatalogueEntry.model_validate(
+        {
+            "id": label,
+            "name": label,
+            "maker": "nobody",
+            "source": ["here"],
+            "date": "2026-11-26",
+            "config": SMALL[label],
+        }
+    ).model("Q8_0")
+
+
+def test_it_keeps_no_context_however_long_that_is() -> None:
+    short, long = (size(encoder(), RIG, RunSettings(ctx=ctx)) for ctx in (2048, 8192))
+    assert short.devices[0].context == long.devices[0].context == 0
+    assert short.devices[0].compute == long.devices[0].compute
+
+
+def test_its_masks_grow_with_the_micro_batch_alone() -> None:
+    small, large = (size(encoder(), RIG, RunSettings(ctx=8192, ubatch_size=n)) for n in (512, 2048))
+    more = 2 * (2048**2 - 512**2)  # F16 masks of every token against every other
+    assert large.devices[0].compute > small.devices[0].compute + more
+
+
+def test_no_speed_of_writing_is_made_up() -> None:
+    found = size(encoder(), RIG, RunSettings(ctx=8192))
+    assert found.speed.decode_tps is None
+    assert any("writes no tokens" in note for note in found.speed.notes)
+    assert any("raise -ub" in note for note in found.notes)
+    assert found.command[-1] == "--embeddings"
+    rows = matrix({"Q8_0": encoder()}, RIG, RunSettings(ctx=8192), (4096, 8192)).rows
+    assert [cell.decode for row in rows for cell in row] == [None, None]
+
+
+def test_a_tied_output_is_not_copied_to_the_device_where_there_is_none() -> None:
+    with_output, without = encoder("gemma-embedding"), encoder("bert")
+    for model, copied in ((with_output, True), (without, False)):
+        found = size(model, RIG, RunSettings(ctx=8192))
+        (embedding,) = (t for t in model.tensors if t.name == "token_embd.weight")
+        weights = found.devices[0].weights + found.host.weights
+        assert (weights > model.nbytes + embedding.nbytes / 2) == copied

@@ -153,8 +153,10 @@ def _encoder(model: Model, settings: RunSettings) -> list[str]:
     if model.memory is None or model.memory.keeps:
         return []
     longest = f"{settings.ubatch_size:,}"
-    said = "It turns texts into vectors and keeps no context. A text goes through in one micro-batch:"
-    return [f"{said} for texts longer than {longest} tokens raise -ub."]
+    said = (
+        "It turns texts into vectors and keeps no context. A text goes through in one micro-batch"
+    )
+    return [f"{said}: for texts longer than {longest} tokens raise -ub."]
 
 
 def notes(

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from advisor.cli.output import DONE, NO, USAGE, complain, say
 from advisor.errors import RigAdvisorError, SettingsError
@@ -35,13 +36,19 @@ def _best(parser: argparse.ArgumentParser) -> None:
 
     options.add_rig(parser)
     parser.add_argument("-c", "--ctx", type=options.tokens_of, default=32768, help="context")
-    parser.add_argument("--min-tps", type=float, default=10.0, help="wanted decode speed, tok/s")
+    parser.add_argument(
+        "--min-tps", type=options.above(0), default=10.0, metavar="N", help="wanted tok/s"
+    )
     parser.add_argument(
         "--ability", action="append", metavar="A", help="tools, reasoning, vision … (repeatable)"
     )
-    parser.add_argument("--licence", choices=("any", "commercial", "open"), default="any")
-    parser.add_argument("--max-params", type=float, metavar="B", help="billions of parameters")
-    parser.add_argument("--top", type=int, default=15, help="as many models")
+    parser.add_argument(
+        "--licence", choices=("any", "commercial", "open"), default="any", help="what it must allow"
+    )
+    parser.add_argument(
+        "--max-params", type=options.above(0), metavar="B", help="billions of parameters at most"
+    )
+    parser.add_argument("--top", type=int, default=15, metavar="N", help="as many models")
 
 
 def _dry_run(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +64,9 @@ def _probe(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
     options.add_settings(parser)
     parser.add_argument("--ghost", action="store_true", help="random weights of the same shape")
-    parser.add_argument("--seconds", type=float, default=30.0, help="time for measuring")
+    parser.add_argument(
+        "--seconds", type=options.above(2), default=30.0, metavar="S", help="time for measuring"
+    )
     parser.add_argument("--anyway", action="store_true", help="in spite of objections")
     parser.add_argument(
         "--engine", metavar="PATH", help="a llama-server or its folder, or “embedded”"
@@ -112,8 +121,17 @@ COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] 
 """Name → module with ``run(arguments)``, help, and what adds its options."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line: the usage of some commands fills a screen."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with bad usage."""
+        complain(f"{message}. See “{self.prog} --help”.")
+        self.exit(USAGE)
+
+
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="rig-advisor",
         description="What a machine can run, how fast, and what to do about it. Without a command, "
         "or with a file, the window opens.",

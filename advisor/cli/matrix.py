@@ -5,13 +5,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from advisor import answers
 from advisor.cli.options import settings_of
 from advisor.cli.output import DONE, NO, USAGE, complain, say, say_json, table
 from advisor.cli.request import Sizer, first_problem, with_backend
 from advisor.errors import SettingsError
+from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
-from advisor.sizing.matrix import Cell, Matrix, matrix
+from advisor.session import ModelChoice
+from advisor.sizing.matrix import Cell, Matrix, lacking, matrix
 from advisor.sizing.plan import LLAMA_CPP
 from advisor.sizing.settings import RunSettings
 from advisor.units import size as people
@@ -26,16 +29,12 @@ def _models(arguments: argparse.Namespace) -> dict[str, Model]:
         model = Sizer().model(arguments.model, None, imatrix=False)
         return {model.file_type: model}
     entry = catalogue().find(arguments.model)
-    wanted = arguments.file_type.split(",") if arguments.file_type else entry.file_types
+    if not arguments.file_type:
+        choice = ModelChoice(model=entry.id, imatrix=arguments.imatrix)
+        return dict(answers.file_types_of(choice))
+    wanted = arguments.file_type.split(",")
     models = [entry.model(name, imatrix=arguments.imatrix) for name in wanted]
     return {model.file_type: model for model in models}
-
-
-def _contexts(arguments: argparse.Namespace, trained: int) -> list[int]:
-    if arguments.contexts:
-        return [int(ctx) for ctx in arguments.contexts]
-    top = max(trained, 8192)
-    return [ctx for ctx in (1024 << power for power in range(2, 12)) if ctx <= top] or [4096]
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -45,17 +44,22 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "headroom": cell.headroom,
         "device_total": cell.device_total,
         "host_total": cell.host_total,
+        "decode_tps": None if cell.decode is None else cell.decode.model_dump(),
     }
 
 
-def show(found: Matrix, models: dict[str, Model]) -> None:
-    """The matrix for people: what fits, and how much is left or missing."""
+def _words(cell: Cell, rig: Rig) -> str:
+    room = lacking(cell, rig) if cell.verdict == "offload" else cell.headroom
+    return f"{_SIGNS[cell.verdict]} {people(room)}"
+
+
+def show(found: Matrix, models: dict[str, Model], rig: Rig) -> None:
+    """The matrix for people: what fits, and how much is left, missing or in RAM."""
     rows = [["", "file", *(tokens(ctx) for ctx in found.contexts)]]
     for name, cells in zip(found.file_types, found.rows, strict=True):
-        words = [f"{_SIGNS[cell.verdict]} {people(cell.headroom)}" for cell in cells]
-        rows.append([name, people(models[name].nbytes), *words])
+        rows.append([name, people(models[name].nbytes), *(_words(cell, rig) for cell in cells)])
     table(rows)
-    say("yes: fits with the margin; tight: fits; RAM: with a part in RAM; headroom on the devices")
+    say("yes, tight: what stays free where it is tightest; RAM: about so much of it lies in RAM")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     models = _models(arguments)
     rig = with_backend(Sizer().rig(arguments.rig), arguments.backend)
     first = next(iter(models.values()))
-    trained = first.hp.n_ctx_train if first.hp is not None else 0
-    found = matrix(models, rig, settings, _contexts(arguments, trained))
+    contexts = arguments.contexts or answers.contexts_of(first, settings)
+    found = matrix(models, rig, settings, contexts)
     if arguments.json:
         rows = [
             {
@@ -84,6 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
         say_json({"model": first.id, "rig": rig.name, "rows": rows, "llama_cpp": LLAMA_CPP})
     else:
         say(f"{first.name} on {rig.name}")
-        show(found, models)
+        show(found, models, rig)
     runs = any(cell.verdict != "no" for cells in found.rows for cell in cells)
     return DONE if runs else NO

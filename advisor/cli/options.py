@@ -1,6 +1,8 @@
 """Command-line options that several commands share, under llama.cpp's own names."""
 
 import argparse
+from collections.abc import Callable
+from math import inf, nan
 from typing import Any
 
 from advisor.sizing.settings import RunSettings
@@ -27,6 +29,22 @@ def tokens_of(text: str) -> int:
     except ValueError:
         message = f"{text!r} is not a number of tokens, such as 32768 or 32k"
         raise argparse.ArgumentTypeError(message) from None
+
+
+def above(least: float) -> Callable[[str], float]:
+    """A number that is not below ``least``."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = nan
+        if not least <= value < inf:
+            message = f"{text!r} is not a number from {least:g} on"
+            raise argparse.ArgumentTypeError(message)
+        return value
+
+    return read
 
 
 def token_list(text: str) -> list[int]:
@@ -65,17 +83,44 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add("-c", "--ctx", "--ctx-size", dest="ctx", type=tokens_of, help="context, all slots together")
     add("-ctk", "--cache-type-k", dest="ctk", help="type of the K cache")
     add("-ctv", "--cache-type-v", dest="ctv", help="type of the V cache")
-    add("-b", "--batch-size", dest="batch_size", type=int)
-    add("-ub", "--ubatch-size", dest="ubatch_size", type=int)
+    add("-b", "--batch-size", dest="batch_size", type=int, help="tokens of a prompt at once")
+    add("-ub", "--ubatch-size", dest="ubatch_size", type=int, help="of these, computed at once")
     add("-np", "--parallel", dest="parallel", type=int, help="slots")
-    add("-kvu", "--kv-unified", dest="kv_unified", action="store_true", default=None)
-    add("-fa", "--flash-attn", dest="flash_attn", choices=("on", "off", "auto"))
-    add("-sm", "--split-mode", dest="split_mode", choices=("none", "layer", "row", "tensor"))
-    add("-ts", "--tensor-split", dest="tensor_split", type=_shares, metavar="N0,N1…")
-    add("-mg", "--main-gpu", dest="main_gpu", type=int)
+    add(
+        "-kvu",
+        "--kv-unified",
+        dest="kv_unified",
+        action="store_true",
+        default=None,
+        help="one cache for all slots",
+    )
+    add(
+        "-fa",
+        "--flash-attn",
+        dest="flash_attn",
+        choices=("on", "off", "auto"),
+        help="flash attention",
+    )
+    add(
+        "-sm",
+        "--split-mode",
+        dest="split_mode",
+        choices=("none", "layer", "row", "tensor"),
+        help="what is split across cards",
+    )
+    add(
+        "-ts",
+        "--tensor-split",
+        dest="tensor_split",
+        type=_shares,
+        metavar="N0,N1…",
+        help="shares of the cards",
+    )
+    add("-mg", "--main-gpu", dest="main_gpu", type=int, help="card used with -sm none or row")
     add(
         "-ngl", "--n-gpu-layers", "--gpu-layers",
         dest="n_gpu_layers", type=_number_or("all", "fit"), metavar="N|all|fit",
+        help="layers on devices",
     )  # fmt: skip
     add(
         "-ncmoe", "--n-cpu-moe", dest="n_cpu_moe", type=_number_or("all", "fit"),
@@ -90,32 +135,89 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--fit-kv", dest="fit_kv", action="store_true", default=None,
         help="“fit” may keep caches in RAM, or in q8_0 where that saves 10 %% of the time",
     )  # fmt: skip
-    add("-cmoe", "--cpu-moe", dest="n_cpu_moe", action="store_const", const="all")
-    add("-nkvo", "--no-kv-offload", dest="kv_offload", action="store_false", default=None)
-    add("--swa-full", dest="swa_full", action="store_true", default=None)
+    add(
+        "-cmoe",
+        "--cpu-moe",
+        dest="n_cpu_moe",
+        action="store_const",
+        const="all",
+        help="all experts stay in RAM",
+    )
+    add(
+        "-nkvo",
+        "--no-kv-offload",
+        dest="kv_offload",
+        action="store_false",
+        default=None,
+        help="caches stay in RAM",
+    )
+    add(
+        "--swa-full",
+        dest="swa_full",
+        action="store_true",
+        default=None,
+        help="sliding windows cached in full",
+    )
     add("--load-mtp", dest="load_mtp", action="store_true", default=None, help="load NextN layers")
     add("-mm", "--mmproj", dest="mmproj", metavar="FILE", help="multimodal projector")
-    add("--no-mmproj-offload", dest="mmproj_offload", action="store_false", default=None)
+    add(
+        "--no-mmproj-offload",
+        dest="mmproj_offload",
+        action="store_false",
+        default=None,
+        help="projector stays in RAM",
+    )
     add(
         "-md", "--model-draft", dest="model_draft", metavar="MODEL",
         help="GGUF file or catalogue model that drafts tokens",
     )  # fmt: skip
-    add("--spec-type", dest="spec_type", choices=("none", "draft-simple", "draft-mtp"))
-    add("--spec-draft-n-max", dest="spec_draft_n_max", type=int, metavar="N")
-    add("-ctkd", "--cache-type-k-draft", dest="ctkd")
-    add("-ctvd", "--cache-type-v-draft", dest="ctvd")
+    add(
+        "--spec-type",
+        dest="spec_type",
+        choices=("none", "draft-simple", "draft-mtp"),
+        help="how tokens are drafted",
+    )
+    add(
+        "--spec-draft-n-max",
+        dest="spec_draft_n_max",
+        type=int,
+        metavar="N",
+        help="most tokens drafted at once",
+    )
+    add("-ctkd", "--cache-type-k-draft", dest="ctkd", help="K cache of the draft model")
+    add("-ctvd", "--cache-type-v-draft", dest="ctvd", help="V cache of the draft model")
     add(
         "-ngld", "--n-gpu-layers-draft", "--gpu-layers-draft",
         dest="n_gpu_layers_draft", type=_number_or("all"), metavar="N|all",
+        help="the draft model's layers on devices",
     )  # fmt: skip
     add(
         "-cram", "--cache-ram", dest="cache_ram", type=int, metavar="MIB",
         help="most MiB of prompts kept in RAM; -1: no limit",
     )  # fmt: skip
-    add("-ctxcp", "--ctx-checkpoints", dest="ctx_checkpoints", type=int, metavar="N")
+    add(
+        "-ctxcp",
+        "--ctx-checkpoints",
+        dest="ctx_checkpoints",
+        type=int,
+        metavar="N",
+        help="checkpoints kept per slot",
+    )
     add("--n-outputs", dest="n_outputs", type=int, help="rows of logits reserved")
-    add("--no-repack", dest="repack", action="store_false", default=None)
-    add("--no-mmap", dest="mmap", action="store_false", default=None)
+    add(
+        "--no-repack",
+        dest="repack",
+        action="store_false",
+        default=None,
+        help="CPU weights stay as stored",
+    )
+    add(
+        "--no-mmap",
+        dest="mmap",
+        action="store_false",
+        default=None,
+        help="file is read, not mapped",
+    )
     add("--depth", dest="depth", type=tokens_of, help="tokens already in the context")
     add("-p", "--n-prompt", dest="n_prompt", type=tokens_of, help="prompt length for prefill speed")
 

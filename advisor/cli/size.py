@@ -38,7 +38,8 @@ def batch(name: str) -> int:
         with Path(name).open(encoding="utf-8") as file:
             return _lines(file)
     except (OSError, UnicodeDecodeError) as error:
-        complain(f"{name} can't be read: {error}")
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        complain(f"{name} can't be read: {reason}.")
         return USAGE
 
 

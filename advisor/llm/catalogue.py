@@ -212,6 +212,18 @@ class Catalogue:
         if entry not in found:
             found.append(entry)
 
+    def _alike(self, name: str) -> list[CatalogueEntry]:
+        """Entries that have most of a name's words in theirs."""
+        parts = re.findall(r"([a-z]+)([\d.]*)", name.lower())
+
+        def shared(entry: CatalogueEntry) -> int:
+            known = entry.id.lower()
+            whole = sum(len(word + number) for word, number in parts if word + number in known)
+            return whole + sum(len(word) for word, _number in parts if word in known)
+
+        most = max(map(shared, self.entries))
+        return [entry for entry in self.entries if most > 3 and shared(entry) == most]
+
     def find(self, name: str) -> CatalogueEntry:
         """The entry of that id, or of a short name that only one entry has.
 
@@ -223,7 +235,7 @@ class Catalogue:
         found = self._short.get(_plain(name), [])
         if len(found) == 1:
             return found[0]
-        near = found or self.search(name) or self.search(" ".join(re.findall(r"[a-zA-Z]+", name)))
+        near = found or self.search(name) or self._alike(name)
         shown = ", ".join(candidate.id for candidate in near[:5])
         if len(found) > 1:
             raise UnknownModel(f'"{name}" may be any of {shown}. Use its full name.')

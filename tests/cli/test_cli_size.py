@@ -10,6 +10,12 @@ from typing import Any
 import pytest
 
 from advisor import cli
+from advisor.__main__ import main
+from advisor.answers import matrix_of
+from advisor.hardware.compose import parse_rig
+from advisor.session import ModelChoice
+from advisor.sizing.settings import RunSettings
+from advisor.units import tokens
 
 KEYS = {
     "id", "file_bytes", "devices", "host", "kv", "recurrent_state", "fits", "headroom", "max_ctx",
@@ -165,7 +171,8 @@ def test_the_matrix_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     by_type = {row["file_type"]: row["cells"] for row in answer["rows"]}
     assert [cell["ctx"] for cell in by_type["Q4_K_M"]] == [4096, 32768]
     assert by_type["Q4_K_M"][0]["verdict"] == "fits"
-    assert by_type["F16"][0]["verdict"] == "offload"
+    assert by_type["BF16"][0]["verdict"] == "offload"
+    assert by_type["Q4_K_M"][0]["decode_tps"]["mid"] > 0
 
 
 def test_a_command_loads_neither_window_nor_engine() -> None:
@@ -177,3 +184,43 @@ def test_a_command_loads_neither_window_nor_engine() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["probe", "Qwen3 0.6B", "--seconds", "-5"], "'-5' is not a number from 2 on"),
+        (["best", "--min-tps", "nan"], "'nan' is not a number from 0 on"),
+        (["matrix", "Qwen3 8B", "--contexts", "4k,x"], "is not a number of tokens"),
+        (["nothing"], "invalid choice"),
+    ],
+)
+def test_bad_usage_is_one_line(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert "--help" in error
+
+
+def test_the_matrix_has_the_windows_rows_and_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["matrix", "Qwen3 8B", "--rig", "RTX 3060 12GB + 64 GB DDR4-3200"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    choice = ModelChoice(model="Qwen/Qwen3-8B")
+    settings = RunSettings()
+    expected, _models = matrix_of(choice, parse_rig("RTX 3060 12GB + 64 GB"), settings)
+    assert lines[1].split()[1:] == [tokens(ctx) for ctx in expected.contexts]
+    assert [line.split()[0] for line in lines[2:-1]] == list(expected.file_types)
+    assert "RAM -" not in "".join(lines)
+
+
+def test_without_a_screen_the_window_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert main([]) == 2
+    assert "no screen" in capsys.readouterr().err

@@ -105,6 +105,8 @@ def test_search_takes_parts_of_names_makers_and_abilities(words: str, first: str
 def test_an_unknown_name_says_what_is_near() -> None:
     with pytest.raises(UnknownModel, match=r"Did you mean .*Qwen"):
         catalogue().find("qwen9-900b")
+    with pytest.raises(UnknownModel, match=r"Did you mean Qwen/Qwen3-"):
+        catalogue().find("Qwen3 9000B")
     assert catalogue().search("") == list(catalogue().entries)
     assert catalogue().search("no such thing") == []
 

@@ -113,7 +113,8 @@ class Chooser:
         needed = np.abs(error) / (spread * self.multiples(wide, fit.train))
         count = Counter(self.machines[i] for i in fit.train)
         order = np.argsort(needed)
-        share = np.cumsum([1 / count[self.machines[fit.train[i]]] for i in order]) / len(count)
+        machines = [self.machines[int(fit.train[i])] for i in order]
+        share = np.cumsum([1 / count[machine] for machine in machines]) / len(count)
         return round(max(1.0, float(needed[order][np.searchsorted(share, INSIDE)])), 3)
 
     def multiples(self, how: Similar, rows: Array) -> Array:

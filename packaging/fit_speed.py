@@ -215,7 +215,7 @@ def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> tuple[A
             test = np.flatnonzero(fold == k)
             error[test], spread = choose.joint.predict(fit, test, assumed.how)
             known = {choose.machines[i] for i in fit.train}
-            new = np.array([choose.machines[i] not in known for i in test], dtype=bool)
+            new = np.array([choose.machines[int(i)] not in known for i in test], dtype=bool)
             wide = choose.multiples(assumed.how, test) * np.where(new, assumed.how.unmeasured, 1.0)
             relative[test] = np.abs(error[test]) / (spread * wide)
     return error, relative

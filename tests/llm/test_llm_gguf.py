@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import BadModelFile
-from advisor.llm.gguf import MAX_STRINGS, MAX_UNFINISHED, LazyValue, read_header
+from advisor.llm.gguf import LazyValue, read_header
+from advisor.llm.gguf_parser import MAX_STRINGS, MAX_UNFINISHED
 from advisor.llm.gguf_strings import skip_strings
 
 U64 = (1 << 64) - 1

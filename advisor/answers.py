@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from advisor import llm
 from advisor.advice.advise import Progress, advise
 from advisor.advice.scenario_work import work_out
-from advisor.advice.scenarios import Answer, scenario
+from advisor.advice.scenarios import Answer, Depth, scenario
 from advisor.advice.timing import MeasuredRun
 from advisor.advice.verdict import Advice
 from advisor.advice.workings import Workings
@@ -108,7 +108,7 @@ def advice_of(
     """
     choice = session.model
     if choice is None:
-        case = scenario_of(session, at=at, cancelled=cancelled, progress=progress)
+        case = scenario_of(session, at=at, depth="verdict", cancelled=cancelled, progress=progress)
         return None if case is None else case.advice
     current = load_model(choice)
     models = [current if current.source == "gguf" else catalogue().find(choice.model)]
@@ -137,14 +137,14 @@ def scenario_of(
     session: Session,
     *,
     at: dt.datetime,
-    rough: bool = False,
+    depth: Depth = "whole",
     cancelled: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _share, _text: None,
 ) -> Answer | None:
     """Everything about the built-in case that the session is about; None when it is about none.
 
-    ``rough``: a first answer in a second or two instead. Raises SessionError for a case that this
-    version does not have.
+    ``depth``: how exact, and with which tables. Raises SessionError for a case that this version
+    does not have.
     """
     if session.scenario is None:
         return None
@@ -153,7 +153,7 @@ def scenario_of(
         case,
         at=at,
         usage=session.usage,
-        rough=rough,
+        depth=depth,
         workings=_workings(),
         cancelled=cancelled,
         progress=progress,

@@ -3,7 +3,7 @@
 import datetime as dt
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final
 
@@ -24,6 +24,7 @@ from advisor.advice.scenario_rules import (
 from advisor.advice.scenarios import (
     Answer,
     Crossing,
+    Depth,
     Link,
     Row,
     Scenario,
@@ -35,7 +36,7 @@ from advisor.advice.timing import Timed, lengths, roughly, timed
 from advisor.advice.upgrades import option
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of, preference
-from advisor.advice.verdict import conclude, said
+from advisor.advice.verdict import conclude, rank, said
 from advisor.advice.workings import Workings
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
@@ -44,6 +45,9 @@ from advisor.sizing import interconnect
 from advisor.sizing.matrix import lacking, matrix
 from advisor.sizing.settings import RunSettings
 
+_BOUGHT: Final = ("new build", "unified machine")
+_TOLD: Final = 2
+"""Rigs of a verdict: it and the runner-up."""
 _COMMON_SPEED: Final = 15.0
 """Tokens per second for a link's share where no speed is predicted."""
 
@@ -96,9 +100,18 @@ class _Pair:
     def rows(self) -> tuple[Row, ...]:
         """Its part of the allocation table, worked out once."""
         return self.workings.once(
-            ("allocation", self.rig.title, self.case.contexts, *self.key),
+            self._allocation,
             lambda: allocation(self.case, self.entry, self.rig.title, self.built),
         )
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether its part of that table is worked out."""
+        return self.workings.knows(self._allocation)
+
+    @property
+    def _allocation(self) -> tuple[object, ...]:
+        return "allocation", self.rig.title, self.case.contexts, *self.key
 
     def variants(self) -> list[Variant]:
         """Every file, best quality first, of equal quality the smallest."""
@@ -119,20 +132,33 @@ class _Pair:
             lambda: how(variant, self.built, self.usage, engine),
         )
 
+    @functools.cached_property
+    def build(self) -> Build:
+        """The rig as something to buy."""
+        book = book_of(self.usage)
+        kind: Kind = "unified machine" if self.built.devices[0].unified else "new build"
+        return Build(kind, f"Buy {self.rig.title}", self.built, _purchases(self.rig, book))
+
     def options(self, *, rough: bool) -> tuple[Option, ...]:
         """Of every quality that the rig holds at the need's context, one file; best first."""
         held = None if rough else self._held()
-        book = book_of(self.usage)
-        kind: Kind = "unified machine" if self.built.devices[0].unified else "new build"
-        build = Build(kind, f"Buy {self.rig.title}", self.built, _purchases(self.rig, book))
         found: dict[str, Option] = {}
         for variant in self.workings.once(("variants", *self.key), self.variants):
             if variant.loss in found or (held is not None and variant.model.file_type not in held):
                 continue
             outcome = self.outcome(variant, rough=rough)
             if outcome is not None and outcome.judgement.fits:
-                found[variant.loss] = option(build, variant, outcome)
+                found[variant.loss] = option(self.build, variant, outcome)
         return tuple(found.values())
+
+    def exactly(self, rough: Option) -> Option:
+        """One of its options sized exactly."""
+        variants = self.workings.once(("variants", *self.key), self.variants)
+        variant = next(v for v in variants if v.model.file_type == rough.file_type)
+        outcome = self.outcome(variant, rough=False)
+        if outcome is None:
+            return replace(rough, fits=None, run=None, rough=False)
+        return option(self.build, variant, outcome)
 
     def _held(self) -> set[str]:
         """File types that run at the shortest context of the case which the need fits into."""
@@ -178,55 +204,46 @@ def work_out(
     *,
     at: dt.datetime,
     usage: Usage | None = None,
-    rough: bool = False,
+    depth: Depth = "whole",
     workings: Workings | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[float, str], None] = lambda _share, _text: None,
 ) -> Answer:
     """Every table of a case. ``at`` must carry a time zone. Nothing goes over the network.
 
-    ``rough``: a first answer in a second or two, without the allocation table, and with rigs sized
-    by sums over layers. ``workings``: what earlier questions left.
+    ``depth``: "first" takes a second or two, "verdict" a few times that, "whole" as much again.
+    ``workings``: what earlier questions left.
     """
     need = usage or case.usage
     kept = workings or Workings()
     by_id = {a.id: a for a in api_models()}
     apis = [api_price(by_id[name], at, batch=need.batch_ok) for name in case.apis]
     rows: list[Row] = []
-    speeds: list[Speeds] = []
-    links: list[Link] = []
-    crossings: list[Crossing] = []
-    choices: list[Option] = [api_option(price, "like class") for price in apis]
-    total = len(case.rigs) * len(case.models)
-    for step, (rig, model_id) in enumerate(product(case.rigs, case.models)):
+    pairs: list[tuple[_Pair, list[Option]]] = []
+    both = list(product(case.rigs, case.models))
+    for step, (rig, model_id) in enumerate(both):
         if cancelled():
             break
         pair = _Pair(case, rig, catalogue().find(model_id), need, kept)
-        progress(step / total, f"{pair.entry.name}, {rig.title}")
-        if not rough:
+        if depth == "whole":
+            progress(step / len(both), f"{pair.entry.name}, {rig.title}")
+        if depth == "whole" or pair.has_rows:
             rows += pair.rows()
-        able = pair.options(rough=rough)
-        choices += able
-        speeds += [_speeds(rig.title, found, need) for found in able]
+        pairs.append((pair, list(pair.options(rough=depth != "whole"))))
+    if depth == "verdict":
+        _settle(case, pairs, apis, need, cancelled=cancelled, progress=progress)
+    speeds: list[Speeds] = []
+    links: list[Link] = []
+    crossings: list[Crossing] = []
+    for pair, able in pairs:
+        speeds += [_speeds(pair.rig.title, found, need) for found in able]
         best = able[0].run if able else None
         if len(pair.built.devices) > 1:
             speed = best.decode_tps.mid if best else None
-            links.append(_link(rig.title, pair.entry.name, pair.built, pair.entry, speed))
+            links.append(_link(pair.rig.title, pair.entry.name, pair.built, pair.entry, speed))
         if best is not None:
-            line = local_cost(need, best, able[0].hardware(need))
-            crossings += [
-                Crossing(
-                    rig=rig.title,
-                    model=f"{pair.entry.name} {able[0].file_type}",
-                    api=price.api.title,
-                    api_per_request=api_cost(need, price).mean.mid,
-                    break_even=break_even(line, api_cost(need, price)),
-                    local=line,
-                )
-                for price in apis
-            ]
-    proposed = [Candidate("like class", price) for price in apis]
-    choices += hybrids([assess(option, need) for option in choices], proposed, need)
+            crossings += _crossings(pair, able[0], apis)
+    choices = _choices(pairs, apis, need)
     verdicts = tuple(
         (volume, said(choices, need.model_copy(update={"requests_per_month": volume})))
         for volume in case.volumes
@@ -253,8 +270,69 @@ def work_out(
             *rules_of_length(speeds, need),
             *outlook([catalogue().find(m) for m in case.models], need, kept, at.date()),
         ),
-        rough=rough,
+        depth=depth,
     )
+
+
+_Pairs = Sequence[tuple[_Pair, list[Option]]]
+
+
+def _choices(pairs: _Pairs, apis: Sequence[ApiPrice], need: Usage) -> list[Option]:
+    """Every rig's options, the APIs, and both together."""
+    choices: list[Option] = [api_option(price, "like class") for price in apis]
+    choices += [option for _, able in pairs for option in able]
+    proposed = [Candidate("like class", price) for price in apis]
+    choices += hybrids([assess(option, need) for option in choices], proposed, need)
+    return choices
+
+
+def _crossings(pair: _Pair, best: Option, apis: Sequence[ApiPrice]) -> Iterable[Crossing]:
+    if best.run is None:
+        return
+    line = local_cost(pair.usage, best.run, best.hardware(pair.usage))
+    for price in apis:
+        cost = api_cost(pair.usage, price)
+        yield Crossing(
+            rig=pair.rig.title,
+            model=f"{pair.entry.name} {best.file_type}",
+            api=price.api.title,
+            api_per_request=cost.mean.mid,
+            break_even=break_even(line, cost),
+            local=line,
+        )
+
+
+def _settle(
+    case: Scenario,
+    pairs: _Pairs,
+    apis: Sequence[ApiPrice],
+    need: Usage,
+    *,
+    cancelled: Callable[[], bool],
+    progress: Callable[[float, str], None],
+) -> None:
+    """Size exactly what is told: the best of every rig, and the first rigs of every verdict."""
+    private = need.model_copy(update={"data_may_leave": False})
+    needs = [need.model_copy(update={"requests_per_month": v}) for v in case.volumes]
+    wanted = [need, private, *needs]
+    done = 0
+    while not cancelled():
+        told = [able[0].id for _, able in pairs if able]
+        for asked in wanted:
+            ranked = rank((assess(o, asked) for o in _choices(pairs, apis, asked)), asked)
+            told += [a.option.id for a in ranked if a.option.kind in _BOUGHT][:_TOLD]
+        rough = [
+            (pair, able, place)
+            for pair, able in pairs
+            for place, found in enumerate(able)
+            if found.rough and found.id in told
+        ]
+        if not rough:
+            return
+        pair, able, place = rough[0]
+        progress(done / (done + len(rough)), f"{able[place].runs}, {pair.rig.title}")
+        able[place] = pair.exactly(able[place])
+        done += 1
 
 
 def _mixed(

@@ -4,6 +4,7 @@ import datetime as dt
 import functools
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +17,10 @@ from advisor.basis import Range
 from advisor.errors import SessionError
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import KvType
+
+Depth = Literal["first", "verdict", "whole"]
+"""A first answer with rigs sized by sums over layers, one whose verdicts are sized exactly, or one
+where every rig is, with the allocation table."""
 
 
 class _Frozen(BaseModel):
@@ -156,8 +161,7 @@ class Answer:
     advice: Advice
     rules: tuple[str, ...]
     """When to rent, build or mix, what a length costs, and what to buy next, as sentences."""
-    rough: bool
-    """A first answer: no allocation table, rigs sized by sums over layers."""
+    depth: "Depth"
 
 
 @functools.cache

@@ -298,6 +298,9 @@ def _alone(asked: tuple[Variant, Rig, Usage, Engine], place: int, how: How) -> L
     """How one card of a rig answers that holds the whole variant; None where it does not."""
     variant, rig, usage, engine = asked
     device, apart = rig.devices[place], engine.of_one_card(place)
+    dense, _, experts = variant.bytes_read
+    if dense + experts > (device.memory_free or 0):
+        return None
     card = (device.table_id or device.name, device.memory_total, device.memory_used, device.pcie)
     host = rig.host.ram_total, rig.host.ram_bandwidth_gbs
     key = ("alone", how.__name__, card, host, variant.key, lengths(usage))

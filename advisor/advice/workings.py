@@ -55,6 +55,10 @@ class Workings:
             self._known[key] = work()
         return cast("T", self._known[key])
 
+    def knows(self, key: tuple[object, ...]) -> bool:
+        """Whether ``once`` has its answer already."""
+        return key in self._known
+
     def shelf(self, rig: Rig, usage: Usage, book: PriceBook, today: dt.date) -> Shelf:
         """Every build beside ``rig``."""
         key = (rig, usage.limits, book, today)

@@ -11,6 +11,7 @@ from advisor.advice import scenarios
 from advisor.advice.export import advice_data, answer_data
 from advisor.advice.hardware_prices import PriceBook
 from advisor.advice.scenario_work import allocation, work_out
+from advisor.advice.workings import Workings
 from advisor.errors import SessionError
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
@@ -30,6 +31,27 @@ def answer():
         }
     )
     return work_out(small, at=NOW)
+
+
+def test_the_verdict_comes_before_the_tables_and_stays(answer):
+    """What is sized exactly for it is what the whole answer tells as well."""
+    kept = Workings()
+    first = work_out(answer.scenario, at=NOW, depth="first", workings=kept)
+    verdict = work_out(answer.scenario, at=NOW, depth="verdict", workings=kept)
+    assert not first.allocation
+    assert not verdict.allocation
+    assert verdict.advice.headline == answer.advice.headline
+    assert verdict.by_volume == answer.by_volume
+    assert [c.break_even for c in verdict.crossings] == [c.break_even for c in answer.crossings]
+    best = verdict.advice.assessments[0].option
+    assert not best.rough
+    assert not any(a.option.rough for a in answer.advice.assessments)
+
+
+def test_a_case_can_be_stopped(answer):
+    stopped = work_out(answer.scenario, at=NOW, depth="verdict", cancelled=lambda: True)
+    assert not stopped.crossings
+    assert stopped.advice.best is not None  # an API needs no sizing
 
 
 def test_the_case_is_complete():

@@ -406,6 +406,9 @@ def test_the_example_is_worked_out(
     on_screen = words(page)
     assert page.advice.headline in on_screen
     assert "DeepSeek V4 at home" in on_screen
+    # The verdict comes before the tables.
+    qtbot.waitUntil(lambda: page._depth == "whole", timeout=LONG)
+    assert not page._progress.isVisible()
     page.case._fits.click()
     cells = page.case.sizes.map.cells
     assert page.case.sizes.map.isVisible()

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QBoxLayout, QProgressBar, QWidget
 
 from advisor import answers
 from advisor.advice import scenarios
-from advisor.advice.scenarios import Answer
+from advisor.advice.scenarios import Answer, Depth
 from advisor.advice.timing import lengths
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
@@ -52,8 +52,9 @@ class AdvicePage(Page):
         self._tried: int | None = None
         """The volume that comes after it."""
         self._stale = True
-        self._first = False
-        """Whether what is on screen is a case's first answer, sized roughly."""
+        self._depth: Depth | None = None
+        """How exact the case's answer to this usage is that is on screen; None: to an earlier one,
+        or none."""
         self._wait = QTimer(self, singleShot=True, interval=WAIT_MS)
         self._wait.timeout.connect(self._compute)
         self._slow = QTimer(self, singleShot=True, interval=SLOW_MS)
@@ -219,7 +220,7 @@ class AdvicePage(Page):
 
     def _outdated(self) -> None:
         self._stale = True
-        self._first = False
+        self._depth = None
         if self._job is not None:
             self._job.cancel()
         session = self.state.session
@@ -237,7 +238,7 @@ class AdvicePage(Page):
 
     def _say_working(self, share: float, doing: str = "") -> None:
         """The earlier answer stays on screen, marked as earlier."""
-        if not self._stale:
+        if not self._stale and self._depth != "verdict":
             return
         self._progress.show()
         self._progress.setValue(round(PERCENT * max(0.0, share)))
@@ -247,10 +248,12 @@ class AdvicePage(Page):
                 self.tr("Working out what to do about {name}…").format(name=name)
             )
             self.verdict.note.setText(doing)
-        elif self._first:
+        elif self._depth == "first":
             self.verdict.note.setText(
                 self.tr("sized roughly so far; exactly now: {what}").format(what=doing)
             )
+        elif self._depth == "verdict":
+            self.verdict.note.setText(self.tr("the tables of what fits: {what}").format(what=doing))
         else:
             self.verdict.note.setText(self.tr("from before your change, being worked out again…"))
         self._answers.setVisible(self.advice is not None)
@@ -262,8 +265,7 @@ class AdvicePage(Page):
         if rig is None or (session.model is None and session.scenario is None):
             return
 
-        rough = session.model is None and not self._first and not self._sized_for(session.usage)
-        self._first = self._first and session.model is None
+        depth = self._next_depth(session.usage)
 
         def work(job: Job) -> tuple[Advice | None, Answer | None]:
             now = dt.datetime.now(dt.UTC)
@@ -271,7 +273,7 @@ class AdvicePage(Page):
                 case = answers.scenario_of(
                     session,
                     at=now,
-                    rough=rough,
+                    depth=depth,
                     cancelled=lambda: job.cancelled,
                     progress=job.report,
                 )
@@ -289,9 +291,12 @@ class AdvicePage(Page):
             owner=self,
         )
 
-    def _sized_for(self, usage: Usage) -> bool:
-        """Whether an exact answer for requests of these lengths is on screen."""
-        return self.advice is not None and lengths(self.advice.usage) == lengths(usage)
+    def _next_depth(self, usage: Usage) -> Depth:
+        """Roughly, then exactly, then all of a case; what is sized already at once."""
+        if self._depth is not None:
+            return "verdict" if self._depth == "first" else "whole"
+        sized = self.advice is not None and lengths(self.advice.usage) == lengths(usage)
+        return "verdict" if sized else "first"
 
     def _heard(self, share: float, doing: str) -> None:
         """Progress of the work; not worth showing while it may be done at once."""
@@ -308,16 +313,17 @@ class AdvicePage(Page):
 
     def _show(self, found: tuple[Advice | None, Answer | None]) -> None:
         advice, case = found
-        self._first = case is not None and case.rough
-        self._stale = self._first
+        self._depth = None if case is None else case.depth
+        self._stale = self._depth == "first"
         self._slow.stop()
         self.advice = advice
-        if not self._first:
+        done = self._depth in {None, "whole"}
+        if done:
             self._progress.hide()
             self.verdict.note.setText("")
         if advice is None:
             return
-        if not self._first:
+        if not self._stale:
             self.state.advised(advice)
         self.verdict.show_advice(advice)
         self.plot.show_picture(picture(advice))
@@ -331,5 +337,5 @@ class AdvicePage(Page):
         if case is not None:
             self.case.show_case(case)
         self._answers.show()
-        if self._first:
+        if not done:
             self._compute()

@@ -5,15 +5,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from PySide6.QtCore import (
-    QAbstractTableModel,
     QModelIndex,
     QObject,
-    QPersistentModelIndex,
     Qt,
     Signal,
 )
 from PySide6.QtGui import QColor, QFont, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from PySide6.QtWidgets import QHeaderView, QWidget
 
 from advisor.advice.assessment import Assessment
 from advisor.advice.commands import commands, way_of
@@ -26,9 +24,9 @@ from advisor.ui import design
 from advisor.ui.pages.advice_cards import OptionCards
 from advisor.ui.pages.advice_verdict import paragraph
 from advisor.ui.widgets.basics import Card, button, clear, column, row, text
+from advisor.ui.widgets.row_table import Index, RowsModel, row_table
 from advisor.units import rate, size, tokens
 
-Index = QModelIndex | QPersistentModelIndex
 ROW_HEIGHT: Final = 29
 FEW: Final = 7
 """Rows on screen before all are asked for."""
@@ -40,14 +38,13 @@ MEETS_WIDTH: Final = 136
 _NAME: Final = design.font(design.BODY, QFont.Weight.DemiBold)
 
 
-class _Options(QAbstractTableModel):
+class _Options(RowsModel):
     def __init__(self, parent: QObject) -> None:
-        super().__init__(parent)
+        super().__init__(frozenset(range(2, MEETS)), parent=parent)
         self.advice: Advice | None = None
         self.rows: tuple[tuple[Assessment, tuple[str, ...]], ...] = ()
         self.all = False
         """Whether more than the first few are shown."""
-        self.heads: tuple[str, ...] = ()
 
     def show_rows(self, advice: Advice, heads: tuple[str, ...], words: Callable[..., Any]) -> None:
         self.beginResetModel()
@@ -64,18 +61,6 @@ class _Options(QAbstractTableModel):
         self.all = on
         self.endResetModel()
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
-        return 0 if parent.isValid() else len(self.heads)
-
-    def headerData(  # noqa: N802 - Qt's name
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:  # noqa: ANN401
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return self.heads[section]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(section)
-        return None
-
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
         assessment, words = self.rows[index.row()]
         column = index.column()
@@ -83,7 +68,7 @@ class _Options(QAbstractTableModel):
             Qt.ItemDataRole.DisplayRole: lambda: words[column],
             Qt.ItemDataRole.ToolTipRole: lambda: _tip(assessment, words, column),
             Qt.ItemDataRole.AccessibleTextRole: lambda: f"{self.heads[column]}: {words[column]}",
-            Qt.ItemDataRole.TextAlignmentRole: lambda: _alignment(column),
+            Qt.ItemDataRole.TextAlignmentRole: lambda: self.alignment(column),
             Qt.ItemDataRole.FontRole: lambda: (
                 _NAME if column == 0 and self._is_best(assessment) else None
             ),
@@ -110,11 +95,6 @@ def _ink(a: Assessment) -> QColor:
     return QColor(design.colours().tone(tone)[0])
 
 
-def _alignment(column: int) -> Qt.AlignmentFlag:
-    side = Qt.AlignmentFlag.AlignRight if 2 <= column < MEETS else Qt.AlignmentFlag.AlignLeft
-    return side | Qt.AlignmentFlag.AlignVCenter
-
-
 class OptionsCard(Card):
     """Cards, the table, best first, and the chosen option's details below it."""
 
@@ -124,20 +104,11 @@ class OptionsCard(Card):
     def __init__(self) -> None:
         super().__init__(self.tr("Options"), note=" ")
         self._options = _Options(self)
-        self.table = QTableView()
-        self.table.setModel(self._options)
-        self.table.setAccessibleName(self.tr("Options, best first"))
-        self.table.setShowGrid(False)
-        self.table.setTabKeyNavigation(False)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table = row_table(self._options, self.tr("Options, best first"), ROW_HEIGHT)
         self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setWordWrap(False)
         self.table.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        self.table.horizontalHeader().setHighlightSections(False)
         self._all = button(self.tr("Show all"), role="segment")
         self._all.setCheckable(True)
         self._all.toggled.connect(self._show_all)

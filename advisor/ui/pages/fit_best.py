@@ -3,16 +3,13 @@
 from typing import Any, Final
 
 from PySide6.QtCore import (
-    QAbstractTableModel,
     QModelIndex,
-    QPersistentModelIndex,
     Qt,
     QTimer,
     Signal,
 )
 from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QDoubleSpinBox,
     QHeaderView,
@@ -29,20 +26,18 @@ from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
 from advisor.ui.texts import VERDICT_TONES, tr, verdict_word
 from advisor.ui.widgets.basics import column, row, text
+from advisor.ui.widgets.row_table import Index, RowsModel, row_table
 
-Index = QModelIndex | QPersistentModelIndex
 ROW_HEIGHT: Final = 30
 _NAME, _INDEX, _SPEED, _VERDICT = 0, 1, 3, 4
 _BILLIONS: Final = (4, 9, 16, 35, 80, 150)
 
 
-class PickTable(QAbstractTableModel):
+class PickTable(RowsModel):
     """Picks in their order. Rows come one by one and are shown in batches."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.picks: list[Pick] = []
-        self.heads = (
+        heads = (
             tr("Model"),
             tr("Index"),
             tr("Type"),
@@ -50,6 +45,8 @@ class PickTable(QAbstractTableModel):
             tr("On this rig"),
             tr("Quality loss"),
         )
+        super().__init__(frozenset({_INDEX, _SPEED}), heads)
+        self.picks: list[Pick] = []
 
     def show_picks(self, picks: list[Pick]) -> None:
         """Other picks."""
@@ -59,18 +56,6 @@ class PickTable(QAbstractTableModel):
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802 - Qt's signature
         return 0 if parent.isValid() else len(self.picks)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802
-        return 0 if parent.isValid() else len(self.heads)
-
-    def headerData(  # noqa: D102, N802 - Qt's name
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:  # noqa: ANN401
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return self.heads[section]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(section)
-        return None
 
     def words(self, pick: Pick, column: int) -> str:
         """What a cell says."""
@@ -91,7 +76,7 @@ class PickTable(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             found = self.words(pick, place)
         elif role == Qt.ItemDataRole.TextAlignmentRole:
-            found = _alignment(place)
+            found = self.alignment(place)
         elif role == Qt.ItemDataRole.FontRole and place == _NAME:
             found = design.font(design.BODY, QFont.Weight.DemiBold)
         elif role == Qt.ItemDataRole.ForegroundRole and place == _VERDICT:
@@ -105,12 +90,6 @@ class PickTable(QAbstractTableModel):
             parts = (pick.entry.id, pick.standing.sentence, licence, room, pick.loss.sentence)
             found = " · ".join(part for part in parts if part)
         return found
-
-
-def _alignment(place: int) -> Qt.AlignmentFlag:
-    figure = place in {_INDEX, _SPEED}
-    side = Qt.AlignmentFlag.AlignRight if figure else Qt.AlignmentFlag.AlignLeft
-    return side | Qt.AlignmentFlag.AlignVCenter
 
 
 class BestList(QWidget):
@@ -172,17 +151,8 @@ class BestList(QWidget):
         state.settings_changed.connect(self._renew)
 
     def _made_table(self) -> QTableView:
-        table = QTableView()
-        table.setModel(self.picks)
-        table.setAccessibleName(self.tr("What this rig runs best"))
-        table.setShowGrid(False)
-        table.setTabKeyNavigation(False)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        table = row_table(self.picks, self.tr("What this rig runs best"), ROW_HEIGHT)
         across = table.horizontalHeader()
-        across.setHighlightSections(False)
         across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         across.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
         for place, width in ((1, 54), (2, 100), (3, 100), (4, 96), (5, 112)):

@@ -151,8 +151,10 @@ def reasons(
     if runner_up is not None and runner_up.monthly is not None and best.monthly is not None:
         gap = runner_up.monthly.mid - best.monthly.mid
         text = f"Runner-up: {inside(runner_up)}, {_more(gap, usage.currency)} a month"
+        earn = money(usage.worth_changing, usage.currency)
+        if CENT <= gap < usage.worth_changing:
+            text += f": a difference counts from {earn} on"
         if gap < 0 and EFFORT[runner_up.option.kind] > EFFORT[best.option.kind]:
-            earn = money(usage.worth_changing, usage.currency)
             text += f", which does not make up for the {earn} that a change has to earn"
         found.append(f"{text}.")
     if even is not None and compared is not None:

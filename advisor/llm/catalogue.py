@@ -221,8 +221,8 @@ class Catalogue:
             whole = sum(len(word + number) for word, number in parts if word + number in known)
             return whole + sum(len(word) for word, _number in parts if word in known)
 
-        most = max(map(shared, self.entries))
-        return [entry for entry in self.entries if most > 3 and shared(entry) == most]
+        most, letters = max(map(shared, self.entries)), sum(len(word) for word, _ in parts)
+        return [entry for entry in self.entries if most > letters // 2 and shared(entry) == most]
 
     def find(self, name: str) -> CatalogueEntry:
         """The entry of that id, or of a short name that only one entry has.

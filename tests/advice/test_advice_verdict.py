@@ -349,6 +349,11 @@ class TestOrder:
         menu = [local(ident="a"), local(kind="new build", ident="b", price=5000, loss="small")]
         assert not conclude(menu, self.usage, rig_name="This machine", at=NOW).close
 
+    def test_a_small_difference_says_from_what_on_one_counts(self):
+        menu = [local(ident="a"), local(kind="add GPU", ident="b", price=30)]
+        advice = conclude(menu, self.usage, rig_name="This machine", at=NOW)
+        assert any("a difference counts from 5.00 USD on" in reason for reason in advice.reasons)
+
     def test_hours_that_only_do_at_the_expected_speed_are_in_doubt(self):
         # 0.3075 s of prompt and 10 s of answer at 40 tok/s; at 32 tok/s 12.5 s.
         usage = Usage(requests_per_month=80_000)

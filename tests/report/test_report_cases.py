@@ -13,6 +13,7 @@ from report_cases import CASES, MADE, case, document
 from advisor import session as sessions
 from advisor.basis import Basis
 from advisor.errors import ReportError
+from advisor.hardware.compose import parse_rig
 from advisor.report import gather
 from advisor.report.build import ReportOptions, Section, build
 from advisor.report.document import Document, Heading, Paragraph, Table
@@ -21,6 +22,7 @@ from advisor.report.html import to_html
 from advisor.report.pdf import render_page, write_pdf
 from advisor.report.plain import to_text
 from advisor.report.provenance import changes, stamped
+from advisor.report.sections.machine import machine_blocks
 
 USUAL = tuple(name for name in CASES if name not in ("no model", "refused settings"))
 
@@ -164,6 +166,15 @@ def test_every_machine_of_a_rig_is_listed() -> None:
     text = to_text(document("several machines"))
     for words in ("computer 1 of 2", "computer 2 of 2", "M2 Ultra", "10GbE, 1.25 GB/s"):
         assert words in text
+
+
+def test_memory_of_several_cards_is_told_of_each() -> None:
+    table = next(
+        b for b in machine_blocks(parse_rig("2x RTX 4090 + 64 GB")) if isinstance(b, Table)
+    )
+    assert table.rows[0][1].text == "24.0 GiB each"
+    table = next(b for b in machine_blocks(parse_rig("RTX 4090 + 64 GB")) if isinstance(b, Table))
+    assert table.rows[0][1].text == "24.0 GiB"
 
 
 def test_refused_settings_leave_a_report_that_says_why() -> None:

@@ -81,7 +81,10 @@ def _device_row(alike: Sequence[Device], *, imagined: bool) -> tuple[Cell, ...]:
     known = device.bandwidth_gbs is not None
     return (
         Cell(text=count + device.name, second=", ".join(kinds), strong=True),
-        Cell(text=gib(device.memory_total), basis=sensed if device.memory_total else None),
+        Cell(
+            text=gib(device.memory_total) + (" each" if len(alike) > 1 else ""),
+            basis=sensed if device.memory_total else None,
+        ),
         Cell(
             text="–" if imagined else gib(device.memory_used),
             basis=sensed if device.memory_used is not None else None,

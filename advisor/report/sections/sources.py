@@ -94,11 +94,11 @@ def _assumptions(session: Session, plan: Plan | None) -> list[str]:
         )
     ]
     if plan is not None:
-        settings = plan.settings
+        settings, count = plan.settings, plan.settings.parallel
+        slots = "one request at a time" if count == 1 else f"{count} requests at a time"
         facts.append(
-            f"Context {settings.ctx:,} tokens in {settings.parallel} slot(s), KV cache "
-            f"{settings.ctk}/{settings.ctv}, flash attention {settings.flash_attn}, ubatch "
-            f"{settings.ubatch_size}."
+            f"Context {settings.ctx:,} tokens for {slots}, KV cache {settings.ctk}/{settings.ctv}, "
+            f"flash attention {settings.flash_attn}, micro-batch {settings.ubatch_size}."
         )
     return facts
 

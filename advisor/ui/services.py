@@ -74,6 +74,13 @@ def changed_settings(settings: RunSettings, changes: Mapping[str, Any]) -> RunSe
         raise SettingsError(message, detail=str(error)) from error
 
 
+def without_companions(settings: RunSettings) -> RunSettings:
+    """Settings for another model: no projector, draft model or tensors placed by name."""
+    drafts = {"model_draft": "", "spec_type": "none"} if settings.model_draft else {}
+    alone = {"mmproj": "", "override_tensor": (), **drafts}
+    return settings.model_copy(update=alone)
+
+
 def plan(
     choice: ModelChoice,
     known: Model | None,
@@ -115,7 +122,13 @@ def open_anything(path: Path) -> Opened:
         try:
             return Opened(rig=saved.load_rig(path))
         except RigError:
-            raise not_a_session from None
+            if own:
+                raise not_a_session from None
+            message = (
+                f"{path.name} is nothing that opens here: that is a session, a report's PDF, a "
+                "saved rig, a GGUF model or a folder of such."
+            )
+            raise SessionError(message) from not_a_session
     except SessionError:
         if not path.exists():
             sessions.forget_file(path)

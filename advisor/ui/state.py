@@ -152,13 +152,23 @@ class AppState(QObject):
     def choose_model(
         self, model: str, file_type: str | None = None, *, imatrix: bool = False
     ) -> None:
-        """Ask about a catalogue model or a GGUF file; its own or usual file type when None."""
+        """Ask about a catalogue model or a GGUF file; its own or usual file type when None.
+
+        What ran beside the model before belongs to that one.
+        """
         choice = ModelChoice(model=model, file_type=file_type, imatrix=imatrix)
-        if choice == self.session.model:
+        before = self.session.model
+        if choice == before:
             return
-        self._update(model=choice)
+        settings = self.session.settings
+        if before is not None and before.model != model:
+            settings = services.without_companions(settings)
+        alike = settings == self.session.settings
+        self._update(model=choice, settings=settings)
         self.model = None
         self.model_changed.emit()
+        if not alike:
+            self.settings_changed.emit()
         self._plan_anew()
 
     def choose_cell(self, file_type: str, ctx: int) -> None:

@@ -54,6 +54,13 @@ def test_a_folder_without_models_is_told(state: AppState, tmp_path: Path, qtbot)
     assert model_folders.named() == ()
 
 
+def test_what_opens_nowhere_says_what_would(state: AppState, tmp_path: Path, qtbot) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    with qtbot.waitSignal(state.failed, timeout=10_000) as told:
+        state.open_file(tmp_path / "notes.txt")
+    assert "a GGUF model or a folder" in told.args[0]
+
+
 def test_a_projector_goes_beside_the_model(state: AppState, folder: Path, qtbot) -> None:
     projector = folder / "mmproj-Mein Modell.gguf"
     with qtbot.waitSignal(state.failed, timeout=10_000) as told:
@@ -65,6 +72,9 @@ def test_a_projector_goes_beside_the_model(state: AppState, folder: Path, qtbot)
     assert state.settings.mmproj == str(projector)
     assert state.choice is not None
     assert "Mein Modell" in state.choice.model
+    with qtbot.waitSignal(state.settings_changed):
+        state.choose_model("Qwen/Qwen3-8B", "Q4_K_M")
+    assert not state.settings.mmproj  # it was the other one's
 
 
 def test_of_a_model_dropped_with_its_projector_the_model_opens(folder: Path, qtbot) -> None:

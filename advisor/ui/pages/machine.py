@@ -153,7 +153,9 @@ class MachinePage(Page):
         line.setStretch(2, 1)
         card.body.addLayout(line)
         card.body.addWidget(self._headline)
-        self.measure_ram = MeasureRam(self.state)
+        self.measure_ram = MeasureRam(
+            self.state, self.tr("How fast follows from it, and no source here tells it.")
+        )
         card.body.addWidget(self.measure_ram)
         look = self._look = text(self.tr("Look at"), "muted")
         look.hide()

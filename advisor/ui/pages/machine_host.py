@@ -102,7 +102,8 @@ class HostCard(Card):
         """The host as it was read, or as it is imagined."""
         kind = {True: self.tr("laptop"), False: self.tr("desktop"), None: ""}[host.laptop]
         words = " · ".join(word for word in (host.os.partition(",")[0], kind) if word)
-        self._chip.show_tone(words or self.tr("imagined"), "plain")
+        self._chip.show_tone(words or (self.tr("imagined") if imagined else ""), "plain")
+        self._chip.setVisible(bool(words) or imagined)
         basis = None if imagined else Basis.MEASURED
         total, available = host.ram_total, host.ram_available
         if total is None:
@@ -128,10 +129,15 @@ class HostCard(Card):
             " · ".join(part for part in (_processor(host.cpu), cores) if part) or units.UNKNOWN
         )
         self._disk.setVisible(not imagined)
-        self._disk.show_value(units.gib(host.disk_free, 0), note=host.disk_path or "", basis=basis)
+        self._disk.show_value(
+            units.gib(host.disk_free, 0),
+            note=host.disk_path or "",
+            basis=None if host.disk_free is None else basis,
+        )
         self._swap.setVisible(not imagined)
         self._swap.show_value(
-            "0" if host.swap_used == 0 else units.size(host.swap_used), basis=basis
+            "0" if host.swap_used == 0 else units.size(host.swap_used),
+            basis=None if host.swap_used is None else basis,
         )
         self._battery.setVisible(host.on_battery is not None)
         self._battery.show_value(self.tr("battery") if host.on_battery else self.tr("mains"))

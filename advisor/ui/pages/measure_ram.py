@@ -36,11 +36,10 @@ def measure_ram(
 class MeasureRam(QWidget):
     """Says that speeds are unknown for want of the RAM's bandwidth, and measures it."""
 
-    def __init__(self, state: AppState) -> None:
+    def __init__(self, state: AppState, words: str = "") -> None:
         super().__init__()
         self._state = state
         self.button = button(self.tr("Measure RAM bandwidth (1 s)"), self._measure)
-        words = self.tr("Speeds here follow from it, and no source tells it.")
         line = row(self.button, text(words, "muted", wrap=True))
         line.setStretch(1, 1)
         self.setLayout(line)

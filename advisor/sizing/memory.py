@@ -92,10 +92,12 @@ def check(model: Model, settings: RunSettings) -> None:
     Raises SettingsError with a sentence for people.
     """
     k, v = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
-    if v.block > 1 and settings.flash_attn == "off":
-        message = f"A {settings.ctv} V cache needs flash attention; turn it on or use f16."
-        raise SettingsError(message)
     hp = model.hp
+    never = hp is not None and hp.arch == "grok"
+    if v.block > 1 and (never or settings.flash_attn == "off"):
+        way = "llama.cpp runs Grok without; use f16." if never else "turn it on or use f16."
+        message = f"A {settings.ctv} V cache needs flash attention; {way}"
+        raise SettingsError(message)
     if hp is None:
         return
     if settings.spec_type == "draft-mtp" and not hp.n_layer_nextn:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from advisor.errors import ModelError
 from advisor.llm.architectures.apertus import Apertus
 from advisor.llm.architectures.arcee import Arcee
+from advisor.llm.architectures.arctic import Arctic
 from advisor.llm.architectures.baichuan import Baichuan
 from advisor.llm.architectures.base import Architecture
 from advisor.llm.architectures.bert import Bert, JinaBert2, NomicBert
@@ -34,6 +35,7 @@ from advisor.llm.architectures.gpt2 import Gpt2
 from advisor.llm.architectures.gpt_oss import GptOss
 from advisor.llm.architectures.gptneox import GptNeoX
 from advisor.llm.architectures.granite import Granite, GraniteHybrid, GraniteSwa
+from advisor.llm.architectures.grok import Grok
 from advisor.llm.architectures.grovemoe import GroveMoe
 from advisor.llm.architectures.hunyuan import HunyuanDense, HunyuanMoe, HyV3
 from advisor.llm.architectures.internlm2 import InternLm2
@@ -65,7 +67,8 @@ from advisor.llm.architectures.qwen2 import Qwen2, Qwen2Moe
 from advisor.llm.architectures.qwen3 import Qwen3, Qwen3Moe
 from advisor.llm.architectures.qwen35 import Qwen3Next, Qwen35, Qwen35Moe
 from advisor.llm.architectures.refact import Refact
-from advisor.llm.architectures.rwkv7 import Rwkv7
+from advisor.llm.architectures.rwkv6 import Rwkv6, Rwkv6Qwen2
+from advisor.llm.architectures.rwkv7 import ARwkv7, Rwkv7
 from advisor.llm.architectures.seed_oss import SeedOss
 from advisor.llm.architectures.smallthinker import SmallThinker
 from advisor.llm.architectures.smollm3 import SmolLm3
@@ -93,6 +96,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Phi2(), StableLm(), Falcon(), ChatGlm(), DeepSeek(), BailingMoe(), Olmo(), MiniCpm3(),
     Dbrx(), GptNeoX(), Mpt(), Bloom(), StarCoder(), Refact(), CodeShell(), Baichuan(), Orion(),
     Qwen(), Xverse(), Plamo(), Gpt2(), OpenElm(), Jais(),
+    Grok(), Arctic(), Rwkv6(), Rwkv6Qwen2(), ARwkv7(),
     Bert(), NomicBert(), JinaBert2(), ModernBert(), EuroBert(), NeoBert(), GemmaEmbedding(),
 )  # fmt: skip
 _BY_NAME: Final = {name: family for family in _FAMILIES for name in family.names}

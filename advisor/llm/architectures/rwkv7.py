@@ -74,6 +74,37 @@ class Rwkv7(Architecture):
         return ("output.weight",)
 
 
+class ARwkv7(Rwkv7):
+    """llama.cpp: src/models/arwkv7.cpp; a transformer's feed-forward."""
+
+    names = ("arwkv7",)
+    huggingface: ClassVar = {"RwkvHybridForCausalLM": "arwkv7"}
+
+    def build(self, t: TensorList) -> None:
+        hp = t.hp
+        t.embeddings(output_required=True)
+        for il in range(hp.n_layer):
+            b = t.block(il)
+            b.norm("attn_norm")
+            time_mix(b, gate=bool(hp.extra["n_lora_gate"]))
+            b.optional("time_mix_ln.weight", hp.n_embd)
+            b.optional("time_mix_ln.bias", hp.n_embd)
+            b.weight("time_mix_output", hp.n_embd, hp.n_embd)
+            b.norm("ffn_norm")
+            b.gated_ffn()
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        optional = super().convert(config, keys)
+        keys |= {
+            "token_shift_count": 1,
+            "attention.decay_lora_rank": 64,
+            "attention.iclr_lora_rank": 64,
+            "attention.value_residual_mix_lora_rank": 32,
+            "attention.gate_lora_rank": 128 if config.flag("wkv_has_gate") else 0,
+        }
+        return optional
+
+
 def time_mix(b: Block, *, gate: bool) -> None:
     """The time-mixing tensors."""
     hp = b.hp
@@ -88,7 +119,7 @@ def time_mix(b: Block, *, gate: bool) -> None:
     if gate:
         b.weight("time_mix_g1", n_embd, ranks["gate"])
         b.weight("time_mix_g2", ranks["gate"], n_embd)
-    b.weight("time_mix_lerp_fused", n_embd, 1, 1, 6)
+    b.weight("time_mix_lerp_fused", n_embd, 1, 1, 6 if gate else 5)
     b.norm("time_mix_k_k", "time_mix_k_a", "time_mix_r_k")
     for part in ("key", "value", "receptance"):
         b.weight(f"time_mix_{part}", n_embd, n_embd)

@@ -6,10 +6,10 @@ from typing import Final
 
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.sizing.compute import ops
-from advisor.sizing.compute.attention import attention_input
-from advisor.sizing.compute.blocks import Graph, output_rows, routing_of
+from advisor.sizing.compute.attention import attention, attention_input
+from advisor.sizing.compute.blocks import Graph, number, output_rows, qkv, routing_of
 from advisor.sizing.compute.builder import Builder
-from advisor.sizing.compute.feedforward import Routing, ffn
+from advisor.sizing.compute.feedforward import Routing, ffn, moe
 from advisor.sizing.compute.graphs_latent import mla
 from advisor.sizing.compute.transformer import Style, transformer
 
@@ -67,6 +67,48 @@ def _minicpm3(b: Builder) -> None:
     b.logits(ops.scale(cur))
 
 
+def _grok(b: Builder) -> None:
+    cur = b.embeddings()
+    positions = b.positions()
+    cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
+    rows = output_rows(b)
+    routing = replace(_routing(b.hp), normalise=True, activation="geglu")
+    for il in b.blocks():
+        residual = cur
+        q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
+        q, k = ops.rope(q, positions), ops.rope(k, positions)
+        cur = attention(b, cache, q, k, v, il, soft_cap=True)
+        cur, residual = rows.pick(il, cur, residual)
+        residual = ops.add(b.norm(cur, "attn_output_norm", il), residual)
+        read = b.norm(residual, "ffn_norm", il)
+        cur = moe(b, read, il, routing)
+        if b.has("ffn_up", il):
+            cur = ops.scale(ops.add(ffn(b, read, il, activation="geglu"), cur))
+        last = "layer_output_norm" if b.has("layer_output_norm", il) else "post_ffw_norm"
+        cur = ops.add(b.norm(cur, last, il), residual)
+    cur = b.norm(cur, "output_norm")
+    cur.is_output = True
+    b.logits(cur, scaled=True, soft_cap=bool(number(b.hp, "final_logit_softcapping")))
+
+
+def _arctic(b: Builder) -> None:
+    cur = b.embeddings()
+    positions = b.positions()
+    cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
+    rows = output_rows(b)
+    for il in b.blocks():
+        start = cur
+        q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
+        q, k = ops.rope(q, positions), ops.rope(k, positions)
+        cur = attention(b, cache, q, k, v, il)
+        cur, start = rows.pick(il, cur, start)
+        residual = ops.add(cur, start)
+        dense = ops.add(ffn(b, b.norm(residual, "ffn_norm", il), il), residual)
+        routed = moe(b, b.norm(start, "ffn_norm_exps", il), il, Routing())
+        cur = ops.add(routed, dense)
+    b.head(cur)
+
+
 GRAPHS: Final[Mapping[str, Graph]] = {
     "phi2": transformer(
         replace(_GPT, scale_q=True, parallel=True, parallel_sum="attention + feed + residual")
@@ -94,5 +136,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     "plamo": transformer(
         replace(_PLAIN, parallel=True, parallel_sum="feed + attention + residual")
     ),
+    "grok": _grok,
+    "arctic": _arctic,
     "openelm": transformer(replace(_PLAIN, heads="norm_rope", attention_last=True)),
 }

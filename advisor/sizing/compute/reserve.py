@@ -29,6 +29,9 @@ def reserve(
     graph = None if hp is None else graph_of(hp.arch, settings.ctx_type)
     if hp is None or graph is None or rule is None:
         return None
+    if hp.arch == "grok" and settings.flash_attn != "off":
+        # llama-context.cpp:llama_init_from_model turns it off.
+        settings = settings.model_copy(update={"flash_attn": "off"})
     used = [settings.main_gpu] if settings.split_mode == "none" and n_devices else range(n_devices)
     made = layout(model)
     rules: tuple[Rules, ...] = tuple(rules_of(backends[device]) for device in used)

@@ -49,7 +49,7 @@ HEAVY: Final = (
 SESSION_FILTER: Final = "*.rig.json *.json *.pdf *.gguf"
 LEAST: Final = QSize(720, 420)
 """Of the window, where the screen has as much: an enlarged one on a laptop may have less."""
-LEAST_PAGE: Final = QSize(812, 520)
+LEAST_PAGE: Final = QSize(760, 520)
 """What a page is laid out for at the least; a smaller window scrolls it."""
 NARROW: Final = 1120
 """Below this width the rail gives room to the page."""

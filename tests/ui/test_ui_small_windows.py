@@ -8,10 +8,12 @@ from advisor.hardware.compose import parse_rig
 from advisor.ui.app import preferences
 from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.pages.fit import FitPage
+from advisor.ui.pages.machine import MachinePage
 from advisor.ui.state import AppState
 from advisor.ui.window import LEAST_PAGE, MainWindow
 
-SMALL = QSize(LEAST_PAGE.width() + 70, 620)
+SMALL = QSize(882, 620)
+"""A page in a window of 1024 × 700."""
 
 
 @pytest.fixture
@@ -53,13 +55,25 @@ def test_a_narrow_fit_page_shows_every_context_with_its_speed(asked: AppState, q
 def test_a_narrow_advice_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
     page = AdvicePage(asked)
     qtbot.addWidget(page)
-    page.resize(SMALL)
+    page.resize(LEAST_PAGE)
     page.show()
     page.shown()
     qtbot.waitUntil(lambda: page.advice is not None, timeout=120_000)
     area = page.verdict.parentWidget().parentWidget().parentWidget()
     assert isinstance(area, QScrollArea)
     assert not reaches_out(area)
+    page.closing()
+
+
+def test_the_smallest_machine_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
+    page = MachinePage(asked)
+    qtbot.addWidget(page)
+    page.resize(LEAST_PAGE)
+    page.show()
+    qtbot.waitUntil(lambda: "models" in page.__dict__, timeout=10_000)
+    qtbot.wait(50)
+    area = next(a for a in page.findChildren(QScrollArea) if a.isAncestorOf(page.what_if))
+    assert not [part for part in reaches_out(area) if not page.models.isAncestorOf(part)]
     page.closing()
 
 

@@ -147,7 +147,7 @@ class OptionsCard(Card):
         header.resizeSection(MEETS, MEETS_WIDTH)
         count = len(self._options.rows)
         self.note.setText(
-            self.tr("{count} worked out of {searched} looked at, in {currency}").format(
+            self.tr("{count} of {searched} worked out, in {currency}").format(
                 count=count, searched=f"{advice.searched:,}", currency=advice.usage.currency
             )
         )

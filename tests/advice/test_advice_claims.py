@@ -3,11 +3,15 @@
 import datetime as dt
 import functools
 import json
+import operator
 from pathlib import Path
 
 import pytest
 
 from advisor.advice import prices
+from advisor.advice.costs import api_cost, break_even, local_cost
+from advisor.advice.hardware_prices import PriceBook
+from advisor.advice.options import Purchase
 from advisor.advice.scenarios import check_guide, scenario
 from advisor.advice.timing import Engine, timed
 from advisor.advice.usage import Usage, preset
@@ -132,7 +136,32 @@ def tensor_over_layer():
     return tensor / layer
 
 
+def even_with_sonnet():
+    """Requests a month from which V4-Flash on the guide's rig costs less than Claude Sonnet."""
+    case = scenario("deepseek-v4-at-home")
+    rig, usage, book = case.rigs[0], case.usage, PriceBook()
+    model = entry(FLASH).model("MXFP4_MOE")
+    asked = Variant(model, "f16", "near lossless", 3)
+    run = timed(asked, parse_rig(rig.rig), usage, Engine(RunSettings())).run
+    parts = (Purchase(name, count, book.part(name)).usd for name, count in rig.parts.items())
+    api = prices.api_price(next(a for a in prices.api_models() if a.id == "claude-sonnet-5-5"), NOW)
+    line = local_cost(usage, run, functools.reduce(operator.add, parts))
+    return float(break_even(line, api_cost(usage, api)).mid)
+
+
+def tensor_over_layer_flash():
+    """V4-Flash on two cards that hold it; published for a model of 26B with experts: x0.70."""
+    rig = parse_rig("2x RTX PRO 6000 Blackwell Workstation + 128 GB DDR5-6000")
+    layer, tensor = (
+        size(entry(FLASH).model("MXFP4_MOE"), rig, RunSettings(ctx=8192, split_mode=mode))
+        for mode in ("layer", "tensor")
+    )
+    return tensor.speed.decode_tps.mid / layer.speed.decode_tps.mid
+
+
 FIGURES = {
+    "flash_even_with_sonnet": even_with_sonnet,
+    "tensor_split_slows_flash": lambda: int(tensor_over_layer_flash() < 1),
     "pro_read_share_of_cache": read_share,
     "tensor_split_over_layer_split_dense": tensor_over_layer,
     "nvlink_pair_beats_96gb_card": lambda: int(

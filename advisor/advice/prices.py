@@ -259,7 +259,7 @@ def candidates(model_id: str, n_params: int, usage: Usage, at: datetime) -> tupl
         relation = _relation(api, model_id, tier)
         if relation is None or (usage.same_model_api_only and relation != "same weights"):
             continue
-        price = api_price(api, at, batch=usage.batch_ok)
+        price = _price_of(api.id, at, usage.batch_ok)
         if price.context_window is not None and price.context_window < _longest(usage):
             continue
         found.append(Candidate(relation, price))
@@ -270,6 +270,12 @@ def candidates(model_id: str, n_params: int, usage: Usage, at: datetime) -> tupl
             key=lambda c: (order[c.relation], c.price.request(usage).mid, c.price.api.id),
         )
     )
+
+
+@functools.lru_cache(maxsize=512)
+def _price_of(api_id: str, at: datetime, batch: bool) -> ApiPrice:
+    """``api_price``: several models ask for the same one within one question."""
+    return api_price(next(a for a in api_models() if a.id == api_id), at, batch=batch)
 
 
 def _longest(usage: Usage) -> int:

@@ -1,6 +1,7 @@
 """Every build with what bounds and costs need of it, one row per build."""
 
 import datetime as dt
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from advisor.advice import power
 from advisor.advice.builds import Build, builds
 from advisor.advice.hardware_prices import PriceBook
-from advisor.advice.options import EFFORT
+from advisor.advice.options import EFFORT, Kind
 from advisor.advice.usage import Usage
 from advisor.hardware.rig import Device, Rig
 from advisor.sizing.driver import driver_context
@@ -50,6 +51,12 @@ class Shelf:
     """Kinds in every build, padded with the first; without cards one past the last kind."""
     rooms: tuple[tuple[tuple[int, int], ...], ...]
     """Of every build, kind and free bytes of each card, less what its driver takes."""
+
+    @functools.cached_property
+    def of_kind(self) -> dict[Kind, Flags]:
+        """Rows of every kind of change."""
+        names = np.array([build.kind for build in self.builds])
+        return {build.kind: names == build.kind for build in self.builds}
 
     def fixed(self, usage: Usage) -> Floats:
         """Score a month before the first request, in the user's currency."""

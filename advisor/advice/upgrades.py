@@ -203,8 +203,7 @@ class _Search:
 
         People ask what a new machine would cost even where more cards in this one are cheaper.
         """
-        of_kind = np.array([build.kind == kind for build in self.shelf.builds], dtype=bool)
-        pairs = np.flatnonzero(of_kind[self.pairs.build])
+        pairs = np.flatnonzero(self.shelf.of_kind[kind][self.pairs.build])
         found = front(
             self.pairs.cost[pairs],
             np.ones(len(pairs), dtype=np.int64),
@@ -286,8 +285,7 @@ def search(
     )
     chosen = dict.fromkeys(found.points)
     complete = found.complete
-    kinds: dict[Kind, None] = dict.fromkeys(build.kind for build in shelf.builds)
-    for kind in kinds:
+    for kind in shelf.of_kind:
         least = asked.cheapest(kind, stop)
         chosen |= dict.fromkeys(least.points)
         complete = complete and least.complete

@@ -25,7 +25,6 @@ from advisor.llm.filetypes import file_type as named_file_type
 from advisor.llm.gguf import read_header
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
-from advisor.llm.tensor import TYPES, Tensor
 
 Ability = Literal["chat", "reasoning", "tools", "code", "vision", "audio", "multilingual"]
 
@@ -66,9 +65,9 @@ class CatalogueEntry(BaseModel):
     """The file type that keeps the released precision."""
     keep_mxfp4: bool = False
     """Every published file keeps its experts in MXFP4 (gpt-oss)."""
-    older_qkv_mix: bool = False
-    """Its published files were quantized before 2026, when a fused QKV matrix had a rule of its own
-    (llama-quant.cpp, the branch for ATTENTION_QKV that later versions no longer reach)."""
+    older_mix: bool = False
+    """Its published files were quantized before llama.cpp's rules changed in March 2026, and it has
+    a tensor that the change touches (``advisor.llm.mixes.Mix.older``)."""
     source: tuple[str, ...]
     """Where the figures were read."""
     date: date
@@ -142,10 +141,13 @@ class CatalogueEntry(BaseModel):
         made = self._models.get(key)
         if made is None:
             tensors = assign(
-                self.hp, self.shapes, kind, imatrix=imatrix, keep_mxfp4=self.keep_mxfp4
+                self.hp,
+                self.shapes,
+                kind,
+                imatrix=imatrix,
+                keep_mxfp4=self.keep_mxfp4,
+                older_mix=self.older_mix,
             )
-            if self.older_qkv_mix:
-                tensors = tuple(_older_qkv(tensor, kind) for tensor in tensors)
             made = Model(
                 id=self.id,
                 name=self.name,
@@ -165,23 +167,6 @@ class CatalogueEntry(BaseModel):
         if family is None:
             raise ModelError(f"{self.name}: the architecture {self.hp.arch} is not known.")
         return family
-
-
-# The rule of its own for some mixes, the file type's default for the others.
-_OLDER_QKV: Final = {
-    "Q3_K_M": "Q4_K", "Q3_K_L": "Q4_K", "IQ3_M": "Q4_K", "Q4_K_M": "Q5_K", "Q5_K_M": "Q6_K",
-    "Q2_K": "Q2_K", "Q2_K_S": "Q2_K", "Q3_K_S": "Q3_K", "Q4_K_S": "Q4_K", "Q5_K_S": "Q5_K",
-    "IQ1_S": "IQ1_S", "IQ1_M": "IQ1_M", "IQ2_XXS": "IQ2_XXS", "IQ2_XS": "IQ2_XS",
-    "IQ2_S": "IQ2_XS", "IQ2_M": "IQ2_S", "IQ3_XXS": "IQ3_XXS", "IQ3_XS": "IQ3_S",
-    "IQ3_S": "IQ3_S", "IQ4_NL": "IQ4_NL", "IQ4_XS": "IQ4_XS",
-}  # fmt: skip
-
-
-def _older_qkv(tensor: Tensor, kind: str) -> Tensor:
-    older = _OLDER_QKV.get(kind)
-    if older is None or not tensor.name.endswith("attn_qkv.weight"):
-        return tensor
-    return Tensor(tensor.name, tensor.shape, TYPES[older])
 
 
 class _File(BaseModel):

@@ -170,12 +170,14 @@ def assign(
     imatrix: bool = False,
     *,
     keep_mxfp4: bool = False,
+    older_mix: bool = False,
 ) -> tuple[Tensor, ...]:
     """Every tensor with the type that it has in a file of ``file_type``, in the given order.
 
     imatrix: quantized with an importance matrix, which changes some mixes.
     keep_mxfp4: the model was released with MXFP4 experts and its published files keep them
     (gpt-oss), because llama-quantize refuses to requantize them.
+    older_mix: as llama-quantize chose until March 2026 (``advisor.llm.mixes.Mix.older``).
     Raises ModelError for an unknown type, or one whose mix cannot be predicted.
     """
     kind = _resolve(file_type)
@@ -190,6 +192,7 @@ def assign(
             tied=ready.tied,
             n_attn_v=ready.n_attn_v,
             published_mxfp4=keep_mxfp4 and imatrix,
+            older=older_mix,
         )
         for i, role in ready.order:
             types[i] = mix.choose(role, ready.shapes[i][1])

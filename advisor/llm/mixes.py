@@ -41,7 +41,7 @@ _BLOCK: Final = re.compile(r"blk\.(\d+)\.")
 
 # tensor_get_category: the first that occurs in the name.
 _CATEGORIES: Final = (
-    ("attn_qkv.weight", "attn_v"),
+    ("attn_qkv.weight", "attn_qkv"),
     ("attn_kv_b.weight", "attn_v"),
     ("attn_v.weight", "attn_v"),
     ("attn_k.weight", "attn_k"),
@@ -74,6 +74,9 @@ _OUTPUT_8_EXPERTS: Final = frozenset(
 )
 _ATTN_OUTPUT: Final[Mapping[str, str]] = {
     "Q2_K": "Q3_K", "IQ3_XXS": "IQ3_S", "Q3_K_M": "Q4_K", "Q3_K_L": "Q5_K", "IQ3_M": "Q4_K",
+}  # fmt: skip
+_OLDER_QKV: Final[Mapping[str, str]] = {
+    "Q3_K_M": "Q4_K", "Q3_K_L": "Q4_K", "IQ3_M": "Q4_K", "Q4_K_M": "Q5_K", "Q5_K_M": "Q6_K",
 }  # fmt: skip
 _SEVENTY_B: Final[Mapping[str, int]] = {
     "llama": 80,
@@ -129,6 +132,8 @@ class Role(NamedTuple):
     layer: int | None
     is_output: bool
     is_embedding: bool
+    is_per_layer: bool
+    """The embedding of gemma3n's and gemma4's layers."""
     kept_in_8: bool
     """What the glm5-next converter keeps in Q8_0."""
 
@@ -144,6 +149,7 @@ def role_of(name: str) -> Role:
         layer=int(block[1]) if block else None,
         is_output=name == "output.weight",
         is_embedding=embedding,
+        is_per_layer=name == "per_layer_token_embd.weight",
         kept_in_8=_Q8_GLM5_NEXT.search(name) is not None,
     )
 
@@ -162,6 +168,9 @@ class Mix:
     published_mxfp4: bool = False
     """Files of gpt-oss with an importance matrix: their published sizes (bartowski, b6096) show
     attn_k and attn_output treated as in a model of eight experts."""
+    older: bool = False
+    """As llama-quantize chose until March 2026 (llama.cpp pull request 19770): a fused QKV matrix
+    had a rule of its own, and an embedding per layer was not taken for the output matrix."""
     seen_attn_v: int = 0
     seen_down: int = 0
     seen_gate: int = 0
@@ -183,18 +192,13 @@ class Mix:
         return fallback(self._by_role(role, shape), shape[0])
 
     def _by_role(self, role: Role, shape: Sequence[int]) -> str:  # noqa: PLR0911 - one case per role
+        if chosen := self._whatever_the_category(role, shape):
+            return chosen
         category = role.category
-        if role.kept_in_8 and self.hp.arch == "glm5-next":
-            return "Q8_0"
-        if role.is_output or (self.tied and role.is_embedding):
-            return self._output(shape[0])
-        if self.file_type == "MXFP4_MOE":
-            expert = self.hp.arch != "bailingmoe3" or category.startswith("ffn_")
-            return "MXFP4" if len(shape) > 2 and shape[2] > 1 and expert else "Q8_0"
-        if role.is_embedding:
-            return _EMBEDDINGS.get(self.file_type, self.default)
-        if not category:
-            return self.default
+        if category == "attn_qkv":
+            if self.older:
+                return _OLDER_QKV.get(self.file_type, self.default)
+            category = "attn_v"
         if self.file_type in _LOW:
             return self._low(category)
         match category:
@@ -210,6 +214,20 @@ class Mix:
                 return self._ffn_gate_up(role.layer, category)
             case _:
                 return self.default
+
+    def _whatever_the_category(self, role: Role, shape: Sequence[int]) -> str:
+        """Type of what is no part of a layer, or of a file that has one rule; else empty."""
+        if role.kept_in_8 and self.hp.arch == "glm5-next":
+            return "Q8_0"
+        as_output = self.tied and role.is_embedding and not (self.older and role.is_per_layer)
+        if role.is_output or as_output:
+            return self._output(shape[0])
+        if self.file_type == "MXFP4_MOE":
+            expert = self.hp.arch != "bailingmoe3" or role.category.startswith("ffn_")
+            return "MXFP4" if len(shape) > 2 and shape[2] > 1 and expert else "Q8_0"
+        if role.is_embedding:
+            return _EMBEDDINGS.get(self.file_type, self.default)
+        return "" if role.category else self.default
 
     def _output(self, ne0: int) -> str:
         if self.file_type == "MXFP4_MOE" or self.falcon or ne0 % TYPES[self.default].block:

@@ -1,6 +1,5 @@
-"""The catalogue: found by the names people use, sized as published, extended by the user."""
+"""The catalogue: found by the names people use, extended by the user."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from advisor.llm.gguf_writer import layout
 from advisor.llm.ghost import write_ghost
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES, Tensor
-from tests.truth import TRUTH
 
 # Published safetensors that hold more than the GGUF does: vision or audio parts, layers that
 # predict further tokens, an output matrix stored beside the tied one, scales of 8- or 4-bit files.
@@ -114,38 +112,6 @@ def test_an_unknown_name_says_what_is_near() -> None:
 @pytest.mark.parametrize(("name", "file_type", "nbytes"), TENSOR_BYTES)
 def test_bytes_are_those_of_the_real_files(name: str, file_type: str, nbytes: int) -> None:
     assert load(name, file_type).nbytes == nbytes
-
-
-UNIT = {"GiB": 1 << 30, "MiB": 1 << 20, "GB": 10**9, "MB": 10**6, "bytes": 1}
-VOCABULARY = 20 * 10**6
-"""The most that a header takes: a vocabulary of 260,000 tokens with its merges."""
-
-
-def published() -> list[dict[str, Any]]:
-    file = TRUTH / "published_sizes.jsonl"
-    if not file.exists():
-        return []
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    # Made by a fork of llama.cpp with mixes of its own, or by a mix that its printer did not name.
-    fork = {("google/gemma-3-27b-it", 13.747), ("google/gemma-3-27b-it", 14.539)}
-    return [
-        r for r in rows if (r["model"], r["size"]) not in fork | {("zai-org/GLM-4.5-Air", 67.96)}
-    ]
-
-
-@pytest.mark.skipif(not published(), reason="published sizes are not here")
-def test_sizes_are_the_published_ones_within_their_rounding() -> None:
-    wrong: list[str] = []
-    for row in published():
-        model = load(row["model"], row["file_type"], imatrix=bool(row["imatrix"]))
-        more = (row["size"] * UNIT[row["unit"]]) - model.nbytes
-        half = row["half_unit"] * UNIT[row["unit"]]
-        room = 0 if row["what"] == "tensors" else VOCABULARY
-        if not -half <= more <= half + room:
-            wrong.append(f"{row['model']} {row['file_type']}: {more / 1e6:+.1f} MB")
-        if row["params_b"] and abs(model.n_params / 1e9 - row["params_b"]) > 0.006:
-            wrong.append(f"{row['model']}: {model.n_params} parameters")
-    assert wrong == []
 
 
 def test_a_dropped_config_becomes_a_model_that_stays(app_home: Path) -> None:

@@ -1,0 +1,83 @@
+"""Sizes of real published files, through the catalogue, within the rounding they were printed in.
+
+``published_sizes.json`` holds files of which the publisher, the type and the size are known:
+``imatrix`` where the publisher says so, ``half_unit`` half of the last printed digit, ``what`` is
+"tensors" where llama.cpp printed the size of the tensors, else it is the whole file. Rows with
+``differs`` were made by other rules than today's or than the entry's; they say which and must not
+fit.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.llm import load
+from tests.truth import TRUTH
+
+OURS: dict[str, Any] = json.loads(
+    Path(__file__).with_name("published_sizes.json").read_text(encoding="utf-8")
+)
+UNIT = {"GiB": 1 << 30, "MiB": 1 << 20, "GB": 10**9, "MB": 10**6, "bytes": 1}
+PER_TOKEN = (20, 70)
+"""Bytes of a file's header for each entry of its vocabulary: with scores (SentencePiece) 23 to 27,
+with merges (BPE) 35 to 65."""
+
+
+def miss(row: dict[str, Any]) -> str:
+    """How far a row is from its model, or "" where it is within the rounding."""
+    model = load(row["model"], row["file_type"], imatrix=bool(row["imatrix"]))
+    assert model.hp is not None
+    more = row["size"] * UNIT[row["unit"]] - model.nbytes
+    half = row.get("half_unit", 0) * UNIT[row["unit"]]
+    least, most = (0, 0)
+    if row.get("what", "file") == "file":
+        least, most = (bytes_each * model.hp.n_vocab for bytes_each in PER_TOKEN)
+    if least - half <= more <= most + half:
+        return ""
+    return f"{row['model']} {row['file_type']} of {row.get('repo')}: {more / 1e6:+.3f} MB"
+
+
+def test_sizes_are_the_published_ones_within_their_rounding() -> None:
+    rows = [row for row in OURS["rows"] if "differs" not in row]
+    assert len(rows) >= 250
+    assert len({row["model"] for row in rows}) >= 90
+    assert [wrong for row in rows if (wrong := miss(row))] == []
+
+
+def test_files_made_by_other_rules_are_told_apart() -> None:
+    rows = [row for row in OURS["rows"] if "differs" in row]
+    assert {row["differs"] for row in rows} == set(OURS["differs"])
+    assert [row for row in rows if not miss(row)] == []
+
+
+def test_a_row_is_there_once_and_says_where_it_was_read() -> None:
+    rows = OURS["rows"]
+    assert {row["read"] for row in rows} == set(OURS["read"])
+    seen = Counter((r["model"], r.get("repo"), r["file_type"], r["size"]) for r in rows)
+    assert [row for row, count in seen.items() if count > 1] == []
+
+
+def shared_rows() -> list[dict[str, Any]]:
+    file = TRUTH / "published_sizes.jsonl"
+    if not file.exists():
+        return []
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    # Made by a fork of llama.cpp with mixes of its own, or by a mix that its printer did not name.
+    fork = {("google/gemma-3-27b-it", 13.747), ("google/gemma-3-27b-it", 14.539)}
+    return [
+        r for r in rows if (r["model"], r["size"]) not in fork | {("zai-org/GLM-4.5-Air", 67.96)}
+    ]
+
+
+@pytest.mark.skipif(not shared_rows(), reason="published sizes are not here")
+def test_the_reference_sizes_too() -> None:
+    wrong: list[str] = []
+    for row in shared_rows():
+        wrong += [missed] if (missed := miss(row)) else []
+        params = load(row["model"], row["file_type"]).n_params
+        if row["params_b"] and abs(params / 1e9 - row["params_b"]) > 0.006:
+            wrong.append(f"{row['model']}: {params} parameters")
+    assert wrong == []

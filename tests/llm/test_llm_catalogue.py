@@ -1,6 +1,7 @@
 """The catalogue: found by the names people use, extended by the user."""
 
 from collections import Counter
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,14 @@ def test_the_catalogue_is_large_and_every_id_is_there_once() -> None:
     assert len(entries) >= 70
     everything = Counter(name.lower() for entry in entries for name in (entry.id, *entry.aliases))
     assert [name for name, count in everything.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("entry", catalogue().entries, ids=lambda entry: entry.id)
+def test_what_was_quantized_before_march_2026_is_marked(entry: CatalogueEntry) -> None:
+    touched = ("attn_qkv.weight", "per_layer_token_embd.weight")
+    changed = any(name.endswith(touched) for name, _ in entry.shapes)
+    assert entry.released
+    assert entry.older_mix == (changed and entry.released < date(2026, 3, 1))
 
 
 @pytest.mark.parametrize(

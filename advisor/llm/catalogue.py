@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from math import prod
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -109,7 +110,7 @@ class CatalogueEntry(BaseModel):
     @functools.cached_property
     def n_params(self) -> int:
         """Parameters in its GGUF file."""
-        return self.model(self.native_file_type).n_params
+        return sum(prod(shape) for _, shape in self.shapes)
 
     @functools.cached_property
     def file_types(self) -> tuple[str, ...]:

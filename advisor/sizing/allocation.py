@@ -97,6 +97,18 @@ class Room:
     unified: tuple[bool, ...]
     """Devices whose memory is the host's."""
 
+    def within(self, other: "Room") -> bool:
+        """Whether a like rig offers no more than ``other``; False where that is not known."""
+        if (self.backends, self.unified) != (other.backends, other.unified):
+            return False
+        mine, others = (
+            (*(f and f - (d or 0) for f, d in zip(r.free, r.driver, strict=True)), r.host)
+            for r in (self, other)
+        )
+        return all(
+            a is not None and b is not None and a <= b for a, b in zip(mine, others, strict=True)
+        )
+
 
 def room(rig: Rig, calibration: Calibration | None = None) -> Room:
     """The memory of a rig as a plan sees it; a probe's driver figures replace estimates."""

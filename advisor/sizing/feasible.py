@@ -6,7 +6,7 @@ probable, between what RAM and what the devices can hold, then where RAM takes a
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ _RAM_SHARE = 0.3
 """Of what is left over, as much stays in RAM: layers round on devices, not in RAM."""
 _CERTAIN = 75
 """Percent of the smallest compute buffers of any placement that was tried: none has less."""
+_ROOMS = 8
+"""How many rooms that were too little are kept."""
 _ENDLESS = 1 << 62
 
 
@@ -49,7 +51,28 @@ def holds(model: Model, settings: RunSettings, space: Room, beside: tuple[int, .
     trial = _trial(model, settings, space, beside)
     if trial is None or trial.may_stay():
         return None
-    return True if trial.fits() else False if trial.never_fits() else None
+    if trial.fits():
+        return True
+    known = any(space.within(other) for other in trial.memory.too_little)
+    return False if known or trial.never_fits() else None
+
+
+def learn(
+    model: Model, settings: RunSettings, space: Room, found: Allocation, *, fits: bool
+) -> None:
+    """Keep what the search for the fastest placement found where ``holds`` had no answer.
+
+    ``found``: its placement. Free memory changes all the time and placements seldom: the next time
+    the placement itself tells, and less memory than was too little is too little.
+    """
+    trial = _trial(model, settings, space, (0,) * (len(space.free) + 1))
+    if trial is None:
+        return
+    if fits:
+        trial.memory.held = _held_in(found)
+    else:
+        others = [other for other in trial.memory.too_little if not other.within(space)]
+        trial.memory.too_little = [*others, space][-_ROOMS:]
 
 
 class _Held(NamedTuple):
@@ -58,6 +81,12 @@ class _Held(NamedTuple):
     layers: int
     experts: int
     counts: tuple[int, ...]
+
+
+def _held_in(found: Allocation) -> _Held:
+    where = found.placement
+    counts = tuple(where.layer_device.count(d) for d in range(len(found.weights.devices)))
+    return _Held(where.layer_device.count(HOST), len(where.experts_on_host), counts)
 
 
 class _Layers:
@@ -135,6 +164,8 @@ class _Memory:
     """What the last placement took beside its layers, per device and on the host."""
     held: _Held | None = None
     """The last placement that left the margin."""
+    too_little: "list[Room]" = field(default_factory=list["Room"])
+    """Where no placement was found, though none was proof of that."""
 
 
 _memories: PerModel[tuple[RunSettings, tuple[str, ...]], _Memory] = PerModel(

@@ -6,32 +6,34 @@ not depend on the file type as long as everything lies on devices, nor on what i
 asked for at one depth, whatever the context.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Final, NamedTuple
 
 from advisor.basis import Range
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory, speculative
-from advisor.sizing.allocation import Allocation, Room, allocate, place_model, place_weights, room
+from advisor.sizing.allocation import Room, allocate, place_model, place_weights, room
 from advisor.sizing.calibration import Calibration
-from advisor.sizing.feasible import holds
-from advisor.sizing.placement import HOST, Placement
+from advisor.sizing.cell_speed import CellSpeeds
+from advisor.sizing.feasible import holds, learn
+from advisor.sizing.matrix_columns import Column, columns
+from advisor.sizing.matrix_verdicts import (
+    FITS,
+    NEAR,
+    OFFLOAD,
+    TIGHT,
+    VERDICTS,
+    Judgements,
+    judge,
+)
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
-from advisor.sizing.speed import predict
-from advisor.sizing.spill import spilled, what_moves
 from advisor.sizing.tables import PerModel
 from advisor.sizing.verdict import judged
-from advisor.sizing.weights import WeightBytes, weight_table
-
-_SLACK = 1 << 29
-"""Bytes by which compute buffers may shrink when layers move to RAM."""
 
 
 class Cell(NamedTuple):
@@ -90,248 +92,99 @@ def _opened(settings: RunSettings, verdict: Verdict) -> RunSettings:
     return settings.model_copy(update=update)
 
 
-class _Column(NamedTuple):
-    """What all file types share at one context, whatever is free. Bytes."""
+_RUNS: Final = frozenset({FITS, TIGHT, OFFLOAD})
 
-    settings: RunSettings
-    placement: Placement
-    known: bool
-    """False where caches or buffers are not known; the sizes are 0 then."""
-    fixed: tuple[int, ...]
-    """Per device, caches and buffers, and what runs beside the model."""
-    host: int
-    """On the host, everything but weights."""
-    caches: int
-    """Bytes of caches on devices."""
+_REMEMBER: Final = 512
+"""Such cells kept per model; more start anew."""
+_settled: PerModel[str, dict[object, Verdict]] = PerModel(lambda _model, _key: {})
+"""Verdicts of cells near the border of RAM, which only a placement tells."""
 
 
-def _column(allocation: Allocation, settings: RunSettings) -> _Column:
-    context, compute, output = allocation.context, allocation.compute, allocation.output
-    placement = allocation.placement
-    n_devices = len(allocation.weights.devices)
-    beside = [allocation.companions_on(device) for device in (*range(n_devices), HOST)]
-    known = [size for size in beside if size is not None]
-    if context is None or compute is None or output is None or len(known) < len(beside):
-        nothing = (0,) * n_devices
-        return _Column(settings, placement, False, nothing, 0, 0)
-    return _Column(
-        settings=settings,
-        placement=placement,
-        known=True,
-        fixed=tuple(
-            sum(parts) for parts in zip(context.devices, compute.devices, known[:-1], strict=True)
-        ),
-        host=context.host + compute.host + output + known[HOST],
-        caches=sum(context.devices),
-    )
+class _Border:
+    """What cells near the border of RAM are settled by."""
 
+    def __init__(self, rig: Rig, space: Room) -> None:
+        self._rig = rig
+        self._space = space
+        self._bandwidths = tuple(device.bandwidth_gbs for device in rig.devices)
 
-_Asked = tuple[RunSettings, tuple[int, ...], tuple[str, ...], tuple[int | None, ...], Placement]
+    def settle(
+        self,
+        model: Model,
+        columns: Sequence[Column],
+        verdicts: Sequence[int],
+        host_totals: Sequence[int | None],
+    ) -> dict[int, Verdict]:
+        """The verdicts of one file type's cells that are near, by place."""
+        found: dict[int, Verdict] = {}
+        # What holds a context with a part in RAM holds every shorter one.
+        held = 0
+        for place in sorted(range(len(columns)), key=lambda at: -columns[at].settings.ctx):
+            code, ctx = verdicts[place], columns[place].settings.ctx
+            if code == NEAR:
+                found[place] = (
+                    self._settled(model, columns[place], host_totals[place] or 0)
+                    if ctx > held
+                    else "offload"
+                )
+            if code == OFFLOAD or found.get(place) == "offload":
+                held = max(held, ctx)
+        return found
 
+    def _settled(self, model: Model, column: Column, host_total: int) -> Verdict:
+        known, key = _settled(model, ""), (column.settings, self._space, self._bandwidths)
+        if key not in known:
+            if len(known) >= _REMEMBER:
+                known.clear()
+            known[key] = self._placed(model, column, host_total)
+        return known[key]
 
-def _make_columns(model: Model, asked: _Asked) -> tuple[_Column, ...]:
-    settings, contexts, backends, free, placement = asked
-    columns: list[_Column] = []
-    for ctx in contexts:
-        wanted = settings.model_copy(update={"ctx": ctx})
-        allocation = allocate(model, wanted, backends, free, placement=placement)
-        columns.append(_column(allocation, wanted))
-    return tuple(columns)
-
-
-_columns = PerModel(_make_columns)
-
-
-def _asked(
-    settings: RunSettings, contexts: Sequence[int], space: Room, placement: Placement
-) -> _Asked:
-    # Free memory decides where layers go, and beyond that only how matrices are cut and where a
-    # draft model goes.
-    cut = settings.split_mode in {"row", "tensor"} or settings.spec_type == "draft-simple"
-    free = space.free if cut else (None,) * len(space.free)
-    return settings, tuple(contexts), space.backends, free, placement
-
-
-_solved: PerModel[str, dict[object, Verdict]] = PerModel(lambda _model, _key: {})
-"""Verdicts of cells near the border, which only the solver knows."""
-
-_UNKNOWN: Final = -(1 << 62)
-"""Stands for an unknown amount of free memory in arrays."""
-
-_Sizes = NDArray[np.int64]
-
-
-class _Judgements(NamedTuple):
-    """Every cell by file type and context, while everything lies where the settings say."""
-
-    verdict: _Sizes
-    """Index into ``_VERDICTS``."""
-    headroom: _Sizes
-    moved: _Sizes
-    """Bytes that would have to leave the devices to leave their margin."""
-    host_total: _Sizes
-    device_total: _Sizes
-    shared: _Sizes
-    """On unified devices, everything."""
-
-
-_VERDICTS: Final[tuple[Verdict, ...]] = ("fits", "tight", "offload", "no", "unknown")
-_FITS, _TIGHT, _OFFLOAD, _NO, _UNSURE = range(5)
-
-
-def _judge(
-    placed: Sequence[WeightBytes], columns: Sequence[_Column], space: Room, margin: int
-) -> _Judgements:
-    """The verdicts of ``verdict.judge`` for all cells at once."""
-    weights = np.array([found.devices for found in placed], dtype=np.int64)
-    weights = weights.reshape(len(placed), len(space.free))[:, None, :]
-    fixed = np.array([column.fixed for column in columns], dtype=np.int64)
-    fixed = fixed.reshape(len(columns), len(space.free))
-    driver = np.array([value or 0 for value in space.driver], dtype=np.int64)
-    free = np.array([_UNKNOWN if f is None else f for f in space.free], dtype=np.int64)
-    used = weights + (fixed + driver)[None]
-    left = free - used
-    unsure = free == _UNKNOWN
-    on_host = np.array([found.host for found in placed], dtype=np.int64)
-    host_total = on_host[:, None] + np.array([column.host for column in columns], dtype=np.int64)
-    shared = (used * np.array(space.unified, dtype=bool)).sum(axis=2)
-    host = (space.host or 0) - host_total - shared
-    placement = columns[0].placement
-    in_use = np.broadcast_to(weights + fixed[None] > 0, left.shape)
-    shape = left.shape[:2]
-    verdict = np.full(shape, _FITS, dtype=np.int64)
-    known = np.array([column.known for column in columns], dtype=bool)[None]
-    if placement.on_device:
-        smallest = np.where(in_use, left, np.iinfo(np.int64).max).min(axis=2)
-        unknown = (in_use & unsure).any(axis=2) | ~in_use.any(axis=2)
-    else:
-        smallest = host
-        unknown = np.full(shape, space.host is None)
-    unknown = unknown | ~known
-    headroom = np.where(unknown, _UNKNOWN, smallest)
-    offloads = placement.on_device and placement.offloads
-    verdict[smallest < margin] = _TIGHT
-    if offloads:
-        verdict[:] = _OFFLOAD
-    if space.host is not None:
-        verdict[host < 0] = _NO
-    elif offloads:
-        verdict[:] = _UNSURE
-    verdict[smallest < 0] = _NO
-    verdict[unknown] = _UNSURE
-    moved = (margin - left).sum(axis=2)
-    moved[np.broadcast_to(unsure, left.shape).any(axis=2)] = _UNKNOWN
-    return _Judgements(
-        verdict=verdict,
-        headroom=headroom,
-        moved=moved,
-        host_total=host_total,
-        device_total=(weights + fixed[None]).sum(axis=2),
-        shared=shared,
-    )
-
-
-@dataclass(slots=True)
-class _Row:
-    """One file type: what its cells are judged with."""
-
-    file_type: str
-    model: Model
-    rig: Rig
-    space: Room
-    margin: int
-    placed: WeightBytes
-    load_mtp: bool
-    calibration: Calibration | None
-    may_spill: bool
-    _speeds: dict[tuple[int, int], Range | None] = field(
-        default_factory=dict[tuple[int, int], Range | None]
-    )
-    _offloads_up_to: int = 0
-    """A context that fits with a part in RAM: what holds it holds every shorter one."""
-
-    def decode(self, column: _Column, moved: tuple[int, int] = (0, 0)) -> Range | None:
-        """Decode speed with so many blocks, and experts of so many blocks, moved to RAM.
-
-        It does not depend on the context: speed is asked for at one depth.
-        """
-        if moved not in self._speeds:
-            where = column.placement
-            if any(moved):
-                where = spilled(where, moved, self.space.free)
-            found = predict(self.model, self.rig, column.settings, where, self.calibration)
-            self._speeds[moved] = found.decode_tps
-        return self._speeds[moved]
-
-    def spills(
-        self, column: _Column, moved: int, host_total: int, shared: int
-    ) -> tuple[Verdict, tuple[int, int] | None]:
-        """Whether RAM can hold what the devices cannot, and about what would have to move."""
-        ram = self.space.host
-        if ram is None or not column.known or moved == _UNKNOWN:
-            return "unknown", None
-        moved = min(max(moved, 0), sum(self.placed.devices) + column.caches)
-        # What leaves a unified device stays in the same memory.
-        needed = host_total + (shared or moved)
-        verdict: Verdict = "offload"
-        if needed > ram + _SLACK:
-            return "no", None
-        largest = weight_table(self.model, "cpu", load_mtp=self.load_mtp).largest
-        # Whole layers move, so the sum is too small by up to a layer per device. Near the border
-        # only the solver knows.
-        near = needed > ram - (1 + len(self.space.free)) * largest
-        if near and column.settings.ctx > self._offloads_up_to:
-            buffers = (sum(column.fixed) - column.caches) // len(column.fixed)
-            beside = (*(buffers for _ in column.fixed), host_total)
-            verdict = self.solved(column.settings, beside)
-        if verdict != "offload":
-            return verdict, None
-        self._offloads_up_to = max(self._offloads_up_to, column.settings.ctx)
-        return verdict, what_moves(self.model, moved, column.caches)
-
-    def solved(self, settings: RunSettings, beside: tuple[int, ...]) -> Verdict:
-        """The verdict on the solver's placement. ``beside``: as ``holds`` has it."""
-        bandwidths = tuple(device.bandwidth_gbs for device in self.rig.devices)
-        known, key = _solved(self.model, ""), (settings, self.space, bandwidths)
-        verdict = known.get(key)
-        if verdict is None:
-            opened = _opened(settings, "no")
-            fits = holds(self.model, opened, self.space, beside)
-            verdict = known[key] = (
-                self._searched(opened) if fits is None else "offload" if fits else "no"
-            )
+    def _placed(self, model: Model, column: Column, host_total: int) -> Verdict:
+        settings, space = _opened(column.settings, "no"), self._space
+        buffers = (sum(column.fixed) - column.caches) // len(column.fixed)
+        beside = (*(buffers for _ in column.fixed), host_total)
+        fits = holds(model, settings, space, beside)
+        if fits is not None:
+            return "offload" if fits else "no"
+        solved = solve(model, self._rig, settings, space)
+        allocation = allocate(model, solved, space.backends, space.free)
+        verdict = judged(allocation, space, settings.margin).verdict
+        if verdict in {"offload", "no"}:
+            learn(model, settings, space, allocation, fits=verdict == "offload")
         return verdict
 
-    def _searched(self, settings: RunSettings) -> Verdict:
-        found = solve(self.model, self.rig, settings, self.space)
-        allocation = allocate(self.model, found, self.space.backends, self.space.free)
-        return judged(allocation, self.space, self.margin).verdict
 
-    def cells(self, columns: Sequence[_Column], numbers: list[list[int]]) -> tuple[Cell, ...]:
-        """The row's cells. ``numbers``: its judgements by context."""
-        longest_first = sorted(range(len(columns)), key=lambda i: -columns[i].settings.ctx)
-        made: dict[int, Cell] = {}
-        for place in longest_first:
-            column, figures = columns[place], numbers[place]
-            code, headroom, moved, host_total, device_total, shared = figures
-            verdict = _VERDICTS[code]
-            if verdict == "no" and self.may_spill:
-                verdict, where = self.spills(column, moved, host_total, shared)
-                decode = None if where is None else self.decode(column, where)
-            elif code < _NO:
-                decode = self.decode(column)
-            else:
-                decode = None
-            made[place] = Cell(
-                self.file_type,
-                column.settings.ctx,
-                verdict,
-                None if headroom == _UNKNOWN else headroom,
-                device_total if column.known else None,
-                host_total if column.known else None,
-                decode,
+def _rows(
+    group: Sequence[tuple[str, Model]],
+    columns: Sequence[Column],
+    found: Judgements,
+    border: _Border,
+    speeds: CellSpeeds,
+) -> Iterator[tuple[Cell, ...]]:
+    """The cells of every file type."""
+    contexts = [column.settings.ctx for column in columns]
+    for (file_type, model), *figures in zip(group, *found, strict=True):
+        codes, headrooms, device_totals, host_totals, blocks, experts = figures
+        verdicts: list[Verdict] = [VERDICTS[code] for code in codes]
+        runs = [code in _RUNS for code in codes]
+        if NEAR in codes:
+            for place, verdict in border.settle(model, columns, codes, host_totals).items():
+                verdicts[place], runs[place] = verdict, verdict == "offload"
+        yield tuple(
+            map(
+                Cell._make,
+                zip(
+                    repeat(file_type),
+                    contexts,
+                    verdicts,
+                    headrooms,
+                    device_totals,
+                    host_totals,
+                    speeds.of(model, runs, blocks, experts),
+                    strict=False,
+                ),
             )
-        return tuple(made[place] for place in range(len(columns)))
+        )
 
 
 def matrix(
@@ -360,29 +213,17 @@ def matrix(
     alike = alike and plain.spec_type != "draft-simple"
     space = room(rig, calibration)
     groups = [tuple(models.items())] if alike else [(item,) for item in models.items()]
+    may_spill = bool(space.backends) and plain.n_gpu_layers == "all"
+    border = _Border(rig, space)
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
-        for _, model in group:
+        some = [model for _, model in group]
+        for model in some:
             memory.check(model, plain)
-        first = group[0][1]
-        placement = place_model(first, plain, space.backends, space.free)
-        columns = _columns(first, _asked(plain, contexts, space, placement))
-        placed = [
-            place_weights(model, plain, placement, space.backends, space.free) for _, model in group
-        ]
-        judgements = _judge(placed, columns, space, plain.margin)
-        numbers = cast("list[list[list[int]]]", np.stack(judgements, axis=-1).tolist())
-        for at, (file_type, model) in enumerate(group):
-            row = _Row(
-                file_type=file_type,
-                model=model,
-                rig=rig,
-                space=space,
-                margin=plain.margin,
-                placed=placed[at],
-                load_mtp=plain.load_mtp,
-                calibration=calibration,
-                may_spill=bool(space.backends) and plain.n_gpu_layers == "all",
-            )
-            rows.append(row.cells(columns, numbers[at]))
+        placement = place_model(some[0], plain, space.backends, space.free)
+        shared = columns(some[0], plain, contexts, space, placement)
+        placed = [place_weights(m, plain, placement, space.backends, space.free) for m in some]
+        found = judge(some, placed, shared, space, may_spill=may_spill)
+        speeds = CellSpeeds(rig, plain, placement, space.free, calibration)
+        rows += _rows(group, shared, found, border, speeds)
     return Matrix(file_types=tuple(models), contexts=tuple(contexts), rows=tuple(rows))

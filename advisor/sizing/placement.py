@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 
-import numpy as np
-
 from advisor.errors import SettingsError
 from advisor.sizing.overrides import Targets, resolve
 from advisor.sizing.settings import RunSettings
@@ -83,10 +81,14 @@ def layer_devices(
     bounds = [_f32(value / sums[-1]) for value in sums]
     start = max(n_layers - n_gpu_layers, 0)
     active = min(n_gpu_layers, n_layers)
-    positions = (np.arange(n_layers - start) / active).astype(np.float32)
-    limits = np.array(bounds, dtype=np.float32)
-    indices: list[int] = np.searchsorted(limits, positions, side="right").tolist()
-    return (*(HOST,) * start, *(devices[index] for index in indices))
+    # Layer i goes to the first device whose limit exceeds i / active.
+    placed = [HOST] * start
+    for device, limit in zip(devices, bounds, strict=True):
+        end = max(int(limit * active) - 1, 0)
+        while end < active and _f32(end / active) < limit:
+            end += 1
+        placed += [device] * (start + end - len(placed))
+    return tuple(placed)
 
 
 def place(

@@ -5,9 +5,10 @@ rows in ``speed_similar``.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from advisor.basis import Range
 from advisor.hardware.rig import Device, Rig
@@ -50,19 +51,7 @@ def predict(
     None, with a note that says what would make it known.
     """
     calibration = calibration or IDENTITY
-    key = (
-        placement,
-        _facts(rig),
-        settings.depth,
-        settings.n_prompt,
-        settings.ctk,
-        settings.ctv,
-        settings.split_mode,
-        first_device(settings),
-        min(settings.ubatch_size, settings.batch_size),
-        calibration,
-        file_bytes,
-    )
+    key = placement, depends_on(rig, settings, calibration), file_bytes
     memory = _remembered(model, "")
     speed = memory.get(key)
     if speed is None:
@@ -76,9 +65,17 @@ _REMEMBER = 512
 _remembered: PerModel[str, dict[object, Speed]] = PerModel(lambda _model, _key: {})
 
 
-def _facts(rig: Rig) -> tuple[object, ...]:
-    """Everything of a rig that a prediction depends on, cheap to compare."""
+def depends_on(rig: Rig, settings: RunSettings, calibration: Calibration) -> Hashable:
+    """Everything but model and placement that a prediction depends on, cheap to compare."""
     return (
+        settings.depth,
+        settings.n_prompt,
+        settings.ctk,
+        settings.ctv,
+        settings.split_mode,
+        first_device(settings),
+        min(settings.ubatch_size, settings.batch_size),
+        calibration,
         rig.host.ram_bandwidth_gbs,
         rig.host.cores,
         rig.links,
@@ -102,14 +99,31 @@ def _facts(rig: Rig) -> tuple[object, ...]:
     )
 
 
-def _predict(  # noqa: PLR0917 - predict's own arguments
+def decode_range(
+    model: Model, rig: Rig, settings: RunSettings, placement: Placement, calibration: Calibration
+) -> Range | None:
+    """What ``predict`` says of decoding, where nothing else is asked for; not remembered."""
+    run = _run(model, rig, settings, placement, calibration, None)
+    return None if isinstance(run, str) else _decode(model, settings, run).range()
+
+
+class _Run(NamedTuple):
+    """What a run asks of which devices."""
+
+    known: ModelSums
+    parts: list[Load]
+    box: Machine
+
+
+def _run(  # noqa: PLR0917 - predict's own arguments
     model: Model,
     rig: Rig,
     settings: RunSettings,
     placement: Placement,
     calibration: Calibration,
     file_bytes: int | None,
-) -> Speed:
+) -> _Run | str:
+    """The loads of a run, or why nothing is known of its speed."""
     known = sums.model_sums(model)
     if model.memory is not None and not model.memory.keeps:
         return Speed(notes=("An encoder writes no tokens; how fast it reads is not known.",))
@@ -117,7 +131,7 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
         return _unknown("what one token of this architecture reads is not known.")
     box = machine(rig, placement, calibration, first=first_device(settings))
     if isinstance(box, str):
-        return Speed(notes=(box,))
+        return box
     if settings.split_mode == "row":
         return _unknown("nobody published figures for the row split.")
     parts = loads(
@@ -132,9 +146,23 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
             "part of the model lies in RAM, whose bandwidth is not known "
             "(name the memory, for example “DDR5-6000”)."
         )
-    decode = _decode(model, known, settings, parts, box)
+    return _Run(known, parts, box)
+
+
+def _predict(  # noqa: PLR0917 - predict's own arguments
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    placement: Placement,
+    calibration: Calibration,
+    file_bytes: int | None,
+) -> Speed:
+    run = _run(model, rig, settings, placement, calibration, file_bytes)
+    if isinstance(run, str):
+        return Speed(notes=(run,))
+    decode = _decode(model, settings, run)
     prefill, prefill_terms, prefill_notes = speed_prefill.prefill(
-        model, known, settings, parts, box, in_pipeline=placement.n_copies > 1
+        model, run.known, settings, run.parts, run.box, in_pipeline=placement.n_copies > 1
     )
     generated = decode.range()
     ttft = None
@@ -156,8 +184,8 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
     )
 
 
-def _unknown(why: str) -> Speed:
-    return Speed(notes=(f"Speed is unknown: {why} A probe measures it.",))
+def _unknown(why: str) -> str:
+    return f"Speed is unknown: {why} A probe measures it."
 
 
 @dataclass(slots=True)
@@ -189,9 +217,8 @@ class _Sum:
         return Range(low=mid * math.exp(-width), mid=mid, high=mid * math.exp(width))
 
 
-def _decode(
-    model: Model, known: ModelSums, settings: RunSettings, parts: list[Load], box: Machine
-) -> _Sum:
+def _decode(model: Model, settings: RunSettings, run: _Run) -> _Sum:
+    known, parts, box = run
     result = _Sum()
     on_devices = [part for part in parts if part.where != HOST]
     alike = len(on_devices) if len(box.kinds) == 1 else 0

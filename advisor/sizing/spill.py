@@ -1,61 +1,61 @@
 """A quick guess at what the solver would move to RAM, for the cells of a matrix."""
 
-from bisect import bisect_left
-from dataclasses import replace
-from functools import lru_cache
-from itertools import accumulate
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from advisor.llm.model import Model
-from advisor.sizing.placement import Placement, layer_devices
 from advisor.sizing.tables import PerModel
 from advisor.sizing.weights import weight_table
 
+Counts = NDArray[np.int64]
 
-def _sums(model: Model, _key: None) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Bytes of the experts, and of everything else, of the first blocks."""
+
+@dataclass(frozen=True, eq=False)
+class _Blocks:
+    """Bytes of the first so many blocks."""
+
+    experts: Counts
+    dense: Counts
+
+
+def _make_blocks(model: Model, _key: None) -> _Blocks:
     table = weight_table(model, "cpu", load_mtp=False)
-    return tuple(accumulate(table.experts)), tuple(accumulate(table.dense))
+    experts, dense = (np.array(part, dtype=np.int64) for part in (table.experts, table.dense))
+    return _Blocks(experts.cumsum(), dense.cumsum())
 
 
-_prefixes = PerModel(_sums)
+_blocks = PerModel(_make_blocks)
 
 
-@lru_cache(maxsize=4096)
-def _moved(
-    whole: Placement, blocks_on_host: int, experts_on_host: int, free: tuple[int, ...]
-) -> Placement:
-    n_blocks = len(whole.layer_device) - 1
-    placed = whole.layer_device
-    if blocks_on_host:
-        devices = tuple(sorted(set(placed)))
-        shares = tuple(float(free[device]) for device in devices)
-        placed = layer_devices(n_blocks, n_blocks + 1 - blocks_on_host, devices, shares)
-    return replace(
-        whole,
-        layer_device=placed,
-        experts_on_host=frozenset(range(experts_on_host)),
-        n_copies=1,
-    )
+class Moves(NamedTuple):
+    """By file type and context: blocks that leave the devices, and blocks whose experts do."""
+
+    blocks: Counts
+    experts: Counts
 
 
-def what_moves(model: Model, moved: int, caches: int) -> tuple[int, int]:
-    """Blocks, and blocks whose experts, have to leave the devices with ``moved`` bytes.
+def what_moves(models: Sequence[Model], moved: Counts, caches: Counts) -> Moves:
+    """What has to leave the devices with ``moved`` bytes, by model and context.
 
-    Experts go first. ``caches``: bytes of caches on devices, which leave with their blocks. A guess
-    to price a cell with; a plan asks the solver.
+    Experts go first. ``models``: one model's file types. ``caches``: by context, bytes of caches on
+    devices, which leave with their blocks. A guess to price a cell with; a plan asks the solver.
     """
-    experts, dense = _prefixes(model, None)
-    n_blocks = len(experts)
-    if experts[-1] >= moved:
-        return 0, min(n_blocks, bisect_left(experts, moved) + 1)
-    rest = moved - experts[-1]
-    per_block = caches // n_blocks
-    blocks = 1 + bisect_left(
-        range(n_blocks), rest, key=lambda block: dense[block] + per_block * (block + 1)
+    tables = [_blocks(model, None) for model in models]
+    experts = np.array([table.experts for table in tables])
+    dense = np.array([table.dense for table in tables])
+    n_blocks, all_experts = experts.shape[1], experts[:, -1:]
+    enough = all_experts >= moved
+    fewer = (experts[:, None, :] < moved[:, :, None]).sum(axis=2)
+    caches_of: Counts = (caches // n_blocks)[:, None] * np.arange(1, n_blocks + 1, dtype=np.int64)
+    rest = (moved - all_experts)[:, :, None]
+    blocks: Counts = (dense[:, None, :] + caches_of < rest).sum(axis=2)
+    return Moves(
+        blocks=np.where(enough, 0, np.minimum(1 + blocks, n_blocks + 1)),
+        experts=np.where(
+            enough, np.minimum(fewer + 1, n_blocks), np.where(all_experts > 0, n_blocks, 0)
+        ),
     )
-    return min(blocks, n_blocks + 1), n_blocks if experts[-1] else 0
-
-
-def spilled(whole: Placement, moved: tuple[int, int], free: tuple[int | None, ...]) -> Placement:
-    """Where things would lie if so many blocks, and experts of so many, went to RAM."""
-    return _moved(whole, *moved, tuple(value or 0 for value in free))

@@ -1,12 +1,14 @@
 """A cell says what the plan behind it says."""
 
+from dataclasses import replace
+
 import pytest
 
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
 from advisor.sizing.allocation import allocate, room
-from advisor.sizing.feasible import holds
+from advisor.sizing.feasible import holds, learn
 from advisor.sizing.matrix import matrix, settings_of
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
@@ -84,6 +86,25 @@ def test_a_placement_that_the_search_misses_is_found() -> None:
 
     assert matrix({"IQ4_XS": model}, rig, RunSettings(), (65536,)).rows[0][0].verdict == "offload"
     assert size(model, rig, asked).verdict == "offload"
+
+
+def test_less_memory_than_was_too_little_is_too_little() -> None:
+    """What only the search for the fastest placement can tell is not searched for again."""
+    model = catalogue().find("Qwen/Qwen3-30B-A3B").model("Q8_0")
+    asked = RunSettings(ctx=65536, n_gpu_layers="fit", n_cpu_moe="fit")
+    rig = parse_rig("RTX 3060 12GB + 26 GB DDR4-3200")
+    space, beside = room(rig), (1 << 30,) * 2
+    less = replace(space, free=tuple((free or 0) - 1 for free in space.free))
+    more = replace(space, host=(space.host or 0) + (64 << 30))
+    assert holds(model, asked, less, beside) is None
+    found = allocate(model, solve(model, rig, asked, space), space.backends, space.free)
+    assert judged(found, space, asked.margin).verdict == "no"
+
+    learn(model, asked, space, found, fits=False)
+
+    assert holds(model, asked, less, beside) is False
+    assert holds(model, asked, replace(less, host=None), beside) is None
+    assert holds(model, asked, more, beside) is True
 
 
 def test_a_longer_context_that_fits_speaks_for_shorter_ones() -> None:

@@ -1,0 +1,76 @@
+"""What the file types of a model share at one context, whatever is free: caches and buffers."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from advisor.llm.model import Model
+from advisor.sizing.allocation import Allocation, Room, allocate
+from advisor.sizing.placement import HOST, Placement
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.tables import PerModel
+
+
+class Column(NamedTuple):
+    """One context. Sizes in bytes."""
+
+    settings: RunSettings
+    placement: Placement
+    known: bool
+    """False where caches or buffers are not known; the sizes are 0 then."""
+    fixed: tuple[int, ...]
+    """Per device, caches and buffers, and what runs beside the model."""
+    host: int
+    """On the host, everything but weights."""
+    caches: int
+    """Bytes of caches on devices."""
+
+
+def _column(allocation: Allocation, settings: RunSettings) -> Column:
+    context, compute, output = allocation.context, allocation.compute, allocation.output
+    placement = allocation.placement
+    n_devices = len(allocation.weights.devices)
+    beside = [allocation.companions_on(device) for device in (*range(n_devices), HOST)]
+    known = [size for size in beside if size is not None]
+    if context is None or compute is None or output is None or len(known) < len(beside):
+        nothing = (0,) * n_devices
+        return Column(settings, placement, False, nothing, 0, 0)
+    return Column(
+        settings=settings,
+        placement=placement,
+        known=True,
+        fixed=tuple(
+            sum(parts) for parts in zip(context.devices, compute.devices, known[:-1], strict=True)
+        ),
+        host=context.host + compute.host + output + known[HOST],
+        caches=sum(context.devices),
+    )
+
+
+_Asked = tuple[RunSettings, tuple[int, ...], tuple[str, ...], tuple[int | None, ...], Placement]
+
+
+def _make_columns(model: Model, asked: _Asked) -> tuple[Column, ...]:
+    settings, contexts, backends, free, placement = asked
+    made: list[Column] = []
+    for ctx in contexts:
+        wanted = settings.model_copy(update={"ctx": ctx})
+        allocation = allocate(model, wanted, backends, free, placement=placement)
+        made.append(_column(allocation, wanted))
+    return tuple(made)
+
+
+_columns = PerModel(_make_columns)
+
+
+def columns(
+    model: Model, settings: RunSettings, contexts: Sequence[int], space: Room, placement: Placement
+) -> tuple[Column, ...]:
+    """One column per context, remembered while the model lives.
+
+    ``model``: any of the file types; where buffers depend on the type, each has columns of its own.
+    """
+    # Free memory decides where layers go, and beyond that only how matrices are cut and where a
+    # draft model goes.
+    cut = settings.split_mode in {"row", "tensor"} or settings.spec_type == "draft-simple"
+    free = space.free if cut else (None,) * len(space.free)
+    return _columns(model, (settings, tuple(contexts), space.backends, free, placement))

@@ -73,10 +73,11 @@ def advise(
         progress=lambda share: progress(0.5 + 0.4 * share, ""),
     )
     settled += [assess(o, usage) for o in hybrids(settled, apis, usage)]
-    progress(0.9, "")
     near = Nearest((), ())
     if not any(a.meets for a in settled):
-        near = nearest(usage, asked.relaxed, cancelled)
+        near = nearest(
+            usage, asked.relaxed, cancelled, lambda share: progress(0.5 + 0.5 * share, "")
+        )
         settled = _nearer(settled, near.options, usage)
     return conclude_from(
         settled,

@@ -54,14 +54,19 @@ class Nearest:
 
 
 def nearest(
-    usage: Usage, ask: Callable[[Usage], Answers], cancelled: Callable[[], bool] = lambda: False
+    usage: Usage,
+    ask: Callable[[Usage], Answers],
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[float], None] = lambda _share: None,
 ) -> Nearest:
     """Near misses and openings for a need that nothing meets. ``ask`` searches for another need."""
     kept: dict[str, tuple[Option, Answers]] = {}
     found: list[Change] = []
-    for relaxed in relaxations(usage):
+    less = list(relaxations(usage))
+    for place, relaxed in enumerate(less):
         if cancelled():
             break
+        progress(place / len(less))
         answers = _breaking(ask(relaxed.usage), relaxed.breaks)
         told: list[Assessment] = []
         near = _near(answers.options, usage, relaxed.usage)

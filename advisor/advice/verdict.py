@@ -230,7 +230,7 @@ def conclude_from(
     """
     ranked = rank(assessments, usage)
     best, runner_up, close = _first_two(ranked, usage)
-    compared = _compared(ranked, best)
+    compared = _compared(ranked, best) if usage.api_allowed else None
     even = None
     moved: tuple[Influence, ...] = ()
     if compared is not None and compared[0].local is not None and compared[1].api is not None:

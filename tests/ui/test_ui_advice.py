@@ -380,6 +380,24 @@ def test_rigs_that_nothing_beats_are_told(answered: AdvicePage) -> None:
     assert all(name(a) in told for a in unbeaten)
 
 
+def test_where_nothing_does_what_would_open_what_is_told(
+    answered: AdvicePage, state: AppState, qtbot
+) -> None:
+    picked(answered.form.fields["data_may_leave"], False)
+    typed(answered, "min_decode_tps", "2000")
+    settled(qtbot, answered)
+    advice = answered.advice
+    assert advice is not None
+    assert advice.best is None
+    on_screen = words(answered.verdict)
+    assert "nearest comes" in on_screen
+    for change in advice.changes:
+        assert f"{change.when[:1].upper()}{change.when[1:]}: {change.then}." in on_screen
+    assert advice.compared is None
+    assert len(picture(advice).lines) == 2
+    assert answered.options.table.model().rowCount() > 3
+
+
 def test_an_unknown_model_is_a_sentence(page: AdvicePage, state: AppState, qtbot) -> None:
     state.choose_model("nobody/no-such-model")
     qtbot.waitUntil(lambda: "no-such-model" in page.banner.sentence, timeout=LONG)

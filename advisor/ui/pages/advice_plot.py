@@ -68,9 +68,16 @@ class CostPicture:
     """Requests a month that the compared rig can serve, where that is less than the crossing."""
 
 
+_NEAR: Final = 2
+"""Near misses that are drawn where nothing meets the need."""
+
+
 def picture(advice: Advice) -> CostPicture:
-    """The verdict, the runner-up and the two that are compared, as lines."""
+    """The verdict, the runner-up and the two that are compared, as lines; else what comes near."""
     wanted = [advice.best, advice.runner_up, *(advice.compared or ())]
+    if advice.best is None:
+        of_kind = {a.option.kind: a for a in reversed(advice.assessments) if a.local is not None}
+        wanted += sorted(of_kind.values(), key=lambda a: a.miss)[:_NEAR]
     chosen: dict[str, Assessment] = {a.option.id: a for a in wanted if a is not None}
     lines = tuple(line for line in map(_line, chosen.values()) if line is not None)
     even, cross, cost, capacity = advice.break_even, None, 0.0, None

@@ -74,7 +74,12 @@ class VerdictCard(Card):
         """Another verdict."""
         self.headline.setText(advice.headline)
         reasons = list(advice.reasons)
-        if advice.changes:
+        if advice.best is None:
+            reasons += [
+                f"{change.when[:1].upper()}{change.when[1:]}: {change.then}."
+                for change in advice.changes
+            ]
+        elif advice.changes:
             outcomes: dict[str, list[str]] = {}
             for change in advice.changes:
                 outcomes.setdefault(change.then, []).append(change.when)

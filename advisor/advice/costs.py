@@ -61,10 +61,15 @@ class LocalCost:
         return Decimal(requests) <= self.capacity.mid
 
 
-def local_cost(usage: Usage, run: LocalRun, hardware: Span = ZERO) -> LocalCost:
-    """The cost line of a rig. ``hardware``: what has to be bought, in the user's currency."""
+def local_cost(
+    usage: Usage, run: LocalRun, hardware: Span = ZERO, *, way: Way | None = None
+) -> LocalCost:
+    """The cost line of a rig. ``hardware``: what has to be bought, in the user's currency.
+
+    ``way``: how it serves the volume, where that is settled already.
+    """
     available = usage.hours_per_month * _HOUR
-    busy, least = run.served(usage, available)
+    busy, least = run.served(usage, available, way)
     idle, seconds, watts = run.watts[0], busy.seconds, busy.watts
     price, hours = usage.electricity_price, usage.hours_per_month
     spread = hardware.times((1 - usage.resale_share) / usage.horizon_months)

@@ -7,9 +7,8 @@ from decimal import Decimal
 from advisor.advice.costs import api_cost, local_cost
 from advisor.advice.money import Span, cents
 from advisor.advice.prices import ApiPrice
-from advisor.advice.serving import LocalRun
+from advisor.advice.serving import LocalRun, Way
 from advisor.advice.usage import Usage
-from advisor.basis import Range
 
 
 @dataclass(frozen=True)
@@ -36,19 +35,27 @@ class Comparison:
     run: LocalRun
     hardware: Span
     api: ApiPrice | None
+    way: Way | None = None
+    """How the rig serves requests, as it is set up; None: as suits the volume best."""
 
     def difference(self) -> Decimal:
         """Local cost less API cost, per month; negative: local is cheaper."""
         requests = self.usage.requests_per_month
-        local = local_cost(self.usage, self.run, self.hardware).monthly(requests).mid
+        way = None if self.way is None else self.run.like(self.way)
+        local = local_cost(self.usage, self.run, self.hardware, way=way).monthly(requests).mid
         if self.api is None:
             return local
         return local - api_cost(self.usage, self.api).monthly(requests).mid
 
 
 def influences(base: Comparison) -> tuple[Influence, ...]:
-    """What moves the comparison most, widest first (a tornado)."""
+    """What moves the comparison most, widest first (a tornado).
+
+    The rig stays set up as it is: with other slots for every input, half the requests could cost
+    more than all of them.
+    """
     usage, run, hardware = base.usage, base.run, base.hardware
+    base = replace(base, way=local_cost(usage, run, hardware).way)
 
     def used(**update: object) -> Comparison:
         return replace(base, usage=usage.model_copy(update=update))
@@ -80,24 +87,12 @@ def influences(base: Comparison) -> tuple[Influence, ...]:
         _influence(
             "Speed",
             [f"{run.decode_tps.low:.1f} tok/s", f"{run.decode_tps.high:.1f} tok/s"],
-            [
-                replace(base, run=replace(run, decode_tps=_at(d), prefill_tps=_at(p)))
-                for d, p in (
-                    (run.decode_tps.low, run.prefill_tps.low),
-                    (run.decode_tps.high, run.prefill_tps.high),
-                )
-            ],
+            [replace(base, run=run.at("low")), replace(base, run=run.at("high"))],
         ),
         _influence(
             "Power drawn",
             [f"{run.power.busy.low:.0f} W", f"{run.power.busy.high:.0f} W"],
-            [
-                replace(base, run=replace(run, power=replace(run.power, busy=_at(b), idle=_at(i))))
-                for b, i in (
-                    (run.power.busy.low, run.power.idle.low),
-                    (run.power.busy.high, run.power.idle.high),
-                )
-            ],
+            [replace(base, run=run.drawing("low")), replace(base, run=run.drawing("high"))],
         ),
         _influence(
             "Hardware price",
@@ -125,10 +120,6 @@ def used_price(base: Comparison, factor: Decimal) -> Comparison:
     # The rate of exchange moves API prices alone: hardware is already in the user's currency.
     usage = base.usage.model_copy(update={"usd_rate": base.usage.usd_rate * factor})
     return replace(base, usage=usage)
-
-
-def _at(value: float) -> Range:
-    return Range.exactly(value)
 
 
 def _share(name: str, field: str, value: Decimal, used: Callable[..., Comparison]) -> Influence:

@@ -6,9 +6,9 @@ whole model, so nothing is handed from card to card, and all cards work at the s
 
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from advisor.advice.batching import Gain, faster
 from advisor.advice.money import ZERO, Span
@@ -126,6 +126,35 @@ class LocalRun:
         runs = [server.run for server in way.servers] or [self]
         return min(run.pace(way.level) for run in runs)
 
+    def at(self, end: Literal["low", "high"]) -> "LocalRun":
+        """At the slow or the fast end of its speeds, on the whole rig and on each card."""
+
+        def exact(run: LocalRun) -> LocalRun:
+            decode, prefill = (
+                Range.exactly(getattr(speed, end)) for speed in (run.decode_tps, run.prefill_tps)
+            )
+            return replace(run, decode_tps=decode, prefill_tps=prefill)
+
+        if self.apart is None:
+            return exact(self)
+        servers = tuple(Server(s.device, exact(s.run)) for s in self.apart.servers)
+        return replace(exact(self), apart=replace(self.apart, servers=servers))
+
+    def drawing(self, end: Literal["low", "high"]) -> "LocalRun":
+        """At the low or the high end of the power that it draws."""
+
+        def exact(power: Power) -> Power:
+            busy, idle = (Range.exactly(getattr(watts, end)) for watts in (power.busy, power.idle))
+            return replace(power, busy=busy, idle=idle)
+
+        apart = self.apart and replace(self.apart, power=exact(self.apart.power))
+        return replace(self, power=exact(self.power), apart=apart)
+
+    def like(self, way: Way) -> Way:
+        """A way of another such run, with its own servers."""
+        own = {} if self.apart is None else {s.device: s for s in self.apart.servers}
+        return replace(way, servers=tuple(own.get(s.device, s) for s in way.servers))
+
     def serves_alone(self, usage: Usage) -> bool:
         """Whether a single answer of this run is what was asked for."""
         wait = float(usage.new_tokens) / self.prefill_tps.mid + 1 / self.decode_tps.mid
@@ -172,11 +201,15 @@ class LocalRun:
             new / prefill.low + usage.output_tokens / decode.low,
         )
 
-    def served(self, usage: Usage, available: Decimal) -> tuple[Busy, Busy]:
+    def served(self, usage: Usage, available: Decimal, way: Way | None = None) -> tuple[Busy, Busy]:
         """How a month's volume is served in so many seconds, and the quickest way there is.
 
-        The first of ``ways`` that does: what serves more makes each answer slower.
+        The first of ``ways`` that does: what serves more makes each answer slower. Or the ``way``
+        that is given, whatever it serves.
         """
+        if way is not None:
+            busy = self._busy(usage, way)
+            return busy, busy
         found = self._each_way(usage)
         least = min(found, key=lambda busy: busy.seconds.mid)
         most = available / usage.requests_per_month

@@ -1,5 +1,6 @@
 """A server on each card: what it serves, what it draws, and the commands that start it."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,8 @@ from advisor.advice.batching import gains
 from advisor.advice.builds import Build
 from advisor.advice.commands import commands
 from advisor.advice.costs import local_cost
-from advisor.advice.money import cents
+from advisor.advice.influences import Comparison, influences
+from advisor.advice.money import ZERO, cents
 from advisor.advice.power import Power, estimate
 from advisor.advice.serving import Apart, LocalRun, Server
 from advisor.advice.timing import Engine, MeasuredRun, roughly, timed
@@ -95,6 +97,30 @@ class TestByHand:
         assert [len(way.servers) for way in rig.ways(need)] == [0, 2]
         waiting = BATCH.model_copy(update={"max_ttft_s": 0.5})  # 1,050 / 2,000 s and a token
         assert [len(way.servers) for way in rig.ways(waiting)] == [0]
+
+
+def test_half_the_requests_never_cost_more_than_all():
+    """What moves the cost is told of the rig as it is set up."""
+    more = {"slots": 4, "gains": gains("cuda", experts=False)}
+    card = run(40.0, 2000.0, **more)
+    need = BATCH.model_copy(update={"requests_per_month": 900_000, "hours_per_day": 12})
+    done = rig_of(card, card, **more)
+    line = local_cost(need, done)
+    assert line.at_once > 2
+    base = line.monthly(900_000).mid
+    for moved in influences(Comparison(need, done, ZERO, None)):
+        ends = sorted((moved.at_low, moved.at_high))
+        assert ends[0] <= base <= ends[1], moved.name
+
+
+def test_every_end_of_speed_and_power_reaches_the_servers():
+    card = LocalRun(Range(low=20.0, mid=40.0, high=60.0), Range.exactly(2000.0), power(500))
+    wide = Power(Range(low=600.0, mid=900.0, high=1500.0), Range.exactly(100.0), Basis.COMPUTED, "")
+    done = replace(run(40.0, 2000.0), apart=Apart((Server("CUDA0", card),) * 2, wide))
+    need = BATCH.model_copy(update={"requests_per_month": 600_000})
+    moved = {i.name: i for i in influences(Comparison(need, done, ZERO, None))}
+    assert moved["Speed"].swing > 0
+    assert moved["Power drawn"].swing > 0
 
 
 @settings(max_examples=60, deadline=None)

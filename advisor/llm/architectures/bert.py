@@ -92,7 +92,7 @@ class NomicBert(Bert):
             b.weight("ffn_up_exps", n_embd, n_ff, hp.n_expert)
             b.weight("ffn_down_exps", n_ff, n_embd, hp.n_expert)
             return
-        super().feed_forward(b)
+        self.dense(b, n_ff)
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         optional = set[str](super().convert(config, keys))

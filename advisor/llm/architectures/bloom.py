@@ -5,21 +5,15 @@ from typing import ClassVar
 
 from advisor.llm.architectures.builder import TensorList
 from advisor.llm.architectures.config import Config
-from advisor.llm.architectures.gptneox import ALL_BIASES
-from advisor.llm.architectures.transformer import Transformer
+from advisor.llm.architectures.gpt2 import GptBlock
 from advisor.llm.hyperparameters import Value
 
 
-class Bloom(Transformer):
+class Bloom(GptBlock):
     """llama.cpp: src/models/bloom.cpp; ALiBi in place of a rotation, normalised embeddings."""
 
     names = ("bloom",)
     tied_by_default = True
-    layer_norm = True
-    biases = ALL_BIASES
-    square = True
-    fused = True
-    gate = "none"
     huggingface: ClassVar = {"BloomForCausalLM": "bloom", "BloomModel": "bloom"}
 
     def ends(self, t: TensorList) -> None:

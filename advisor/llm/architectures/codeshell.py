@@ -4,21 +4,17 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from advisor.llm.architectures.config import Config
-from advisor.llm.architectures.gptneox import ALL_BIASES
-from advisor.llm.architectures.transformer import Transformer
+from advisor.llm.architectures.gpt2 import GptBlock
 from advisor.llm.hyperparameters import Value
 
 
-class CodeShell(Transformer):
+class CodeShell(GptBlock):
     """llama.cpp: src/models/codeshell.cpp."""
 
     names = ("codeshell",)
     output = "must"
-    layer_norm = True
-    biases = ALL_BIASES
     written = frozenset({"attn_qkv.weight", "attn_qkv.bias"})
-    square = True
-    gate = "none"
+    fused = False
     huggingface: ClassVar = {"CodeShellForCausalLM": "codeshell"}
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.transformer import Transformer
@@ -24,10 +23,6 @@ class Dbrx(Transformer):
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         del keys
         hp["n_ff_exp"] = hp["n_ff"][0]
-
-    def feed_forward(self, b: Block) -> None:
-        b.router()
-        b.experts()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         attention, feed = config.part("attn_config"), config.part("ffn_config")

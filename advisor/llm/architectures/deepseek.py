@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.transformer import Transformer
@@ -20,14 +19,6 @@ class DeepSeek(Transformer):
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         hp["n_layer_dense_lead"] = keys.integer("leading_dense_block_count", 0)
         hp["n_ff_shexp"] = hp["n_ff_exp"] * keys.integer("expert_shared_count")
-
-    def feed_forward(self, b: Block) -> None:
-        if b.il < b.hp.n_layer_dense_lead:
-            super().feed_forward(b)
-            return
-        b.router()
-        b.experts()
-        b.shared_expert()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["leading_dense_block_count"] = config.integer("first_k_dense_replace", default=0)

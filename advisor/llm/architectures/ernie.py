@@ -3,18 +3,18 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture
-from advisor.llm.architectures.builder import TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 
 
-class Ernie45(Architecture):
+class Ernie45(Transformer):
     """llama.cpp: src/models/ernie4-5.cpp, ernie4-5-moe.cpp, paddleocr.cpp."""
 
     names = ("ernie4_5", "ernie4_5-moe", "paddleocr")
     tied_by_default = True
+    possible_biases = frozenset({"attn_output", "exp_probs_b"})
     huggingface: ClassVar = {
         "Ernie4_5_ForCausalLM": "ernie4_5",
         "Ernie4_5ForCausalLM": "ernie4_5",
@@ -27,24 +27,6 @@ class Ernie45(Architecture):
             hp["n_layer_dense_lead"] = keys.integer("leading_dense_block_count", 0)
             hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0)
             hp["n_expert_shared"] = keys.integer("expert_shared_count", 0)
-
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.attention_out(hp.n_embd_head_k * hp.n_head[il])
-            b.norm("ffn_norm")
-            if not hp.n_expert or il < hp.n_layer_dense_lead:
-                b.gated_ffn()
-                continue
-            b.router()
-            b.optional("exp_probs_b.bias", hp.n_expert)
-            b.experts()
-            if hp.n_ff_shexp:
-                b.shared_expert()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         optional = set[str](super().convert(config, keys))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from advisor.llm.architectures.base import sliding_window
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.exaone import Exaone4
 from advisor.llm.architectures.keys import Keys
@@ -15,6 +15,12 @@ class ExaoneMoe(Exaone4):
     """llama.cpp: src/models/exaone-moe.cpp; NextN layers are never loaded."""
 
     names = ("exaone-moe",)
+    output = "must"
+    possible_biases = frozenset({"exp_probs_b"})
+    attention_norms = ("attn_norm",)
+    square = False
+    ffn_norms = ("ffn_norm",)
+    last_norms = ()
     huggingface: ClassVar = {
         "ExaoneMoEForCausalLM": "exaone-moe",
         "ExaoneMoeForCausalLM": "exaone-moe",
@@ -26,26 +32,14 @@ class ExaoneMoe(Exaone4):
         shared = keys.integer("expert_shared_feed_forward_length", 0)
         hp["n_ff_shexp"] = shared or hp["n_ff_exp"]
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings(output_required=True)
-        t.rope_freqs(hp.n_rot)
-        for il in range(hp.n_layer_all):
-            b = t.block(il)
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.norm("attn_norm")
-            b.qk_norm()
-            b.norm("ffn_norm")
-            if il < hp.n_layer_dense_lead or il >= hp.n_layer:
-                b.gated_ffn()
-            else:
-                b.router()
-                b.optional("exp_probs_b.bias", hp.n_expert)
-                b.experts()
-                b.shared_expert()
-            if il >= hp.n_layer:
-                b.nextn()
+    def feed_forward(self, b: Block) -> None:
+        if b.il < b.hp.n_layer:
+            super().feed_forward(b)
+        else:
+            self.dense(b, b.hp.n_ff[b.il])
+
+    def nextn(self, b: Block) -> None:
+        b.nextn()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         optional = set[str](super().convert(config, keys))

@@ -15,6 +15,7 @@ class Glm4Moe(Transformer):
     """llama.cpp: src/models/glm4-moe.cpp."""
 
     names = ("glm4moe",)
+    biases = frozenset({"exp_probs_b"})
     possible_biases = frozenset({"attn_output"})
     ffn_norms = ("post_attention_norm",)
     has_nextn = True
@@ -30,16 +31,6 @@ class Glm4Moe(Transformer):
         super().attention(b)
         b.optional("attn_q_norm.weight", b.hp.n_embd_head_k)
         b.optional("attn_k_norm.weight", b.hp.n_embd_head_k)
-
-    def feed_forward(self, b: Block) -> None:
-        if b.il < b.hp.n_layer_dense_lead:
-            super().feed_forward(b)
-            return
-        b.router()
-        b.bias("exp_probs_b", b.hp.n_expert)
-        b.experts()
-        if b.hp.n_ff_shexp:
-            b.shared_expert()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["rope.dimension_count"] = config.rotary(0.5)

@@ -4,24 +4,15 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from advisor.llm.architectures.config import Config
-from advisor.llm.architectures.transformer import Transformer
+from advisor.llm.architectures.gpt2 import GptBlock
 from advisor.llm.hyperparameters import Value
 
-ALL_BIASES = frozenset(
-    {"output_norm", "attn_norm", "attn_qkv", "attn_output", "ffn_norm", "ffn_down", "ffn_up"}
-)
 
-
-class GptNeoX(Transformer):
+class GptNeoX(GptBlock):
     """llama.cpp: src/models/gptneox.cpp; every norm and matrix has a bias."""
 
     names = ("gptneox",)
     output = "must"
-    layer_norm = True
-    biases = ALL_BIASES
-    square = True
-    fused = True
-    gate = "none"
     huggingface: ClassVar = {"GPTNeoXForCausalLM": "gptneox"}
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture, mamba_keys, sliding_window
-from advisor.llm.architectures.builder import Block, TensorList
+from advisor.llm.architectures.base import mamba_keys, sliding_window
+from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.llama import Llama
@@ -39,7 +39,7 @@ class Granite(Llama):
         return optional
 
 
-class GraniteHybrid(Architecture):
+class GraniteHybrid(Granite):
     """llama.cpp: src/models/granite-hybrid.cpp."""
 
     names = ("granitehybrid",)
@@ -54,23 +54,14 @@ class GraniteHybrid(Architecture):
         hp["n_ff_exp"] = hp["n_ff"][0] if hp["n_expert"] else 0
         hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0)
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        t.rope_freqs(hp.n_rot)
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            if hp.is_recurrent(il):
-                b.mamba2()
-            else:
-                b.qkv()
-                b.attention_out(hp.n_embd_head_k * hp.n_head[il])
-            b.norm("ffn_norm")
-            _feed_forward(b)
+    def attention(self, b: Block) -> None:
+        if b.hp.is_recurrent(b.il):
+            b.mamba2()
+        else:
+            super().attention(b)
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
-        _scales(config, keys)
+        optional = super().convert(config, keys)
         kinds = config.texts("layer_types", "layers_block_type")
         n_kv = config.integer("num_key_value_heads")
         heads = config.integer("mamba_n_heads")
@@ -92,10 +83,10 @@ class GraniteHybrid(Architecture):
             )
             keys.pop("expert_shared_feed_forward_length", None)
             keys.pop("expert_used_count", None)
-        return {"ssm_conv1d.bias"}.union(super().convert(config, keys))
+        return {"ssm_conv1d.bias"}.union(optional)
 
 
-class GraniteSwa(Architecture):
+class GraniteSwa(Granite):
     """llama.cpp: src/models/granite-swa.cpp; attention sinks, gates fused with up."""
 
     names = ("granite_swa",)
@@ -109,29 +100,20 @@ class GraniteSwa(Architecture):
         hp["n_ff_exp"] = hp["n_ff"][0] if hp["n_expert"] else 0
         hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0)
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        t.rope_freqs(hp.n_rot)
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.attention_out(hp.n_embd_head_k * hp.n_head[il])
-            b.weight("attn_sinks", hp.n_head[il])
-            b.norm("ffn_norm")
-            if not hp.n_expert:
-                b.gated_ffn(biases=True)
-                continue
-            b.router()
-            b.experts(fusable=True)
-            if hp.n_ff_shexp:
-                b.weight("ffn_up_shexp", hp.n_embd, 2 * hp.n_ff_shexp)
-                b.weight("ffn_down_shexp", hp.n_ff_shexp, hp.n_embd)
+    def attention(self, b: Block) -> None:
+        super().attention(b)
+        b.weight("attn_sinks", b.hp.n_head[b.il])
+
+    def routed(self, b: Block) -> None:
+        hp = b.hp
+        b.router()
+        b.experts(fusable=True)
+        if hp.n_ff_shexp:
+            b.weight("ffn_up_shexp", hp.n_embd, 2 * hp.n_ff_shexp)
+            b.weight("ffn_down_shexp", hp.n_ff_shexp, hp.n_embd)
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         optional = super().convert(config, keys)
-        _scales(config, keys)
         n_layer = config.integer("num_hidden_layers")
         keys["attention.sliding_window"] = config.integer("sliding_window", default=128)
         keys["attention.sliding_window_pattern"] = config.sliding or tuple(
@@ -141,14 +123,3 @@ class GraniteSwa(Architecture):
         if rotates:
             keys["attention.rope_pattern"] = tuple(bool(flag) for flag in rotates)
         return {"ffn_gate_up_exps.weight"}.union(optional)
-
-
-def _feed_forward(b: Block) -> None:
-    hp = b.hp
-    if not hp.n_expert:
-        b.gated_ffn(biases=True)
-        return
-    b.router()
-    b.experts(hp.n_ff[b.il])
-    if hp.n_ff_shexp:
-        b.shared_expert()

@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 
 
-class GroveMoe(Architecture):
+class GroveMoe(Transformer):
     """llama.cpp: src/models/grovemoe.cpp."""
 
     names = ("grovemoe",)
+    head_norms = True
     huggingface: ClassVar = {"GroveMoeForCausalLM": "grovemoe"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
@@ -21,22 +22,13 @@ class GroveMoe(Architecture):
         hp["n_ff_chexp"] = keys.integer("expert_chunk_feed_forward_length", hp["n_embd_head_k"])
         hp["n_chunk_expert"] = hp["n_expert"] // keys.integer("experts_per_group")
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
+    def routed(self, b: Block) -> None:
+        super().routed(b)
+        hp = b.hp
         width, count = int(hp.extra["n_ff_chexp"]), int(hp.extra["n_chunk_expert"])
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.qk_norm()
-            b.norm("ffn_norm")
-            b.router()
-            b.experts()
-            b.weight("ffn_gate_chexps", hp.n_embd, width, count)
-            b.weight("ffn_down_chexps", width, hp.n_embd, count)
-            b.weight("ffn_up_chexps", hp.n_embd, width, count)
+        b.weight("ffn_gate_chexps", hp.n_embd, width, count)
+        b.weight("ffn_down_chexps", width, hp.n_embd, count)
+        b.weight("ffn_up_chexps", hp.n_embd, width, count)
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         # conversion/grovemoe.py writes these three as they are in the model's own code.

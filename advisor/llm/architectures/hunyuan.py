@@ -24,7 +24,7 @@ class HunyuanMoe(Transformer):
         hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0) or hp["n_ff"][0]
         hp["n_expert_shared"] = keys.integer("expert_shared_count", 1)
 
-    def feed_forward(self, b: Block) -> None:
+    def routed(self, b: Block) -> None:
         b.router()
         b.experts(b.hp.n_ff[b.il])
         b.shared_expert()
@@ -77,10 +77,7 @@ class HyV3(Transformer):
         hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0) or hp["n_ff_exp"]
         hp["n_expert_shared"] = 1
 
-    def feed_forward(self, b: Block) -> None:
-        if b.il < b.hp.n_layer_dense_lead:
-            super().feed_forward(b)
-            return
+    def routed(self, b: Block) -> None:
         b.router()
         # llama.cpp asks for this one without a suffix.
         b.optional("exp_probs_b", b.hp.n_expert)

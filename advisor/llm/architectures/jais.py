@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from advisor.llm.architectures.gptneox import ALL_BIASES
+from advisor.llm.architectures.gpt2 import ALL_BIASES
 from advisor.llm.architectures.transformer import Transformer
 
 

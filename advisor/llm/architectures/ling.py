@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture, infer_dense_lead
-from advisor.llm.architectures.builder import Block, TensorList
+from advisor.llm.architectures.base import infer_dense_lead
+from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.transformer import Transformer
@@ -27,11 +27,6 @@ class BailingMoe(Transformer):
         b.qkv(n_q, n_kv, n_kv)
         b.weight("attn_output", n_q, hp.n_embd)
 
-    def feed_forward(self, b: Block) -> None:
-        b.router()
-        b.experts()
-        b.shared_expert()
-
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["rope.dimension_count"] = config.head
         keys["leading_dense_block_count"] = config.integer("first_k_dense_replace", default=0)
@@ -41,10 +36,15 @@ class BailingMoe(Transformer):
         return super().convert(config, keys)
 
 
-class BailingMoe2(Architecture):
+class BailingMoe2(Transformer):
     """llama.cpp: src/models/bailingmoe2.cpp; NextN layers are never loaded."""
 
     names = ("bailingmoe2",)
+    output = "must"
+    possible_biases = frozenset({"exp_probs_b"})
+    fused = True
+    head_norms = True
+    has_nextn = True
     huggingface: ClassVar = {
         "BailingMoeV2ForCausalLM": "bailingmoe2",
     }
@@ -57,20 +57,9 @@ class BailingMoe2(Architecture):
         shared = keys.integer("expert_shared_feed_forward_length", 0) or hp["n_ff_exp"]
         hp["n_ff_shexp"] = shared * keys.integer("expert_shared_count", 0)
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings(output_required=True)
-        for il in range(hp.n_layer_all):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.weight("attn_qkv", hp.n_embd, hp.n_embd + hp.k_gqa(il) + hp.v_gqa(il))
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.qk_norm()
-            b.norm("ffn_norm")
-            _feed(b)
-            if il >= hp.n_layer:
-                b.nextn()
-                b.norm("layer_output_norm")
+    def nextn(self, b: Block) -> None:
+        super().nextn(b)
+        b.norm("layer_output_norm")
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["rope.dimension_count"] = config.rotary(0.5)
@@ -88,10 +77,12 @@ class BailingMoe2(Architecture):
         return ("output.weight", "exp_probs_b.bias") if biased else ("output.weight",)
 
 
-class Dots1(Architecture):
+class Dots1(Transformer):
     """llama.cpp: src/models/dots1.cpp."""
 
     names = ("dots1",)
+    output = "must"
+    possible_biases = frozenset({"exp_probs_b"})
     huggingface: ClassVar = {"Dots1ForCausalLM": "dots1"}
 
     def infer(self, values: dict[str, Value], names: frozenset[str]) -> None:
@@ -101,18 +92,11 @@ class Dots1(Architecture):
         hp["n_layer_dense_lead"] = keys.integer("leading_dense_block_count", 0)
         hp["n_ff_shexp"] = hp["n_ff_exp"] * keys.integer("expert_shared_count", 0)
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings(output_required=True)
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            width = hp.n_embd_head_k * hp.n_head[il]
-            b.norm("attn_norm")
-            b.qkv(width, width, width)
-            b.weight("attn_output", width, hp.n_embd)
-            b.qk_norm()
-            b.norm("ffn_norm")
-            _feed(b)
+    def attention(self, b: Block) -> None:
+        width = b.hp.n_embd_head_k * b.hp.n_head[b.il]
+        b.qkv(width, width, width)
+        b.weight("attn_output", width, b.hp.n_embd)
+        b.qk_norm()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["leading_dense_block_count"] = config.integer("first_k_dense_replace", default=0)
@@ -121,13 +105,3 @@ class Dots1(Architecture):
         keys["expert_weights_norm"] = config.flag("norm_topk_prob", default=True)
         keys.setdefault("expert_gating_func", 2)
         return ("output.weight", "exp_probs_b.bias")
-
-
-def _feed(b: Block) -> None:
-    if b.il < b.hp.n_layer_dense_lead:
-        b.gated_ffn()
-        return
-    b.router()
-    b.optional("exp_probs_b.bias", b.hp.n_expert)
-    b.experts()
-    b.shared_expert()

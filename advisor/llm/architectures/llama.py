@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.transformer import QKV_BIASES, Transformer
@@ -27,15 +26,6 @@ class Llama(Transformer):
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         hp["n_ff_exp"] = hp["n_ff"][0] if hp["n_expert"] else 0
         hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0)
-
-    def feed_forward(self, b: Block) -> None:
-        if not b.hp.n_expert:
-            super().feed_forward(b)
-            return
-        b.router()
-        b.experts(b.hp.n_ff[b.il])
-        if b.hp.n_ff_shexp:
-            b.shared_expert()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["rope.dimension_count"] = config.head

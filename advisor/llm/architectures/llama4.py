@@ -36,11 +36,9 @@ class Llama4(Transformer):
     def feed_forward(self, b: Block) -> None:
         step = int(b.hp.extra["moe_step"])
         if step and (b.il + 1) % step == 0:
-            b.router()
-            b.experts()
-            b.shared_expert()
+            self.routed(b)
         else:
-            super().feed_forward(b)
+            self.dense(b, b.hp.n_ff[b.il])
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["rope.dimension_count"] = config.head

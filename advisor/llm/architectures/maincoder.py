@@ -2,24 +2,12 @@
 
 from typing import ClassVar
 
-from advisor.llm.architectures.base import Architecture
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.transformer import Transformer
 
 
-class Maincoder(Architecture):
+class Maincoder(Transformer):
     """llama.cpp: src/models/maincoder.cpp."""
 
     names = ("maincoder",)
+    head_norms = True
     huggingface: ClassVar = {"MaincoderForCausalLM": "maincoder"}
-
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.qk_norm()
-            b.norm("ffn_norm")
-            b.gated_ffn()

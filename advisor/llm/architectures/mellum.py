@@ -3,42 +3,31 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture, sliding_window
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.base import sliding_window
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 
 
-class Mellum(Architecture):
+class Mellum(Transformer):
     """llama.cpp: src/models/mellum.cpp."""
 
     names = ("mellum",)
+    output = "must"
+    head_norms = True
     huggingface: ClassVar = {"MellumForCausalLM": "mellum"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         sliding_window(keys, hp, 4)
         hp["n_ff_exp"] = hp["n_ff_exp"] or hp["n_ff"][0] // hp["n_expert_used"]
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings(output_required=True)
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.qk_norm()
-            b.norm("ffn_norm")
-            b.router()
-            b.experts()
-
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         window = config.integer("sliding_window", default=0)
         if window and config.flag("use_sliding_window", default=True):
             keys["attention.sliding_window"] = window
             keys["attention.sliding_window_pattern"] = config.sliding
-        return ("output.weight",)
+        return super().convert(config, keys)
 
 
 class Maple(Mellum):

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
-from advisor.llm.architectures.gptneox import ALL_BIASES
+from advisor.llm.architectures.gpt2 import ALL_BIASES
 from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 

@@ -77,7 +77,3 @@ class Olmoe(Transformer):
     def attention(self, b: Block) -> None:
         super().attention(b)
         b.qk_norm(b.hp.n_embd, b.hp.n_embd)
-
-    def feed_forward(self, b: Block) -> None:
-        b.router()
-        b.experts()

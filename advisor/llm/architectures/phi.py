@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.builder import Block, TensorList
+from advisor.llm.architectures.builder import TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.transformer import QKV_BIASES, Transformer
@@ -72,10 +72,6 @@ class PhiMoe(Transformer):
     def ends(self, t: TensorList) -> None:
         super().ends(t)
         t.rope_freqs(t.hp.n_embd // t.hp.n_head[0])
-
-    def feed_forward(self, b: Block) -> None:
-        b.router()
-        b.experts()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         return _rope(config, keys).union(super().convert(config, keys))

@@ -43,11 +43,9 @@ class Qwen2Moe(Transformer):
         hp["n_ff_shexp"] = keys.integer("expert_shared_feed_forward_length", 0) or hp["n_ff"][0]
         hp["n_ff_exp"] = hp["n_ff_exp"] or hp["n_ff"][0] // max(hp["n_expert_used"], 1)
 
-    def feed_forward(self, b: Block) -> None:
-        b.router()
-        b.experts()
+    def routed(self, b: Block) -> None:
+        super().routed(b)
         b.weight("ffn_gate_inp_shexp", b.hp.n_embd)
-        b.shared_expert()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         shared = config.integer("shared_expert_intermediate_size", default=0)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.builder import Block, TensorList
+from advisor.llm.architectures.builder import TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.transformer import Transformer
@@ -45,10 +45,6 @@ class Qwen3Moe(Transformer):
         del keys
         if not hp["n_ff_exp"] and hp["n_expert_used"]:
             hp["n_ff_exp"] = hp["n_ff"][0] // hp["n_expert_used"]
-
-    def feed_forward(self, b: Block) -> None:
-        b.router()
-        b.experts()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         _vision(self.arch_of(config), config, keys)

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture, sliding_window
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.base import sliding_window
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 
 
-class SmallThinker(Architecture):
+class SmallThinker(Transformer):
     """llama.cpp: src/models/smallthinker.cpp."""
 
     names = ("smallthinker",)
@@ -20,18 +20,6 @@ class SmallThinker(Architecture):
         sliding_window(keys, hp, 4, dense_first=True)
         if hp.get("n_swa"):
             hp["n_swa"] = 4096  # whatever the header says
-
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_output", hp.n_embd_head_k * hp.n_head[il], hp.n_embd)
-            b.norm("ffn_norm")
-            b.router()
-            b.experts()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         width = config.integer("moe_ffn_hidden_size")

@@ -3,33 +3,27 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from advisor.llm.architectures.base import Architecture, sliding_window
-from advisor.llm.architectures.builder import TensorList
+from advisor.llm.architectures.base import sliding_window
+from advisor.llm.architectures.builder import Block
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Value
 
 
-class Spark25(Architecture):
+class Spark25(Transformer):
     """llama.cpp: src/models/spark2-5.cpp."""
 
     names = ("spark2_5",)
+    written = frozenset({"attn_qkv.weight"})
     huggingface: ClassVar = {"Spark2_5ForCausalLM": "spark2_5"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         sliding_window(keys, hp, 4)
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            b.norm("attn_norm")
-            b.qkv()
-            b.weight("attn_gate", hp.n_embd, hp.n_head[il])
-            b.weight("attn_output", hp.head_k(il) * hp.n_head[il], hp.n_embd)
-            b.norm("ffn_norm")
-            b.gated_ffn()
+    def attention(self, b: Block) -> None:
+        super().attention(b)
+        b.weight("attn_gate", b.hp.n_embd, b.hp.n_head[b.il])
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         sliding = config.part("rope_parameters").part("sliding_attention")
@@ -41,4 +35,4 @@ class Spark25(Architecture):
                 config.head * sliding.number("partial_rotary_factor", default=1.0)
             ),
         }
-        return {"attn_qkv.weight"}.union(super().convert(config, keys))
+        return super().convert(config, keys)

@@ -27,7 +27,8 @@ class Transformer(Architecture):
     """Norms subtract the mean."""
     rope_freqs: ClassVar[bool] = False
     biases: ClassVar[frozenset[str]] = frozenset()
-    """Norms and matrices that have a bias; those of Q, K and V apart are asked for anyway."""
+    """Norms and matrices that have a bias, the choice of experts (``exp_probs_b``) included; those
+    of Q, K and V apart are asked for anyway."""
     possible_biases: ClassVar[frozenset[str]] = frozenset()
     written: ClassVar[frozenset[str]] = frozenset()
     """Optional tensors that llama.cpp's converter writes for every model of the family."""
@@ -111,8 +112,19 @@ class Transformer(Architecture):
             b.qk_norm()
 
     def feed_forward(self, b: Block) -> None:
-        """The dense network; families with experts have their own."""
-        self.dense(b, b.hp.n_ff[b.il])
+        """The dense network, or experts behind the leading dense blocks of a model with some."""
+        if not b.hp.n_expert or b.il < b.hp.n_layer_dense_lead:
+            self.dense(b, b.hp.n_ff[b.il])
+        else:
+            self.routed(b)
+
+    def routed(self, b: Block) -> None:
+        """Router, experts and, where the model has them, shared experts."""
+        b.router()
+        self.bias(b, "exp_probs_b", b.hp.n_expert)
+        b.experts()
+        if b.hp.n_ff_shexp:
+            b.shared_expert()
 
     def dense(self, b: Block, n_ff: int) -> None:
         """Gate where there is one, down and up."""

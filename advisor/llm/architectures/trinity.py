@@ -3,17 +3,22 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from advisor.llm.architectures.base import Architecture, sliding_window
-from advisor.llm.architectures.builder import Block, NamedShape, TensorList
+from advisor.llm.architectures.base import sliding_window
+from advisor.llm.architectures.builder import Block, NamedShape
 from advisor.llm.architectures.config import Config, leading
 from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.transformer import Transformer
 from advisor.llm.hyperparameters import Hyperparameters, Value
 
 
-class Trinity(Architecture):
+class Trinity(Transformer):
     """llama.cpp: src/models/afmoe.cpp; norms on both sides of attention and feed-forward."""
 
     names = ("afmoe",)
+    biases = frozenset({"exp_probs_b"})
+    head_norms = True
+    ffn_norms = ("post_attention_norm", "ffn_norm")
+    last_norms = ("post_ffw_norm",)
     huggingface: ClassVar = {"AfmoeForCausalLM": "afmoe"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
@@ -21,13 +26,9 @@ class Trinity(Architecture):
         hp["n_layer_dense_lead"] = keys.integer("leading_dense_block_count", 0)
         hp["n_ff_shexp"] = hp["n_ff_exp"] * keys.integer("expert_shared_count", 0)
 
-    def build(self, t: TensorList) -> None:
-        t.embeddings()
-        for il in range(t.hp.n_layer):
-            b = t.block(il)
-            _gated_attention(b, t.hp.n_embd_head_k * t.hp.n_head[il])
-            b.norm("post_attention_norm", "ffn_norm", "post_ffw_norm")
-            _feed(b)
+    def attention(self, b: Block) -> None:
+        super().attention(b)
+        b.weight("attn_gate", b.hp.n_embd, b.hp.n_embd_head_k * b.hp.n_head[b.il])
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         window = config.integer("sliding_window", default=0)
@@ -40,10 +41,12 @@ class Trinity(Architecture):
         return super().convert(config, keys)
 
 
-class Laguna(Architecture):
+class Laguna(Transformer):
     """llama.cpp: src/models/laguna.cpp; the gate has a number per head, or one per value."""
 
     names = ("laguna",)
+    biases = frozenset({"exp_probs_b"})
+    head_norms = True
     huggingface: ClassVar = {"LagunaForCausalLM": "laguna"}
 
     def from_gguf(
@@ -63,15 +66,11 @@ class Laguna(Architecture):
         hp["n_ff_shexp"] = shared or hp["n_ff_exp"] * keys.integer("expert_shared_count", 1)
         hp["gate_per_value"] = bool(keys.integer(_PER_VALUE, 0))
 
-    def build(self, t: TensorList) -> None:
-        hp = t.hp
-        t.embeddings()
-        for il in range(hp.n_layer):
-            b = t.block(il)
-            width = hp.n_embd_head_k * hp.n_head[il]
-            _gated_attention(b, width if hp.extra["gate_per_value"] else hp.n_head[il])
-            b.norm("ffn_norm")
-            _feed(b)
+    def attention(self, b: Block) -> None:
+        super().attention(b)
+        hp, heads = b.hp, b.hp.n_head[b.il]
+        gate = hp.n_embd_head_k * heads if hp.extra["gate_per_value"] else heads
+        b.weight("attn_gate", hp.n_embd, gate)
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         heads = config.numbers("num_attention_heads_per_layer")
@@ -92,22 +91,15 @@ class Laguna(Architecture):
         return super().convert(config, keys)
 
 
-class MuseGlimmer(Architecture):
+class MuseGlimmer(Trinity):
     """llama.cpp: src/models/muse-glimmer.cpp; Trinity without experts."""
 
     names = ("muse-glimmer",)
+    output = "must"
     huggingface: ClassVar = {"MuseGlimmerForConditionalGeneration": "muse-glimmer"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         sliding_window(keys, hp, 4)
-
-    def build(self, t: TensorList) -> None:
-        t.embeddings(output_required=True)
-        for il in range(t.hp.n_layer):
-            b = t.block(il)
-            _gated_attention(b, t.hp.n_embd_head_k * t.hp.n_head[il])
-            b.norm("post_attention_norm", "ffn_norm", "post_ffw_norm")
-            b.gated_ffn()
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["attention.sliding_window"] = config.integer("sliding_window")
@@ -117,28 +109,8 @@ class MuseGlimmer(Architecture):
         cap = config.number("final_logit_softcapping", default=0.0)
         if cap:
             keys["final_logit_softcapping"] = cap
-        return ("output.weight",)
+        return {"output.weight"}
 
 
 _PER_VALUE: Final = "attention.gate_per_value"
 """Not llama.cpp's: whether Laguna's gate has a number per value; catalogue entries keep it."""
-
-
-def _gated_attention(b: Block, gate: int) -> None:
-    width = b.hp.n_embd_head_k * b.hp.n_head[b.il]
-    b.norm("attn_norm")
-    b.qkv()
-    b.weight("attn_output", width, b.hp.n_embd)
-    b.qk_norm()
-    b.weight("attn_gate", b.hp.n_embd, gate)
-
-
-def _feed(b: Block) -> None:
-    if b.il < b.hp.n_layer_dense_lead:
-        b.gated_ffn()
-        return
-    b.router()
-    b.bias("exp_probs_b", b.hp.n_expert)
-    b.experts()
-    if b.hp.n_ff_shexp:
-        b.shared_expert()

@@ -92,8 +92,7 @@ class Pick:
     @property
     def dense(self) -> bool:
         """Nearly every parameter is used for every token."""
-        total = self.model.n_params
-        return (self.entry.active_params or total) > _DENSE * total
+        return self.entry.active > _DENSE * self.model.n_params
 
     @property
     def score(self) -> float:
@@ -126,7 +125,7 @@ def current(entries: Sequence[CatalogueEntry]) -> list[CatalogueEntry]:
             new.maker == old.maker
             and (new.released or date.min) > (old.released or date.min)
             and abs(new.n_params / old.n_params - 1) < _SAME_SHAPE
-            and new.active_params == old.active_params
+            and abs(new.active / old.active - 1) < _SAME_SHAPE
             and set(old.abilities) <= set(new.abilities)
             and standing(new).index >= standing(old).index
         )

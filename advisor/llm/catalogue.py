@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from advisor import paths, resources
 from advisor.errors import ModelError, UnknownModel
-from advisor.llm import architectures
+from advisor.llm import architectures, quality
 from advisor.llm.architectures.builder import NamedShape
 from advisor.llm.caches import MemoryRule
 from advisor.llm.filetypes import FILE_TYPES, assign
@@ -111,6 +111,14 @@ class CatalogueEntry(BaseModel):
     def n_params(self) -> int:
         """Parameters in its GGUF file."""
         return sum(prod(shape) for _, shape in self.shapes)
+
+    @functools.cached_property
+    def active(self) -> int:
+        """Parameters that one token uses: as the maker states it, else counted in its tensors."""
+        counted = None
+        if self.active_params is None and self.hp.n_expert:
+            counted = quality.active_params(self.model(self.native_file_type))
+        return self.active_params or counted or self.n_params
 
     @functools.cached_property
     def file_types(self) -> tuple[str, ...]:

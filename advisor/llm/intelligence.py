@@ -102,7 +102,7 @@ def is_copy(entry: CatalogueEntry) -> bool:
 def size_and_age(entry: CatalogueEntry) -> tuple[float, float]:
     """Doublings of parameters (of all and active ones, their geometric mean), and years."""
     total = entry.n_params
-    active = min(entry.active_params or total, total)
+    active = min(entry.active, total)
     return log2(total * active) / 2, ((entry.released or _SINCE) - _SINCE).days / 365.25
 
 

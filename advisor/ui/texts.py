@@ -109,6 +109,14 @@ def verdict_text(plan: Plan) -> str:
     return tr("fits, {size} left").format(size=units.size(left))
 
 
+def memory_name(rig: Rig) -> str:
+    """What the memory that a model should fit into is called there."""
+    if not rig.devices:
+        return tr("RAM")
+    shared = all(device.unified for device in rig.devices)
+    return tr("the shared memory") if shared else tr("VRAM")
+
+
 def in_vram(plan: Plan) -> bool:
     """Whether any device holds a part of the model."""
     return any(device.layers for device in plan.devices)
@@ -118,9 +126,10 @@ def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
     """The plan's answer in one sentence, and what stands behind it in another."""
     what = f"{name} {plan.file_type}"
     context = units.tokens(plan.settings.ctx)
-    place = tr("VRAM") if rig.devices else tr("RAM")
+    place = memory_name(rig)
     speed = plan.speed.decode_tps
-    pace = "" if speed is None else tr(": {span} tok/s").format(span=range_text(speed))
+    words = tr(": {span} tok/s") if plan.settings.depth else tr(": {span} tok/s when empty")
+    pace = "" if speed is None else words.format(span=range_text(speed))
     pace = pace.replace("/", "\N{WORD JOINER}/\N{WORD JOINER}")  # a unit stays on one line
     left = plan.headroom
     spare = units.size(abs(left)) if left is not None else units.UNKNOWN
@@ -143,10 +152,10 @@ def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
     return sentence, reason
 
 
-def capability_text(found: Capability, *, on_devices: bool) -> str:
+def capability_text(found: Capability, rig: Rig) -> str:
     """What a rig can run, in a sentence."""
     context = units.tokens(found.ctx)
-    place = tr("VRAM") if on_devices else tr("RAM")
+    place = memory_name(rig)
     whole: tuple[Verdict, ...] = ("fits", "tight")
     best, dense = found.best(whole), found.best(whole, dense=True)
     spilled = found.best(("offload",), dense=False)
@@ -171,9 +180,10 @@ def capability_text(found: Capability, *, on_devices: bool) -> str:
     return "; ".join(parts) + "."
 
 
-def way_out(matrix: FitMatrix, plan: Plan) -> str:
+def way_out(matrix: FitMatrix, plan: Plan, rig: Rig) -> str:
     """The nearest cells that fit wholly: another file type here, a shorter context there."""
-    ctx, place = plan.settings.ctx, tr("fits") if not plan.devices else tr("fits in VRAM")
+    ctx = plan.settings.ctx
+    place = tr("fits in {place}").format(place=memory_name(rig)) if plan.devices else tr("fits")
     parts: list[str] = []
     column = matrix.contexts.index(ctx) if ctx in matrix.contexts else None
     if column is not None:

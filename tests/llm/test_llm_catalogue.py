@@ -109,6 +109,11 @@ def test_search_takes_parts_of_names_makers_and_abilities(words: str, first: str
     assert catalogue().search(words)[0].id == first
 
 
+def test_a_model_with_experts_is_not_taken_for_a_dense_one() -> None:
+    for entry in catalogue().entries:
+        assert (entry.active < 0.9 * entry.n_params) == bool(entry.hp.n_expert), entry.id
+
+
 def test_an_unknown_name_says_what_is_near() -> None:
     with pytest.raises(UnknownModel, match=r"Did you mean .*Qwen"):
         catalogue().find("qwen9-900b")

@@ -84,6 +84,25 @@ def test_plan_figures_add_up_on_screen(fit: FitPage, state, qtbot) -> None:
         assert place.headroom == place.free_before - sum(known)
 
 
+def test_a_shared_memory_is_called_so_and_its_use_is_the_model_s(
+    fit: FitPage, state, qtbot
+) -> None:
+    state.set_rig(parse_rig("M3 Ultra 512GB"))
+    chosen(qtbot, state)
+    qtbot.waitUntil(lambda: "fits in the shared memory at 32k" in fit._answer.text())
+    assert "when empty" in fit._answer.text()
+    qtbot.waitUntil(lambda: bool(fit.map.cells.rows), timeout=30_000)
+    # Three figures and a decimal are too wide for a cell.
+    assert {
+        cell.main for line in fit.map.cells.cells for cell in line if len(cell.main) > 5
+    } == set()
+    assert state.plan is not None
+    ram = fit.plan._places(state.plan, state.rig)[-1]
+    assert ram.others == 0
+    known = [size for _key, _name, _series, size in ram.parts if size is not None]
+    assert ram.headroom == ram.free_before - sum(known)
+
+
 def test_figures_of_the_plan_open(fit: FitPage, state, qtbot) -> None:
     chosen(qtbot, state)
     weights = fit.plan._figures.itemAt(1).widget()

@@ -286,7 +286,11 @@ class FitPage(Page):
         self._filler.hide()
         fast = any(cell.sub.endswith("t/s") for line in cells for cell in line)
         self._unit.setText(
-            self.tr("GiB left or in RAM · tok/s") if fast else self.tr("GiB left or in RAM")
+            self.tr("GiB left or in RAM · tok/s when empty")
+            if fast and not self.state.settings.depth
+            else self.tr("GiB left or in RAM · tok/s")
+            if fast
+            else self.tr("GiB left or in RAM")
         )
 
     def _cell(self, file_type: str, ctx: int, cell: services.FitCell) -> HeatCell:
@@ -309,7 +313,7 @@ class FitPage(Page):
         elif cell.verdict == "no":
             main, speed = "✕", f"−{_gib(cell.lacking)}" if cell.lacking else ""
         else:
-            main = f"+{left / units.GIB:,.1f}"
+            main = f"+{_gib(left)}"
         words = [
             f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
             self._memory_words(cell),
@@ -381,10 +385,10 @@ class FitPage(Page):
 
     def _show_way_out(self) -> None:
         """For a cell that does not fit: the nearest that does."""
-        plan, matrix = self.state.plan, self._matrix
-        if plan is None or matrix is None or plan.verdict not in {"no", "offload"}:
+        plan, matrix, rig = self.state.plan, self._matrix, self.state.rig
+        if plan is None or matrix is None or rig is None or plan.verdict not in {"no", "offload"}:
             return
-        self._reason.setText(way_out(matrix, plan))
+        self._reason.setText(way_out(matrix, plan, rig))
 
     def _next_too_big(self) -> tuple[int, int] | None:
         """Line and place of the nearest cell that does not fit: a larger file, a longer context."""

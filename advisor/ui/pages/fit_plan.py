@@ -174,13 +174,16 @@ class PlanCard(Card):
     def _places(self, plan: Plan, rig: Rig) -> list[Place]:
         places = [self._device(device, plan) for device in plan.devices]
         host = plan.host
+        free, shared = host.free_before, _shared(plan, rig)
         places.append(
             Place(
                 key="host",
                 title=self.tr("RAM"),
                 capacity=rig.host.ram_total,
-                free_before=host.free_before,
+                # What the GPU takes of a shared memory is the model's, not other programs'.
+                free_before=None if free is None else free + shared,
                 parts=(
+                    *([("shared", self.tr("Used by the GPU"), "driver", shared)] if shared else []),
                     ("weights", self.tr("Weights"), "weights", host.weights),
                     ("context", self.tr("Context"), "context", host.context),
                     ("compute", self.tr("Compute buffer"), "compute", host.compute),
@@ -301,6 +304,12 @@ class PlanCard(Card):
             return ""
         most = max(cache.cells * cache.streams for cache in plan.kv.values())
         return self.tr("{count} cells").format(count=f"{most:,}")
+
+
+def _shared(plan: Plan, rig: Rig) -> int:
+    """Bytes of RAM that devices take whose memory it is."""
+    pairs = zip(plan.devices, rig.devices, strict=True)
+    return sum(part.total or 0 for part, device in pairs if device.unified)
 
 
 def _as_said(place: Place, checked: Checked) -> Place:

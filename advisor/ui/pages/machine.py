@@ -218,7 +218,7 @@ class MachinePage(Page):
             return
         self._stale = False
         pauses.keep_caches()
-        self._headline.setText(capability_text(found, on_devices=bool(rig.devices)))
+        self._headline.setText(capability_text(found, rig))
         self.measure_ram.show_where(any(pick.cell.decode is None for pick in found.models))
         clear(self._suggested)
         for pick in found.suggestions(SUGGESTED):

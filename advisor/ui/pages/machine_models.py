@@ -100,7 +100,7 @@ def _ink(pick: Pick) -> QColor:
 
 def _words(pick: Pick) -> tuple[str, ...]:
     entry, cell = pick.entry, pick.cell
-    active = "" if pick.dense or not entry.active_params else billions(entry.active_params)
+    active = "" if pick.dense else billions(entry.active)
     spilled = cell.headroom is not None and cell.headroom < 0
     return (
         entry.name,
@@ -122,7 +122,7 @@ def _order(pick: Pick, place: int) -> tuple[Any, ...]:
         place,
         entry.maker.lower(),
         total,
-        entry.active_params or total,
+        entry.active,
         entry.released.isoformat() if entry.released else "",
         cell.file_type,
         verdict_word(cell.verdict),

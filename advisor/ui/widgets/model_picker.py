@@ -60,8 +60,8 @@ class Choice:
 def entry_choice(entry: CatalogueEntry) -> Choice:
     """A catalogue model: maker, size, age, what it can do, licence."""
     size = billions(entry.n_params)
-    if entry.active_params and entry.active_params < entry.n_params * 0.9:
-        size += f", {billions(entry.active_params)} active"
+    if entry.active < entry.n_params * 0.9:
+        size += f", {billions(entry.active)} active"
     year = f"{entry.released:%b %Y}" if entry.released else ""
     # Every model chats.
     able = ", ".join(ability for ability in entry.abilities if ability != "chat")

@@ -12,7 +12,7 @@ from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication
 
 from advisor import __version__, paths, resources
-from advisor.ui import crash, design
+from advisor.ui import crash, design, recolour
 from advisor.ui.pauses import Collector
 from advisor.ui.window import MainWindow
 
@@ -86,4 +86,4 @@ def _follow_desktop() -> None:
     saved = preferences().value(THEME_KEY)
     scheme = design.wanted_scheme(saved if isinstance(saved, str) else None)
     if isinstance(app, QApplication) and scheme == "system":
-        design.apply(app, scheme)
+        recolour.change(app, scheme)

@@ -7,7 +7,8 @@ tight is amber, offload is violet, does-not-fit is grey.
 
 import functools
 import os
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from PySide6.QtCore import Qt
@@ -54,6 +55,8 @@ class Colours:
     accent_hover: str
     on_accent: str
     accent_soft: str
+    ticked: str
+    """Ground of a box that is ticked in white."""
     good: str
     good_soft: str
     tight: str
@@ -98,6 +101,7 @@ LIGHT: Final = Colours(
     accent_hover="#1b4fa6",
     on_accent="#ffffff",
     accent_soft="#e6eefc",
+    ticked="#2360c5",
     good="#0f6b52",
     good_soft="#d5f0e6",
     tight="#855100",
@@ -130,6 +134,7 @@ DARK: Final = Colours(
     accent_hover="#93baff",
     on_accent="#0c1422",
     accent_soft="#1e304e",
+    ticked="#2f6fe0",
     good="#5fd0a8",
     good_soft="#153a30",
     tight="#eab754",
@@ -150,6 +155,7 @@ DARK: Final = Colours(
 )
 
 _current: Colours = LIGHT
+_Role = QPalette.ColorRole
 
 
 def colours() -> Colours:
@@ -208,53 +214,70 @@ def resolve(scheme: Scheme, app: QApplication) -> Colours:
 
 
 def apply(app: QApplication, scheme: Scheme) -> None:
-    """Put a scheme on screen: palette, font and style sheet. Widgets repaint by themselves."""
+    """Put a scheme on screen at once; ``recolour.change`` does it while a window is in use."""
+    begin(app, scheme)
+    for window in app.topLevelWidgets():
+        for widget in (window, *window.findChildren(QWidget)):
+            renew(widget)
+
+
+def begin(app: QApplication, scheme: Scheme) -> None:
+    """Take a scheme: what is made from now on is in its colours, what is there once `renew`-ed."""
     global _current  # noqa: PLW0603 - one screen, one scheme
     _current = resolve(scheme, app)
-    if app.style().name().lower() != "fusion":
-        app.setStyle("Fusion")
-    app.setFont(font())
     app.setPalette(palette(_current))
-    app.setStyleSheet(stylesheet(_current))
+    # Once: for another style or sheet Qt styles every widget anew, and all below it each time.
+    if not app.styleSheet():
+        app.setStyle("Fusion")
+        app.setFont(font())
+        app.setStyleSheet(stylesheet())
+
+
+def renew(widget: QWidget) -> None:
+    """Give a widget that was on screen the present scheme's colours; its children are others."""
+    if widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):
+        style = widget.style()
+        style.unpolish(widget)
+        style.polish(widget)
+        widget.update()
+
+
+_ROLES: Final[dict[str, tuple[QPalette.ColorRole, ...]]] = {
+    "ground": (_Role.Window,),
+    "surface": (_Role.Base, _Role.Button, _Role.ToolTipBase),
+    "sunken": (_Role.AlternateBase,),
+    "line": (_Role.Mid,),
+    "line_strong": (_Role.Dark,),
+    "text": (_Role.Text, _Role.WindowText, _Role.ButtonText, _Role.ToolTipText),
+    "muted": (_Role.PlaceholderText,),
+    "accent": (_Role.Highlight,),
+    "on_accent": (_Role.HighlightedText,),
+    # For the style sheet alone: nothing here has links, or frames that the native style draws.
+    "ticked": (_Role.Accent,),
+    "accent_hover": (_Role.LinkVisited,),
+    "accent_soft": (_Role.Light,),
+    "good": (_Role.Midlight,),
+    "tight": (_Role.Link,),
+    "offload": (_Role.Shadow,),
+    "bad": (_Role.BrightText,),
+}
+"""Colours of a scheme by the roles that they have in Qt's palette; the first is the sheet's."""
 
 
 def palette(c: Colours) -> QPalette:
-    """A Qt palette of the scheme, for everything that the native style draws."""
+    """A Qt palette of the scheme, for the style sheet and for all that the native style draws."""
     result = QPalette()
-    role = QPalette.ColorRole
-    for target, colour in (
-        (role.Window, c.ground),
-        (role.Base, c.surface),
-        (role.AlternateBase, c.sunken),
-        (role.Button, c.surface),
-        (role.ToolTipBase, c.surface),
-        (role.Text, c.text),
-        (role.WindowText, c.text),
-        (role.ButtonText, c.text),
-        (role.ToolTipText, c.text),
-        (role.BrightText, c.bad),
-        (role.PlaceholderText, c.muted),
-        (role.Highlight, c.accent),
-        (role.HighlightedText, c.on_accent),
-        (role.Link, c.accent),
-        (role.LinkVisited, c.accent),
-        (role.Accent, c.accent),
-        (role.Light, c.surface),
-        (role.Midlight, c.sunken),
-        (role.Mid, c.line),
-        (role.Dark, c.line_strong),
-        (role.Shadow, c.line_strong),
-    ):
-        result.setColor(target, QColor(colour))
-    for target in (role.Text, role.WindowText, role.ButtonText):
+    for name, roles in _ROLES.items():
+        for role in roles:
+            result.setColor(role, QColor(getattr(c, name)))
+    for target in (_Role.Text, _Role.WindowText, _Role.ButtonText):
         result.setColor(QPalette.ColorGroup.Disabled, target, QColor(c.muted))
     return result
 
 
 def chevron() -> str:
-    """File of the sign that something opens, in the scheme's colour."""
-    name = "chevron-dark.png" if _current.dark else "chevron-light.png"
-    return resources.path("icons", name).as_posix()
+    """File of the sign that something opens: grey that shows on every ground."""
+    return resources.path("icons", "chevron.png").as_posix()
 
 
 def set_role(widget: QWidget, role: str) -> None:
@@ -266,16 +289,21 @@ def set_role(widget: QWidget, role: str) -> None:
     widget.style().polish(widget)
 
 
-def stylesheet(c: Colours) -> str:
-    """The application's style sheet, from ``_SHEET`` with the scheme's colours put in."""
+def stylesheet() -> str:
+    """The application's style sheet: ``_SHEET`` with colours by their roles in the palette."""
     sheet = _SHEET
-    values = {f.name: getattr(c, f.name) for f in fields(c) if f.name != "dark"}
+    values = {name: f"palette({_css(roles[0])})" for name, roles in _ROLES.items()}
     values["chevron"] = chevron()
-    values["tick"] = resources.path("icons", f"tick-{'dark' if c.dark else 'light'}.png").as_posix()
+    values["tick"] = resources.path("icons", "tick.png").as_posix()
     # Longest names first: "accent" is the beginning of "accent_soft".
     for name in sorted(values, key=len, reverse=True):
         sheet = sheet.replace(f"@{name}", values[name])
     return sheet
+
+
+def _css(role: QPalette.ColorRole) -> str:
+    """``"placeholder-text"`` of PlaceholderText."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", role.name).lower()
 
 
 _SHEET: Final = """
@@ -378,7 +406,7 @@ QCheckBox::indicator {
   width: 15px; height: 15px; border: 1px solid @line_strong; border-radius: 4px;
   background: @surface;
 }
-QCheckBox::indicator:checked { background: @accent; border-color: @accent; image: url(@tick); }
+QCheckBox::indicator:checked { background: @ticked; border-color: @ticked; image: url(@tick); }
 QCheckBox::indicator:focus { border: 2px solid @accent; }
 QCheckBox:focus { color: @accent; }
 

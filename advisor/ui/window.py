@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from advisor.ui import design, jobs, pauses
+from advisor.ui import design, jobs, pauses, recolour
 from advisor.ui.ahead import Ahead
 from advisor.ui.header import Header
 from advisor.ui.rail import Rail
@@ -215,6 +215,7 @@ class MainWindow(QWidget):
             self.header.show_buttons([])
             self._stack.setCurrentWidget(self._waiting)
             return
+        recolour.finish(page)
         self._stack.setCurrentWidget(page)
         page.setFocus(Qt.FocusReason.OtherFocusReason)
         self.header.show_buttons(page.header_buttons())
@@ -365,7 +366,7 @@ class MainWindow(QWidget):
         self._preferences.setValue("window/theme", scheme)
         app = QApplication.instance()
         if isinstance(app, QApplication):
-            design.apply(app, scheme)
+            recolour.change(app, scheme)
 
     # what the user is told
 

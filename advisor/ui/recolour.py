@@ -1,0 +1,90 @@
+"""Another colour scheme in an open window, a few widgets in each turn of the event loop."""
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import shiboken6
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication, QWidget
+
+from advisor.ui import design
+
+BUDGET_S: Final = 0.005
+"""Of one turn: a third of a frame, the rest is for everything else."""
+
+
+def change(app: QApplication, scheme: design.Scheme) -> None:
+    """Put ``scheme`` on screen, soon."""
+    (app.findChild(_Recolour) or _Recolour(app)).begin(scheme)
+
+
+def finish(widget: QWidget) -> None:
+    """Before ``widget`` comes on screen: it may still have its old colours."""
+    app = QApplication.instance()
+    running = None if app is None else app.findChild(_Recolour)
+    if running is not None and running.isActive():
+        for part in _tree([widget]):
+            design.renew(part)
+
+
+class _Recolour(QTimer):
+    """What is on screen stands still until all of it has its colours; then comes what is hidden."""
+
+    def __init__(self, app: QApplication) -> None:
+        super().__init__(app)
+        self.setInterval(0)
+        self.timeout.connect(self._turn)
+        self._app = app
+        self._frozen: list[QWidget] = []
+        self._seen: list[QWidget] = []
+        """Visible widgets that wait, each with all that is below it."""
+        self._hidden: list[QWidget] = []
+
+    def begin(self, scheme: design.Scheme) -> None:
+        """Change to ``scheme``."""
+        self._thaw()
+        design.begin(self._app, scheme)
+        windows = [w for w in self._app.topLevelWidgets() if w.parentWidget() is None]
+        self._seen = [window for window in windows if window.isVisible()]
+        self._hidden = [window for window in windows if not window.isVisible()]
+        self._frozen = list(self._seen)
+        for window in self._frozen:
+            window.setUpdatesEnabled(False)
+        self.start()
+
+    def _turn(self) -> None:
+        until = time.perf_counter() + BUDGET_S
+        for widget in _tree(self._seen, self._hidden):
+            design.renew(widget)
+            if time.perf_counter() > until:
+                return
+        self._thaw()
+        for widget in _tree(self._hidden):
+            design.renew(widget)
+            if time.perf_counter() > until:
+                return
+        self.stop()
+
+    def _thaw(self) -> None:
+        for window in self._frozen:
+            if shiboken6.isValid(window):
+                window.setUpdatesEnabled(True)
+        self._frozen = []
+
+
+def _tree(waiting: list[QWidget], hidden: list[QWidget] | None = None) -> Iterator[QWidget]:
+    """Widgets with all below them, parents first; taken out of ``waiting`` as they come.
+
+    With ``hidden``, only what is visible comes, and the rest is put there.
+    """
+    while waiting:
+        widget = waiting.pop()
+        if not shiboken6.isValid(widget):
+            continue
+        if hidden is not None and not widget.isVisible():
+            hidden.append(widget)
+            continue
+        # Before it is yielded: who asks may stop there.
+        waiting += [child for child in widget.children() if isinstance(child, QWidget)]
+        yield widget

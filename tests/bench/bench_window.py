@@ -1,0 +1,150 @@
+"""How long the window's thread is busy at once, action by action, over every page.
+
+What counts is the processor time of one turn of the event loop: nothing on screen moves meanwhile.
+The window is whole: eight cards that change all the time, every page built, a model chosen. Run
+with ``make bench``; ``-s`` shows what it prints.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractScrollArea, QWidget
+
+from advisor.hardware.compose import parse_rig
+from advisor.ui import design, jobs
+from advisor.ui.app import preferences
+from advisor.ui.pauses import Collector
+from advisor.ui.widgets.basics import RowButton
+from advisor.ui.window import MainWindow
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import fake_nvml
+from turns import Turns
+
+MODEL = "Qwen/Qwen3-30B-A3B"
+SECONDS = 180_000
+SETTLED_MS = 400
+FRAME_MS = 16.0
+
+
+@pytest.fixture
+def window(qtbot, qapp, tmp_path: Path) -> Iterator[MainWindow]:
+    """The window on eight mixed cards, with a model chosen and every page built."""
+    with fake_nvml.installed(fake_nvml.build(tmp_path), tmp_path / "scenario.txt") as fake:
+        fake.become("eight-mixed")
+        design.load_fonts()
+        design.apply(qapp, "light")
+        collector = Collector(qapp)
+        window = MainWindow(preferences())
+        window.resize(1280, 800)
+        window.show()
+        window.load_after_first_paint()
+        yield window
+        window.close()
+        collector.stop()
+
+
+class Acts:
+    """Actions in their order, and the longest turns of each."""
+
+    def __init__(self, qtbot, qapp) -> None:  # noqa: ANN001
+        self.lines = [f"{'':34}longest, then (ms)"]
+        self.worst: dict[str, float] = {}
+        self._qtbot = qtbot
+        self._turns = Turns(qapp)
+
+    def settle(self) -> None:
+        """Until no job is left, and a little longer."""
+        self._qtbot.wait(60)
+        self._qtbot.waitUntil(lambda: not jobs.any_running(), timeout=SECONDS)
+        self._qtbot.wait(SETTLED_MS)
+
+    def do(self, name: str, act: Callable[[], object]) -> None:
+        """One action, and what follows from it."""
+        taken = self._turns.of(act, self.settle)
+        self.worst[name] = taken[0]
+        mark = "!" if taken[0] > FRAME_MS else " "
+        self.lines.append(
+            f"{mark} {name:32}{taken[0]:6.1f} | {' '.join(f'{t:.1f}' for t in taken[1:5])}"
+        )
+
+
+def scrolled(widget: QWidget) -> Callable[[], None]:
+    """Every list and area within a page to its end in steps, as a wheel does."""
+
+    def act() -> None:
+        for area in widget.findChildren(QAbstractScrollArea):
+            bar = area.verticalScrollBar()
+            if area.isVisible() and bar.maximum():
+                for step in range(12):
+                    bar.setValue(bar.maximum() * step // 11)
+                    QTest.qWait(10)
+                bar.setValue(0)
+
+    return act
+
+
+def opened(page: QWidget, count: int = 6) -> Callable[[], None]:
+    """Some explanations of a page."""
+
+    def act() -> None:
+        rows = [
+            row for row in page.findChildren(RowButton) if row.isVisible() and row.isCheckable()
+        ]
+        for row in rows[:count]:
+            row.click()
+            QTest.qWait(20)
+
+    return act
+
+
+def test_turns_of_the_whole_window(benchmark, qtbot, qapp, window: MainWindow):
+    acts = Acts(qtbot, qapp)
+
+    def start() -> None:
+        qtbot.waitUntil(lambda: window.state is not None, timeout=SECONDS)
+        qtbot.waitUntil(lambda: window.state.detected is not None, timeout=SECONDS)
+        qtbot.waitUntil(lambda: len(window._pages) == 5, timeout=SECONDS)
+
+    def all_of_it() -> None:
+        acts.do("start, and all pages made", start)
+        state = window.state
+        acts.do("choose a model", lambda: state.choose_model(MODEL, "Q4_K_M"))
+        for when in ("first", "again"):
+            for key in ("fit", "probe", "advice", "report", "machine"):
+                acts.do(f"{key} shown, {when}", lambda key=key: window.show_page(key))
+        for key in ("fit", "probe", "advice", "report", "machine"):
+            window.show_page(key)
+            acts.settle()
+            page = window.page(key)
+            acts.do(f"{key}: dark", lambda: design.apply(qapp, "dark"))
+            acts.do(f"{key}: light", lambda: design.apply(qapp, "light"))
+            acts.do(f"{key}: resized", lambda: window.resize(1500, 900))
+            acts.do(f"{key}: resized back", lambda: window.resize(1280, 800))
+            acts.do(f"{key}: scrolled", scrolled(page))
+            acts.do(f"{key}: explanations", opened(page))
+            acts.do(f"{key}: another context", lambda: state.change_settings(ctx=8192))
+            acts.do(f"{key}: and back", lambda: state.change_settings(ctx=32768))
+            acts.do(f"{key}: imagined rig", lambda: state.set_rig(parse_rig("2x RTX 4090 + 64 GB")))
+            acts.do(f"{key}: this machine", lambda: state.set_rig(None))
+            acts.do(f"{key}: another model", lambda: state.choose_model("Qwen/Qwen3-8B", "Q8_0"))
+            acts.do(f"{key}: and back again", lambda: state.choose_model(MODEL, "Q4_K_M"))
+        picker = window.header._model_picker
+        acts.do("picker opened", window.header.open_model_picker)
+        for letter in "qwen3":
+            acts.do(f"picker: types {letter}", lambda c=letter: QTest.keyClicks(picker.search, c))
+        acts.do("picker: scrolled", scrolled(picker))
+        acts.do("picker: closed", lambda: QTest.keyClick(picker.search, Qt.Key.Key_Escape))
+
+    try:
+        benchmark.pedantic(all_of_it, rounds=1)
+    finally:
+        print("\n" + "\n".join(acts.lines))

@@ -18,7 +18,10 @@ Bad input and expected failures are a ``Banner`` inside the page (or ``state.fai
 never a dialog. ``scrolling(widget)`` lets a part scroll when the window is small.
 """
 
-from PySide6.QtCore import Qt
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
 from advisor.ui.state import AppState
@@ -32,6 +35,38 @@ class Page(QWidget):
         self.state = state
         self.title = ""
         self.setProperty("role", "page")
+        self._unseen: dict[Callable[[], None], None] = {}
+        """What is to be drawn when somebody looks, in its order."""
+        self._catching_up = QTimer(self, singleShot=True, interval=0)
+        self._catching_up.timeout.connect(self._draw_next)
+
+    def when_seen(self, draw: Callable[[], None]) -> None:
+        """Call ``draw`` now, or once when the page is shown: a hidden page keeps no turn long."""
+        if self.isVisible() and not self._unseen:
+            draw()
+        else:
+            self._unseen[draw] = None
+            if self.isVisible():
+                self._catching_up.start()
+
+    def catch_up(self) -> None:
+        """Draw now what waits to be seen."""
+        while self._unseen:
+            draw = next(iter(self._unseen))
+            del self._unseen[draw]
+            draw()
+
+    def _draw_next(self) -> None:
+        if self._unseen and self.isVisible():
+            draw = next(iter(self._unseen))
+            del self._unseen[draw]
+            draw()
+            self._catching_up.start()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """One thing that was left undrawn in each turn."""
+        super().showEvent(event)
+        self._catching_up.start()
 
     def shown(self) -> None:
         """The page is on screen now."""

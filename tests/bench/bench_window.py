@@ -55,7 +55,7 @@ def window(qtbot, qapp, tmp_path: Path) -> Iterator[MainWindow]:
 class Acts:
     """Actions in their order, and the longest turns of each."""
 
-    def __init__(self, qtbot, qapp) -> None:  # noqa: ANN001
+    def __init__(self, qtbot, qapp) -> None:
         self.lines = [f"{'':34}longest, then (ms)"]
         self.worst: dict[str, float] = {}
         self._qtbot = qtbot

@@ -30,6 +30,7 @@ from advisor.probe.trace import Fresh, Series, Trace
 from advisor.sizing.settings import RunSettings
 from advisor.ui.pages.probe import ProbePage
 from advisor.ui.state import AppState
+from advisor.ui.widgets.basics import RowButton
 from advisor.ui.widgets.headroom_ground import LINE, Band, axes, line
 from advisor.ui.widgets.headroom_marks import Span
 from advisor.ui.widgets.headroom_plot import HeadroomPlot
@@ -204,7 +205,7 @@ def test_the_prediction_stays_where_it_was_drawn(page, qtbot):
     assert after == before
 
 
-def test_two_probes_side_by_side(page):
+def test_two_probes_side_by_side(page, qtbot, tmp_path):
     for identity, tps in (("20261123T120000-aaa", 20), ("20261123T130000-bbb", 25)):
         point = SpeedPoint(
             depth=0, n_prompt=1, prefill_tps=None, ttft_s=None, n_decode=9, decode_tps=tps
@@ -212,14 +213,35 @@ def test_two_probes_side_by_side(page):
         store.save(finished(identity, speeds=(point,)))
     page.history.refresh()
     page.history.open("20261123T130000-bbb")
+    qtbot.waitUntil(lambda: page.history._shown is not None)
     page.history.compare("20261123T120000-aaa")
-    assert page.history.compared.isVisible()
+    qtbot.waitUntil(page.history.compared.isVisible)
     assert page.plots._places[0].plot._compared[0]
     words = [label.text() for label in page.history.compared.findChildren(QLabel)]
     assert "20 +25.0%" in words
+    with qtbot.waitSignal(page.history.noticed):
+        page.history.write(page.history._shown, "csv", tmp_path / "trace.csv")
+    assert (tmp_path / "trace.csv").read_text().startswith("ms,phase")
+    with qtbot.waitSignal(page.history.failed) as told:
+        page.history.write(page.history._shown, "json", tmp_path / "none" / "all.json")
+    assert "could not be written" in told.args[0]
     page.history.stop_comparing()
     assert not page.history.compared.isVisible()
     assert not page.plots._places[0].plot._compared[0]
+
+
+def test_a_past_probe_says_that_llama_bench_made_it(page, qtbot):
+    store.save(finished("20261123T120000-aaa", method="llama-bench"))
+    store.save(finished("20261123T130000-bbb"))
+    page.history.refresh()
+
+    def listed() -> list[str]:
+        return [w.accessibleName() for w in page.history.card.findChildren(RowButton)]
+
+    qtbot.waitUntil(lambda: len(listed()) == 2)
+    ours, bench = listed()
+    assert "llama-bench" in bench
+    assert "llama-bench" not in ours
 
 
 def test_what_happened_is_marked_on_the_plot(page):

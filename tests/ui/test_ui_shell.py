@@ -13,6 +13,7 @@ from advisor import __version__, third_party
 from advisor.ui import crash, design
 from advisor.ui.about import AboutDialog
 from advisor.ui.app import preferences
+from advisor.ui.page import Page
 from advisor.ui.window import MainWindow, page_entries
 
 HEAVY = {"pydantic", "numpy", "pyqtgraph", "xllamacpp", "pynvml", "psutil"}
@@ -89,9 +90,16 @@ def test_a_session_is_saved_opened_and_restored(window: MainWindow, qtbot, tmp_p
     window.close()
 
 
-def test_theme_choice_is_kept_and_repaints(window: MainWindow, qapp: QApplication) -> None:
+def test_theme_choice_is_kept_and_repaints(qtbot, window: MainWindow, qapp: QApplication) -> None:
     window._choose_theme("dark")
     assert design.colours() is design.DARK
+    assert not window.updatesEnabled()
+    qtbot.waitUntil(window.updatesEnabled)
+    changed = window.grab().toImage()
+    design.apply(qapp, "light")
+    assert window.grab().toImage() != changed
+    design.apply(qapp, "dark")
+    assert window.grab().toImage() == changed
     assert (
         QSettings(preferences().fileName(), QSettings.Format.IniFormat).value("window/theme")
         == "dark"
@@ -177,3 +185,32 @@ def test_about_says_versions_and_every_licence(qtbot) -> None:
     assert "GNU LESSER GENERAL PUBLIC LICENSE" in qt.text()
     about._copy()
     assert QGuiApplication.clipboard().text() == about.words
+
+
+class _Drawing(Page):
+    def __init__(self) -> None:
+        super().__init__(None)  # pyright: ignore[reportArgumentType] - it asks for nothing
+        self.drawn: list[str] = []
+
+    def first(self) -> None:
+        self.drawn.append("first")
+
+    def second(self) -> None:
+        self.drawn.append("second")
+
+
+def test_a_hidden_page_draws_once_when_it_is_seen(qtbot) -> None:
+    page = _Drawing()
+    qtbot.addWidget(page)
+    for _ in range(3):
+        page.when_seen(page.first)
+        page.when_seen(page.second)
+    assert not page.drawn
+    page.show()
+    qtbot.waitUntil(lambda: page.drawn == ["first", "second"])
+    page.when_seen(page.first)
+    assert page.drawn[2:] == ["first"]
+    page.hide()
+    page.when_seen(page.second)
+    page.catch_up()
+    assert page.drawn[3:] == ["second"]

@@ -86,9 +86,9 @@ class FitPage(Page):
             state.results_changed,
         ):
             signal.connect(self._wait.start)
-        state.plan_changed.connect(self._show_plan)
+        state.plan_changed.connect(lambda: self.when_seen(self._show_plan))
         self._wait.start()
-        self._show_plan()
+        self.when_seen(self._show_plan)
 
     def header_buttons(self) -> list[QWidget]:
         """What keeps the next larger one from fitting; try the chosen cell for real."""
@@ -233,7 +233,7 @@ class FitPage(Page):
         settings, probes = state.settings, state.session.probes
         self._job = run_task(
             lambda _job: services.fit_matrix(choice, rig, settings, probes),
-            on_result=self._show_matrix,
+            on_result=self._have_matrix,
             on_error=self._complain,
             owner=self,
         )
@@ -252,9 +252,15 @@ class FitPage(Page):
         self._filler.setText("")
         self.banner.say(str(error))
 
-    def _show_matrix(self, matrix: FitMatrix) -> None:
-        self.banner.dismiss()
+    def _have_matrix(self, matrix: FitMatrix) -> None:
         self._matrix = matrix
+        self.when_seen(self._show_matrix)
+
+    def _show_matrix(self) -> None:
+        matrix = self._matrix
+        if matrix is None:
+            return
+        self.banner.dismiss()
         choice, rig = self.state.choice, self.state.rig
         if choice is not None and rig is not None:
             self.check_all.show_matrix(choice, rig, self.state.settings, matrix.contexts)

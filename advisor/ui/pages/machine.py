@@ -78,7 +78,7 @@ class MachinePage(Page):
         self._make = QTimer(self, singleShot=True, interval=0)
         self._make.timeout.connect(self._make_next)
         self._make.start()
-        state.rig_changed.connect(self._show_rig)
+        state.rig_changed.connect(lambda: self.when_seen(self._show_rig))
         for changed in (state.settings_changed, state.usage_changed, state.results_changed):
             changed.connect(self._soon.start)
         self._show_rig()

@@ -52,6 +52,7 @@ class ProbePage(Page):
         """When the numbers were last written, on time.monotonic()."""
         self._asked: object = None
         """What the page shows an answer to: the same question again changes nothing."""
+        self._ready: Prepared | None = None
         self._wanted_at_once = False
         self.banner = Banner()
         self.head = ProbeHead()
@@ -83,7 +84,7 @@ class ProbePage(Page):
         state.plan_changed.connect(self._soon.start)
         state.rig_changed.connect(self._soon.start)
         state.model_changed.connect(self._soon.start)
-        controller.prepared.connect(self._show_prepared)
+        controller.prepared.connect(self._have_prepared)
         controller.refused.connect(self._refused)
         controller.started.connect(self._started)
         controller.happened.connect(self._happened)
@@ -204,10 +205,15 @@ class ProbePage(Page):
         state = self.state
         return (state.choice, state.settings, state.rig, state.model is not None)
 
-    def _show_prepared(self, ready: Prepared) -> None:
-        if self.controller.running:
+    def _have_prepared(self, ready: Prepared) -> None:
+        if not self.controller.running:
+            self._ready, self._asked = ready, self._question()
+            self.when_seen(self._show_prepared)
+
+    def _show_prepared(self) -> None:
+        ready = self._ready
+        if ready is None:
             return
-        self._asked = self._question()
         question, plan = ready.question, ready.question.plan
         self.head.show_question(question)
         self.history.set_shown(None)
@@ -269,6 +275,7 @@ class ProbePage(Page):
         self.banner.say(sentence)
 
     def _started(self) -> None:
+        self.catch_up()
         self._seen, self._lowest, self._told = 0, None, 0.0
         self.history.set_shown(None)
         self.engine.setEnabled(False)

@@ -1,15 +1,20 @@
 """Past probes on the Probe page: opened, laid over the one that is shown, exported, deleted."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from advisor.errors import ProbeError
+from advisor.errors import ProbeError, RigAdvisorError
 from advisor.probe import store
 from advisor.probe.result import ProbeResult
+from advisor.ui.jobs import Job, run_task
 from advisor.ui.pages.probe_past import CompareCard, PastCard
+
+Kind = Literal["table", "csv", "json"]
 
 
 class ProbeHistory(QObject):
@@ -26,6 +31,7 @@ class ProbeHistory(QObject):
         super().__init__(page)
         self._page = page
         self._shown: ProbeResult | None = None
+        self._listing: Job | None = None
         self.compared = CompareCard(self.stop_comparing)
         self.card = PastCard(
             on_open=self.open,
@@ -35,8 +41,12 @@ class ProbeHistory(QObject):
         )
 
     def refresh(self) -> None:
-        """List what is there."""
-        self.card.show_entries(store.entries())
+        """List what is there; reading it takes a while where there are many."""
+        if self._listing is not None:
+            self._listing.cancel()
+        self._listing = run_task(
+            lambda _job: store.entries(), on_result=self.card.show_entries, owner=self
+        )
 
     def set_shown(self, result: ProbeResult | None) -> None:
         """The result on screen, None while it shows a question."""
@@ -45,55 +55,76 @@ class ProbeHistory(QObject):
 
     def open(self, identity: str) -> None:
         """Put a past probe on screen."""
-        result = self._loaded(identity)
-        if result is not None:
-            self.wanted.emit(result)
+        self._load(identity, self.wanted.emit)
 
     def compare(self, identity: str) -> None:
         """Lay a past probe over the one on screen; the first one chosen is put there."""
-        other = self._loaded(identity)
-        if other is None:
-            return
+        self._load(identity, self._lay_over)
+
+    def _lay_over(self, other: ProbeResult) -> None:
         if self._shown is None:
             self.wanted.emit(other)
             self.noticed.emit(self.tr("Choose a second probe to compare it with."))
         elif other.id != self._shown.id:
             self.laid_over.emit(other)
             self.compared.show_pair(self._shown, other)
+        else:
+            self.noticed.emit(self.tr("That is the one on screen; choose another."))
 
     def stop_comparing(self) -> None:
         """Only the one on screen."""
         self.laid_over.emit(None)
         self.compared.hide()
 
-    def export(self, identity: str, kind: str) -> None:
-        """As a table on the clipboard, or into a file: "table", "csv" or "json"."""
-        result = self._loaded(identity)
-        if result is None:
-            return
+    def export(self, identity: str, kind: Kind) -> None:
+        """As a table on the clipboard, or into a file."""
         if kind == "table":
-            QGuiApplication.clipboard().setText(store.to_markdown([result]))
-            self.noticed.emit(self.tr("The table is on the clipboard."))
-            return
-        suggestion = f"{result.title.replace(' ', '-')}-{result.id}.{kind}"
-        name, _filter = QFileDialog.getSaveFileName(self._page, self.tr("Save"), suggestion)
-        if not name:
-            return
-        content = store.to_csv(result) if kind == "csv" else store.to_json(result)
-        try:
-            Path(name).write_text(content, encoding="utf-8")
-        except OSError as error:
-            words = self.tr("{name} could not be written: {why}.")
-            self.failed.emit(words.format(name=name, why=error.strerror or error))
+            self._load(identity, self._copy)
+        else:
+            self._load(identity, lambda result: self._ask(result, kind))
+
+    def _copy(self, result: ProbeResult) -> None:
+        QGuiApplication.clipboard().setText(store.to_markdown([result]))
+        self.noticed.emit(self.tr("The table is on the clipboard."))
+
+    def _ask(self, result: ProbeResult, kind: Kind) -> None:
+        dialog = QFileDialog(self._page, self.tr("Save the probe"))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(kind)
+        dialog.selectFile(f"{result.title.replace(' ', '-')}-{result.id}.{kind}")
+        dialog.fileSelected.connect(lambda name: self.write(result, kind, Path(name)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def write(self, result: ProbeResult, kind: Kind, path: Path) -> None:
+        """Its trace as CSV, or everything as JSON."""
+
+        def work(_job: Job) -> Path:
+            content = store.to_csv(result) if kind == "csv" else store.to_json(result)
+            try:
+                path.write_text(content, encoding="utf-8")
+            except OSError as error:
+                message = f"{path} could not be written: {error.strerror or error}."
+                raise ProbeError(message) from error
+            return path
+
+        words = self.tr("Saved {name}")
+        run_task(
+            work,
+            on_result=lambda path: self.noticed.emit(words.format(name=path.name)),
+            on_error=self._complain,
+            owner=self,
+        )
 
     def delete(self, identity: str) -> None:
         """Forget a probe."""
         store.delete(identity)
         self.refresh()
 
-    def _loaded(self, identity: str) -> ProbeResult | None:
-        try:
-            return store.load(identity)
-        except ProbeError as error:
-            self.failed.emit(str(error))
-            return None
+    def _load(self, identity: str, then: Callable[[ProbeResult], None]) -> None:
+        run_task(
+            lambda _job: store.load(identity), on_result=then, on_error=self._complain, owner=self
+        )
+
+    def _complain(self, error: RigAdvisorError) -> None:
+        self.failed.emit(str(error))

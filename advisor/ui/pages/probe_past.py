@@ -1,6 +1,7 @@
 """Past probes: a list to open, compare, export and delete from, and two of them side by side."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from PySide6.QtCore import QDateTime, QLocale
 from PySide6.QtWidgets import QMenu, QWidget
@@ -70,7 +71,7 @@ class PastCard(Card):
         *,
         on_open: Callable[[str], None],
         on_compare: Callable[[str], None],
-        on_export: Callable[[str, str], None],
+        on_export: Callable[[str, Literal["table", "csv", "json"]], None],
         on_delete: Callable[[str], None],
     ) -> None:
         super().__init__("")

@@ -11,13 +11,14 @@ from PySide6.QtCore import (
     QItemSelectionModel,
     QModelIndex,
     QPersistentModelIndex,
+    QPoint,
     QRect,
     QRectF,
     QSize,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QResizeEvent
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QPixmap, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -32,9 +33,12 @@ from PySide6.QtWidgets import (
 from advisor.ui import design
 from advisor.ui.widgets import patterns
 from advisor.ui.widgets.basics import row, text
+from advisor.ui.widgets.paint_turns import turns
 
 Index = QModelIndex | QPersistentModelIndex
 CELL: Final = int(Qt.ItemDataRole.UserRole) + 1
+_KEPT: Final = 400
+"""Pictures of cells that are kept: 14 KB each."""
 TWO_LINES: Final = 30
 """Rows at least this high show both lines of a cell."""
 
@@ -125,50 +129,85 @@ class HeatModel(QAbstractTableModel):
 
 
 class _CellPainter(QStyledItemDelegate):
+    """Cells as pictures of their own, which are kept: a whole map is 70 of them or more.
+
+    What a turn of the event loop has no time for is the tone alone, and gets its words in the next.
+    """
+
+    def __init__(self, view: QTableView) -> None:
+        super().__init__(view)
+        self._view = view
+        self._drawn: dict[tuple[object, ...], QPixmap] = {}
+
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         cell = index.data(CELL)
         if not isinstance(cell, HeatCell):
             return
         rect: QRect = option.rect  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
-        inset = patterns.INSET
-        area = QRectF(rect).adjusted(inset, inset, -inset, -inset)
-        ink, _soft = design.colours().tone(cell.tone)
+        painter.drawPixmap(rect.topLeft(), self._picture(cell, rect.size(), painter))
+        state = option.state  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
+        if state & _SELECTED:
+            self._outline(painter, rect, QPen(QColor(design.colours().accent), 2))
+        elif state & _HOVER:
+            self._outline(painter, rect, QPen(QColor(design.colours().line_strong), 1))
+
+    def _outline(self, painter: QPainter, rect: QRect, pen: QPen) -> None:
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        ratio = painter.device().devicePixelRatioF()
-        ground = patterns.cell_ground(cell.tone, rect.size(), ratio)
-        painter.drawPixmap(rect.topLeft(), ground)
-        state = option.state  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
-        if state & QStyle.StateFlag.State_Selected:
-            painter.setPen(QPen(QColor(design.colours().accent), 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(area, 5, 5)
-        elif state & QStyle.StateFlag.State_MouseOver:
-            painter.setPen(QPen(QColor(design.colours().line_strong), 1))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(area, 5, 5)
-        words = area.adjusted(2, 0, -6, 0).toRect()
-        painter.setPen(ink)
-        two = words.height() >= TWO_LINES and bool(cell.sub)
-        upper = QRect(words.left(), words.center().y() - 14, words.width(), 15) if two else words
-        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        painter.setFont(design.font(12, QFont.Weight.DemiBold))
-        wide = painter.fontMetrics().horizontalAdvance(cell.main)
-        painter.drawText(
-            upper, right, cell.short if cell.short and wide > upper.width() else cell.main
-        )
-        if two:
-            painter.setFont(design.font(design.SMALL))
-            wide = painter.fontMetrics().horizontalAdvance(cell.sub) > upper.width()
-            sub = cell.sub.partition(" ")[0] if wide else cell.sub
-            painter.drawText(upper.translated(0, 15), right, sub)
-        if cell.mark:
-            painter.setFont(design.font(9, QFont.Weight.DemiBold))
-            corner = area.adjusted(4, 1, 0, 0).toRect()
-            painter.drawText(
-                corner, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, cell.mark
-            )
+        painter.setPen(pen)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(_inset(rect), 5, 5)
         painter.restore()
+
+    def _picture(self, cell: HeatCell, size: QSize, painter: QPainter) -> QPixmap:
+        ratio = painter.device().devicePixelRatioF()
+        key = (cell, size.toTuple(), ratio, design.colours().dark)
+        found = self._drawn.get(key)
+        if found is None:
+            ground = patterns.cell_ground(cell.tone, size, ratio)
+            if not turns.allows(self._view.viewport()):
+                return ground
+            if len(self._drawn) >= _KEPT:
+                self._drawn.clear()
+            with turns.painting():
+                found = self._drawn[key] = QPixmap(ground)
+                with QPainter(found) as inside:
+                    _write(inside, cell, size)
+        return found
+
+
+_SELECTED: Final = QStyle.StateFlag.State_Selected
+_HOVER: Final = QStyle.StateFlag.State_MouseOver
+_RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_CORNER: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
+
+
+def _inset(rect: QRect) -> QRectF:
+    inset = patterns.INSET
+    return QRectF(rect).adjusted(inset, inset, -inset, -inset)
+
+
+def _write(painter: QPainter, cell: HeatCell, size: QSize) -> None:
+    """A cell's words on its ground."""
+    area = _inset(QRect(QPoint(0, 0), size))
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(design.colours().tone(cell.tone)[0])
+    words = area.adjusted(2, 0, -6, 0).toRect()
+    two = words.height() >= TWO_LINES and bool(cell.sub)
+    upper = QRect(words.left(), words.center().y() - 14, words.width(), 15) if two else words
+    painter.setFont(design.font(12, QFont.Weight.DemiBold))
+    wide = painter.fontMetrics().horizontalAdvance(cell.main)
+    painter.drawText(
+        upper, _RIGHT, cell.short if cell.short and wide > upper.width() else cell.main
+    )
+    if two:
+        painter.setFont(design.font(design.SMALL))
+        wide = painter.fontMetrics().horizontalAdvance(cell.sub) > upper.width()
+        sub = cell.sub.partition(" ")[0] if wide else cell.sub
+        painter.drawText(upper.translated(0, 15), _RIGHT, sub)
+    if cell.mark:
+        painter.setFont(design.font(9, QFont.Weight.DemiBold))
+        painter.drawText(area.adjusted(4, 1, 0, 0).toRect(), _CORNER, cell.mark)
 
 
 class _RowHead(QHeaderView):

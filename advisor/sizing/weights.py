@@ -51,9 +51,10 @@ copies on the host as well (models/gemma3n.cpp, gemma4.cpp:load_arch_tensors).""
 
 _NO_OUTPUT = frozenset({
     "bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "modern-bert",
-    "eurobert", "neo-bert",
+    "eurobert", "neo-bert", "bitnet",
 })  # fmt: skip
-"""Architectures without an output matrix: encoders, whose result are vectors."""
+"""Architectures without an output matrix of their own, not even a copy: encoders, whose result are
+vectors, and BitNet, which multiplies by the embeddings where they are (models/bitnet.cpp)."""
 
 _INPUT = frozenset({"token_embd", "position_embd", "token_types", "per_layer_token_embd"})
 """llama-arch.cpp:LLM_TENSOR_INFOS: tensors of the input layer, always on the host."""

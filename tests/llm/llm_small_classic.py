@@ -128,6 +128,7 @@ CLASSIC: dict[str, dict[str, Any]] = {
         final_logit_softcapping=50.0,
     ),
     "arctic": _named("ArcticForCausalLM", _GQA, num_local_experts=8, num_experts_per_tok=2),
+    "bitnet": _named("BitnetForCausalLM", _LLAMA, tie_word_embeddings=True),
     "rwkv6": _named("Rwkv6ForCausalLM", _LLAMA, rescale_every=2),
     "rwkv6qwen2": _named("RWKV6Qwen2ForCausalLM", _GQA),
     "arwkv7": _named("RwkvHybridForCausalLM", _LLAMA, head_size=64, wkv_has_gate=False),

@@ -10,6 +10,7 @@ from advisor.llm.architectures.arctic import Arctic
 from advisor.llm.architectures.baichuan import Baichuan
 from advisor.llm.architectures.base import Architecture
 from advisor.llm.architectures.bert import Bert, JinaBert2, NomicBert
+from advisor.llm.architectures.bitnet import BitNet
 from advisor.llm.architectures.bloom import Bloom
 from advisor.llm.architectures.chatglm import ChatGlm
 from advisor.llm.architectures.codeshell import CodeShell
@@ -96,7 +97,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Phi2(), StableLm(), Falcon(), ChatGlm(), DeepSeek(), BailingMoe(), Olmo(), MiniCpm3(),
     Dbrx(), GptNeoX(), Mpt(), Bloom(), StarCoder(), Refact(), CodeShell(), Baichuan(), Orion(),
     Qwen(), Xverse(), Plamo(), Gpt2(), OpenElm(), Jais(),
-    Grok(), Arctic(), Rwkv6(), Rwkv6Qwen2(), ARwkv7(),
+    Grok(), Arctic(), BitNet(), Rwkv6(), Rwkv6Qwen2(), ARwkv7(),
     Bert(), NomicBert(), JinaBert2(), ModernBert(), EuroBert(), NeoBert(), GemmaEmbedding(),
 )  # fmt: skip
 _BY_NAME: Final = {name: family for family in _FAMILIES for name in family.names}

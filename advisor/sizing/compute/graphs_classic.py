@@ -91,6 +91,31 @@ def _grok(b: Builder) -> None:
     b.logits(cur, scaled=True, soft_cap=bool(number(b.hp, "final_logit_softcapping")))
 
 
+def _bitnet(b: Builder) -> None:
+    cur = b.embeddings()
+    positions = b.positions()
+    cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
+    rows = output_rows(b)
+    for il in b.blocks():
+        residual = cur
+        q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
+        q, k = ops.rope(q, positions), ops.rope(k, positions)
+        cur = attention(b, cache, q, k, v, il, out=None)
+        cur = b.linear(b.norm(cur, "attn_sub_norm", il), "attn_output", il)
+        cur, residual = rows.pick(il, cur, residual)
+        residual = ops.add(cur, residual)
+        read = b.norm(residual, "ffn_norm", il)
+        up = b.linear(read, "ffn_up", il)
+        cur = ops.glu("swiglu", b.linear(read, "ffn_gate", il), up)
+        cur = b.linear(b.norm(cur, "ffn_sub_norm", il), "ffn_down", il)
+        cur = ops.add(cur, residual)
+    cur = b.norm(cur, "output_norm")
+    cur.is_output = True
+    cur = ops.mul_mat(b.weight("token_embd"), cur)
+    cur.is_output = True
+    b.expand(cur)
+
+
 def _arctic(b: Builder) -> None:
     cur = b.embeddings()
     positions = b.positions()
@@ -138,5 +163,6 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     ),
     "grok": _grok,
     "arctic": _arctic,
+    "bitnet": _bitnet,
     "openelm": transformer(replace(_PLAIN, heads="norm_rope", attention_last=True)),
 }

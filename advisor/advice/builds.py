@@ -193,6 +193,34 @@ def changes_without_buying(rig: Rig) -> Iterator[Build]:
         yield Build(
             "close programs", "Close other programs", rig.model_copy(update={"devices": freed})
         )
+    yield from _fewer_cards(rig)
+
+
+def _fewer_cards(rig: Rig) -> Iterator[Build]:
+    """Cards of one kind alone, one of them up to all: what is not needed draws power all day."""
+    host = rig.host
+    loose = not (host.laptop or len(rig.hosts) > 1 or any(d.unified for d in rig.devices))
+    if not loose or any(is_module(d.table_id or d.name) for d in rig.devices):
+        return
+    kinds: dict[str, list[Device]] = {}
+    for device in rig.devices:
+        kinds.setdefault(device.name, []).append(device)
+    for name, alike in kinds.items():
+        for count in range(1, len(alike) + 1):
+            if count == len(rig.devices):
+                continue
+            devices = tuple(alike[:count])
+            yield Build(
+                "take out cards",
+                f"Take out all cards but {_n(count, name)}",
+                rig.model_copy(
+                    update={
+                        "devices": devices,
+                        "imagined": True,
+                        "name": describe(devices, host.ram_total),
+                    }
+                ),
+            )
 
 
 def _more_ram(rig: Rig, limits: Limits, book: PriceBook) -> Iterator[Build]:

@@ -18,6 +18,8 @@ from advisor.units import rate, tokens
 
 _NEAR: Final = 3
 """Near misses of different kinds that are told."""
+_SLOWER: Final = 0.9
+"""Speeds nearer than that are alike."""
 _MINUTES: Final = 90
 """Below that many, hours are told in minutes."""
 
@@ -76,9 +78,27 @@ def standing(a: Assessment, best: Assessment | None, usage: Usage) -> str:
     if gap >= 0:
         return f"{cost} a month more{doubt}."
     if a.changes and not best.changes:
-        earn = money(usage.worth_changing, usage.currency)
-        return f"{cost} a month less; a change has to earn {earn}{doubt}."
+        why = _against(a, best, -gap, usage)
+        return f"{cost} a month less, which does not make up for {why}{doubt}."
     return f"{cost} a month less, which is too little to decide{doubt}."
+
+
+def _against(a: Assessment, best: Assessment, saved: Decimal, usage: Usage) -> str:
+    """Why what is cheaper is not the verdict, in the order of what weighs."""
+    found: list[str] = []
+    if a.changes and not best.changes and saved <= usage.worth_changing:
+        found.append(f"the {money(usage.worth_changing, usage.currency)} that a change has to earn")
+    if a.option.tier < best.option.tier:
+        found.append("a less able model")
+    if a.option.loss != best.option.loss and a.option.quality < best.option.quality:
+        found.append(f"its {a.option.loss} loss" if a.option.loss else "its loss")
+    if a.decode_tps is not None and best.decode_tps is not None:
+        slow, fast = a.decode_tps.mid, best.decode_tps.mid
+        if slow < min(fast, usage.fast_enough_tps) * _SLOWER:
+            found.append(f"{rate(slow)} instead of {rate(fast)}")
+    if not a.sure and best.sure:
+        found.append("what is not certain of it")
+    return " and ".join(found) or "the trouble of a change"
 
 
 def _untried(best: Assessment, ranked: Sequence[Assessment]) -> Assessment | None:

@@ -61,6 +61,34 @@ class TestBuilds:
         assert closed.rig.devices[0].memory_used == 0
         assert not any(b.kind == "close programs" for b in builds(DESKTOP, CHAT, BOOK, TODAY))
 
+    def test_cards_that_are_not_needed_can_be_taken_out(self):
+        rig = parse_rig("2x RTX 3090 + RTX 3060 12GB + 64 GB DDR4-3200")
+        out = [b for b in builds(rig, CHAT, BOOK, TODAY) if b.kind == "take out cards"]
+        assert [[d.name for d in b.rig.devices] for b in out] == [
+            ["RTX 3090"],
+            ["RTX 3090", "RTX 3090"],
+            ["RTX 3060 12GB"],
+        ]
+        assert not any(b.usd or b.here for b in out)
+        for other in (
+            "RTX 3090 + 64 GB DDR4-3200",
+            "8x H100 SXM + 2 TB DDR5-4800",
+            "M3 Ultra 96GB",
+        ):
+            kinds = {b.kind for b in builds(parse_rig(other), CHAT, BOOK, TODAY)}
+            assert "take out cards" not in kinds
+
+    def test_idle_cards_are_taken_out_where_that_saves_enough(self):
+        rig = parse_rig("2x RTX 3090 + RTX 3060 12GB + 4x P40 + RTX 2060 + 128 GB DDR4-3200")
+        private = CHAT.model_copy(update={"data_may_leave": False})
+        advice = advise(private, rig, [model("Qwen/Qwen3-8B")], at=NOW)
+        keep = next(a for a in advice.assessments if a.option.kind in {"keep", "tune"})
+        assert advice.best.option.kind == "take out cards"
+        assert keep.monthly.mid - advice.best.monthly.mid > private.worth_changing
+        on = private.model_copy(update={"idle": "on anyway"})
+        advice = advise(on, rig, [model("Qwen/Qwen3-8B")], at=NOW)
+        assert advice.best.option.kind in {"keep", "tune"}
+
     def test_unknown_limits_are_asked_for(self):
         shelf = list(builds(DESKTOP, CHAT, BOOK, TODAY))
         added = next(b for b in shelf if b.title == "Add RTX 5090")

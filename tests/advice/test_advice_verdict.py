@@ -16,6 +16,7 @@ from advisor.advice.power import Power
 from advisor.advice.serving import LocalRun
 from advisor.advice.usage import LOSS_WORDS, Usage
 from advisor.advice.verdict import choose, conclude, dominates, pareto, rank
+from advisor.advice.wording import standing
 from advisor.basis import Basis, Range
 from advisor.hardware.rig import Rig
 
@@ -314,6 +315,19 @@ class TestOrder:
     def test_a_few_cents_do_not_buy_a_worse_file(self):
         better = local(ident="a", busy=410.0)
         assert self.chosen(better, local(ident="b", loss="noticeable")) is better
+
+    def test_why_what_is_cheaper_is_not_the_verdict_is_true(self):
+        """A saving above what a change has to earn is not told to be below it."""
+        better = local(ident="a", tier=3, speed=60.0, busy=3000.0)
+        cheaper = local(kind="add GPU", ident="b", tier=2, speed=12.0, busy=150.0)
+        usage = self.usage.model_copy(update={"requests_per_month": 60_000, "hours_per_day": 24})
+        best, other = (assess(o, usage) for o in (better, cheaper))
+        assert best.monthly.mid - other.monthly.mid > usage.worth_changing
+        told = standing(other, best, usage)
+        assert "that a change has to earn" not in told
+        assert "a less able model and 12 tok/s instead of 60 tok/s" in told
+        small = local(kind="add GPU", ident="c", tier=3, speed=60.0, busy=2990.0)
+        assert "that a change has to earn" in standing(assess(small, usage), best, usage)
 
     def test_a_quick_file_beats_a_slightly_better_slow_one(self):
         quick = local(ident="a", speed=43.0)

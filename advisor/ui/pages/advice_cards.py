@@ -23,6 +23,7 @@ _HERE: Final = ("Keep", "Tune")
 GROUPS: Final[dict[Kind, str]] = {
     "keep": "Keep",
     "close programs": "Keep",
+    "take out cards": "Keep",
     "tune": "Tune",
     "add RAM": "Upgrade",
     "add GPU": "Upgrade",

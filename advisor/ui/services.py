@@ -8,28 +8,24 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from advisor import answers, llm
-from advisor import session as sessions
+from advisor import answers
 from advisor.advice import capability, hardware_prices, picks
 from advisor.basis import Basis, Explanation, Range
 from advisor.engine import command
 from advisor.engine.machine import read_machine
-from advisor.errors import ModelError, RigError, SessionError, SettingsError
+from advisor.errors import SettingsError
 from advisor.hardware import corrections, doctor, edits, network, report, saved
 from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Device, Rig
 from advisor.hardware.table import gpu_table
-from advisor.llm import companions, model_folders, quality
-from advisor.llm import local_files as local_files_module
+from advisor.llm import quality
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.intelligence import standing
-from advisor.llm.local_files import LocalFile
 from advisor.llm.model import Model
-from advisor.llm.open import is_gguf
 from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
-from advisor.session import ModelChoice, NotASession, Session
+from advisor.session import ModelChoice
 from advisor.sizing import size
 from advisor.sizing.between import explain_traffic
 from advisor.sizing.card_order import better_order
@@ -44,20 +40,6 @@ Probes = tuple[ProbeResult, ...]
 MEASURED: Final = Basis.MEASURED
 DEPTHS: Final = 8
 """Steps of the speed-by-depth curve."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What a file turned out to be: a session, a rig or a model."""
-
-    session: Session | None = None
-    rig: Rig | None = None
-    model: str | None = None
-    projector: str | None = None
-    folder: Path | None = None
-    """One that models are looked for in from now on."""
-    file: str | None = None
-    """Fingerprint of a session's file, which may be saved over; None for a report."""
 
 
 def changed_settings(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
@@ -99,72 +81,6 @@ def plan(
 def detect() -> Rig:
     """This machine."""
     return read_machine()
-
-
-def open_anything(path: Path) -> Opened:
-    """A session, a report's PDF, a rig, a GGUF file or a folder of such.
-
-    Raises RigAdvisorError with a sentence.
-    """
-    if path.is_dir():
-        return Opened(folder=add_model_folder(path))
-    if path.suffix.lower() == ".gguf" or is_gguf(path):
-        if companions.is_projector(path):
-            return Opened(projector=str(path))
-        llm.open_gguf(path)  # a file that cannot be read is told now
-        return Opened(model=str(path))
-    # Only a session file is saved over; a report, whatever its name, never.
-    own = path.suffix.lower() == ".json" and not sessions.is_aside(path)
-    seen = sessions.fingerprint(path) if own else None
-    try:
-        opened = Opened(session=sessions.load(path), file=seen)
-    except NotASession as not_a_session:
-        try:
-            return Opened(rig=saved.load_rig(path))
-        except RigError:
-            if own:
-                raise not_a_session from None
-            message = (
-                f"{path.name} is nothing that opens here: that is a session, a report's PDF, a "
-                "saved rig, a GGUF model or a folder of such."
-            )
-            raise SessionError(message) from not_a_session
-    except SessionError:
-        if not path.exists():
-            sessions.forget_file(path)
-        raise
-    sessions.remember_file(path)
-    return opened
-
-
-def save_session(session: Session, path: Path, *, seen: str | None, replace: bool) -> Opened:
-    """Write a session and remember its file; ``seen`` is the file as this window knows it.
-
-    What another window wrote since is replaced only where asked. Raises SessionError.
-    """
-    if not replace and sessions.fingerprint(path) not in (None, seen):
-        message = (
-            f"{path.name} was changed by another window since it was opened here, so it was not "
-            "saved over. Use “Save as…” to keep both, or to replace it."
-        )
-        raise SessionError(message)
-    kept = sessions.save(session, path)
-    sessions.remember_file(path)
-    return Opened(session=kept, file=sessions.fingerprint(path))
-
-
-def local_files() -> tuple[LocalFile, ...]:
-    """GGUF files in the folders of other programs and in those that the user named."""
-    return local_files_module.local_files(model_folders.named())
-
-
-def add_model_folder(folder: Path) -> Path:
-    """Look for models in a folder from now on. Raises ModelError where there is none in it."""
-    if not local_files_module.local_files([folder], []):
-        message = f"There is no GGUF file in {folder}, nor in the folders below it."
-        raise ModelError(message)
-    model_folders.add(folder)
-    return folder
 
 
 def read_catalogue() -> None:

@@ -23,7 +23,7 @@ from advisor.report.provenance import outcome, stamped
 from advisor.session import ModelChoice, ReportChoices, Restored, Session
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
-from advisor.ui import services
+from advisor.ui import opening, services
 from advisor.ui.jobs import Job, run_task
 
 REPLAN_MS: Final = 25
@@ -278,9 +278,17 @@ class AppState(QObject):
             self.session = self.session.model_copy(update={"rig": None})
 
     def open_file(self, path: Path) -> None:
-        """Open a session, a report that carries one, a GGUF file, a rig or a folder of models."""
+        """Open a session, a report that carries one, a model, a rig or a folder of models."""
+        self._open(lambda: opening.open_anything(path), path)
 
-        def done(opened: services.Opened) -> None:
+    def size_in_every_file_type(self) -> None:
+        """Ask about the GGUF file in question as if it were not quantized yet."""
+        path = None if self.model is None else self.model.path
+        if path is not None:
+            self._open(lambda: opening.in_every_file_type(path), path)
+
+    def _open(self, work: Callable[[], opening.Opened], path: Path) -> None:
+        def done(opened: opening.Opened) -> None:
             if opened.session is not None:
                 own = path if opened.file is not None else None
                 self.replace_session(opened.session, own, seen=opened.file)
@@ -289,6 +297,9 @@ class AppState(QObject):
             elif opened.model is not None:
                 self.choose_model(opened.model)
                 self.show_page("fit")
+                if opened.added:
+                    words = self.tr("{name} is in the catalogue now, in every file type")
+                    self.noticed.emit(words.format(name=opened.added))
             elif opened.projector is not None:
                 self._add_projector(opened.projector)
             elif opened.folder is not None:
@@ -297,7 +308,7 @@ class AppState(QObject):
                 self.model_wanted.emit()
 
         run_task(
-            lambda _job: services.open_anything(path),
+            lambda _job: work(),
             on_result=done,
             on_error=lambda error: self.failed.emit(str(error)),
             owner=self,
@@ -327,7 +338,7 @@ class AppState(QObject):
         asked, written, replace = self.session, self._record(), replace or path != self.path
         seen = self._seen
 
-        def done(opened: services.Opened) -> None:
+        def done(opened: opening.Opened) -> None:
             self.path, self._seen = path, opened.file
             if self.session is asked and opened.session is not None:
                 self.modified = False
@@ -337,7 +348,7 @@ class AppState(QObject):
             self.saved.emit(path)
 
         run_task(
-            lambda _job: services.save_session(written, path, seen=seen, replace=replace),
+            lambda _job: opening.save_session(written, path, seen=seen, replace=replace),
             on_result=done,
             on_error=lambda error: self.failed.emit(str(error)),
             owner=self,

@@ -1,5 +1,6 @@
 """Files and folders that a person opens or drops: models, their projectors, folders of models."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,13 @@ from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QWidget
 
+from advisor.errors import UnknownModel
 from advisor.llm import model_folders
+from advisor.llm.catalogue import catalogue
 from advisor.llm.ghost import ghost_of
-from advisor.ui import services
+from advisor.ui import opening
 from advisor.ui.app import preferences
+from advisor.ui.pages.fit import FitPage
 from advisor.ui.state import AppState
 from advisor.ui.widgets.model_picker import ModelPicker
 from advisor.ui.window import MainWindow
@@ -35,12 +39,12 @@ def test_a_folder_of_models_is_looked_in_from_now_on(state: AppState, folder: Pa
     with qtbot.waitSignal(state.model_wanted, timeout=10_000):
         state.open_file(folder)
     assert model_folders.named() == (folder,)
-    found = {file.name for file in services.local_files() if file.place == folder.name}
+    found = {file.name for file in opening.local_files() if file.place == folder.name}
     assert found == {"Mein Modell (Kopie) – überlang", "nur halb da", "kaputt"}
     window = QWidget()
     qtbot.addWidget(window)
     picker = ModelPicker(state, window)
-    picker._found(services.local_files())
+    picker._found(opening.local_files())
     picker._forget_folder(folder)
     assert model_folders.named() == ()
     qtbot.waitUntil(lambda: folder.name not in {file.place for file in picker._files})
@@ -58,7 +62,7 @@ def test_what_opens_nowhere_says_what_would(state: AppState, tmp_path: Path, qtb
     (tmp_path / "notes.txt").write_text("hello")
     with qtbot.waitSignal(state.failed, timeout=10_000) as told:
         state.open_file(tmp_path / "notes.txt")
-    assert "a GGUF model or a folder" in told.args[0]
+    assert "a GGUF model, a folder of such" in told.args[0]
 
 
 def test_a_projector_goes_beside_the_model(state: AppState, folder: Path, qtbot) -> None:
@@ -91,3 +95,30 @@ def test_of_a_model_dropped_with_its_projector_the_model_opens(folder: Path, qtb
     window.dropEvent(QDropEvent(QPointF(50, 50), copy, data, buttons, keys))
     assert [path.name for path in opened] == ["Mein Modell (Kopie) – überlang.gguf"]
     window.close()
+
+
+def test_a_config_becomes_a_model_of_the_catalogue(state: AppState, tmp_path: Path, qtbot) -> None:
+    file = tmp_path / "My new MoE" / "config.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(tiny.MOE))
+    with qtbot.waitSignal(state.plan_changed, timeout=20_000):
+        state.open_file(file)
+        qtbot.waitUntil(lambda: state.choice is not None, timeout=10_000)
+    assert state.choice is not None
+    assert catalogue().find("My new MoE").id == state.choice.model
+    opening.forget_model(state.choice.model)
+    with pytest.raises(UnknownModel):
+        catalogue().find("My new MoE")
+
+
+def test_a_file_is_sized_in_every_file_type(state: AppState, folder: Path, qtbot) -> None:
+    page = FitPage(state)
+    qtbot.addWidget(page)
+    page.show()
+    state.choose_model(str(next(folder.glob("Mein*.gguf"))))
+    qtbot.waitUntil(page._every.isVisible, timeout=20_000)
+    qtbot.waitUntil(lambda: len(page.map.cells.rows) == 1, timeout=20_000)
+    page._every.click()
+    qtbot.waitUntil(lambda: len(page.map.cells.rows) > 8, timeout=30_000)
+    assert not page._every.isVisible()
+    page.closing()

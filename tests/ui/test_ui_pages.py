@@ -13,7 +13,7 @@ from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import Catalogue, catalogue
 from advisor.report.document import Table
 from advisor.report.sections.fit import fit_blocks
-from advisor.ui import services
+from advisor.ui import opening, services
 from advisor.ui.app import preferences
 from advisor.ui.page import Page
 from advisor.ui.pages.fit import FitPage
@@ -192,7 +192,7 @@ def test_machine_says_what_it_can_run(machine: MachinePage, qtbot) -> None:
 def test_rig_is_saved_and_opened(big_rig: Rig, tmp_path: Path) -> None:
     path = services.save_rig(big_rig, tmp_path / "rig.json")
     assert services.open_rig(path).devices == big_rig.devices
-    opened = services.open_anything(path)
+    opened = opening.open_anything(path)
     assert opened.rig is not None
     assert opened.session is None
 

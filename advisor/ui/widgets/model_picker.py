@@ -11,6 +11,7 @@ from PySide6.QtCore import (
     QModelIndex,
     QObject,
     QPersistentModelIndex,
+    QPoint,
     QRect,
     QSize,
     Qt,
@@ -30,10 +31,11 @@ from PySide6.QtWidgets import (
 
 from advisor import units
 from advisor.errors import ModelError
+from advisor.llm import model_folders
 from advisor.llm.catalogue import CatalogueEntry
 from advisor.llm.local_files import LocalFile
 from advisor.paths import without_home
-from advisor.ui import design, services
+from advisor.ui import design, opening, services
 from advisor.ui.jobs import run_task
 from advisor.ui.state import AppState
 from advisor.ui.texts import billions
@@ -55,6 +57,8 @@ class Choice:
     """Whose folder a file lies in; empty for the catalogue."""
     words: str
     """What a search looks at, in lower case."""
+    added: bool = False
+    """In the catalogue because the user put it there."""
 
 
 def entry_choice(entry: CatalogueEntry) -> Choice:
@@ -66,7 +70,8 @@ def entry_choice(entry: CatalogueEntry) -> Choice:
     # Every model chats.
     able = ", ".join(ability for ability in entry.abilities if ability != "chat")
     parts = [entry.maker, size, year, able, entry.licence or ""]
-    return Choice(entry.id, entry.name, " · ".join(p for p in parts if p), "", entry.id.lower())
+    detail = " · ".join(part for part in parts if part)
+    return Choice(entry.id, entry.name, detail, "", entry.id.lower(), entry.added)
 
 
 def file_choice(file: LocalFile) -> Choice:
@@ -160,6 +165,8 @@ class ModelPicker(QFrame):
         self.list.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.list.clicked.connect(lambda index: self._take(index.row()))
         self.list.activated.connect(lambda index: self._take(index.row()))
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.list.customContextMenuRequested.connect(self._offer_to_forget)
         self._count = text("", "small")
         open_file = button(self.tr("Open a GGUF file…"), self._open, "link")
         self._folders = button(
@@ -169,7 +176,10 @@ class ModelPicker(QFrame):
             self.search,
             self.list,
             row(self._count, None, self._folders, open_file),
-            text(self.tr("or drop a .gguf file or a folder anywhere on the window"), "small"),
+            text(
+                self.tr("or drop a .gguf file, a folder or a model's config.json on the window"),
+                "small",
+            ),
             spacing=8,
         )
         layout.setContentsMargins(12, 12, 12, 10)
@@ -185,7 +195,7 @@ class ModelPicker(QFrame):
         self.search.setFocus(Qt.FocusReason.PopupFocusReason)
         if not self._read:
             run_task(lambda _job: services.read_catalogue(), on_result=self._ready, owner=self)
-        run_task(lambda _job: services.local_files(), on_result=self._found, owner=self)
+        run_task(lambda _job: opening.local_files(), on_result=self._found, owner=self)
 
     def _ready(self, _none: None) -> None:
         self._read = True
@@ -235,11 +245,26 @@ class ModelPicker(QFrame):
             self._state.choose_model(choice.model)
             self._state.show_page("fit")
 
+    def _offer_to_forget(self, place: QPoint) -> None:
+        """A model that the user put into the catalogue may go again."""
+        line = self.list.indexAt(place).row()
+        if line < 0 or not self._choices.items[line].added:
+            return
+        model = self._choices.items[line].model
+        menu = QMenu(self)
+        menu.addAction(self.tr("Forget this model"), functools.partial(self._forget, model))
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(self.list.viewport().mapToGlobal(place))
+
+    def _forget(self, model: str) -> None:
+        opening.forget_model(model)
+        self._refresh()
+
     def _show_folders(self) -> None:
         """The user's own folders: one more, or one fewer."""
         menu = QMenu(self)
         menu.addAction(self.tr("Add a folder of models…"), self._add_folder)
-        folders = services.model_folders.named()
+        folders = model_folders.named()
         if folders:
             menu.addSeparator()
         for folder in folders:
@@ -259,10 +284,10 @@ class ModelPicker(QFrame):
 
     def _forget_folder(self, folder: Path) -> None:
         try:
-            services.model_folders.forget(folder)
+            model_folders.forget(folder)
         except ModelError as error:
             self._state.failed.emit(str(error))
-        run_task(lambda _job: services.local_files(), on_result=self._found, owner=self)
+        run_task(lambda _job: opening.local_files(), on_result=self._found, owner=self)
 
     def _open(self) -> None:
         self.hide()

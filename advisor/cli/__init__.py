@@ -4,7 +4,8 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final, NoReturn
 
 from advisor.cli.output import DONE, NO, USAGE, complain, say
 from advisor.errors import RigAdvisorError, SettingsError
@@ -169,11 +170,21 @@ def main(argv: Sequence[str]) -> int:
     return _run(arguments)
 
 
+def _keeping() -> AbstractContextManager[None]:
+    from advisor import kept_buffers  # noqa: PLC0415 - only for commands that size many models
+
+    return kept_buffers.keeping()
+
+
+_SIZES_MANY: Final = frozenset({"best", "matrix", "advise", "report"})
+
+
 def _run(arguments: argparse.Namespace) -> int:
     module = importlib.import_module(COMMANDS[arguments.command][0])
     status = DONE
     try:
-        status = module.run(arguments)
+        with _keeping() if arguments.command in _SIZES_MANY else nullcontext():
+            status = module.run(arguments)
     except SettingsError as error:
         complain(str(error))
         status = USAGE

@@ -34,12 +34,19 @@ def run(argv: list[str]) -> int:
     _reporter.install()
     window = MainWindow(preferences(), open_first=Path(argv[0]) if argv else None)
     window.show()
-    window.load_after_first_paint()
     collector = Collector(app)
-    try:
-        code = app.exec()
-    finally:
-        collector.stop()
+    with contextlib.ExitStack() as kept:
+
+        def keep_figures() -> None:
+            from advisor import kept_buffers  # noqa: PLC0415 - the window must not wait for it
+
+            kept.enter_context(kept_buffers.keeping())
+
+        window.load_after_first_paint(keep_figures)
+        try:
+            code = app.exec()
+        finally:
+            collector.stop()
     _leave_what_hangs(code)
     return code
 

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -139,12 +140,16 @@ class MainWindow(QWidget):
 
     # start
 
-    def load_after_first_paint(self) -> None:
-        """Load the heavy libraries on a worker thread once the window has been drawn."""
+    def load_after_first_paint(self, then: Callable[[], object] = lambda: None) -> None:
+        """Load the heavy libraries on a worker thread once the window has been drawn.
+
+        ``then`` is called on that thread before they are used.
+        """
 
         def load(_job: jobs.Job) -> None:
             for name in HEAVY:
                 importlib.import_module(name)
+            then()
 
         def begin() -> None:
             jobs.run_task(load, on_result=lambda _none: self._loaded(), owner=self)

@@ -35,6 +35,8 @@ class Layout:
     """Per block; equal for blocks with equal weights of equal types."""
     expert_kinds: tuple[int, ...]
     """Per block; equal for blocks with equal weights whose experts have the same types."""
+    fused: tuple[tuple[object, ...], ...]
+    """Per block; what types decide of its graph wherever its weights lie."""
     left_in_ram: bool
     """Some weights are of types that no device multiplies with."""
 
@@ -72,13 +74,11 @@ def layout(model: Model) -> Layout:
         else:
             outside.append((tensor.name, tensor))
     n_blocks = model.hp.n_layer_all if model.hp else 0
+    fused = tuple(_fused_types(blocks[il]) for il in range(n_blocks))
     shapes = [
-        intern((
-            frozenset((name, t.shape) for name, t in blocks[il].items()),
-            _fused_types(blocks[il]),
-        ))
+        intern((frozenset((name, t.shape) for name, t in blocks[il].items()), fused[il]))
         for il in range(n_blocks)
-    ]  # fmt: skip
+    ]
     types, experts = (
         tuple(
             intern((
@@ -99,6 +99,7 @@ def layout(model: Model) -> Layout:
         kinds=tuple(shapes),
         typed_kinds=types,
         expert_kinds=experts,
+        fused=fused,
         left_in_ram=any(t.type.name in NO_PRODUCT for t in model.tensors),
     )
     at = id(model)

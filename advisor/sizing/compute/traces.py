@@ -12,6 +12,7 @@ from advisor.sizing.compute.fusing import Fusing
 from advisor.sizing.compute.kinds import ATTEMPTS, Chosen, chosen, everything
 from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.question import Question, Recipe
+from advisor.sizing.compute.recall import recalled
 from advisor.sizing.compute.replay import Repetition, peaks
 from advisor.sizing.compute.scheduler import Scheduler
 
@@ -182,6 +183,10 @@ def measure(question: Question, recipe: Recipe, units: tuple[int, ...]) -> tuple
 
     ``units``: see ``question_of``.
     """
+    return recalled(question, recipe, units, _measured)
+
+
+def _measured(question: Question, recipe: Recipe, units: tuple[int, ...]) -> tuple[int, ...] | None:
     first = _first_attempt(recipe.layout.key, question.n_copies, question.backends.cpu)
     for attempt in range(first[0], ATTEMPTS):
         which = chosen(question, recipe, attempt)

@@ -7,9 +7,8 @@ from advisor.llm.architectures.base import sliding_window
 from advisor.llm.architectures.builder import TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
-from advisor.llm.architectures.transformer import Transformer
-from advisor.llm.caches import MemoryRule
-from advisor.llm.hyperparameters import Hyperparameters, Value
+from advisor.llm.architectures.transformer import Encoder, Transformer
+from advisor.llm.hyperparameters import Value
 
 
 class Gemma3(Transformer):
@@ -42,10 +41,11 @@ class Gemma3(Transformer):
         return ()
 
 
-class GemmaEmbedding(Gemma3):
+class GemmaEmbedding(Encoder, Gemma3):
     """llama.cpp: src/models/gemma-embedding.cpp; Gemma 3 that sees both sides and keeps nothing."""
 
     names = ("gemma-embedding",)
+    output = "may"
     possible_biases = frozenset[str]()
     huggingface: ClassVar = {"Gemma3TextModel": "gemma-embedding"}
 
@@ -57,14 +57,6 @@ class GemmaEmbedding(Gemma3):
         keys = Keys(t.hp.metadata)
         t.optional("dense_2.weight", t.hp.n_embd, keys.integer("dense_2_feat_out", 0))
         t.optional("dense_3.weight", keys.integer("dense_3_feat_in", 0), t.hp.n_embd)
-
-    def memory(self, hp: Hyperparameters) -> MemoryRule:
-        del hp
-        return MemoryRule(caches=())
-
-    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
-        keys["attention.causal"] = False
-        return super().convert(config, keys)
 
 
 class Gemma2(Transformer):

@@ -11,6 +11,7 @@ from advisor.sizing.compute.blocks import Graph, number, output_rows, qkv, routi
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.feedforward import Routing, ffn, moe
 from advisor.sizing.compute.graphs_latent import mla
+from advisor.sizing.compute.nodes import Node
 from advisor.sizing.compute.transformer import Style, transformer
 
 
@@ -67,17 +68,30 @@ def _minicpm3(b: Builder) -> None:
     b.logits(ops.scale(cur))
 
 
+class _Attention:
+    """Rotated Q and K over one cache of all blocks."""
+
+    def __init__(self, b: Builder) -> None:
+        self.b = b
+        self.positions = b.positions()
+        self.cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
+
+    def __call__(
+        self, cur: Node, il: int, *, out: str | None = "attn_output", soft_cap: bool = False
+    ) -> Node:
+        """Attention of one block."""
+        q, k, v = qkv(self.b, cur, il)
+        q, k = ops.rope(q, self.positions), ops.rope(k, self.positions)
+        return attention(self.b, self.cache, q, k, v, il, out=out, soft_cap=soft_cap)
+
+
 def _grok(b: Builder) -> None:
-    cur = b.embeddings()
-    positions = b.positions()
-    cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
+    cur, attend = b.embeddings(), _Attention(b)
     rows = output_rows(b)
     routing = replace(_routing(b.hp), normalise=True, activation="geglu")
     for il in b.blocks():
         residual = cur
-        q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
-        q, k = ops.rope(q, positions), ops.rope(k, positions)
-        cur = attention(b, cache, q, k, v, il, soft_cap=True)
+        cur = attend(b.norm(cur, "attn_norm", il), il, soft_cap=True)
         cur, residual = rows.pick(il, cur, residual)
         residual = ops.add(b.norm(cur, "attn_output_norm", il), residual)
         read = b.norm(residual, "ffn_norm", il)
@@ -92,15 +106,11 @@ def _grok(b: Builder) -> None:
 
 
 def _bitnet(b: Builder) -> None:
-    cur = b.embeddings()
-    positions = b.positions()
-    cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
+    cur, attend = b.embeddings(), _Attention(b)
     rows = output_rows(b)
     for il in b.blocks():
         residual = cur
-        q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
-        q, k = ops.rope(q, positions), ops.rope(k, positions)
-        cur = attention(b, cache, q, k, v, il, out=None)
+        cur = attend(b.norm(cur, "attn_norm", il), il, out=None)
         cur = b.linear(b.norm(cur, "attn_sub_norm", il), "attn_output", il)
         cur, residual = rows.pick(il, cur, residual)
         residual = ops.add(cur, residual)
@@ -117,15 +127,11 @@ def _bitnet(b: Builder) -> None:
 
 
 def _arctic(b: Builder) -> None:
-    cur = b.embeddings()
-    positions = b.positions()
-    cache = attention_input(b, "attn", list(range(b.hp.n_layer)))
+    cur, attend = b.embeddings(), _Attention(b)
     rows = output_rows(b)
     for il in b.blocks():
         start = cur
-        q, k, v = qkv(b, b.norm(cur, "attn_norm", il), il)
-        q, k = ops.rope(q, positions), ops.rope(k, positions)
-        cur = attention(b, cache, q, k, v, il)
+        cur = attend(b.norm(cur, "attn_norm", il), il)
         cur, start = rows.pick(il, cur, start)
         residual = ops.add(cur, start)
         dense = ops.add(ffn(b, b.norm(residual, "ffn_norm", il), il), residual)

@@ -27,6 +27,8 @@ class Notes:
     """What the log said of memory."""
     program: int | None = None
     """Bytes that the child held when it began to load."""
+    program_files: int = 0
+    """Bytes of that which are pages of its program and libraries."""
     residency: Residency | None = None
     """What of the model's file it had read in the end."""
     speeds: list[SpeedPoint] = field(default_factory=list[SpeedPoint])
@@ -75,12 +77,23 @@ def conclude(
             buffers=notes.buffers,
             program=notes.program,
             program_planned=program.expected(build, model),
+            files_needed=_files_needed(question, notes),
         ),
         speeds=tuple(notes.speeds),
         power=outcome.power(trace, phases, notes.speeds),
         observations=_observations(question, notes, trace, phases, end_ms),
         trace=trace,
     )
+
+
+def _files_needed(question: Question, notes: Notes) -> int | None:
+    """What an engine works with of its files' pages, where it keeps more than that.
+
+    Our own worker gives such pages back.
+    """
+    if question.build.kind == "embedded" or not notes.buffers.model:
+        return None
+    return notes.buffers.mapped + notes.program_files
 
 
 def _observations(
@@ -92,7 +105,8 @@ def _observations(
     # What was told when it began is told again with all that came of it.
     known = {(o.kind, o.place) for o in summed_up}
     found = [*(o for o in notes.told if (o.kind, o.place) not in known), *summed_up]
-    if question.build.kind != "embedded":  # our own worker gives such pages back
-        found += memory.kept(trace, phases, notes.buffers, end_ms)
+    needed = _files_needed(question, notes)
+    if needed is not None:
+        found += memory.kept(trace, phases, notes.buffers, end_ms, needed)
     found += memory.unread(notes.residency, notes.buffers, end_ms)
     return tuple(sorted(found, key=lambda o: o.at_ms))

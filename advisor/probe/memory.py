@@ -25,11 +25,13 @@ def places(
     buffers: Buffers,
     program: int | None,
     program_planned: int | None = None,
+    files_needed: int | None = None,
 ) -> tuple[PlaceResult, ...]:
     """Memory at every place of the plan: predicted, allocated by the log, and measured.
 
     program: bytes that the child held before it loaded anything; program_planned: what was
-    predicted of that.
+    predicted of that; files_needed: bytes of its files' pages that it works with, of an engine that
+    keeps more (see ``kept``).
     """
     if plan is None:
         return ()
@@ -37,7 +39,8 @@ def places(
     working = working_since(phases)
     results = [_device(d, trace, by_log.get(d.name, {})) for d in plan.devices]
     own = Component(name="program", planned=program_planned, engine=program)
-    results.append(_host(plan.host, trace, by_log.get(HOST, {}), working, own))
+    peak = _peak_in_use(trace, working, files_needed)
+    results.append(_host(plan.host, trace, by_log.get(HOST, {}), peak, own))
     return tuple(results)
 
 
@@ -104,7 +107,7 @@ def _device(plan: DevicePlan, trace: Trace, log: Mapping[str, int]) -> PlaceResu
 
 
 def _host(
-    plan: HostPlan, trace: Trace, log: Mapping[str, int], working_ms: int, program: Component
+    plan: HostPlan, trace: Trace, log: Mapping[str, int], peak: int | None, program: Component
 ) -> PlaceResult:
     available = _first(trace, HOST, "available")
     return PlaceResult(
@@ -112,7 +115,7 @@ def _host(
         title="RAM",
         capacity=plan.free_before if available is None else available,
         before=None,
-        peak=in_bytes(trace.peak(HOST, "used", since_ms=working_ms)),
+        peak=peak,
         load_peak=in_bytes(trace.peak(HOST, "used")),
         planned=None if plan.total is None else plan.total + (program.planned or 0),
         lowest_free=_lowest(trace, HOST, "available"),
@@ -125,6 +128,20 @@ def _host(
             program,
         ),
     )
+
+
+def _peak_in_use(trace: Trace, working_ms: int, files_needed: int | None) -> int | None:
+    """Most RAM that the child held while it worked, less pages of files that it only kept."""
+    used, file = trace.get(HOST, "used"), trace.get(HOST, "file")
+    if used is None or file is None or files_needed is None:
+        return in_bytes(trace.peak(HOST, "used", since_ms=working_ms))
+    most = files_needed >> 10
+    held = [
+        whole - max(0, pages - most)
+        for at, whole, pages in zip(trace.times_ms, used.values, file.values, strict=True)
+        if at >= working_ms and whole is not None and pages is not None
+    ]
+    return in_bytes(max(held, default=None))
 
 
 def _beside(plan: DevicePlan | HostPlan, log: Mapping[str, int]) -> list[Component]:
@@ -154,17 +171,21 @@ def unread(residency: Residency | None, buffers: Buffers, at_ms: int) -> tuple[O
 
 
 def kept(
-    trace: Trace, phases: Sequence[Phase], buffers: Buffers, at_ms: int
+    trace: Trace, phases: Sequence[Phase], buffers: Buffers, at_ms: int, files_needed: int
 ) -> tuple[Observation, ...]:
-    """Why more was held than planned: pages of the file that were only read to be copied."""
+    """What is not counted in its peak: pages of the file that were only read to be copied.
+
+    ``files_needed``: bytes of its files' pages that it works with: weights where they lie in the
+    model's file, and its own program and libraries.
+    """
     held = in_bytes(trace.peak(HOST, "file", since_ms=working_since(phases)))
-    more = 0 if held is None else held - buffers.mapped
+    more = 0 if held is None else held - files_needed
     if not buffers.model or more < UNREAD_NOTICED:
         return ()
     sentence = (
-        f"{size(more)} of its RAM were pages of files that it had only read while loading. This "
+        f"{size(more)} more of RAM were pages of files that it had only read while loading. This "
         "llama.cpp leaves them to the system, which takes them back when others need memory; the "
-        "plan does not count them."
+        "line on the plot has them, the peak does not."
     )
     return (Observation(kind="kept", at_ms=at_ms, sentence=sentence, place=HOST),)
 

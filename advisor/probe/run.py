@@ -260,6 +260,7 @@ class Probe(Running):
             pid = self._process.pid if self._process is not None else None
             held = child_memory(pid) if pid is not None else None
             self._notes.program = held.resident if held is not None else None
+            self._notes.program_files = (held.file or 0) if held is not None else 0
             self.enter("loading")
         elif isinstance(event, WarmingUp):
             self.enter("warm-up")

@@ -121,8 +121,32 @@ def test_pages_that_a_llama_cpp_keeps_are_told():
         BufferSize("model", "CPU_Mapped", 400 * MIB),
         BufferSize("model", "CPU_REPACK", 300 * MIB),
     ]
-    (found,) = memory.kept(trace, PHASES, Buffers(loaded), 99)
-    assert found.sentence.startswith("0.6 GiB of its RAM")
+    buffers = Buffers(loaded)
+    (found,) = memory.kept(trace, PHASES, buffers, 99, buffers.mapped)
+    assert found.sentence.startswith("0.6 GiB more of RAM")
     plain = Buffers([BufferSize("model", "CPU_Mapped", 690 * MIB)])
-    assert not memory.kept(trace, PHASES, plain, 99)
-    assert not memory.kept(trace, PHASES, Buffers(), 99)
+    assert not memory.kept(trace, PHASES, plain, 99, plain.mapped)
+    assert not memory.kept(trace, PHASES, Buffers(), 99, 0)
+    # Its own libraries are no pages that it could do without.
+    assert not memory.kept(trace, PHASES, buffers, 99, buffers.mapped + 560 * MIB)
+
+
+def test_pages_that_a_llama_cpp_keeps_are_not_in_its_peak():
+    rig = Rig(name="r", hosts=(Host(ram_available=64 << 30),))
+    plan = size(tiny.dense(), rig, RunSettings(ctx=1024))
+    trace = trace_of(
+        host_used=[0, 900 << 10, 800 << 10, 850 << 10, 100],
+        host_file=[0, 700 << 10, 500 << 10, 400 << 10, 0],
+    )
+    buffers = Buffers([BufferSize("model", "CPU_Mapped", 100 * MIB)])
+
+    def peak(files_needed: int | None) -> int:
+        (host,) = memory.places(
+            plan, trace, PHASES, buffers=buffers, program=0, files_needed=files_needed
+        )
+        assert host.load_peak == 900 * MIB
+        return host.peak
+
+    assert peak(None) == 900 * MIB
+    assert peak(100 * MIB) == (850 - 300) * MIB
+    assert peak(1 << 40) == 900 * MIB

@@ -19,7 +19,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractScrollArea, QWidget
 
 from advisor.hardware.compose import parse_rig
-from advisor.ui import design, jobs
+from advisor.ui import design, jobs, recolour
 from advisor.ui.app import preferences
 from advisor.ui.pauses import Collector
 from advisor.ui.widgets.basics import RowButton
@@ -77,31 +77,29 @@ class Acts:
         )
 
 
-def scrolled(widget: QWidget) -> Callable[[], None]:
+def scrolled(qtbot, widget: QWidget) -> Callable[[], None]:
     """Every list and area within a page to its end in steps, as a wheel does."""
+    areas = [area for area in widget.findChildren(QAbstractScrollArea) if area.isVisible()]
+    bars = [bar for area in areas if (bar := area.verticalScrollBar()).maximum()]
 
     def act() -> None:
-        for area in widget.findChildren(QAbstractScrollArea):
-            bar = area.verticalScrollBar()
-            if area.isVisible() and bar.maximum():
-                for step in range(12):
-                    bar.setValue(bar.maximum() * step // 11)
-                    QTest.qWait(10)
-                bar.setValue(0)
+        for bar in bars:
+            for step in range(12):
+                bar.setValue(bar.maximum() * step // 11)
+                qtbot.wait(10)
+            bar.setValue(0)
 
     return act
 
 
-def opened(page: QWidget, count: int = 6) -> Callable[[], None]:
+def opened(qtbot, page: QWidget, count: int = 6) -> Callable[[], None]:
     """Some explanations of a page."""
+    rows = [row for row in page.findChildren(RowButton) if row.isVisible() and row.isCheckable()]
 
     def act() -> None:
-        rows = [
-            row for row in page.findChildren(RowButton) if row.isVisible() and row.isCheckable()
-        ]
         for row in rows[:count]:
             row.click()
-            QTest.qWait(20)
+            qtbot.wait(20)
 
     return act
 
@@ -125,12 +123,12 @@ def test_turns_of_the_whole_window(benchmark, qtbot, qapp, window: MainWindow):
             window.show_page(key)
             acts.settle()
             page = window.page(key)
-            acts.do(f"{key}: dark", lambda: design.apply(qapp, "dark"))
-            acts.do(f"{key}: light", lambda: design.apply(qapp, "light"))
+            acts.do(f"{key}: dark", lambda: recolour.change(qapp, "dark"))
+            acts.do(f"{key}: light", lambda: recolour.change(qapp, "light"))
             acts.do(f"{key}: resized", lambda: window.resize(1500, 900))
             acts.do(f"{key}: resized back", lambda: window.resize(1280, 800))
-            acts.do(f"{key}: scrolled", scrolled(page))
-            acts.do(f"{key}: explanations", opened(page))
+            acts.do(f"{key}: scrolled", scrolled(qtbot, page))
+            acts.do(f"{key}: explanations", opened(qtbot, page))
             acts.do(f"{key}: another context", lambda: state.change_settings(ctx=8192))
             acts.do(f"{key}: and back", lambda: state.change_settings(ctx=32768))
             acts.do(f"{key}: imagined rig", lambda: state.set_rig(parse_rig("2x RTX 4090 + 64 GB")))
@@ -141,7 +139,7 @@ def test_turns_of_the_whole_window(benchmark, qtbot, qapp, window: MainWindow):
         acts.do("picker opened", window.header.open_model_picker)
         for letter in "qwen3":
             acts.do(f"picker: types {letter}", lambda c=letter: QTest.keyClicks(picker.search, c))
-        acts.do("picker: scrolled", scrolled(picker))
+        acts.do("picker: scrolled", scrolled(qtbot, picker))
         acts.do("picker: closed", lambda: QTest.keyClick(picker.search, Qt.Key.Key_Escape))
 
     try:

@@ -9,8 +9,9 @@ from PySide6.QtWidgets import QApplication, QLabel, QWidget
 from advisor.basis import Basis, Explanation, Range, Term
 from advisor.ui import design
 from advisor.ui.widgets import patterns
-from advisor.ui.widgets.basics import Banner, BigNumber, Chip, Elided, Flow, button
+from advisor.ui.widgets.basics import Banner, BigNumber, Chip, Elided, button
 from advisor.ui.widgets.figures import FigureRow, range_text, split_value, term_value
+from advisor.ui.widgets.flow import Flow
 from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
 from advisor.ui.widgets.line_plot import LinePlot
 from advisor.ui.widgets.marks import BasisMark

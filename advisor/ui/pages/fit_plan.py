@@ -46,6 +46,18 @@ class Place:
         return max(0, self.capacity - self.free_before)
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One figure of a place."""
+
+    name: str
+    value: str
+    swatch: design.Series
+    basis: Basis | None
+    explanation: Explanation | None = None
+    note: str = ""
+
+
 class PlacePicker(RowButton):
     """A memory in two lines: its name and what is left, and its bar."""
 
@@ -98,6 +110,8 @@ class PlanCard(Card):
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         self._figures = column(spacing=0)
+        self._rows: list[tuple[design.Series, FigureRow]] = []
+        """Of the place that is shown, with their parts."""
         self._buttons: list[PlacePicker] = []
         self._chosen = ""
         self._plan: Plan | None = None
@@ -237,57 +251,76 @@ class PlanCard(Card):
         plan, rig = self._plan, self._rig
         if plan is None or rig is None:
             return
-        opened = [
-            number
-            for number in range(self._figures.count())
-            if isinstance(figure := _widget(self._figures, number), FigureRow)
-            and figure.button.isChecked()
-        ]
-        clear(self._figures)
         imagined = rig.imagined
-        rows: list[FigureRow] = []
-        rows.append(
-            FigureRow(
+        lines = [
+            _Line(
                 self.tr("Other programs"),
                 _size(place.others),
+                "other",
                 basis=None if imagined or place.others is None else Basis.MEASURED,
-                swatch="other",
                 note=self.tr("none assumed") if imagined and not place.others else "",
             )
-        )
+        ]
         cells = self._cells(plan)
         for key, name, series, size in place.parts:
             note = {"weights": place.note, "context": cells if size else ""}.get(key, "")
             said = place.said.get(key)
             if said is not None and not said.agrees:
                 note = self.tr("computed {size}").format(size=_size(said.computed))
-            rows.append(
-                FigureRow(
+            lines.append(
+                _Line(
                     name,
                     _size(size),
+                    series,
                     basis=plan.basis if said is None else Basis.DRY_RUN,
                     explanation=self._explained(f"{place.key}.{key}", said),
-                    swatch=series,
                     note=note,
                 )
             )
         left = place.headroom
-        rows.append(
-            FigureRow(
+        lines.append(
+            _Line(
                 self.tr("Left") if left is None or left >= 0 else self.tr("Missing"),
                 units.size(None if left is None else abs(left)),
+                "left",
                 basis=Basis.DRY_RUN
                 if all(key in place.said for key, *_ in place.parts)
                 else plan.basis,
                 explanation=plan.explanations.get(f"{place.key}.total"),
-                swatch="left",
             )
         )
-        for figure in rows:
+        self._show_lines(lines)
+
+    def _show_lines(self, lines: list["_Line"]) -> None:
+        """Rows of the same parts are used again: making one is a tenth of a frame."""
+        same = 0
+        for (series, figure), line in zip(self._rows, lines, strict=False):
+            if series != line.swatch:
+                break
+            figure.show_value(
+                line.value,
+                basis=line.basis,
+                explanation=line.explanation,
+                note=line.note,
+                name=line.name,
+            )
+            same += 1
+        opened = [figure.button.isChecked() for _series, figure in self._rows]
+        clear(self._figures, same)
+        del self._rows[same:]
+        for number, line in enumerate(lines[same:], same):
+            figure = FigureRow(
+                line.name,
+                line.value,
+                basis=line.basis,
+                explanation=line.explanation,
+                swatch=line.swatch,
+                note=line.note,
+            )
             self._figures.addWidget(figure)
-        for number in opened:
-            if number < len(rows):
-                rows[number].button.setChecked(True)
+            self._rows.append((line.swatch, figure))
+            if number < len(opened) and opened[number]:
+                figure.button.setChecked(True)
 
     def _explained(self, key: str, said: Pair | None) -> Explanation | None:
         """Our formula, and the neighbouring rung where there is one."""
@@ -330,8 +363,3 @@ def _as_said(place: Place, checked: Checked) -> Place:
 
 def _size(value: int | None) -> str:
     return "0" if value == 0 else units.size(value)
-
-
-def _widget(layout: object, index: int) -> QWidget | None:
-    item = layout.itemAt(index)  # pyright: ignore[reportAttributeAccessIssue] - a QLayout
-    return None if item is None else item.widget()

@@ -25,13 +25,13 @@ from advisor.ui.widgets.basics import (
     Card,
     Chip,
     Elided,
-    Flow,
     button,
     clear,
     column,
     row,
     text,
 )
+from advisor.ui.widgets.flow import Flow
 
 SUGGESTED = 5
 ALL = 1000

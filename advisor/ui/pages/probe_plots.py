@@ -12,7 +12,8 @@ from advisor.probe.sampler import HOST
 from advisor.probe.trace import Fresh
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.ui.design import Series
-from advisor.ui.widgets.basics import Flow, clear, column, row, text
+from advisor.ui.widgets.basics import clear, column, row, text
+from advisor.ui.widgets.flow import Flow
 from advisor.ui.widgets.headroom_ground import Band
 from advisor.ui.widgets.headroom_marks import Event, Span
 from advisor.ui.widgets.headroom_plot import HeadroomPlot

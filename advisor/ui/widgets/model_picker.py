@@ -1,6 +1,5 @@
 """The model picker: search the catalogue and the files on this machine, or open or drop a file."""
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -148,6 +147,8 @@ class ModelPicker(QFrame):
         self.setAccessibleName(self.tr("Choose a model"))
         self._state = state
         self._files: tuple[LocalFile, ...] = ()
+        self._known: dict[str, Choice] = {}
+        """Lines of the catalogue, which are made once."""
         self._read = False
         self.search = QLineEdit()
         self.search.setPlaceholderText(self.tr("Search by name, size, maker or ability"))
@@ -228,7 +229,11 @@ class ModelPicker(QFrame):
         words = wanted.lower().split()
         files = [file_choice(file) for file in self._files]
         files = [file for file in files if all(word in file.words for word in words)]
-        entries = [entry_choice(entry) for entry in services.search_models(wanted)]
+        found = services.search_models(wanted)
+        for entry in found:
+            if entry.id not in self._known:
+                self._known[entry.id] = entry_choice(entry)
+        entries = [self._known[entry.id] for entry in found]
         self._choices.show_items(files + entries)
         if self._choices.rowCount():
             self.list.setCurrentIndex(self._choices.index(0, 0))

@@ -1,5 +1,6 @@
 """The model picker: search the catalogue and the files on this machine, or open or drop a file."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final

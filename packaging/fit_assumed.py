@@ -8,7 +8,10 @@ from advisor.sizing.speed_data import Similar
 DEPTH = 1.4
 """Doublings from 4,096 tokens over which likeness in depth falls to 1/e."""
 
-_NONE = dict.fromkeys(("z", "z_deep", "z_experts", "z_experts_deep", "unmeasured"), 1.0)
+_NONE = dict.fromkeys(("z", "z_deep", "z_experts", "z_experts_deep", "unmeasured"), 1.0) | {
+    "centre": 0.0,
+    "several": 1.0,
+}
 
 DECODE = Assumed(
     Similar(
@@ -19,7 +22,8 @@ DECODE = Assumed(
     {
         "eta": Prior(0.56, 0.6, 0.3), "tau": Prior(1.35, 0.5), "rho": Prior(1.1, 0.5),
         "attention": Prior(1.0, 0.0, 0.5), "groups": Prior(0.13), "gather": Prior(0.067),
-        "bf16_experts": Prior(0.75), "moe": Prior(2.0), "recurrent": Prior(1.35, 0.8),
+        "bf16_experts": Prior(0.75), "quantized_kv": Prior(0.7), "moe": Prior(2.0),
+        "recurrent": Prior(1.35, 0.8),
         "mla": Prior(0.6, 0.8), "vector": Prior(0.27), "mla_attention": Prior(0.11),
         "hand_over": Prior(0.7), "fixed": Prior(0.7),
     },

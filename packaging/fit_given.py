@@ -15,6 +15,18 @@ SLOW_MEMORY = {"cuda-hbm": 0.5, "metal-apple-m1": 0.55}
 """Kinds whose kernels are known to reach less of the bandwidth than 0.72: A100 and H100 (HBM) and
 Apple's M1 (0.40 and 0.49 where a simpler formula was fitted to these rows)."""
 
+WITHOUT_BF16 = {
+    "backend": "vulkan",
+    "architectures": ["rdna2", "rdna3", "strix-halo"],
+    "source": "llama.cpp prints bf16: 0 for gfx1100 and gfx1151 (issue 15624, pull request 16095) "
+    "and multiplies in F32 there (ggml-vulkan.cpp: BF16 fallback for coopmat devices)",
+}
+QUANTIZED_CACHE = {
+    "backends": ["cuda", "rocm"],
+    "source": "ggml-cuda/fattn.cu:ggml_cuda_get_best_fattn_kernel takes the vector kernel for "
+    "quantized K and V while decoding, which reads a KV head once for every head that shares it",
+}
+
 HOST = {
     "eta": 0.45,
     "eta_low": 0.25,
@@ -35,6 +47,14 @@ TENSOR_SPLIT = {
     "prefill_share": 0.15,
     "prefill_spread": 0.6,
     "source": "back-solved from RTX 4090s without NVLink, llama.cpp pull request 19378",
+}
+SPILL = {
+    "backends": ["vulkan"],
+    "least_share": 0.03,
+    "seen": "of five published runs on R9700s that left less than 4 %, three fell "
+    "to a half, a quarter and a seventh of the speed expected",
+    "source": "rows 288, 318, 357, 358 and 359 of resources/bench.json; amdgpu moves buffers to "
+    "RAM (GTT) when a card is full, where CUDA on Linux refuses",
 }
 MATRIX_RATES = (
     ("Tesla P40", 47.0, "int8 rate of NVIDIA's data sheet: llama.cpp multiplies with dp4a there"),

@@ -83,6 +83,10 @@ class Formula(Protocol):
 
     def log_time(self, vector: Array) -> Array: ...
 
+    def untold(self, vector: Array) -> Array:
+        """What the errors of all rows gain where only usual facts are told."""
+        ...
+
 
 def slopes(formula: Formula, vector: Array) -> tuple[Array, Array]:
     """Logarithm of every row's time, and its derivatives by the constants.

@@ -41,6 +41,11 @@ LEFT_OUT = {
     318: "fell out of video memory at this depth (5 tok/s after 25 at half of it)",
     359: "fell out of video memory at this depth (9 tok/s after 69 at half of it)",
     666: "ollama import; a fifth of what the same machine reaches otherwise",
+    **dict.fromkeys(
+        range(331, 337),
+        "of December 2025, before the gated delta rule had kernels of its own (llama.cpp pull "
+        "request 20334 and its like for CUDA and ROCm): half of what newer builds reach",
+    ),
 }
 
 
@@ -55,6 +60,7 @@ class Row:
     bandwidth: float
     rate: float | None
     speed_class: str
+    architecture: str
     backend: str
     scale: float
     kv_width: float
@@ -187,6 +193,7 @@ def read(path: Path) -> Iterator[Row | str]:
             bandwidth=bandwidth * 1e9,
             rate=rate * 1e12 if rate else None,
             speed_class=class_key(backend, entry.architecture, bandwidth),
+            architecture=entry.architecture,
             backend=backend,
             scale=raw["file_gib"] * GIB / model.nbytes if raw["file_gib"] else 1.0,
             kv_width=34 / 32 if quantized_kv else 2.0,

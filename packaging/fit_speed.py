@@ -16,6 +16,7 @@ import argparse
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
@@ -26,11 +27,12 @@ from zlib import crc32
 import numpy as np
 from fit_assumed import DECODE, DEPTH, PREFILL
 from fit_choose import BLOCKS, Assumed, Chooser
-from fit_given import SLOW_MEMORY
+from fit_given import QUANTIZED_CACHE, SLOW_MEMORY, WITHOUT_BF16
 from fit_joint import Array, Fitted, Joint, Parameters
 from fit_rows import LEFT_OUT, Row, read
 
 from advisor.sizing import speed_terms as terms
+from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_load import attention_along
 from advisor.sizing.speed_prefill import type_group
 from advisor.sizing.speed_similar import Case
@@ -60,13 +62,22 @@ class Problem(ABC):
         self.rate = np.array([r.rate or 50e12 for r in rows])
         self.columns = np.array([r.columns for r in rows])
         self.n = np.array([float(r.raw["gpu_count"]) for r in rows])
-        self.vulkan_bf16 = np.array(
-            [r.model.file_type == "BF16" and r.backend == "vulkan" for r in rows]
+        self.widened_bf16 = np.array(
+            [
+                r.model.file_type == "BF16"
+                and r.backend == WITHOUT_BF16["backend"]
+                and r.architecture in WITHOUT_BF16["architectures"]
+                for r in rows
+            ]
         )
 
     @abstractmethod
     def log_time(self, vector: Array) -> Array:
         """Logarithm of every row's time with these constants."""
+
+    def untold(self, vector: Array) -> Array:
+        """See ``fit_joint.Formula``: by default all that matters is told."""
+        return np.zeros(len(self.rows)) * vector[0]
 
     def by_class(self, name: str, value: float | Sequence[float]) -> None:
         """A constant for each kind of GPU under each backend."""
@@ -83,6 +94,9 @@ class Decode(Problem):
         caches = [r.cache(r.depth) for r in self.rows]
         self.read = np.array([c[0] for c in caches])
         self.flops = np.array([c[1] for c in caches])
+        self.unpacks = np.array(
+            [r.kv_width < 2 and r.backend in QUANTIZED_CACHE["backends"] for r in self.rows]
+        )
         self.measured = np.array([-np.log(r.raw["tg_tps"]) for r in self.rows])
         self.by_class("eta", [SLOW_MEMORY.get(name, 0.72) for name in self.classes])
         self.by_class("tau", 25e-6)
@@ -91,6 +105,7 @@ class Decode(Problem):
         self.parameters.add("groups", 1.0, len(GROUPS))
         self.by_backend("gather", 1.0)
         self.parameters.add("bf16_experts", 1.0)
+        self.parameters.add("quantized_kv", 2.0)
         self.by_backend("moe", 2.0)
         self.by_backend("recurrent", 1.5)
         self.by_backend("mla", 1.3)
@@ -114,7 +129,8 @@ class Decode(Problem):
             recurrent=g("recurrent")[backend], mla=g("mla")[backend], vector=g("vector")[backend],
             mla_attention=g("mla_attention")[backend],
         )  # fmt: skip
-        parts = terms.decode_parts(k, terms.Work(self.columns, self.read, self.flops))
+        flops = self.flops * np.where(self.unpacks, g("quantized_kv")[0], 1.0)
+        parts = terms.decode_parts(k, terms.Work(self.columns, self.read, flops))
         hand_over = (self.n - 1) * g("hand_over")[backend]
         return np.log(parts.total + hand_over + g("fixed")[backend])
 
@@ -125,10 +141,10 @@ class Prefill(Problem):
         self.prompt = np.array([float(r.n_prompt or 0) for r in self.rows])
         self.ubatch = np.minimum(np.array([float(r.ubatch) for r in self.rows]), self.prompt)
         self.attention = np.array([along(r) for r in self.rows])
-        used = np.array(
+        self.used = np.array(
             [s.n_expert_used / s.n_expert if (s := r.sums).n_expert else 1.0 for r in self.rows]
         )
-        self.read = np.asarray(terms.touched(self.columns, used, self.ubatch))
+        self.read = np.asarray(terms.touched(self.columns, self.used, self.ubatch))
         names = {name: i for i, name in enumerate(TYPE_NAMES)}
         self.type = np.array([names.get(type_group(r.model.file_type), -1) for r in self.rows])
         self.measured = np.array([-np.log(r.raw["pp_tps"]) for r in self.rows])
@@ -153,7 +169,7 @@ class Prefill(Problem):
             bandwidth=self.bandwidth, rate=self.rate, quantized=g("quantized")[kind],
             sixteen=g("sixteen")[kind], experts=g("experts")[kind],
             attention=g("attention")[kind],
-            bf16=np.where(self.vulkan_bf16, g("bf16")[0], 1.0),
+            bf16=np.where(self.widened_bf16, g("bf16")[0], 1.0),
             type_factor=np.append(g("types"), 1.0)[self.type], memory=g("memory")[0],
             launch=g("launch")[backend], mla_attention=g("mla_attention")[backend],
             bend=g("bend")[kind], sharing=g("sharing")[backend],
@@ -162,6 +178,15 @@ class Prefill(Problem):
         parts = terms.prefill_parts(k, self.columns, self.attention, self.read, self.ubatch)
         pipe = terms.pipelined(self.n, self.prompt, self.ubatch, g("pipeline")[backend])
         return np.log(parts.total * pipe)
+
+    def untold(self, vector: Array) -> Array:
+        """With llama.cpp's own micro-batch instead of the one that a row was measured with."""
+        usual = copy(self)
+        usual.ubatch = np.minimum(
+            float(RunSettings.model_fields["ubatch_size"].default), self.prompt
+        )
+        usual.read = np.asarray(terms.touched(self.columns, self.used, usual.ubatch))
+        return self.log_time(vector) - usual.log_time(vector)
 
 
 TYPE_NAMES = ("k_or_i", "q8", "q4_legacy", "fp4")
@@ -192,12 +217,17 @@ def chooser(problem: Problem) -> Chooser:
         experts=np.array([bool(r.sums.n_expert) for r in rows]),
         depth=np.array([r.depth for r in rows]),
         scale=problem.scale,
+        several=problem.n > 1,
         machines=[(case.gpu, case.backend) for case in cases],
     )
 
 
-def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> tuple[Array, Array]:
+def cross_validated(
+    problem: Problem, start: Assumed, salt: str = "", *, usual: bool = False
+) -> tuple[Array, Array]:
     """Error, and error over the range, of every row, each from a fit without its fold.
+
+    ``usual``: with only usual facts told about the rows that are predicted (``Problem.untold``).
 
     What is assumed for a block of folds is chosen by the rows of the other blocks.
     """
@@ -214,6 +244,9 @@ def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> tuple[A
             )
             test = np.flatnonzero(fold == k)
             error[test], spread = choose.joint.predict(fit, test, assumed.how)
+            error[test] -= assumed.how.centre
+            if usual:
+                error[test] += problem.untold(fit.vector)[test]
             known = {choose.machines[i] for i in fit.train}
             new = np.array([choose.machines[int(i)] not in known for i in test], dtype=bool)
             wide = choose.multiples(assumed.how, test) * np.where(new, assumed.how.unmeasured, 1.0)

@@ -4,7 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fit_given import BORROWED, HOST, MATRIX_RATES, PCIE, TENSOR_SPLIT
+from fit_given import (
+    BORROWED,
+    HOST,
+    MATRIX_RATES,
+    PCIE,
+    QUANTIZED_CACHE,
+    SPILL,
+    TENSOR_SPLIT,
+    WITHOUT_BF16,
+)
 from fit_joint import Fitted
 from fit_rows import LEFT_OUT, Row
 
@@ -57,7 +66,8 @@ def write(decode: Fitted, prefill: Fitted, *, errors: dict[str, Any], today: str
         "errors, fitted together to the logarithm of the time; rows that the others contradict "
         "count less; errors by ten-fold cross-validation split by GPU, model, backend and source, "
         "nested: what the fit assumes is chosen for each block of folds by the rows of the "
-        "others, from a start that was chosen earlier on other splits of the same rows",
+        "others, from a start that was chosen earlier on other splits of the same rows; ranges are "
+        "chosen to hold with a row's micro-batch told and untold",
         "data": f"{len(decode.fit.train)} decode and {len(prefill.fit.train)} prefill rows of "
         "resources/bench.json; many CUDA rows are of May 2024 and slower than today's builds",
         "classes": classes,
@@ -72,6 +82,9 @@ def write(decode: Fitted, prefill: Fitted, *, errors: dict[str, Any], today: str
         "host": HOST,
         "tensor_split": TENSOR_SPLIT,
         "pcie": PCIE,
+        "quantized_cache": {"slower": _r(max(1.0, d("quantized_kv")[0])), **QUANTIZED_CACHE},
+        "without_bf16": WITHOUT_BF16,
+        "spill": SPILL,
         "matrix_rates": [
             {"card": card, "tflops": round(rate, 1), "source": source}
             for card, rate, source in MATRIX_RATES

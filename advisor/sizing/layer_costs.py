@@ -18,7 +18,14 @@ from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings, first_device
 from advisor.sizing.speed import device_correction
-from advisor.sizing.speed_load import DeviceSpeed, Machine, host_seconds, layer_caches, machine
+from advisor.sizing.speed_load import (
+    DeviceSpeed,
+    Machine,
+    attention_effort,
+    host_seconds,
+    layer_caches,
+    machine,
+)
 from advisor.sizing.speed_sums import Floats, ModelSums
 from advisor.sizing.speed_terms import Number, Work, decode_parts, prefill_parts, touched
 
@@ -141,7 +148,8 @@ def _decode(model: Model, known: ModelSums, settings: RunSettings, box: Machine)
 
     def on(device: DeviceSpeed, columns: Floats) -> Floats:
         change = device_correction(model, settings, device, alike, box)
-        parts = decode_parts(device.constants, Work(columns, cached, flops))
+        effort = flops * attention_effort(device.backend, settings)
+        parts = decode_parts(device.constants, Work(columns, cached, effort))
         return np.asarray(parts.total) * math.exp(change.error) + on_host
 
     step = max(device.costs.hand_over_us for device in box.devices.values()) * 1e-6

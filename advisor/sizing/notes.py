@@ -7,6 +7,7 @@ from advisor.sizing.allocation import Allocation, Room
 from advisor.sizing.compute import ROUGH_BACKENDS, picture_side
 from advisor.sizing.placement import HOST
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_data import speed_data
 from advisor.sizing.verdict import headrooms
 from advisor.sizing.weights import weight_table
 from advisor.units import GIB, MIB, tokens
@@ -148,6 +149,27 @@ def _server(model: Model, settings: RunSettings, host: int | None) -> list[str]:
     return found
 
 
+def _spills(rig: Rig, left: list[int | None]) -> list[str]:
+    """Cards so full that their driver may move a part to RAM, whatever the arithmetic says."""
+    spill = speed_data().spill
+    full = [
+        f"{people(room)} on {device.name}"
+        for device, room in zip(rig.devices, left, strict=False)
+        if device.backend in spill.backends and not device.unified
+        if room is not None and 0 <= room < spill.least_share * (device.memory_total or 0)
+    ]
+    if not full:
+        return []
+    left_over = " and ".join(dict.fromkeys(full))
+    return [
+        (
+            f"Only {left_over} is left. So near the end of a card's memory its driver may move a "
+            f"part to RAM without a word, and decoding slows down several times ({spill.seen}). "
+            "Leave 1 GiB, as llama.cpp does (--fit-target)."
+        )
+    ]
+
+
 def _encoder(model: Model, settings: RunSettings) -> list[str]:
     """An encoder takes a text whole (llama-context.cpp:encode wants n_ubatch ≥ n_tokens)."""
     if model.memory is None or model.memory.keeps:
@@ -197,5 +219,7 @@ def notes(
     found += _backends(settings, space)
     found += _weights(model, settings, allocation)
     found += _beside(model, settings, allocation)
-    found += _server(model, settings, headrooms(allocation, space)[-1])
+    left = headrooms(allocation, space)
+    found += _spills(rig, left)
+    found += _server(model, settings, left[-1])
     return tuple(found)

@@ -25,6 +25,7 @@ from advisor.sizing.speed_load import (
     DeviceSpeed,
     Load,
     Machine,
+    attention_effort,
     cut_across,
     host_seconds,
     loads,
@@ -227,7 +228,8 @@ def _decode(model: Model, settings: RunSettings, run: _Run) -> _Sum:
     for part in cut_across(on_devices) if cut else on_devices:
         device = box.devices[part.where]
         change = device_correction(model, settings, device, alike, box)
-        terms = _device_terms(part, device, change, several=len(on_devices) > 1)
+        effort = part.attention_flops * attention_effort(device.backend, settings)
+        terms = _device_terms(part, device, change, effort, several=len(on_devices) > 1)
         if change.rows and not result.notes:
             result.notes.append(_measured(change.rows))
         found.append(terms)
@@ -267,10 +269,13 @@ def device_correction(
     return correction("decode", case, alike)
 
 
-def _device_terms(part: Load, device: DeviceSpeed, change: Correction, *, several: bool) -> _Sum:
+def _device_terms(
+    part: Load, device: DeviceSpeed, change: Correction, effort: float, *, several: bool
+) -> _Sum:
+    """``effort``: operations of attention, as many as they are worth."""
     k = device.constants
     result = _Sum()
-    found = decode_parts(k, Work(part.columns, part.cache_bytes, part.attention_flops))
+    found = decode_parts(k, Work(part.columns, part.cache_bytes, effort))
     factor = math.exp(change.error)
     spread = change.spread * max(change.widen, device.widen)
     where = f"{device.title}: " if several else ""
@@ -282,7 +287,7 @@ def _device_terms(part: Load, device: DeviceSpeed, change: Correction, *, severa
         ("Read weights", found.weights, f"{dense / 1e9:.2f} GB at {rate}"),
         ("Read experts", found.experts, f"{experts / 1e9:.2f} GB at {rate}"),
         ("Read KV cache", found.cache, f"{part.cache_bytes / 1e9:.2f} GB at {rate}"),
-        ("Attention", found.attention, f"{part.attention_flops / 1e9:.1f} GFLOP"),
+        ("Attention", found.attention, f"{effort / 1e9:.1f} GFLOP"),
         ("Launches and waits", found.latency, f"{int(part.columns[sums.BLOCKS])} blocks"),
     )
     for name, seconds, detail in rows:

@@ -46,6 +46,7 @@ class BackendCosts(_Frozen):
     bf16_experts: float
     """The same again for BF16 experts."""
     bf16_prefill: float
+    """The same on devices that ``SpeedData.without_bf16`` names."""
     moe: float
     """Launches of an expert layer, in blocks of plain attention."""
     recurrent: float
@@ -119,6 +120,33 @@ class Pcie(_Frozen):
     source: str
 
 
+class QuantizedCache(_Frozen):
+    """Attention over quantized K and V while decoding."""
+
+    slower: float
+    """Times the arithmetic of F16: every head unpacks the keys and values it shares with others."""
+    backends: tuple[Backend, ...]
+    source: str
+
+
+class WithoutBf16(_Frozen):
+    """Devices that compute BF16 matrices in F32."""
+
+    backend: Backend
+    architectures: tuple[str, ...]
+    source: str
+
+
+class Spill(_Frozen):
+    """Backends whose driver moves buffers to RAM when a card is nearly full."""
+
+    backends: tuple[Backend, ...]
+    least_share: float
+    """Share of a card's memory that has to be left for it not to be said."""
+    seen: str
+    source: str
+
+
 class MatrixRate(_Frozen):
     """Rate that stands in for a card's FP16 matrix rate where its data sheet has none."""
 
@@ -149,8 +177,14 @@ class Similar(_Frozen):
     """The same far along a context (``speed_similar.deepness`` of 1)."""
     z_experts: float
     z_experts_deep: float
+    centre: float
+    """Logarithm by which the middle is set below what is likeliest: a figure that is too high is
+    further off, relative to what is measured, than one too low, so this makes the largest errors
+    least."""
+    several: float
+    """Multiple of the range where several cards share the work."""
     unmeasured: float
-    """The same for a card that nobody measured with the backend in question, over these."""
+    """Multiple of the range for a card that nobody measured with the backend in question."""
 
     def multiple(self, experts: bool, far: float) -> float:
         """Multiple of the spread for a model with or without experts, ``far`` into a context."""
@@ -184,6 +218,9 @@ class SpeedData(_Frozen):
     host: HostCosts
     tensor_split: TensorSplit
     pcie: Pcie
+    quantized_cache: QuantizedCache
+    without_bf16: WithoutBf16
+    spill: Spill
     matrix_rates: tuple[MatrixRate, ...]
     similar_decode: Similar
     similar_prefill: Similar

@@ -111,6 +111,24 @@ def _constants(
     )
 
 
+def attention_effort(backend: Backend, settings: RunSettings) -> float:
+    """Times the arithmetic of attention over an F16 cache while decoding."""
+    cache = speed_data().quantized_cache
+    plain = {"f16", "bf16", "f32"}
+    if backend not in cache.backends or {settings.ctk.lower(), settings.ctv.lower()} <= plain:
+        return 1.0
+    return cache.slower
+
+
+@functools.cache
+def _costs(backend: Backend, architecture: str | None) -> BackendCosts:
+    data = speed_data()
+    costs, without = data.backends[backend], data.without_bf16
+    if backend == without.backend and architecture in without.architectures:
+        return costs
+    return costs.model_copy(update={"bf16_prefill": 1.0})
+
+
 def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
     if device.bandwidth_gbs is None:
         return (
@@ -132,7 +150,7 @@ def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
         backend=device.backend,
         class_key=key,
         fitted=fitted,
-        costs=speed_data().backends[device.backend],
+        costs=_costs(device.backend, device.architecture),
         widen=widen,
         constants=_constants(
             key,

@@ -204,7 +204,7 @@ class Correction:
     rows: tuple[BenchRow, ...] = ()
     """Rows of the same card, model and type; empty: only similar ones."""
     widen: float = 1.0
-    """Of the spread, where nobody measured the card with this backend."""
+    """Of the spread, where nobody measured the card with this backend, or for several cards."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -214,11 +214,13 @@ def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
     mean, deviation = process([case])
     multiple = process.how.multiple(case.experts, float(deepness(case.depth)))
     spread = float(deviation[0]) * multiple / NORMAL_80
+    likely = float(mean[0]) + process.how.centre
     same = _by_machine(kind).get((case.model, case.gpu, case.backend, case.file_type, n_gpu), ())
     if not same:
         known = (case.gpu, case.backend) in _machines(kind)
         widen = 1.0 if known else process.how.unmeasured
-        return Correction(float(mean[0]), spread, widen=widen)
+        widen *= 1.0 if n_gpu == 1 else process.how.several
+        return Correction(likely, spread, widen=widen)
     distance = [abs(math.log2(1 + r.depth / 4096) - math.log2(1 + case.depth / 4096)) for r in same]
     nearest = min(distance)
     rows = tuple(r for r, d in zip(same, distance, strict=True) if d <= nearest + 1e-9)
@@ -226,5 +228,5 @@ def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
     own = float(np.median(errors))
     # Beside a row its own error holds; further along the depth the process takes over.
     weight = math.exp(-nearest / process.how.depth)
-    error = weight * own + (1 - weight) * float(mean[0])
+    error = weight * own + (1 - weight) * likely
     return Correction(error, spread, rows if nearest < 1 else ())

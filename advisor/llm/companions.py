@@ -1,5 +1,6 @@
 """Models that run beside a model: one that drafts tokens, and a multimodal projector."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,10 +26,10 @@ def with_companions(model: Model, *, draft: str, mmproj: str) -> Model:
     )
 
 
-def is_projector(path: Path) -> bool:
-    """Whether a GGUF file holds a projector, not a model. Raises BadModelFile."""
+def is_projector(metadata: Mapping[str, object]) -> bool:
+    """Whether a GGUF's header says that it holds a projector, not a model."""
     # tools/mtmd/clip-impl.h: the architecture of every projector.
-    return read_header(path, unfinished=True).metadata.get("general.architecture") == "clip"
+    return metadata.get("general.architecture") == "clip"
 
 
 def _changed(name: str) -> int:
@@ -59,8 +60,7 @@ def _projector(name: str, _changed_at: int) -> Projector:
         message = f"There is no file {path}. --mmproj takes the projector's GGUF file."
         raise ModelError(message)
     header = read_header(path)
-    # tools/mtmd/clip-impl.h: the architecture of every projector.
-    if header.metadata.get("general.architecture") != "clip":
+    if not is_projector(header.metadata):
         message = f"{path.name} is not a multimodal projector (its architecture is not “clip”)."
         raise ModelError(message)
     kind = header.metadata.get("clip.projector_type") or header.metadata.get(

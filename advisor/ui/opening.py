@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advisor import llm
 from advisor import session as sessions
 from advisor.errors import ModelError, RigError, SessionError
 from advisor.hardware import saved
@@ -13,8 +12,10 @@ from advisor.hardware.rig import Rig
 from advisor.llm import catalogue as catalogues
 from advisor.llm import companions, model_folders
 from advisor.llm import local_files as local_files_module
+from advisor.llm.gguf import read_header
+from advisor.llm.ghost import is_ghost
 from advisor.llm.local_files import LocalFile
-from advisor.llm.open import is_gguf
+from advisor.llm.open import is_gguf, model_of_header
 from advisor.session import NotASession, Session
 
 
@@ -42,10 +43,7 @@ def open_anything(path: Path) -> Opened:
     if path.is_dir():
         return Opened(folder=add_model_folder(path))
     if path.suffix.lower() == ".gguf" or is_gguf(path):
-        if companions.is_projector(path):
-            return Opened(projector=str(path))
-        llm.open_gguf(path)  # a file that cannot be read is told now
-        return Opened(model=str(path))
+        return _opened_gguf(path)
     # Only a session file is saved over; a report, whatever its name, never.
     own = path.suffix.lower() == ".json" and not sessions.is_aside(path)
     seen = sessions.fingerprint(path) if own else None
@@ -71,6 +69,18 @@ def open_anything(path: Path) -> Opened:
         raise
     sessions.remember_file(path)
     return opened
+
+
+def _opened_gguf(path: Path) -> Opened:
+    """A file that cannot be read is told now, and what it holds if that is no model."""
+    header = read_header(path, unfinished=True)
+    if is_ghost(header.metadata):
+        message = f"{path.name} is a stand-in made for a probe: it has a model's shape, no weights."
+        raise ModelError(message)
+    if companions.is_projector(header.metadata):
+        return Opened(projector=str(path))
+    model_of_header(header)
+    return Opened(model=str(path))
 
 
 def _added_model(path: Path) -> Opened | None:

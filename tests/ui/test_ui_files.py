@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 from advisor.errors import UnknownModel
 from advisor.llm import model_folders
 from advisor.llm.catalogue import catalogue
-from advisor.llm.ghost import ghost_of
+from advisor.llm.ghost import MARK, ghost_of
 from advisor.ui import opening
 from advisor.ui.app import preferences
 from advisor.ui.pages.fit import FitPage
@@ -28,6 +28,8 @@ def folder(tmp_path: Path) -> Path:
     folder.mkdir()
     with ghost_of(tiny.dense(), tmp_path) as ghost:
         content = ghost.path.read_bytes()
+        (tmp_path / "stand-in.gguf").write_bytes(content)
+        content = content.replace(MARK.encode(), b"x" * len(MARK))
         (folder / "Mein Modell (Kopie) – überlang.gguf").write_bytes(content)
         (folder / "nur halb da.gguf").write_bytes(content[: len(content) * 2 // 3])
     (folder / "kaputt.gguf").write_bytes(content[:400])
@@ -56,6 +58,13 @@ def test_a_folder_without_models_is_told(state: AppState, tmp_path: Path, qtbot)
         state.open_file(tmp_path / "empty")
     assert "no GGUF file" in told.args[0]
     assert model_folders.named() == ()
+
+
+def test_a_stand_in_is_not_taken_for_a_model(state: AppState, folder: Path, qtbot) -> None:
+    with qtbot.waitSignal(state.failed, timeout=10_000) as told:
+        state.open_file(folder.parent / "stand-in.gguf")
+    assert "no weights" in told.args[0]
+    assert state.choice is None
 
 
 def test_what_opens_nowhere_says_what_would(state: AppState, tmp_path: Path, qtbot) -> None:

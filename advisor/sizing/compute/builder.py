@@ -196,10 +196,6 @@ class Builder(GraphOrder):
                 return self._weights.get(key) or self._place(key, tensor, home)
         return None
 
-    def layer_backend(self, il: int) -> int:
-        """Backend of a block."""
-        return self._backends.layers[il]
-
     def memory(self, key: str, il: int, type_: TensorType, ne: tuple[int, int, int]) -> Node:
         """A cache or state tensor of a block."""
         full = f"{key}.{il}"

@@ -117,17 +117,6 @@ class FitPage(Page):
         self.map = HeatMap(self.tr("File types by contexts"), corner=self.tr("quality loss"))
         self.map.chosen.connect(self._choose_cell)
         self.map.opened.connect(lambda _row, _column: self._go_probe())
-        self._short = text("", "muted")
-        self._every = button(
-            self.tr("Size it in every file type"), self.state.size_in_every_file_type, "link"
-        )
-        self._change = button(self.tr("Settings"), role="segment")
-        self._change.setCheckable(True)
-        self._settings = SettingsForm(self.state)
-        self._form = scrolling(self._settings)
-        self._form.hide()
-        self._change.toggled.connect(self._form.setVisible)
-        foot = row(self._short, None, self._every, self._change)
         self._filler = text("", "muted", wrap=True)
         self._filler.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.check_all = CheckAllLine()
@@ -136,7 +125,9 @@ class FitPage(Page):
         self._unit = text("", "small")
         below = row(self._reason, self._unit)
         below.setStretch(0, 1)
-        body = column(self._answer, below, self.map, self._filler, rule(), foot, self._form)
+        body = column(self._answer, below, self.map, self._filler, rule())
+        body.addLayout(self._foot())
+        body.addWidget(self._form)
         body.insertWidget(4, self.check_all)
         body.setStretch(2, 1)
         body.setStretch(3, 1)
@@ -173,6 +164,21 @@ class FitPage(Page):
         layout = row(self._card, self._side, spacing=design.GAP)
         layout.setStretch(0, 1)
         return layout
+
+    def _foot(self) -> QHBoxLayout:
+        """Settings in short, the form that changes them, and other file types of a file."""
+        self._short = text("", "muted")
+        self._every = button(
+            self.tr("Size it in every file type"), self.state.size_in_every_file_type, "link"
+        )
+        self._every.hide()
+        self._change = button(self.tr("Settings"), role="segment")
+        self._change.setCheckable(True)
+        self._settings = SettingsForm(self.state)
+        self._form = scrolling(self._settings)
+        self._form.hide()
+        self._change.toggled.connect(self._form.setVisible)
+        return row(self._short, None, self._every, self._change)
 
     def _switched_card(self) -> Card:
         """The matrix's card: one model, or everything that runs."""

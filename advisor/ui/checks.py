@@ -158,7 +158,7 @@ class Checked:
 def cannot_check(rig: Rig) -> str:
     """Why llama.cpp cannot check this rig's plans here, as far as one knows without asking it."""
     if rig.devices and rig.imagined:
-        return "llama.cpp cannot check this here: the rig is imagined, its GPUs are not in reach."
+        return "llama.cpp cannot check this here: the rig's GPUs are not in this machine."
     return ""
 
 

@@ -118,7 +118,7 @@ def test_nothing_is_promised_where_nothing_helps(fit, state, qtbot) -> None:
 
 def test_imagined_gpus_are_out_of_llama_cpps_reach(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096)
-    assert "the rig is imagined" in fit.plan.check.sentence
+    assert "not in this machine" in fit.plan.check.sentence
     assert not fit.plan.check.busy
     with pytest.raises(EngineError, match="imagined"):
         checks.check(state.model, state.plan, state.rig, fit.plan.check._cancel)
@@ -202,3 +202,12 @@ def test_a_files_own_type_is_asked_about(tmp_path) -> None:
     assert answers.load_model(choice).file_type not in {
         c.file_type for c in found.changes if c.kind == "file_type"
     }
+
+
+def test_a_rig_that_was_read_elsewhere_is_not_checked_here(fit, state, qtbot) -> None:
+    elsewhere = parse_rig(ONE_CARD).model_copy(update={"imagined": False})
+    state.set_detected(Rig(name="This machine", hosts=(Host(),)))
+    state.set_rig(elsewhere)
+    state.choose_model("Qwen/Qwen3-8B", "Q4_K_M")
+    qtbot.waitUntil(lambda: "not in this machine" in fit.plan.check.sentence, timeout=30_000)
+    assert not fit.plan.check._ask.isVisible()

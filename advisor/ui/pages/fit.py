@@ -270,7 +270,7 @@ class FitPage(Page):
         if matrix is None:
             return
         self.banner.dismiss()
-        choice, rig = self.state.choice, self.state.rig
+        choice, rig = self.state.choice, self.state.rig_to_probe
         if choice is not None and rig is not None:
             self.check_all.show_matrix(choice, rig, self.state.settings, matrix.contexts)
         self._draw_cells(matrix)
@@ -392,7 +392,7 @@ class FitPage(Page):
         self._reason.setText(reason)
         self._show_way_out()
         self._every.setVisible(model.source == "gguf" and model.hp is not None)
-        self.plan.show_plan(plan, model, rig)
+        self.plan.show_plan(plan, model, self.state.rig_to_probe or rig)
         self.speed.show_plan(plan, model, rig, self.state.session.probes)
         self.places.show_plan(plan, model, rig, self.state.session.probes)
         self.run.show_plan(plan)

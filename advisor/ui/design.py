@@ -353,7 +353,7 @@ QPushButton[role="danger"]:focus { border: 2px solid @text; }
 QPushButton[role="danger"]:disabled { background: @sunken; color: @muted; border-color: @line; }
 QPushButton[role="link"] {
   background: transparent; border: 1px solid transparent; border-radius: 4px; padding: 1px 3px;
-  font-weight: 500; text-align: left; min-height: 0;
+  font-weight: 500; text-align: left; min-height: 16px;
 }
 QPushButton[role="link"]:hover { text-decoration: underline; }
 QPushButton[role="link"]:focus { border: 1px solid @accent; padding: 1px 3px; }

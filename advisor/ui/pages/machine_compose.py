@@ -88,6 +88,8 @@ class MachineForm(Card):
         self.ram.setAccessibleName(tr("RAM"))
         self.ram.lineEdit().setTextMargins(6, 0, 0, 0)
         self.kind = _choice(RAM_TYPES, tr("Type of RAM"))
+        if (line := self.kind.lineEdit()) is not None:
+            line.setPlaceholderText(tr("type not stated"))
         self.channels = QComboBox()
         self.channels.setAccessibleName(tr("Memory channels"))
         for count in CHANNELS:

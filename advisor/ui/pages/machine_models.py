@@ -204,7 +204,7 @@ class ModelsCard(Card):
         self.table.setMinimumHeight(ROW_HEIGHT * SHOWN_ROWS)
         self.table.activated.connect(self._open)
         self.table.clicked.connect(self._open)
-        self._empty = text("", "muted", wrap=True)
+        self._empty = text(self.tr("Sizing the catalogue…"), "muted", wrap=True)
         self.body.addWidget(self.table, 1)
         self.body.addWidget(self._empty)
         self._search.textChanged.connect(self._narrow)

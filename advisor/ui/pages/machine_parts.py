@@ -188,7 +188,7 @@ class Parts(QGridLayout):
 def arrangement(rig: Rig, columns: int) -> tuple[list[Place], list[Place]]:
     """Where each device's card stands, and where each host's and the doctor's.
 
-    Machine by machine, each from a new line, its last card and the doctor to the edge.
+    Machine by machine, each from a new line; the doctor to the edge.
     """
     devices: list[Place] = [(0, 0, 1)] * len(rig.devices)
     others: list[Place] = []
@@ -198,12 +198,10 @@ def arrangement(rig: Rig, columns: int) -> tuple[list[Place], list[Place]]:
         inside = [i for i, device in enumerate(rig.devices) if device.host_index == host]
         # llama.cpp lists far devices first; people do not.
         cards: list[int | None] = [None, *inside] if several else [*inside, None]
-        for place, index in enumerate(cards):
+        for index in cards:
             width = 2 if index is None and columns == MOST_COLUMNS and not several else 1
             if at + width > columns:
                 line, at = line + 1, 0
-            if several and place == len(cards) - 1:
-                width = columns - at
             if index is None:
                 others.append((line, at, width))
             else:

@@ -14,8 +14,8 @@ from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing.allocation import Allocation, Room, allocate
 from advisor.sizing.calibration import Calibration
+from advisor.sizing.goal import goal_seconds
 from advisor.sizing.layer_bytes import LayerBytes, layer_bytes
-from advisor.sizing.search import goal_seconds
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.verdict import headrooms
 

@@ -15,6 +15,7 @@ from advisor.llm.model import Model
 from advisor.sizing import speed_prefill
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import IDENTITY, Calibration
+from advisor.sizing.goal import goal_settings, weights_of
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings, first_device
 from advisor.sizing.speed import device_correction
@@ -29,8 +30,6 @@ from advisor.sizing.speed_load import (
 from advisor.sizing.speed_sums import Floats, ModelSums
 from advisor.sizing.speed_terms import Number, Work, decode_parts, prefill_parts, touched
 
-ANSWER_SHARE = 8
-"""A balanced run reads a prompt and writes an answer of one part in so many of it."""
 _RAM_SLOWER = 20.0
 """Where no speed is known: RAM against the slowest device, bytes for bytes."""
 
@@ -51,30 +50,6 @@ class LayerCosts:
     """For every device in use."""
     once: float
     """Where any device is in use: outside the blocks, less the hand-over that the first has not."""
-
-
-def goal_settings(settings: RunSettings) -> RunSettings:
-    """The settings at the depth that a placement is judged at: half way through the context.
-
-    Time per token grows evenly with depth, so this is the mean over filling the context.
-    """
-    if settings.depth:
-        return settings
-    return settings.model_copy(update={"depth": settings.ctx // 2})
-
-
-def weights_of(rig: Rig, settings: RunSettings) -> tuple[float, float]:
-    """How often the goal counts a decoded and a prompt token.
-
-    Where a device's rate of arithmetic is not known, only decoding can be compared.
-    """
-    if any(device.fp16_tflops is None for device in rig.devices):
-        return 1.0, 0.0
-    if settings.goal == "prefill":
-        return 0.0, 1.0
-    if settings.goal == "balanced":
-        return settings.n_prompt / ANSWER_SHARE, float(settings.n_prompt)
-    return 1.0, 0.0
 
 
 def layer_costs(

@@ -11,8 +11,9 @@ from advisor.sizing import memory
 from advisor.sizing.allocation import Room, allocate, place_model, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.feasible import held_by
+from advisor.sizing.goal import goal_seconds
 from advisor.sizing.layer_bytes import layer_bytes
-from advisor.sizing.search import Answer, Search, goal_seconds
+from advisor.sizing.search import Answer, Search
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.verdict import headrooms
 
@@ -129,12 +130,12 @@ def _search(
         if kind is plain:
             # A search of its own: what it learns about full devices would mislead the next one.
             whole = Search(model, rig, space, kind, loads, calibration=calibration)
-            whole.put_by_hand(targets)
+            whole.needs.put_by_hand(targets)
             answer = whole.solve(open_[0][:1], open_[1][:1])
             if answer is not None:
                 return answer
         search = Search(model, rig, space, kind, loads, calibration=calibration)
-        search.put_by_hand(targets)
+        search.needs.put_by_hand(targets)
         searches.append(search)
         answer = search.solve(*open_)
         if answer is not None:

@@ -13,7 +13,7 @@ from advisor.llm.model import Model
 from advisor.sizing import size
 from advisor.sizing.allocation import allocate, room
 from advisor.sizing.expert_parts import _IN_RAM, WORTH, in_parts
-from advisor.sizing.search import goal_seconds
+from advisor.sizing.goal import goal_seconds
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
 from advisor.sizing.verdict import headrooms

@@ -19,8 +19,9 @@ from advisor.llm.model import Model
 from advisor.sizing import size
 from advisor.sizing.allocation import allocate, room
 from advisor.sizing.borders import NO_RUN, cheapest, packs
+from advisor.sizing.goal import goal_seconds
 from advisor.sizing.placement import HOST
-from advisor.sizing.search import ALIKE, goal_seconds
+from advisor.sizing.search import ALIKE
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import WORTH, solve
 from advisor.sizing.verdict import headrooms

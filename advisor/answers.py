@@ -111,7 +111,9 @@ def advice_of(
         case = scenario_of(session, at=at, depth="verdict", cancelled=cancelled, progress=progress)
         return None if case is None else case.advice
     current = load_model(choice)
-    models = [current if current.source == "gguf" else catalogue().find(choice.model)]
+    asked = current if current.source == "gguf" else catalogue().find(choice.model)
+    also = {entry.id: entry for entry in map(catalogue().find, session.usage.also)}
+    models = [asked, *(entry for entry in also.values() if entry.id != asked.id)]
     return advise(
         session.usage,
         rig,

@@ -86,6 +86,10 @@ class Usage(BaseModel):
     """Longest wait for the first token of a mean request; None: any."""
     max_loss: LossWord = "noticeable"
     """Heaviest quantization loss that is acceptable."""
+    also: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
+        default=(), max_length=12
+    )
+    """Other models of the catalogue that would do as well, by id."""
     same_model_api_only: bool = False
     """Only count APIs that serve the same weights, not others of like class."""
     batch_ok: bool = False

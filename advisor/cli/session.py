@@ -12,6 +12,7 @@ from advisor.cli.options import settings_of
 from advisor.cli.request import first_problem, resolve_rig, with_backend
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
+from advisor.llm.catalogue import catalogue
 from advisor.llm.open import load
 from advisor.session import ModelChoice, Session
 from advisor.sizing.settings import RunSettings
@@ -24,6 +25,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="GGUF file, or name of a catalogue model")
     parser.add_argument("--file-type", metavar="TYPE")
     parser.add_argument("--usage", default="chat", help="chat, documents, coding … (a preset)")
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="a catalogue model that would do as well, for advice; may be repeated",
+    )
 
 
 def session_of(arguments: argparse.Namespace) -> Session:
@@ -44,7 +52,8 @@ def session_of(arguments: argparse.Namespace) -> Session:
     if arguments.rig.strip().lower() != "this":
         rig = with_backend(resolve_rig(arguments.rig), arguments.backend)
     try:
-        usage = preset(arguments.usage).apply(Usage())
+        also = tuple(dict.fromkeys(catalogue().find(name).id for name in arguments.also))
+        usage = preset(arguments.usage).apply(Usage(also=also))
     except KeyError as error:
         known = ", ".join(p.id for p in presets())
         raise SettingsError(f"No usage “{arguments.usage}”; there are {known}.") from error

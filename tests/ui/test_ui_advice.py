@@ -398,6 +398,25 @@ def test_where_nothing_does_what_would_open_what_is_told(
     assert answered.options.table.model().rowCount() > 3
 
 
+def test_other_models_would_do_too(answered: AdvicePage, state: AppState, qtbot) -> None:
+    form = answered.form
+    form.also.setText("Qwen3 30B-A3B, nobody at all")
+    form.also.editingFinished.emit()
+    assert "nobody at all" in answered.banner.sentence
+    assert state.usage.also == ()
+    form.also.setText("qwen3 30b-a3b")
+    form.also.editingFinished.emit()
+    settled(qtbot, answered)
+    assert state.usage.also == ("Qwen/Qwen3-30B-A3B",)
+    assert form.also.text() == "Qwen3 30B-A3B"
+    assert answered.advice is not None
+    models = {a.option.model_id for a in answered.advice.assessments if a.option.rig}
+    assert models == {MODEL, "Qwen/Qwen3-30B-A3B"}
+    shown_ = answered.options.table.model()
+    runs = [shown_.index(row, 1).data() for row in range(shown_.rowCount())]
+    assert any(words.startswith("Qwen3 30B-A3B") for words in runs)
+
+
 def test_an_unknown_model_is_a_sentence(page: AdvicePage, state: AppState, qtbot) -> None:
     state.choose_model("nobody/no-such-model")
     qtbot.waitUntil(lambda: "no-such-model" in page.banner.sentence, timeout=LONG)

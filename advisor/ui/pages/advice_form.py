@@ -9,6 +9,8 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QWidget
 
 from advisor.advice.usage import LOSS_WORDS, Usage, places, presets
+from advisor.errors import ModelError
+from advisor.llm.catalogue import catalogue
 from advisor.ui.pages.advice_numbers import Bounds, Kind, parse, shown
 from advisor.ui.pages.advice_prices import PricesDialog
 from advisor.ui.state import AppState
@@ -109,6 +111,7 @@ class UsageForm(QWidget):
 
     def _fill_more(self, grid: QGridLayout) -> None:
         tr = self.tr
+        self._fill_also(grid)
         box = QLineEdit()
         box.setMaxLength(3)
         box.editingFinished.connect(self._entered)
@@ -143,6 +146,26 @@ class UsageForm(QWidget):
             (tr("RAM the board takes, GiB"), "limits.max_ram_gib", 0, 65_536),
         ):
             self._number(grid, name, key, "count", low, high, none=tr("not known"))
+
+    def _fill_also(self, grid: QGridLayout) -> None:
+        """Other models that would do as well, by name."""
+        self.also = QLineEdit()
+        self.also.setPlaceholderText(self.tr("names, with commas"))
+        self.also.setToolTip(
+            self.tr("Models of the catalogue that would do as well: Qwen3 30B-A3B, gpt-oss 120B")
+        )
+        self.also.editingFinished.connect(self._take_also)
+        self._add(grid, self.tr("Would do too"), self.also, names=True)
+
+    def _take_also(self) -> None:
+        """Models by their names; one that is not known is told, with what comes near."""
+        names = [name.strip() for name in self.also.text().split(",") if name.strip()]
+        try:
+            found = dict.fromkeys(catalogue().find(name).id for name in names)
+        except ModelError as error:
+            self.refused.emit(str(error))
+            return
+        self._take({"also": tuple(found)})
 
     def _add(self, grid: QGridLayout, name: str, widget: QWidget, *, names: bool = False) -> QLabel:
         label = text(name, "muted", wrap=not names)
@@ -217,6 +240,8 @@ class UsageForm(QWidget):
             words = self._names[key].format(currency=usage.currency)
             label.setText(words)
             self.fields[key].setAccessibleName(words)
+        self.also.setText(", ".join(_called(name) for name in usage.also))
+        self.also.setCursorPosition(0)
         count = len(usage.own_prices)
         words = self.tr("Prices, {count} yours…") if count else self.tr("Prices…")
         self.prices.setText(words.format(count=count))
@@ -312,6 +337,15 @@ class UsageForm(QWidget):
             ).format(currency=chosen.currency, rate=f"{usage.usd_rate.normalize():f}")
             # After the answer to the new usage, which takes earlier sentences away.
             QTimer.singleShot(0, self, lambda: self.refused.emit(sentence))
+
+
+def _called(model_id: str) -> str:
+    """A model's name where that finds it again, else its id."""
+    try:
+        entry = catalogue().find(model_id)
+        return entry.name if catalogue().find(entry.name) is entry else entry.id
+    except ModelError:
+        return model_id
 
 
 def _flat(usage: Usage) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class UsageForm(QWidget):
             self.tr("Models of the catalogue that would do as well: Qwen3 30B-A3B, gpt-oss 120B")
         )
         self.also.editingFinished.connect(self._take_also)
-        self._add(grid, self.tr("Would do too"), self.also, names=True)
+        self._add(grid, self.tr("Other models"), self.also, names=True)
 
     def _take_also(self) -> None:
         """Models by their names; one that is not known is told, with what comes near."""

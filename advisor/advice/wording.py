@@ -46,7 +46,7 @@ def headline(
         sentence += f": {about(best.monthly.mid, usage.currency)} a month"
     both_apis = runner_up is not None and {best.option.kind, runner_up.option.kind} == {"API"}
     if close and not both_apis and runner_up is not None and runner_up.monthly is not None:
-        cost = money(runner_up.monthly.mid, usage.currency)
+        cost = about(runner_up.monthly.mid, usage.currency).removeprefix("about ")
         other = name(runner_up) if runner_up.option.rig is None else f"“{name(runner_up)}”"
         sentence += f", too close to call with {other} at {cost}"
     return sentence + "."

@@ -285,6 +285,9 @@ class TestSentences:
         advice = conclude([rented()], usage, rig_name="This machine", at=NOW)
         assert "less than 0.01 USD a month" in advice.headline
         assert advice.reasons[0].startswith("One request costs less than 0.01 USD")
+        both = [local(tier=3, busy=60.0), rented()]
+        advice = conclude(both, usage, rig_name="This machine", at=NOW)
+        assert "0.00 USD" not in advice.headline
 
     def test_a_probe_comes_before_a_purchase(self):
         usage = Usage(data_may_leave=False)

@@ -61,7 +61,14 @@ def tokens(count: int) -> str:
 
 
 def rate(value: float | None, unit: str = "tok/s") -> str:
-    """A speed with about two significant digits below ten: ``"3.4 tok/s"``, ``"118 tok/s"``."""
+    """A speed with about two significant digits below ten: ``"0.04 tok/s"``, ``"118 tok/s"``."""
     if value is None:
         return UNKNOWN
+    if 0 < value < 0.95:
+        return f"{value:.2g} {unit}"
     return f"{value:,.1f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """A duration to three figures: ``"24.6 ms"``, ``"10.7 s"``."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"

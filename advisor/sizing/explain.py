@@ -14,7 +14,7 @@ from advisor.sizing.placement import HOST
 from advisor.sizing.plan import Speed
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import moved_weights, tied_twice, weight_table
-from advisor.units import MIB, rate
+from advisor.units import MIB, duration, rate
 from advisor.units import size as people
 
 BYTES = "B"
@@ -311,7 +311,7 @@ def explain_speed(speed: Speed, settings: RunSettings) -> dict[str, Explanation]
     for key, title, known, terms, count in kinds:
         if known is None:
             continue
-        shown = " + ".join(f"{term.seconds * 1000:.3g} ms {term.name}" for term in terms)
+        shown = " + ".join(f"{duration(term.seconds)} {term.name}" for term in terms)
         found[key] = Explanation(
             title=f"{title} speed",
             formula=f"{count} / ({shown}) ≈ {rate(known.mid)}",

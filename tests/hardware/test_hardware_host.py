@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor import paths
-from advisor.hardware import macos, smbios
+from advisor.errors import RigError
+from advisor.hardware import bandwidth, macos, smbios
 from advisor.hardware.bandwidth import (
     RamBandwidth,
     cached_ram_bandwidth,
@@ -176,7 +177,15 @@ def test_home_stays_private():
     assert private_path(Path("/srv/models")) == "/srv/models"
 
 
-def test_measuring_is_remembered_for_this_machine_only():
+def test_a_busy_machine_is_told_and_not_remembered(monkeypatch):
+    monkeypatch.setattr(bandwidth, "_LEAST_GBS", 1e6)
+    with pytest.raises(RigError, match="Measure again"):
+        measure_ram_bandwidth("cpu", seconds=0.01)
+    assert cached_ram_bandwidth("cpu", psutil.virtual_memory().total) is None
+
+
+def test_measuring_is_remembered_for_this_machine_only(monkeypatch):
+    monkeypatch.setattr(bandwidth, "_LEAST_GBS", 0.0)  # whatever else runs here
     total = psutil.virtual_memory().total
     assert cached_ram_bandwidth("cpu", total) is None
     measured = measure_ram_bandwidth("cpu", seconds=0.05)

@@ -1,5 +1,6 @@
 """Where a token's time goes: every memory's part, which holds the others back, what would help."""
 
+from advisor import units
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing.bottleneck import (
@@ -50,7 +51,7 @@ class PlacesCard(Card):
             self._rows.addWidget(
                 FigureRow(
                     place.name,
-                    f"{place.seconds * 1000:.3g} ms",
+                    units.duration(place.seconds),
                     basis=plan.speed.basis,
                     explanation=explain_place(plan, place),
                     note=" · ".join(filter(None, (layers_of(plan, place), f"{place.share:.0%}"))),

@@ -31,9 +31,10 @@ def main() -> int:
     if program:
         return _run(list(map(str, program)))
     threading.Thread(target=_leave_at_end_of_input, name="stdin", daemon=True).start()
-    if job.get("task") == "devices":
-        return _describe()
-    return _serve(job)
+    status = _describe() if job.get("task") == "devices" else _serve(job)
+    sys.stderr.flush()
+    # Not through Python's own end: it aborts where a thread still waits at stdin.
+    os._exit(status)
 
 
 def _die_with_parent(parent: int) -> None:

@@ -378,6 +378,6 @@ def _check_disk(folder: Path, plan: Layout, fills: list[_Fill], *, dense: bool) 
     if free < needed + SPARE_DISK:
         message = (
             f"The stand-in for the model needs {size(needed)} of disk in {folder}; "
-            f"only {size(free)} are free."
+            f"only {size(free)} are free. Make room on that disk, then try again."
         )
         raise ModelError(message)

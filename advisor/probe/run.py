@@ -61,6 +61,15 @@ def _failed(cause: Cause, sentence: str, detail: str = "") -> _Over:
     return _Over(Ending(state="failed", cause=cause, sentence=sentence, detail=detail))
 
 
+def _still_there(path: Path) -> None:
+    if not path.is_file():
+        sentence = (
+            f"{path.name} is not there any more. Put it back, or choose the model from the "
+            "catalogue to probe it with empty weights."
+        )
+        raise _failed("bad-file", sentence, str(path))
+
+
 class Probe(Running):
     """Ask one question of the machine. Use once: ``start`` (or ``run``), then perhaps ``stop``."""
 
@@ -193,9 +202,12 @@ class Probe(Running):
         if path is None:
             ghost = self._ghost(model, stack)
             self._tokens, path = ghost.tokens, ghost.path
+        _still_there(path)
         if draft is None or self._question.method == "llama-bench":
             return Files(path)
-        return Files(path, draft.whole or self._ghost(draft, stack).path)
+        beside = draft.whole or self._ghost(draft, stack).path
+        _still_there(beside)
+        return Files(path, beside)
 
     def _ghost(self, model: Model, stack: contextlib.ExitStack) -> Ghost:
         try:

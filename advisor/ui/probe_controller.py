@@ -20,6 +20,7 @@ from advisor.probe.trace import Fresh
 from advisor.sizing.settings import RunSettings
 from advisor.ui.jobs import Job, run_task
 
+_NOTHING_RAN: Final = frozenset({"refused", "no-build", "no-disk"})
 END_S: Final = 3.0
 """How long closing the window may wait for the child's end."""
 
@@ -162,7 +163,7 @@ class ProbeController(QObject):
 
     def _keep(self, result: ProbeResult) -> None:
         # Results of runs that measured something are worth a place in the list.
-        if result.ending.cause == "refused" or not result.trace.times_ms:
+        if result.ending.cause in _NOTHING_RAN or not result.trace.times_ms:
             return
         with contextlib.suppress(ProbeError):
             store.save(result)

@@ -14,7 +14,8 @@ import pytest
 from advisor import paths
 from advisor.engine.builds import Build
 from advisor.engine.dry_run import dry_run
-from advisor.engine.launch import worker_command
+from advisor.engine.launch import Address, Files, embedded_job, worker_command
+from advisor.engine.process import EngineProcess
 from advisor.hardware.rig import Host, Rig
 from advisor.llm.gguf import read_header
 from advisor.llm.ghost import write_ghost
@@ -194,6 +195,30 @@ def test_a_truncated_file_is_refused_by_the_engine(tmp_path):
     broken = type(model)(**{**vars(model), "path": ghost.path})
     result = Probe(question(broken)).run()
     assert (result.ending.state, result.ending.cause) == ("failed", "bad-file")
+
+
+def test_a_file_that_is_gone_is_said_to_be(tmp_path):
+    model = tiny.dense()
+    gone = type(model)(**{**vars(model), "path": tmp_path / "gone.gguf"})
+    ending = Probe(question(gone)).run().ending
+    assert (ending.state, ending.cause) == ("failed", "bad-file")
+    assert "gone.gguf is not there any more" in ending.sentence
+
+
+def test_an_engine_that_refuses_a_file_ends_by_itself(tmp_path):
+    """Not by an abort of the interpreter, whose words would end the log."""
+    lines: list[str] = []
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    address = Address()
+    settings = RunSettings(n_gpu_layers="all", n_cpu_moe=0)
+    job = embedded_job(Files(tmp_path / "x.gguf"), settings, address)
+    child = EngineProcess(job, on_line=lines.append)
+    child.start()
+    assert child.wait(60)
+    address.close()
+    assert child.exit is not None
+    assert child.exit.code == 1
+    assert not [line for line in lines if "Fatal Python error" in line]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how children die is another matter elsewhere")

@@ -2,6 +2,7 @@
 
 import psutil
 import pytest
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from advisor import answers
@@ -16,6 +17,7 @@ from advisor.session import ModelChoice
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from advisor.ui import checks
+from advisor.ui.focus import LINE
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.widgets.figures import FigureRow
 from tests import tiny
@@ -202,6 +204,23 @@ def test_a_files_own_type_is_asked_about(tmp_path) -> None:
     assert answers.load_model(choice).file_type not in {
         c.file_type for c in found.changes if c.kind == "file_type"
     }
+
+
+def test_tab_goes_down_the_plan_as_one_reads_it(fit, state, qtbot) -> None:
+    ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096, rig="2x RTX 4090 + 64 GB DDR5-6000")
+    side = fit._side.widget()
+    fit.plan._buttons[1].click()  # other figures, made anew
+
+    def tops() -> list[int]:
+        first = fit.plan._buttons[0]
+        chain = [first]
+        while (after := chain[-1].nextInFocusChain()) is not first:
+            chain.append(after)
+        walked = [w for w in chain if side.isAncestorOf(w) and w.isVisible()]
+        stops = [w for w in walked if w.focusPolicy() & Qt.FocusPolicy.TabFocus]
+        return [w.mapTo(side, QPoint(0, 0)).y() // LINE for w in stops]
+
+    qtbot.waitUntil(lambda: len(tops()) > 8 and tops() == sorted(tops()))
 
 
 def test_a_rig_that_was_read_elsewhere_is_not_checked_here(fit, state, qtbot) -> None:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QWidget
 from advisor import units
 from advisor.errors import RigAdvisorError
 from advisor.ui import design, services
+from advisor.ui.focus import ReadingOrder
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.matrix_check import CheckedCell, Key
 from advisor.ui.page import Page, scrolling
@@ -159,6 +160,7 @@ class FitPage(Page):
         )
         stacked.setContentsMargins(0, 0, 10, 0)
         side.setLayout(stacked)
+        ReadingOrder(side)
         self._side = scrolling(side)
         self._side.setFixedWidth(SIDE_WIDTH)
         layout = row(self._card, self._side, spacing=design.GAP)

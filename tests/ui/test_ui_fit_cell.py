@@ -206,6 +206,14 @@ def test_a_files_own_type_is_asked_about(tmp_path) -> None:
     }
 
 
+def test_a_command_that_would_not_run_says_so(fit, state, qtbot) -> None:
+    card = "RTX 3060 12GB + 16 GB DDR4-3200"
+    ask(qtbot, state, "meta-llama/Llama-3.1-70B-Instruct", "Q8_0", 4096, rig=card)
+    qtbot.waitUntil(fit.run._warning.isVisible, timeout=30_000)
+    state.choose_cell("IQ2_XXS", 4096)
+    qtbot.waitUntil(fit.run._warning.isHidden, timeout=30_000)
+
+
 def test_tab_goes_down_the_plan_as_one_reads_it(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096, rig="2x RTX 4090 + 64 GB DDR5-6000")
     side = fit._side.widget()

@@ -38,7 +38,12 @@ class RunCard(Card):
         self.head.addWidget(button(self.tr("Copy"), self._copy, "link"))
         self._text = CommandText()
         self._text.setAccessibleName(self.tr("Command"))
+        self._warning = text(
+            self.tr("It does not fit: llama.cpp would stop for want of memory."), "tight", wrap=True
+        )
+        self._warning.hide()
         self.body.addWidget(self._text)
+        self.body.addWidget(self._warning)
 
     @property
     def content(self) -> str:
@@ -48,6 +53,7 @@ class RunCard(Card):
     def show_plan(self, plan: Plan) -> None:
         """Another plan."""
         self._plan = plan
+        self._warning.setVisible(plan.verdict == "no")
         self._refresh()
 
     def _choose(self, program: str) -> None:

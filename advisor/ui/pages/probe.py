@@ -241,7 +241,10 @@ class ProbePage(Page):
         self.memory.show_plan(plan, own)
         self.speeds.show_plan(plan)
         left = plan.headroom
-        self.headroom.show_value(units.size(left), self.tr("predicted"), _tone(left))
+        # The machine was read when the window opened; a probe asks again what is free.
+        here = self.state.here
+        words = self.tr("predicted, of what is free now") if here else self.tr("predicted")
+        self.headroom.show_value(units.size(left), words, _tone(left))
 
     # run
 

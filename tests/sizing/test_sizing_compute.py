@@ -21,6 +21,7 @@ from advisor.sizing.compute.layout import representative
 from advisor.sizing.compute.replay import Arena, Repetition, Replay, peaks
 from advisor.sizing.placement import place
 from advisor.sizing.settings import RunSettings
+from tests.today import today
 from tests.truth import TRUTH
 
 MIB = 1 << 20
@@ -43,7 +44,7 @@ def buffers(model: Model, settings: RunSettings, n_gpu: int) -> list[int]:
 
 @pytest.mark.parametrize("name", sorted({case["model"] for case in FACTS["cases"]}))
 def test_a_catalogue_model_reserves_what_llama_cpp_reserves(name: str) -> None:
-    model = catalogue().find(name).model(FACTS["file_type"])
+    model = today(name).model(FACTS["file_type"])
     wrong = [
         (case, got)
         for case in FACTS["cases"]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from advisor.llm.catalogue import CatalogueEntry, catalogue
+from advisor.llm.catalogue import CatalogueEntry
 from advisor.sizing.allocation import allocate
 from advisor.sizing.settings import RunSettings
 from tests.llm.llm_small_configs import SMALL
+from tests.today import today
 
 CASES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "google/gemma-7b-it": (
@@ -59,9 +60,7 @@ CASES: dict[str, tuple[tuple[int, int, int], ...]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_family_takes_what_llama_cpp_gives_it(name: str) -> None:
-    # Recorded from files of today's llama-quantize.
-    today = catalogue().find(name).model_dump() | {"older_mix": False}
-    model = CatalogueEntry.model_validate(today).model("Q4_K_M")
+    model = today(name).model("Q4_K_M")
     settings = RunSettings(ctx=16384, n_outputs=1, repack=False)
     found = allocate(model, settings, ["cuda"] * 2, [1 << 42] * 2)
     assert found.context is not None

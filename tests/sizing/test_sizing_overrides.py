@@ -18,6 +18,7 @@ from advisor.sizing.explain import BYTES
 from advisor.sizing.overrides import compiled, resolve, target
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
+from tests.today import today
 
 FACTS = json.loads((Path(__file__).parent / "override_facts.json").read_text())
 MOE = "Qwen/Qwen3-30B-A3B"
@@ -30,7 +31,7 @@ def of(case: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("case", FACTS["cases"], ids=of)
 def test_every_byte_lies_where_llama_cpp_puts_it(case: dict[str, Any]) -> None:
-    model = catalogue().find(case["model"]).model("Q4_K_M")
+    model = today(case["model"]).model("Q4_K_M")
     settings = RunSettings.model_validate(case["settings"])
     n = len(case["devices"])
 

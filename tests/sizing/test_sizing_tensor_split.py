@@ -8,18 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.errors import SettingsError
-from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.model import Model
 from advisor.sizing.allocation import allocate
 from advisor.sizing.settings import RunSettings
+from tests.today import today
 
 FACTS = json.loads((Path(__file__).parent / "tensor_split_facts.json").read_text())
 
 
 def model(name: str, file_type: str) -> Model:
-    """As today's llama-quantize makes it, which the recorded files are from."""
-    today = catalogue().find(name).model_dump() | {"older_mix": False}
-    return CatalogueEntry.model_validate(today).model(file_type)
+    return today(name).model(file_type)
 
 
 def settings(**update: object) -> RunSettings:

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 _CACHE_TERMS: Final = ("ead KV cache", "Attention")
 """How ``advisor.sizing.speed`` names what every answer does for its own cache."""
+_LONG_PROMPT: Final = 16_384
+"""New tokens up to which it matters little at which depth they are read."""
 _REMEMBERED: Final = 200_000
 """Answers that are kept, some hundred bytes each."""
 
@@ -256,18 +258,25 @@ def roughly(
 ) -> Timed | None:
     """As ``timed``, in a hundredth of the time: no graph is simulated.
 
-    Prefill counts at the depth of the answer, too. ``counted``: what ``placed`` has said.
+    A short prompt counts at the depth of the answer, too. ``counted``: what ``placed`` has said.
     """
     found = counted or placed(variant, rig, usage, engine)
     if not isinstance(found, Placed):
         return found
     word: Verdict = "offload" if found.in_ram and rig.devices else "fits"
+    speed = predict(variant.model, rig, found.settings, found.placement, engine.calibration)
+    new = int(usage.new_tokens)
+    if new > _LONG_PROMPT:
+        # Most of it is read before the cache is as long as that.
+        begun = found.settings.model_copy(update={"depth": usage.prompt_tokens - new})
+        prompt = predict(variant.model, rig, begun, found.placement, engine.calibration)
+        speed = speed.model_copy(update={"prefill_tps": prompt.prefill_tps})
     outcome = _outcome(
         variant,
         rig,
         usage,
         judgement=Judgement(True, 0, word),
-        speed=predict(variant.model, rig, found.settings, found.placement, engine.calibration),
+        speed=speed,
         measured=engine.measured,
         slots=found.slots,
     )

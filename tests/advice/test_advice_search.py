@@ -222,6 +222,16 @@ class TestFront:
         assert {(real_cost[i], real_speed[i], quality[i]) for i in found.points} == best
 
 
+def test_a_long_prompt_is_timed_roughly_as_it_is_exactly():
+    """At the depth of its end a prompt of a million tokens takes five times as long."""
+    usage = preset("single-million").apply(Usage())
+    wanted = variants([model("deepseek-ai/DeepSeek-V4-Flash")], usage, RunSettings())
+    rig = parse_rig("M3 Ultra 512GB")
+    engine = Engine(RunSettings())
+    exact, rough = (how(wanted[0], rig, usage, engine).run for how in (timed, roughly))
+    assert rough.prefill_tps.mid == pytest.approx(exact.prefill_tps.mid, rel=0.05)
+
+
 class TestScreen:
     def test_bounds_flatter_the_engine(self):
         usage = CHAT.model_copy(update={"min_decode_tps": 0.0, "max_ttft_s": None})

@@ -7,7 +7,6 @@ meanwhile. Run with ``make bench``; ``-s`` shows what they print.
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,33 +14,18 @@ import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtWidgets import QApplication
-
 from advisor.hardware import detect
 from advisor.hardware.compose import parse_rig
-from advisor.ui import design
+from advisor.ui import design, recolour
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pauses import Collector
 from advisor.ui.state import AppState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import fake_nvml
+from turns import Turns
 
 SEVERAL = "4x RTX 3090 + 128 GB over 10GbE with 4x RTX 4090 + 64 GB over 10GbE with M2 Ultra 192GB"
-
-
-class Turns:
-    """Milliseconds of processor time of each turn of the event loop."""
-
-    def __init__(self, app: QApplication) -> None:
-        self.taken: list[float] = []
-        self._last = time.thread_time()
-        app.eventDispatcher().aboutToBlock.connect(self._end)
-
-    def _end(self) -> None:
-        now = time.thread_time()
-        self.taken.append(1000 * (now - self._last))
-        self._last = now
 
 
 @pytest.fixture
@@ -105,7 +89,7 @@ def test_turns_of_a_page_with_eight_cards(benchmark, qtbot, qapp, machine):
         for width in range(1780, 1300, -40):
             page.resize(width, 900)
             qtbot.wait(20)
-        measure("dark", lambda: design.apply(qapp, "dark"))
+        measure("dark", lambda: recolour.change(qapp, "dark"))
         measure("imagined", lambda: state.set_rig(parse_rig("RTX 4090 + 64 GB DDR5-6000")))
         measure("several machines", lambda: state.set_rig(parse_rig(SEVERAL)), 1500)
         measure("back", lambda: state.set_rig(None), 1500)

@@ -7,20 +7,19 @@ meanwhile. Run with ``make bench``; ``-s`` shows what they print.
 import os
 import random
 import statistics
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtWidgets import QApplication
+from turns import Turns
 
 from advisor.hardware.compose import parse_rig
 from advisor.probe.trace import Fresh
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
-from advisor.ui import design
+from advisor.ui import design, recolour
 from advisor.ui.pages.probe import ProbePage
 from advisor.ui.pauses import Collector
 from advisor.ui.state import AppState
@@ -28,20 +27,6 @@ from tests import tiny
 
 SECONDS, HZ = 60, 20
 SAMPLE_MS = 1000 // HZ
-
-
-class Turns:
-    """Milliseconds of processor time of each turn of the event loop."""
-
-    def __init__(self, app: QApplication) -> None:
-        self.taken: list[float] = []
-        self._last = time.thread_time()
-        app.eventDispatcher().aboutToBlock.connect(self._end)
-
-    def _end(self) -> None:
-        now = time.thread_time()
-        self.taken.append(1000 * (now - self._last))
-        self._last = now
 
 
 @pytest.fixture
@@ -103,7 +88,7 @@ def test_turns_of_a_page_with_eight_devices(benchmark, qtbot, qapp, page: ProbeP
         measure("resized, 60 s shown", lambda: page.resize(1300, 800))
         measure("another axis", lambda: grow(SECONDS * HZ, 100_000))
         measure("another plan", show_plan)
-        measure("dark", lambda: design.apply(qapp, "dark"))
+        measure("dark", lambda: recolour.change(qapp, "dark"))
 
     benchmark.pedantic(all_of_it, rounds=1)
     print("\n" + "\n".join(lines))

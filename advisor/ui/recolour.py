@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from advisor.ui import design
 
 BUDGET_S: Final = 0.008
-"""Processor time of one turn, half a frame: while other threads compute it is still as much work."""
+"""Processor time of one turn, half a frame: as much work also while other threads compute."""
 
 
 def change(app: QApplication, scheme: design.Scheme) -> None:

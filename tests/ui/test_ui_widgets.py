@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QItemSelectionModel, Qt
-from PySide6.QtGui import QAccessible, QImage
+from PySide6.QtCore import QEvent, QItemSelectionModel, Qt
+from PySide6.QtGui import QAccessible, QFocusEvent, QImage
 from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 from advisor.basis import Basis, Explanation, Range, Term
@@ -98,6 +98,19 @@ def test_heat_map_is_walked_with_arrow_keys(qtbot) -> None:
     qtbot.keyClick(view, Qt.Key.Key_Right)
     qtbot.keyClick(view, Qt.Key.Key_Down)
     assert told == [(0, 1), (1, 1)]
+
+
+def test_a_heat_map_that_gets_the_focus_chooses_nothing(qtbot) -> None:
+    view = heat(qtbot)
+    told: list[tuple[int, int]] = []
+    view.chosen.connect(lambda row, column: told.append((row, column)))
+    QApplication.sendEvent(
+        view, QFocusEvent(QEvent.Type.FocusIn, Qt.FocusReason.ActiveWindowFocusReason)
+    )
+    assert told == []
+    assert not view.currentIndex().isValid()
+    qtbot.keyClick(view, Qt.Key.Key_Down)
+    assert told == [(0, 0)]
 
 
 def test_heat_map_is_told_to_screen_readers(qtbot) -> None:

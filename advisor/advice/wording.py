@@ -45,11 +45,21 @@ def headline(
     if best.monthly is not None:
         sentence += f": {about(best.monthly.mid, usage.currency)} a month"
     both_apis = runner_up is not None and {best.option.kind, runner_up.option.kind} == {"API"}
-    if close and not both_apis and runner_up is not None and runner_up.monthly is not None:
-        cost = about(runner_up.monthly.mid, usage.currency).removeprefix("about ")
-        other = name(runner_up) if runner_up.option.rig is None else f"“{name(runner_up)}”"
-        sentence += f", too close to call with {other} at {cost}"
+    if close and not both_apis and runner_up is not None:
+        sentence += _as_good(best, runner_up, usage)
     return sentence + "."
+
+
+def _as_good(best: Assessment, runner_up: Assessment, usage: Usage) -> str:
+    """What the runner-up costs, where that does not tell the two apart."""
+    if best.monthly is None or runner_up.monthly is None:
+        return ""
+    other = name(runner_up) if runner_up.option.rig is None else f"“{name(runner_up)}”"
+    gap = best.monthly.mid - runner_up.monthly.mid
+    if CENT / 2 <= abs(gap) < usage.worth_changing:
+        return f", {_more(gap, usage.currency)} than {other}, too little to decide by"
+    cost = about(runner_up.monthly.mid, usage.currency).removeprefix("about ")
+    return f", too close to call with {other} at {cost}"
 
 
 def about(amount: Decimal, currency: str) -> str:

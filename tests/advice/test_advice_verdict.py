@@ -1,6 +1,7 @@
 """The verdict: what must hold whatever the options are, and that it reads as a sentence."""
 
 import datetime as dt
+import re
 from dataclasses import replace
 from decimal import Decimal
 
@@ -230,7 +231,13 @@ class TestSentences:
         menu = [local(ident="a"), local(kind="close programs", ident="b", busy=401.0)]
         advice = conclude(menu, self.usage, rig_name="This machine", at=NOW)
         assert advice.close
-        assert "too close to call" in advice.headline
+        assert "too close to call with “close programs b" in advice.headline
+
+    def test_what_is_saved_but_hardly_is_said(self):
+        menu = [local(ident="a"), local(kind="close programs", ident="b", busy=300.0)]
+        advice = conclude(menu, self.usage, rig_name="This machine", at=NOW)
+        assert advice.close
+        assert re.search(r"USD (less|more) than “.*”, too little to decide by\.$", advice.headline)
 
     def test_what_would_change_it(self):
         faster = local(kind="add GPU", price=500, speed=100, ident="b", tier=3)

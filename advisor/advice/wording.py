@@ -191,7 +191,7 @@ def reasons(
         found.append(_break_even(even, compared))
     keep = next((a for a in ranked if a.option.kind == "keep"), None)
     if keep is not None and not keep.meets and keep is not best:
-        found.append(f"As it is, it does not do: {'; '.join(keep.failures)}.")
+        found.append(f"The rig as it is falls short: {'; '.join(keep.failures)}.")
     return tuple(found)
 
 

@@ -69,6 +69,8 @@ def test_ranges_and_terms_are_told_as_people_read_them() -> None:
     assert range_text(None) == "unknown"
     assert range_text(Range(low=36.2, mid=38, high=41)) == "36–41"
     assert range_text(Range(low=2.14, mid=2.3, high=2.6)) == "2.1–2.6"
+    assert range_text(Range(low=7.7, mid=11, high=15.2)) == "8–15"
+    assert range_text(Range(low=0.034, mid=0.05, high=0.09)) == "0.034–0.09"
     assert range_text(Range.exactly(38.9)) == "39"
     assert term_value(Term(name="K", value=GIB, unit="B")) == "1.0 GiB"
     assert term_value(Term(name="cells", value=8192)) == "8,192"

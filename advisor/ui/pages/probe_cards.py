@@ -7,7 +7,7 @@ from advisor.basis import Basis
 from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.sizing.plan import Plan
 from advisor.ui.widgets.basics import Card, clear, column, text
-from advisor.ui.widgets.figures import FigureRow
+from advisor.ui.widgets.figures import FigureRow, range_text
 
 FEW = 2
 """The power of so many devices is shown one by one."""
@@ -36,9 +36,7 @@ class SpeedsCard(Card):
             (self.tr("Prefill"), speed.prefill_tps),
         )
         for name, span in spans:
-            words = units.UNKNOWN
-            if span is not None:
-                words = f"{units.rate(span.low, '').strip()}–{units.rate(span.high)}"
+            words = units.UNKNOWN if span is None else f"{range_text(span)} tok/s"
             basis = Basis.COMPUTED if span is not None else None
             self._rows.addWidget(FigureRow(name, words, basis=basis))
 

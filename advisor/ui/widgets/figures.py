@@ -27,13 +27,12 @@ def split_value(value: str) -> tuple[str, str] | None:
     return None if found is None else (found[1], found[2] or "")
 
 
-def range_text(span: "Range | None", digits: int | None = None) -> str:
+def range_text(span: "Range | None") -> str:
     """``"36–41"``; one number where low and high are the same; "unknown" without a basis."""
     if span is None:
         return units.UNKNOWN
-    if digits is None:
-        digits = 1 if span.high < 10 else 0
-    low, high = f"{span.low:,.{digits}f}", f"{span.high:,.{digits}f}"
+    form = ",.0f" if span.high >= 10 else ".1f" if span.high >= 1 else ".2g"
+    low, high = f"{span.low:{form}}", f"{span.high:{form}}"
     return low if low == high else f"{low}–{high}"
 
 

@@ -1,26 +1,18 @@
 """Folders with a llama.cpp that the user named, kept in the settings."""
 
-import json
-import os
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from advisor import paths
 from advisor.engine.builds import programs
 from advisor.errors import EngineError
+from advisor.folder_list import FolderList
 
-
-def _file() -> Path:
-    return paths.config() / "engine_folders.json"
+_LIST: Final = FolderList("engine_folders.json")
 
 
 def named() -> tuple[Path, ...]:
     """The folders, newest first; a file that cannot be read holds none."""
-    try:
-        found: Any = json.loads(_file().read_bytes())
-        return tuple(Path(name) for name in found if isinstance(name, str))
-    except (OSError, ValueError, TypeError):
-        return ()
+    return _LIST.named()
 
 
 def find(place: Path) -> Path:
@@ -44,17 +36,9 @@ def add(folder: Path) -> Path:
     Raises EngineError with a sentence where there is none, or when it cannot be kept.
     """
     found = find(folder)
-    _keep(found.parent)
-    return found
-
-
-def _keep(folder: Path) -> None:
-    folders = [folder, *(known for known in named() if known != folder)]
-    draft = _file().with_name(f".engine_folders.{os.getpid()}")
     try:
-        draft.write_text(json.dumps([str(f) for f in folders], indent=1), encoding="utf-8")
-        draft.replace(_file())
+        _LIST.add(found.parent)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         message = f"The folder could not be remembered: {error.strerror or error}."
         raise EngineError(message) from error
+    return found

@@ -2,16 +2,9 @@
 
 from typing import Any, Final
 
-from PySide6.QtCore import (
-    QAbstractTableModel,
-    QModelIndex,
-    QObject,
-    QPersistentModelIndex,
-    QSortFilterProxyModel,
-    Qt,
-)
+from PySide6.QtCore import QModelIndex, QObject, QSortFilterProxyModel, Qt
 from PySide6.QtGui import QColor, QFont
-from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QTableView
+from PySide6.QtWidgets import QComboBox, QHeaderView, QLineEdit
 
 from advisor import units
 from advisor.advice.capability import Capability
@@ -20,8 +13,8 @@ from advisor.ui import design
 from advisor.ui.state import AppState
 from advisor.ui.texts import VERDICT_TONES, billions, tr, verdict_word
 from advisor.ui.widgets.basics import Card, text
+from advisor.ui.widgets.row_table import Index, RowsModel, row_table
 
-Index = QModelIndex | QPersistentModelIndex
 SORT: Final = int(Qt.ItemDataRole.UserRole)
 MAKER: Final = 1
 ON_RIG: Final = 6
@@ -32,14 +25,9 @@ PADDING: Final = 36
 """Pixels beside a cell's words."""
 
 
-class _Models(QAbstractTableModel):
+class _Models(RowsModel):
     def __init__(self, parent: QObject) -> None:
-        super().__init__(parent)
-        self.rows: tuple[Pick, ...] = ()
-        # Worked out once: a view asks for every cell several times.
-        self.words: list[tuple[str, ...]] = []
-        self._orders: list[tuple[Any, ...]] = []
-        self.heads = (
+        heads = (
             tr("Model"),
             tr("Maker"),
             tr("Parameters"),
@@ -50,6 +38,11 @@ class _Models(QAbstractTableModel):
             tr("Decode"),
             tr("Left"),
         )
+        super().__init__(_FIGURES, heads, parent)
+        self.rows: tuple[Pick, ...] = ()
+        # Worked out once: a view asks for every cell several times.
+        self.words: list[tuple[str, ...]] = []
+        self._orders: list[tuple[Any, ...]] = []
 
     def show_rows(self, rows: tuple[Pick, ...]) -> None:
         self.beginResetModel()
@@ -61,18 +54,6 @@ class _Models(QAbstractTableModel):
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802 - Qt's signature
         return 0 if parent.isValid() else len(self.rows)
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802
-        return 0 if parent.isValid() else len(self.heads)
-
-    def headerData(  # noqa: N802 - Qt's name
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:  # noqa: ANN401
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return self.heads[section]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _ALIGNMENTS[section]
-        return None
-
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
         line, column = index.row(), index.column()
         found: Any = None
@@ -81,7 +62,7 @@ class _Models(QAbstractTableModel):
         elif role == SORT:
             found = self._orders[line][column]
         elif role == Qt.ItemDataRole.TextAlignmentRole:
-            found = _ALIGNMENTS[column]
+            found = self.alignment(column)
         elif role == Qt.ItemDataRole.FontRole and column == 0:
             found = _NAME
         elif role == Qt.ItemDataRole.ForegroundRole and column == ON_RIG:
@@ -131,14 +112,7 @@ def _order(pick: Pick, place: int) -> tuple[Any, ...]:
     )
 
 
-def _alignment(column: int) -> Qt.AlignmentFlag:
-    right = column in _FIGURES
-    side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-    return side | Qt.AlignmentFlag.AlignVCenter
-
-
 _FIGURES: Final = frozenset({2, 3, 4, 7, 8})
-_ALIGNMENTS: Final = tuple(_alignment(column) for column in range(9))
 
 
 class _Filter(QSortFilterProxyModel):
@@ -188,18 +162,9 @@ class ModelsCard(Card):
         self._models = _Models(self)
         self._filter = _Filter(self)
         self._filter.setSourceModel(self._models)
-        self.table = QTableView()
-        self.table.setModel(self._filter)
-        self.table.setAccessibleName(self.tr("Models that run on this rig"))
+        self.table = row_table(self._filter, self.tr("Models that run on this rig"), ROW_HEIGHT)
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        self.table.setShowGrid(False)
-        self.table.setTabKeyNavigation(False)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        self.table.horizontalHeader().setHighlightSections(False)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.setMinimumHeight(ROW_HEIGHT * SHOWN_ROWS)
         self.table.activated.connect(self._open)

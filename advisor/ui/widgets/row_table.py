@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import (
+    QAbstractItemModel,
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+)
 from PySide6.QtWidgets import QAbstractItemView, QTableView
 
 Index = QModelIndex | QPersistentModelIndex
@@ -40,8 +47,8 @@ class RowsModel(QAbstractTableModel):
         return side | Qt.AlignmentFlag.AlignVCenter
 
 
-def row_table(model: RowsModel, name: str, row_height: int) -> QTableView:
-    """The view of such a table. ``name``: for those who do not see it."""
+def row_table(model: QAbstractItemModel, name: str, row_height: int) -> QTableView:
+    """The view of such a table, or a sorted one; ``name`` is for those who do not see it."""
     table = QTableView()
     table.setModel(model)
     table.setAccessibleName(name)

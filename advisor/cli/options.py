@@ -159,7 +159,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="sliding windows cached in full",
     )
     add("--load-mtp", dest="load_mtp", action="store_true", default=None, help="load NextN layers")
-    add("-mm", "--mmproj", dest="mmproj", metavar="FILE", help="multimodal projector")
+    add(
+        "-mm",
+        "--mmproj",
+        dest="mmproj",
+        metavar="FILE",
+        help="multimodal projector: a file, or a catalogue model for its own in F16 (NAME:BF16 …)",
+    )
     add(
         "--no-mmproj-offload",
         dest="mmproj_offload",

@@ -213,6 +213,10 @@ def dry_run_files(
                 return once()
         return once()
 
+    asked = settings
+    if isinstance(model, Model) and model.projector is not None and model.projector.path is None:
+        # There is no file of it that llama.cpp could read: that part stays untold.
+        settings = settings.model_copy(update={"mmproj": ""})
     found = ask(files, settings)
     if found.engine == _EMBEDDED and files.draft is not None:
         # It ends behind the main model, so what drafts is asked about alone.
@@ -222,7 +226,7 @@ def dry_run_files(
     if settings.spec_type == _MTP:
         own = [replace(row, model=0) for row in found.draft]
         found = replace(found, draft=tuple(row for row in own if row.context or row.compute))
-    return replace(found, untold=_untold(found, settings))
+    return replace(found, untold=_untold(found, asked))
 
 
 def _untold(found: DryRun, settings: RunSettings) -> tuple[Part, ...]:

@@ -9,6 +9,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from math import prod
 from pathlib import Path
@@ -25,7 +26,8 @@ from advisor.llm.filetypes import FILE_TYPES, assign
 from advisor.llm.filetypes import file_type as named_file_type
 from advisor.llm.gguf import read_header
 from advisor.llm.hyperparameters import Hyperparameters
-from advisor.llm.model import Model
+from advisor.llm.model import Model, Projector
+from advisor.llm.projectors import ProjectorFacts, projector
 
 Ability = Literal["chat", "reasoning", "tools", "code", "vision", "audio", "multilingual"]
 
@@ -78,6 +80,8 @@ class CatalogueEntry(BaseModel):
     """Added by the user."""
     config: dict[str, Any] | None = None
     gguf: GgufFacts | None = None
+    vision: ProjectorFacts | None = None
+    """Its projector; None: it has none, or its numbers were not found in a source."""
     _models: dict[tuple[str, bool], Model] = PrivateAttr(default_factory=dict)
 
     @functools.cached_property
@@ -169,6 +173,16 @@ class CatalogueEntry(BaseModel):
             )
             self._models[key] = made
         return made
+
+    def projector(self, file_type: str = "F16") -> Projector:
+        """Its projector, as published beside it. Raises ModelError where it is not known."""
+        if self.vision is None:
+            message = (
+                f"The catalogue does not know a projector of {self.name}. Name its mmproj GGUF "
+                "file instead."
+            )
+            raise ModelError(message)
+        return replace(projector(self.vision, file_type), model=self.id)
 
     @property
     def _family(self) -> architectures.Architecture:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from advisor.errors import ModelError
+from advisor.llm.catalogue import catalogue
 from advisor.llm.gguf import read_header
 from advisor.llm.model import Model, Projector
 from advisor.llm.open import load
@@ -14,7 +15,9 @@ from advisor.llm.open import load
 def with_companions(model: Model, *, draft: str, mmproj: str) -> Model:
     """The model with its companions; empty names are none.
 
-    draft: a GGUF file or a catalogue model. mmproj: a GGUF file that holds a projector.
+    draft: a GGUF file or a catalogue model. mmproj: a GGUF file that holds a projector, or a
+    catalogue model whose own is meant: ``Qwen/Qwen3-VL-8B-Instruct``, in F16 unless a file type
+    follows (``…:BF16``).
     Raises UnknownModel, BadModelFile, or ModelError where the file is something else.
     """
     if not draft and not mmproj:
@@ -53,12 +56,24 @@ def _is_projector(first: str, unknown: bool) -> bool:
     return unknown and first.startswith(("v.", "a.", "mm."))
 
 
+def _published(name: str) -> Projector:
+    """The projector of a catalogue model, in the file type behind the colon."""
+    path = Path(name).expanduser()
+    model, _, file_type = name.partition(":")
+    if path.is_absolute() or path.suffix.lower() == ".gguf":
+        message = (
+            f"There is no file {path}. --mmproj takes the projector's GGUF file, or the name of "
+            "a model in the catalogue for the one published with it."
+        )
+        raise ModelError(message)
+    return catalogue().find(model).projector(file_type or "F16")
+
+
 @lru_cache(maxsize=16)
 def _projector(name: str, _changed_at: int) -> Projector:
     path = Path(name).expanduser()
     if not path.exists():
-        message = f"There is no file {path}. --mmproj takes the projector's GGUF file."
-        raise ModelError(message)
+        return _published(name)
     header = read_header(path)
     if not is_projector(header.metadata):
         message = f"{path.name} is not a multimodal projector (its architecture is not “clip”)."

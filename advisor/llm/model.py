@@ -18,12 +18,17 @@ from advisor.llm.tensor import Tensor
 class Projector:
     """What turns pictures or sound into tokens (``--mmproj``): a file of its own."""
 
-    path: Path
+    path: Path | None
+    """None: the one published with a catalogue model."""
     kind: str
     """``clip.projector_type``, such as ``"qwen3vl_merger"``."""
     tensors: tuple[Tensor, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The header's ``clip.…`` keys."""
+    file_type: str = ""
+    """What the one of a catalogue model is in: ``"F16"``."""
+    model: str = ""
+    """The catalogue model that it belongs to."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,6 +69,12 @@ def prepare(
     not what it should be, and what ``size`` raises.
     """
     model = with_companions(model, draft=settings.model_draft, mmproj=settings.mmproj)
+    if model.projector is not None and model.projector.path is None:
+        message = (
+            f"A probe loads the projector, and of {settings.mmproj} there is no file here. Name "
+            "its mmproj GGUF file, or probe without it."
+        )
+        raise ModelError(message)
     if builds is None:
         builds = discover(folders.named())
     choice = _chosen(builds, rig, wanted)

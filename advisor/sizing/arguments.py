@@ -2,7 +2,7 @@
 
 import re
 
-from advisor.llm.model import Model
+from advisor.llm.model import Model, Projector
 from advisor.sizing.settings import RunSettings
 
 _DEFAULTS = RunSettings()
@@ -12,8 +12,18 @@ def file_name(model: Model) -> str:
     """The model's file, or the name that it would have: ``Qwen3-8B-Q4_K_M.gguf``."""
     if model.path is not None:
         return str(model.path)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", model.id.rsplit("/", 1)[-1])
-    return f"{stem}-{model.file_type}.gguf"
+    return f"{_plain(model.id)}-{model.file_type}.gguf"
+
+
+def _projector_name(projector: Projector | None, settings: RunSettings) -> str:
+    """The projector's file, or the name that it would have: ``mmproj-Qwen3-VL-8B-F16.gguf``."""
+    if projector is None or projector.path is not None:
+        return settings.mmproj
+    return f"mmproj-{_plain(projector.model)}-{projector.file_type}.gguf"
+
+
+def _plain(model_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", model_id.rsplit("/", 1)[-1])
 
 
 def _placement(settings: RunSettings, *, n_devices: int) -> list[str]:
@@ -55,7 +65,7 @@ def _companions(model: Model, settings: RunSettings) -> list[str]:
         draft = settings.model_draft if model.draft is None else file_name(model.draft)
         words += ["-md", draft, "-ngld", str(settings.n_gpu_layers_draft)]
     if settings.mmproj:
-        words += ["--mmproj", settings.mmproj]
+        words += ["--mmproj", _projector_name(model.projector, settings)]
         if not settings.mmproj_offload:
             words.append("--no-mmproj-offload")
     return words

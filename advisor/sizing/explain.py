@@ -234,7 +234,7 @@ def _held(backend: str) -> str:
 
 
 def _companions(
-    allocation: Allocation, device: int, name: str
+    model: Model, allocation: Allocation, device: int, name: str
 ) -> list[tuple[str, str, int, str, str]]:
     """What drafts, and the projector, as extra figures of a place."""
     found: list[tuple[str, str, int, str, str]] = []
@@ -253,6 +253,8 @@ def _companions(
     projector = allocation.projector_on(device)
     if projector:
         source = "clip.cpp:clip_model_loader::load_tensors, warmup"
+        if model.projector is not None and model.projector.path is None:
+            source = f"tensors: conversion/base.py:MmprojModel; {source}"
         title = f"Projector on {name}"
         parts = (("weights", allocation.projector), ("buffer", allocation.projector_buffer))
         formula = " + ".join(
@@ -356,7 +358,7 @@ def explain(
                 extra.append(("driver", title, driver, estimate.formula, estimate.source))
             else:
                 extra.append(("driver", title, driver, "as a probe measured it", "probe"))
-        extra += _companions(allocation, index, name)
+        extra += _companions(model, allocation, index, name)
         found |= _place(
             name,
             weight_parts(model, settings, allocation, backends, index),
@@ -370,7 +372,7 @@ def explain(
         formula = f"{model.hp.n_vocab:,} tokens × {settings.parallel} rows × 4 B"
         source = "llama-context.cpp:output_reserve"
         output.append(("output", "Output buffer", allocation.output, formula, source))
-    output += _companions(allocation, HOST, "host")
+    output += _companions(model, allocation, HOST, "host")
     found |= _server_caches(model, settings)
     return found | _place(
         "host",

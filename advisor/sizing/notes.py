@@ -110,6 +110,12 @@ def _beside(model: Model, settings: RunSettings, allocation: Allocation) -> list
         found.append("The projector (--mmproj) was not read, so what it takes is not counted.")
     if model.projector is not None:
         found.append(_projector(model.projector, allocation))
+        if model.projector.path is None:
+            found.append(
+                f"The projector is sized as the converter would write it in "
+                f"{model.projector.file_type}, from the numbers that the model's vision_config "
+                "states. A published file in another type is larger or smaller: name it to be sure."
+            )
     return found
 
 

@@ -76,7 +76,7 @@ class RunSettings(BaseModel):
     n_gpu_layers_draft: int | Literal["all"] = "all"
     """Layers of the draft model on devices (``-ngld``)."""
     mmproj: str = ""
-    """The multimodal projector's GGUF file (``--mmproj``)."""
+    """The multimodal projector (``--mmproj``): a GGUF file, or a catalogue model for its own."""
     mmproj_offload: bool = True
     cache_ram: int = Field(default=8192, ge=-1, le=1 << 30)
     """Most MiB of prompts that llama-server keeps in RAM (``--cache-ram``); -1: no limit, 0: none.

@@ -13,7 +13,7 @@ from advisor.advice import capability, hardware_prices, picks
 from advisor.basis import Basis, Explanation, Range
 from advisor.engine import command
 from advisor.engine.machine import read_machine
-from advisor.errors import SettingsError
+from advisor.errors import SettingsError, UnknownModel
 from advisor.hardware import corrections, doctor, edits, network, report, saved
 from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
 from advisor.hardware.compose import parse_rig
@@ -61,6 +61,18 @@ def without_companions(settings: RunSettings) -> RunSettings:
     drafts = {"model_draft": "", "spec_type": "none"} if settings.model_draft else {}
     alone = {"mmproj": "", "override_tensor": (), **drafts}
     return settings.model_copy(update=alone)
+
+
+def own_projector(choice: ModelChoice) -> str:
+    """The name that stands for the projector of a catalogue model; empty where none is known."""
+    path = Path(choice.model)
+    if path.is_absolute() or path.suffix.lower() == ".gguf":
+        return ""
+    try:
+        entry = catalogue().find(choice.model)
+    except UnknownModel:
+        return ""
+    return entry.id if entry.vision is not None else ""
 
 
 def plan(

@@ -10,10 +10,12 @@ from advisor import paths
 from advisor.engine.builds import Build
 from advisor.engine.dry_run import dry_run
 from advisor.engine.log import BufferSize, LoadingDraft, ProjectorOn, WarmingUp
+from advisor.errors import ModelError
 from advisor.hardware.rig import Host, Rig
 from advisor.llm.companions import with_companions
 from advisor.llm.model import Model
 from advisor.probe.buffers import Buffers
+from advisor.probe.prepare import prepare
 from advisor.probe.question import Question
 from advisor.probe.run import Probe
 from advisor.sizing import size
@@ -98,3 +100,20 @@ def test_buffers_belong_to_the_model_that_is_being_loaded():
         "host": {"draft": 1, "projector": 2},
     }
     assert buffers.pinned == 1
+
+
+@pytest.mark.engine
+def test_a_projector_without_a_file_stays_untold(model: Model):
+    own = "Qwen/Qwen3-VL-2B-Instruct"
+    alone = replace(with_companions(tiny.tiny(LARGE), draft="", mmproj=own), draft=None)
+    plan = size(alone, RIG, RunSettings(ctx=2048, mmproj=own))
+    assert plan.host.projector
+    run = dry_run(alone, plan.settings)
+    assert run.untold == ("projector",)
+    assert "projector" not in figures(plan, run)["host"]
+
+
+def test_a_probe_asks_for_the_projectors_file():
+    own = "Qwen/Qwen3-VL-2B-Instruct"
+    with pytest.raises(ModelError, match="Name its mmproj GGUF file"):
+        prepare(tiny.tiny(LARGE), RIG, RunSettings(ctx=2048, mmproj=own), builds=(BUILD,))

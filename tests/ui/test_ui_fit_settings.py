@@ -1,6 +1,6 @@
 """The settings form: what is typed becomes settings, and what cannot be is said and undone."""
 
-from PySide6.QtWidgets import QComboBox, QLineEdit
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
 from advisor.ui.pages.fit_settings import SettingsForm
 
@@ -37,3 +37,29 @@ def test_drafting_is_chosen(qtbot, state) -> None:
         "draft-simple",
         "Qwen/Qwen3-0.6B",
     )
+
+
+def test_a_models_own_projector_is_one_tick_where_it_is_known(qtbot, state) -> None:
+    form = SettingsForm(state)
+    qtbot.addWidget(form)
+    box = next(b for b in form.findChildren(QCheckBox) if "projector" in b.accessibleName())
+    line = next(b for b in form.findChildren(QLineEdit) if b.accessibleName() == "Projector")
+    own = "Qwen/Qwen3-VL-8B-Instruct"
+    state.choose_model(own, "Q4_K_M")
+    assert box.isEnabled()
+    assert not box.isChecked()
+
+    box.setChecked(True)
+    assert state.settings.mmproj == line.text() == own
+    typed(form, "Projector", f"{own}:BF16")
+    assert not box.isChecked()
+    typed(form, "Projector", own)
+    assert box.isChecked()
+    box.setChecked(False)
+    assert not state.settings.mmproj
+
+    state.choose_model("Qwen/Qwen3-8B", "Q4_K_M")
+    assert not box.isEnabled()
+    assert "no projector" in box.toolTip()
+    state.choose_model("/nowhere/model.gguf")
+    assert not box.isEnabled()

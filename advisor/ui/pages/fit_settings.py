@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
 )
 
 from advisor.sizing.settings import RunSettings
+from advisor.ui import services
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import text
 
@@ -100,13 +101,17 @@ class SettingsForm(QWidget):
         self._text(
             self.tr("Draft model"), "-md", "model_draft", self.tr("file, or name in the catalogue")
         )
-        self._text(self.tr("Projector"), "--mmproj", "mmproj", self.tr("mmproj file"))
+        self._text(
+            self.tr("Projector"), "--mmproj", "mmproj", self.tr("mmproj file, or catalogue name")
+        )
+        self._own_projector()
         self._text(
             self.tr("Tensors by hand"), "-ot", "override_tensor", self.tr("pattern=CPU, …=CUDA0")
         )
         self._number(self.tr("Prompt cache, MiB"), "--cache-ram", "cache_ram", -1, 1 << 30)
         self._number(self.tr("Checkpoints"), "--ctx-checkpoints", "ctx_checkpoints", 0, 1 << 20)
         self.lay_out(COLUMNS)
+        state.model_changed.connect(self.refresh)
         state.settings_changed.connect(self.refresh)
         self.refresh()
 
@@ -213,6 +218,35 @@ class SettingsForm(QWidget):
         line.editingFinished.connect(entered)
         self._show.append(show)
         self._add(name, option, line)
+
+    def _own_projector(self) -> None:
+        """The projector that was published with the model, where the catalogue knows it."""
+        name = self.tr("With its own projector")
+        box = QCheckBox(name)
+        box.setAccessibleName(name)
+
+        def own() -> str:
+            choice = self._state.choice
+            return "" if choice is None else services.own_projector(choice)
+
+        def show(settings: RunSettings) -> None:
+            known = own()
+            blocked = box.blockSignals(True)
+            box.setChecked(bool(known) and settings.mmproj == known)
+            box.blockSignals(blocked)
+            box.setEnabled(bool(known))
+            box.setToolTip(
+                self.tr(
+                    "Count the projector that is published beside this model, in F16 (--mmproj): "
+                    "the model sees pictures"
+                )
+                if known
+                else self.tr("The catalogue knows no projector of this model: name its mmproj file")
+            )
+
+        box.toggled.connect(lambda on: self._state.change_settings(mmproj=own() if on else ""))
+        self._show.append(show)
+        self._lines.append((None, box))
 
     def _number(self, name: str, option: str, field: str, low: int, high: int) -> None:
         box = QSpinBox()

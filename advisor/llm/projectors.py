@@ -1,0 +1,189 @@
+"""The projector of a model without a file, from what the maker's ``vision_config`` states.
+
+A projector is published beside a model, as an ``mmproj-….gguf``. The tensors are those that
+llama.cpp's converter writes: conversion/base.py:MmprojModel, and the family's own class.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from advisor.errors import ModelError
+from advisor.llm.model import Projector
+from advisor.llm.tensor import TYPES, Tensor
+
+Shapes = dict[str, tuple[int, ...]]
+
+FILE_TYPES: Final = ("F16", "BF16", "Q8_0", "F32")
+"""What convert_hf_to_gguf.py ``--mmproj`` writes; publishers mostly offer the first two."""
+
+_MERGED: Final = 4
+"""Patches that become one token of Qwen's models: ``spatial_merge_size`` 2, squared."""
+
+
+class ProjectorFacts(BaseModel):
+    """What sets the shapes of a projector: numbers of a ``vision_config``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["gemma3", "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger"]
+    """``clip.projector_type``."""
+    width: int = Field(gt=0, le=1 << 16)
+    feed_forward: int = Field(gt=0, le=1 << 20)
+    layers: int = Field(gt=0, le=512)
+    heads: int = Field(gt=0, le=1024)
+    patch: int = Field(gt=0, le=256)
+    """Pixels along a side."""
+    image: int = Field(gt=0, le=1 << 14)
+    """Pixels along a side of the picture that positions were learned for."""
+    out: int = Field(gt=0, le=1 << 20)
+    """Width of a token of the language model."""
+    window_pattern: int = Field(default=0, ge=0, le=512)
+    """Of so many layers, one attends to the whole picture; 0: all do."""
+    deepstack: tuple[int, ...] = ()
+    """Layers whose output goes to the language model as well."""
+    source: tuple[str, ...] = Field(min_length=1)
+    """Where the numbers were read."""
+
+
+def projector(facts: ProjectorFacts, file_type: str) -> Projector:
+    """The projector in a file type. Raises ModelError for one that none is published in."""
+    wanted = file_type.upper()
+    if wanted not in FILE_TYPES:
+        message = f"A projector is {', '.join(FILE_TYPES)}, not “{file_type}”."
+        raise ModelError(message)
+    shapes = _LAYOUTS[facts.kind](facts)
+    tensors = tuple(
+        Tensor(name, shape, TYPES[_stored(name, shape, wanted, facts.kind)])
+        for name, shape in shapes.items()
+    )
+    return Projector(
+        path=None, kind=facts.kind, tensors=tensors, metadata=_metadata(facts), file_type=wanted
+    )
+
+
+def _stored(name: str, shape: tuple[int, ...], wanted: str, kind: str) -> str:
+    """The type that the converter gives a tensor (conversion/base.py:prepare_tensors).
+
+    Of rows that are not whole blocks it makes F16.
+    """
+    if len(shape) == 1 or ".position_embd." in name:
+        return "F32"
+    if ".patch_embd.weight" in name:
+        # Each converter decides for itself: gemma.py keeps all of ".embeddings." in F32.
+        return "F16" if wanted == "F16" and kind != "gemma3" else "F32"
+    if kind == "gemma3" and "input_projection" in name:
+        return "F16"
+    return "F16" if shape[0] % TYPES[wanted].block else wanted
+
+
+def _metadata(facts: ProjectorFacts) -> Mapping[str, Any]:
+    """The header's ``clip.…`` keys that its graph depends on."""
+    found: dict[str, Any] = {
+        "clip.vision.image_size": facts.image,
+        "clip.vision.patch_size": facts.patch,
+        "clip.vision.embedding_length": facts.width,
+        "clip.vision.feed_forward_length": facts.feed_forward,
+        "clip.vision.block_count": facts.layers,
+        "clip.vision.attention.head_count": facts.heads,
+    }
+    if facts.kind in {"gemma3", "qwen3vl_merger"}:
+        found["clip.use_gelu"] = True
+    if facts.kind == "qwen2.5vl_merger":
+        found["clip.use_silu"] = True
+    if facts.kind.startswith("qwen2"):
+        found["clip.vision.n_wa_pattern"] = facts.window_pattern
+    return found
+
+
+def _linear(name: str, rows: int, columns: int) -> Shapes:
+    return {f"{name}.weight": (rows, columns), f"{name}.bias": (columns,)}
+
+
+def _norm(name: str, width: int) -> Shapes:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def _blocks(
+    facts: ProjectorFacts, *, fused: bool = False, gated: bool = False, rms: bool = False
+) -> Shapes:
+    """Every block: attention and feed-forward, all with biases."""
+    width, wide = facts.width, facts.feed_forward
+    if fused:
+        block = _linear("attn_qkv", width, 3 * width)
+    else:
+        block = {k: v for name in "qkv" for k, v in _linear(f"attn_{name}", width, width).items()}
+    block |= _linear("attn_out", width, width)
+    block |= _linear("ffn_up", width, wide) | _linear("ffn_down", wide, width)
+    if gated:
+        block |= _linear("ffn_gate", width, wide)
+    norms = _norm("ln1", width) | _norm("ln2", width)
+    block |= {name: shape for name, shape in norms.items() if not (rms and name.endswith("bias"))}
+    return {
+        f"v.blk.{il}.{name}": shape for il in range(facts.layers) for name, shape in block.items()
+    }
+
+
+def _patches(facts: ProjectorFacts, *, frames: int = 1) -> Shapes:
+    shape = (facts.patch, facts.patch, 3, facts.width)
+    names = ("v.patch_embd.weight", "v.patch_embd.weight.1")[:frames]
+    return dict.fromkeys(names, shape)
+
+
+def _learned(facts: ProjectorFacts) -> Shapes:
+    count = (facts.image // facts.patch) ** 2
+    return {"v.patch_embd.bias": (facts.width,), "v.position_embd.weight": (facts.width, count)}
+
+
+def _merger(facts: ProjectorFacts) -> Shapes:
+    wide = facts.width * _MERGED
+    return _linear("mm.0", wide, wide) | _linear("mm.2", wide, facts.out)
+
+
+def _gemma3(facts: ProjectorFacts) -> Shapes:
+    """conversion/gemma.py:Gemma3VisionModel."""
+    return {
+        **_patches(facts),
+        **_learned(facts),
+        **_blocks(facts),
+        **_norm("v.post_ln", facts.width),
+        "mm.input_projection.weight": (facts.out, facts.width),
+        "mm.soft_emb_norm.weight": (facts.width,),
+    }
+
+
+def _qwen2vl(facts: ProjectorFacts) -> Shapes:
+    """conversion/qwenvl.py:Qwen2VLVisionModel."""
+    ends = _norm("v.post_ln", facts.width)
+    return {**_patches(facts, frames=2), **_blocks(facts), **ends, **_merger(facts)}
+
+
+def _qwen25vl(facts: ProjectorFacts) -> Shapes:
+    """conversion/qwenvl.py:Qwen2VLVisionModel: gated, and with RMS norms."""
+    return {
+        **_patches(facts, frames=2),
+        **_blocks(facts, gated=True, rms=True),
+        "v.post_ln.weight": (facts.width,),
+        **_merger(facts),
+    }
+
+
+def _qwen3vl(facts: ProjectorFacts) -> Shapes:
+    """conversion/qwen3vl.py:Qwen3VLVisionModel."""
+    found = _patches(facts, frames=2) | _learned(facts) | _blocks(facts, fused=True)
+    found |= _norm("v.post_ln", facts.width) | _merger(facts)
+    wide = facts.width * _MERGED
+    for il in facts.deepstack:
+        at = f"v.deepstack.{il}"
+        found |= _norm(f"{at}.norm", wide)
+        found |= _linear(f"{at}.fc1", wide, wide) | _linear(f"{at}.fc2", wide, facts.out)
+    return found
+
+
+_LAYOUTS: Final[Mapping[str, Callable[[ProjectorFacts], Shapes]]] = {
+    "gemma3": _gemma3,
+    "qwen2vl_merger": _qwen2vl,
+    "qwen2.5vl_merger": _qwen25vl,
+    "qwen3vl_merger": _qwen3vl,
+}

@@ -1,0 +1,125 @@
+"""Projectors of catalogue models against published files and llama.cpp's own figures."""
+
+from typing import Any
+
+import pytest
+
+from advisor.answers import accompanied
+from advisor.errors import ModelError, UnknownModel
+from advisor.hardware.compose import parse_rig
+from advisor.llm.catalogue import catalogue
+from advisor.sizing import size
+from advisor.sizing.compute import projector_compute
+from advisor.sizing.plan import Plan
+from advisor.sizing.settings import RunSettings
+from tests.projectors import CASES
+
+HEADER = 40_000
+"""Bytes that the keys and the tensor list of a projector's file take at most."""
+
+# Sizes of files on Hugging Face: bytes of the uploads' git-lfs pointers.
+PUBLISHED = [
+    # bartowski/Qwen2-VL-…-Instruct-GGUF
+    ("Qwen/Qwen2-VL-2B-Instruct", "F16", 1331656192),
+    ("Qwen/Qwen2-VL-2B-Instruct", "F32", 2661115392),
+    ("Qwen/Qwen2-VL-7B-Instruct", "F16", 1352635904),
+    ("Qwen/Qwen2-VL-7B-Instruct", "F32", 2703066624),
+    # hfmaster/models-moved
+    ("Qwen/Qwen2.5-VL-7B-Instruct", "F16", 1354163040),
+    ("google/gemma-3-12b-it", "BF16", 854200448),
+    # LateMonk/ForestControl_Models
+    ("Qwen/Qwen3-VL-4B-Instruct", "F16", 836180640),
+    # khtsly/Mini-Coder-GGUF
+    ("Qwen/Qwen3.5-9B", "BF16", 921704576),
+]
+
+
+def weights(name: str, file_type: str) -> int:
+    return sum(tensor.nbytes for tensor in catalogue().find(name).projector(file_type).tensors)
+
+
+@pytest.mark.parametrize(("name", "file_type", "published"), PUBLISHED)
+def test_the_tensors_are_those_of_the_published_file(
+    name: str, file_type: str, published: int
+) -> None:
+    assert 0 < published - weights(name, file_type) < HEADER
+
+
+@pytest.mark.parametrize(
+    ("name", "file_type", "printed"),
+    [
+        # koboldcpp/mmproj and maxnocker/model: whole MB, or hundredths of a GB.
+        ("google/gemma-3-4b-it", "F16", (851, 1e6)),
+        ("google/gemma-3-12b-it", "F16", (854, 1e6)),
+        ("google/gemma-3-27b-it", "F16", (858, 1e6)),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", "BF16", (1.36, 1e9)),
+    ],
+)
+def test_sizes_are_those_printed(name: str, file_type: str, printed: tuple[float, float]) -> None:
+    figure, unit = printed
+    digits = 0 if unit == 1e6 else 2
+    assert round(weights(name, file_type) / unit, digits) == figure
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("google/gemma-3-4b-it", "Gemma 3"),
+        ("Qwen/Qwen2-VL-2B-Instruct", "Qwen2 VL"),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen2.5 VL"),
+        ("Qwen/Qwen3-VL-8B-Instruct", "Qwen3 VL 8B"),
+    ],
+)
+def test_the_buffer_is_what_llama_cpp_reserves(name: str, case: str) -> None:
+    known, on_cuda, without = CASES[case]
+    found = catalogue().find(name).projector()
+    assert {t.name: t.shape for t in found.tensors} == {t.name: t.shape for t in known.tensors}
+    assert projector_compute(found, "") == (0, without)
+    assert projector_compute(found, "cuda") == on_cuda
+
+
+def plan(**given: Any) -> Plan:
+    settings = RunSettings.model_validate({"ctx": 4096, **given})
+    model = accompanied(catalogue().find("Qwen/Qwen3-VL-8B-Instruct").model("Q4_K_M"), settings)
+    return size(model, parse_rig("RTX 4090 + 64 GB DDR5-6000"), settings)
+
+
+def test_a_plan_counts_the_projector_that_the_catalogue_knows() -> None:
+    own = "Qwen/Qwen3-VL-8B-Instruct"
+    found = plan(mmproj=own)
+    buffer = CASES["Qwen3 VL 8B"][1]
+    assert found.projector_buffer
+    assert 0 <= found.devices[0].projector - weights(own, "F16") - buffer[0] < 1 << 17
+    assert found.host.projector == buffer[1]
+    assert found.devices[0].total - plan().devices[0].total == found.devices[0].projector
+    words = found.command
+    assert words[words.index("--mmproj") + 1] == "mmproj-Qwen3-VL-8B-Instruct-F16.gguf"
+    assert any("vision_config" in note for note in found.notes)
+    term = found.explanations["CUDA0.projector"].terms[0]
+    assert term.source is not None
+    assert "MmprojModel" in term.source
+    smaller = plan(mmproj=f"{own}:q8_0")
+    assert smaller.devices[0].projector < found.devices[0].projector
+    assert "mmproj-Qwen3-VL-8B-Instruct-Q8_0.gguf" in smaller.command
+
+
+def test_every_projector_of_the_catalogue_can_be_sized() -> None:
+    known = [entry for entry in catalogue().entries if entry.vision is not None]
+    assert len(known) >= 20
+    for entry in known:
+        assert "vision" in entry.abilities
+        assert entry.vision is not None
+        assert entry.vision.out == entry.hp.n_embd
+        assert projector_compute(entry.projector(), "cuda")
+
+
+def test_what_is_not_known_is_said() -> None:
+    for name, said in (
+        ("Qwen/Qwen3-8B", "does not know a projector of Qwen3 8B"),
+        ("Qwen/Qwen3-VL-8B-Instruct:Q4_K_M", "not “Q4_K_M”"),
+        ("mmproj.gguf", "There is no file"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            plan(mmproj=name)
+    with pytest.raises(UnknownModel):
+        plan(mmproj="nobody/nothing")

@@ -127,7 +127,7 @@ class BestList(QWidget):
         self._least.setSuffix(self.tr(" tok/s or more"))
         self._least.setAccessibleName(self.tr("Wanted decode speed"))
         self._least.setKeyboardTracking(False)
-        self._least.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self._least.lineEdit().setTextMargins(6, 0, 0, 0)
         self._said = text("", "muted", wrap=True)
         self.picks = PickTable()
         self.table = self._made_table()
@@ -155,7 +155,7 @@ class BestList(QWidget):
         across = table.horizontalHeader()
         across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         across.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-        for place, width in ((1, 54), (2, 100), (3, 100), (4, 96), (5, 112)):
+        for place, width in ((1, 50), (2, 106), (3, 98), (4, 96), (5, 106)):
             across.resizeSection(place, width)
         return table
 

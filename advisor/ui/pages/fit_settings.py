@@ -21,6 +21,7 @@ from advisor.ui.widgets.basics import text
 KV_TYPES: Final = ("f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "bf16", "f32")
 UBATCHES: Final = (64, 128, 256, 512, 1024, 2048, 4096)
 COLUMNS: Final = 3
+LEAST_FIELD: Final = 84
 
 
 class SettingsForm(QWidget):
@@ -32,7 +33,7 @@ class SettingsForm(QWidget):
         self._show: list[Callable[[RunSettings], None]] = []
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(10)
+        self._grid.setHorizontalSpacing(7)
         self._grid.setVerticalSpacing(7)
         self.setLayout(self._grid)
         self._lines: list[tuple[QWidget | None, QWidget]] = []
@@ -140,6 +141,9 @@ class SettingsForm(QWidget):
     def _add(self, name: str, option: str, widget: QWidget) -> None:
         label = text(name, "muted")
         label.setBuddy(widget)
+        # As wide as its column: three of them stand side by side in the narrowest card.
+        widget.setMinimumWidth(LEAST_FIELD)
+        widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         tip = self.tr("{name} ({option})").format(name=name, option=option)
         label.setToolTip(tip)
         widget.setToolTip(tip)
@@ -150,8 +154,6 @@ class SettingsForm(QWidget):
         self, name: str, option: str, field: str, choices: list[tuple[Any, str]]
     ) -> QComboBox:
         box = QComboBox()
-        box.setMinimumWidth(88)
-        box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         box.view().setMinimumWidth(130)
         for value, words in choices:
             box.addItem(words, value)
@@ -252,6 +254,7 @@ class SettingsForm(QWidget):
         box = QSpinBox()
         box.setRange(low, high)
         box.setKeyboardTracking(False)
+        box.lineEdit().setTextMargins(6, 0, 0, 0)
         box.valueChanged.connect(lambda value: self._state.change_settings(**{field: value}))
 
         def show(settings: RunSettings) -> None:

@@ -18,8 +18,10 @@ Shapes = dict[str, tuple[int, ...]]
 FILE_TYPES: Final = ("F16", "BF16", "Q8_0", "F32")
 """What convert_hf_to_gguf.py ``--mmproj`` writes; publishers mostly offer the first two."""
 
-_MERGED: Final = 4
-"""Patches that become one token of Qwen's models: ``spatial_merge_size`` 2, squared."""
+_MERGE: Final = 2
+"""Patches a side that become one token (``spatial_merge_size``, ``pixel_shuffle_ratio`` 0.5) of
+every kind here but Gemma 3, whose default of 4 no header states."""
+_MERGED: Final = _MERGE**2
 
 
 class ProjectorFacts(BaseModel):
@@ -27,7 +29,9 @@ class ProjectorFacts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["gemma3", "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger"]
+    kind: Literal[
+        "gemma3", "llama4", "pixtral", "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger"
+    ]
     """``clip.projector_type``."""
     width: int = Field(gt=0, le=1 << 16)
     feed_forward: int = Field(gt=0, le=1 << 20)
@@ -39,6 +43,8 @@ class ProjectorFacts(BaseModel):
     """Pixels along a side of the picture that positions were learned for."""
     out: int = Field(gt=0, le=1 << 20)
     """Width of a token of the language model."""
+    between: int = Field(default=0, ge=0, le=1 << 20)
+    """Width between tower and language model (Llama 4's ``projector_output_dim``)."""
     window_pattern: int = Field(default=0, ge=0, le=512)
     """Of so many layers, one attends to the whole picture; 0: all do."""
     deepstack: tuple[int, ...] = ()
@@ -70,7 +76,7 @@ def _stored(name: str, shape: tuple[int, ...], wanted: str, kind: str) -> str:
     """
     if len(shape) == 1 or ".position_embd." in name:
         return "F32"
-    if ".patch_embd.weight" in name:
+    if ".patch_embd.weight" in name or ".patch_merger.weight" in name:
         # Each converter decides for itself: gemma.py keeps all of ".embeddings." in F32.
         return "F16" if wanted == "F16" and kind != "gemma3" else "F32"
     if kind == "gemma3" and "input_projection" in name:
@@ -88,10 +94,14 @@ def _metadata(facts: ProjectorFacts) -> Mapping[str, Any]:
         "clip.vision.block_count": facts.layers,
         "clip.vision.attention.head_count": facts.heads,
     }
-    if facts.kind in {"gemma3", "qwen3vl_merger"}:
+    if facts.kind in {"gemma3", "llama4", "qwen3vl_merger"}:
         found["clip.use_gelu"] = True
-    if facts.kind == "qwen2.5vl_merger":
+    if facts.kind in {"pixtral", "qwen2.5vl_merger"}:
         found["clip.use_silu"] = True
+    if facts.kind == "llama4":
+        found["clip.vision.projector.scale_factor"] = _MERGE
+    if facts.kind == "pixtral":
+        found["clip.vision.spatial_merge_size"] = _MERGE
     if facts.kind.startswith("qwen2"):
         found["clip.vision.n_wa_pattern"] = facts.window_pattern
     return found
@@ -181,8 +191,42 @@ def _qwen3vl(facts: ProjectorFacts) -> Shapes:
     return found
 
 
+def _pixtral(facts: ProjectorFacts) -> Shapes:
+    """conversion/llava.py:LlavaVisionModel: Mistral Small 3.1 and later, without biases."""
+    blocks = _blocks(facts, gated=True, rms=True)
+    wide = facts.width * _MERGED
+    return {
+        **_patches(facts),
+        **{name: shape for name, shape in blocks.items() if not name.endswith(".bias")},
+        "v.pre_ln.weight": (facts.width,),
+        "v.token_embd.img_break": (facts.out,),
+        "mm.input_norm.weight": (facts.width,),
+        "mm.patch_merger.weight": (wide, facts.width),
+        "mm.1.weight": (facts.width, facts.out),
+        "mm.2.weight": (facts.out, facts.out),
+    }
+
+
+def _llama4(facts: ProjectorFacts) -> Shapes:
+    """conversion/llama4.py:Llama4VisionModel: a linear layer cuts the patches out."""
+    count = (facts.image // facts.patch) ** 2 + 1
+    return {
+        "v.patch_embd.weight": (facts.patch**2 * 3, facts.width),
+        "v.class_embd": (facts.width,),
+        "v.position_embd.weight": (facts.width, count),
+        **_norm("v.pre_ln", facts.width),
+        **_norm("v.post_ln", facts.width),
+        **_blocks(facts),
+        "mm.model.mlp.1.weight": (facts.width * _MERGED, facts.between),
+        "mm.model.mlp.2.weight": (facts.between, facts.between),
+        "mm.model.fc.weight": (facts.between, facts.out),
+    }
+
+
 _LAYOUTS: Final[Mapping[str, Callable[[ProjectorFacts], Shapes]]] = {
     "gemma3": _gemma3,
+    "llama4": _llama4,
+    "pixtral": _pixtral,
     "qwen2vl_merger": _qwen2vl,
     "qwen2.5vl_merger": _qwen25vl,
     "qwen3vl_merger": _qwen3vl,

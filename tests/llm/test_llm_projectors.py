@@ -8,6 +8,7 @@ from advisor.answers import accompanied
 from advisor.errors import ModelError, UnknownModel
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
+from advisor.llm.projectors import projector
 from advisor.sizing import size
 from advisor.sizing.compute import projector_compute
 from advisor.sizing.plan import Plan
@@ -68,6 +69,7 @@ def test_sizes_are_those_printed(name: str, file_type: str, printed: tuple[float
         ("Qwen/Qwen2-VL-2B-Instruct", "Qwen2 VL"),
         ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen2.5 VL"),
         ("Qwen/Qwen3-VL-8B-Instruct", "Qwen3 VL 8B"),
+        ("meta-llama/Llama-4-Scout-17B-16E-Instruct", "Llama 4"),
     ],
 )
 def test_the_buffer_is_what_llama_cpp_reserves(name: str, case: str) -> None:
@@ -76,6 +78,19 @@ def test_the_buffer_is_what_llama_cpp_reserves(name: str, case: str) -> None:
     assert {t.name: t.shape for t in found.tensors} == {t.name: t.shape for t in known.tensors}
     assert projector_compute(found, "") == (0, without)
     assert projector_compute(found, "cuda") == on_cuda
+
+
+def test_mistrals_projector_is_that_of_the_published_file() -> None:
+    facts = catalogue().find("mistralai/Ministral-3-3B-Instruct-2512").vision
+    assert facts is not None
+    # koboldcpp/mmproj: mmproj-mistralai_Mistral-Small-3.1-24B-Instruct-2503-f16.gguf, the same
+    # tower in front of a wider model.
+    found = projector(facts.model_copy(update={"out": 5120}), "F16")
+    assert 0 < 878054144 - sum(tensor.nbytes for tensor in found.tensors) < HEADER
+    known, on_cuda, without = CASES["Mistral Small 3.2"]
+    assert {t.name: t.shape for t in found.tensors} == {t.name: t.shape for t in known.tensors}
+    assert projector_compute(found, "cuda") == on_cuda
+    assert projector_compute(found, "") == (0, without)
 
 
 def plan(**given: Any) -> Plan:

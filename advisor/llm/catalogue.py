@@ -28,6 +28,7 @@ from advisor.llm.gguf import read_header
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model, Projector
 from advisor.llm.projectors import ProjectorFacts, projector
+from advisor.llm.vision_configs import stated
 
 Ability = Literal["chat", "reasoning", "tools", "code", "vision", "audio", "multilingual"]
 
@@ -83,6 +84,7 @@ class CatalogueEntry(BaseModel):
     vision: ProjectorFacts | None = None
     """Its projector; None: it has none, or its numbers were not found in a source."""
     _models: dict[tuple[str, bool], Model] = PrivateAttr(default_factory=dict)
+    _projectors: dict[str, Projector] = PrivateAttr(default_factory=dict)
 
     @functools.cached_property
     def hp(self) -> Hyperparameters:
@@ -182,7 +184,11 @@ class CatalogueEntry(BaseModel):
                 "file instead."
             )
             raise ModelError(message)
-        return replace(projector(self.vision, file_type), model=self.id)
+        kind = file_type.upper()
+        made = self._projectors.get(kind)
+        if made is None:
+            made = self._projectors[kind] = replace(projector(self.vision, kind), model=self.id)
+        return made
 
     @property
     def _family(self) -> architectures.Architecture:
@@ -307,7 +313,9 @@ def add_from_gguf(path: Path) -> CatalogueEntry:
 
 def add_from_config(config: Mapping[str, Any], name: str) -> CatalogueEntry:
     """Keep the model of a Hugging Face config.json. Raises ModelError when it can't be used."""
-    entry = _new_entry(name, source="config.json", licence=None, config=dict(config))
+    entry = _new_entry(
+        name, source="config.json", licence=None, config=dict(config), vision=stated(config)
+    )
     return _keep(entry)
 
 

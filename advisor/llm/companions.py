@@ -25,7 +25,7 @@ def with_companions(model: Model, *, draft: str, mmproj: str) -> Model:
     return replace(
         model,
         draft=_draft(draft, _changed(draft)) if draft else None,
-        projector=_projector(mmproj, _changed(mmproj)) if mmproj else None,
+        projector=_projector(mmproj) if mmproj else None,
     )
 
 
@@ -56,8 +56,11 @@ def _is_projector(first: str, unknown: bool) -> bool:
     return unknown and first.startswith(("v.", "a.", "mm."))
 
 
-def _published(name: str) -> Projector:
-    """The projector of a catalogue model, in the file type behind the colon."""
+def _projector(name: str) -> Projector:
+    """Of a file, or of a catalogue model, in the file type behind the colon."""
+    changed_at = _changed(name)
+    if changed_at:
+        return _of_file(name, changed_at)
     path = Path(name).expanduser()
     model, _, file_type = name.partition(":")
     if path.is_absolute() or path.suffix.lower() == ".gguf":
@@ -70,10 +73,8 @@ def _published(name: str) -> Projector:
 
 
 @lru_cache(maxsize=16)
-def _projector(name: str, _changed_at: int) -> Projector:
+def _of_file(name: str, _changed_at: int) -> Projector:
     path = Path(name).expanduser()
-    if not path.exists():
-        return _published(name)
     header = read_header(path)
     if not is_projector(header.metadata):
         message = f"{path.name} is not a multimodal projector (its architecture is not “clip”)."

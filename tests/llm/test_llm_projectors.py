@@ -116,6 +116,8 @@ def test_a_plan_counts_the_projector_that_the_catalogue_knows() -> None:
     smaller = plan(mmproj=f"{own}:q8_0")
     assert smaller.devices[0].projector < found.devices[0].projector
     assert "mmproj-Qwen3-VL-8B-Instruct-Q8_0.gguf" in smaller.command
+    entry = catalogue().find(own)
+    assert entry.projector() is entry.projector("f16")  # its buffer is computed once
 
 
 def test_every_projector_of_the_catalogue_can_be_sized() -> None:

@@ -80,6 +80,42 @@ def test_the_buffer_is_what_llama_cpp_reserves(name: str, case: str) -> None:
     assert projector_compute(found, "cuda") == on_cuda
 
 
+# llama.cpp b11434 itself (mtmd_get_memory_usage, no weights loaded), given files of these tensors:
+# bytes with a simulated CUDA device, beside it on the host, and without devices.
+RESERVED = [
+    ("meta-llama/Llama-4-Scout-17B-16E-Instruct", "BF16", 1787319680, 9748992, 1769261632),
+    ("meta-llama/Llama-4-Scout-17B-16E-Instruct", "F16", 1785663872, 9748992, 1767605824),
+    ("meta-llama/Llama-4-Scout-17B-16E-Instruct", "Q8_0", 972010880, 9748992, 953952832),
+    ("mistralai/Ministral-3-3B-Instruct-2512", "BF16", 917499904, 8388640, 917499904),
+    ("mistralai/Ministral-3-3B-Instruct-2512", "F16", 907907072, 8388640, 907907072),
+    ("mistralai/Ministral-3-3B-Instruct-2512", "Q8_0", 528216064, 8388640, 528216064),
+    ("mistralai/Mistral-Medium-3.5-128B", "BF16", 5505240064, 20447232, 5498424320),
+    ("mistralai/Mistral-Medium-3.5-128B", "F16", 5481132032, 20447232, 5474316288),
+    ("mistralai/Mistral-Medium-3.5-128B", "Q8_0", 3005860864, 20447232, 2999045120),
+    ("Qwen/Qwen3-VL-2B-Instruct", "BF16", 1160675584, 26136832, 1160675584),
+    ("Qwen/Qwen3-VL-2B-Instruct", "F16", 1157529856, 26136832, 1157529856),
+    ("Qwen/Qwen3-VL-2B-Instruct", "Q8_0", 783188224, 26136832, 783188224),
+    ("Qwen/Qwen3.5-0.8B", "BF16", 376481024, 26136832, 376481024),
+    ("Qwen/Qwen3.5-0.8B", "F16", 374121728, 26136832, 374121728),
+    ("Qwen/Qwen3.5-0.8B", "Q8_0", 285058304, 26136832, 285058304),
+    ("Qwen/Qwen3.5-9B", "BF16", 1181834432, 26136832, 1181834432),
+    ("Qwen/Qwen3.5-9B", "F16", 1178295488, 26136832, 1178295488),
+    ("Qwen/Qwen3.5-9B", "Q8_0", 884359232, 26136832, 884359232),
+    ("google/gemma-3-27b-it", "BF16", 984853952, 9633792, 984853952),
+    ("google/gemma-3-27b-it", "F16", 984853952, 9633792, 984853952),
+    ("google/gemma-3-27b-it", "Q8_0", 724980032, 9633792, 724980032),
+]
+
+
+@pytest.mark.parametrize(("name", "file_type", "on_cuda", "beside", "without"), RESERVED)
+def test_weights_and_buffer_are_what_llama_cpp_takes(
+    name: str, file_type: str, on_cuda: int, beside: int, without: int
+) -> None:
+    held, found = weights(name, file_type), catalogue().find(name).projector(file_type)
+    assert projector_compute(found, "cuda") == (on_cuda - held, beside)
+    assert projector_compute(found, "") == (0, without - held)
+
+
 def test_mistrals_projector_is_that_of_the_published_file() -> None:
     facts = catalogue().find("mistralai/Ministral-3-3B-Instruct-2512").vision
     assert facts is not None

@@ -37,12 +37,26 @@ class Page(QWidget):
         self.setProperty("role", "page")
         self._unseen: dict[Callable[[], None], None] = {}
         """What is to be drawn when somebody looks, in its order."""
+        self._unmade: list[str] = []
+        """Cached properties that are parts of the page, in the order to make them."""
         self._catching_up = QTimer(self, singleShot=True, interval=0)
-        self._catching_up.timeout.connect(self._draw_next)
+        self._catching_up.timeout.connect(self._next)
+
+    def make_in_turns(self, *parts: str) -> None:
+        """Make these cached properties in turns of the event loop, if nothing asks for them before.
+
+        What a page draws is drawn after them.
+        """
+        self._unmade = list(parts)
+        self._catching_up.start()
+
+    def has(self, part: str) -> bool:
+        """Whether a part that is made in turns is there."""
+        return part in self.__dict__
 
     def when_seen(self, draw: Callable[[], None]) -> None:
         """Call ``draw`` now, or once when the page is shown: a hidden page keeps no turn long."""
-        if self.isVisible() and not self._unseen:
+        if self.isVisible() and not self._unseen and not self._unmade:
             draw()
         else:
             self._unseen[draw] = None
@@ -50,21 +64,27 @@ class Page(QWidget):
                 self._catching_up.start()
 
     def catch_up(self) -> None:
-        """Draw now what waits to be seen."""
+        """Make and draw now all that waits for its turn."""
+        while self._unmade:
+            getattr(self, self._unmade.pop(0))
         while self._unseen:
             draw = next(iter(self._unseen))
             del self._unseen[draw]
             draw()
 
-    def _draw_next(self) -> None:
-        if self._unseen and self.isVisible():
+    def _next(self) -> None:
+        self._unmade = [part for part in self._unmade if not self.has(part)]
+        if self._unmade:
+            getattr(self, self._unmade.pop(0))
+            self._catching_up.start()
+        elif self._unseen and self.isVisible():
             draw = next(iter(self._unseen))
             del self._unseen[draw]
             draw()
             self._catching_up.start()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
-        """One thing that was left undrawn in each turn."""
+        """One thing that was left unmade or undrawn in each turn."""
         super().showEvent(event)
         self._catching_up.start()
 

@@ -37,6 +37,7 @@ def words(widget: QWidget) -> str:
 @pytest.fixture
 def page(qtbot, state: AppState) -> Iterator[AdvicePage]:
     page = AdvicePage(state)
+    page.catch_up()
     qtbot.addWidget(page)
     page.resize(1132, 716)
     page.show()

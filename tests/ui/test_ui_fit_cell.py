@@ -30,6 +30,7 @@ HOST = Rig(name="host", hosts=(Host(ram_available=8 << 30),))
 @pytest.fixture
 def fit(qtbot, state):
     page = FitPage(state)
+    page.catch_up()
     qtbot.addWidget(page)
     page.resize(1132, 716)
     page.show()

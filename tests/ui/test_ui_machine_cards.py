@@ -93,6 +93,7 @@ def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
 def test_cards_have_the_height_they_need_whatever_was_shown_before(qtbot, state) -> None:
     """Qt stops seeing that a card grows when its former place in the layout lives on."""
     page = MachinePage(state)
+    page.catch_up()
     qtbot.addWidget(page)
     page.resize(1132, 716)
     page.show()

@@ -33,6 +33,7 @@ def words(widget: QWidget) -> str:
 @pytest.fixture
 def fit(qtbot, state: AppState) -> FitPage:
     page = FitPage(state)
+    page.catch_up()
     qtbot.addWidget(page)
     page.resize(1132, 716)
     page.show()

@@ -1,6 +1,7 @@
 """Advice: how the model would be used, what follows from it, and what it costs."""
 
 import datetime as dt
+import functools
 from typing import Final
 
 from PySide6.QtCore import QTimer
@@ -63,11 +64,15 @@ class AdvicePage(Page):
         self.banner = Banner()
         self._empty = self._empty_state()
         self._content = QWidget()
-        self._content.setLayout(row(self._left(), self._right(), spacing=design.GAP))
+        # From the outside in: what is put into a parent is styled anew with all that it holds.
         layout = column(self.banner, self._empty, self._content, spacing=design.GAP)
         layout.setStretch(2, 1)
         layout.setContentsMargins(18, 16, 18, 16)
         self.setLayout(layout)
+        right = QWidget()
+        self._content.setLayout(row(self._left(), scrolling(right), spacing=design.GAP))
+        self._fill(right)
+        self.make_in_turns("form", "further", "case")
         for signal in (
             state.rig_changed,
             state.model_changed,
@@ -103,23 +108,26 @@ class AdvicePage(Page):
         return both
 
     def _left(self) -> QWidget:
-        self.form = UsageForm(self.state)
-        self.form.refused.connect(lambda sentence: self.banner.say(sentence, "tight"))
-        self.form.accepted.connect(self.banner.dismiss)
-        card = Card(self.tr("How you use it"))
-        card.body.addWidget(self.form)
-        area = scrolling(card)
+        self._usage = Card(self.tr("How you use it"))
+        area = scrolling(self._usage)
         area.setFixedWidth(FORM_WIDTH)
-        card.setProperty("role", "card")
+        self._usage.setProperty("role", "card")
         return area
 
-    def _right(self) -> QWidget:
+    def _fill(self, right: QWidget) -> None:
+        self._column = column(spacing=design.GAP)
+        self._column.setContentsMargins(0, 0, 10, 0)
+        right.setLayout(self._column)
         self.verdict = VerdictCard()
         self._progress = QProgressBar()
         self._progress.setTextVisible(False)
         self._progress.setRange(0, PERCENT)
         self._progress.setAccessibleName(self.tr("Progress of the advice"))
         self.verdict.body.insertWidget(0, self._progress)
+        self._answers = QWidget()
+        for part in (self.verdict, self._answers):
+            self._column.addWidget(part)
+        self._column.addStretch(1)
         self.plot = CostPlot()
         self.plot.volume_chosen.connect(self._take_volume)
         self.plot.volume_tried.connect(self._try_volume)
@@ -129,20 +137,37 @@ class AdvicePage(Page):
         costs.body.addWidget(self._plot_words)
         self.movers = MoversCard()
         self.options = OptionsCard()
-        self.options.price_wanted.connect(self.form.ask_prices)
+        self.options.price_wanted.connect(self._ask_prices)
         self.front = FrontCard()
         middle = self._middle = row(costs, self.movers, spacing=design.GAP)
         middle.setStretch(0, 1)
         self._set_narrow(narrow=False)
-        self._answers = QWidget()
         self._answers.setLayout(column(middle, self.options, self.front, spacing=design.GAP))
-        self.case = CaseCard()
-        self.case.hide()
-        column_ = column(self.verdict, self.case, self._answers, None, spacing=design.GAP)
-        column_.setContentsMargins(0, 0, 10, 0)
-        right = QWidget()
-        right.setLayout(column_)
-        return scrolling(right)
+
+    def _ask_prices(self, about: str) -> None:
+        self.form.ask_prices(about)
+
+    @functools.cached_property
+    def form(self) -> UsageForm:
+        """The usage."""
+        made = UsageForm(self.state)
+        made.refused.connect(lambda sentence: self.banner.say(sentence, "tight"))
+        made.accepted.connect(self.banner.dismiss)
+        self._usage.body.addWidget(made)
+        return made
+
+    @functools.cached_property
+    def further(self) -> QWidget:
+        """What the form keeps folded away."""
+        return self.form.more
+
+    @functools.cached_property
+    def case(self) -> CaseCard:
+        """The built-in case that is looked at."""
+        made = CaseCard()
+        made.hide()
+        self._column.insertWidget(self._column.indexOf(self._answers), made)
+        return made
 
     def _set_narrow(self, *, narrow: bool) -> None:
         way = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight

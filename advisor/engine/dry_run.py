@@ -85,7 +85,8 @@ class DryRun:
 
 class _LogLost(EngineCrashed):
     """The embedded engine ends every dry run by an abort (llama-model.cpp: no_alloc), and a thread
-    of its own prints: on a busy machine the abort comes before the breakdown is out.
+    of its own prints: on a busy machine the end comes before the breakdown is out, or before the
+    reason of a refusal is.
     """
 
 
@@ -309,7 +310,8 @@ def _explain(process: EngineProcess, collected: _Collected, path: Path) -> None:
         message = "llama.cpp ended its dry run before it had printed how much memory it needs."
         raise _LogLost(message, detail=detail)
     message = f"llama.cpp did not say how much memory it needs. {ended}"
-    raise EngineCrashed(message.strip(), detail=detail)
+    refused = failure is None and process.exit is not None and process.exit.code == 1
+    raise (_LogLost if refused else EngineCrashed)(message.strip(), detail=detail)
 
 
 def _result(collected: _Collected, seconds: float, engine: str) -> DryRun:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ ARGUMENT: Final = "--engine-worker"
 
 _PR_SET_PDEATHSIG: Final = 1
 _MADV_DONTNEED: Final = 4
+_LOG_S: Final = 0.1
+"""Seconds for the thread that writes llama.cpp's log (common/log.cpp): why it refused a file."""
 
 
 def main() -> int:
@@ -33,6 +36,8 @@ def main() -> int:
     threading.Thread(target=_leave_at_end_of_input, name="stdin", daemon=True).start()
     status = _describe() if job.get("task") == "devices" else _serve(job)
     sys.stderr.flush()
+    if status:
+        time.sleep(_LOG_S)
     # Not through Python's own end: it aborts where a thread still waits at stdin.
     os._exit(status)
 

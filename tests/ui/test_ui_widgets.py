@@ -6,8 +6,14 @@ from PySide6.QtCore import QEvent, QItemSelectionModel, Qt
 from PySide6.QtGui import QAccessible, QFocusEvent, QImage
 from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
+from advisor.advice.capability import capability
+from advisor.advice.picks import Wish
 from advisor.basis import Basis, Explanation, Range, Term
+from advisor.hardware.compose import parse_rig
+from advisor.llm.catalogue import catalogue
+from advisor.sizing.settings import RunSettings
 from advisor.ui import design
+from advisor.ui.texts import capability_text
 from advisor.ui.widgets import patterns
 from advisor.ui.widgets.basics import Banner, BigNumber, Chip, Elided, button
 from advisor.ui.widgets.figures import FigureRow, range_text, split_value, term_value
@@ -276,3 +282,27 @@ def test_a_reading_says_all_of_it_and_shortens_what_matters_least(qtbot) -> None
     assert (unit, number) == ("GB/s", "1,008")
     assert name.endswith("…")
     assert row._cut
+
+
+@pytest.mark.parametrize(
+    ("rig", "model", "words"),
+    [
+        # The five cards hold it by another split, as its plan does.
+        (
+            "RTX 5090 + 2x RTX 3090 + 2x P40 + 64 GB DDR5-6000",
+            "stepfun-ai/Step-3.7-Flash",
+            "split unevenly or with a part in RAM at",
+        ),
+        (
+            "2x RTX 4090 + 128 GB DDR5-6000",
+            "deepseek-ai/DeepSeek-V4-Flash",
+            "with experts in RAM at",
+        ),
+    ],
+)
+def test_a_headline_says_experts_in_ram_only_where_the_cards_are_too_small(
+    rig: str, model: str, words: str
+) -> None:
+    machine = parse_rig(rig)
+    found = capability([catalogue().find(model)], machine, Wish(), RunSettings(ctx=32768))
+    assert words in capability_text(found, machine)

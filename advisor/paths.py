@@ -1,5 +1,6 @@
 """Every folder the app reads or writes, in one place; RIG_ADVISOR_HOME moves them all (tests)."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -12,7 +13,9 @@ _DIRS = PlatformDirs("rig-advisor", appauthor=False)
 def _under(name: str, default: str) -> Path:
     home = os.environ.get("RIG_ADVISOR_HOME")
     folder = Path(home) / name if home else Path(default)
-    folder.mkdir(parents=True, exist_ok=True)
+    # A disk that is full or read-only must not keep the app from starting: who writes is told.
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

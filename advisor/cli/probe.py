@@ -5,7 +5,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -15,7 +15,7 @@ from advisor.cli.request import Sizer, first_problem
 from advisor.engine import folders
 from advisor.engine.builds import EMBEDDED, Build, ask, discover
 from advisor.engine.machine import read_machine
-from advisor.errors import EngineError, SettingsError
+from advisor.errors import EngineError, ProbeError, SettingsError
 from advisor.probe import store
 from advisor.probe.devices import MonitoredDevices
 from advisor.probe.prepare import prepare, probe_of
@@ -24,6 +24,8 @@ from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.sizing.settings import RunSettings
 from advisor.units import rate
 from advisor.units import size as people
+
+_ENDS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def _tell(event: ProbeEvent) -> None:
@@ -126,12 +128,16 @@ def run(arguments: argparse.Namespace) -> int:
     def interrupted(_number: int, _frame: FrameType | None) -> None:
         probe.stop()
 
-    before = signal.signal(signal.SIGINT, interrupted)
+    before = {number: signal.signal(number, interrupted) for number in _ENDS}
     try:
         result = probe.run()
     finally:
-        signal.signal(signal.SIGINT, before)
-    store.save(result)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    try:
+        store.save(result)
+    except ProbeError as error:
+        complain(str(error))
     if arguments.json:
         say_json(result.model_dump(mode="json", exclude={"trace"}))
     else:

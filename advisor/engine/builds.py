@@ -3,35 +3,25 @@
 Each program is asked for its version and devices once; the answers are kept until its file changes.
 """
 
-import contextlib
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
-import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from advisor import paths
-from advisor.engine.outside import NO_WINDOW, clean_environment, without_our_libraries
+from advisor.engine.asking import ASK_S, ask_program
 from advisor.engine.process import EngineProcess
 from advisor.errors import EngineError
 from advisor.hardware.rig import Backend, Rig
 from advisor.units import MIB
 
-ASK_S: Final = 20.0
-"""How long a program may take to list its devices; drivers start slowly after boot."""
-
 _SCHEMA: Final = 2
-_LOOK_S: Final = 0.002
-_MOST_OUTPUT: Final = 1 << 20
 
 EMBEDDED: Final = "embedded"
 
@@ -232,16 +222,16 @@ def ask(program: Path) -> Build:
     identity = _identity(program)
     if identity in known.builds:
         return known.builds[identity]
-    version, problem, _ = _output(program, "--version")
+    version, problem, _ = ask_program(program, "--version")
     devices, resident = "", None
     if not problem:
-        devices, problem, resident = _output(program, "--list-devices")
+        devices, problem, resident = ask_program(program, "--list-devices")
     listed = parse_devices(devices)
-    options = "" if problem else _output(program, "--help")[0]
+    options = "" if problem else ask_program(program, "--help")[0]
     suffix = program.suffix
     bench = program.with_name(f"llama-bench{suffix}")
     has_bench = bench.is_file() and os.access(bench, os.X_OK)
-    bench_options = _output(bench, "--help")[0] if has_bench and not problem else ""
+    bench_options = ask_program(bench, "--help")[0] if has_bench and not problem else ""
     build = Build(
         kind="program",
         path=str(program),
@@ -264,52 +254,6 @@ def ask(program: Path) -> Build:
 def _identity(program: Path) -> str:
     status = program.stat()
     return f"{program.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-
-
-def _output(program: Path, argument: str) -> tuple[str, str, int | None]:
-    """Output of a program, what went wrong (a sentence), and the most RAM it held, in bytes."""
-    with tempfile.TemporaryFile() as output:
-        try:
-            with without_our_libraries():
-                process = subprocess.Popen(
-                    [str(program), argument],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=clean_environment(os.environ),
-                    creationflags=NO_WINDOW,
-                )
-        except OSError as error:
-            return "", f"{program} could not be started: {error.strerror or error}.", None
-        held = _watch(process)
-        output.seek(0)
-        text = output.read(_MOST_OUTPUT).decode("utf-8", "replace")
-    if process.returncode is None:
-        process.kill()
-        process.wait()
-        return "", f"{program} did not answer within {ASK_S:.0f} seconds.", None
-    if process.returncode != 0:
-        last = text.strip().splitlines()[-1:] or ["no message"]
-        return text, f"{program} fails ({last[0][:200]}).", held
-    return text, "", held
-
-
-def _watch(process: "subprocess.Popen[bytes]") -> int | None:
-    """Wait for the end of a child; the most RAM that it was seen to hold, None if unknown.
-
-    The system's own maximum would count what this process held when it forked (getrusage(2)).
-    """
-    most = 0
-    until = time.monotonic() + ASK_S
-    with contextlib.suppress(psutil.Error):
-        asked = psutil.Process(process.pid)
-        while process.poll() is None and time.monotonic() < until:
-            with contextlib.suppress(psutil.Error):
-                most = max(most, asked.memory_info().rss)
-            time.sleep(_LOOK_S)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(max(0.0, until - time.monotonic()))
-    return most or None
 
 
 class _Answers(BaseModel):

@@ -16,6 +16,9 @@ import psutil
 from advisor.engine.worker import ARGUMENT
 from advisor.sizing.settings import RunSettings
 
+_SOCKET: Final = "engine.sock"
+_LONGEST: Final = 103
+"""Bytes of a socket's path without its end (sockaddr_un.sun_path: 104 on macOS, 108 on Linux)."""
 _FOLDER: Final = re.compile(r"^rig-advisor-(?P<pid>\d+)-\w+$")
 
 
@@ -34,8 +37,23 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def _own_folder() -> Path | None:
+    """A new folder for a socket; None where none can be made, or where its path is too long."""
+    try:
+        # Socket paths are short, so not in the app's cache folder.
+        place = Path(tempfile.gettempdir())
+        _sweep(place)
+        folder = Path(tempfile.mkdtemp(prefix=f"rig-advisor-{os.getpid()}-", dir=place))
+    except OSError:
+        return None
+    if len(os.fsencode(folder / _SOCKET)) > _LONGEST:
+        folder.rmdir()
+        return None
+    return folder
+
+
 class Address:
-    """Where a child will serve: a Unix socket in a folder of our own, or a loopback port.
+    """Where a child will serve: a Unix socket in a folder of our own, else a loopback port.
 
     Both need the key, which travels over stdin or the environment, never over an argument list.
     """
@@ -44,10 +62,9 @@ class Address:
         self.folder: Path | None = None
         self.host = "127.0.0.1"
         if sys.platform != "win32":
-            # Socket paths are short (104 bytes on macOS), so not in the app's cache folder.
-            _sweep(Path(tempfile.gettempdir()))
-            self.folder = Path(tempfile.mkdtemp(prefix=f"rig-advisor-{os.getpid()}-"))
-            self.host = str(self.folder / "engine.sock")
+            self.folder = _own_folder()
+            if self.folder is not None:
+                self.host = str(self.folder / _SOCKET)
         self.api_key = secrets.token_urlsafe(24)
 
     def close(self) -> None:

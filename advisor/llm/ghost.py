@@ -7,6 +7,7 @@ so that different tokens choose different experts. All other weights are holes, 
 
 import contextlib
 import ctypes
+import mmap
 import os
 import re
 import secrets
@@ -48,6 +49,8 @@ ROUTER_VALUES: Final = 256
 SPARE_DISK: Final = 64 * MIB
 """Bytes of disk that are left free beside a ghost."""
 
+_FEW_BYTES: Final = 2 * MIB
+"""A file with a hole of 8 MiB takes less than this where there are holes."""
 _BLOCK: Final = 4096
 _CHUNK: Final = 8 * MIB
 """Bytes that are made and written at a time."""
@@ -108,8 +111,12 @@ def _reach(file: BinaryIO, size: int) -> None:
     file.write(b"\0")
 
 
-def has_sparse_files(folder: Path) -> bool:
-    """Whether files in this folder can have holes; FAT and some network drives can't have any."""
+def has_sparse_files(folder: Path, *, read: bool = True) -> bool:
+    """Whether files in this folder can have holes; FAT and some network drives can't have any.
+
+    read: holes must also stay holes when a program maps and reads them, which fills those of a
+    file system in memory (Linux' mm/shmem.c), until it is full and the program dies.
+    """
     path = folder / f"ghost-{os.getpid()}-sparse-check-{secrets.token_hex(4)}.gguf"
     try:
         with path.open("xb") as file:
@@ -117,7 +124,10 @@ def has_sparse_files(folder: Path) -> bool:
             _reach(file, 8 * MIB)
             file.flush()
             os.fsync(file.fileno())
-        return disk_bytes(path) < 2 * MIB
+        if read and disk_bytes(path) < _FEW_BYTES:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
+                _ = m[:: mmap.PAGESIZE]
+        return disk_bytes(path) < _FEW_BYTES
     finally:
         path.unlink(missing_ok=True)
 
@@ -133,8 +143,9 @@ def remove_stale(folder: Path) -> int:
     for path in folder.glob("ghost-*.gguf"):
         match = _NAME.match(path.name)
         if match and not psutil.pid_exists(int(match["pid"])):
-            path.unlink(missing_ok=True)
-            removed += 1
+            with contextlib.suppress(OSError):
+                path.unlink()
+                removed += 1
     return removed
 
 
@@ -164,11 +175,21 @@ def write_ghost(
     Raises ModelError when the folder cannot have sparse files or too little disk is free, and
     when the architecture's metadata is not known.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_stale(folder)
     plan = layout(_metadata(model, header_only=header_only), model.tensors)
     fills = [] if header_only else list(_fills(model, plan, every_token=every_token))
-    _check_disk(folder, plan, fills, dense=dense)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder)
+        sparse = has_sparse_files(folder, read=not header_only)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        message = (
+            f"Nothing can be written to {folder}: {error.strerror or error}. A stand-in for "
+            f"{model.name} must lie there: make the folder writable, or name one on another disk "
+            "as RIG_ADVISOR_HOME in the environment."
+        )
+        raise ModelError(message, detail=str(error)) from error
+    _check_disk(folder, plan, fills, sparse=sparse, free=free, dense=dense)
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model.name}-{model.file_type}")[:80]
     path = folder / f"ghost-{os.getpid()}-{label}-{secrets.token_hex(4)}.gguf"
     try:
@@ -185,10 +206,11 @@ def write_ghost(
         used = disk_bytes(path)
     except OSError as error:
         path.unlink(missing_ok=True)
+        needed = _on_disk(plan, fills) if sparse else plan.total
         message = (
             f"The stand-in file for {model.name} could not be written to {folder}: "
-            f"{error.strerror or error}. It claims {size(plan.total)} and needs "
-            f"{size(_on_disk(plan, fills))}; choose a disk that allows that."
+            f"{error.strerror or error}. It claims {size(plan.total)} and needs {size(needed)}; "
+            "name a folder on a disk that allows that as RIG_ADVISOR_HOME in the environment."
         )
         raise ModelError(message, detail=str(error)) from error
     last = _n_vocab(model) if every_token else FIRST_TOKEN + FILLED_TOKENS
@@ -361,20 +383,17 @@ def _on_disk(plan: Layout, fills: list[_Fill]) -> int:
     return len(plan.header) + 2 * _BLOCK + sum(fill.on_disk() for fill in fills)
 
 
-def _check_disk(folder: Path, plan: Layout, fills: list[_Fill], *, dense: bool) -> None:
-    try:
-        sparse = has_sparse_files(folder)
-    except OSError as error:
-        message = f"Nothing can be written to {folder}: {error.strerror or error}."
-        raise ModelError(message) from error
+def _check_disk(
+    folder: Path, plan: Layout, fills: list[_Fill], *, sparse: bool, free: int, dense: bool
+) -> None:
     if not sparse and not dense:
         message = (
             f"The disk of {folder} has no sparse files, so a stand-in for the model would take "
-            f"{size(plan.total)} there. Choose a folder on another disk (NTFS, APFS, ext4, btrfs)."
+            f"{size(plan.total)} there. Name a folder on another disk (NTFS, APFS, ext4, btrfs) as "
+            "RIG_ADVISOR_HOME in the environment."
         )
         raise ModelError(message)
     needed = _on_disk(plan, fills) if sparse else plan.total
-    free = shutil.disk_usage(folder).free
     if free < needed + SPARE_DISK:
         message = (
             f"The stand-in for the model needs {size(needed)} of disk in {folder}; "

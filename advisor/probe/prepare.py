@@ -75,6 +75,8 @@ def prepare(
             "its mmproj GGUF file, or probe without it."
         )
         raise ModelError(message)
+    # One that was killed could not take its own away.
+    ghost.remove_stale(paths.cache() / "ghosts")
     if builds is None:
         builds = discover(folders.named())
     choice = _chosen(builds, rig, wanted)

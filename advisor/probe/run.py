@@ -147,21 +147,25 @@ class Probe(Running):
         """Run it in this thread. Never raises for what can go wrong: see ``result.ending``."""
         self._began = time.monotonic()
         self.enter("starting")
-        self._sampler.start(self._began)
+        ending = Ending(state="failed", cause="other", sentence="The probe broke off.")
         try:
+            self._sampler.start(self._began)
             with contextlib.ExitStack() as stack:
                 self._measure(stack)
             ending = Ending(state="done", sentence="The probe ran to its end.")
         except _Over as over:
             ending = over.ending
-        finally:
+        except OSError as error:
+            reason = f"The probe broke off: {error.strerror or error}."
+            ending = Ending(state="failed", cause="other", sentence=reason, detail=str(error))
+        finally:  # whatever happened, who waits is told that it is over
             self._watchdog.stop()
             self._sampler.stop()
             for stopper in self._stoppers:
                 stopper.join()
-        self._close_phase()
-        self.result = self._conclude(ending)
-        self._emit(Ended(self.result))
+            self._close_phase()
+            self.result = self._conclude(ending)
+            self._emit(Ended(self.result))
         return self.result
 
     def _measure(self, stack: contextlib.ExitStack) -> None:

@@ -1,5 +1,6 @@
 """Past probes on disk: one JSON file each; listed, opened, exported, deleted."""
 
+import contextlib
 import csv
 import io
 import json
@@ -41,10 +42,8 @@ class Entry(BaseModel):
 
 
 def folder() -> Path:
-    """Where results lie."""
-    place = paths.data() / "probes"
-    place.mkdir(parents=True, exist_ok=True)
-    return place
+    """Where results lie; not there before the first."""
+    return paths.data() / "probes"
 
 
 def _path(identity: str) -> Path:
@@ -60,11 +59,16 @@ def save(result: ProbeResult) -> Path:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     document = {"version": VERSION, "result": result.model_dump(mode="json")}
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        message = f"The probe's result could not be saved: {error.strerror or error}."
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        message = (
+            f"The probe's result could not be kept in {path.parent}: {error.strerror or error}. "
+            "It is shown until the window is closed; export it to keep it."
+        )
         raise ProbeError(message) from error
     return path
 
@@ -119,8 +123,13 @@ def entry(result: ProbeResult) -> Entry:
 
 
 def delete(identity: str) -> None:
-    """Forget a result. Missing is fine."""
-    _path(identity).unlink(missing_ok=True)
+    """Forget a result. Missing is fine. Raises ProbeError where it cannot be deleted."""
+    path = _path(identity)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        message = f"{path.name} could not be deleted: {error.strerror or error}."
+        raise ProbeError(message, detail=str(path)) from error
 
 
 # --- Export -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 Nothing is sent anywhere. Expected failures never come here; they are banners in the pages.
 """
 
+import contextlib
 import faulthandler
 import logging
 import platform
@@ -39,17 +40,25 @@ _QT_LEVELS: Final = {
 
 
 def start_logging() -> None:
-    """Log to a file of bounded size; hard crashes leave a trace beside it."""
+    """Log to a file of bounded size; hard crashes leave a trace beside it.
+
+    Where neither can be written, as on a full disk, both go to standard error.
+    """
     folder = paths.logs()
-    handler = RotatingFileHandler(
-        folder / "rig-advisor.log", maxBytes=1 << 20, backupCount=2, encoding="utf-8"
-    )
+    handler: logging.Handler = logging.StreamHandler()
+    with contextlib.suppress(OSError):
+        handler = RotatingFileHandler(
+            folder / "rig-advisor.log", maxBytes=1 << 20, backupCount=2, encoding="utf-8"
+        )
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    trace = (folder / "crash.log").open("a", encoding="utf-8")
-    faulthandler.enable(trace)
+    try:
+        faulthandler.enable((folder / "crash.log").open("a", encoding="utf-8"))
+    except OSError:
+        with contextlib.suppress(RuntimeError):  # a windowed program may have none
+            faulthandler.enable()
     qInstallMessageHandler(_qt_message)
 
 

@@ -1,12 +1,11 @@
 """Drives one probe for the window: prepares it off the GUI thread, hands its events over."""
 
-import contextlib
 from typing import Final
 
 from PySide6.QtCore import QObject, Signal, Slot
 
 from advisor.engine.builds import Build
-from advisor.errors import ProbeError, RigAdvisorError
+from advisor.errors import RigAdvisorError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe import store
@@ -39,6 +38,10 @@ class ProbeController(QObject):
     """``ProbeResult``; always follows ``started``."""
     failed = Signal(str)
     """It could not be prepared; a sentence."""
+    kept = Signal()
+    """The last result is among the past probes now."""
+    not_kept = Signal(str)
+    """It could not be put there; a sentence."""
     _arrived = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -165,5 +168,9 @@ class ProbeController(QObject):
         # Results of runs that measured something are worth a place in the list.
         if result.ending.cause in _NOTHING_RAN or not result.trace.times_ms:
             return
-        with contextlib.suppress(ProbeError):
-            store.save(result)
+        run_task(
+            lambda _job: store.save(result),
+            on_result=lambda _path: self.kept.emit(),
+            on_error=lambda error: self.not_kept.emit(str(error)),
+            owner=self,
+        )

@@ -227,6 +227,14 @@ class AppState(QObject):
         self.results_changed.emit()
         self._plan_anew()
 
+    def forget_result(self, identity: str) -> None:
+        """Let go of what a probe measured: nothing is calibrated by it any more."""
+        left = tuple(probe for probe in self.session.probes if probe.id != identity)
+        if left != self.session.probes:
+            self._update(probes=left)
+            self.results_changed.emit()
+            self._plan_anew()
+
     def show_page(self, key: str) -> None:
         """Ask the window for a page."""
         self.page_wanted.emit(key)

@@ -1,7 +1,9 @@
 """Ghosts: true shapes, almost no disk, never left behind, never taken for a model."""
 
 import os
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,10 +106,23 @@ def test_ghosts_of_dead_processes_are_swept(tmp_path):
 
 
 def test_no_sparse_files_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(ghost, "has_sparse_files", lambda _: False)
+    monkeypatch.setattr(ghost, "has_sparse_files", lambda _, **_how: False)
     with pytest.raises(ModelError, match="no sparse files"):
         write_ghost(tiny.dense(), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="a file system in memory")  # noqa: S108
+def test_holes_that_reading_fills_are_none():
+    """A ghost there would fill the memory when it is loaded; a header alone is never read so."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        folder = Path(name)
+        assert has_sparse_files(folder, read=False)
+        assert not has_sparse_files(folder)
+        with pytest.raises(ModelError, match="no sparse files"):
+            write_ghost(tiny.dense(), folder)
+        write_ghost(tiny.dense(), folder, header_only=True).remove()
+        assert not list(folder.iterdir())
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

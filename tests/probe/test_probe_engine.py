@@ -67,6 +67,17 @@ def test_a_ghost_is_loaded_prompted_and_generates(model):
     assert not list((paths.cache() / "ghosts").iterdir())
 
 
+@pytest.mark.parametrize("folder", ["gone", "a-path-too-long-for-a-socket" * 4])
+def test_without_a_folder_for_a_socket_it_talks_over_loopback(tmp_path, monkeypatch, folder):
+    """As on Windows; a job scheduler's TMPDIR can be long."""
+    if folder != "gone":
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / folder))
+    result = Probe(question(tiny.dense(), seconds=0.5)).run()
+    assert result.ending.state == "done", result.ending
+    assert not list((tmp_path / folder).glob("*"))
+
+
 def test_the_log_confirms_the_plan():
     result = Probe(question(tiny.moe(), seconds=0.5)).run()
     (host,) = result.places

@@ -168,6 +168,34 @@ def test_no_room_for_the_ghost(monkeypatch):
     assert ending.cause == "no-disk"
 
 
+def test_a_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):
+    """As on a disk that is read-only or full; a file in its place stops root too."""
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("RIG_ADVISOR_HOME", str(tmp_path / "home"))
+    events = []
+    ending = Probe(question(), on_event=events.append).run().ending
+    assert ending.cause == "no-disk"
+    assert "Nothing can be written to" in ending.sentence
+    assert isinstance(events[-1], Ended)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("a bug")])
+def test_who_waits_is_told_of_every_end(monkeypatch, error):
+    def breaks(_self):
+        raise error
+
+    monkeypatch.setattr(Probe, "_check", breaks)
+    events = []
+    probe = Probe(question(), on_event=events.append)
+    if isinstance(error, RuntimeError):
+        with pytest.raises(RuntimeError):
+            probe.run()
+    else:
+        assert "No space left on device" in probe.run().ending.sentence
+    assert isinstance(events[-1], Ended)
+    assert probe.result.ending.state == "failed"
+
+
 def test_the_systems_memory_killer_is_told_from_a_kill(monkeypatch):
     """Linux counts what its memory killer ended; the count rose while the child ran."""
     counts = iter([3, 4, 4, 4])

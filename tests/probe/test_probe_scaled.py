@@ -70,7 +70,7 @@ def test_a_disk_is_tried_not_believed(tmp_path):
 
 @pytest.mark.engine
 def test_two_short_ghosts_stand_for_the_whole(monkeypatch):
-    monkeypatch.setattr(ghost, "has_sparse_files", lambda _folder: False)
+    monkeypatch.setattr(ghost, "has_sparse_files", lambda _folder, **_how: False)
     model = tiny.tiny(LONG)
     settings = RunSettings(ctx=2048, n_prompt=64)
     ready = prepare(model, HERE, settings, builds=(BUILD,), seconds=2.0, anyway=True)
@@ -97,7 +97,7 @@ def test_two_short_ghosts_stand_for_the_whole(monkeypatch):
 
 @pytest.mark.engine
 def test_stopping_between_the_two_leaves_nothing(monkeypatch):
-    monkeypatch.setattr(ghost, "has_sparse_files", lambda _folder: False)
+    monkeypatch.setattr(ghost, "has_sparse_files", lambda _folder, **_how: False)
     ready = prepare(tiny.tiny(LONG), HERE, RunSettings(ctx=512), builds=(BUILD,), anyway=True)
     probe = probe_of(ready)
     probe.stop()

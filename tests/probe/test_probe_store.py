@@ -35,6 +35,7 @@ def test_newest_first_and_damaged_ones_left_out():
 
 
 def test_newer_files_and_strange_names_are_refused():
+    store.folder().mkdir(parents=True)
     (store.folder() / "x.json").write_text('{"version": 99, "result": {}}')
     with pytest.raises(ProbeError, match="newer"):
         store.load("x")

@@ -89,7 +89,7 @@ def test_a_probe_from_the_button_to_the_result(page, here, qtbot):
     assert not page.head.stop_button.isVisible()
     assert page.plots._places[0].plot.peak > 10 << 20
     assert "at most" in page.plots._places[0].plot.accessibleDescription()
-    assert len(store.entries()) == 1
+    qtbot.waitUntil(lambda: len(store.entries()) == 1)
     # The result stays although the session changed and was planned anew.
     page._prepare()
     assert page.head.state.accessibleName() == "The probe ran to its end."
@@ -228,6 +228,27 @@ def test_two_probes_side_by_side(page, qtbot, tmp_path):
     page.history.stop_comparing()
     assert not page.history.compared.isVisible()
     assert not page.plots._places[0].plot._compared[0]
+
+
+def test_a_deleted_probe_calibrates_nothing_and_can_be_brought_back(page, here, qtbot):
+    result = finished("20261123T120000-aaa")
+    store.save(result)
+    here.add_result(result)
+    page.history.delete(result.id)
+    qtbot.waitUntil(lambda: "Deleted the probe" in page.banner.sentence)
+    assert not store.entries()
+    assert not here.session.probes
+    page.banner._action.click()
+    qtbot.waitUntil(lambda: len(store.entries()) == 1)
+    assert here.session.probes == (result,)
+    here._replan.stop()
+
+
+def test_a_result_that_cannot_be_kept_is_told(page, qtbot, tmp_path, monkeypatch):
+    (tmp_path / "full").touch()
+    monkeypatch.setenv("RIG_ADVISOR_HOME", str(tmp_path / "full"))
+    page.controller._keep(finished("20261123T120000-aaa"))
+    qtbot.waitUntil(lambda: "could not be kept" in page.banner.sentence)
 
 
 def test_a_past_probe_says_that_llama_bench_made_it(page, qtbot):

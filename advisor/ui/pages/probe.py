@@ -100,6 +100,9 @@ class ProbePage(Page):
         self.history.laid_over.connect(self.plots.compare)
         self.history.noticed.connect(state.noticed)
         self.history.failed.connect(self.banner.say)
+        self.history.deleted.connect(self._deleted)
+        controller.kept.connect(self.history.refresh)
+        controller.not_kept.connect(self._not_kept)
 
     # layout
 
@@ -220,7 +223,7 @@ class ProbePage(Page):
         self.engine.show_choice(ready.choice, ready.builds)
         self.head.offer_bench(offered=ready.choice.build.has_bench)
         self.speeds.begin()
-        self.watch.begin()
+        self.watch.begin(running=False)
         if plan is not None:
             self._show_plan(plan, program.expected(question.build, question.model))
         if ready.objections and not self.banner.sentence:
@@ -339,7 +342,6 @@ class ProbePage(Page):
             self.banner.say(result.ending.sentence)
         elif result.ending.state == "done":
             self.state.add_result(result)
-        self.history.refresh()
 
     def show_result(self, result: ProbeResult) -> None:
         """Put one probe on screen, the present or a past one."""
@@ -358,6 +360,25 @@ class ProbePage(Page):
     def _show_past(self, result: ProbeResult) -> None:
         if not self.controller.running:
             self.show_result(result)
+
+    def _deleted(self, result: ProbeResult) -> None:
+        used = any(probe.id == result.id for probe in self.state.session.probes)
+        self.state.forget_result(result.id)
+        words = self.tr("Deleted the probe of {title}. Nothing is calibrated by it any more.")
+        if not used:
+            words = self.tr("Deleted the probe of {title}.")
+
+        def undo() -> None:
+            self.banner.dismiss()
+            self.history.bring_back(result)
+            if used:
+                self.state.add_result(result)
+
+        sentence = words.format(title=result.title)
+        self.banner.say(sentence, "plain", action=self.tr("Undo"), on_action=undo)
+
+    def _not_kept(self, sentence: str) -> None:
+        self.banner.say(" ".join(s for s in (self.banner.sentence, sentence) if s), "bad")
 
 
 def _tone(headroom: float | None) -> design.Tone:

@@ -108,14 +108,15 @@ class WatchCard(Card):
         self.body.addLayout(self._rows)
         self.begin()
 
-    def begin(self) -> None:
-        """Nothing happened yet."""
+    def begin(self, *, running: bool = True) -> None:
+        """Nothing happened yet; before a run nobody looks."""
         clear(self._rows)
-        self._quiet = text(
-            self.tr("No swapping, throttling, spilling or other programs noticed."),
-            "muted",
-            wrap=True,
-        )
+        words = self.tr("No swapping, throttling, spilling or other programs noticed.")
+        if not running:
+            words = self.tr(
+                "While it runs: swapping, throttling, memory spilled into RAM, other programs."
+            )
+        self._quiet = text(words, "muted", wrap=True)
         self._rows.addWidget(self._quiet)
 
     def add(self, sentence: str) -> None:

@@ -24,6 +24,8 @@ class ProbeHistory(QObject):
     """A ``ProbeResult`` to put on screen."""
     laid_over = Signal(object)
     """A ``ProbeResult`` to draw over the one on screen; None: no longer."""
+    deleted = Signal(object)
+    """The ``ProbeResult`` that is no longer kept."""
     noticed = Signal(str)
     failed = Signal(str)
 
@@ -117,9 +119,31 @@ class ProbeHistory(QObject):
         )
 
     def delete(self, identity: str) -> None:
-        """Forget a probe."""
-        store.delete(identity)
-        self.refresh()
+        """Forget a probe; until something else is asked, it can be brought back."""
+
+        def work(_job: Job) -> ProbeResult | None:
+            try:
+                result = store.load(identity)
+            except ProbeError:  # gone, or damaged while the list was on screen
+                result = None
+            store.delete(identity)
+            return result
+
+        def done(result: ProbeResult | None) -> None:
+            self.refresh()
+            if result is not None:
+                self.deleted.emit(result)
+
+        run_task(work, on_result=done, on_error=self._complain, owner=self)
+
+    def bring_back(self, result: ProbeResult) -> None:
+        """Keep again what was deleted."""
+        run_task(
+            lambda _job: store.save(result),
+            on_result=lambda _path: self.refresh(),
+            on_error=self._complain,
+            owner=self,
+        )
 
     def _load(self, identity: str, then: Callable[[ProbeResult], None]) -> None:
         run_task(

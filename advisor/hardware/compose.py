@@ -10,39 +10,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from advisor.errors import RigError
 from advisor.hardware import table
 from advisor.hardware.imagined import (
-    SIZE,
-    gigabytes,
+    described_device,
     imagined_device,
     named_memory,
     theoretical_bandwidth,
     unlisted_device,
     with_field,
 )
-from advisor.hardware.network import join, split_machines
+from advisor.hardware.network import join, same_machines, split_machines
 from advisor.hardware.rig import Device, Host, Rig
 from advisor.hardware.saved import rig_from_json
+from advisor.hardware.words import memory_size, read_words
 from advisor.units import GIB
 
-_COUNT = re.compile(r"^(\d{1,3})\s*[x×*]\s*(?=\S)", re.IGNORECASE)
-_COUNT_AFTER = re.compile(r"(?:\s+|(?<=[\d)]))[x×*]\s*(\d{1,3})$", re.IGNORECASE)
-_COUNT_WORDS = {"single": 1, "one": 1, "dual": 2, "two": 2, "triple": 3, "three": 3, "quad": 4}
-_COUNT_WORDS.update({"four": 4, "six": 6, "eight": 8, "twelve": 12})
-_DDR = re.compile(r"\b(lp)?ddr([345])(x)?(?:[\s-]*(\d{3,5}))?\b", re.IGNORECASE)
-_CHANNELS = re.compile(
-    r"\b(\d{1,2}|single|dual|quad|two|four|six|eight|twelve)[\s-]*channels?\b", re.IGNORECASE
-)
-_BANDWIDTH = re.compile(r"\b(\d+(?:\.\d+)?)\s*gb/s", re.IGNORECASE)
-_CPU = re.compile(
-    r"\b(ryzen|epyc|threadripper|xeon|core ultra|core i\d|i[3579]-\d|athlon|celeron|pentium|ampere"
-    r" altra|graviton)\b",
-    re.IGNORECASE,
-)
 _CPU_ONLY = re.compile(r"\b(cpu[\s-]*only|no gpu|without (?:a )?gpu)\b", re.IGNORECASE)
 # A comma in brackets belongs to a name ("Ryzen AI Max+ 395 (Strix Halo, 128GB)"), one within a
 # number to it ("1,024 GB").
 _PARTS = re.compile(r"[+;\n&]|,(?!\d{3}\b)(?![^()]*\))")
-_RAM_WORD = re.compile(r"\b(ram|memory|system memory)\b", re.IGNORECASE)
 MAX_DEVICES = 128
+MAX_MACHINES = 16
 
 
 @dataclass
@@ -55,50 +41,32 @@ class _HostParts:
     sources: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def _split_count(part: str) -> tuple[int, str]:
-    found = _COUNT.match(part)
-    if found:
-        return int(found[1]), part[found.end() :]
-    found = _COUNT_AFTER.search(part)
-    if found:
-        return int(found[1]), part[: found.start()]
-    first, _, rest = part.partition(" ")
-    if first.lower() in _COUNT_WORDS and rest and "channel" not in rest.lower():
-        return _COUNT_WORDS[first.lower()], rest
-    return 1, part
-
-
-def _is_ram(part: str) -> bool:
-    return bool(_DDR.search(part) or _RAM_WORD.search(part))
-
-
-def _gpu_beside_ram(part: str) -> str | None:
-    """The GPU of a part such as "M4 Max 128 GB RAM", where the words about memory are its own."""
-    bare = " ".join(_RAM_WORD.sub(" ", _DDR.sub(" ", part)).split())
-    return bare if table.candidates(_split_count(bare)[1]) else None
-
-
-def _read_ram(part: str, host: _HostParts) -> None:
-    size = re.search(r"(?:(\d+)\s*[x×*]\s*)?" + SIZE + r"(?!/s)", part, re.IGNORECASE)
-    if size:
-        host.ram_total = gigabytes(size[2], size[3]) * int(size[1] or 1)
-        host.sources["ram_total"] = "as you wrote"
-    stated = _BANDWIDTH.search(part)
-    ddr = _DDR.search(part)
-    if ddr:
-        kind = f"{'LP' if ddr[1] else ''}DDR{ddr[2]}{'X' if ddr[3] else ''}"
-        host.ram_type = f"{kind}-{ddr[4]}" if ddr[4] else kind
+def _read_ram(words: list[str], host: _HostParts) -> None:
+    """Words of the RAM, see `MachineWords.ram`."""
+    modules, channels, speed, kind = 1, None, None, ""
+    for word in words:
+        size = memory_size(word)
+        ddr = re.fullmatch(r"(lp)?(ddr[345])(x)?(?:-(\d+))?", word)
+        if size is not None:
+            host.ram_total = size * modules
+            host.sources["ram_total"] = "as you wrote"
+        elif ddr:
+            kind = f"{(ddr[1] or '')}{ddr[2]}{ddr[3] or ''}".upper()
+            speed = int(ddr[4]) if ddr[4] else speed
+        elif word.endswith("x"):
+            modules = int(word[:-1])
+        elif word.endswith("-channel"):
+            channels = int(word.removesuffix("-channel"))
+        elif word.endswith("gb/s"):
+            host.bandwidth, host.bandwidth_source = float(word[:-4]), "as you wrote"
+        else:
+            speed = int(word[1:])
+    if kind:
+        host.ram_type = f"{kind}-{speed}" if speed else kind
         host.sources["ram_type"] = "as you wrote"
-    if stated:
-        host.bandwidth, host.bandwidth_source = float(stated[1]), "as you wrote"
-    elif ddr and ddr[4]:
-        given = _CHANNELS.search(part)
-        channels = 2
-        if given:
-            word = given[1].lower()
-            channels = int(word) if word.isdigit() else _COUNT_WORDS[word]
+    if speed and host.bandwidth is None:
         host.bandwidth, host.bandwidth_source = theoretical_bandwidth(
-            int(ddr[4]), channels, assumed=given is None
+            speed, channels or 2, assumed=channels is None
         )
 
 
@@ -151,45 +119,77 @@ def parse_rig(text: str) -> Rig:
     ``"2x RTX 4090 + 128 GB DDR5-6000"``, ``"M3 Ultra 512GB"``, ``"CPU only 64 GB DDR5-5600"``,
     ``"8x H200 + 2 TB 12-channel DDR5-4800"``. Two memory channels are assumed unless stated.
     ``"2x RTX 3090 + 64 GB DDR4-3200 over 10GbE with M2 Ultra 192GB"`` is several machines, each
-    joined to the first.
+    joined to the first; ``"2x DGX Spark over 200GbE"`` and ``"3 machines with RTX 3090 over
+    10GbE"`` are several alike.
     """
     if not text.strip():
         raise RigError('Write what is in the rig, for example "2x RTX 4090 + 128 GB DDR5-6000".')
-    (_, first), *further = split_machines(" ".join(text.split()))
+    (_, first), *further = split_machines(_alike(" ".join(text.split())))
     rig = _machine(first)
     for link, words in further:
         rig = join(rig, _machine(words), link)
     return rig
 
 
+def _alike(text: str) -> str:
+    """Machines that are counted, written one by one: “2x DGX Spark over 200GbE”."""
+    if len(split_machines(text)) > 1:
+        return text
+    alike = same_machines(text)
+    if alike is None:
+        return text
+    count, machine, link = alike
+    if link is not None and count == 1:
+        count, machine = _counted_pools(machine)
+    if link is None or not 1 < count <= MAX_MACHINES:
+        by = link or "10GbE"
+        raise RigError(
+            f"“{text}” does not say which machines are joined and by what: write each, between "
+            f"them the network, as in “RTX 4090 + 64 GB over {by} with RTX 3090 + 32 GB” (at most "
+            f"{MAX_MACHINES})."
+        )
+    return f" over {link} with ".join([machine] * count)
+
+
+def _counted_pools(machine: str) -> tuple[int, str]:
+    """“2x DGX Spark” is two machines, since each has its own memory."""
+    words = read_words(_parts(machine))
+    counts = [(count, name) for count, name in words.gpus if _shares_memory(name)]
+    return counts[0] if len(words.gpus) == len(counts) == 1 else (1, machine)
+
+
 def _machine(text: str) -> Rig:
-    host = _HostParts()
+    words = read_words(_parts(text))
+    host = _HostParts(cpu=words.cpu)
+    if words.cpu:
+        host.sources["cpu"] = "as you wrote"
+    _read_ram(words.ram, host)
     devices: list[Device] = []
     pool: int | None = None
-    for written in _parts(text):
-        if not written or written.lower() == "cpu":
-            continue
-        part = _gpu_beside_ram(written) or written
-        if _is_ram(part):
-            _read_ram_and_cpu(part, host)
-            continue
-        count, name = _split_count(part)
-        if _CPU.search(name) and not (table.same_product(name) or table.candidates(name)):
-            host.cpu = " ".join(name.split())
-            host.sources["cpu"] = "as you wrote"
-            continue
-        if re.fullmatch(SIZE, name, re.IGNORECASE) and host.ram_total is None:
-            _read_ram(name, host)
-            continue
-        device = _unlisted(name) or imagined_device(name)
+    for count, written in words.gpus:
+        name = written
+        if host.ram_total is not None and _shares_memory(name):
+            pool = named_memory(name)
+            if pool not in {None, host.ram_total}:
+                raise RigError(
+                    f"“{text}” gives two sizes: CPU and GPU of {written} share one memory. Write "
+                    "one of them."
+                )
+            # The RAM is all the memory there is.
+            name = written if pool else f"{written} {host.ram_total / GIB:g}GB"
+            host.ram_total = None
+        device = described_device(name) or imagined_device(name)
         pool = _pool_of(name, device) or pool
         if not 0 < count <= MAX_DEVICES - len(devices):
             raise RigError(
-                f"A rig has between 1 and {MAX_DEVICES} GPUs; “{part}” asks for {count}."
+                f"A rig has between 1 and {MAX_DEVICES} GPUs; “{text}” asks for {count}."
             )
         devices += [device] * count
     if not devices and host.ram_total is None and not host.cpu:
-        raise RigError(f"“{text}” names neither a GPU nor memory.")
+        raise RigError(
+            f"“{text}” names neither a GPU nor memory. Write for example “M4 Max 64GB” or "
+            "“RTX 4090 + 64 GB DDR5-5600”."
+        )
     shared = [device for device in devices if device.unified]
     if len(shared) > 1:
         raise RigError(
@@ -202,17 +202,9 @@ def _machine(text: str) -> Rig:
     )
 
 
-def _unlisted(text: str) -> Device | None:
-    """A card that its owner describes whole: ``"Weird 9000 48GB 700 GB/s"``."""
-    bandwidth = _BANDWIDTH.search(text)
-    bare = _BANDWIDTH.sub(" ", text)
-    memory = named_memory(bare)
-    if bandwidth is None or memory is None:
-        return None
-    name = " ".join(re.sub(SIZE, " ", bare, flags=re.IGNORECASE).split())
-    if not name or table.candidates(" ".join(bare.split())):
-        return None
-    return unlisted_device(name, memory, bandwidth_gbs=float(bandwidth[1]))
+def _shares_memory(name: str) -> bool:
+    entries = table.candidates(name)
+    return bool(entries) and all(entry.memory_limit is not None for entry in entries)
 
 
 def device_words(device: Device, host: Host) -> str:
@@ -223,30 +215,6 @@ def device_words(device: Device, host: Host) -> str:
         size = "" if named_memory(device.name) else f" {device.memory_total / GIB:.0f}GB"
         return f"{device.name}{size} {device.bandwidth_gbs:g} GB/s"
     return device.name
-
-
-def _read_ram_and_cpu(part: str, host: _HostParts) -> None:
-    """A part about RAM, which may name a CPU too ("EPYC 9654 12-channel DDR5-4800 768 GB")."""
-    _read_ram(part, host)
-    rest = part
-    for pattern in (_DDR, _RAM_WORD, _CHANNELS, _BANDWIDTH):
-        rest = pattern.sub(" ", rest)
-    rest = re.sub(r"(?:\d+\s*[x×*]\s*)?" + SIZE, " ", rest, flags=re.IGNORECASE)
-    rest = " ".join(
-        re.sub(r"\b(of|ecc|reg|rdimm|udimm|system|server|at)\b|[@()]", " ", rest).split()
-    )
-    rest = rest.strip(" -")
-    if not rest or rest.lower() in {"cpu", "desktop", "laptop"}:
-        return
-    if _CPU.search(rest):
-        host.cpu = rest
-        host.sources["cpu"] = "as you wrote"
-        return
-    _, name = _split_count(rest)
-    raise RigError(
-        f"“{part}” is not understood: “{name}” stands beside the memory. "
-        "Separate parts with “+”, for example “RTX 4090 + 64 GB DDR5-5600”."
-    )
 
 
 class _GpuSpec(BaseModel):

@@ -3,7 +3,7 @@
 from advisor.errors import RigError
 from advisor.hardware import network
 from advisor.hardware.compose import describe_rig, parse_rig
-from advisor.hardware.rig import Device, Rig
+from advisor.hardware.rig import Device, Host, Rig
 
 
 def _changed(rig: Rig, devices: tuple[Device, ...]) -> Rig:
@@ -26,8 +26,10 @@ def add(rig: Rig, text: str) -> Rig:
     if machine is not None:
         return add_machine(rig, machine[1], machine[0])
     more = parse_rig(text)
-    if not more.devices and more.host.ram_total is not None:
-        return set_memory(rig, text)
+    if more.host.ram_total is not None and not any(device.unified for device in more.devices):
+        rig = _with_memory(rig, more.host)
+        if not more.devices:
+            return rig
     return add_devices(rig, text)
 
 
@@ -91,12 +93,16 @@ def set_memory(rig: Rig, text: str) -> Rig:
     read = parse_rig(text)
     if read.devices or read.host.ram_total is None:
         raise RigError(f"“{text}” is not an amount of memory. Write for example 64 GB DDR5-5600.")
+    return _with_memory(rig, read.host)
+
+
+def _with_memory(rig: Rig, read: Host) -> Rig:
     fields = ("ram_total", "ram_available", "ram_type", "ram_bandwidth_gbs", "ram_bandwidth_source")
     kept = {k: v for k, v in rig.host.unknown.items() if k not in fields}
-    unknown = kept | {k: v for k, v in read.host.unknown.items() if k in fields}
+    unknown = kept | {k: v for k, v in read.unknown.items() if k in fields}
     host = rig.host.model_copy(
-        update={name: getattr(read.host, name) for name in fields}
-        | {"sources": rig.host.sources | read.host.sources, "unknown": unknown}
+        update={name: getattr(read, name) for name in fields}
+        | {"sources": rig.host.sources | read.sources, "unknown": unknown}
     )
     changed = rig.model_copy(update={"hosts": (host, *rig.hosts[1:])})
     return _changed(changed, rig.devices)

@@ -11,6 +11,8 @@ from advisor.units import GIB
 
 SIZE = r"(\d+(?:\.\d+)?)\s*(gib|gb|g|tib|tb)\b"
 """A memory size in text: number and unit."""
+_BANDWIDTH = re.compile(r"\b(\d+(?:\.\d+)?)\s*gb/s", re.IGNORECASE)
+_OF_RAM = re.compile(r"\b(?:ram|memory|(?:lp)?ddr[345]x?)\b", re.IGNORECASE)
 
 
 def gigabytes(number: str, unit: str) -> int:
@@ -171,3 +173,16 @@ def theoretical_bandwidth(mts: int, channels: int, *, assumed: bool = False) -> 
     lanes = "1 channel" if channels == 1 else f"{channels} channels"
     source = f"{lanes} × {mts} MT/s × 8 B{doubt}, theoretical"
     return channels * mts * 8 / 1000, source
+
+
+def described_device(text: str) -> Device | None:
+    """A card that its owner describes whole: ``"Weird 9000 48GB 700 GB/s"``."""
+    bandwidth = _BANDWIDTH.search(text)
+    bare = _BANDWIDTH.sub(" ", text)
+    memory = named_memory(bare)
+    if bandwidth is None or memory is None or _OF_RAM.search(bare):
+        return None
+    name = " ".join(re.sub(SIZE, " ", bare, flags=re.IGNORECASE).split())
+    if not name or table.candidates(" ".join(bare.split())):
+        return None
+    return unlisted_device(name, memory, bandwidth_gbs=float(bandwidth[1]))

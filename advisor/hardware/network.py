@@ -10,6 +10,19 @@ from advisor.errors import RigError
 from advisor.hardware.rig import Device, NetworkLink, Rig
 
 _JOINT = re.compile(r"\s+(?:over|via)\s+([^+;\n]+?)\s+(?:with|to|and)\s+", re.IGNORECASE)
+_OVER = re.compile(
+    r"^(.+?)\s+(?:over|via|(?:joined|connected|linked)\s+(?:by|with|over|through))\s+([^+;\n]+?)(?:\s+(?:with|to|and))?$",
+    re.IGNORECASE,
+)
+NUMBERS = {"single": 1, "one": 1, "dual": 2, "two": 2, "triple": 3, "three": 3, "quad": 4}
+NUMBERS.update({"four": 4, "six": 6, "eight": 8, "octa": 8, "twelve": 12})
+"""Counts as words."""
+_MACHINES = re.compile(
+    rf"^(\d{{1,2}}|{'|'.join(NUMBERS)})\s*(?:x\s*|×\s*)?(?:identical\s+|same\s+)?"
+    r"(?:machines|computers|pcs|nodes|servers|boxes|workstations|rigs)\b[\s:,]*"
+    r"(?:each\s+)?(?:(?:with|of|having)\s+)?(.+)$",
+    re.IGNORECASE,
+)
 _RATE = re.compile(
     r"^(?P<number>\d+(?:\.\d+)?)\s*"
     r"(?P<unit>GB/s|(?i:gbe|gb[ei]?|gbit(?:/s)?|gbps|gb/s|mbe|mbit(?:/s)?|mbps|mb/s))"
@@ -59,6 +72,20 @@ def split_machines(text: str) -> list[tuple[str, str]]:
     """``"A over 10GbE with B"`` → ``[("", "A"), ("10GbE", "B")]``: link words and machine."""
     pieces = _JOINT.split(text)
     return [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]
+
+
+def same_machines(text: str) -> tuple[int, str, str | None] | None:
+    """``"2 machines with RTX 3090 over 10GbE"`` → ``(2, "RTX 3090", "10GbE")``, without a network
+    None in its place; ``"2x DGX Spark over 200GbE"`` → ``(1, "2x DGX Spark", "200GbE")``. None
+    for words that name no other machine.
+    """
+    counted = _MACHINES.match(text)
+    rest = counted[2] if counted else text
+    linked = _OVER.match(rest)
+    if counted is None and linked is None:
+        return None
+    count = (NUMBERS.get(counted[1].lower()) or int(counted[1])) if counted else 1
+    return (count, linked[1], linked[2]) if linked else (count, rest, None)
 
 
 def read_link(words: str) -> Network:

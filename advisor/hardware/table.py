@@ -139,6 +139,13 @@ def integrated_name(pci_id: str) -> str | None:
     return gpu_table().integrated.pci_ids.get(":".join(pci_id.lower().split(":")[:2]))
 
 
+def integrated_called(name: str) -> str | None:
+    """What graphics within a processor are called that go by a name, None for anything else."""
+    wanted = key(name).words
+    called = gpu_table().integrated.pci_ids.values()
+    return next((found for found in called if wanted and wanted == key(found).words), None)
+
+
 @functools.cache
 def gpu_table() -> GpuTable:
     """The shipped table, validated once per process."""

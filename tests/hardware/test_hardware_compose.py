@@ -30,6 +30,27 @@ from advisor.units import GIB
         ("M4 Max 128 GB RAM", ["M4 Max (40-core)"], 128, 546),
         ("RX 7900 XTX + 32 GB + Ryzen 7 7800X3D", ["RX 7900 XTX"], 32, None),
         ("L40S; 1 TB 8-channel DDR5-4800", ["L40S"], 1024, 307.2),
+        # As people type.
+        ("2x3090 + 64gb ram", ["RTX 3090"] * 2, 64, None),
+        ("two 3090s w/ nvlink, 128gb", ["RTX 3090"] * 2, 128, None),
+        ("(2) RTX 3090 / 64GB DDR4 3600MHz", ["RTX 3090"] * 2, 64, 57.6),
+        ("1 3090 and 1 3060", ["RTX 3090", "RTX 3060 12GB"], None, None),
+        ("ryzen 7 5800x3d 64gb ddr4 3600 rtx 4070", ["RTX 4070"], 64, 57.6),
+        ("Core Ultra 9 285K 96GB DDR5-6400 RTX 5090", ["RTX 5090"], 96, 102.4),
+        ("i9-13900K, RTX 4080 Super, 32GB DDR5", ["RTX 4080 SUPER"], 32, None),
+        ("8700g 64gb ddr5", [], 64, None),
+        ("xeon w5 512gb", [], 512, None),
+        ("RTX 4090 64 GB DDR5-5600", ["RTX 4090"], 64, 89.6),
+        ("RTX 4090, 24 GB, 64 GB RAM at 6000 MT/s", ["RTX 4090"], 64, 96),
+        ("rtx 4090 24 GB VRAM, 64 GB RAM", ["RTX 4090"], 64, None),
+        ("4090 64gb", ["RTX 4090"], 64, None),
+        ("2x 16GB 5060 Ti + 4x16 GB + 2TB NVMe SSD", ["RTX 5060 Ti 16GB"] * 2, 64, None),
+        ("MSI RTX 4090 Suprim X PCIe 4.0 x16 + 64GB", ["RTX 4090"], 64, None),
+        ("4 x A100 80GB SXM NVLink, 1TB DDR4-3200 8 ch", ["A100 80GB SXM"] * 4, 1024, 204.8),
+        ("gaming laptop with rtx 4060 8gb and 16gb ram", ["RTX 4060 Laptop"], 16, None),
+        ("mac studio m3 ultra 512", ["M3 Ultra"], 512, 819),
+        ("MacBook Pro 36GB M3 Max", ["M3 Max (30-core)"], 36, 300),
+        ("Strix Halo + 96GB", ["Strix Halo"], 96, 256),
     ],
 )
 def test_text(text: str, names: list[str], ram_gib: int | None, bandwidth: float | None):
@@ -48,12 +69,27 @@ def test_every_name_of_the_table_is_read_beside_ram():
     for entry in gpu_table().gpus:
         for name in (entry.name, entry.label or entry.name, *entry.aliases):
             try:
-                rig = parse_rig(f"{name} + 64 GB DDR5-6000")
+                rig = parse_rig(name if entry.unified else f"{name} + 64 GB DDR5-6000")
             except RigError as error:
                 assert "more than one card" in str(error)  # noqa: PT017 - few names are shared
                 continue
             assert [device.table_id for device in rig.devices] == [entry.name]
             assert not rig.host.cpu
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2x DGX Spark over 200GbE",
+        "two dgx sparks connected by 200GbE",
+        "2 machines with DGX Spark over 200GbE",
+        "2 nodes: DGX Spark via 200GbE",
+    ],
+)
+def test_machines_that_are_counted(text: str):
+    assert parse_rig(text) == parse_rig("DGX Spark over 200GbE with DGX Spark").model_copy(
+        update={"name": parse_rig(text).name}
+    )
 
 
 def test_what_is_not_said_is_unknown_with_a_reason():
@@ -75,7 +111,15 @@ def test_what_is_not_said_is_unknown_with_a_reason():
         ("M3 Ultra 1TB", "not sold with 1024 GB"),
         ("0x RTX 4090", "between 1 and"),
         ("999x RTX 4090", "between 1 and"),
-        ("RTX 4090 64 GB DDR5-5600", "Separate parts"),
+        ("RTX 4091 64 GB DDR5-5600", "Separate parts"),
+        ("rtx 5070 ti super + 64 GB", "“super” is no part of a name"),
+        ("2x 4080s", "RTX 4080; RTX 4080 SUPER"),
+        ("64 GB + 32 GB", "given twice: 64GB and 32GB"),
+        ("M4 Max 128GB + 64 GB DDR5-6000", "share one memory"),
+        ("12gb vram + 32gb ram", "which card it is"),
+        ("radeon 780m 64gb", "graphics within a processor"),
+        ("2 machines with RTX 3090", "which machines are joined"),
+        ("rtx 4090 and m4 pro 48gb over 10gbe", "which machines are joined"),
         ("two cats", "not in the GPU table"),
     ],
 )
@@ -153,6 +197,8 @@ def test_edits():
     assert edits.remove_device(more, 0).name == "2x RTX 3090 + 64 GB DDR5-5600"
     assert edits.add(rig, "2x RTX 3090") == more
     assert edits.add(rig, "128 GB DDR5-6000").host.ram_total == 128 * GIB
+    both = edits.add(rig, "RTX 3090 + 128 GB DDR5-6000")
+    assert both.name == "RTX 4090 + RTX 3090 + 128 GB DDR5-6000"
     swapped = edits.swap_device(more, 1, "RTX 5090")
     assert [d.name for d in swapped.devices] == ["RTX 4090", "RTX 5090", "RTX 3090"]
     wider = edits.set_memory(swapped, "128 GB DDR5-6000")

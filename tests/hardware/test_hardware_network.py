@@ -84,7 +84,7 @@ def test_every_network_says_where_its_latency_is_from():
         ("RTX 4090 over bananas with RTX 3090", "The network “bananas” is not known"),
         ("RTX 4090 over 0GbE with RTX 3090", "is not known"),
         ("RTX 4090 over 10GbE with two cats", "not in the GPU table"),
-        ("RTX 4090 over 10GbE with ", "not in the GPU table"),
+        ("RTX 4090 over 10GbE with ", "which machines are joined"),
         ("2x DGX Spark", "DGX Spark over 10GbE with DGX Spark"),
     ],
 )

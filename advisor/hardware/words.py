@@ -1,0 +1,377 @@
+"""What people write of one machine, word by word: its GPUs, memory and processor.
+
+Nothing is dropped that could tell one product from another: a word that is neither known nor
+idle is an error that names it.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from advisor.errors import RigError
+from advisor.hardware import table
+from advisor.hardware.imagined import SIZE, described_device, gigabytes, named_memory
+from advisor.hardware.network import NUMBERS
+from advisor.hardware.table import GpuEntry
+from advisor.units import GIB
+
+_MAX_WORDS = 9
+"""The longest name of the table has eight."""
+_DDR = re.compile(r"(?:lp)?ddr[345]x?(?:-\d{3,5})?")
+_RAM_SIZES = {base * 2**step for base in (2, 3) for step in range(12)}
+_RAM_WORDS = frozenset(["ram", "memory", "dram", "sodimm", "dimm"])
+_RAM_IDLE = re.compile(
+    r"ecc|reg|registered|[ru]dimm|dimms|of|at|@|cl\d+|cas\d+|sticks?|modules?|kit|system|mhz|mt/s"
+)
+_DISK = frozenset(["ssd", "nvme", "hdd", "disk", "storage", "m.2"])
+_CPU = re.compile(
+    r"ryzen|epyc|threadripper|xeon|opteron|athlon|celeron|pentium|altra|graviton\d?|snapdragon"
+    r"|core|i[3579](?:-\w+)?|e[357]-\w+|\d{4,5}(?:x3d|xt|kf|ks|k|x|f|g|ge|gt|hx|hs|h|u|t|wx|p)"
+)
+# Makers of boards and their series: the chip on them is the same.
+_MAKERS = re.compile(
+    r"acer|aero|amd|amp|aorus|apple|asrock|asus|ati|battlemage|challenger|colorful|dell|eagle"
+    r"|evga|fe|founders|ftw|ftw3|gainward|galax|gamerock|gaming|gigabyte|hellhound|hp|hybrid"
+    r"|ichill|igame|inno3d|intel|kfa2|lenovo|maxsun|merc|msi|nitro|nitro\+|nvidia|oc|palit"
+    r"|phantom|pny|powercolor|prime|proart|pulse|reference|rog|sapphire|sparkle|speedster|strix"
+    r"|suprim|taichi|trinity|trio|tuf|turbo|twin|vanguard|ventus|verto|windforce|xc3|xfx|xlr8"
+    r"|zotac"
+)
+_IDLE = re.compile(
+    r"a|air|all|an|box|bridge|build|card|cards|computer|computers|cpu|cuda|desktop|each|edge"
+    r"|gddr5|gddr6|gddr6x|gddr7|gpu|gpus|graphics|have|hbm2|hbm2e|hbm3|hbm3e|home|i|in|machine"
+    r"|mini|my|node|nvlink|nvlinked|of|on|pc|pcs|processor|rig|rocm|server|setup|sli|system|the"
+    r"|total|tower|vram|workstation|x"
+)
+_GPU_WORDS = re.compile(r"rtx|gtx|rx|arc|radeon|geforce|tesla|quadro|titan|instinct")
+_MACS = re.compile(r"\b(?:macbook(?:\s+(?:pro|air))?|mac\s+(?:studio|mini|pro)|imac(?:\s+pro)?)\b")
+
+
+@dataclass
+class MachineWords:
+    """What a machine's words say, not yet looked up."""
+
+    gpus: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    """Count and name, each with its memory where it was given."""
+    ram: list[str] = field(default_factory=list[str])
+    """Of the RAM: ``"2x"``, ``"32gb"``, ``"ddr5-6000"``, ``"@6000"``, ``"8-channel"``,
+    ``"90gb/s"``."""
+    cpu: str = ""
+
+
+def read_words(parts: list[str]) -> MachineWords:
+    """Raises RigError that says which part is not understood."""
+    out = MachineWords()
+    laptop = False
+    for part in parts:
+        count, name = _split_count(part)
+        if described_device(name):
+            out.gpus.append((count, name))
+        else:
+            laptop = _Reader(part, out).read() or laptop
+    if laptop:
+        out.gpus = [(count, _as_laptop(name)) for count, name in out.gpus]
+    sizes = [word for word in out.ram if memory_size(word)]
+    for word in sizes if len(sizes) > 1 else ():
+        # “RTX 4090, 24 GB, 64 GB RAM”
+        if any(named_memory(name) is None and _sold(name, word) for _, name in out.gpus):
+            out.ram.remove(word)
+            sizes.remove(word)
+            break
+    if len(sizes) > 1:
+        given = " and ".join(size.upper() for size in sizes)
+        raise RigError(
+            f"The RAM is given twice: {given}. Write its total, or for example “2x32 GB”; a "
+            "graphics card's own memory stands behind its name."
+        )
+    return out
+
+
+def _split_count(part: str) -> tuple[int, str]:
+    found = re.match(r"(\d{1,3})\s*[x×*]\s*(?=\S)", part)
+    return (int(found[1]), part[found.end() :]) if found else (1, part)
+
+
+def _plain(part: str) -> str:
+    """One spelling for each number with its unit, each count and each memory's speed."""
+    text = re.sub(r"[()\[\]“”\"'|]|(?<=\d),(?=\d{3}\b)", _blank_or_nothing, part.lower())
+    text = _MACS.sub(" ", text)
+    text = re.sub(r"\bw/\s*|/(?!s\b|sec\b)", " ", text).replace("×", "x").replace("*", "x")
+    text = re.sub(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(gib|gb|tib|tb)\b", r"\1\2", text)
+    text = re.sub(r"\b(\d+)\s+g\b", r"\1g", text)
+    text = re.sub(r"(?<![\w.])(\d{1,3})\s*x\s*(?=\w)", r"\1x ", text)
+    text = re.sub(r"(?<=[\da-z])x(\d{1,2})$|(?<=\s)x\s*(\d{1,3})(?=\s|$)", r" x\1\2", text)
+    words = "|".join(NUMBERS)
+    text = re.sub(rf"\b(\d{{1,2}}|{words})[\s-]*(?:channels?|ch)\b", _channels, text)
+    text = re.sub(r"\b((?:lp)?ddr[345]x?)[\s@-]*(\d{4,5})(?:\s*(?:mhz|mt/s|mts))?", r"\1-\2", text)
+    return re.sub(
+        r"(?:@\s*)?\b(\d{4,5})\s*(?:mhz|mt/s|mts)\b|(?:@|\bat)\s*(\d{4,5})\b", r"@\1\2", text
+    )
+
+
+def _blank_or_nothing(found: re.Match[str]) -> str:
+    return "" if found[0] == "," else " "
+
+
+def _channels(found: re.Match[str]) -> str:
+    return f"{NUMBERS.get(found[1], found[1])}-channel"
+
+
+def memory_size(word: str) -> int | None:
+    """Bytes of ``"24gb"`` or ``"64g"``; a processor's “8700g” is none."""
+    found = re.fullmatch(SIZE, word)
+    if found is None or (found[2] == "g" and float(found[1]) > 2048):
+        return None
+    return gigabytes(found[1], found[2])
+
+
+def _of_memory(word: str) -> bool:
+    said = re.fullmatch(r"@\d{4,5}|\d{1,2}-channel|\d+(?:\.\d+)?gb/s", word)
+    return bool(memory_size(word) or said or word in _RAM_WORDS or _DDR.fullmatch(word))
+
+
+def _sold(name: str, size: str) -> bool:
+    return bool(table.candidates(f"{name} {size}"))
+
+
+def _as_laptop(name: str) -> str:
+    """A laptop's GPU is another chip than the card of that number."""
+    entries = table.candidates(name) or table.same_product(name)
+    if not entries or any(entry.unified or entry.laptop for entry in entries):
+        return name
+    return f"{name} laptop"
+
+
+class _Reader:
+    """Reads one part from left to right; GPUs' names come first, at their longest."""
+
+    def __init__(self, part: str, out: MachineWords) -> None:
+        self._part = part
+        self._words = _plain(part).split()
+        self._out = out
+        self._at = 0
+        self._ram: list[str] = []
+        self._cpu: list[str] = []
+        self._gpus: list[tuple[int, str]] = []
+        self._unread: list[str] = []
+        self._count: int | None = None
+        self._laptop = False
+
+    def read(self) -> bool:
+        """Whether the part calls the machine a laptop."""
+        while self._at < len(self._words):
+            self._step()
+        if self._unread and self._cpu and not any(map(_GPU_WORDS.fullmatch, self._unread)):
+            self._cpu += self._unread
+            self._unread = []
+        if self._unread:
+            self._refuse()
+        if self._count is not None and self._cpu:
+            self._cpu.insert(0, f"{self._count}x")
+        self._out.gpus += self._gpus
+        self._out.ram += [word for word in self._ram if word not in _RAM_WORDS]
+        if self._cpu:
+            self._out.cpu = self._as_written(self._cpu)
+        return self._laptop
+
+    def _step(self) -> None:
+        word = self._words[self._at]
+        count = self._counted(word)
+        if count is not None:
+            self._count = count
+            self._at += 1
+        elif not (self._gpu() or self._memory(word) or self._processor(word)):
+            self._other(word)
+
+    def _counted(self, word: str) -> int | None:
+        found = re.fullmatch(r"(\d{1,3})x", word)
+        if found:
+            return int(found[1])
+        if word in NUMBERS:
+            return NUMBERS[word]
+        if re.fullmatch(r"\d{1,3}", word):
+            # “2 3090s”, “4 GPUs RTX 3090”: a bare number counts what stands right behind it.
+            return int(word) if self._name_at(self._at + 1) else None
+        return None
+
+    def _name_at(self, start: int) -> tuple[int, str, list[GpuEntry]] | None:
+        """The longest name of a GPU from a word on: where it ends, the name, what it can be."""
+        if start >= len(self._words) or memory_size(self._words[start]):
+            return None
+        for end in range(min(len(self._words), start + _MAX_WORDS), start, -1):
+            name = " ".join(self._words[start:end])
+            for spelt in (name, re.sub(r"s$", "", name)):
+                entries = table.candidates(spelt) or table.same_product(spelt)
+                if entries and self._own_memory(spelt, end, entries):
+                    return end, spelt, entries
+        return None
+
+    def _own_memory(self, name: str, end: int, entries: list[GpuEntry]) -> bool:
+        """Whether a size within a name is the card's, not the RAM's beside it."""
+        size = named_memory(name)
+        if size is None or any(entry.unified for entry in entries):
+            return True
+        following = self._words[end] if end < len(self._words) else ""
+        if following in _RAM_WORDS or _DDR.fullmatch(following):
+            return False
+        # Cards are rebuilt with twice their memory; other sizes that RAM comes in are the RAM's.
+        rebuilt = any(size == 2 * entry.memory_gib * GIB for entry in entries)
+        return bool(table.candidates(name)) or rebuilt or size / GIB not in _RAM_SIZES
+
+    def _gpu(self) -> bool:
+        found = self._name_at(self._at)
+        if found is None:
+            return False
+        end, name, entries = found
+        self._plural(self._words[end - 1], name, entries)
+        self._at = end
+        if named_memory(name) is None:
+            name += self._bare_pool(entries) or self._size_before(name, entries)
+        following = self._words[self._at] if self._at < len(self._words) else ""
+        behind = re.fullmatch(r"x(\d{1,3})", following)
+        if behind:
+            self._count = int(behind[1])
+            self._at += 1
+        self._gpus.append((1 if self._count is None else self._count, name))
+        self._count = None
+        return True
+
+    def _plural(self, last: str, name: str, entries: list[GpuEntry]) -> None:
+        """“2x 4080s” is two RTX 4080 to some and two SUPER to others."""
+        if (self._count or 1) > 1 and re.fullmatch(r"\d{4}s", last) and name.endswith(last):
+            plain = table.candidates(name[:-1])
+            if plain:
+                sizes = "; ".join(entry.short_name for entry in (*plain, *entries))
+                raise RigError(f"“{last}” can be more than one card. Say which: {sizes}.")
+
+    def _bare_pool(self, entries: list[GpuEntry]) -> str:
+        """“M3 Ultra 512”: the number alone, where the machine is sold with it."""
+        word = self._words[self._at] if self._at < len(self._words) else ""
+        options = {str(size) for entry in entries for size in entry.memory_options_gib}
+        if word not in options:
+            return ""
+        self._at += 1
+        return f" {word}gb"
+
+    def _size_before(self, name: str, entries: list[GpuEntry]) -> str:
+        """“2x 16GB 5060 Ti”: a size before the name is the card's where it tells which card."""
+        size = self._ram[-1] if self._ram else ""
+        counted = len(self._ram) > 1 and re.fullmatch(r"\d{1,3}x", self._ram[-2])
+        if memory_size(size) is None or not (
+            counted or len(entries) > 1 or not table.candidates(name)
+        ):
+            return ""
+        if not _sold(name, size):
+            return ""
+        self._ram.pop()
+        if counted:
+            self._count = int(self._ram.pop()[:-1])
+        return f" {size}"
+
+    def _memory(self, word: str) -> bool:
+        size = memory_size(word)
+        following = self._words[self._at + 1] if self._at + 1 < len(self._words) else ""
+        if size is not None and following in _DISK:
+            self._at += 1
+            while self._at < len(self._words) and self._words[self._at] in _DISK:
+                self._at += 1
+            return True
+        if size is not None and following == "vram":
+            self._of_the_card(word, size)
+            self._at += 2
+            return True
+        if not _of_memory(word):
+            return False
+        if self._count is not None and size is not None:
+            self._ram.append(f"{self._count}x")
+            self._count = None
+        self._ram.append(word)
+        self._at += 1
+        return True
+
+    def _of_the_card(self, word: str, size: int) -> None:
+        if not self._gpus:
+            raise RigError(
+                f"“{self._part}” says how much memory a card has, not which card it is. Write its "
+                f"name too, or for a card that is not in the table: “My card {word.upper()} 500 "
+                "GB/s”."
+            )
+        count, name = self._gpus.pop()
+        own = named_memory(name)
+        if own not in {None, size}:
+            raise RigError(f"“{self._part}” gives a card two sizes of memory.")
+        self._gpus.append((count, name if own else f"{name} {word}"))
+
+    def _processor(self, word: str) -> bool:
+        if not _CPU.fullmatch(word) or (word == "core" and not self._more_of_core()):
+            return False
+        self._cpu.append(word)
+        self._at += 1
+        while self._at < len(self._words):
+            following = self._words[self._at]
+            if (
+                _of_memory(following)
+                or re.fullmatch(r"\d{1,3}x|x\d{1,3}", following)
+                or self._name_at(self._at)
+                or _GPU_WORDS.fullmatch(following)
+                or not re.search(r"\d|^(ai|max\+?|pro|gold|silver|platinum|bronze|ultra|hx|wx|plus"
+                                 r"|core|x|elite|gen|threadripper|i[3579])$", following)
+            ):  # fmt: skip
+                break
+            self._cpu.append(following)
+            self._at += 1
+        return True
+
+    def _more_of_core(self) -> bool:
+        return self._at + 1 < len(self._words) and bool(
+            re.match(r"ultra|i[3579]|\d", self._words[self._at + 1])
+        )
+
+    def _other(self, word: str) -> None:
+        self._at += 1
+        if word in {"laptop", "notebook", "mobile"}:
+            self._laptop = True
+        elif word.startswith("pcie") and not self._unread:
+            while self._at < len(self._words) and re.fullmatch(
+                r"x\d+|gen\d|\d(\.\d)?", self._words[self._at]
+            ):
+                self._at += 1
+        elif not (
+            _IDLE.fullmatch(word)
+            or _MAKERS.fullmatch(word)
+            or (self._ram and _RAM_IDLE.fullmatch(word))
+        ):
+            self._unread.append(word)
+
+    def _as_written(self, words: list[str]) -> str:
+        """Words in the case in which they were written."""
+        written = {word.lower(): word for word in re.split(r"[\s()/]+", self._part)}
+        return " ".join(written.get(word, word) for word in words)
+
+    def _refuse(self) -> None:
+        """Say what is not understood; a part that is nothing else is looked up, which says why."""
+        unread = self._as_written(self._unread)
+        within = table.integrated_called(unread)
+        if within:
+            raise RigError(
+                f"{within} is graphics within a processor, which computes from the RAM. Write the "
+                "RAM with its speed instead, as in “64 GB DDR5-5600”."
+            )
+        if self._gpus:
+            near = _near(" ".join((self._gpus[-1][1], *self._unread)))
+            why = f"“{unread}” is no part of a name in the GPU table.{near}"
+        elif any(not memory_size(word) for word in self._ram):
+            why = (
+                f"“{unread}” is not in the GPU table.{_near(unread)} Separate parts with “+”, for "
+                "example “RTX 4090 + 64 GB DDR5-5600”."
+            )
+        else:
+            _, name = _split_count(self._part)
+            self._out.gpus.append((1 if self._count is None else self._count, name))
+            self._ram = []
+            return
+        raise RigError(f"“{self._part}” is not understood: {why}")
+
+
+def _near(name: str) -> str:
+    near = table.suggest(name)
+    return f" Did you mean {' or '.join(near)}?" if near else ""

@@ -27,6 +27,7 @@ from advisor.llm.filetypes import file_type as named_file_type
 from advisor.llm.gguf import read_header
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model, Projector
+from advisor.llm.model_names import own_names
 from advisor.llm.projectors import ProjectorFacts, projector
 from advisor.llm.vision_configs import stated
 
@@ -238,18 +239,23 @@ class Catalogue:
         most, letters = max(map(shared, self.entries)), sum(len(word) for word, _ in parts)
         return [entry for entry in self.entries if most > letters // 2 and shared(entry) == most]
 
+    def _named(self, name: str) -> list[CatalogueEntry]:
+        """The entry of that id, or those of that short name."""
+        entry = self._exact.get(name.strip().lower())
+        return [entry] if entry is not None else self._short.get(_plain(name), [])
+
     def find(self, name: str) -> CatalogueEntry:
         """The entry of that id, or of a short name that only one entry has.
 
+        Names of repositories and files of a model find the model (``advisor.llm.model_names``).
         Raises UnknownModel, which names the nearest entries.
         """
-        entry = self._exact.get(name.strip().lower())
-        if entry is not None:
-            return entry
-        found = self._short.get(_plain(name), [])
+        found = self._named(name)
+        for own in own_names(name):
+            found = found or self._named(own)
         if len(found) == 1:
             return found[0]
-        near = found or self.search(name) or self._alike(name)
+        near = found or self.search(name) or self._alike((own_names(name) or (name,))[-1])
         shown = ", ".join(candidate.id for candidate in near[:5])
         if len(found) > 1:
             raise UnknownModel(f'"{name}" may be any of {shown}. Use its full name.')
@@ -271,7 +277,13 @@ class Catalogue:
         scored = [(_score(entry, words), entry) for entry in self.entries]
         hits = [(score, entry) for score, entry in scored if score]
         hits.sort(key=lambda hit: (-hit[0], among_alike(hit[1]), hit[1].id.lower()))
-        return [entry for _, entry in hits]
+        if hits:
+            return [entry for _, entry in hits]
+        # Names of repositories have words that no entry has.
+        for own in own_names(text):
+            if named := self._named(own):
+                return named
+        return []
 
 
 def catalogue() -> Catalogue:

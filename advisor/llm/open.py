@@ -9,6 +9,7 @@ from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import BY_FTYPE
 from advisor.llm.gguf import GgufHeader, read_header
 from advisor.llm.model import Model
+from advisor.llm.model_names import stated_type
 
 _MAGIC: Final = b"GGUF"
 
@@ -63,7 +64,8 @@ def load(name_or_path: str, file_type: str | None = None, *, imatrix: bool = Fal
     """A GGUF file by its path, or a catalogue model by its name.
 
     An absolute path needs no ``.gguf`` at its end: Ollama's blobs have none. file_type: of a
-    catalogue model; None takes the one its entry suggests. A file has its own.
+    catalogue model; None takes the one that the name states (``…-GGUF:Q4_K_M``), else the one its
+    entry suggests. A file has its own.
     Raises UnknownModel, BadModelFile, or ModelError for an unknown file type.
     """
     path = Path(name_or_path).expanduser()
@@ -75,4 +77,5 @@ def load(name_or_path: str, file_type: str | None = None, *, imatrix: bool = Fal
             raise UnknownModel(f"There is no file {path}.")
         return open_gguf(path)
     entry = catalogue().find(name_or_path)
-    return entry.model(file_type or entry.suggested_file_type, imatrix=imatrix)
+    wanted = file_type or stated_type(name_or_path) or entry.suggested_file_type
+    return entry.model(wanted, imatrix=imatrix)

@@ -89,10 +89,36 @@ def test_what_was_quantized_before_march_2026_is_marked(entry: CatalogueEntry) -
         ("llama-3.1-70b-instruct", "meta-llama/Llama-3.3-70B-Instruct"),
         ("gemma 3 27b", "google/gemma-3-27b-it"),
         ("qwen3-30b-a3b", "Qwen/Qwen3-30B-A3B"),
+        ("bartowski/Meta-Llama-3.1-8B-Instruct-GGUF", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("bartowski/google_gemma-3-27b-it-GGUF", "google/gemma-3-27b-it"),
+        ("google/gemma-3-27b-it-qat-q4_0-gguf", "google/gemma-3-27b-it"),
+        ("mradermacher/Llama-3.3-70B-Instruct-i1-GGUF", "meta-llama/Llama-3.3-70B-Instruct"),
+        ("hf.co/unsloth/Qwen3-8B-GGUF:Q8_0", "Qwen/Qwen3-8B"),
+        ("unsloth/gemma-4-26B-A4B-it-GGUF:UD-Q4_K_XL", "google/gemma-4-26B-A4B-it"),
+        ("DeepSeek-R1-Q4_K_M-00001-of-00009.gguf", "deepseek-ai/DeepSeek-R1"),
+        ("Huihui-gpt-oss-20b-BF16-abliterated-v2", "openai/gpt-oss-20b"),
+        ("Qwen/Qwen3.6-35B-A3B-FP8", "Qwen/Qwen3.6-35B-A3B"),
+        ("llama3.3", "meta-llama/Llama-3.3-70B-Instruct"),
+        ("llama3.1:8b-instruct-q4_K_M", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("THUDM/GLM-4-32B-0414", "zai-org/GLM-4-32B-0414"),
     ],
 )
 def test_a_model_is_found_by_the_names_people_use(asked: str, found: str) -> None:
     assert catalogue().find(asked).id == found
+
+
+def test_a_name_that_states_a_file_type_means_it() -> None:
+    named = load("unsloth/Qwen3-8B-GGUF:Q8_0")
+    assert named.file_type == "Q8_0"
+    assert load("unsloth/Qwen3-8B-GGUF").file_type == "Q4_K_M"
+    assert load("unsloth/Qwen3-8B-GGUF:Q8_0", "Q6_K").file_type == "Q6_K"
+    assert load("nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16").file_type == "Q4_K_M"
+    with pytest.raises(ModelError, match="not a file type"):
+        load("unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL")
+
+
+def test_the_name_of_a_repository_is_found_by_search_too() -> None:
+    assert [e.id for e in catalogue().search("bartowski/Qwen_Qwen3-8B-GGUF")] == ["Qwen/Qwen3-8B"]
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,12 @@ def _scalar(kind: int, value: Scalar) -> bytes:
     return string(str(value)) if kind == _STRING else _PACK[kind].pack(value)
 
 
+def wide(values: Sequence[int]) -> RawArray:
+    """An array of u64, for keys that llama.cpp reads at that width only."""
+    pack = _PACK[_UINT64].pack
+    return RawArray(_UINT64, len(values), b"".join(pack(value) for value in values))
+
+
 def encode_value(value: GgufValue | RawArray) -> bytes:
     """Type tag and value of one metadata entry."""
     if isinstance(value, RawArray):

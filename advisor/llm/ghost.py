@@ -33,6 +33,7 @@ from advisor.llm.gguf_writer import (
     RawArray,
     layout,
     string,
+    wide,
 )
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
@@ -235,13 +236,17 @@ def _n_vocab(model: Model) -> int:
     raise ModelError(message)
 
 
-def _architecture(model: Model) -> dict[str, GgufValue]:
+_WIDE: Final = frozenset({"ple.layer_multipliers", "ple.head_offsets", "ple.head_vocab_sizes"})
+"""Keys whose arrays llama.cpp reads as u64 (models/qwen4exp.cpp)."""
+
+
+def _architecture(model: Model) -> dict[str, GgufValue | RawArray]:
     """Architecture keys with their prefix: from the hyperparameters, else from the file."""
     if model.hp is not None and model.hp.metadata:
         prefix = f"{model.hp.arch}."
         prefixed = {
             # llama-arch.cpp: LLM_KV_XIELU_… have no architecture in front.
-            (key if key.startswith("xielu.") else prefix + key): value
+            (key if key.startswith("xielu.") else prefix + key): _encoded(key, value)
             for key, value in model.hp.metadata.items()
         }
         if "token_type_count" in model.hp.metadata:
@@ -252,12 +257,18 @@ def _architecture(model: Model) -> dict[str, GgufValue]:
         raise ModelError(message)
     header = read_header(model.path, unfinished=True)
     arch = str(header.metadata.get("general.architecture", ""))
-    keys: dict[str, GgufValue] = {"general.architecture": arch}
+    keys: dict[str, GgufValue | RawArray] = {"general.architecture": arch}
     for key, value in header.metadata.items():
         if key.startswith(f"{arch}."):
             plain = value.read() if isinstance(value, LazyValue) else value
-            keys[key] = plain
+            keys[key] = _encoded(key.removeprefix(f"{arch}."), plain)
     return keys
+
+
+def _encoded(key: str, value: GgufValue) -> GgufValue | RawArray:
+    if key not in _WIDE or not isinstance(value, tuple | list):
+        return value
+    return wide([item for item in value if isinstance(item, int)])
 
 
 def _metadata(model: Model, *, header_only: bool) -> dict[str, GgufValue | RawArray]:

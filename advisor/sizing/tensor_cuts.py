@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from advisor.errors import SettingsError
+from advisor.llm.architectures import rules
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
@@ -21,10 +22,14 @@ REFUSES: Final = (
 )
 """Says that llama.cpp refuses a model."""
 
-_GATED_Q: Final = frozenset({"qwen3next", "qwen35", "qwen35moe"})
+_GATED_Q: Final = frozenset({"qwen3next", "qwen35", "qwen35moe", "qwen4exp"})
 """Their Q holds the attention's gate too, and their other layers are linear attention."""
 _STATE_MIRRORED: Final = frozenset({"lfm2", "lfm2moe", "deepseek4"})
 """Every device keeps all of their states."""
+_CACHE_MIRRORED: Final = frozenset({"deepseek4", "hrm_text"})
+"""Every device keeps all of their caches."""
+_MIRRORED: Final = frozenset({"hrm_text"})
+"""Every device keeps all of their weights."""
 
 _OUT = ("attn_output.weight", "ssm_out.weight")
 _DOWN = ("ffn_down.weight", "ffn_down_exps.weight")
@@ -113,6 +118,8 @@ class Cutter:
 
     def weight(self, name: str, shape: Sequence[int]) -> tuple[int, tuple[int, ...]] | None:
         """Axis, and the length along it on every device; None: every device has all of it."""
+        if self._hp.arch in _MIRRORED:
+            return None
         if name in _OUTPUT:
             if self._hp.arch == "deepseek4":
                 return None
@@ -140,9 +147,9 @@ class Cutter:
             return None
         return 1, self._cut([_Segment(shape[1], 1, 1)], self._turn(int(name.split(".")[1])))
 
-    def cache(self, il: int, width: int, *, v: bool) -> tuple[int, ...]:
-        """Values per cell of a layer's K or V on every device."""
-        if self._hp.arch == "deepseek4":
+    def cache(self, kind: str, il: int, width: int, *, v: bool) -> tuple[int, ...]:
+        """Values per cell of a layer's K or V on every device; all have an indexer's keys."""
+        if self._hp.arch in _CACHE_MIRRORED or kind == "idx":
             return (width,) * self._n
         block = self._block(il, ("attn_output.weight",))
         if block is None:
@@ -172,7 +179,10 @@ class Cutter:
             conv = [_Segment(keys * kernel, 2 + ratio, step * kernel)]
             inner = [_Segment(keys * hp.ssm_d_state, ratio, step * hp.ssm_d_state)]
         turn = self._turn(il)
-        return self._cut(conv, turn), self._cut(inner, turn)
+        cut = self._cut(conv, turn), self._cut(inner, turn)
+        more = values - rules.state_values(hp)
+        # Qwen 4's n-gram table is read by every device, and so is what follows it.
+        return (*cut, (more,) * self._n) if more else cut
 
     def _block(self, il: int, by: Sequence[str]) -> int | None:
         for what in by:

@@ -121,7 +121,8 @@ def cut_context(
         for name, widths, is_v in (k, v):
             type_ = TYPES[name.upper()]
             for il, width in zip(cache.layers, widths, strict=True):
-                cut = cutter.cache(il, width, v=is_v) if width and on_device[il] else ()
+                here_too = width and on_device[il]
+                cut = cutter.cache(cache.kind, il, width, v=is_v) if here_too else ()
                 for j, length in enumerate(cut):
                     held[j] += memory.tensor_bytes(type_, length, n_cells * streams, backend)
         parts += [Part(cache.kind, j, len(here), size) for j, size in enumerate(held)]

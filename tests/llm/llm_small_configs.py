@@ -40,6 +40,15 @@ _DELTA: dict[str, Any] = {
     "linear_conv_kernel_dim": 4,
     "full_attention_interval": 4,
 }
+_QSA: dict[str, Any] = {
+    "hc_count": 4,
+    "hc_lowrank": 64,
+    "indexer_n_heads": 4,
+    "indexer_head_dim": 128,
+    "indexer_budget": 256,
+    "indexer_compress_ratio": 16,
+    "layer_types": (["linear_attention"] * 3 + ["full_attention"]) * 2,
+}
 _SLIDE = ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"]
 _KDA: dict[str, Any] = {
     "linear_attn_config": {
@@ -157,6 +166,32 @@ SMALL: dict[str, dict[str, Any]] = {
         shared_expert_intermediate_size=256,
         mtp_num_hidden_layers=1,
         keep_nextn=True,
+    ),
+    "qwen4exp": _named(
+        "Qwen4ExpForConditionalGeneration",
+        _MOE,
+        _DELTA,
+        _QSA,
+        head_dim=128,
+        num_hidden_layers=8,
+        shared_expert_intermediate_size=256,
+    ),
+    "qwen4exp-tables": _named(
+        "Qwen4ExpForCausalLM",
+        _MOE,
+        _DELTA,
+        _QSA,
+        head_dim=128,
+        num_hidden_layers=8,
+        shared_expert_intermediate_size=256,
+        mtp_num_hidden_layers=1,
+        keep_nextn=True,
+        ple_layer_ids=[3],
+        ngram_size=3,
+        heads_per_ngram=4,
+        ngram_vocab_size_base=4096,
+        ple_conv_kernel_size=4,
+        ple_embed_dim=512,
     ),
     "gemma2": _named("Gemma2ForCausalLM", sliding_window=1024),
     "gemma3": _named("Gemma3ForCausalLM", num_hidden_layers=7, sliding_window=1024),

@@ -27,7 +27,7 @@ MORE_PUBLISHED = {
     "muse-glimmer": 0.07, "paddleocr": 0.52,
     "mistral3": 0.021, "mistral4": 0.01, "nemotron_h_moe": 0.03, "qwen2vl": 0.31, "qwen3": 0.21,
     "qwen3vl": 0.1, "qwen35": 0.18,
-    "qwen35moe": 0.04, "qwen3next": 0.025, "step35": 0.03,
+    "qwen35moe": 0.04, "qwen3next": 0.025, "qwen4exp": 0.018, "step35": 0.03,
 }  # fmt: skip
 
 # Facts that must hold without the reference files: bytes of all tensors, from files' headers.

@@ -66,6 +66,7 @@ from advisor.llm.architectures.plamo import Plamo, Plamo3
 from advisor.llm.architectures.qwen import Qwen
 from advisor.llm.architectures.qwen2 import Qwen2, Qwen2Moe
 from advisor.llm.architectures.qwen3 import Qwen3, Qwen3Moe
+from advisor.llm.architectures.qwen4exp import Qwen4Exp
 from advisor.llm.architectures.qwen35 import Qwen3Next, Qwen35, Qwen35Moe
 from advisor.llm.architectures.refact import Refact
 from advisor.llm.architectures.rwkv6 import Rwkv6, Rwkv6Qwen2
@@ -83,7 +84,7 @@ from advisor.llm.hyperparameters import Hyperparameters
 
 _FAMILIES: Final[tuple[Architecture, ...]] = (
     Llama(), Llama4(), Granite(), GraniteHybrid(), SmolLm3(), SeedOss(), Exaone4(),
-    Qwen2(), Qwen2Moe(), Qwen3(), Qwen3Moe(), Qwen3Next(), Qwen35(), Qwen35Moe(),
+    Qwen2(), Qwen2Moe(), Qwen3(), Qwen3Moe(), Qwen3Next(), Qwen35(), Qwen35Moe(), Qwen4Exp(),
     Gemma(), Gemma2(), Gemma3(), Gemma3n(), Gemma4(), GptOss(), Phi3(), PhiMoe(),
     DeepSeek2(), DeepSeek32(), DeepSeek4(), Glm4(), Glm4Moe(), GlmDsa(), Glm5Next(),
     KimiLinear(), KimiK3(), MiniMaxM2(), MiniMaxM3(), NemotronH(), FalconH1(),

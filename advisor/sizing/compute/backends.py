@@ -41,6 +41,7 @@ NO_PRODUCT: Final = frozenset({"TQ1_0", "TQ2_0"})
 EXACT_SOURCE: Final = "exact source"
 """Tag of a product over experts that may not round its source, which CUDA does not offer."""
 _ROW_PADDING: Final = 512
+_SUPER_BLOCK: Final = 256
 _OFFLOAD_MIN_BATCH: Final = 32
 _CONVERTED_KV: Final = frozenset({"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"})
 _FATTN_SIZES: Final = frozenset({40, 64, 72, 80, 96, 112, 128, 256})
@@ -128,7 +129,7 @@ def _supports_product(node: Node) -> bool:
     return all(t.nb[0] == t.type.size for t in node.src[:2])
 
 
-def device_supports(  # noqa: PLR0911 - one rule per op
+def device_supports(  # noqa: C901, PLR0911 - one rule per op
     node: Node, rules: Rules = "cuda"
 ) -> bool:
     """Whether an accelerator can run this op (ggml_backend_cuda_device_supports_op)."""
@@ -151,6 +152,8 @@ def device_supports(  # noqa: PLR0911 - one rule per op
         return _supports_scan(node)
     if op == "LIGHTNING_INDEXER":
         return _supports_indexer(node)
+    if op == "GET_ROWS" and node.src[0].type.name in {"IQ4_NL", "MXFP4"}:
+        return node.src[0].ne[0] % _SUPER_BLOCK == 0
     if op == "REPEAT":
         return node.src[0].type in (F32, F16)
     if op in {"MUL_MAT", "MUL_MAT_ID"}:

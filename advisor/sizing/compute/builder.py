@@ -142,7 +142,7 @@ class Builder(GraphOrder):
             raise KeyError(_full_name(name, il, part))
         return node
 
-    def reshaped_weight(self, name: str, il: int, ne: tuple[int, int, int]) -> Node:
+    def reshaped_weight(self, name: str, il: int | None, ne: tuple[int, int, int]) -> Node:
         """A weight that llama.cpp loads in another shape than the file's."""
         full = _full_name(name, il, "weight")
         if full in self._weights:

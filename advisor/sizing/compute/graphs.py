@@ -18,6 +18,7 @@ from advisor.sizing.compute import (
     graphs_minimax3,
     graphs_mtp,
     graphs_qwen,
+    graphs_qwen4exp,
     graphs_rwkv,
     graphs_window,
 )
@@ -32,6 +33,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     **graphs_latent.GRAPHS,
     **graphs_hybrid.GRAPHS,
     **graphs_qwen.GRAPHS,
+    **graphs_qwen4exp.GRAPHS,
     **graphs_deepseek4.GRAPHS,
     **graphs_glm5_next.GRAPHS,
     **graphs_kimi.GRAPHS,
@@ -42,7 +44,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
 }
 """``general.architecture`` → the graph of its trunk."""
 
-DRAFT_GRAPHS: Final = graphs_mtp.GRAPHS
+DRAFT_GRAPHS: Final[Mapping[str, Graph]] = {**graphs_mtp.GRAPHS, **graphs_qwen4exp.DRAFT_GRAPHS}
 """``general.architecture`` → the graph of its NextN (MTP) context."""
 
 

@@ -13,6 +13,7 @@ from advisor.sizing.compute.recurrent import (
     StateInput,
     conv_state,
     delta_rule,
+    history,
     load_state,
     state,
     state_input,
@@ -92,7 +93,7 @@ def _repeated(cur: Node, heads: int) -> Node:
     return ops.reshape(cur, size, heads, tokens, n_seqs)
 
 
-def _delta_layer(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
+def delta_layer(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
     """Linear attention (build_layer_attn_linear)."""
     hp = b.hp
     n_seqs = b.shape.n_seqs
@@ -107,7 +108,11 @@ def _delta_layer(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
     channels = hp.ssm_d_inner + 2 * k_heads * k_size
     conv_all = state(b, "r", il, (kernel.ne[0] - 1) * channels)
     ssm_all = state(b, "s", il, hp.ssm_d_state * hp.ssm_d_inner)
-    joined = conv_state(b, inp, conv_all, mixed, kernel.ne[0], channels)
+    wide = hp.arch == "qwen4exp"
+    if wide:
+        joined = history(b, inp, conv_all, mixed, kernel.ne[0] - 1, channels)
+    else:
+        joined = conv_state(b, inp, conv_all, mixed, kernel.ne[0], channels)
     s = ops.reshape(load_state(b, inp, ssm_all), v_size, v_size, v_heads, n_seqs)
     qkv_mix = ops.unary("silu", ops.ssm_conv(joined, kernel))
     row = (k_size * k_heads * 2 + v_size * v_heads) * 4
@@ -123,7 +128,7 @@ def _delta_layer(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
         q, k = _repeated(q, v_heads), _repeated(k, v_heads)
     out = delta_rule(b, ssm_all, q, k, v, gate, beta, s)
     z = ops.reshape(z, v_size, v_heads, tokens, n_seqs)
-    out = ops.mul(b.norm(out, "ssm_norm", il), ops.unary("silu", z))
+    out = ops.mul(b.norm(out, "ssm_norm", il), ops.unary("sigmoid" if wide else "silu", z))
     out = ops.reshape(out, v_size * v_heads, tokens, n_seqs)
     cur = ops.mul_mat(b.weight("ssm_out", il), out)
     return ops.reshape(cur, hp.n_embd, tokens * n_seqs)
@@ -154,7 +159,7 @@ def _qwen(b: Builder) -> None:
         residual = cur
         cur = b.expand(b.norm(cur, "attn_norm", il))
         if hp.is_recurrent(il):
-            cur = _delta_layer(b, states, cur, il)
+            cur = delta_layer(b, states, cur, il)
         else:
             cur = gated_attention(b, cur, cache, positions, il)
         residual = ops.add(cur, residual)

@@ -199,6 +199,21 @@ def conv_state(
     return joined
 
 
+def history(b: Builder, inp: StateInput, memory: Node, cur: Node, taps: int, channels: int) -> Node:
+    """The same where a block has several such states (qwen4exp.cpp:build_conv_state_at)."""
+    n_seqs = b.shape.n_seqs
+    states = ops.reshape(load_state(b, inp, memory), taps, channels, n_seqs)
+    joined = ops.concat(states, ops.transpose(cur), 0)
+    for slot in range(_snapshots(b)):
+        at = max(0, joined.ne[0] - taps - slot) * 4
+        last = ops.view(joined, (taps, channels, n_seqs, 1), joined.nb[1:3], at)
+        target = ops.view(
+            memory, (memory.ne[0], n_seqs, 1, 1), (memory.nb[1],), slot * n_seqs * memory.nb[1]
+        )
+        b.expand(ops.copy_to(ops.cont(last), target))
+    return joined
+
+
 def delta_rule(
     b: Builder, memory: Node, q: Node, k: Node, v: Node, gate: Node, beta: Node, s: Node
 ) -> Node:

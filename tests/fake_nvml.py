@@ -272,7 +272,7 @@ SCENARIOS: dict[str, Facts] = {
         "1.power_limit": 250_000,
         "0.path1": 50,
     },
-    # What hobbyists stack: four kinds of card, one in a narrow slot, one held down, one unknown.
+    # What hobbyists stack: five kinds of card, one in a narrow slot, one held down, one rebuilt.
     "eight-mixed": {
         **_cards("5090", "4090", "4090", "3090", "3090", "p40", "p40", "4090"),
         "1.used": 20_400 * MIB,
@@ -315,8 +315,8 @@ SCENARIOS: dict[str, Facts] = {
     "old-driver": {**_cards("3090"), "driver": "470.256.02", "cuda": 11040, "0.memory_v1": 1},
     "unknown-card": {
         **_cards("4090"),
-        "0.name": "NVIDIA GeForce RTX 4090 D",
-        "0.pci_id": 0x268510DE,
+        "0.name": "NVIDIA GeForce RTX 4095",
+        "0.pci_id": 0x26FF10DE,
     },
     "off-the-bus": {**_cards("4090", "3090"), "1.lost": 1},
     "no-handle": {**_cards("4090", "3090"), "0.fail.nvmlDeviceGetHandleByIndex_v2": 15},

@@ -64,7 +64,7 @@ def test_every_entry_is_found_by_its_own_names():
         ("A100", None),
         ("Tesla V100-SXM2-32GB", "Tesla V100 32GB SXM2"),
         ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada"),
-        ("Quadro RTX 6000", None),
+        ("Quadro RTX 6000", "Quadro RTX 6000"),
         (
             "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition",
             "RTX PRO 6000 Blackwell Max-Q",
@@ -100,7 +100,7 @@ def test_every_entry_is_found_by_its_own_names():
         ("6000", None),
         ("8000", None),
         ("RTX 4091", None),
-        ("RTX 4090 D", None),
+        ("RTX 4095", None),
         ("Intel UHD Graphics 770", None),
         ("", None),
     ],

@@ -54,8 +54,9 @@ def test_an_entry_is_a_whole_model_with_its_sources(entry: CatalogueEntry) -> No
     assert entry.model(entry.suggested_file_type) is entry.model(entry.suggested_file_type)
     if entry.published_params:
         short = entry.published_params - entry.n_params
-        # What the converter adds: frequency factors; RWKV's first layer gets unused matrices.
-        assert short >= (-500_000 if entry.arch == "rwkv7" else -3000)
+        # What the list does not count or the converter adds: routers' biases, frequency factors;
+        # RWKV's first layer gets unused matrices.
+        assert short >= (-500_000 if entry.arch == "rwkv7" else -10_000)
         # Older checkpoints store rotary frequencies.
         rotary = 64 * entry.hp.n_layer
         assert short <= rotary + entry.published_params * MORE_PUBLISHED.get(entry.arch, 0.0)

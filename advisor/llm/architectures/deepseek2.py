@@ -19,6 +19,7 @@ class DeepSeek2(Architecture):
         "DeepseekV3ForCausalLM": "deepseek2",
         "KimiK2ForCausalLM": "deepseek2",
         "KimiK25ForConditionalGeneration": "deepseek2",
+        "KimiVLForConditionalGeneration": "deepseek2",
         "Glm4MoeLiteForCausalLM": "deepseek2",
         "Mistral4ForCausalLM": "mistral4",
     }

@@ -22,6 +22,7 @@ class Glm4Moe(Transformer):
     huggingface: ClassVar = {
         "Glm4MoeForCausalLM": "glm4moe",
         "Glm4vMoeForConditionalGeneration": "glm4moe",
+        "SolarOpenForCausalLM": "glm4moe",
     }
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:

@@ -47,6 +47,7 @@ class BailingMoe2(Transformer):
     has_nextn = True
     huggingface: ClassVar = {
         "BailingMoeV2ForCausalLM": "bailingmoe2",
+        "SarvamMoEForCausalLM": "bailingmoe2",
     }
 
     def infer(self, values: dict[str, Value], names: frozenset[str]) -> None:
@@ -62,7 +63,9 @@ class BailingMoe2(Transformer):
         b.norm("layer_output_norm")
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
-        keys["rope.dimension_count"] = config.rotary(0.5)
+        # Sarvam rotates whole heads (conversion/bailingmoe.py:SarvamMoEModel).
+        whole = "SarvamMoEForCausalLM" in config.texts("architectures")
+        keys["rope.dimension_count"] = config.head if whole else config.rotary(0.5)
         keys["leading_dense_block_count"] = config.integer("first_k_dense_replace", default=0)
         n_shared = config.integer("num_shared_experts", default=0)
         keys["expert_shared_count"] = n_shared

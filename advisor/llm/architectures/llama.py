@@ -21,6 +21,11 @@ class Llama(Transformer):
         "MixtralForCausalLM": "llama",
         "Ministral3ForCausalLM": "mistral3",
         "Mistral3ForConditionalGeneration": "mistral3",
+        "InternLM3ForCausalLM": "llama",
+        "IQuestCoderForCausalLM": "llama",
+        "JanusForConditionalGeneration": "llama",
+        "LlavaForConditionalGeneration": "llama",
+        "VoxtralForConditionalGeneration": "llama",
     }
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:

@@ -19,6 +19,9 @@ class Qwen2(Transformer):
     square = True
     huggingface: ClassVar = {
         "Qwen2ForCausalLM": "qwen2",
+        "Qwen2AudioForConditionalGeneration": "qwen2",
+        "DotsOCRForCausalLM": "qwen2",
+        "KORMoForCausalLM": "qwen2",
         "Qwen2VLForConditionalGeneration": "qwen2vl",
         "Qwen2_5_VLForConditionalGeneration": "qwen2vl",
     }

@@ -19,6 +19,7 @@ class Qwen3(Transformer):
     huggingface: ClassVar = {
         "Qwen3ForCausalLM": "qwen3",
         "Qwen3VLForConditionalGeneration": "qwen3vl",
+        "StepVLForConditionalGeneration": "qwen3",
     }
 
     def ends(self, t: TensorList) -> None:

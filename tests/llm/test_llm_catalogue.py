@@ -23,7 +23,7 @@ MORE_PUBLISHED = {
     "deepseek2": 0.045, "deepseek32": 0.025, "deepseek4": 0.07, "ernie4_5-moe": 0.01,
     "gemma3": 0.1, "gemma3n": 0.2, "gemma4": 0.1, "glm4": 0.09, "glm4moe": 0.01,
     "glm5-next": 0.03, "hy_v3": 0.02,
-    "kimi-k3": 0.001, "llama4": 0.01, "mimo2": 0.005, "minimax-m2": 0.001, "minimax-m3": 0.01,
+    "kimi-k3": 0.001, "llama4": 0.01, "mimo2": 0.007, "minimax-m2": 0.001, "minimax-m3": 0.01,
     "muse-glimmer": 0.07, "paddleocr": 0.52,
     "mistral3": 0.021, "mistral4": 0.01, "nemotron_h_moe": 0.03, "qwen2vl": 0.31, "qwen3": 0.21,
     "qwen3vl": 0.1, "qwen35": 0.18,

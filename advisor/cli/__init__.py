@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final, NoReturn
 
-from advisor.cli.output import DONE, NO, USAGE, complain, say
+from advisor.cli.output import (
+    DONE,
+    NO,
+    USAGE,
+    complain,
+    say,
+    write_plainly_where_needed,
+)
 from advisor.errors import RigAdvisorError, SettingsError
 
 __all__ = ["COMMANDS", "main"]
@@ -29,27 +36,37 @@ def _matrix(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
     options.add_rig(parser)
     options.add_settings(parser)
-    parser.add_argument("--contexts", type=options.token_list, metavar="N,N…", help="columns")
+    parser.add_argument(
+        "--contexts",
+        type=options.token_list,
+        metavar="N,N…",
+        help="columns (4k and on, as far as the model goes)",
+    )
 
 
 def _best(parser: argparse.ArgumentParser) -> None:
     from advisor.cli import options  # noqa: PLC0415 - as above
 
     options.add_rig(parser)
-    parser.add_argument("-c", "--ctx", type=options.tokens_of, default=32768, help="context")
     parser.add_argument(
-        "--min-tps", type=options.above(0), default=10.0, metavar="N", help="wanted tok/s"
+        "-c", "--ctx", type=options.tokens_of, default=32768, help="context (32768)"
+    )
+    parser.add_argument(
+        "--min-tps", type=options.above(0), default=10.0, metavar="N", help="wanted tok/s (10)"
     )
     parser.add_argument(
         "--ability", action="append", metavar="A", help="tools, reasoning, vision … (repeatable)"
     )
     parser.add_argument(
-        "--licence", choices=("any", "commercial", "open"), default="any", help="what it must allow"
+        "--licence",
+        choices=("any", "commercial", "open"),
+        default="any",
+        help="what it must allow (any)",
     )
     parser.add_argument(
         "--max-params", type=options.above(0), metavar="B", help="billions of parameters at most"
     )
-    parser.add_argument("--top", type=int, default=15, metavar="N", help="as many models")
+    parser.add_argument("--top", type=int, default=15, metavar="N", help="as many models (15)")
 
 
 def _dry_run(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +80,14 @@ def _probe(parser: argparse.ArgumentParser) -> None:
     from advisor.cli import options  # noqa: PLC0415 - as above
 
     options.add_model(parser)
-    options.add_settings(parser)
+    options.add_settings(parser, ctx=4096)
     parser.add_argument("--ghost", action="store_true", help="random weights of the same shape")
     parser.add_argument(
-        "--seconds", type=options.above(2), default=30.0, metavar="S", help="time for measuring"
+        "--seconds",
+        type=options.above(2),
+        default=30.0,
+        metavar="S",
+        help="time for measuring (30)",
     )
     parser.add_argument("--anyway", action="store_true", help="in spite of objections")
     parser.add_argument(
@@ -100,16 +121,40 @@ def _report(parser: argparse.ArgumentParser) -> None:
 def _accuracy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", action="store_true", help="tables for the README")
     parser.add_argument("--no-engine", action="store_true", help="without the embedded engine")
-    parser.add_argument("--models", type=int, default=30, help="architectures to ask it about")
+    parser.add_argument("--models", type=int, default=30, help="architectures to ask it about (30)")
 
 
-def _nothing(parser: argparse.ArgumentParser) -> None:
-    """No options but --json."""
-    del parser
+def _detect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--measure", action="store_true", help="measure the RAM's bandwidth for a second"
+    )
 
+
+_RIG: Final = '--rig "2x RTX 4090 + 64 GB DDR5-6000"'
+_EXAMPLES: Final = {
+    "detect": ("detect", "detect --measure", "detect --json > rig.json"),
+    "size": (
+        f'size "Qwen3 32B" --file-type Q4_K_M {_RIG} -c 32k',
+        f'size "DeepSeek V4 Flash" {_RIG} -ngl fit -ncmoe fit',
+        "size model.gguf --json",
+    ),
+    "best": ("best", f"best {_RIG} --min-tps 20 --ability vision"),
+    "matrix": (f'matrix "Qwen3 32B" {_RIG} -ctk q8_0 -ctv q8_0',),
+    "dry-run": ('dry-run "Qwen3 8B" -c 32k',),
+    "probe": ('probe "Qwen3 0.6B" --ghost --seconds 15', "probe model.gguf -c 32k"),
+    "advise": (
+        f'advise --model "Qwen3 32B" {_RIG} --usage agent --need requests_per_month=300',
+        "advise session.rig.json",
+    ),
+    "report": (
+        f'report --model "Qwen3 32B" {_RIG} --pdf report.pdf',
+        "report session.rig.json --pdf report.pdf",
+    ),
+    "accuracy": ("accuracy", "accuracy --markdown --no-engine"),
+}
 
 COMMANDS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
-    "detect": ("advisor.cli.detect", "what this machine is", _nothing),
+    "detect": ("advisor.cli.detect", "what this machine is", _detect),
     "size": ("advisor.cli.size", "memory and speed of a model on a rig", _size),
     "best": ("advisor.cli.best", "the models that a rig runs best", _best),
     "matrix": ("advisor.cli.matrix", "every file type × context of a model on a rig", _matrix),
@@ -141,7 +186,14 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--self-check", action="store_true", help="run the whole chain once")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, (_, help_text, add_options) in COMMANDS.items():
-        command = commands.add_parser(name, help=help_text, description=help_text)
+        examples = "\n".join(f"  rig-advisor {words}" for words in _EXAMPLES[name])
+        command = commands.add_parser(
+            name,
+            help=help_text,
+            description=help_text[0].upper() + help_text[1:] + ".",
+            epilog=f"examples:\n{examples}\n\nexit status: 0 done, 1 the answer is no, 2 bad usage",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
         if name in argv:
             add_options(command)
@@ -150,6 +202,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run one command. Returns 0 done, 1 said no, 2 bad usage; messages go to stderr."""
+    write_plainly_where_needed()
     parser = _parser(argv)
     try:
         arguments = parser.parse_args(argv)

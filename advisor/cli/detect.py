@@ -2,8 +2,9 @@
 
 import argparse
 
-from advisor.cli.output import DONE, say, say_json, table
+from advisor.cli.output import DONE, complain, say, say_json, table
 from advisor.engine.machine import read_machine
+from advisor.hardware.bandwidth import measure_ram_bandwidth
 from advisor.hardware.doctor import examine
 from advisor.hardware.rig import Device, Rig
 from advisor.units import UNKNOWN
@@ -53,8 +54,13 @@ def show(rig: Rig) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Detect this machine and print it."""
     rig = read_machine()
+    if arguments.measure:
+        measure_ram_bandwidth(rig.host.cpu)
+        rig = read_machine()
     if arguments.json:
         say_json(rig.model_dump(mode="json"))
     else:
         show(rig)
+        if rig.host.ram_bandwidth_gbs is None:
+            complain("“rig-advisor detect --measure” measures the RAM's bandwidth in a second.")
     return DONE

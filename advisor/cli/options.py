@@ -77,15 +77,27 @@ def add_rig(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", help="cuda, rocm, vulkan, metal, sycl or cpu")
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Every run setting. What is not given keeps llama.cpp's default."""
-    add = parser.add_argument_group("run settings (llama.cpp's names and defaults)").add_argument
+def add_settings(parser: argparse.ArgumentParser, *, ctx: int = RunSettings().ctx) -> None:
+    """Every run setting, its default in brackets; ``ctx`` is that of the context."""
+    group = parser.add_argument_group("run settings (llama.cpp's names)")
+    defaults = RunSettings(ctx=ctx).model_dump()
+
+    def add(*names: str, dest: str, help: str, **rest: Any) -> None:  # noqa: A002, ANN401 - argparse's own
+        default = defaults[dest]
+        # Switches say what they change; what is empty or None has no words.
+        told = (
+            f"{help} ({default})"
+            if "action" not in rest and default not in ("", (), None)
+            else help
+        )
+        group.add_argument(*names, dest=dest, help=told, **rest)
+
     add("-c", "--ctx", "--ctx-size", dest="ctx", type=tokens_of, help="context, all slots together")
     add("-ctk", "--cache-type-k", dest="ctk", help="type of the K cache")
     add("-ctv", "--cache-type-v", dest="ctv", help="type of the V cache")
     add("-b", "--batch-size", dest="batch_size", type=int, help="tokens of a prompt at once")
     add("-ub", "--ubatch-size", dest="ubatch_size", type=int, help="of these, computed at once")
-    add("-np", "--parallel", dest="parallel", type=int, help="slots")
+    add("-np", "--parallel", dest="parallel", type=int, help="slots: answers at once")
     add(
         "-kvu",
         "--kv-unified",
@@ -130,7 +142,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "-ot", "--override-tensor", dest="override_tensor", action="append",
         metavar="PATTERN=BUFFER", help="tensors to put into a buffer: CPU, CUDA0 …",
     )  # fmt: skip
-    add("--goal", choices=("decode", "prefill", "balanced"), help="what “fit” makes fast")
+    add(
+        "--goal", dest="goal", choices=("decode", "prefill", "balanced"),
+        help="what “fit” makes fast",
+    )  # fmt: skip
     add(
         "--fit-kv", dest="fit_kv", action="store_true", default=None,
         help="“fit” may keep caches in RAM, or in q8_0 where that saves 10 %% of the time",

@@ -1,11 +1,41 @@
 """What commands print: results on stdout, messages on stderr; and their exit status."""
 
+import codecs
 import json
 import sys
-from typing import Any
+from typing import Any, Final, TextIO
 
 DONE, NO, USAGE = 0, 1, 2
 """Exit statuses: done, said no, bad usage."""
+
+
+_PLAIN: Final = str.maketrans(
+    {"…": "...", "“": '"', "”": '"', "’": "'", "×": "x", "−": "-", "–": "-", "±": "+-", "≥": ">="}
+    | {"≤": "<=", "→": "->", "·": "-", "²": "2", "³": "3", "⁹": "9", "⁰": "0", "\u202f": " "}
+)
+_ERRORS: Final = "rig-advisor-plain"
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    return text.encode("ascii", "replace").decode("ascii"), error.end
+
+
+def write_plainly_where_needed() -> None:
+    """Standard output and error take any text, also where a terminal or a pipe has no UTF-8:
+    what its encoding lacks is written in plain letters instead of ending the command.
+    """
+    codecs.register_error(_ERRORS, _plain)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors=_ERRORS)
+
+
+def _has_unicode(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "") in {"utf8", "utf16", "utf32"}
 
 
 def say(text: str = "") -> None:
@@ -19,8 +49,9 @@ def complain(text: str) -> None:
 
 
 def say_json(value: Any) -> None:  # noqa: ANN401 - anything JSON can hold
-    """One JSON object on one line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    """One JSON object on one line; other encodings than Unicode's get its escapes."""
+    plain = not _has_unicode(sys.stdout)
+    sys.stdout.write(json.dumps(value, ensure_ascii=plain, separators=(",", ":")) + "\n")
 
 
 def table(rows: list[list[str]], *, right: int = 1) -> None:

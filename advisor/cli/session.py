@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -17,14 +18,27 @@ from advisor.llm.open import load
 from advisor.session import ModelChoice, Session
 from advisor.sizing.settings import RunSettings
 
+_NEEDS: Final = tuple(
+    name for name in Usage.model_fields if name not in {"also", "limits", "own_prices"}
+)
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """A session's file, or a model, a rig and a usage."""
     parser.add_argument("session", nargs="?", help="session, or a report's PDF")
     parser.add_argument("--scenario", metavar="NAME", help="a built-in case: deepseek-v4-at-home")
     parser.add_argument("--model", help="GGUF file, or name of a catalogue model")
-    parser.add_argument("--file-type", metavar="TYPE")
-    parser.add_argument("--usage", default="chat", help="chat, documents, coding … (a preset)")
+    parser.add_argument("--file-type", metavar="TYPE", help="Q4_K_M, MXFP4_MOE … (catalogue)")
+    known = ", ".join(p.id for p in presets())
+    parser.add_argument("--usage", default="chat", help=f"how it is used (chat): {known}")
+    parser.add_argument(
+        "--need",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what differs from that usage: requests_per_month, prompt_tokens, output_tokens, "
+        "min_decode_tps, data_may_leave, budget, currency …; may be repeated",
+    )
     parser.add_argument(
         "--also",
         action="append",
@@ -51,12 +65,7 @@ def session_of(arguments: argparse.Namespace) -> Session:
     rig = None
     if arguments.rig.strip().lower() != "this":
         rig = with_backend(resolve_rig(arguments.rig), arguments.backend)
-    try:
-        also = tuple(dict.fromkeys(catalogue().find(name).id for name in arguments.also))
-        usage = preset(arguments.usage).apply(Usage(also=also))
-    except KeyError as error:
-        known = ", ".join(p.id for p in presets())
-        raise SettingsError(f"No usage “{arguments.usage}”; there are {known}.") from error
+    also = tuple(dict.fromkeys(catalogue().find(name).id for name in arguments.also))
     return Session(
         rig=rig,
         model=ModelChoice(
@@ -64,8 +73,27 @@ def session_of(arguments: argparse.Namespace) -> Session:
             file_type=None if model.path else model.file_type,
         ),
         settings=settings,
-        usage=usage,
+        usage=_usage(arguments.usage, also, arguments.need),
     )
+
+
+def _usage(name: str, also: tuple[str, ...], needs: list[str]) -> Usage:
+    """A preset, with what is said otherwise ("budget=2000"). Raises SettingsError."""
+    try:
+        usage = preset(name).apply(Usage(also=also))
+    except KeyError as error:
+        known = ", ".join(p.id for p in presets())
+        raise SettingsError(f"No usage “{name}”; there are {known}.") from error
+    given: dict[str, str] = {}
+    for need in needs:
+        field, equals, value = need.partition("=")
+        if not equals or field not in _NEEDS:
+            raise SettingsError(f"--need {need}: say NAME=VALUE; names are {', '.join(_NEEDS)}.")
+        given[field] = value
+    try:
+        return Usage.model_validate(usage.model_dump() | given)
+    except ValidationError as error:
+        raise SettingsError(f"--need {first_problem(error)}") from error
 
 
 def rig_of(session: Session) -> Rig:

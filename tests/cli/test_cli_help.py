@@ -1,0 +1,73 @@
+"""What a stranger reads first: help, its examples, and output where there is no UTF-8."""
+
+import io
+import json
+import shlex
+import sys
+
+import pytest
+
+from advisor import cli
+from advisor.cli import COMMANDS, _parser
+from advisor.cli.output import say, say_json, write_plainly_where_needed
+from advisor.cli.session import session_of
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_that_are_understood(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([name, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "exit status: 0 done" in told
+    examples = [line for line in told.splitlines() if line.startswith("  rig-advisor ")]
+    assert examples
+    for line in examples:
+        words = shlex.split(line.split(" > ")[0])[1:]
+        assert words[0] == name
+        assert _parser(words).parse_args(words).command == name
+
+
+def test_help_tells_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["size", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for words in ("all slots together (32768)", "V cache (f16)", "layers on devices (all)"):
+        assert words in told
+    assert cli.main(["probe", "--help"]) == 0
+    assert "all slots together (4096)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_terminal_without_utf_8_gets_plain_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    write_plainly_where_needed()
+    say("“4 × 24 GiB”… −2 ± 1 µs, 漢")
+    say_json({"name": "漢"})
+    sys.stdout.flush()
+    plain, as_json = raw.getvalue().decode("latin-1").splitlines()
+    assert plain == '"4 × 24 GiB"... -2 ± 1 µs, ?'
+    assert json.loads(as_json) == {"name": "漢"}
+
+
+@pytest.mark.parametrize(
+    ("need", "told"),
+    [
+        ("volume=3", "names are requests_per_month"),
+        ("budget", "say NAME=VALUE"),
+        ("budget=much", "budget"),
+        ("output_tokens=900000", "longer than the context"),
+    ],
+)
+def test_a_need_that_is_not_understood_says_so(
+    need: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["advise", "--model", "Qwen3 8B", "--rig", "RTX 4090 + 64 GB", "--need", need]
+    assert cli.main(words) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_needs_change_the_usage_that_is_advised_on() -> None:
+    words = ["advise", "--model", "Qwen3 8B", "--rig", "RTX 4090 + 64 GB", "--usage", "agent"]
+    words += ["--need", "requests_per_month=7", "--need", "data_may_leave=no"]
+    usage = session_of(_parser(words).parse_args(words)).usage
+    assert (usage.requests_per_month, usage.data_may_leave) == (7, False)

@@ -98,8 +98,12 @@ def imagined_device(name: str, memory: int | None = None) -> Device:
     if same and size is not None:
         return _other_memory(same, size)
     near = table.suggest(name)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise RigError(f"“{name}” is not in the GPU table.{hint}")
+    hint = (
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else "Write its maker's name for it, or its memory and bandwidth: “My card 24GB 900 GB/s”."
+    )
+    raise RigError(f"“{name}” is not in the GPU table. {hint}")
 
 
 def with_memory(name: str, memory: int) -> str:

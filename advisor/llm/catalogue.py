@@ -5,6 +5,7 @@ An entry holds the config.json values of its model (or the metadata of the GGUF 
 never a list of tensors.
 """
 
+import difflib
 import functools
 import json
 import re
@@ -208,6 +209,12 @@ class _File(BaseModel):
     models: list[dict[str, Any]]
 
 
+_TELLING: Final = 3
+"""Letters and digits from which on a name can be told from others."""
+_MISTYPED: Final = 0.75
+"""Least likeness of a mistyped name, as difflib measures it."""
+
+
 class Catalogue:
     """All entries. Names are matched whatever their case and punctuation."""
 
@@ -244,6 +251,18 @@ class Catalogue:
         entry = self._exact.get(name.strip().lower())
         return [entry] if entry is not None else self._short.get(_plain(name), [])
 
+    def nearest(self, name: str) -> list[CatalogueEntry]:
+        """Entries that a name may have meant: with its words, most of them, or mistyped."""
+        typed = _plain(name)
+        if len(typed) < _TELLING:
+            return []
+        near = self.search(name) or self._alike((own_names(name) or (name,))[-1])
+        if near:
+            return near
+        close = difflib.get_close_matches(typed, self._short, n=5, cutoff=_MISTYPED)
+        found = {entry.id: entry for short in close for entry in self._short[short]}
+        return list(found.values())
+
     def find(self, name: str) -> CatalogueEntry:
         """The entry of that id, or of a short name that only one entry has.
 
@@ -255,7 +274,7 @@ class Catalogue:
             found = found or self._named(own)
         if len(found) == 1:
             return found[0]
-        near = found or self.search(name) or self._alike((own_names(name) or (name,))[-1])
+        near = found or self.nearest(name)
         shown = ", ".join(candidate.id for candidate in near[:5])
         if len(found) > 1:
             raise UnknownModel(f'"{name}" may be any of {shown}. Use its full name.')

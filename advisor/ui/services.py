@@ -106,6 +106,11 @@ def search_models(wanted: str) -> list[CatalogueEntry]:
     return catalogue().search(wanted, lambda entry: -standing(entry).index)
 
 
+def nearest_models(wanted: str) -> list[CatalogueEntry]:
+    """Catalogue models that a name without any match may have meant."""
+    return catalogue().nearest(wanted)
+
+
 @dataclass(frozen=True, slots=True)
 class FitCell:
     """One cell of the matrix."""

@@ -4,6 +4,7 @@ import io
 import json
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,27 @@ def test_needs_change_the_usage_that_is_advised_on() -> None:
     words += ["--need", "requests_per_month=7", "--need", "data_may_leave=no"]
     usage = session_of(_parser(words).parse_args(words)).usage
     assert (usage.requests_per_month, usage.data_may_leave) == (7, False)
+
+
+DOCUMENTED = (Path(__file__).parents[2] / "docs/json.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["size", "Qwen3 0.6B", "--rig", "RTX 4090 + 64 GB"],
+        ["matrix", "Qwen3 0.6B", "--rig", "RTX 4090 + 64 GB", "--contexts", "4k"],
+        ["detect"],
+        ["dry-run", "Qwen3 0.6B", "-c", "512"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_key_of_json_is_documented(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = found.get("rows") or []
+    keys = {*found, *(key for row in rows for key in row)}
+    keys |= {key for row in rows for cell in row.get("cells", ()) for key in cell}
+    assert {key for key in keys if f"`{key}`" not in DOCUMENTED} == set()

@@ -18,6 +18,7 @@ from advisor.units import GIB
     ("text", "names", "ram_gib", "bandwidth"),
     [
         ("2x RTX 4090 + 128 GB DDR5-6000", ["RTX 4090"] * 2, 128, 96.0),
+        ("2xRTX4090+128GBDDR5-6000", ["RTX 4090"] * 2, 128, 96.0),
         ("8x H200", ["H200 SXM"] * 8, None, None),
         ("M3 Ultra 512GB", ["M3 Ultra"], 512, 819),
         ("RTX 5090 + RTX 3090 + 64GB DDR4-3200", ["RTX 5090", "RTX 3090"], 64, 51.2),

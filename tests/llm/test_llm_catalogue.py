@@ -146,6 +146,10 @@ def test_an_unknown_name_says_what_is_near() -> None:
         catalogue().find("qwen9-900b")
     with pytest.raises(UnknownModel, match=r"Did you mean Qwen/Qwen3-"):
         catalogue().find("Qwen3 9000B")
+    with pytest.raises(UnknownModel, match=r"Did you mean Qwen/Qwen3-8B"):
+        catalogue().find("Quen3 8B")
+    with pytest.raises(UnknownModel, match=r"Search the catalogue"):
+        catalogue().find("x")
     assert catalogue().search("") == list(catalogue().entries)
     assert catalogue().search("no such thing") == []
 

@@ -40,8 +40,14 @@ def in_order(texts: list[str], body: str) -> list[str]:
     return [text for text in texts if folded(text) not in body]
 
 
-@pytest.mark.parametrize("paper", list(Paper))
-@pytest.mark.parametrize("name", CASES)
+# Reading a PDF takes longer than writing it; the other paper is read where its tables break.
+BROKEN = ("scenario", "eight GPUs probed", "short ghosts", "longest names")
+
+
+@pytest.mark.parametrize(
+    ("name", "paper"),
+    [*((name, Paper.A4) for name in CASES), *((name, Paper.LETTER) for name in BROKEN)],
+)
 def test_every_string_of_a_real_report_can_be_copied(
     qapp: QGuiApplication, tmp_path: Path, name: str, paper: Paper
 ) -> None:

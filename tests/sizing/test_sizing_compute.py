@@ -67,7 +67,7 @@ def test_the_facts_cover_the_architectures_of_the_catalogue() -> None:
 
 
 @pytest.mark.skipif(not TRUTH.exists(), reason="no reference headers beside this checkout")
-def test_every_reference_case_is_within_the_promise(tmp_path: Path) -> None:
+def test_every_third_reference_case_is_equal_to_the_byte(tmp_path: Path) -> None:
     with tarfile.open(TRUTH / "headers.tar.xz") as tar:
         tar.extractall(tmp_path, filter="data")
     for name, entry in json.loads((tmp_path / "index.json").read_text()).items():
@@ -78,9 +78,10 @@ def test_every_reference_case_is_within_the_promise(tmp_path: Path) -> None:
     def model_of(name: str) -> Model:
         return open_gguf(tmp_path / name)
 
-    errors: list[float] = []
-    close = 0
-    for line in (TRUTH / "memory_cases.jsonl").read_text().splitlines():
+    wrong: list[str] = []
+    lines = (TRUTH / "memory_cases.jsonl").read_text().splitlines()
+    assert len(lines) > 700
+    for line in lines[::3]:
         case = json.loads(line)
         settings = RunSettings(
             ctx=case["ctx"], ctk=case["ctk"], ctv=case["ctv"], batch_size=case["n_batch"],
@@ -96,12 +97,9 @@ def test_every_reference_case_is_within_the_promise(tmp_path: Path) -> None:
         parts = case["buffers"]
         wanted = [parts.get(f"CUDA{i}", {}).get("compute", 0) for i in range(case["n_gpu"])]
         wanted.append(sum(part["compute"] for part in parts.values() if part["host"]))
-        worst = max(abs(a - b) / max(b, 1) for a, b in zip(got, wanted, strict=True))
-        close += all(abs(a - b) <= max(4 * MIB, b / 100) for a, b in zip(got, wanted, strict=True))
-        errors.append(worst)
-    assert len(errors) > 700
-    assert max(errors) <= 0.05
-    assert close >= 0.95 * len(errors)
+        if got != wanted:
+            wrong.append(f"{line}: {got}")
+    assert not wrong
 
 
 def test_file_types_share_one_simulation_unless_weights_are_copied() -> None:

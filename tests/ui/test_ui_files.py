@@ -52,6 +52,18 @@ def test_a_folder_of_models_is_looked_in_from_now_on(state: AppState, folder: Pa
     qtbot.waitUntil(lambda: folder.name not in {file.place for file in picker._files})
 
 
+def test_a_mistyped_name_finds_what_comes_nearest(state: AppState, qtbot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    picker = ModelPicker(state, window)
+    picker._ready(None)
+    picker.search.setText("Quen3 8B")
+    assert picker._choices.items[0].model == "Qwen/Qwen3-8B"
+    assert "come nearest" in picker._count.text()
+    picker.search.setText("zzzzz")
+    assert picker._count.text() == "No model is called that."
+
+
 def test_a_folder_without_models_is_told(state: AppState, tmp_path: Path, qtbot) -> None:
     (tmp_path / "empty").mkdir()
     with qtbot.waitSignal(state.failed, timeout=10_000) as told:

@@ -231,6 +231,9 @@ class ModelPicker(QFrame):
         files = [file_choice(file) for file in self._files]
         files = [file for file in files if all(word in file.words for word in words)]
         found = services.search_models(wanted)
+        alike = not found and not files
+        if alike:
+            found = services.nearest_models(wanted)
         for entry in found:
             if entry.id not in self._known:
                 self._known[entry.id] = entry_choice(entry)
@@ -238,6 +241,13 @@ class ModelPicker(QFrame):
         self._choices.show_items(files + entries)
         if self._choices.rowCount():
             self.list.setCurrentIndex(self._choices.index(0, 0))
+        if alike:
+            self._count.setText(
+                self.tr("No model is called that; these come nearest.")
+                if entries
+                else self.tr("No model is called that.")
+            )
+            return
         self._count.setText(
             self.tr("{files} on this machine, {entries} in the catalogue").format(
                 files=len(files), entries=len(entries)

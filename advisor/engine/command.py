@@ -71,7 +71,9 @@ def lm_studio_text(plan: Plan) -> str:
     """The load settings of LM Studio that make it run the plan, by the names on its screen."""
     settings = plan.settings
     moe = settings.n_cpu_moe
-    rows = [("Context Length", f"{settings.ctx}")]
+    # Without a unified cache every prediction has the whole length.
+    each = settings.ctx if settings.kv_unified else settings.ctx // settings.parallel
+    rows = [("Context Length", f"{each}")]
     if plan.devices:
         rows.append(("GPU Offload", f"{_layers(plan)} layers"))
         if moe:

@@ -299,6 +299,9 @@ def _explain(process: EngineProcess, collected: _Collected, path: Path) -> None:
     if failure is not None and failure.kind == "unknown-architecture":
         message = f'This llama.cpp does not know the architecture "{failure.place}" of {path.name}.'
         raise EngineError(message, detail=detail)
+    if failure is not None and failure.kind == "old-build":
+        message = f"This llama.cpp is too old for {path.name}: {failure.text}"
+        raise EngineError(message, detail=detail)
     if failure is not None and failure.kind == "settings":
         message = f"llama.cpp refuses these settings: {failure.text}"
         raise SettingsError(message, detail=detail)

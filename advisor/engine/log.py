@@ -17,9 +17,15 @@ FailureKind = Literal[
     "bad-file",
     "assertion",
     "device-lost",
+    "wrong-build",
+    "old-driver",
+    "old-build",
     "address",
     "settings",
 ]
+"""wrong-build: it has no code for this GPU; old-driver: the GPU's driver is too old for it;
+old-build: it is too old for the file.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
-    """llama.cpp changed or refused to change settings to make the model fit."""
+    """llama.cpp changed or refused to change settings to make the model fit, and goes on.
+
+    What failed before it is no reason of a later end.
+    """
 
     text: str
 
@@ -215,15 +224,20 @@ _FAILED_BUFFER: Final = re.compile(
 _FAILED_ALLOCATION: Final = re.compile(
     r"Device memory allocation of size (?P<size>\d+) failed"
     r"|can't allocate (?P<bytes>\d+) Bytes of memory on"
+    r"|failed to allocate Metal buffer of (?P<metal>\d+) bytes"
 )
+_FAILED_MIB: Final = re.compile(r"failed to allocate buffer, size =\s*(?P<size>[\d.]+) MiB")
+_HARMLESS: Final = re.compile(r"pinned memory|failed to mlock")
+"""It goes on in another way (ggml-cuda.cu:ggml_cuda_host_malloc, llama-mmap.cpp:llama_mlock)."""
 _OOM: Final = re.compile(
     r"out of memory|Not enough memory|unable to allocate \S+ buffer"
     r"|failed to allocate (?:buffer|compute)"
     r"|ErrorOutOf(?:Device|Host)Memory|ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY"
-    r"|insufficient memory|std::bad_alloc|Cannot allocate memory",
+    r"|insufficient memory|std::bad_alloc|Cannot allocate memory|ERROR_OUT_OF_RESOURCES"
+    r"|the resource allocation failed|failed to allocate output buffer",
     re.IGNORECASE,
 )
-_ARCHITECTURE: Final = re.compile(r"unknown model architecture: '(?P<arch>[^']*)'")
+_ARCHITECTURE: Final = re.compile(r"(?:unknown|unsupported) model architecture: '(?P<arch>[^']*)'")
 _ASSERTION: Final = re.compile(
     r"GGML_ASSERT\(|GGML_ABORT|fatal error|Assertion ['`].*['`] failed", re.IGNORECASE
 )
@@ -232,12 +246,25 @@ _BAD_FILE: Final = re.compile(
     r"|is not within the file bounds|tensor '[^']*' has|missing tensor|wrong number of tensors"
     r"|wrong shape|key not found in model|error loading model hyperparameters"
     r"|error loading model vocabulary|model is corrupted|failed to open .*\.gguf"
+    r"|corrupted model|invalid split (?:file|count)|illegal split file|failed to load GGUF split"
+    r"|GGUFv1 is no longer supported|exceeds remaining file size"
+)
+_OLD_BUILD: Final = re.compile(
+    r"has invalid ggml type|unknown pre-tokenizer type|unknown tokenizer: "
+    r"|this software only supports up to version|bad GGUF version"
+)
+_WRONG_BUILD: Final = re.compile(
+    r"no kernel image is available|device kernel image is invalid|invalid device function"
+    r"|unsupported toolchain|no binary for the GPU|rocBLAS error: Cannot read",
+    re.IGNORECASE,
+)
+_OLD_DRIVER: Final = re.compile(
+    r"error: CUDA driver version is insufficient|error: forward compatibility was attempted"
 )
 _LOST: Final = re.compile(
     r"ErrorDeviceLost|DeviceLostError|ERROR_DEVICE_LOST|device lost|GPU is lost|fallen off the bus"
     r"|(?:CUDA|ROCm|MUSA) error: (?:unspecified launch|an illegal)|Memory access fault by GPU"
-    r"|no CUDA-capable device|CUDA driver version is insufficient"
-    r"|GPU Hang",
+    r"|no CUDA-capable device|GPU Hang|Remote RPC server crashed",
     re.IGNORECASE,
 )
 _ADDRESS: Final = re.compile(
@@ -247,7 +274,10 @@ _SETTINGS: Final = re.compile(
     r"V cache quantization requires flash_attn|quantized V cache .*requires|error: invalid argument"
     r"|error while handling argument|not supported with (?:this|split)"
 )
-_ADJUSTED: Final = re.compile(r"context size reduced|failed to fit params|set n_gpu_layers to")
+_ADJUSTED: Final = re.compile(
+    r"context size reduced|failed to fit params|set n_gpu_layers to"
+    r"|retrying without pipeline parallelism"
+)
 
 
 def _mib(text: str) -> int:
@@ -339,15 +369,16 @@ def _beside(text: str) -> Event | None:
 
 
 def _failure(text: str) -> Failure | None:
+    if _HARMLESS.search(text):
+        return None
     if match := _ARCHITECTURE.search(text):
         return Failure("unknown-architecture", text, place=match["arch"])
-    if match := _ALLOCATING.search(text):
-        return Failure("out-of-memory", text, f"device {match['device']}", _mib(match["size"]))
-    if match := _FAILED_BUFFER.search(text):
-        return Failure("out-of-memory", text, match["place"], int(match["size"]))
-    if match := _FAILED_ALLOCATION.search(text):
-        return Failure("out-of-memory", text, size=int(match["size"] or match["bytes"]))
+    if found := _refused_size(text):
+        return found
     kinds: tuple[tuple[FailureKind, re.Pattern[str]], ...] = (
+        ("wrong-build", _WRONG_BUILD),
+        ("old-driver", _OLD_DRIVER),
+        ("old-build", _OLD_BUILD),
         ("device-lost", _LOST),
         ("out-of-memory", _OOM),
         ("settings", _SETTINGS),
@@ -355,7 +386,18 @@ def _failure(text: str) -> Failure | None:
         ("bad-file", _BAD_FILE),
         ("assertion", _ASSERTION),
     )
-    for kind, pattern in kinds:
-        if pattern.search(text):
-            return Failure(kind, text)
-    return None
+    return next((Failure(kind, text) for kind, pattern in kinds if pattern.search(text)), None)
+
+
+def _refused_size(text: str) -> Failure | None:
+    """Memory that could not be had, where the line says how much."""
+    place, size = "", 0
+    if match := _ALLOCATING.search(text):
+        place, size = f"device {match['device']}", _mib(match["size"])
+    elif match := _FAILED_BUFFER.search(text):
+        place, size = match["place"], int(match["size"])
+    elif match := _FAILED_ALLOCATION.search(text):
+        size = int(match["size"] or match["bytes"] or match["metal"])
+    elif match := _FAILED_MIB.search(text):
+        size = _mib(match["size"])
+    return Failure("out-of-memory", text, place, size) if match else None

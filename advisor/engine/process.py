@@ -17,7 +17,7 @@ import psutil
 
 from advisor.engine import windows_job
 from advisor.engine.launch import worker_command
-from advisor.engine.log import Event, Failure, plain, read_line
+from advisor.engine.log import Adjusted, Event, Failure, plain, read_line
 from advisor.engine.outside import NO_WINDOW
 from advisor.errors import EngineError
 
@@ -223,6 +223,8 @@ class EngineProcess:
                 event = read_line(line)
                 if event is None:
                     continue
+                if isinstance(event, Adjusted):
+                    self._failures = []
                 if isinstance(event, Failure) and len(self._failures) < _MAX_FAILURES:
                     self._failures.append(event)
                 if self._on_event is not None:

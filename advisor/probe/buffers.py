@@ -7,6 +7,9 @@ from typing import Final
 from advisor.engine.log import BufferKind, BufferSize, Event, LoadingDraft, ProjectorOn
 from advisor.probe.sampler import HOST
 
+_SHARED: Final = "Meta("
+"""One buffer over several devices, of which the log does not say how much lies where
+(ggml-backend-meta.cpp: -sm tensor)."""
 _MOST: Final = 10_000
 """Buffers that are kept: no run has nearly as many."""
 _PARTS: Final[Mapping[BufferKind, str]] = {
@@ -73,6 +76,8 @@ def _summed(buffers: Sequence[BufferSize], devices: Sequence[str]) -> dict[str, 
     sums: dict[str, dict[str, int]] = {}
     seen: set[str] = set()
     for buffer in loaded(buffers):
+        if buffer.place.startswith(_SHARED):
+            continue
         place = buffer.place if buffer.place in devices else HOST
         parts = sums.setdefault(place, {})
         part = _PARTS[buffer.kind]

@@ -1,5 +1,6 @@
 """From what was sampled and logged to what is told: how it ended, and power. Pure."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -17,6 +18,9 @@ from advisor.probe.result import (
 from advisor.probe.trace import Trace
 from advisor.units import size
 
+MOST_SAID: Final = 200
+"""Characters of llama.cpp's own words in a sentence."""
+_FUNCTION: Final = re.compile(r"^[a-z_]+: ")
 _PHASES: Final[Mapping[PhaseName, str]] = {
     "starting": "while it started",
     "loading": "while the model was loading",
@@ -51,7 +55,9 @@ def failure(
         )
     elif reason is not None and reason.kind in _BY_REASON:
         cause, text = _BY_REASON[reason.kind]
-        sentence = text.format(when=when, what=_allocation(reason), place=reason.place)
+        sentence = text.format(
+            when=when, what=_allocation(reason), place=reason.place, text=_said(reason)
+        )
     elif ended.out_of_memory:
         cause = "out-of-memory"
         sentence = f"The system ran out of RAM {when} and ended llama.cpp."
@@ -81,9 +87,32 @@ _BY_REASON: Final[Mapping[str, tuple[Cause, str]]] = {
         "unknown-architecture",
         'This llama.cpp does not know the architecture "{place}". A newer build may.',
     ),
+    "wrong-build": (
+        "crashed",
+        "This llama.cpp has no code for this GPU ({text}). Choose a build that was made for it.",
+    ),
+    "old-driver": (
+        "crashed",
+        (
+            "The GPU's driver is too old for this llama.cpp. Update the driver, or choose an older "
+            "build."
+        ),
+    ),
+    "old-build": (
+        "bad-file",
+        "This llama.cpp is too old for this file ({text}). Choose a newer build.",
+    ),
+    "settings": ("crashed", "llama.cpp refuses these settings: {text}."),
+    "address": ("crashed", "llama.cpp could not listen for our requests: {text}."),
     "bad-file": ("bad-file", "llama.cpp cannot load this file: it is damaged or incomplete."),
     "assertion": ("crashed", "llama.cpp gave up {when} on an error of its own."),
 }
+
+
+def _said(reason: Failure) -> str:
+    """llama.cpp's own words, without the names of its functions."""
+    words = _FUNCTION.sub("", reason.text.rpartition("error: ")[2])
+    return words[:MOST_SAID].rstrip(". ")
 
 
 def _allocation(reason: Failure) -> str:

@@ -124,6 +124,14 @@ def test_lm_studio_by_the_names_on_its_screen() -> None:
     ]
 
 
+def test_lm_studio_gives_each_prediction_the_length_unless_they_share_it() -> None:
+    """Its own words: without a unified cache "each prediction can utilize the full context"."""
+    for unified, length in ((False, 4096), (True, 16384)):
+        settings = RunSettings(ctx=16384, parallel=4, kv_unified=unified)
+        text = lm_studio_text(size(QWEN, parse_rig("RTX 4090 + 64 GB"), settings))
+        assert f"Context Length: {length}" in text
+
+
 # --- Words of one build -------------------------------------------------------------------------
 
 NEW = ("--flash-attn=on", "--n-gpu-layers=all", "--load-mode", "--n-cpu-moe", "--cache-ram")

@@ -194,6 +194,76 @@ FAILURES = [
     ),
     ("/src/ggml.c:1234: GGML_ASSERT(ggml_are_same_shape(a, b)) failed", "assertion", None),
     ("vk::Queue::submit: ErrorDeviceLost", "device-lost", None),
+    (  # gpustack 1382, b4800
+        "0.17.512.848 E CUDA error: no kernel image is available for execution on the device",
+        "wrong-build",
+        None,
+    ),
+    (  # 23934, b9307
+        "ROCm error: device kernel image is invalid",
+        "wrong-build",
+        None,
+    ),
+    (
+        "CUDA error: CUDA driver version is insufficient for CUDA runtime version",
+        "old-driver",
+        None,
+    ),
+    (  # 15099, b6090, with a file of the day after
+        (
+            "gguf_init_from_file_impl: tensor 'blk.0.ffn_down_exps.weight' has invalid ggml type 39"
+            " (NONE)"
+        ),
+        "old-build",
+        None,
+    ),
+    (
+        (
+            "llama_model_load: error loading model: error loading model vocabulary: unknown "
+            "pre-tokenizer type: 'kimi-k3'"
+        ),
+        "old-build",
+        None,
+    ),
+    (
+        "ggml_metal_buffer_init: error: failed to allocate buffer, size = 23456.50 MiB",
+        "out-of-memory",
+        mib(23456.5),
+    ),
+    (
+        (
+            "ggml_backend_metal_buffer_type_alloc_buffer: failed to allocate Metal buffer of 1048576 "
+            "bytes (out of memory)"
+        ),
+        "out-of-memory",
+        1048576,
+    ),
+    (  # 7010, 9701
+        "error: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)",
+        "out-of-memory",
+        None,
+    ),
+    (
+        "Native API failed. Native API returns: 40 (UR_RESULT_ERROR_OUT_OF_RESOURCES)",
+        "out-of-memory",
+        None,
+    ),
+    ("CUDA error: the resource allocation failed", "out-of-memory", None),
+    (
+        "llama_kv_cache_init: failed to allocate buffer for kv cache",
+        "out-of-memory",
+        None,
+    ),
+    (  # 22643, b9002
+        "ggml-rpc.cpp:640: Remote RPC server crashed or returned malformed response",
+        "device-lost",
+        None,
+    ),
+    (
+        "load_model: error loading model: corrupted model: 579 tensors expected but 291 found",
+        "bad-file",
+        None,
+    ),
     (
         "llama_init_from_model: quantized V cache requires flash_attn to be enabled",
         "settings",
@@ -225,6 +295,15 @@ def test_failures(line, kind, size):
         "common_params_fit_impl: getting device memory data for initial parameters:",
         "llama_context: CUDA0 compute buffer size = many MiB",
         "| - Host |",
+        "ggml_cuda_host_malloc: failed to allocate 4096.00 MiB of pinned memory: out of memory",
+        (
+            "ggml_vulkan: Failed to allocate pinned memory (vk::Device::allocateMemory: "
+            "ErrorOutOfDeviceMemory)"
+        ),
+        (
+            "warning: failed to mlock 123456-byte buffer (after previously locking 0 bytes): "
+            "Cannot allocate memory"
+        ),
     ],
 )
 def test_other_lines_mean_nothing(line):
@@ -233,6 +312,12 @@ def test_other_lines_mean_nothing(line):
 
 def test_a_changed_context_is_told():
     line = "llama_params_fit_impl: context size reduced from 262144 to 30000 -> need less memory"
+    assert isinstance(read_line(line), Adjusted)
+
+
+def test_a_second_try_is_told():
+    """ggml-org/llama.cpp/pull/26297: the compute buffer did not fit, and it went on without."""
+    line = "sched_reserve: compute buffer allocation failed, retrying without pipeline parallelism"
     assert isinstance(read_line(line), Adjusted)
 
 

@@ -119,6 +119,19 @@ def out_of_memory(_host):
     sys.exit(1)
 
 
+def recovers_then_dies(_host):
+    load()
+    say("E graph_reserve: failed to allocate compute buffers")
+    say("W sched_reserve: compute buffer allocation failed, retrying without pipeline parallelism")
+    os.abort()
+
+
+def wrong_build(_host):
+    load()
+    say("CUDA error: no kernel image is available for execution on the device")
+    os.abort()
+
+
 def gpu_lost(_host):
     load()
     say("CUDA error: an illegal memory access was encountered")
@@ -177,6 +190,8 @@ MODES = {
     "exits-at-once": exits_at_once,
     "aborts-loading": aborts_loading,
     "out-of-memory": out_of_memory,
+    "recovers-then-dies": recovers_then_dies,
+    "wrong-build": wrong_build,
     "gpu-lost": gpu_lost,
     "killed": killed,
     "hangs-loading": hangs_loading,

@@ -72,6 +72,8 @@ def run(mode: str, **changes) -> ProbeResult:
         ("exits-at-once", "crashed", "status 7"),
         ("aborts-loading", "crashed", "while the model was loading"),
         ("out-of-memory", "out-of-memory", "9.6 GiB on device 1"),
+        ("recovers-then-dies", "crashed", "abort"),
+        ("wrong-build", "crashed", "has no code for this GPU (no kernel image"),
         ("gpu-lost", "device-lost", "GPU was lost"),
         ("killed", "killed", "killed from outside while the model was loading"),
         ("garbage", "crashed", "status 3"),

@@ -73,6 +73,13 @@ def test_repacked_weights_count_once():
     assert Buffers(buffers).by_place([]) == {"host": {"weights": 4762 * MIB}}
 
 
+def test_a_buffer_over_several_devices_is_not_the_hosts():
+    """-sm tensor (ggml-org/llama.cpp/issues/26208): the log gives one sum for all of them."""
+    both = BufferSize("model", "Meta(CUDA0,CUDA1)", 40 << 30)
+    host = BufferSize("model", "CPU_Mapped", 300 * MIB)
+    assert Buffers([both, host]).by_place(["CUDA0", "CUDA1"]) == {"host": {"weights": 300 * MIB}}
+
+
 def test_pages_that_were_read_are_seen_tensor_by_tensor(tmp_path):
     """A mapping of our own process: the same table that a probe reads of its child."""
     if sys.platform != "linux":

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from advisor import paths
 from advisor.engine.asking import ASK_S, ask_program
+from advisor.engine.install import instruction, title
 from advisor.engine.process import EngineProcess
 from advisor.errors import EngineError
 from advisor.hardware.rig import Backend, Rig
@@ -176,7 +177,7 @@ def places(environment: Mapping[str, str], home: Path) -> Iterator[Path]:
         yield home / "scoop" / "apps" / "llama.cpp" / "current"
         yield from _unzipped(home)
         return
-    yield from (Path("/opt/homebrew/bin"), Path("/usr/local/bin"))
+    yield from (Path("/opt/homebrew/bin"), Path("/opt/local/bin"), Path("/usr/local/bin"))
     if sys.platform == "linux":
         yield Path("/home/linuxbrew/.linuxbrew/bin")
         yield from (home / ".nix-profile" / "bin", Path("/run/current-system/sw/bin"))
@@ -186,9 +187,10 @@ def places(environment: Mapping[str, str], home: Path) -> Iterator[Path]:
 
 
 def _unzipped(home: Path) -> Iterator[Path]:
-    """Releases unpacked where browsers put them: ``llama-b6000-bin-…``."""
+    """pixi's global programs, and releases unpacked where browsers put them: ``llama-b6000…``."""
+    yield home / ".pixi" / "bin"
     for folder in (home, home / "Downloads"):
-        for release in sorted(folder.glob("llama-b*"), reverse=True):
+        for release in sorted(folder.glob("llama-[bv]*"), reverse=True):
             yield from (release, release / "bin", release / "build" / "bin")
 
 
@@ -213,7 +215,10 @@ def programs(
 
 def discover(extra: tuple[Path, ...] = ()) -> tuple[Build, ...]:
     """All builds, the embedded one last. Blocks while programs answer; cached afterwards."""
-    return (*(ask(program) for program in programs(extra)), embedded())
+    ours = embedded()
+    if ours.problem:  # a busy machine may have been too slow: the next look asks again
+        embedded.cache_clear()
+    return (*(ask(program) for program in programs(extra)), ours)
 
 
 def ask(program: Path) -> Build:
@@ -301,7 +306,8 @@ def embedded() -> Build:
             process.stop()
     marked = [line for line in lines if line.startswith("rig-advisor-devices ")]
     if not marked:
-        problem = "The embedded llama.cpp does not start on this computer."
+        why = process.last_words(1) or (process.exit.sentence if process.exit else "")
+        problem = f"The embedded llama.cpp does not start on this computer ({why.rstrip('.')})."
         return Build(kind=EMBEDDED, path="", version="unknown", problem=problem)
     facts = json.loads(marked[-1].removeprefix("rig-advisor-devices "))
     devices = tuple(
@@ -330,14 +336,13 @@ def choose(builds: tuple[Build, ...], rig: Rig) -> Choice:
     """The best usable build for a rig. Raises EngineError when none can be used at all."""
     usable = [build for build in builds if not build.problem]
     if not usable:
-        message = "No llama.cpp works here. Install one, or name its folder."
-        raise EngineError(message, detail="\n".join(build.problem for build in builds))
+        raise EngineError(_none(builds, rig), detail="\n".join(build.problem for build in builds))
     wanted = _wanted(rig)
     for backend in wanted:
         able = [build for build in usable if backend in build.backends]
         if able:
             best = max(able, key=lambda build: (build.number, build.kind == "program"))
-            return Choice(build=best, reason=f"It drives the GPU through {_title(backend)}.")
+            return Choice(build=best, reason=f"It drives the GPU through {title(backend)}.")
     best = max(usable, key=lambda build: (build.kind == EMBEDDED, build.number))
     if not wanted:
         return Choice(build=best, reason="This rig computes on its CPU, which every build can.")
@@ -345,8 +350,15 @@ def choose(builds: tuple[Build, ...], rig: Rig) -> Choice:
     return Choice(
         build=best,
         reason=f"No llama.cpp found here can use {cards}; this one runs on the CPU only.",
-        missing=_instruction(wanted[0]),
+        missing=instruction(wanted[0]),
     )
+
+
+def _none(builds: tuple[Build, ...], rig: Rig) -> str:
+    """Why there is none, and what to do."""
+    wanted = _wanted(rig)
+    why = " ".join(build.problem for build in builds if build.problem)
+    return f"No llama.cpp works here. {why} {instruction(wanted[0] if wanted else 'cpu')}"
 
 
 def _wanted(rig: Rig) -> tuple[Backend, ...]:
@@ -357,31 +369,3 @@ def _wanted(rig: Rig) -> tuple[Backend, ...]:
     by_vendor = _WORTH.get((first.vendor or "").lower(), ())
     own: tuple[Backend, ...] = () if first.backend == "cpu" else (first.backend,)
     return tuple(dict.fromkeys((*own, *by_vendor)))
-
-
-def _title(backend: Backend) -> str:
-    return {"cuda": "CUDA", "rocm": "ROCm", "sycl": "SYCL"}.get(backend, backend.capitalize())
-
-
-def _instruction(backend: Backend) -> str:
-    """What to do, on this OS, to get a llama.cpp with a backend."""
-    name = _title(backend)
-    if sys.platform == "darwin":
-        return "Run “brew install llama.cpp”, then look for builds again."
-    release = "https://github.com/ggml-org/llama.cpp/releases"
-    if sys.platform == "win32":
-        part = {"cuda": "cuda", "rocm": "hip", "sycl": "sycl"}.get(backend, "vulkan")
-        return (
-            f"Download llama-b…-bin-win-{part}-….zip from {release}, unpack it into your "
-            "Downloads folder, then look for builds again."
-        )
-    if backend == "cuda":
-        return (
-            "Build llama.cpp in ~/llama.cpp (cmake -B build -DGGML_CUDA=ON && "
-            "cmake --build build -j), or unpack its ubuntu-vulkan-x64 release from "
-            f"{release} into your Downloads folder; then look for builds again."
-        )
-    return (
-        f"Unpack llama-b…-bin-ubuntu-vulkan-x64 from {release} into your Downloads folder, or "
-        f"build llama.cpp with {name} in ~/llama.cpp; then look for builds again."
-    )

@@ -30,6 +30,7 @@ KILL_S: Final = 1.5
 DRAIN_S: Final = 0.3
 """How long the rest of its log may take once it has ended."""
 
+_ILLEGAL: Final = signal.SIGILL
 _BUS_ERROR: Final = getattr(signal, "SIGBUS", 1 << 16)
 _READ: Final = 1 << 16
 _MAX_FAILURES: Final = 100
@@ -60,6 +61,8 @@ class Exit:
         if self.code == -_BUS_ERROR:
             # What it had mapped could not be read: the file is shorter now, or its disk is gone.
             return "llama.cpp could not read a file any more that it had opened (bus error)."
+        if self.code in {-_ILLEGAL, 0xC000001D}:  # STATUS_ILLEGAL_INSTRUCTION of ntstatus.h
+            return "llama.cpp was built for instructions that this processor does not have."
         crashed = f"signal {-self.code}" if self.code < 0 else f"0x{self.code:08X}"
         if self.code < 0 or self.code > 0xFFFF:
             return named.get(self.code, f"llama.cpp crashed ({crashed}).")

@@ -1,7 +1,7 @@
 """What would freeze the machine if it were run: said before, with the numbers. Pure."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from advisor.hardware.rig import Rig
 from advisor.llm.ghost_scaled import Scaled
@@ -18,6 +18,8 @@ class Objection:
 
     sentence: str
     overridable: bool = True
+    remedy: Literal["", "this-machine", "look-again"] = ""
+    """What else a person can do about it at once."""
 
 
 def preflight(rig: Rig, plan: Plan | None, *, available: int | None) -> tuple[Objection, ...]:
@@ -31,6 +33,7 @@ def preflight(rig: Rig, plan: Plan | None, *, available: int | None) -> tuple[Ob
                 f"{rig.name} is imagined, or was read elsewhere; a probe runs on this machine. "
                 "Choose “This machine”.",
                 overridable=False,
+                remedy="this-machine",
             ),
         )
     if plan is None:

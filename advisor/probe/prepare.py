@@ -42,7 +42,7 @@ def usable_rig(rig: Rig, build: Build) -> Rig:
 
     An imagined rig cannot be probed; what is predicted for it has nothing to do with this machine.
     """
-    if rig.imagined:
+    if rig.imagined or build.problem:
         return rig
     backends = {device.backend for device in rig.devices}
     if rig.devices and not backends & set(build.backends):
@@ -65,7 +65,8 @@ def prepare(
 
     builds: those that are known; None: look for them now, which asks every program found.
     wanted: the path of the one to use (empty: the embedded one); None: the best for the rig.
-    Raises EngineError when no llama.cpp works, ModelError where a draft model or a projector is
+    Where no llama.cpp works at all, that is an objection; what is predicted stands all the same.
+    Raises EngineError when llama-bench is missing, ModelError where a draft model or a projector is
     not what it should be, and what ``size`` raises.
     """
     model = with_companions(model, draft=settings.model_draft, mmproj=settings.mmproj)
@@ -106,8 +107,10 @@ def prepare(
         anyway=anyway,
     )
     objections = list(preflight(used, plan, available=available))
+    if choice.build.problem and not rig.imagined:
+        objections.insert(0, Objection(choice.build.problem, False, "look-again"))
     parts = _short_parts(model)
-    if parts is not None:
+    if parts is not None and not choice.build.problem:
         objections.insert(0, short_ghosts(parts))
     return Prepared(question, choice, tuple(objections), builds, parts)
 
@@ -137,7 +140,11 @@ def probe_of(
 
 
 def _chosen(builds: tuple[Build, ...], rig: Rig, wanted: str | None) -> Choice:
-    best = choose(builds, rig)
+    try:
+        best = choose(builds, rig)
+    except EngineError as error:
+        none = Build(kind="embedded", path="", version="", problem=str(error))
+        return Choice(build=none, reason="")
     if rig.imagined:
         return Choice(build=best.build, reason="")
     asked = [build for build in builds if build.path == wanted and not build.problem]

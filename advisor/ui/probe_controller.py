@@ -29,8 +29,8 @@ class ProbeController(QObject):
 
     prepared = Signal(object)
     """``Prepared``: what would be run; nothing runs yet."""
-    refused = Signal(str, bool)
-    """A sentence, and whether it may be run anyway."""
+    refused = Signal(object)
+    """A tuple of ``Objection``."""
     started = Signal()
     happened = Signal(object)
     """A ``ProbeEvent``, on the GUI thread."""
@@ -123,10 +123,10 @@ class ProbeController(QObject):
     def _start(self, ready: Prepared) -> None:
         if self._closing:
             return
-        standing = [o for o in ready.objections if not (o.overridable and ready.question.anyway)]
+        anyway = ready.question.anyway
+        standing = tuple(o for o in ready.objections if not (o.overridable and anyway))
         if standing:
-            sentence = " ".join(o.sentence for o in standing)
-            self.refused.emit(sentence, all(o.overridable for o in standing))
+            self.refused.emit(standing)
             return
         rig = ready.question.rig
         devices = MonitoredDevices(rig) if rig.devices else None

@@ -8,6 +8,7 @@ import pytest
 
 from advisor.engine import builds
 from advisor.engine.builds import Build, ask, choose, embedded, parse_version, programs
+from advisor.engine.install import instruction
 from advisor.engine.launch import worker_command
 from advisor.errors import EngineError
 from advisor.hardware.rig import Device, Rig
@@ -113,10 +114,31 @@ def test_the_best_build_for_a_rig(known, rig, best):
     assert choose(known, rig).build == best
 
 
+@pytest.mark.parametrize(
+    ("backend", "system", "machine", "words"),
+    [
+        ("cuda", "linux", "x86_64", "llama-b…-bin-ubuntu-cuda-…-x64.tar.gz and the cudart file"),
+        ("cuda", "win32", "AMD64", "llama-b…-bin-win-cuda-…-x64.zip and the cudart file"),
+        ("rocm", "linux", "x86_64", "llama-b…-bin-ubuntu-rocm-…-x64.tar.gz"),
+        ("rocm", "win32", "AMD64", "llama-b…-bin-win-rocm-…-x64.zip"),
+        ("vulkan", "linux", "aarch64", "llama-b…-bin-ubuntu-vulkan-arm64.tar.gz"),
+        ("vulkan", "win32", "AMD64", "winget install llama.cpp"),
+        ("cpu", "win32", "ARM64", "llama-b…-bin-win-cpu-arm64.zip"),
+        ("cpu", "linux", "x86_64", "llama-b…-bin-ubuntu-x64.tar.gz"),
+        ("metal", "darwin", "arm64", "brew install llama.cpp"),
+    ],
+)
+def test_how_to_get_one_on_every_system(backend, system, machine, words):
+    """The files that release.yml of b11434 packs."""
+    said = instruction(backend, system=system, machine=machine)
+    assert words in said
+    assert said.endswith("look again.")
+
+
 def test_a_gpu_without_a_build_gets_an_instruction():
     choice = choose((INSIDE,), NVIDIA)
     assert "RTX 4090" in choice.reason
-    assert "look for builds again" in choice.missing
+    assert "look again" in choice.missing
     assert not choose((CUDA,), NVIDIA).missing
 
 

@@ -232,7 +232,7 @@ FAILURES = [
     ),
     (
         (
-            "ggml_backend_metal_buffer_type_alloc_buffer: failed to allocate Metal buffer of 1048576 "
+            "ggml_backend_metal_buffer: failed to allocate Metal buffer of 1048576 "
             "bytes (out of memory)"
         ),
         "out-of-memory",

@@ -13,6 +13,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from advisor.engine import folders
+from advisor.engine.builds import Build
 from advisor.hardware.rig import Host, Rig
 from advisor.probe import memory, program, store
 from advisor.probe.buffers import Buffers
@@ -133,7 +134,8 @@ def test_too_large_is_refused_and_may_be_run_anyway(page, here, qtbot):
     here.session = here.session.model_copy(update={"settings": big})
     with qtbot.waitSignal(page.controller.refused, timeout=20_000) as refused:
         page.start()
-    sentence, overridable = refused.args
+    ((objection,),) = refused.args
+    sentence, overridable = objection.sentence, objection.overridable
     assert "GiB of RAM" in sentence
     assert overridable
     assert page.banner.sentence == sentence
@@ -145,8 +147,21 @@ def test_an_imagined_rig_is_not_run(page, here, qtbot, big_rig):
     here._replan.stop()
     with qtbot.waitSignal(page.controller.refused, timeout=20_000) as refused:
         page.start()
-    assert "imagined" in refused.args[0]
-    assert not refused.args[1]
+    ((objection,),) = refused.args
+    assert "imagined" in objection.sentence
+    assert objection.remedy == "this-machine"
+
+
+def test_without_any_llama_cpp_it_says_what_to_do_and_still_predicts(page, qtbot):
+    problem = "The embedded llama.cpp does not start on this computer."
+    page.controller._builds = (Build(kind="embedded", path="", version="", problem=problem),)
+    with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
+        page._ask_again()
+    assert "Download llama-b…-bin-" in page.banner.sentence
+    assert page.plots._places
+    with qtbot.waitSignal(page.controller.refused, timeout=20_000) as refused:
+        page.start(anyway=True)
+    assert refused.args[0][0].remedy == "look-again"
 
 
 def test_every_control_has_a_name(page):

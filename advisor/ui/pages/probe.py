@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from advisor import units
 from advisor.probe import program
+from advisor.probe.preflight import Objection
 from advisor.probe.prepare import Prepared
 from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
 from advisor.probe.result import ProbeResult
@@ -227,13 +228,16 @@ class ProbePage(Page):
         if plan is not None:
             self._show_plan(plan, program.expected(question.build, question.model))
         if ready.objections and not self.banner.sentence:
-            sentence = " ".join(o.sentence for o in ready.objections)
-            self._object(sentence, overridable=all(o.overridable for o in ready.objections))
+            self._object(ready.objections)
 
-    def _object(self, sentence: str, *, overridable: bool) -> None:
-        action, do = self.tr("Run anyway"), self._run_anyway
-        if not overridable:
-            action, do = self.tr("This machine"), self._use_this_machine
+    def _object(self, objections: tuple[Objection, ...]) -> None:
+        """Say them all, with what can be done about the first that cannot be overridden."""
+        sentence = " ".join(o.sentence for o in objections)
+        remedy = next((o.remedy for o in objections if not o.overridable), "anyway")
+        action, do = {
+            "this-machine": (self.tr("This machine"), self._use_this_machine),
+            "look-again": (self.tr("Look again"), self._look_again),
+        }.get(remedy, (self.tr("Run anyway"), self._run_anyway))
         self.banner.say(sentence, "tight", action=action, on_action=do)
 
     def _use_this_machine(self) -> None:
@@ -272,9 +276,9 @@ class ProbePage(Page):
     def _run_anyway(self) -> None:
         self.start(anyway=True)
 
-    def _refused(self, sentence: str, overridable: bool) -> None:
+    def _refused(self, objections: tuple[Objection, ...]) -> None:
         self.head.run_button.setEnabled(True)
-        self._object(sentence, overridable=overridable)
+        self._object(objections)
 
     def _failed(self, sentence: str) -> None:
         self.head.run_button.setEnabled(self.state.model is not None)

@@ -59,8 +59,10 @@ class EngineLine(QWidget):
         several = len(usable) > 1
         self._pick.setVisible(several)
         self._single.setVisible(not several)
-        self._single.say(choice.build.title)
-        broken = [build.problem for build in builds if build.problem]
+        none = bool(choice.build.problem)
+        self._single.say(self.tr("No llama.cpp to run") if none else choice.build.title)
+        # Where none works, all this is said above the page.
+        broken = [build.problem for build in builds if build.problem and not none]
         self._reason.setText(" ".join([choice.reason, choice.missing, *broken]).strip())
 
     def _picked(self, index: int) -> None:

@@ -18,6 +18,7 @@ from advisor import paths
 from advisor.engine.asking import ASK_S, ask_program
 from advisor.engine.install import instruction, title
 from advisor.engine.process import EngineProcess
+from advisor.engine.worker import ERROR
 from advisor.errors import EngineError
 from advisor.hardware.rig import Backend, Rig
 from advisor.units import MIB
@@ -306,7 +307,8 @@ def embedded() -> Build:
             process.stop()
     marked = [line for line in lines if line.startswith("rig-advisor-devices ")]
     if not marked:
-        why = process.last_words(1) or (process.exit.sentence if process.exit else "")
+        told = [line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)]
+        why = told[-1] if told else process.exit.sentence if process.exit else "no answer"
         problem = f"The embedded llama.cpp does not start on this computer ({why.rstrip('.')})."
         return Build(kind=EMBEDDED, path="", version="unknown", problem=problem)
     facts = json.loads(marked[-1].removeprefix("rig-advisor-devices "))

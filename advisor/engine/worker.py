@@ -18,6 +18,9 @@ from typing import Any, Final
 ARGUMENT: Final = "--engine-worker"
 """Hidden first argument of the app that makes it a worker."""
 
+ERROR: Final = "rig-advisor-error "
+"""In front of what went wrong, in one line."""
+
 _PR_SET_PDEATHSIG: Final = 1
 _MADV_DONTNEED: Final = 4
 _LOG_S: Final = 0.1
@@ -34,7 +37,11 @@ def main() -> int:
     if program:
         return _run(list(map(str, program)))
     threading.Thread(target=_leave_at_end_of_input, name="stdin", daemon=True).start()
-    status = _describe() if job.get("task") == "devices" else _serve(job)
+    try:
+        status = _describe() if job.get("task") == "devices" else _serve(job)
+    except Exception as error:  # noqa: BLE001 - told to the parent, who is not in this process
+        sys.stderr.write(f"{ERROR}{type(error).__name__}: {error}\n")
+        status = 1
     sys.stderr.flush()
     if status:
         time.sleep(_LOG_S)
@@ -124,7 +131,7 @@ def _serve(job: Mapping[str, Any]) -> int:
     try:
         server = engine.Server(parameters)
     except RuntimeError as error:
-        sys.stderr.write(f"rig-advisor-error {error}\n")
+        sys.stderr.write(f"{ERROR}{error}\n")
         return 1
     if job.get("release_pages"):
         _release_file_pages(str(job["model"]), forget=bool(job.get("ghost")))

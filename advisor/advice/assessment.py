@@ -91,15 +91,15 @@ class Assessment:
         return self.monthly.times(Decimal(1000) / usage.requests_per_month)
 
     def monthly_at(self, requests: int | Decimal) -> Span | None:
-        """The cost line of a local option or an API at another volume."""
-        if self.hybrid is not None:
-            share = self.hybrid.local_share
-            served = Decimal(requests) * share
-            return self.hybrid.local.monthly(served) + self.hybrid.api.monthly(
-                Decimal(requests) - served
-            )
-        line = self.local or self.api
+        """What it would cost a month at another volume."""
+        line = self.hybrid or self.local or self.api
         return None if line is None else line.monthly(requests)
+
+    @property
+    def bends(self) -> tuple[Decimal, ...]:
+        """Volumes at which that cost takes another course; in between it is a straight line."""
+        line = self.hybrid or self.local
+        return () if line is None else line.bends
 
 
 def assess(option: Option, usage: Usage) -> Assessment:
@@ -137,7 +137,7 @@ def assess(option: Option, usage: Usage) -> Assessment:
                 hardware,
                 holds_long=holds_long(option, usage),
             )
-            local, api, monthly = None, hybrid.api, hybrid.monthly
+            api, monthly = hybrid.api, hybrid.monthly(usage.requests_per_month)
             if hybrid.local_share <= 0:
                 failures.append(Lack("leaves nothing for the machine to do", _NOTHING_RUNS))
     elif option.api is not None:
@@ -274,7 +274,7 @@ def _volume(local: LocalCost, usage: Usage) -> tuple[list[Lack], list[str]]:
     """Whether the hours do, at the expected speed and at the slow end."""
     busy = local.busy_hours(usage.requests_per_month)
     if local.serves(usage.requests_per_month):
-        slow = busy.high / DAYS_PER_MONTH
+        slow = local.slow_hours() / DAYS_PER_MONTH
         if slow <= Decimal(str(usage.hours_per_day)):
             return [], []
         return [], [f"may need {_hours(slow, usage)}"]

@@ -1,52 +1,85 @@
 """What an option costs: per month, over the horizon, and against volume.
 
-Local cost is linear in volume: hardware less its resale value spread over the horizon, idle power,
-and electricity for every request. Money is Decimal in the user's currency, exact to the cent;
-``low`` is always the cheaper end. Left out: cooling of the room, repairs, and anyone's time.
+Local cost is hardware less its resale value spread over the horizon, idle power, and electricity
+for the requests (``advisor.advice.load``). Money is Decimal in the user's currency, exact to the
+cent; ``low`` is always the cheaper end. Left out: cooling of the room, repairs, and anyone's time.
 """
 
-from dataclasses import dataclass, field
+import functools
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Final
 
+from advisor.advice.load import Load
 from advisor.advice.money import ZERO, Span, energy_cost
 from advisor.advice.prices import ApiPrice, PriceRange
-from advisor.advice.serving import LocalRun, Way
+from advisor.advice.serving import Busy, LocalRun, Way
 from advisor.advice.usage import Usage
 
-_HOUR = Decimal(3600)
+_HOUR: Final = Decimal(3600)
+_J_PER_KWH: Final = Decimal(3_600_000)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LocalCost:
-    """A local option's cost as a line over volume."""
+    """A local option's cost over volume: what it takes anyway, and what requests take."""
 
     hardware: Span
     """To buy now."""
     fixed: Span
     """Per month: hardware less resale, spread over the horizon, and idle power."""
-    per_request: Span
-    """Electricity that one more request takes."""
-    seconds: Span
-    """Busy time of one request."""
-    capacity: Span
-    """Requests a month that fit into the hours given: slow end, expected, fast end. With as many
-    answers at once as serve most."""
-    months: int
-    way: Way = field(default_factory=Way)
-    """How the usage's volume is served; ``seconds`` and ``per_request`` are of that way."""
+    loads: tuple[Load, Load, Load]
+    """At the fast end of its speeds and little power, as expected, and at the slow end."""
+    usage: Usage
+    ways: tuple[Busy, ...]
+
+    @functools.cached_property
+    def _asked(self) -> Decimal:
+        return Decimal(self.usage.requests_per_month)
+
+    @functools.cached_property
+    def _way(self) -> Busy:
+        return self.ways[self.loads[1].step(self._asked).place]
+
+    @property
+    def way(self) -> Way:
+        """How the usage's volume is served: the fewest answers at once that do."""
+        return self._way.way
 
     @property
     def at_once(self) -> int:
         """Answers at once that the usage's volume takes."""
         return self.way.at_once
 
+    @property
+    def capacity(self) -> Span:
+        """Requests a month that fit into the hours given: slow end, expected, fast end."""
+        fast, expected, slow = (load.capacity for load in self.loads)
+        return Span(slow, expected, fast)
+
+    @property
+    def per_request(self) -> Span:
+        """Electricity that a request takes at the usage's volume."""
+        return self.electricity(self._asked).times(1 / self._asked)
+
+    @property
+    def bends(self) -> tuple[Decimal, ...]:
+        """Volumes at which the cost takes another course."""
+        return tuple(sorted({bend for load in self.loads for bend in load.bends}))
+
+    def electricity(self, requests: int | Decimal) -> Span:
+        """What the requests of a month take."""
+        price, count = self.usage.electricity_price, Decimal(requests)
+        low, mid, high = (load.joules(count) / _J_PER_KWH * price for load in self.loads)
+        return Span(low, mid, high)
+
     def monthly(self, requests: int | Decimal) -> Span:
         """Cost of a month with that many requests, whether or not they can be served in time."""
-        return self.fixed + self.per_request.times(Decimal(requests))
+        return self.fixed + self.electricity(requests)
 
     def horizon(self, requests: int | Decimal) -> Span:
         """Cost until the end of the horizon, resale value taken off."""
-        return self.monthly(requests).times(self.months)
+        return self.monthly(requests).times(self.usage.horizon_months)
 
     def each(self, requests: int) -> Span:
         """Cost per request at that volume."""
@@ -54,50 +87,27 @@ class LocalCost:
 
     def busy_hours(self, requests: int | Decimal) -> Span:
         """Hours a month in which the machine works."""
-        return self.seconds.times(Decimal(requests) / _HOUR)
+        low, mid, high = (load.seconds(Decimal(requests)) / _HOUR for load in self.loads)
+        return Span(low, mid, high)
+
+    def slow_hours(self) -> Decimal:
+        """Hours a month that the usage's volume takes at the slow end, served as expected."""
+        return self._way.seconds.high * self._asked / _HOUR
 
     def serves(self, requests: int | Decimal) -> bool:
         """Whether that volume fits into the hours given, at the expected speed."""
         return Decimal(requests) <= self.capacity.mid
 
 
-def local_cost(
-    usage: Usage, run: LocalRun, hardware: Span = ZERO, *, way: Way | None = None
-) -> LocalCost:
-    """The cost line of a rig. ``hardware``: what has to be bought, in the user's currency.
-
-    ``way``: how it serves the volume, where that is settled already.
-    """
-    available = usage.hours_per_month * _HOUR
-    busy, least = run.served(usage, available, way)
-    idle, seconds, watts = run.watts[0], busy.seconds, busy.watts
-    price, hours = usage.electricity_price, usage.hours_per_month
-    spread = hardware.times((1 - usage.resale_share) / usage.horizon_months)
-    fixed = spread
+def local_cost(usage: Usage, run: LocalRun, hardware: Span = ZERO) -> LocalCost:
+    """A rig's cost. ``hardware``: what has to be bought, in the user's currency."""
+    idle, hours, served = run.watts[0], usage.hours_per_month, run.served(usage)
+    fixed = hardware.times((1 - usage.resale_share) / usage.horizon_months)
     if usage.idle == "counts":
-        fixed = spread + Span(
-            *(energy_cost(w, hours, price) for w in (idle.low, idle.mid, idle.high))
-        )
-    # Where idle power is paid for or lost anyway, a request only takes what exceeds it.
-    saved = ZERO if usage.idle == "off" else idle
-
-    def request(drawn: Decimal, idle_watts: Decimal, time: Decimal) -> Decimal:
-        return energy_cost(max(drawn - idle_watts, Decimal(0)), time / _HOUR, price)
-
-    per_request = Span(
-        request(watts.low, saved.low, seconds.low),
-        request(watts.mid, saved.mid, seconds.mid),
-        request(watts.high, saved.high, seconds.high),
-    )
-    return LocalCost(
-        hardware=hardware,
-        fixed=fixed,
-        per_request=per_request,
-        seconds=seconds,
-        capacity=least.seconds.inverted().times(available),
-        months=usage.horizon_months,
-        way=busy.way,
-    )
+        price = usage.electricity_price
+        fixed += Span(*(energy_cost(w, hours, price) for w in (idle.low, idle.mid, idle.high)))
+    low, mid, high = (Load(steps, hours * _HOUR) for steps in served.steps)
+    return LocalCost(hardware, fixed, (low, mid, high), usage, served.ways)
 
 
 @dataclass(frozen=True)
@@ -133,38 +143,58 @@ def api_cost(usage: Usage, price: ApiPrice) -> ApiCost:
     return ApiCost(short, long, usage.long_share)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HybridCost:
     """Local for what fits and the API for the rest."""
 
     local: LocalCost
     api: ApiCost
-    local_share: Decimal
-    """Part of the requests that the rig answers at the usage's volume."""
-    monthly: Span
+    fitting: Decimal
+    """Part of the requests that the rig has room for."""
+    asked: Decimal
+    """Requests a month of the usage."""
+
+    def served(self, requests: int | Decimal) -> Decimal:
+        """Requests that the rig answers out of so many: until its hours are full."""
+        return min(Decimal(requests) * self.fitting, self.local.capacity.mid)
+
+    @property
+    def local_share(self) -> Decimal:
+        """Part of the requests that the rig answers at the usage's volume."""
+        return self.served(self.asked) / self.asked
+
+    @property
+    def bends(self) -> tuple[Decimal, ...]:
+        """Volumes at which the cost takes another course."""
+        ends = {*self.local.bends, self.local.capacity.mid}
+        return tuple(sorted(end / self.fitting for end in ends)) if self.fitting else ()
+
+    def monthly(self, requests: int | Decimal) -> Span:
+        """Cost of a month."""
+        total, served = Decimal(requests), self.served(requests)
+        if self.fitting == 1:
+            outside = self.api.mean.times(total - served)
+        else:
+            long = total * self.api.long_share
+            outside = self.api.long_request.times(long)
+            outside += self.api.per_request.times(total - long - served)
+        return self.local.monthly(served) + outside
 
 
 def hybrid_cost(
     usage: Usage, run: LocalRun, api: ApiPrice, hardware: Span = ZERO, *, holds_long: bool
 ) -> HybridCost:
     """The rig answers short requests (long ones too if ``holds_long``) until its hours are full."""
-    requests = Decimal(usage.requests_per_month)
-    fitting = Decimal(1) if holds_long else 1 - usage.long_share
+    asked = Decimal(usage.requests_per_month)
     own = usage if holds_long else usage.model_copy(update={"long_share": Decimal(0)})
-    local = local_cost(own, run, hardware)
-    served = min(requests * fitting, local.capacity.mid)
-    rest = api_cost(usage, api)
-    if holds_long:
-        outside = rest.mean.times(requests - served)
-    else:
-        long = requests * usage.long_share
-        outside = rest.long_request.times(long) + rest.per_request.times(requests - long - served)
-    return HybridCost(
-        local=local,
-        api=rest,
-        local_share=served / requests,
-        monthly=local.monthly(served) + outside,
+    found = HybridCost(
+        local=local_cost(own, run, hardware),
+        api=api_cost(usage, api),
+        fitting=Decimal(1) if holds_long else 1 - usage.long_share,
+        asked=asked,
     )
+    kept = own.model_copy(update={"requests_per_month": max(1, int(found.served(asked)))})
+    return replace(found, local=replace(found.local, usage=kept))
 
 
 @dataclass(frozen=True)
@@ -187,16 +217,31 @@ class BreakEven:
 
 def break_even(local: LocalCost, api: ApiCost) -> BreakEven:
     """Where the two lines cross, with the range that speeds, power and prices span."""
-    price = api.mean
-
-    def cross(fixed: Decimal, per_request: Decimal, api_price: Decimal) -> Decimal | None:
-        if fixed <= 0:
-            return Decimal(0) if api_price >= per_request else None
-        return fixed / (api_price - per_request) if api_price > per_request else None
-
+    fixed, price, tariff = local.fixed, api.mean, local.usage.electricity_price
+    cheap, expected, dear = local.loads
     return BreakEven(
-        low=cross(local.fixed.low, local.per_request.low, price.high),
-        mid=cross(local.fixed.mid, local.per_request.mid, price.mid),
-        high=cross(local.fixed.high, local.per_request.high, price.low),
+        low=_cross(cheap, tariff, fixed.low, price.high),
+        mid=_cross(expected, tariff, fixed.mid, price.mid),
+        high=_cross(dear, tariff, fixed.high, price.low),
         capacity=local.capacity.mid,
     )
+
+
+def _cross(load: Load, tariff: Decimal, fixed: Decimal, price: Decimal) -> Decimal | None:
+    """Requests a month from which ``fixed`` and their electricity cost no more than ``price`` for
+    each. A request never gets dearer with the volume, so there is one such number at most."""
+    start = spent = Decimal(0)
+
+    def electricity(requests: Decimal) -> Decimal:
+        return load.joules(requests) / _J_PER_KWH * tariff
+
+    for end in load.bends:
+        there = electricity(end)
+        if fixed + there <= price * end:
+            # Straight from the bend before it.
+            each = (there - spent) / (end - start)
+            owed = fixed + spent - each * start
+            return max(start, owed / (price - each)) if price > each else start
+        start, spent = end, there
+    each = spent / start
+    return fixed / (price - each) if price > each else None

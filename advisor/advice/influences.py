@@ -7,7 +7,7 @@ from decimal import Decimal
 from advisor.advice.costs import api_cost, local_cost
 from advisor.advice.money import Span, cents
 from advisor.advice.prices import ApiPrice
-from advisor.advice.serving import LocalRun, Way
+from advisor.advice.serving import LocalRun
 from advisor.advice.usage import Usage
 
 
@@ -35,27 +35,19 @@ class Comparison:
     run: LocalRun
     hardware: Span
     api: ApiPrice | None
-    way: Way | None = None
-    """How the rig serves requests, as it is set up; None: as suits the volume best."""
 
     def difference(self) -> Decimal:
         """Local cost less API cost, per month; negative: local is cheaper."""
         requests = self.usage.requests_per_month
-        way = None if self.way is None else self.run.like(self.way)
-        local = local_cost(self.usage, self.run, self.hardware, way=way).monthly(requests).mid
+        local = local_cost(self.usage, self.run, self.hardware).monthly(requests).mid
         if self.api is None:
             return local
         return local - api_cost(self.usage, self.api).monthly(requests).mid
 
 
 def influences(base: Comparison) -> tuple[Influence, ...]:
-    """What moves the comparison most, widest first (a tornado).
-
-    The rig stays set up as it is: with other slots for every input, half the requests could cost
-    more than all of them.
-    """
+    """What moves the comparison most, widest first (a tornado)."""
     usage, run, hardware = base.usage, base.run, base.hardware
-    base = replace(base, way=local_cost(usage, run, hardware).way)
 
     def used(**update: object) -> Comparison:
         return replace(base, usage=usage.model_copy(update=update))

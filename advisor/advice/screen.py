@@ -130,9 +130,9 @@ def space(
     # A server on each card, where one card holds everything.
     servers = np.where(pairs.apart, shelf.cards[:, None], 1.0)
     served = (prompt + answer / most) / servers * usage.requests_per_month
-    # More at once are only taken where fewer would not do, and gain at most twice as much, servers
-    # about as much as there are: that part of the hours stays busy.
-    busy = np.minimum(busy, np.where(most * servers > 1, hours / (4 * servers), np.inf))
+    # More at once are taken as far as the volume needs them, which keeps all hours busy; where nobody
+    # waits, whatever the volume.
+    busy = np.minimum(busy, served if usage.batch_ok else hours)
     in_time = prompt <= (float("inf") if usage.max_ttft_s is None else usage.max_ttft_s)
     saved = 0.0 if usage.idle == "off" else shelf.idle_w
     second = np.maximum(0.0, shelf.busy_w - saved) / 3.6e6 * float(usage.electricity_price)

@@ -5,17 +5,19 @@ whole model, so nothing is handed from card to card, and all cards work at the s
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
 from advisor.advice.batching import Gain, faster
+from advisor.advice.load import Step, climbing
 from advisor.advice.money import ZERO, Span
 from advisor.advice.power import Power
 from advisor.advice.usage import Usage
 from advisor.basis import Basis, Range
 
+_NOTHING: Final = Decimal(0)
 _REMEMBERED: Final = 64
 """Kinds of requests whose times a run keeps."""
 
@@ -71,6 +73,17 @@ class Busy:
     """Of its time; the fast end comes first."""
     watts: Span
     """At the wall meanwhile."""
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """How a rig serves requests."""
+
+    ways: tuple[Busy, ...]
+    """One answer alone, then whatever serves more, the fastest answers first."""
+    steps: tuple[tuple[Step, ...], tuple[Step, ...], tuple[Step, ...]]
+    """Of them those worth taking: at the fast end of its speeds and little power, as expected, and
+    at the slow end."""
 
 
 @dataclass(frozen=True)
@@ -150,11 +163,6 @@ class LocalRun:
         apart = self.apart and replace(self.apart, power=exact(self.apart.power))
         return replace(self, power=exact(self.power), apart=apart)
 
-    def like(self, way: Way) -> Way:
-        """A way of another such run, with its own servers."""
-        own = {} if self.apart is None else {s.device: s for s in self.apart.servers}
-        return replace(way, servers=tuple(own.get(s.device, s) for s in way.servers))
-
     def serves_alone(self, usage: Usage) -> bool:
         """Whether a single answer of this run is what was asked for."""
         wait = float(usage.new_tokens) / self.prefill_tps.mid + 1 / self.decode_tps.mid
@@ -171,7 +179,7 @@ class LocalRun:
         return Span.of(self.power.idle), Span.of(self.power.busy)
 
     @functools.cached_property
-    def _known(self) -> dict[object, tuple[Busy, ...]]:
+    def _known(self) -> dict[object, "Served"]:
         """By what times depend on: another volume asks for them again."""
         return {}
 
@@ -201,21 +209,8 @@ class LocalRun:
             new / prefill.low + usage.output_tokens / decode.low,
         )
 
-    def served(self, usage: Usage, available: Decimal, way: Way | None = None) -> tuple[Busy, Busy]:
-        """How a month's volume is served in so many seconds, and the quickest way there is.
-
-        The first of ``ways`` that does: what serves more makes each answer slower. Or the ``way``
-        that is given, whatever it serves.
-        """
-        if way is not None:
-            busy = self._busy(usage, way)
-            return busy, busy
-        found = self._each_way(usage)
-        least = min(found, key=lambda busy: busy.seconds.mid)
-        most = available / usage.requests_per_month
-        return next((busy for busy in found if busy.seconds.mid <= most), least), least
-
-    def _each_way(self, usage: Usage) -> tuple[Busy, ...]:
+    def served(self, usage: Usage) -> "Served":
+        """How requests are served; no part of the answer depends on their number."""
         asked = (
             usage.prompt_tokens,
             usage.cached_share,
@@ -226,27 +221,29 @@ class LocalRun:
             usage.min_decode_tps,
             usage.max_ttft_s,
             usage.idle,
+            usage.batch_ok,
         )
         if asked not in self._known:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[asked] = tuple(self._worth_taking(usage))
+            self._known[asked] = self._served(usage)
         return self._known[asked]
 
-    def _worth_taking(self, usage: Usage) -> Iterable[Busy]:
-        """Ways that take less of the rig's time than those before them, and no more energy."""
+    def _served(self, usage: Usage) -> "Served":
+        found = tuple(self._busy(usage, way) for way in self.ways(usage))
+        # Where idle power is paid for or lost anyway, a request only takes what exceeds it.
         idle = ZERO if usage.idle == "off" else self.watts[0]
-        seconds = energy = None
-        for way in self.ways(usage):
-            busy = self._busy(usage, way)
-            joules = busy.seconds.mid * max(Decimal(0), busy.watts.mid - idle.mid)
-            if (
-                seconds is None
-                or energy is None
-                or (busy.seconds.mid < seconds and joules <= energy)
-            ):
-                seconds, energy = busy.seconds.mid, joules
-                yield busy
+
+        def steps(end: Literal["low", "mid", "high"]) -> tuple[Step, ...]:
+            spent = getattr(idle, end)
+            chain = climbing(
+                (getattr(busy.seconds, end), max(_NOTHING, getattr(busy.watts, end) - spent))
+                for busy in found
+            )
+            # A queue that nobody waits for keeps every slot busy, whatever its length.
+            return chain[-1:] if usage.batch_ok else chain
+
+        return Served(found, (steps("low"), steps("mid"), steps("high")))
 
     def _busy(self, usage: Usage, way: Way) -> Busy:
         seconds = self.seconds(usage, way=way)

@@ -9,11 +9,13 @@ timed exactly. The same question always gives the same answer, whatever was aske
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final
 
 import numpy as np
 
 from advisor.advice.builds import Build
+from advisor.advice.load import Load
 from advisor.advice.options import Kind, Option
 from advisor.advice.screen import Space, reference, space
 from advisor.advice.shelf import Floats, Shelf
@@ -137,11 +139,10 @@ class _Search:
         ]
         self.pairs: Space = space(shelf, wanted, known, usage, engine)
         self._available = 3600 * usage.hours_per_month
-        self._most = float(self._available) / usage.requests_per_month
-        """Seconds that a request may take."""
+        self._requests = Decimal(usage.requests_per_month)
         self._new = float(usage.new_tokens)
         self._room = usage.long_prompt_tokens + usage.output_tokens if usage.long_share else 0
-        self._energy = usage.requests_per_month / 3.6e6 * float(usage.electricity_price)
+        self._per_joule = float(usage.electricity_price) / 3.6e6
 
     def of(self, i: int) -> tuple[Build, Variant]:
         """Build and variant of a pair."""
@@ -182,20 +183,18 @@ class _Search:
             self._remember(i, 1)
             return None
         decode, prefill = run.decode_tps.mid, run.prefill_tps.mid
-        busy, _least = run.served(usage, self._available)
-        seconds = float(busy.seconds.mid)
+        load = Load(run.served(usage).steps[1], self._available)
         wait = usage.max_ttft_s
         wrong = (
             (decode < usage.min_decode_tps)
             + (wait is not None and self._new / prefill + 1 / decode > wait)
-            + (seconds > self._most)
+            + (self._requests > load.capacity)
             + (outcome.ctx < self._room)
         )
         if wrong:
             self._remember(i, wrong)
             return None
-        saved = 0.0 if usage.idle == "off" else run.power.idle.mid
-        energy = seconds * max(0.0, float(busy.watts.mid) - saved) * self._energy
+        energy = float(load.joules(self._requests)) * self._per_joule
         return float(self.fixed[self.pairs.build[i]]) + energy, _step(decode, self.enough)
 
     def cheapest(self, kind: Kind, stop: Callable[[], bool]) -> Front:

@@ -19,6 +19,7 @@ from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
+from tests.volumes import no_cheaper_months
 
 BATCH = preset("batch").apply(Usage())
 
@@ -76,7 +77,7 @@ def test_a_cache_gains_nothing():
 
 
 def test_a_volume_takes_as_many_answers_at_once_as_it_needs():
-    need = BATCH.model_copy(update={"requests_per_month": 1})
+    need = BATCH.model_copy(update={"requests_per_month": 1, "batch_ok": False})
     at_once = []
     for volume in (1, 300_000, 400_000, 700_000, 1_000_000):
         line = local_cost(need.model_copy(update={"requests_per_month": volume}), run(slots=16))
@@ -86,15 +87,33 @@ def test_a_volume_takes_as_many_answers_at_once_as_it_needs():
     assert at_once == [1, 1, 1, 2, 4]
 
 
+def test_a_full_machine_costs_no_more_to_the_cent():
+    """Above 475,982 requests it works all 730.5 hours: 340 W above idle, 248.37 kWh, 44.71."""
+    need = BATCH.model_copy(update={"batch_ok": False, "idle": "on anyway"})
+    for volume, cost in ((100_000, "9.39"), (475_982, "44.71"), (500_000, "44.71")):
+        asked = need.model_copy(update={"requests_per_month": volume})
+        line = local_cost(asked, run(slots=16))
+        assert cents(line.monthly(volume).mid) == Decimal(cost)
+        assert line.busy_hours(volume).mid <= Decimal("730.5")
+
+
+def test_where_nobody_waits_all_slots_are_busy_whatever_the_volume():
+    """1,050 / 2,000 + 200 / (40 × 3.41) s at 340 W a request."""
+    line = local_cost(BATCH.model_copy(update={"requests_per_month": 10}), run(slots=4))
+    assert line.at_once == 4
+    gain = next(g for g in gains("cuda", experts=False) if g.at_once == 4)
+    seconds = Decimal("0.525") + 5 / Decimal(repr(gain.mid))
+    assert line.per_request.mid == pytest.approx(
+        340 * seconds / 3_600_000 * BATCH.electricity_price
+    )
+
+
 def test_capacity_to_the_request():
     """Four slots: 1,050 / 2,000 + 200 / (40 × 3.41) s a request."""
     gain = next(g for g in gains("cuda", experts=False) if g.at_once == 4)
     line = local_cost(BATCH, run(slots=4))
     seconds = Decimal(1050) / 2000 + Decimal(200) / (40 * Decimal(repr(gain.mid)))
     assert line.capacity.mid == pytest.approx(BATCH.hours_per_month * 3600 / seconds)
-    assert cents(line.per_request.mid) == cents(
-        Decimal(340) * (Decimal("0.525") + 5) / 3600 / 1000 * BATCH.electricity_price
-    )
 
 
 def test_no_answer_gets_slower_than_asked():
@@ -115,16 +134,14 @@ def test_long_requests_take_the_room_of_several():
     slots=st.integers(1, 20),
     share=st.floats(0, 0.9),
     decode=st.floats(2, 200),
+    batch_ok=st.booleans(),
     volumes=st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)),
 )
-def test_more_volume_never_makes_a_request_dearer(slots, share, decode, volumes):
-    few, many = sorted(volumes)
+def test_more_volume_never_makes_a_request_dearer_nor_a_month_cheaper(
+    slots, share, decode, batch_ok, volumes
+):
     done = run(decode=decode, slots=slots, cache_share=share)
-    costs = []
-    for volume in (few, many):
-        line = local_cost(BATCH.model_copy(update={"requests_per_month": volume}), done)
-        costs.append(line.each(volume).mid)
-    assert costs[1] <= costs[0]
+    no_cheaper_months(done, BATCH.model_copy(update={"batch_ok": batch_ok}), volumes)
 
 
 class TestSlots:

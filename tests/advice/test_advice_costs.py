@@ -58,7 +58,7 @@ class TestByHand:
         # 360 W above idle for 11 s = 1.1 Wh = 0.00033; idle 50 W x 243.5 h = 12.175 kWh = 3.6525
         # 1,000 less 30 % over 36 months = 19.4444. Together 23.0969 + 0.33 = 23.43.
         cost = local_cost(need(), run(), Span.exactly(1000))
-        assert cost.seconds.mid == 11
+        assert cost.ways[0].seconds.mid == 11
         assert cost.per_request.mid == Decimal("0.00033")
         assert cents(cost.fixed.mid) == Decimal("23.10")
         assert cents(cost.monthly(1000).mid) == Decimal("23.43")
@@ -117,7 +117,7 @@ class TestByHand:
         )
         mixed = hybrid_cost(usage, run(), api("claude-haiku-5-5"), holds_long=False)
         assert mixed.local_share == Decimal("0.9")
-        assert mixed.monthly.mid == Decimal("4.5245")
+        assert mixed.monthly(1000).mid == Decimal("4.5245")
 
     def test_hybrid_sends_out_what_the_hours_do_not_hold(self):
         usage = need(requests_per_month=159_382, written_share=Decimal(0))
@@ -256,4 +256,4 @@ def test_a_hybrid_of_everything_local_costs_what_local_costs(share):
     usage = need(written_share=Decimal(share))
     mixed = hybrid_cost(usage, run(), api("claude-haiku-5-5"), holds_long=True)
     assert mixed.local_share == 1
-    assert mixed.monthly == local_cost(usage, run()).monthly(1000)
+    assert mixed.monthly(1000) == local_cost(usage, run()).monthly(1000)

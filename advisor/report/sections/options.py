@@ -245,7 +245,7 @@ def _cost_chart(advice: Advice) -> Chart | None:
     even = advice.break_even.mid if advice.break_even else None
     top = float(max(requests * 2, min(even * 2, requests * 20) if even else 0))
     xs = tuple(top * index / _POINTS for index in range(_POINTS + 1))
-    series = tuple(_cost_line(a, xs) for a in shown[:MAX_LINES])
+    series = tuple(_cost_line(a, xs, top) for a in shown[:MAX_LINES])
     marks = [Mark(x=requests, label=f"you: {requests:,}")]
     if even is not None and float(even) <= top and advice.compared and advice.compared[0].local:
         cost = float(advice.compared[0].local.monthly(even).mid)
@@ -261,12 +261,13 @@ def _cost_chart(advice: Advice) -> Chart | None:
     )
 
 
-def _cost_line(assessment: Assessment, xs: tuple[float, ...]) -> Series:
+def _cost_line(assessment: Assessment, even: tuple[float, ...], top: float) -> Series:
+    xs = sorted({*even, *(float(bend) for bend in assessment.bends if bend < top)})
     spans = [span for x in xs if (span := assessment.monthly_at(Decimal(repr(x)))) is not None]
     spread = any(s.low != s.high for s in spans)
     return Series(
         name=assessment.option.title,
-        x=xs,
+        x=tuple(xs),
         y=tuple(float(s.mid) for s in spans),
         low=tuple(float(s.low) for s in spans) if spread else (),
         high=tuple(float(s.high) for s in spans) if spread else (),

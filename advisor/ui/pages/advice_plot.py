@@ -39,19 +39,31 @@ STYLES: Final = (
 _STEP: Final = 1.1
 
 
+Ends = tuple[float, float, float]
+"""Cheap, expected, dear."""
+
+
 @dataclass(frozen=True, slots=True)
 class CostLine:
-    """A straight line of cost over requests: (cheap, expected, dear) at no volume and per one."""
+    """Cost over requests: straight from one bend to the next, and on from the last two."""
 
     name: str
-    at_zero: tuple[float, float, float]
-    per_request: tuple[float, float, float]
+    bends: tuple[tuple[float, Ends], ...]
+    """At least two, from no requests up."""
     capacity: float | None
     """Requests a month that it can serve; None: any."""
 
     def at(self, requests: float, place: int = 1) -> float:
         """Cost of a month, ``place`` 0 to 2 for cheap, expected, dear."""
-        return self.at_zero[place] + self.per_request[place] * requests
+        last = len(self.bends) - 1
+        end = next((n for n in range(1, last) if requests <= self.bends[n][0]), last)
+        (left, low), (right, high) = self.bends[end - 1], self.bends[end]
+        part = (requests - left) / (right - left)
+        return low[place] + (high[place] - low[place]) * part
+
+    def within(self, start: float, end: float) -> list[float]:
+        """Both, and every bend between them."""
+        return [start, *(x for x, _ in self.bends if start < x < end), end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +104,18 @@ def picture(advice: Advice) -> CostPicture:
 
 
 def _line(a: Assessment) -> CostLine | None:
-    zero, one = a.monthly_at(Decimal(0)), a.monthly_at(Decimal(1))
-    if zero is None or one is None:
+    costs = [(x, a.monthly_at(x)) for x in (Decimal(0), *_volumes(a))]
+    known = [(float(x), (float(c.low), float(c.mid), float(c.high))) for x, c in costs if c]
+    if not known:
         return None
-    start = (float(zero.low), float(zero.mid), float(zero.high))
-    end = (float(one.low), float(one.mid), float(one.high))
-    slope = tuple(e - s for s, e in zip(start, end, strict=True))
     capacity = float(a.local.capacity.mid) if a.local is not None else None
-    return CostLine(name(a), start, (slope[0], slope[1], slope[2]), capacity)
+    return CostLine(name(a), tuple(known), capacity)
+
+
+def _volumes(a: Assessment) -> list[Decimal]:
+    """Where its line bends, and two volumes beyond."""
+    last = max([*a.bends, Decimal(1)])
+    return [*a.bends, last * 2, last * 3]
 
 
 class CostPlot(QWidget):
@@ -262,7 +278,8 @@ class CostPlot(QWidget):
 
     def _paint_range(self, painter: QPainter, grid: Grid, line: CostLine, colour: QColor) -> None:
         colour.setAlphaF(0.13)
-        corners = [(0.0, 0), (self._x_max, 0), (self._x_max, 2), (0.0, 2)]
+        across = line.within(0.0, self._x_max)
+        corners = [*((x, 0) for x in across), *((x, 2) for x in reversed(across))]
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour)
         painter.drawPolygon(QPolygonF([grid.at(x, line.at(x, place)) for x, place in corners]))
@@ -271,16 +288,15 @@ class CostPlot(QWidget):
         self, painter: QPainter, grid: Grid, line: CostLine, style: tuple[str, Qt.PenStyle]
     ) -> None:
         """Fainter where the machine could not serve that many."""
+        painter.setBrush(Qt.BrushStyle.NoBrush)
         ends = min(self._x_max, self._x_max if line.capacity is None else line.capacity)
         pen = QPen(_colour(style[0]), 2, style[1])
         painter.setPen(pen)
-        painter.drawLine(grid.at(0, line.at(0)), grid.at(ends, line.at(ends)))
+        painter.drawPolyline([grid.at(x, line.at(x)) for x in line.within(0.0, ends)])
         if ends < self._x_max:
             pen.setWidthF(0.8)
             painter.setPen(pen)
-            painter.drawLine(
-                grid.at(ends, line.at(ends)), grid.at(self._x_max, line.at(self._x_max))
-            )
+            painter.drawPolyline([grid.at(x, line.at(x)) for x in line.within(ends, self._x_max)])
 
     def _paint_names(self, painter: QPainter, grid: Grid, shown: CostPicture) -> None:
         """Each line's name above its right end, moved up or down where two would overlap."""

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from advisor import resources
 from advisor.advice.usage import Usage
@@ -69,19 +69,9 @@ class _Window(_Frozen):
     source: str
 
 
-class _Alias(_Frozen):
-    provider: str
-    model: str
-    billed_as: str
-    since: AwareDatetime
-    reason: str
-    source: str
-
-
 class _Overrides(_Frozen):
     date: str
     windows: tuple[_Window, ...]
-    aliases: tuple[_Alias, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +206,13 @@ def api_price(api: ApiModel, at: datetime, *, batch: bool = False) -> ApiPrice:
     Raises PriceError when the bundled data has no price for it.
     """
     moment = at.astimezone(UTC)
-    ref, notes = _billed_as(api, moment)
-    info = _model_infos().get((api.provider, ref))
+    info = _model_infos().get((api.provider, api.ref))
     if info is None:
         raise PriceError(f"The bundled price data has no price for {api.title}.")
-    schedule = _schedule(api.provider, ref, moment.date(), batch)
+    schedule = _schedule(api.provider, api.ref, moment.date(), batch)
     if not schedule:
         raise PriceError(f"The bundled price data has no token price for {api.title}.")
-    notes += _coming_changes(info, moment)
+    notes = _coming_changes(info, moment)
     if api.note:
         notes += (api.note,)
     return ApiPrice(
@@ -231,7 +220,7 @@ def api_price(api: ApiModel, at: datetime, *, batch: bool = False) -> ApiPrice:
         schedule=schedule,
         context_window=api.context or info.context_window,
         at=at,
-        source=f"{data_version()}, {api.provider}/{ref}",
+        source=f"{data_version()}, {api.provider}/{api.ref}",
         notes=notes,
     )
 
@@ -290,13 +279,6 @@ def _relation(api: ApiModel, model_id: str, tier: int) -> Relation | None:
         return "successor"
     # One class above is still a fair comparison when it is cheaper; two are another product.
     return "like class" if tier <= api.tier <= tier + 1 else None
-
-
-def _billed_as(api: ApiModel, moment: datetime) -> tuple[str, tuple[str, ...]]:
-    for alias in _overrides().aliases:
-        if (alias.provider, alias.model) == (api.provider, api.ref) and moment >= alias.since:
-            return alias.billed_as, (f"{alias.reason} ({alias.source})",)
-    return api.ref, ()
 
 
 @functools.lru_cache(maxsize=1024)

@@ -130,8 +130,8 @@ def space(
     # A server on each card, where one card holds everything.
     servers = np.where(pairs.apart, shelf.cards[:, None], 1.0)
     served = (prompt + answer / most) / servers * usage.requests_per_month
-    # More at once are taken as far as the volume needs them, which keeps all hours busy; where nobody
-    # waits, whatever the volume.
+    # More at once are taken as far as the volume needs them, which keeps all hours busy; where
+    # nobody waits, whatever the volume.
     busy = np.minimum(busy, served if usage.batch_ok else hours)
     in_time = prompt <= (float("inf") if usage.max_ttft_s is None else usage.max_ttft_s)
     saved = 0.0 if usage.idle == "off" else shelf.idle_w

@@ -96,24 +96,11 @@ def test_deepseek_peak_hours_are_35_of_168():
     assert dear.input.base == 2 * cheap.input.base
 
 
-def test_before_september_v4_pro_cost_its_own_price_and_after_it_costs_flash():
-    pro = prices.ApiModel(
-        id="x",
-        title="DeepSeek API (V4-Pro)",
-        provider="deepseek",
-        ref="deepseek-v4-pro",
-        tier=4,
-        context=None,
-        weights=(),
-        succeeds=(),
-        note="",
-    )
-    before = prices.api_price(pro, dt.datetime(2026, 9, 13, 23, tzinfo=dt.UTC))
-    after = prices.api_price(pro, dt.datetime(2026, 9, 14, 5, tzinfo=dt.UTC))
-    assert before.schedule[0][1].input.base == Decimal("0.66")
-    assert after.schedule[0][1].input.base == Decimal("0.15")
-    assert "V4.1-Flash" in after.notes[0]
-    launch = prices.api_price(pro, dt.datetime(2026, 5, 1, 2, tzinfo=dt.UTC))
+def test_v4_pro_keeps_a_price_of_its_own():
+    """It was to be billed as V4.1-Flash from 2026-09-14; DeepSeek took that back."""
+    now = prices.api_price(api("deepseek-v4-pro"), MONDAY_14)
+    assert [t.input.base for _, t in now.schedule] == [Decimal("0.66"), Decimal("1.32")]
+    launch = prices.api_price(api("deepseek-v4-pro"), dt.datetime(2026, 5, 1, 2, tzinfo=dt.UTC))
     assert [t.input.base for _, t in launch.schedule] == [Decimal("0.435")]
 
 

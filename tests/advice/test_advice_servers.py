@@ -130,18 +130,18 @@ def test_every_end_of_speed_and_power_reaches_the_servers():
 @settings(max_examples=60, deadline=None)
 @given(
     speeds=st.lists(st.floats(2, 200), min_size=2, max_size=4),
-    whole=st.floats(2, 200),
-    busy=st.floats(200, 3000),
+    whole_and_watts=st.tuples(st.floats(2, 200), st.floats(200, 3000)),
     slots=st.integers(1, 8),
-    batch_ok=st.booleans(),
+    usage=st.sampled_from([BATCH, ONE_WAITS]),
     volumes=st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)),
 )
 def test_more_volume_never_makes_a_request_dearer_nor_a_month_cheaper(
-    speeds, whole, busy, slots, batch_ok, volumes
+    speeds, whole_and_watts, slots, usage, volumes
 ):
+    whole, busy = whole_and_watts
     more = {"slots": slots, "gains": gains("cuda", experts=False)}
     done = rig_of(*(run(s, 2000.0, **more) for s in speeds), decode=whole, busy=busy, **more)
-    no_cheaper_months(done, BATCH.model_copy(update={"batch_ok": batch_ok}), volumes)
+    no_cheaper_months(done, usage, volumes)
 
 
 def variant(name="Qwen/Qwen3-8B", file_type="Q4_K_M"):

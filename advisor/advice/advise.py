@@ -4,17 +4,18 @@ import datetime as dt
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final
 
 from advisor.advice.assessment import Assessment, assess
 from advisor.advice.builds import Build, cards
 from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
-from advisor.advice.hybrids import hybrids
-from advisor.advice.nearest import Answers, Nearest, nearest
-from advisor.advice.options import Option, api_option
+from advisor.advice.hybrids import cheapest, hybrid
+from advisor.advice.nearest import Nearest, nearest
+from advisor.advice.options import Answers, Option, api_option
 from advisor.advice.prices import Candidate, candidates, tier_of
 from advisor.advice.timing import Engine, MeasuredRun, lengths, timed
-from advisor.advice.upgrades import Found, option, search, with_plans
+from advisor.advice.upgrades import Found, both, option, search, with_plans
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of
 from advisor.advice.verdict import Advice, conclude_from, rank
@@ -69,15 +70,13 @@ def advise(
         [_named(o, current) for o in options],
         found,
         usage,
+        rest=cheapest(apis, usage),
         cancelled=cancelled,
         progress=lambda share: progress(0.5 + 0.4 * share, ""),
     )
-    settled += [assess(o, usage) for o in hybrids(settled, apis, usage)]
     near = Nearest((), ())
     if not any(a.meets for a in settled):
-        near = nearest(
-            usage, asked.relaxed, cancelled, lambda share: progress(0.5 + 0.5 * share, "")
-        )
+        near = nearest(usage, asked.other, cancelled, lambda share: progress(0.5 + 0.5 * share, ""))
         settled = _nearer(settled, near.options, usage)
     return conclude_from(
         settled,
@@ -88,6 +87,7 @@ def advise(
         assumptions=(reviewed(),),
         searched=found.searched + len(apis),
         openings=near.openings,
+        ask=asked.other,
     )
 
 
@@ -109,10 +109,28 @@ class _Asked:
         return book_of(self.usage)
 
     def search(self, need: Usage, progress: Callable[[float], None] = lambda _share: None) -> Found:
-        """The front for a need; how fast is fast enough is what was asked at first."""
+        """The front for a need; how fast is fast enough is what was asked at first.
+
+        Where some requests are much longer, every rig has to hold them or leaves them to an API.
+        """
+        if not need.long_share:
+            return self._search(need, progress)
+        longest = need.long_prompt_tokens + need.output_tokens
+        whole = need.model_copy(update={"context": max(need.context, longest)})
+        if not need.api_allowed:
+            return self._search(whole, progress)
+        fewer = max(1, int(need.requests_per_month * (1 - need.long_share)))
+        short = need.model_copy(update={"long_share": Decimal(0), "requests_per_month": fewer})
+        return both(
+            self._search(short, lambda share: progress(share / 2)),
+            self._search(whole, lambda share: progress((1 + share) / 2)),
+        )
+
+    def _search(self, need: Usage, progress: Callable[[float], None]) -> Found:
+        acceptable = self.kept.variants(self.models, need, self.engine.settings)
         return search(
             self.kept.shelf(self.rig, need, self.prices, self.at.date()),
-            self.kept.variants(self.models, need, self.engine.settings),
+            [variant for variant in acceptable if variant.holds(need.context)],
             need,
             engine=self.engine,
             enough=self.usage.fast_enough_tps,
@@ -123,8 +141,8 @@ class _Asked:
     def apis(self, need: Usage) -> list[Candidate]:
         return _apis(self.models, self.current, need, self.at)
 
-    def relaxed(self, need: Usage) -> Answers:
-        """Answers to a need that asks less."""
+    def other(self, need: Usage) -> Answers:
+        """Answers to another need."""
         rented = [api_option(c.price, c.relation) for c in self.apis(need)]
         if need.api_allowed and not self.usage.api_allowed:
             # Of what stays here nothing does: only what else may be asked is new.
@@ -175,22 +193,39 @@ def _settle(
     found: Found,
     usage: Usage,
     *,
+    rest: Candidate | None,
     cancelled: Callable[[], bool],
     progress: Callable[[float], None],
 ) -> list[Assessment]:
-    """Replace rough answers by exact ones until the best few are exact."""
-    settled = {o.id: assess(o, usage) for o in options}
+    """Replace rough answers by exact ones until the best few are exact.
+
+    ``rest``: the API for what a rig leaves over.
+    """
+    settled: dict[str, Assessment] = {}
+    mixed: dict[str, Assessment] = {}
+    """By the rig's own option."""
+
+    def settle(own: Option) -> None:
+        alone = settled[own.id] = assess(own, usage)
+        mixed.pop(own.id, None)
+        shared = None if rest is None else hybrid(alone, rest, usage)
+        if shared is not None:
+            mixed[own.id] = assess(shared, usage)
+
+    for each in options:
+        settle(each)
     done = 0
     while not cancelled():
-        ranked = rank(settled.values(), usage)
+        by_id = {a.option.id: own for own, a in mixed.items()}
+        ranked = rank([*settled.values(), *mixed.values()], usage)
         local = [a.option for a in ranked if a.option.rig is not None][:_EXACT]
         rough = next((o for o in local if o.rough), None)
         if rough is None:
             break
         progress(min(1.0, done / _EXACT))
-        settled[rough.id] = assess(found.exactly(rough), usage)
+        settle(found.exactly(settled[by_id.get(rough.id, rough.id)].option))
         done += 1
-    return list(settled.values())
+    return [*settled.values(), *mixed.values()]
 
 
 def _named(found: Option, current: Model | None) -> Option:
@@ -230,7 +265,10 @@ def _unknowns(book: PriceBook, today: dt.date, usage: Usage, *, complete: bool) 
     _, unpriced = cards(book, today, used=usage.limits.used_parts)
     if unpriced:
         few = ", ".join(unpriced[:4])
-        found.append(f"{len(unpriced)} cards have no known price today and were left out ({few} …)")
+        found.append(
+            f"{len(unpriced)} cards have no known price today and were left out ({few} …); "
+            "a price of your own brings one in"
+        )
     if not complete:
         found.append("the search was stopped before it was complete")
     return tuple(found)

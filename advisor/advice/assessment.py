@@ -184,8 +184,11 @@ def holds_long(option: Option, usage: Usage) -> bool:
     """Whether the long requests fit into the context that this placement can have."""
     if not usage.long_share:
         return True
+    longest = usage.long_prompt_tokens + usage.output_tokens
+    if option.trained_ctx and option.trained_ctx < longest:
+        return False
     largest = option.plan.max_ctx if option.plan is not None else None
-    return (largest or option.ctx) >= usage.long_prompt_tokens + usage.output_tokens
+    return max(largest or 0, option.ctx) >= longest
 
 
 def _constraints(option: Option, usage: Usage) -> list[Lack]:
@@ -221,6 +224,10 @@ def _money(option: Option, hardware: Span, usage: Usage) -> list[Lack]:
 def _fit(option: Option, usage: Usage) -> list[Lack]:
     if option.rig is None:
         return []
+    if option.trained_ctx and option.trained_ctx < usage.context:
+        trained, asked = tokens(option.trained_ctx), tokens(usage.context)
+        words = f"the model was trained for {trained} at once, not the {asked} asked for"
+        return [Lack(words, _doublings(usage.context, option.trained_ctx))]
     if option.fits is None:
         return [Lack(_NO_FIT, _UNKNOWN)]
     if not option.fits:

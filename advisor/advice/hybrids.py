@@ -9,27 +9,37 @@ from advisor.advice.prices import Candidate
 from advisor.advice.usage import Usage
 
 
+def cheapest(apis: Sequence[Candidate], usage: Usage) -> Candidate | None:
+    """The API that answers what a rig does not."""
+    return min(apis, key=lambda c: (c.price.request(usage).mid, c.price.api.id), default=None)
+
+
+def hybrid(alone: Assessment, rest: Candidate, usage: Usage) -> Option | None:
+    """Such a rig with ``rest``; None where it does alone, or lacks something else."""
+    local = alone.option
+    if local.run is None or local.api is not None or alone.meets:
+        return None
+    if not _short_of_room(alone, usage):
+        return None
+    price = rest.price
+    return replace(
+        local,
+        id=f"hybrid|{local.id}|{price.api.id}",
+        kind="hybrid",
+        title=f"{local.title} plus {price.api.title}",
+        api=price,
+        relation=rest.relation,
+    )
+
+
 def hybrids(
-    assessments: Sequence[Assessment], apis: Sequence[Candidate], usage: Usage
+    assessments: Iterable[Assessment], apis: Sequence[Candidate], usage: Usage
 ) -> Iterable[Option]:
     """Every such rig among the options, with the cheapest API."""
-    if not apis:
-        return
-    cheapest = min(apis, key=lambda c: (c.price.request(usage).mid, c.price.api.id))
-    for alone in assessments:
-        local = alone.option
-        if local.run is None or local.api is not None:
-            continue
-        if alone.meets or not _short_of_room(alone, usage):
-            continue
-        yield replace(
-            local,
-            id=f"hybrid|{local.id}|{cheapest.price.api.id}",
-            kind="hybrid",
-            title=f"{local.title} plus {cheapest.price.api.title}",
-            api=cheapest.price,
-            relation=cheapest.relation,
-        )
+    rest = cheapest(apis, usage)
+    if rest is not None:
+        found = (hybrid(alone, rest, usage) for alone in assessments)
+        yield from (option for option in found if option is not None)
 
 
 def _short_of_room(alone: Assessment, usage: Usage) -> bool:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from advisor.advice.assessment import Assessment, assess
 from advisor.advice.money import money, two_digits
-from advisor.advice.options import Option
+from advisor.advice.options import Answers, Option
 from advisor.advice.usage import LossWord, Usage
 from advisor.advice.verdict import demerit
 from advisor.advice.whatif import Change, different, name
@@ -36,13 +36,6 @@ class Relaxed(NamedTuple):
     """What is accepted then, with the figures of an option that does it."""
     breaks: str = ""
     """What its options break of the need as it was asked, where their own figures do not tell."""
-
-
-class Answers(NamedTuple):
-    """What is known for a need: options, roughly sized, and a way to size one exactly."""
-
-    options: Sequence[Option]
-    exactly: Callable[[Option], Option]
 
 
 @dataclass(frozen=True)

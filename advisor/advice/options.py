@@ -2,9 +2,10 @@
 
 import datetime as dt
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from advisor.advice.hardware_prices import HardwarePrice
 from advisor.advice.money import ZERO, Span
@@ -89,6 +90,9 @@ class Option:
     """On its rig, at ``ctx``; None is not known, or an API."""
     headroom: int | None = None
     ctx: int = 0
+    trained_ctx: int = 0
+    """What the model was trained for, at which llama-server caps a slot (tools/server,
+    n_ctx_slot); 0 is not known."""
     in_ram: bool = False
     """A part of the model lies in RAM beside the cards."""
     rough: bool = False
@@ -141,6 +145,13 @@ class Option:
         for purchase in self.purchases:
             total += purchase.usd
         return total.times(usage.usd_rate)
+
+
+class Answers(NamedTuple):
+    """What is known for a need: options, roughly sized, and a way to size one exactly."""
+
+    options: Sequence[Option]
+    exactly: Callable[[Option], Option]
 
 
 def api_option(price: ApiPrice, relation: Relation) -> Option:

@@ -75,6 +75,7 @@ def option(build: Build, variant: Variant, outcome: Timed) -> Option:
         fits=outcome.judgement.fits,
         headroom=outcome.judgement.headroom,
         ctx=outcome.ctx,
+        trained_ctx=model.hp.n_ctx_train if model.hp is not None else 0,
         rough=outcome.rough,
         in_ram=outcome.judgement.verdict == "offload",
         run=outcome.run,
@@ -141,7 +142,6 @@ class _Search:
         self._available = 3600 * usage.hours_per_month
         self._requests = Decimal(usage.requests_per_month)
         self._new = float(usage.new_tokens)
-        self._room = usage.long_prompt_tokens + usage.output_tokens if usage.long_share else 0
         self._per_joule = float(usage.electricity_price) / 3.6e6
 
     def of(self, i: int) -> tuple[Build, Variant]:
@@ -189,7 +189,6 @@ class _Search:
             (decode < usage.min_decode_tps)
             + (wait is not None and self._new / prefill + 1 / decode > wait)
             + (self._requests > load.capacity)
-            + (outcome.ctx < self._room)
         )
         if wrong:
             self._remember(i, wrong)
@@ -304,3 +303,21 @@ def search(
 
 def _same(found: Option) -> Option:
     return found
+
+
+def both(found: Found, more: Found) -> Found:
+    """What two searches found, the same builds in one for another context than in the other."""
+    renamed = {f"{o.id}|{o.ctx}": o for o in more.options}
+
+    def exactly(rough: Option) -> Option:
+        if rough.id in renamed:
+            return replace(more.exactly(renamed[rough.id]), id=rough.id)
+        return found.exactly(rough)
+
+    return Found(
+        options=(*found.options, *(replace(o, id=name) for name, o in renamed.items())),
+        exactly=exactly,
+        searched=found.searched + more.searched,
+        worked_out=found.worked_out + more.worked_out,
+        complete=found.complete and more.complete,
+    )

@@ -35,6 +35,11 @@ class Variant:
         """As ``Option.quality``; what nobody measured counts as the heaviest loss."""
         return quality_rank(self.tier, self.loss or LOSS_WORDS[-1], self.kv)
 
+    def holds(self, context: int) -> bool:
+        """Whether the model was trained for that many tokens at once, as far as is known."""
+        trained = self.model.hp.n_ctx_train if self.model.hp is not None else 0
+        return not trained or trained >= context
+
     @cached_property
     def key(self) -> tuple[object, ...]:
         """What tells it from every other variant."""

@@ -18,12 +18,13 @@ from typing import Final
 import numpy as np
 
 from advisor.advice import wording
-from advisor.advice.assessment import Assessment, assess
+from advisor.advice.assessment import Assessment, assess, holds_long
 from advisor.advice.costs import BreakEven, break_even
 from advisor.advice.influences import Comparison, Influence, influences
 from advisor.advice.options import Option
 from advisor.advice.usage import LOSS_WORDS, Usage
-from advisor.advice.whatif import Change, changes, different
+from advisor.advice.whatif import Ask, Change, changes, different
+from advisor.basis import Basis
 
 _GROWTH: Final = 0.1
 """A tenth of the cost matters."""
@@ -61,6 +62,8 @@ class Advice:
     made: dt.datetime
     searched: int
     """Options that were looked at, most of them ruled out without a closer look."""
+    to_probe: Option | None
+    """What runs on this very rig and is worth measuring before anything else is done."""
 
 
 _BEST_TIER: Final = 5
@@ -223,14 +226,16 @@ def conclude_from(
     assumptions: Sequence[str] = (),
     searched: int = 0,
     openings: tuple[Change, ...] = (),
+    ask: Ask | None = None,
 ) -> Advice:
     """What follows from options that are held against the usage already.
 
-    ``openings``: where nothing meets it, what would have to be accepted for what.
+    ``openings``: where nothing meets it, what would have to be accepted for what. ``ask`` searches
+    for another need, where none of these options would meet it.
     """
     ranked = rank(assessments, usage)
     best, runner_up, close = _first_two(ranked, usage)
-    compared = _compared(ranked, best) if usage.api_allowed else None
+    compared = _compared(ranked, best, usage) if usage.api_allowed else None
     even = None
     moved: tuple[Influence, ...] = ()
     if compared is not None and compared[0].local is not None and compared[1].api is not None:
@@ -246,7 +251,7 @@ def conclude_from(
         best=best,
         runner_up=runner_up,
         close=close,
-        changes=changes(ranked, usage, best, choose) or openings,
+        changes=changes(ranked, usage, best, choose, ask) or openings,
         assessments=tuple(ranked),
         front=tuple(a.option.id for a in pareto(ranked, usage)),
         break_even=even,
@@ -258,7 +263,19 @@ def conclude_from(
         rig_name=rig_name,
         made=at,
         searched=searched or len(assessments),
+        to_probe=_to_probe(best, ranked),
     )
+
+
+def _to_probe(best: Assessment | None, ranked: Sequence[Assessment]) -> Option | None:
+    """What the verdict wants to know first, or the verdict where its speed is only predicted."""
+    if best is None:
+        return None
+    blind = wording.untried(best, ranked)
+    if blind is not None:
+        return blind.option
+    run, here = best.option.run, best.option.kind in {"keep", "tune"}
+    return best.option if here and run is not None and run.basis is Basis.COMPUTED else None
 
 
 def said(options: Iterable[Option], usage: Usage) -> str:
@@ -287,10 +304,14 @@ def _close(best: Assessment | None, runner_up: Assessment | None, usage: Usage) 
 
 
 def _compared(
-    ranked: Sequence[Assessment], best: Assessment | None
+    ranked: Sequence[Assessment], best: Assessment | None, usage: Usage
 ) -> tuple[Assessment, Assessment] | None:
-    """The best local option and the best API, the verdict among them where it is one of them."""
-    local = next((a for a in ranked if a.local is not None and a.monthly is not None), None)
+    """The best local option and the best API, the verdict among them where it is one of them.
+
+    What has no room for the long requests is not compared over all of them.
+    """
+    able = (a for a in ranked if a.local is not None and a.monthly is not None)
+    local = next((a for a in able if holds_long(a.option, usage)), None)
     api = next((a for a in ranked if a.option.kind == "API"), None)
     if best is not None and best.local is not None:
         local = best

@@ -1,13 +1,16 @@
-"""What would change a verdict: the same options held against a slightly different usage."""
+"""What would change a verdict: the same options held against a slightly different usage.
 
-from collections.abc import Callable, Iterable, Sequence
+Where none of them meets it, others are looked for.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from advisor.advice.assessment import Assessment, assess
 from advisor.advice.money import two_digits
-from advisor.advice.options import Option
+from advisor.advice.options import Answers, Option
 from advisor.advice.usage import Usage
 from advisor.units import rate, tokens
 
@@ -22,6 +25,10 @@ THIS_RIG: Final = "Keep this rig"
 """How every title begins that leaves the rig as it is."""
 
 Choose = Callable[[Iterable[Assessment], Usage], Assessment | None]
+Ask = Callable[[Usage], Answers]
+_TRIES: Final = 4
+"""Rough answers that may turn out not to do when they are sized exactly."""
+_LONGEST: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Change:
 def name(a: Assessment | None) -> str:
     """An outcome in a few words."""
     if a is None:
-        return "nothing that was worked out here would do"
+        return "nothing known would do"
     option = a.option
     if option.rig is None or option.api is not None or option.kind == "tune":
         return option.title
@@ -58,9 +65,16 @@ def _thing(option: Option) -> tuple[str, ...]:
 
 
 def changes(
-    ranked: Sequence[Assessment], usage: Usage, best: Assessment | None, choose: Choose
+    ranked: Sequence[Assessment],
+    usage: Usage,
+    best: Assessment | None,
+    choose: Choose,
+    ask: Ask | None = None,
 ) -> tuple[Change, ...]:
-    """Volume, privacy, speed and context at which another option takes over."""
+    """Volume, privacy, speed and context at which another option takes over.
+
+    ``ask`` looks for more where none of these options does.
+    """
     if best is None:
         return ()
     options = _contenders(ranked)
@@ -72,45 +86,58 @@ def changes(
     def other(a: Assessment | None) -> bool:
         return a is None or different(a.option, best.option)
 
-    found: list[Change] = []
-    for upwards in (True, False):
-        flip = _volume_flip(usage.requests_per_month, verdict, other, upwards=upwards)
-        if flip is not None:
-            volume, outcome = flip
-            word = "above" if upwards else "below"
-            found.append(Change(f"{word} about {volume:,} requests a month", name(outcome)))
+    def told(outcome: Assessment | None, **update: object) -> str:
+        if outcome is None and ask is not None:
+            outcome = _looked_for(usage.model_copy(update=update), ask, choose)
+        return name(outcome)
+
+    found = [
+        Change(f"{word} about {volume:,} requests a month", told(then, requests_per_month=volume))
+        for word, volume, then in _volumes(usage.requests_per_month, verdict, other)
+    ]
     if best.option.api is not None:
-        found.append(
-            Change("if no prompt may leave the machine", name(verdict(data_may_leave=False)))
-        )
+        private = told(verdict(data_may_leave=False), data_may_leave=False)
+        found.append(Change("if no prompt may leave the machine", private))
     elif not usage.api_allowed:
         opened = verdict(data_may_leave=True, must_work_offline=False)
         if other(opened):
             found.append(Change("if prompts may leave the machine", name(opened)))
-    found += _faster(ranked, usage, best, choose)
-    plan = best.option.plan
-    if plan is not None and plan.max_ctx:
-        roomier = [o for o in options if _window(o) > plan.max_ctx]
+    known = [a for a in ranked if a.decode_tps is not None and a.option.api is None]
+    same = [a.decode_tps.mid for a in known if a.decode_tps and not other(a)]
+    if same:
+        # How fast an API is is not known.
+        faster = {"min_decode_tps": max(same) * 1.001}
+        asked = usage.model_copy(update=faster)
+        outcome = choose((assess(a.option, asked) for a in known), asked)
+        when = f"if answers must be faster than {rate(max(same))}"
+        found.append(Change(when, told(outcome, **faster, data_may_leave=False)))
+    most = best.option.plan.max_ctx if best.option.plan is not None else None
+    if most:
+        roomier = [o for o in options if _window(o) > most]
         outcome = choose((assess(o, usage) for o in roomier), usage)
-        found.append(
-            Change(f"if more than {tokens(plan.max_ctx)} tokens must fit at once", name(outcome))
-        )
+        when = f"if more than {tokens(most)} tokens must fit at once"
+        then = told(outcome, context=_next_context(most))
+        end = most == best.option.trained_ctx and then == name(None)
+        found.append(Change(when, "the model was trained for no more" if end else then))
     return tuple(found)
 
 
-def _faster(
-    ranked: Sequence[Assessment], usage: Usage, best: Assessment, choose: Choose
-) -> Iterable[Change]:
-    """What is needed where no file on this rig is fast enough. How fast an API is is not known."""
-    known = [a for a in ranked if a.decode_tps is not None and a.option.api is None]
-    same = [
-        a.decode_tps.mid for a in known if a.decode_tps and not different(a.option, best.option)
-    ]
-    if not same:
-        return
-    asked = usage.model_copy(update={"min_decode_tps": max(same) * 1.001})
-    outcome = choose((assess(a.option, asked) for a in known), asked)
-    yield Change(f"if answers must be faster than {rate(max(same))}", name(outcome))
+def _looked_for(need: Usage, ask: Ask, choose: Choose) -> Assessment | None:
+    """The verdict of a search of its own."""
+    answers = ask(need)
+    settled = {option.id: option for option in answers.options}
+    best: Assessment | None = None
+    for _ in range(_TRIES):
+        best = choose((assess(option, need) for option in settled.values()), need)
+        if best is None or not best.option.rough:
+            break
+        settled[best.option.id] = answers.exactly(best.option)
+    return best
+
+
+def _next_context(most: int) -> int:
+    """The next usual context above so many tokens."""
+    return max(most + 1, min(_LONGEST, 1 << most.bit_length()))
 
 
 def _contenders(ranked: Sequence[Assessment]) -> list[Option]:
@@ -124,9 +151,24 @@ def _contenders(ranked: Sequence[Assessment]) -> list[Option]:
 
 
 def _window(option: Option) -> int:
+    """Tokens at once; a rig that leaves long requests to an API has none to speak of."""
+    if option.kind == "hybrid":
+        return 0
     if option.plan is not None:
         return option.plan.max_ctx or 0
     return (option.api.context_window or 0) if option.api else 0
+
+
+def _volumes(
+    volume: int,
+    verdict: Callable[..., Assessment | None],
+    other: Callable[[Assessment | None], bool],
+) -> Iterator[tuple[str, int, Assessment | None]]:
+    """Above and below which volume another option takes over."""
+    for word in ("above", "below"):
+        flip = _volume_flip(volume, verdict, other, upwards=word == "above")
+        if flip is not None:
+            yield word, *flip
 
 
 def _volume_flip(

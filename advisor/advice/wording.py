@@ -37,10 +37,10 @@ def headline(
     if best is None:
         return _nothing(ranked)
     sentence = _action(best.option, rig_name)
-    untried = _untried(best, ranked)
-    if untried is not None:
-        what = "speed" if untried.option.answer_tps is None else "time for a prompt"
-        first = f"Probe {untried.option.runs} on this rig first, its {what} here is not known"
+    blind = untried(best, ranked)
+    if blind is not None:
+        what = "speed" if blind.option.answer_tps is None else "time for a prompt"
+        first = f"Probe {blind.option.runs} on this rig first, its {what} here is not known"
         sentence = f"{first}; if that will not do, {sentence[0].lower()}{sentence[1:]}"
     if best.monthly is not None:
         sentence += f": {about(best.monthly.mid, usage.currency)} a month"
@@ -98,20 +98,40 @@ def _against(a: Assessment, best: Assessment, saved: Decimal, usage: Usage) -> s
     found: list[str] = []
     if a.changes and not best.changes and saved <= usage.worth_changing:
         found.append(f"the {money(usage.worth_changing, usage.currency)} that a change has to earn")
+    found += _weaknesses(a, best, usage)
+    return _listed(found) or "the trouble of a change"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """``"one, two and three"``."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
+def _weaknesses(a: Assessment, best: Assessment, usage: Usage) -> list[str]:
+    """What an option has less of than the verdict, beside money."""
+    found: list[str] = []
     if a.option.tier < best.option.tier:
         found.append("a less able model")
     if a.option.loss != best.option.loss and a.option.quality < best.option.quality:
         found.append(f"its {a.option.loss} loss" if a.option.loss else "its loss")
-    if a.decode_tps is not None and best.decode_tps is not None:
-        slow, fast = a.decode_tps.mid, best.decode_tps.mid
+    if a.decode_tps is not None:
+        slow = a.decode_tps.mid
+        fast = usage.fast_enough_tps if best.decode_tps is None else best.decode_tps.mid
         if slow < min(fast, usage.fast_enough_tps) * _SLOWER:
-            found.append(f"{rate(slow)} instead of {rate(fast)}")
+            than = f" instead of {rate(fast)}" if best.decode_tps is not None else ""
+            found.append(f"{rate(slow)}{than}")
     if not a.sure and best.sure:
-        found.append("what is not certain of it")
-    return " and ".join(found) or "the trouble of a change"
+        found.append("what is in doubt about it")
+    if a.changes and not best.changes:
+        return found
+    if a.option.unsure_slots > best.option.unsure_slots:
+        found.append("slots that may not be free")
+    if len(a.option.at_launch_price) > len(best.option.at_launch_price):
+        found.append("a launch price that no shop may ask")
+    return found
 
 
-def _untried(best: Assessment, ranked: Sequence[Assessment]) -> Assessment | None:
+def untried(best: Assessment, ranked: Sequence[Assessment]) -> Assessment | None:
     """What is here already and may do, where the verdict would change something."""
     if EFFORT[best.option.kind] < EFFORT["API"]:
         return None
@@ -179,20 +199,25 @@ def reasons(
             asked = rate(usage.min_decode_tps)
             found.append(f"How fast it answers is not in the price data; {asked} were asked for.")
     if runner_up is not None and runner_up.monthly is not None and best.monthly is not None:
-        gap = runner_up.monthly.mid - best.monthly.mid
-        text = f"Runner-up: {inside(runner_up)}, {_more(gap, usage.currency)} a month"
-        earn = money(usage.worth_changing, usage.currency)
-        if CENT <= gap < usage.worth_changing:
-            text += f": a difference counts from {earn} on"
-        if gap < 0 and EFFORT[runner_up.option.kind] > EFFORT[best.option.kind]:
-            text += f", which does not make up for the {earn} that a change has to earn"
-        found.append(f"{text}.")
+        found.append(_next_best(runner_up, best, runner_up.monthly.mid - best.monthly.mid, usage))
     if even is not None and compared is not None:
         found.append(_break_even(even, compared))
     keep = next((a for a in ranked if a.option.kind == "keep"), None)
     if keep is not None and not keep.meets and keep is not best:
         found.append(f"The rig as it is falls short: {'; '.join(keep.failures)}.")
     return tuple(found)
+
+
+def _next_best(a: Assessment, best: Assessment, gap: Decimal, usage: Usage) -> str:
+    """The runner-up, and what speaks against it where money does not."""
+    text = f"Runner-up: {inside(a)}, {_more(gap, usage.currency)} a month"
+    if gap < 0:
+        return f"{text}, which does not make up for {_against(a, best, -gap, usage)}."
+    if CENT <= gap < usage.worth_changing:
+        text += f": a difference counts from {money(usage.worth_changing, usage.currency)} on"
+        weak = _listed(_weaknesses(a, best, usage))
+        return f"{text}; against it: {weak}." if weak else f"{text}."
+    return f"{text}."
 
 
 def _unlike(ranked: Sequence[Assessment]) -> list[Assessment]:
@@ -264,7 +289,8 @@ def a_day(hours: Decimal) -> str:
 
 def _break_even(even: BreakEven, compared: tuple[Assessment, Assessment]) -> str:
     local, api = compared
-    pair = f"{_where(local.option)} against {name(api)}"
+    short = f" (which falls short: {local.failures[0]})" if local.failures else ""
+    pair = f"{_where(local.option)}{short} against {name(api)}"
     if even.mid is None:
         return f"{pair}: never cheaper, its electricity alone costs more than the API."
     if even.mid == 0:

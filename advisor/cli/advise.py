@@ -10,6 +10,7 @@ from advisor.advice.money import Span
 from advisor.advice.scenario_work import work_out
 from advisor.advice.scenarios import Answer, scenario
 from advisor.advice.verdict import Advice
+from advisor.advice.whatif import name
 from advisor.cli.output import DONE, NO, complain, say, say_json, table
 from advisor.cli.session import rig_of, session_of
 
@@ -29,7 +30,7 @@ def show(advice: Advice) -> None:
     rows = [["option", f"{advice.usage.currency} a month", "to buy", "meets the need"]]
     for found in advice.assessments[:_SHOWN]:
         verdict = "yes" if found.meets else f"no: {found.failures[0]}"
-        rows.append([found.option.title, _money(found.monthly), _money(found.hardware), verdict])
+        rows.append([name(found), _money(found.monthly), _money(found.hardware), verdict])
     table(rows)
     for line in (*advice.unknowns, *advice.assumptions):
         say(f"note: {line}")

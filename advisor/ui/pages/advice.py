@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QBoxLayout, QProgressBar, QWidget
 
 from advisor import answers
 from advisor.advice import scenarios
+from advisor.advice.options import Option
 from advisor.advice.scenarios import Answer, Depth
 from advisor.advice.timing import lengths
 from advisor.advice.usage import Usage
@@ -124,6 +125,7 @@ class AdvicePage(Page):
         self._progress.setRange(0, PERCENT)
         self._progress.setAccessibleName(self.tr("Progress of the advice"))
         self.verdict.body.insertWidget(0, self._progress)
+        self.verdict.probe_wanted.connect(self._probe)
         self._answers = QWidget()
         for part in (self.verdict, self._answers):
             self._column.addWidget(part)
@@ -143,6 +145,19 @@ class AdvicePage(Page):
         middle.setStretch(0, 1)
         self._set_narrow(narrow=False)
         self._answers.setLayout(column(middle, self.options, self.front, spacing=design.GAP))
+
+    def _show_verdict(self, advice: Advice) -> None:
+        self.verdict.show_advice(advice, here=self.state.here)
+
+    def _probe(self, wanted: Option) -> None:
+        """Put what is to be measured before the Probe page."""
+        model = self.state.model
+        if model is not None and model.id == wanted.model_id:
+            self.state.choose_cell(wanted.file_type, wanted.ctx)
+        else:
+            self.state.choose_model(wanted.model_id, wanted.file_type)
+        self.state.change_settings(ctx=wanted.ctx, ctk=wanted.kv_type, ctv=wanted.kv_type)
+        self.state.show_page("probe")
 
     def _ask_prices(self, about: str) -> None:
         self.form.ask_prices(about)
@@ -222,7 +237,7 @@ class AdvicePage(Page):
 
     def _show_trial(self, advice: Advice | None) -> None:
         if advice is not None and not self._stale:
-            self.verdict.show_advice(advice)
+            self._show_verdict(advice)
             self.plot.show_picture(picture(advice))
             self.options.show_advice(advice)
 
@@ -350,7 +365,7 @@ class AdvicePage(Page):
             return
         if not self._stale:
             self.state.advised(advice)
-        self.verdict.show_advice(advice)
+        self._show_verdict(advice)
         self.plot.show_picture(picture(advice))
         crossing = self.plot.cross_in_words()
         hint = self.tr("Drag the line “you” or use the arrow keys to try another volume.")

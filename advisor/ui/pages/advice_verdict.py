@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from advisor.advice.influences import Influence
 from advisor.advice.money import money
+from advisor.advice.options import Option
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
 from advisor.ui import design
@@ -53,9 +54,18 @@ def _in_role(lines: Iterable[str], role: TextRole) -> list[tuple[str, TextRole]]
 class VerdictCard(Card):
     """One sentence, its reasons, what would change it, and on request what it rests on."""
 
+    probe_wanted = Signal(object)
+    """The option that is to be measured."""
+
     def __init__(self) -> None:
         super().__init__(self.tr("Verdict"), note=" ")
         self.headline = paragraph("", "headline")
+        self._to_probe: Option | None = None
+        self.probe = button(
+            self.tr("Probe it"), lambda: self.probe_wanted.emit(self._to_probe), role="segment"
+        )
+        self.probe.hide()
+        self.head.addWidget(self.probe)
         self._rests = button(self.tr("What it rests on"), role="segment")
         self._rests.setCheckable(True)
         self.head.addWidget(self._rests)
@@ -70,9 +80,15 @@ class VerdictCard(Card):
         self.body.addLayout(self._reasons)
         self.body.addWidget(self._ground)
 
-    def show_advice(self, advice: Advice) -> None:
-        """Another verdict."""
+    def show_advice(self, advice: Advice, *, here: bool = False) -> None:
+        """Another verdict. ``here``: its rig is this machine, so that a probe can be run."""
         self.headline.setText(advice.headline)
+        self._to_probe = advice.to_probe if here else None
+        self.probe.setVisible(self._to_probe is not None)
+        if self._to_probe is not None:
+            words = self.tr("Measure {runs} on this machine").format(runs=self._to_probe.runs)
+            self.probe.setToolTip(words)
+            self.probe.setAccessibleName(words)
         reasons = list(advice.reasons)
         if advice.best is None:
             reasons += [

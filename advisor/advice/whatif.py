@@ -116,9 +116,14 @@ def changes(
         roomier = [o for o in options if _window(o) > most]
         outcome = choose((assess(o, usage) for o in roomier), usage)
         when = f"if more than {tokens(most)} tokens must fit at once"
-        then = told(outcome, context=_next_context(most))
-        end = most == best.option.trained_ctx and then == name(None)
-        found.append(Change(when, "the model was trained for no more" if end else then))
+        one = {a.option.model_id for a in ranked if a.option.rig is not None} == {
+            best.option.model_id
+        }
+        if outcome is None and one and most == best.option.trained_ctx:
+            then = "the model was trained for no more"
+        else:
+            then = told(outcome, context=_next_context(most))
+        found.append(Change(when, then))
     return tuple(found)
 
 

@@ -94,7 +94,7 @@ def test_noise_is_one_of_the_things_that_are_told():
 
 
 def test_where_two_things_are_in_the_way_the_nearest_lacks_both():
-    usage = need(context=131072, prompt_tokens=20000, max_ttft_s=2, min_decode_tps=200, budget=500)
+    usage = need(context=32768, prompt_tokens=20000, max_ttft_s=2, min_decode_tps=200, budget=500)
     advice = asked(usage)
     nearest = advice.assessments[0]
     assert nearest.option.kind != "keep"

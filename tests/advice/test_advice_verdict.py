@@ -335,7 +335,7 @@ class TestOrder:
         assert best.monthly.mid - other.monthly.mid > usage.worth_changing
         told = standing(other, best, usage)
         assert "that a change has to earn" not in told
-        assert "a less able model and 12 tok/s instead of 60 tok/s" in told
+        assert "a less able model, 12 tok/s instead of 60 tok/s and what is in doubt" in told
         small = local(kind="add GPU", ident="c", tier=3, speed=60.0, busy=2990.0)
         assert "that a change has to earn" in standing(assess(small, usage), best, usage)
 

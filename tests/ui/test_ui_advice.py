@@ -268,6 +268,7 @@ def test_lines_of_the_plot_are_the_engines_costs(answered: AdvicePage) -> None:
 
 
 def test_both_lines_meet_where_break_even_is_marked(answered: AdvicePage, state, qtbot) -> None:
+    state.choose_model("Qwen/Qwen3-Coder-30B-A3B-Instruct", "Q4_K_M")
     picked(answered.form.preset, "agent")
     settled(qtbot, answered)
     advice = answered.advice
@@ -283,6 +284,25 @@ def test_both_lines_meet_where_break_even_is_marked(answered: AdvicePage, state,
         assert float(cost.mid) == pytest.approx(shown_.cross_cost, rel=1e-6)
     assert len(set(names)) == len(names)
     assert "Break-even" in answered.plot.accessibleName()
+
+
+def test_what_the_verdict_runs_here_is_probed_by_a_button(
+    answered: AdvicePage, state, qtbot
+) -> None:
+    """Offered for this machine alone; the Probe page then has file, cache and context of it."""
+    assert answered.advice is not None
+    wanted = answered.advice.to_probe
+    assert wanted is not None
+    assert not answered.verdict.probe.isVisible()  # an imagined rig
+    state.set_detected(state.rig)
+    state.set_rig(None)
+    settled(qtbot, answered)
+    with qtbot.waitSignal(state.page_wanted) as asked:
+        answered.verdict.probe.click()
+    assert asked.args == ["probe"]
+    assert state.choice is not None
+    assert state.choice.file_type == wanted.file_type
+    assert (state.settings.ctx, state.settings.ctk) == (wanted.ctx, wanted.kv_type)
 
 
 def test_the_volume_is_dragged_and_moved_by_keys(answered: AdvicePage, state, qtbot) -> None:

@@ -337,9 +337,8 @@ def leans_on(
 ) -> tuple[str, ...]:
     """Basis, source and date of what decided."""
     found: list[str] = []
-    for a in (best, runner_up):
-        if a is None:
-            continue
+    told = [a for a in (best, runner_up) if a is not None]
+    for a in told:
         option = a.option
         if option.run is not None:
             speed = "measured" if option.run.basis is Basis.MEASURED else "predicted"
@@ -356,15 +355,21 @@ def leans_on(
                 f"{purchase.name}: {_usd(price.mid)} ({price.condition}, {price.date or 'today'}"
                 f"{mark}), {price.source}."
             )
-    if any(a.option.run is not None for a in (best, runner_up) if a is not None):
+    if any(a.option.run is not None for a in told):
         found.append(
-            "Requests come one after the other where that does in the hours given. Else a server "
+            "Requests come one after the other where that does in the hours given; more than that "
+            "keep the rig busy all those hours. Then, and where nobody waits, a server "
             "runs on each card that holds the model alone, and llama-server answers up to 16 at "
             "once, as far as their caches fit in fast memory and each answer stays as fast as "
             "asked. What that gains is taken from llama.cpp's "
             "published batch runs (DGX Spark, M2 Ultra and three cards); that a prompt makes other "
             "answers wait is left out. With a part of the model in RAM nothing is gained, for want "
             "of figures."
+        )
+    if any(a.option.rig is not None and len(a.option.rig.devices) > 1 for a in told):
+        found.append(
+            "A model on several cards is split by layers, llama.cpp's default; what its "
+            "experimental -sm tensor would gain is not counted."
         )
     found.append(
         "Left out: cooling of the room, repairs, and the time to set things up. Prices in shops "

@@ -24,7 +24,7 @@ from advisor.advice.money import money, two_digits
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
 from advisor.ui import design
-from advisor.ui.pages.advice_axes import Grid, amount, nice
+from advisor.ui.pages.advice_axes import Grid, nice
 
 MOST: Final = 1_000_000
 GRIP: Final = 9
@@ -87,6 +87,9 @@ _NEAR: Final = 2
 def picture(advice: Advice) -> CostPicture:
     """The verdict, the runner-up and the two that are compared, as lines; else what comes near."""
     wanted = [advice.best, advice.runner_up, *(advice.compared or ())]
+    if advice.compared is None:
+        # A rig that leaves long requests to an API is not compared, but has a line.
+        wanted += [a for a in advice.assessments if a.hybrid is not None and a.meets][:1]
     if advice.best is None:
         of_kind = {a.option.kind: a for a in reversed(advice.assessments) if a.local is not None}
         wanted += sorted(of_kind.values(), key=lambda a: a.miss)[:_NEAR]
@@ -352,8 +355,8 @@ class CostPlot(QWidget):
         painter.setPen(QPen(QColor(c.surface), 1.5))
         painter.setBrush(QColor(c.text))
         painter.drawEllipse(point, 5, 5)
-        top = "∞" if high is None else amount(high)
-        words = self.tr("break-even {low}–{high}").format(low=amount(low or 0), high=top)
+        top = "∞" if high is None else _volume(high)
+        words = self.tr("break-even {low}–{high}").format(low=_volume(low or 0), high=top)
         self._tag(painter, QPointF(point.x() + 8, base - 10), words, grid)
 
     def _paint_volume(self, painter: QPainter, grid: Grid) -> None:

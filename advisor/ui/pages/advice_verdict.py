@@ -135,7 +135,10 @@ class MoversCard(Card):
         base = self._base(advice)
         if not found or base is None:
             self._caption.setText(
-                self.tr("Nothing to compare: it takes a rig whose speed and price are known.")
+                self.tr(
+                    "Nothing to compare: it takes a rig that holds every request and whose speed "
+                    "and price are known."
+                )
             )
             return
         words = (

@@ -3,6 +3,7 @@
 Where none of them meets it, others are looked for.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,8 +20,6 @@ _CONTENDERS: Final = 14
 """Options that a changed usage may bring to the top; the rest were far behind."""
 _STEPS: Final = 9
 """Halvings of a threefold range: finer than the two digits that are told."""
-_FASTER: Final = 1.1
-"""No prediction is good enough to tell less."""
 THIS_RIG: Final = "Keep this rig"
 """How every title begins that leaves the rig as it is."""
 
@@ -29,6 +28,9 @@ Ask = Callable[[Usage], Answers]
 _TRIES: Final = 4
 """Rough answers that may turn out not to do when they are sized exactly."""
 _LONGEST: Final = 1 << 20
+_NEARLY: Final = 0.7
+"""Of the speed that was asked for: no prediction is much better than that."""
+_RATHER: Final = 0.999
 
 
 @dataclass(frozen=True)
@@ -77,54 +79,96 @@ def changes(
     """
     if best is None:
         return ()
-    options = _contenders(ranked)
+    asked = _Asked(ranked, usage, best, choose, ask)
+    return (
+        *asked.at_another_volume(),
+        *asked.with_prompts_elsewhere(),
+        *asked.a_little_slower(),
+        *asked.faster(),
+        *asked.longer(),
+    )
 
-    def verdict(**update: object) -> Assessment | None:
-        changed = usage.model_copy(update=update)
-        return choose((assess(option, changed) for option in options), changed)
 
-    def other(a: Assessment | None) -> bool:
-        return a is None or different(a.option, best.option)
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A verdict, and everything that it was chosen from."""
 
-    def told(outcome: Assessment | None, **update: object) -> str:
-        if outcome is None and ask is not None:
-            outcome = _looked_for(usage.model_copy(update=update), ask, choose)
+    ranked: Sequence[Assessment]
+    usage: Usage
+    best: Assessment
+    choose: Choose
+    ask: Ask | None
+
+    @functools.cached_property
+    def options(self) -> list[Option]:
+        return _contenders(self.ranked)
+
+    def verdict(self, **update: object) -> Assessment | None:
+        changed = self.usage.model_copy(update=update)
+        return self.choose((assess(option, changed) for option in self.options), changed)
+
+    def other(self, a: Assessment | None) -> bool:
+        return a is None or different(a.option, self.best.option)
+
+    def told(self, outcome: Assessment | None, **update: object) -> str:
+        if outcome is None and self.ask is not None:
+            need = self.usage.model_copy(update=update)
+            outcome = _looked_for(need, self.ask, self.choose)
         return name(outcome)
 
-    found = [
-        Change(f"{word} about {volume:,} requests a month", told(then, requests_per_month=volume))
-        for word, volume, then in _volumes(usage.requests_per_month, verdict, other)
-    ]
-    if best.option.api is not None:
-        private = told(verdict(data_may_leave=False), data_may_leave=False)
-        found.append(Change("if no prompt may leave the machine", private))
-    elif not usage.api_allowed:
-        opened = verdict(data_may_leave=True, must_work_offline=False)
-        if other(opened):
-            found.append(Change("if prompts may leave the machine", name(opened)))
-    known = [a for a in ranked if a.decode_tps is not None and a.option.api is None]
-    same = [a.decode_tps.mid for a in known if a.decode_tps and not other(a)]
-    if same:
-        # How fast an API is is not known.
-        faster = {"min_decode_tps": max(same) * 1.001}
-        asked = usage.model_copy(update=faster)
-        outcome = choose((assess(a.option, asked) for a in known), asked)
-        when = f"if answers must be faster than {rate(max(same))}"
-        found.append(Change(when, told(outcome, **faster, data_may_leave=False)))
-    most = best.option.plan.max_ctx if best.option.plan is not None else None
-    if most:
-        roomier = [o for o in options if _window(o) > most]
-        outcome = choose((assess(o, usage) for o in roomier), usage)
-        when = f"if more than {tokens(most)} tokens must fit at once"
-        one = {a.option.model_id for a in ranked if a.option.rig is not None} == {
-            best.option.model_id
-        }
-        if outcome is None and one and most == best.option.trained_ctx:
+    def at_another_volume(self) -> Iterator[Change]:
+        volume = self.usage.requests_per_month
+        for word in ("above", "below"):
+            flip = _volume_flip(volume, self.verdict, self.other, upwards=word == "above")
+            if flip is not None:
+                then = self.told(flip[1], requests_per_month=flip[0])
+                yield Change(f"{word} about {flip[0]:,} requests a month", then)
+
+    def with_prompts_elsewhere(self) -> Iterator[Change]:
+        if self.best.option.api is not None:
+            then = self.told(self.verdict(data_may_leave=False), data_may_leave=False)
+            yield Change("if no prompt may leave the machine", then)
+        elif not self.usage.api_allowed:
+            opened = self.verdict(data_may_leave=True, must_work_offline=False)
+            if self.other(opened):
+                yield Change("if prompts may leave the machine", name(opened))
+
+    def a_little_slower(self) -> Iterator[Change]:
+        """What is here already and little below the speed that was asked for."""
+        wanted = self.usage.min_decode_tps
+        here = [a.decode_tps.mid for a in self.ranked if a.decode_tps and not a.changes]
+        fastest = max(here, default=0.0)
+        if not self.best.changes or not wanted * _NEARLY <= fastest < wanted:
+            return
+        outcome = self.verdict(min_decode_tps=fastest * _RATHER)
+        if outcome is not None and not outcome.changes:
+            yield Change(f"if {rate(fastest)} do", name(outcome))
+
+    def faster(self) -> Iterator[Change]:
+        """How fast an API is is not known."""
+        known = [a for a in self.ranked if a.decode_tps is not None and a.option.api is None]
+        same = [a.decode_tps.mid for a in known if a.decode_tps and not self.other(a)]
+        if not same:
+            return
+        update = {"min_decode_tps": max(same) * 1.001}
+        asked = self.usage.model_copy(update=update)
+        outcome = self.choose((assess(a.option, asked) for a in known), asked)
+        then = self.told(outcome, **update, data_may_leave=False)
+        yield Change(f"if answers must be faster than {rate(max(same))}", then)
+
+    def longer(self) -> Iterator[Change]:
+        option = self.best.option
+        most = option.plan.max_ctx if option.plan is not None else None
+        if not most:
+            return
+        roomier = [o for o in self.options if _window(o) > most]
+        outcome = self.choose((assess(o, self.usage) for o in roomier), self.usage)
+        models = {a.option.model_id for a in self.ranked if a.option.rig is not None}
+        if outcome is None and len(models) == 1 and most == option.trained_ctx:
             then = "the model was trained for no more"
         else:
-            then = told(outcome, context=_next_context(most))
-        found.append(Change(when, then))
-    return tuple(found)
+            then = self.told(outcome, context=_next_context(most))
+        yield Change(f"if more than {tokens(most)} tokens must fit at once", then)
 
 
 def _looked_for(need: Usage, ask: Ask, choose: Choose) -> Assessment | None:
@@ -162,18 +206,6 @@ def _window(option: Option) -> int:
     if option.plan is not None:
         return option.plan.max_ctx or 0
     return (option.api.context_window or 0) if option.api else 0
-
-
-def _volumes(
-    volume: int,
-    verdict: Callable[..., Assessment | None],
-    other: Callable[[Assessment | None], bool],
-) -> Iterator[tuple[str, int, Assessment | None]]:
-    """Above and below which volume another option takes over."""
-    for word in ("above", "below"):
-        flip = _volume_flip(volume, verdict, other, upwards=word == "above")
-        if flip is not None:
-            yield word, *flip
 
 
 def _volume_flip(

@@ -247,6 +247,35 @@ class TestSentences:
         assert any(c.startswith("if answers must be faster than 40") for c in changes)
         assert any("add GPU b" in c for c in changes)
 
+    def test_what_is_here_and_nearly_fast_enough_is_said(self):
+        """Nobody should buy a card for a third of a token a second without being told."""
+        menu = [local(speed=9.7), local(kind="add GPU", price=209, speed=70, ident="b")]
+        usage = Usage(data_may_leave=False)
+        advice = conclude(menu, usage, rig_name="This machine", at=NOW)
+        assert advice.best is not None
+        assert advice.best.option.kind == "add GPU"
+        assert "if 9.7 tok/s do: keep x, Model Q4_K_M" in map(str, advice.changes)
+        far = conclude([local(speed=5.0), menu[1]], usage, rig_name="This machine", at=NOW)
+        assert not any(c.when.endswith(" do") for c in far.changes)
+
+    def test_what_the_model_was_not_trained_for_is_no_answer(self):
+        """llama-server caps a slot there (tools/server/server-context.cpp, n_ctx_slot)."""
+        usage = Usage(context=65536)
+        short = replace(local(), trained_ctx=40960)
+        assert assess(replace(short, trained_ctx=65536), usage).meets
+        found = assess(short, usage)
+        assert found.failures == ("the model was trained for 40k at once, not the 64k asked for",)
+
+    def test_why_a_cheaper_runner_up_is_not_the_verdict_is_true(self):
+        """Not that a change has to earn five where it saves fourteen."""
+        usage = Usage(requests_per_month=60_000, hours_per_day=24, data_may_leave=False)
+        best = local(tier=3, speed=60.0, busy=1500.0)
+        cheaper = local(kind="add GPU", tier=2, speed=12.0, busy=150.0, ident="b")
+        advice = conclude([best, cheaper], usage, rig_name="This machine", at=NOW)
+        told = next(r for r in advice.reasons if r.startswith("Runner-up"))
+        assert "less a month, which does not make up for a less able model" in told
+        assert "has to earn" not in told
+
     def test_an_api_verdict_names_what_happens_without_it(self):
         usage = Usage(requests_per_month=20)
         menu = [local(kind="new build", price=5000), rented()]

@@ -203,7 +203,7 @@ def reasons(
     if even is not None and compared is not None:
         found.append(_break_even(even, compared))
     keep = next((a for a in ranked if a.option.kind == "keep"), None)
-    if keep is not None and not keep.meets and keep is not best:
+    if keep is not None and not (keep.meets or keep.unknown or keep is best):
         found.append(f"The rig as it is falls short: {'; '.join(keep.failures)}.")
     return tuple(found)
 

@@ -18,6 +18,7 @@ from advisor.ui.app import preferences
 from advisor.ui.page import Page
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.machine import MachinePage
+from advisor.ui.pages.machine_models import LEAST_NAME, ModelsCard
 from advisor.ui.state import AppState
 from advisor.ui.window import MainWindow, page_entries
 from advisor.units import GIB
@@ -188,6 +189,18 @@ def test_machine_says_what_it_can_run(machine: MachinePage, qtbot) -> None:
     everything = table.rowCount()
     machine.models._search.setText("gemma")
     assert 0 < table.rowCount() < everything
+
+
+def test_columns_give_way_to_the_models_names(state: AppState, qtbot) -> None:
+    card = ModelsCard(state)
+    qtbot.addWidget(card)
+    card.show()
+    header = card.table.horizontalHeader()
+    wanted = LEAST_NAME + sum(card._widths.values())
+    for less, hidden in ((-80, 0), (20, 1), (-80, 0)):
+        card.resize(wanted - less, 400)
+        qtbot.waitUntil(lambda hidden=hidden: header.hiddenSectionCount() == hidden, timeout=5000)
+        assert header.sectionSize(0) >= LEAST_NAME
 
 
 def test_rig_is_saved_and_opened(big_rig: Rig, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from PySide6.QtCore import QModelIndex, QObject, QSortFilterProxyModel, Qt
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QSortFilterProxyModel, Qt
 from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QComboBox, QHeaderView, QLineEdit
 
@@ -21,6 +21,9 @@ ON_RIG: Final = 6
 ROW_HEIGHT: Final = 28
 SHOWN_ROWS: Final = 8
 MOST_MAKER: Final = 130
+LEAST_NAME: Final = 170
+GIVING_WAY: Final = (4, MAKER, 3)
+"""Release, maker and active parameters go, in this order, where names would have no room."""
 PADDING: Final = 36
 """Pixels beside a cell's words."""
 
@@ -167,11 +170,14 @@ class ModelsCard(Card):
         self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.setMinimumHeight(ROW_HEIGHT * SHOWN_ROWS)
+        self.table.viewport().installEventFilter(self)
+        self._widths: dict[int, int] = {}
         self.table.activated.connect(self._open)
         self.table.clicked.connect(self._open)
         self._empty = text(self.tr("Sizing the catalogue…"), "muted", wrap=True)
         self.body.addWidget(self.table, 1)
         self.body.addWidget(self._empty)
+        self._fit_columns()
         self._search.textChanged.connect(self._narrow)
         self._which.currentIndexChanged.connect(self._narrow)
 
@@ -197,7 +203,25 @@ class ModelsCard(Card):
             widest = max((metrics.horizontalAdvance(words) for words in shown), default=0)
             width = max(widest + PADDING, header.sectionSizeHint(column))
             # One long maker must not take the room of every model's name.
-            header.resizeSection(column, min(width, MOST_MAKER) if column == MAKER else width)
+            self._widths[column] = min(width, MOST_MAKER) if column == MAKER else width
+            header.resizeSection(column, self._widths[column])
+        self._make_room()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Columns come and go with the width of the table."""
+        if event.type() == QEvent.Type.Resize:
+            self._make_room()
+        return super().eventFilter(watched, event)
+
+    def _make_room(self) -> None:
+        """Hide what matters least until a model's name can be read."""
+        header = self.table.horizontalHeader()
+        missing = LEAST_NAME + sum(self._widths.values()) - self.table.viewport().width()
+        for column in GIVING_WAY:
+            hide = missing > 0
+            missing -= self._widths.get(column, 0) if hide else 0
+            if header.isSectionHidden(column) != hide:
+                header.setSectionHidden(column, hide)
 
     def _narrow(self) -> None:
         words = tuple(self._search.text().lower().split())

@@ -103,7 +103,7 @@ def verdict_text(plan: Plan) -> str:
     if left is None:
         return verdict_word(plan.verdict)
     if left < 0:
-        return tr("does not fit, {size} too little").format(size=units.size(-left))
+        return tr("lacks {size}").format(size=units.size(-left))
     if plan.verdict == "offload":
         words = tr("part in RAM, {size} left") if in_vram(plan) else tr("in RAM, {size} left")
         return words.format(size=units.size(left))

@@ -136,7 +136,11 @@ class _Parser:
 
     def preamble(self) -> tuple[int, int, int]:
         if self.data[:4] != b"GGUF":
-            self.fail("is not a GGUF file.", f"it starts with {self.data[:4]!r}")
+            self.fail(
+                "is not a GGUF file, although it may be called one. Download it again, or open "
+                "one that ends in .gguf.",
+                f"it starts with {self.data[:4]!r}",
+            )
         self.pos = 4
         version = self.u32()
         if version & 0xFFFF == 0 and version:

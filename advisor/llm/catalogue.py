@@ -100,6 +100,22 @@ class CatalogueEntry(BaseModel):
             return family.from_gguf(self.gguf.metadata, stand_ins)
         return architectures.from_config(self.config or {})
 
+    @functools.cached_property
+    def searched(self) -> tuple[set[str], set[str], str, str]:
+        """What a search looks at: words of its name, of its aliases, its name, all else."""
+        return (
+            _parts(f"{self.id} {self.name}"),
+            _parts(" ".join(self.aliases)),
+            _plain(self.id.rpartition("/")[2]) + " " + _plain(self.name),
+            " ".join(
+                _plain(text)
+                for text in (
+                    *(self.maker, self.licence or "", self.arch),
+                    *(*self.abilities, *self.aliases),
+                )
+            ),
+        )
+
     @property
     def arch(self) -> str:
         """``general.architecture`` of its GGUF files."""
@@ -433,13 +449,7 @@ def _parts(text: str) -> set[str]:
 
 
 def _score(entry: CatalogueEntry, words: list[str]) -> int:
-    name = _plain(entry.id.rpartition("/")[2]) + " " + _plain(entry.name)
-    parts = _parts(f"{entry.id} {entry.name}")
-    others = _parts(" ".join(entry.aliases))
-    elsewhere = " ".join(
-        _plain(text)
-        for text in (entry.maker, entry.licence or "", entry.arch, *entry.abilities, *entry.aliases)
-    )
+    parts, others, name, elsewhere = entry.searched
     score = 0
     for word in words:
         if word in parts:

@@ -63,6 +63,14 @@ class Page(QWidget):
             if self.isVisible():
                 self._catching_up.start()
 
+    def in_turns(self, *draws: Callable[[], None]) -> None:
+        """Call each in a turn of its own, once the page is on screen."""
+        for draw in draws:
+            self._unseen.pop(draw, None)
+            self._unseen[draw] = None
+        if self.isVisible():
+            self._catching_up.start()
+
     def catch_up(self) -> None:
         """Make and draw now all that waits for its turn."""
         while self._unmade:

@@ -95,15 +95,25 @@ def detect() -> Rig:
     return read_machine()
 
 
-def read_catalogue() -> None:
-    """Count every model's parameters: up to a second the first time, then kept."""
-    for entry in catalogue().entries:
-        standing(entry)
+def read_catalogue() -> tuple[CatalogueEntry, ...]:
+    """Every model with its parameters counted: up to a second the first time, then kept."""
+    search_models("")
+    return catalogue().entries
 
 
 def search_models(wanted: str) -> list[CatalogueEntry]:
     """Catalogue models that have every word of ``wanted``, all for none; the ablest first."""
-    return catalogue().search(wanted, lambda entry: -standing(entry).index)
+    return catalogue().search(wanted, _behind)
+
+
+_ABILITY: dict[tuple[str, int], float] = {}
+
+
+def _behind(entry: CatalogueEntry) -> float:
+    key = (entry.id, entry.n_params)
+    if key not in _ABILITY:
+        _ABILITY[key] = -standing(entry).index
+    return _ABILITY[key]
 
 
 def nearest_models(wanted: str) -> list[CatalogueEntry]:

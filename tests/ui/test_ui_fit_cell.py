@@ -134,13 +134,15 @@ def test_llama_cpps_figures_replace_ours_by_themselves(fit, state, qtbot) -> Non
 
     assert "llama.cpp b" in fit.plan.check.sentence
     assert " · computed " in fit.plan.check.sentence
-    rows = [fit.plan._figures.itemAt(n).widget() for n in range(fit.plan._figures.count())]
-    marks = [row._mark._basis for row in rows if isinstance(row, FigureRow)]
-    assert marks[1:] == [Basis.DRY_RUN] * 5
+
+    def marks() -> list[object]:
+        return [row._mark._basis for row in fit.plan._figures.rows if isinstance(row, FigureRow)]
+
+    qtbot.waitUntil(lambda: marks()[1:] == [Basis.DRY_RUN] * 5)
 
     state.change_settings(ctx=8192)
     qtbot.waitUntil(lambda: state.plan.settings.ctx == 8192, timeout=30_000)
-    assert "says" not in fit.plan.check.sentence
+    qtbot.waitUntil(lambda: "says" not in fit.plan.check.sentence)
 
 
 @pytest.mark.engine

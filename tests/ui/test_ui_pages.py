@@ -107,7 +107,8 @@ def test_a_shared_memory_is_called_so_and_its_use_is_the_model_s(
 
 def test_figures_of_the_plan_open(fit: FitPage, state, qtbot) -> None:
     chosen(qtbot, state)
-    weights = fit.plan._figures.itemAt(1).widget()
+    qtbot.waitUntil(lambda: len(fit.plan._figures.rows) > 1)
+    weights = fit.plan._figures.rows[1]
     qtbot.mouseClick(weights.button, Qt.MouseButton.LeftButton)
     assert "=" in words(weights)
 
@@ -129,7 +130,7 @@ def test_settings_are_refused_with_a_sentence(state: AppState) -> None:
 
 def test_run_texts_for_every_program(fit: FitPage, state, qtbot) -> None:
     chosen(qtbot, state)
-    assert fit.run.content.startswith("llama-server -m ")
+    qtbot.waitUntil(lambda: fit.run.content.startswith("llama-server -m "))
     fit.run._choose("Ollama")
     assert "num_ctx 32768" in fit.run.content
     fit.run._choose("LM Studio")

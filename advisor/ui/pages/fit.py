@@ -412,8 +412,9 @@ class FitPage(Page):
         if self.state.problem:
             self.banner.say(self.state.problem)
         known = plan is not None and rig is not None and model is not None
-        for part in (self.plan, self.speed, self.places, self.run, self.notes):
-            part.setVisible(known)
+        if not known:
+            for part in (self.plan, self.speed, self.places, self.run, self.notes):
+                part.hide()
         self.why.show_plan(plan)
         self._bigger.setEnabled(self._next_too_big() is not None)
         if plan is None or rig is None or model is None:
@@ -424,12 +425,38 @@ class FitPage(Page):
         self._reason.setText(reason)
         self._show_way_out()
         self._every.setVisible(model.source == "gguf" and model.hp is not None)
-        self.plan.show_plan(plan, model, self.state.rig_to_probe or rig)
-        self.speed.show_plan(plan, model, rig, self.state.session.probes)
-        self.places.show_plan(plan, model, rig, self.state.session.probes)
-        self.run.show_plan(plan)
-        self.notes.show_plan(plan, model)
         self._mark()
+        # Each card is half a frame.
+        self.in_turns(
+            self._show_memory, self._show_speed, self._show_places, self._show_run, self._show_notes
+        )
+
+    def _show_memory(self) -> None:
+        plan, model, rig = self.state.plan, self.state.model, self.state.rig_to_probe
+        rig = rig or self.state.rig
+        if plan is not None and model is not None and rig is not None:
+            self.plan.show_plan(plan, model, rig)
+            self.plan.show()
+
+    def _show_speed(self) -> None:
+        plan, model, rig = self.state.plan, self.state.model, self.state.rig
+        if plan is not None and model is not None and rig is not None:
+            self.speed.show_plan(plan, model, rig, self.state.session.probes)
+            self.speed.show()
+
+    def _show_places(self) -> None:
+        plan, model, rig = self.state.plan, self.state.model, self.state.rig
+        if plan is not None and model is not None and rig is not None:
+            self.places.show_plan(plan, model, rig, self.state.session.probes)
+
+    def _show_run(self) -> None:
+        if self.state.plan is not None:
+            self.run.show_plan(self.state.plan)
+            self.run.show()
+
+    def _show_notes(self) -> None:
+        if self.state.plan is not None and self.state.model is not None:
+            self.notes.show_plan(self.state.plan, self.state.model)
 
     def _show_way_out(self) -> None:
         """For a cell that does not fit: the nearest that does."""

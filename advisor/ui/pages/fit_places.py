@@ -14,7 +14,7 @@ from advisor.sizing.plan import Plan
 from advisor.ui import services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.widgets.basics import Card, clear, column, text
-from advisor.ui.widgets.figures import FigureRow
+from advisor.ui.widgets.figure_list import FigureList, Line
 
 
 class PlacesCard(Card):
@@ -23,12 +23,13 @@ class PlacesCard(Card):
     def __init__(self) -> None:
         super().__init__(self.tr("What holds it back"), note=self.tr("per token"))
         self._decode = text("", wrap=True)
-        self._rows = column(spacing=0)
+        self._rows = FigureList(spacing=0)
+        self._lines: tuple[Line, ...] = ()
         self._prefill = text("", "muted", wrap=True)
         self._changes = column(spacing=7)
         self._job: Job | None = None
         self.body.addWidget(self._decode)
-        self.body.addLayout(self._rows)
+        self.body.addWidget(self._rows)
         self.body.addWidget(self._prefill)
         self.body.addLayout(self._changes)
 
@@ -41,22 +42,22 @@ class PlacesCard(Card):
         self.setVisible(bool(places))
         if not places:
             return
-        clear(self._rows)
         clear(self._changes)
         self._decode.setText(decode_bottleneck(plan))
         said = prefill_bottleneck(plan)
         self._prefill.setText(said)
         self._prefill.setVisible(bool(said))
-        for place in places:
-            self._rows.addWidget(
-                FigureRow(
-                    place.name,
-                    units.duration(place.seconds),
-                    basis=plan.speed.basis,
-                    explanation=explain_place(plan, place),
-                    note=" · ".join(filter(None, (layers_of(plan, place), f"{place.share:.0%}"))),
-                )
+        self._lines = tuple(
+            Line(
+                place.name,
+                units.duration(place.seconds),
+                basis=plan.speed.basis,
+                explanation=explain_place(plan, place),
+                note=" · ".join(filter(None, (layers_of(plan, place), f"{place.share:.0%}"))),
             )
+            for place in places
+        )
+        self._rows.show_lines(self._lines)
         settings = plan.settings
         self._job = run_task(
             lambda _job: services.card_findings(model, rig, settings, probes, plan),
@@ -67,8 +68,7 @@ class PlacesCard(Card):
     def _show_changes(self, found: services.CardFindings) -> None:
         if found.traffic is not None:
             (size, share), explanation = found.traffic
-            self._rows.addWidget(
-                FigureRow(self.tr("Sent between cards"), size, explanation=explanation, note=share)
-            )
+            sent = Line(self.tr("Sent between cards"), size, explanation=explanation, note=share)
+            self._rows.show_lines((*self._lines, sent))
         for sentence in found.sentences:
             self._changes.addWidget(text(sentence, wrap=True))

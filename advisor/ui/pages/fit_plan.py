@@ -15,8 +15,8 @@ from advisor.ui import design
 from advisor.ui.checks import Checked, Pair
 from advisor.ui.pages.fit_check import CheckLine
 from advisor.ui.texts import VERDICT_TONES, verdict_text
-from advisor.ui.widgets.basics import Card, Chip, Elided, RowButton, clear, column, row, text
-from advisor.ui.widgets.figures import FigureRow
+from advisor.ui.widgets.basics import Card, Chip, Elided, RowButton, column, row, text
+from advisor.ui.widgets.figure_list import FigureList, Line
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
 
 Figure = tuple[str, str, design.Series, int | None]
@@ -44,18 +44,6 @@ class Place:
         if self.capacity is None or self.free_before is None:
             return None
         return max(0, self.capacity - self.free_before)
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One figure of a place."""
-
-    name: str
-    value: str
-    swatch: design.Series
-    basis: Basis | None
-    explanation: Explanation | None = None
-    note: str = ""
 
 
 class PlacePicker(RowButton):
@@ -109,9 +97,8 @@ class PlanCard(Card):
         self._pickers.setContentsMargins(-7, 0, -7, 0)
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
-        self._figures = column(spacing=0)
-        self._rows: list[tuple[design.Series, FigureRow]] = []
-        """Of the place that is shown, with their parts."""
+        self._figures = FigureList(spacing=0)
+        """Of the place that is shown."""
         self._buttons: list[PlacePicker] = []
         self._chosen = ""
         self._plan: Plan | None = None
@@ -121,7 +108,7 @@ class PlanCard(Card):
         self.check.checked.connect(self._show_checked)
         self.body.addWidget(self._sentence)
         self.body.addLayout(self._pickers)
-        self.body.addLayout(self._figures)
+        self.body.addWidget(self._figures)
         self.body.addWidget(self.check)
 
     def show_plan(self, plan: Plan, model: Model, rig: Rig) -> None:
@@ -253,10 +240,10 @@ class PlanCard(Card):
             return
         imagined = rig.imagined
         lines = [
-            _Line(
+            Line(
                 self.tr("Other programs"),
                 _size(place.others),
-                "other",
+                swatch="other",
                 basis=None if imagined or place.others is None else Basis.MEASURED,
                 note=self.tr("none assumed") if imagined and not place.others else "",
             )
@@ -268,10 +255,10 @@ class PlanCard(Card):
             if said is not None and not said.agrees:
                 note = self.tr("computed {size}").format(size=_size(said.computed))
             lines.append(
-                _Line(
+                Line(
                     name,
                     _size(size),
-                    series,
+                    swatch=series,
                     basis=plan.basis if said is None else Basis.DRY_RUN,
                     explanation=self._explained(f"{place.key}.{key}", said),
                     note=note,
@@ -279,48 +266,17 @@ class PlanCard(Card):
             )
         left = place.headroom
         lines.append(
-            _Line(
+            Line(
                 self.tr("Left") if left is None or left >= 0 else self.tr("Missing"),
                 units.size(None if left is None else abs(left)),
-                "left",
+                swatch="left",
                 basis=Basis.DRY_RUN
                 if all(key in place.said for key, *_ in place.parts)
                 else plan.basis,
                 explanation=plan.explanations.get(f"{place.key}.total"),
             )
         )
-        self._show_lines(lines)
-
-    def _show_lines(self, lines: list["_Line"]) -> None:
-        """Rows of the same parts are used again: making one is a tenth of a frame."""
-        same = 0
-        for (series, figure), line in zip(self._rows, lines, strict=False):
-            if series != line.swatch:
-                break
-            figure.show_value(
-                line.value,
-                basis=line.basis,
-                explanation=line.explanation,
-                note=line.note,
-                name=line.name,
-            )
-            same += 1
-        opened = [figure.button.isChecked() for _series, figure in self._rows]
-        clear(self._figures, same)
-        del self._rows[same:]
-        for number, line in enumerate(lines[same:], same):
-            figure = FigureRow(
-                line.name,
-                line.value,
-                basis=line.basis,
-                explanation=line.explanation,
-                swatch=line.swatch,
-                note=line.note,
-            )
-            self._figures.addWidget(figure)
-            self._rows.append((line.swatch, figure))
-            if number < len(opened) and opened[number]:
-                figure.button.setChecked(True)
+        self._figures.show_lines(lines)
 
     def _explained(self, key: str, said: Pair | None) -> Explanation | None:
         """Our formula, and the neighbouring rung where there is one."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QLabel, QWidget
 
-from advisor.basis import Basis
+from advisor.basis import Basis, Explanation
 from advisor.ui.design import Series
 from advisor.ui.widgets.basics import column, text
 from advisor.ui.widgets.figures import FigureRow
@@ -23,6 +23,7 @@ class Line:
     basis: Basis | None = None
     swatch: Series | None = None
     note: str = ""
+    explanation: Explanation | None = None
 
     @property
     def kind(self) -> object:
@@ -33,9 +34,9 @@ class Line:
 class FigureList(QWidget):
     """Shows lines; widgets that are there are used again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, spacing: int = 2) -> None:
         super().__init__()
-        self._column = column(spacing=2)
+        self._column = column(spacing=spacing)
         self.setLayout(self._column)
         self._shown: list[tuple[object, QWidget]] = []
         self._lines: tuple[Line, ...] = ()
@@ -47,6 +48,11 @@ class FigureList(QWidget):
         """Other lines: the first of them now, the rest in the next turns of the event loop."""
         self._lines, self._next = tuple(lines), 0
         self._fill()
+
+    @property
+    def rows(self) -> tuple[QWidget, ...]:
+        """The lines on screen: figures and headings."""
+        return tuple(widget for _kind, widget in self._shown)
 
     @property
     def complete(self) -> bool:
@@ -76,9 +82,17 @@ class FigureList(QWidget):
             widget = text(line.name, "small")
         else:
             widget = FigureRow(
-                line.name, line.value, basis=line.basis, swatch=line.swatch, note=line.note
+                line.name,
+                line.value,
+                basis=line.basis,
+                explanation=line.explanation,
+                swatch=line.swatch,
+                note=line.note,
             )
         if old is not None:
+            opened = isinstance(old[1], FigureRow) and old[1].button.isChecked()
+            if opened and isinstance(widget, FigureRow):
+                widget.button.setChecked(True)
             self._remove(old[1])
             self._shown[index] = (line.kind, widget)
         else:
@@ -88,7 +102,13 @@ class FigureList(QWidget):
     @staticmethod
     def _change(widget: QWidget, line: Line) -> None:
         if isinstance(widget, FigureRow) and line.value is not None:
-            widget.show_value(line.value, basis=line.basis, note=line.note, name=line.name)
+            widget.show_value(
+                line.value,
+                basis=line.basis,
+                explanation=line.explanation,
+                note=line.note,
+                name=line.name,
+            )
         elif isinstance(widget, QLabel):
             widget.setText(line.name)
 

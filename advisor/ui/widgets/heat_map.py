@@ -45,7 +45,6 @@ from advisor.ui.widgets.basics import row, text
 from advisor.ui.widgets.paint_turns import turns
 
 Index = QModelIndex | QPersistentModelIndex
-CELL: Final = int(Qt.ItemDataRole.UserRole) + 1
 _KEPT: Final = 400
 """Pictures of cells that are kept: 14 KB each."""
 TWO_LINES: Final = 30
@@ -113,8 +112,6 @@ class HeatModel(QAbstractTableModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401, D102
         cell = self.cells[index.row()][index.column()]
-        if role == CELL:
-            return cell
         if role == Qt.ItemDataRole.DisplayRole:
             return f"{cell.main} {cell.sub}".strip()
         if role in {Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.ToolTipRole}:
@@ -143,18 +140,18 @@ class _CellPainter(QStyledItemDelegate):
     What a turn of the event loop has no time for is the tone alone, and gets its words in the next.
     """
 
-    def __init__(self, view: QTableView) -> None:
+    def __init__(self, view: QTableView, cells: HeatModel) -> None:
         super().__init__(view)
         self._view = view
+        self._cells = cells
         self._drawn: dict[tuple[object, ...], QPixmap] = {}
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        cell = index.data(CELL)
-        if not isinstance(cell, HeatCell):
-            return
+        cell = self._cells.cells[index.row()][index.column()]
         rect: QRect = option.rect  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
         painter.drawPixmap(rect.topLeft(), self._picture(cell, rect.size(), painter))
-        state = option.state  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
+        # As a number: an operation on flags takes as long as drawing a picture.
+        state: int = option.state.value  # pyright: ignore[reportAttributeAccessIssue] - as above
         if state & _SELECTED:
             self._outline(painter, rect, QPen(QColor(design.colours().accent), 2))
         elif state & _HOVER:
@@ -185,8 +182,8 @@ class _CellPainter(QStyledItemDelegate):
         return found
 
 
-_SELECTED: Final = QStyle.StateFlag.State_Selected
-_HOVER: Final = QStyle.StateFlag.State_MouseOver
+_SELECTED: Final[int] = QStyle.StateFlag.State_Selected.value
+_HOVER: Final[int] = QStyle.StateFlag.State_MouseOver.value
 _RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _CORNER: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
 
@@ -278,7 +275,7 @@ class HeatMap(QTableView):
         self.cells = HeatModel()
         self.setModel(self.cells)
         self.setAccessibleName(name)
-        self.setItemDelegate(_CellPainter(self))
+        self.setItemDelegate(_CellPainter(self, self.cells))
         self._heads = _RowHead(self.cells, self)
         self.setVerticalHeader(self._heads)
         self.setShowGrid(False)

@@ -41,7 +41,6 @@ from advisor.ui.state import AppState
 from advisor.ui.texts import billions
 from advisor.ui.widgets.basics import button, column, row, text
 
-ITEM: Final = int(Qt.ItemDataRole.UserRole) + 1
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -74,6 +73,10 @@ def entry_choice(entry: CatalogueEntry) -> Choice:
     return Choice(entry.id, entry.name, detail, "", entry.id.lower(), entry.added)
 
 
+def _catalogue_lines() -> dict[str, Choice]:
+    return {entry.id: entry_choice(entry) for entry in services.read_catalogue()}
+
+
 def file_choice(file: LocalFile) -> Choice:
     """A file: its size and whose folder it lies in."""
     words = f"{file.name} {file.place} {file.path}".lower()
@@ -95,8 +98,6 @@ class _Choices(QAbstractListModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401
         item = self.items[index.row()]
-        if role == ITEM:
-            return item
         if role == Qt.ItemDataRole.DisplayRole:
             return item.title
         if role == Qt.ItemDataRole.AccessibleTextRole:
@@ -107,18 +108,23 @@ class _Choices(QAbstractListModel):
 
 
 class _LinePainter(QStyledItemDelegate):
+    def __init__(self, view: QListView, choices: _Choices) -> None:
+        super().__init__(view)
+        self._choices = choices
+
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:  # noqa: N802, ARG002 - Qt's signature
         return QSize(200, 42)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        item = index.data(ITEM)
+        item = self._choices.items[index.row()]
         c = design.colours()
         area: QRect = option.rect  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
-        state = option.state  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
+        # As a number: an operation on flags takes as long as drawing words.
+        state: int = option.state.value  # pyright: ignore[reportAttributeAccessIssue] - as above
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        chosen = state & QStyle.StateFlag.State_Selected
-        if chosen or state & QStyle.StateFlag.State_MouseOver:
+        chosen = state & _SELECTED
+        if chosen or state & _HOVER:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(c.accent_soft if chosen else c.ground))
             painter.drawRoundedRect(area.adjusted(2, 1, -2, -1), 6, 6)
@@ -160,7 +166,7 @@ class ModelPicker(QFrame):
         self._choices = _Choices(self)
         self.list = QListView()
         self.list.setModel(self._choices)
-        self.list.setItemDelegate(_LinePainter(self.list))
+        self.list.setItemDelegate(_LinePainter(self.list, self._choices))
         self.list.setMouseTracking(True)
         self.list.setUniformItemSizes(True)
         self.list.setAccessibleName(self.tr("Models"))
@@ -196,10 +202,11 @@ class ModelPicker(QFrame):
         self.show()
         self.search.setFocus(Qt.FocusReason.PopupFocusReason)
         if not self._read:
-            run_task(lambda _job: services.read_catalogue(), on_result=self._ready, owner=self)
+            run_task(lambda _job: _catalogue_lines(), on_result=self._ready, owner=self)
         run_task(lambda _job: opening.local_files(), on_result=self._found, owner=self)
 
-    def _ready(self, _none: None) -> None:
+    def _ready(self, known: dict[str, Choice]) -> None:
+        self._known = known
         self._read = True
         self._refresh()
 
@@ -315,6 +322,8 @@ class ModelPicker(QFrame):
         dialog.open()
 
 
+_SELECTED: Final[int] = QStyle.StateFlag.State_Selected.value
+_HOVER: Final[int] = QStyle.StateFlag.State_MouseOver.value
 _MOVES: Final = {
     Qt.Key.Key_Down: 1,
     Qt.Key.Key_Up: -1,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPainterPath, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from advisor import units
@@ -28,6 +28,8 @@ class StackedBar(QWidget):
         self._height = height
         self._parts: tuple[Part, ...] = ()
         self._capacity: int | None = None
+        self._drawn: tuple[object, QPixmap] | None = None
+        """Its picture, and of what it is one."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(80)
 
@@ -35,6 +37,7 @@ class StackedBar(QWidget):
         """Other parts. ``capacity`` None: unknown, the bar is as long as its parts."""
         self._parts = tuple(part for part in parts if part.size > 0)
         self._capacity = capacity
+        self._drawn = None
         words = ", ".join(f"{p.name} {units.size(p.size)}" for p in self._parts)
         of = f" / {units.size(capacity)}" if capacity is not None else ""
         self.setAccessibleName(f"{title}: {words}{of}" if title else f"{words}{of}")
@@ -56,10 +59,22 @@ class StackedBar(QWidget):
         return spans
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
-        """Ground, parts, and the line at the capacity when the parts reach past it."""
+        """A picture, drawn once."""
         del event
-        c = design.colours()
+        key = (self.size().toTuple(), self.devicePixelRatioF(), design.colours().dark)
+        if self._drawn is None or self._drawn[0] != key:
+            picture = QPixmap(self.size() * self.devicePixelRatioF())
+            picture.setDevicePixelRatio(self.devicePixelRatioF())
+            picture.fill(Qt.GlobalColor.transparent)
+            self._draw(picture)
+            self._drawn = (key, picture)
         with QPainter(self) as painter:
+            painter.drawPixmap(0, 0, self._drawn[1])
+
+    def _draw(self, picture: QPixmap) -> None:
+        """Ground, parts, and the line at the capacity when the parts reach past it."""
+        c = design.colours()
+        with QPainter(picture) as painter:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             whole = QRectF(self.rect())
             outline = QPainterPath()

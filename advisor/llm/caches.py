@@ -54,8 +54,10 @@ class MemoryRule:
     rollback: bool = False
     """Whether the states can be rolled back, and so are kept once more per drafted token
     (llama-arch.cpp:llm_arch_supports_rs_rollback)."""
+    diffuses: bool = False
+    """It refines a whole text step by step and keeps nothing from one step to the next."""
 
     @property
     def keeps(self) -> bool:
-        """Whether it keeps anything; encoders do not, and write no tokens."""
+        """Whether it keeps anything; encoders and what diffuses do not."""
         return bool(self.caches or self.states)

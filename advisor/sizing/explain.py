@@ -369,7 +369,8 @@ def explain(
         )
     output: list[tuple[str, str, int, str, str]] = []
     if allocation.output is not None and model.hp is not None:
-        formula = f"{model.hp.n_vocab:,} tokens × {settings.parallel} rows × 4 B"
+        rows = memory.output_rows(model.memory, settings)
+        formula = f"{model.hp.n_vocab:,} tokens × {rows} rows × 4 B"
         source = "llama-context.cpp:output_reserve"
         output.append(("output", "Output buffer", allocation.output, formula, source))
     output += _companions(model, allocation, HOST, "host")

@@ -350,8 +350,17 @@ def checkpoint_bytes(model: Model, settings: RunSettings) -> int | None:
 
 
 def output_bytes(model: Model, settings: RunSettings) -> int | None:
-    """Rows of logits that a context holds at its start, on the host.
+    """Rows of logits that a context holds on the host, F32 (llama-context.cpp:output_reserve)."""
+    return None if model.hp is None else 4 * model.hp.n_vocab * output_rows(model.memory, settings)
 
-    llama-context.cpp:output_reserve: one row per sequence, F32.
+
+def output_rows(rule: MemoryRule | None, settings: RunSettings) -> int:
+    """Rows of logits that are needed at once.
+
+    One per sequence at the start; what diffuses has one for every token that it refines, as
+    llama-diffusion-cli leaves ``n_outputs_max`` alone (llama-context.cpp:encode).
     """
-    return None if model.hp is None else 4 * model.hp.n_vocab * settings.parallel
+    if rule is not None and rule.diffuses:
+        sizes = resolve(settings)
+        return min(sizes.n_ctx, sizes.n_ubatch)
+    return settings.parallel

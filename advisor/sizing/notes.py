@@ -181,6 +181,9 @@ def _encoder(model: Model, settings: RunSettings) -> list[str]:
     if model.memory is None or model.memory.keeps:
         return []
     longest = f"{settings.ubatch_size:,}"
+    if model.memory.diffuses:
+        said = "It refines a whole text at once and keeps no context. Prompt and answer together"
+        return [f"{said} have at most {longest} tokens: raise -ub for more."]
     said = (
         "It turns texts into vectors and keeps no context. A text goes through in one micro-batch"
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from advisor.hardware.rig import Device, Rig
+from advisor.llm.caches import MemoryRule
 from advisor.llm.model import Model
 from advisor.sizing import memory, overrides, speculative
 from advisor.sizing.allocation import Allocation, Room, allocate, room
@@ -78,6 +79,15 @@ def max_context(
     return low * step
 
 
+def _program(rule: MemoryRule | None) -> tuple[str, ...]:
+    """What runs the model, and the arguments that this program needs for it."""
+    if rule is None or rule.keeps:
+        return ("llama-server",)
+    if rule.diffuses:  # It wants a schedule, by time or by blocks (examples/diffusion/README.md).
+        return ("llama-diffusion-cli", "--diffusion-eps", "0.001")
+    return ("llama-server", "--embeddings")
+
+
 def size(
     model: Model,
     rig: Rig,
@@ -130,6 +140,7 @@ def size(
     shared = sum(
         device.total or 0 for device, unified in zip(devices, space.unified, strict=True) if unified
     )
+    program, *mode = _program(model.memory)
     return Plan(
         model_id=model.id,
         model_name=model.name,
@@ -157,11 +168,11 @@ def size(
         max_ctx=max_context(model, settings, space, allocation),
         speed=speed,
         command=(
-            "llama-server",
+            program,
             *server_arguments(
                 model, settings, n_devices=len(devices), n_remote_hosts=len(rig.hosts) - 1
             ),
-            *(() if model.memory is None or model.memory.keeps else ("--embeddings",)),
+            *mode,
         ),
         notes=notes(model, rig, settings, allocation, space),
         explanations={

@@ -127,7 +127,11 @@ def _run(  # noqa: PLR0917 - predict's own arguments
     """The loads of a run, or why nothing is known of its speed."""
     known = sums.model_sums(model)
     if model.memory is not None and not model.memory.keeps:
-        return "An encoder writes no tokens; how fast it reads is not known."
+        return (
+            "It refines a whole text at once; how fast is not known."
+            if model.memory.diffuses
+            else "An encoder writes no tokens; how fast it reads is not known."
+        )
     if known is None:
         return _unknown("what one token of this architecture reads is not known.")
     box = machine(rig, placement, calibration, first=first_device(settings))

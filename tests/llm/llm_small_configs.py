@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.llm.llm_small_classic import CLASSIC
+from tests.llm.llm_small_other import OTHER
 
 _GQA: dict[str, Any] = {
     "hidden_size": 512,
@@ -79,6 +80,7 @@ _NEMOTRON: dict[str, Any] = {
 
 SMALL: dict[str, dict[str, Any]] = {
     **CLASSIC,
+    **OTHER,
     "llama": _named("LlamaForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
     "llama-moe": _named("MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
     "llama-biased": _named("LlamaForCausalLM", attention_bias=True, mlp_bias=True),

@@ -1,4 +1,4 @@
-"""Encoders keep no context and write no tokens, and are said to."""
+"""Encoders, and models that refine a whole text, keep no context and are said to."""
 
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import CatalogueEntry
@@ -53,3 +53,16 @@ def test_a_tied_output_is_not_copied_to_the_device_where_there_is_none() -> None
         (embedding,) = (t for t in model.tensors if t.name == "token_embd.weight")
         weights = found.devices[0].weights + found.host.weights
         assert (weights > model.nbytes + embedding.nbytes / 2) == copied
+
+
+def test_a_text_that_is_refined_whole_has_logits_for_every_token() -> None:
+    found = size(encoder("dream"), RIG, RunSettings(ctx=2048))
+    row = 4 * SMALL["dream"]["vocab_size"]
+    assert found.host.output == 512 * row
+    one_row = size(encoder("dream"), RIG, RunSettings(ctx=2048, n_outputs=1))
+    assert found.devices[0].context == 0
+    assert found.devices[0].compute > one_row.devices[0].compute
+    assert found.command[0] == "llama-diffusion-cli"
+    assert found.command[-2:] == ("--diffusion-eps", "0.001")
+    assert found.speed.decode_tps is None
+    assert any("refines a whole text" in note for note in found.speed.notes)

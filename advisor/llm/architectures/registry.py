@@ -22,6 +22,7 @@ from advisor.llm.architectures.deepseek import DeepSeek
 from advisor.llm.architectures.deepseek2 import DeepSeek2
 from advisor.llm.architectures.deepseek4 import DeepSeek4
 from advisor.llm.architectures.deepseek32 import DeepSeek32, GlmDsa
+from advisor.llm.architectures.diffusion import Dream, Llada, LladaMoe, Rnd1
 from advisor.llm.architectures.ernie import Ernie45
 from advisor.llm.architectures.exaone import Exaone, Exaone4
 from advisor.llm.architectures.exaone_moe import ExaoneMoe
@@ -99,6 +100,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Dbrx(), GptNeoX(), Mpt(), Bloom(), StarCoder(), Refact(), CodeShell(), Baichuan(), Orion(),
     Qwen(), Xverse(), Plamo(), Gpt2(), OpenElm(), Jais(),
     Grok(), Arctic(), BitNet(), Rwkv6(), Rwkv6Qwen2(), ARwkv7(),
+    Dream(), Llada(), LladaMoe(), Rnd1(),
     Bert(), NomicBert(), JinaBert2(), ModernBert(), EuroBert(), NeoBert(), GemmaEmbedding(),
 )  # fmt: skip
 _BY_NAME: Final = {name: family for family in _FAMILIES for name in family.names}

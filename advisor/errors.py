@@ -4,6 +4,7 @@ RigAdvisorError
 ├── ModelError            a model could not be read, found or understood
 │   ├── BadModelFile      the file is not a GGUF, is truncated or lies about its lengths
 │   └── UnknownModel      no catalogue entry or file of that name
+│       └── MissingFile   the file is not where it was
 ├── RigError              a rig could not be read or composed from text
 ├── SettingsError         settings contradict each other or llama.cpp would refuse them
 ├── EngineError           llama.cpp could not be found, started or understood
@@ -13,6 +14,8 @@ RigAdvisorError
 ├── SessionError          a session file is damaged, newer than this app, or cannot be written
 └── ReportError           a report could not be made or written
 """
+
+from pathlib import Path
 
 
 class RigAdvisorError(Exception):
@@ -33,6 +36,16 @@ class BadModelFile(ModelError):  # noqa: N818 - reads as the sentence it stands 
 
 class UnknownModel(ModelError):  # noqa: N818
     """No catalogue entry or file of that name."""
+
+
+class MissingFile(UnknownModel):
+    """The model's file is not where it was. ``path`` is where it was looked for."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"There is no file {path}. It was moved, renamed or deleted, or its disk is not there."
+        )
+        self.path = path
 
 
 class RigError(RigAdvisorError):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from advisor.errors import UnknownModel
+from advisor.errors import MissingFile, UnknownModel
 from advisor.llm.architectures import architecture, generic
 from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import BY_FTYPE
@@ -74,7 +74,7 @@ def load(name_or_path: str, file_type: str | None = None, *, imatrix: bool = Fal
             message = f"{path} is a folder. Name the GGUF file in it."
             raise UnknownModel(message)
         if not path.exists():
-            raise UnknownModel(f"There is no file {path}.")
+            raise MissingFile(path)
         return open_gguf(path)
     entry = catalogue().find(name_or_path)
     wanted = file_type or stated_type(name_or_path) or entry.suggested_file_type

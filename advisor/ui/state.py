@@ -14,7 +14,7 @@ from PySide6.QtCore import QObject, QThreadPool, QTimer, Signal
 from advisor import session as sessions
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
-from advisor.errors import RigAdvisorError
+from advisor.errors import MissingFile, RigAdvisorError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.calibrate import same_machine
@@ -75,6 +75,7 @@ class AppState(QObject):
         self.model: Model | None = None
         self.plan: Plan | None = None
         self.problem = ""
+        self.missing: Path | None = None
         """Why there is no plan, as a sentence; empty while one is computed."""
         self._advice: Advice | None = None
         """What the pages last worked out for the present question."""
@@ -150,18 +151,23 @@ class AppState(QObject):
         self._plan_anew()
 
     def choose_model(
-        self, model: str, file_type: str | None = None, *, imatrix: bool = False
+        self,
+        model: str,
+        file_type: str | None = None,
+        *,
+        imatrix: bool = False,
+        moved: bool = False,
     ) -> None:
         """Ask about a catalogue model or a GGUF file; its own or usual file type when None.
 
-        What ran beside the model before belongs to that one.
+        What ran beside the model before belongs to that one, unless it only ``moved``.
         """
         choice = ModelChoice(model=model, file_type=file_type, imatrix=imatrix)
         before = self.session.model
-        if choice == before:
+        if choice == before and not moved:  # a disk may be back
             return
         settings = self.session.settings
-        if before is not None and before.model != model:
+        if before is not None and before.model != model and not moved:
             settings = services.without_companions(settings)
         alike = settings == self.session.settings
         self._update(model=choice, settings=settings)
@@ -452,7 +458,7 @@ class AppState(QObject):
         if self._job is not None:
             self._job.cancel()
         rig, choice, settings = self.rig, self.choice, self.settings
-        self.problem = ""
+        self.problem, self.missing = "", None
         if rig is None or choice is None:
             self._planned(None)
             return
@@ -471,6 +477,7 @@ class AppState(QObject):
 
     def _not_planned(self, error: RigAdvisorError) -> None:
         self.problem = str(error)
+        self.missing = error.path if isinstance(error, MissingFile) else None
         self._planned(None)
 
 

@@ -7,7 +7,7 @@ import pytest
 import tiny
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QFileDialog, QWidget
 
 from advisor.errors import UnknownModel
 from advisor.llm import model_folders
@@ -15,8 +15,10 @@ from advisor.llm.catalogue import catalogue
 from advisor.llm.ghost import MARK, ghost_of
 from advisor.ui import opening
 from advisor.ui.app import preferences
+from advisor.ui.missing import tell_problem
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.state import AppState
+from advisor.ui.widgets.basics import Banner
 from advisor.ui.widgets.model_picker import ModelPicker
 from advisor.ui.window import MainWindow
 
@@ -143,3 +145,24 @@ def test_a_file_is_sized_in_every_file_type(state: AppState, folder: Path, qtbot
     qtbot.waitUntil(lambda: len(page.map.cells.rows) > 8, timeout=30_000)
     assert not page._every.isVisible()
     page.closing()
+
+
+def test_a_file_that_is_gone_can_be_found_again(state: AppState, folder: Path, qtbot) -> None:
+    there = folder / "Mein Modell (Kopie) – überlang.gguf"
+    with qtbot.waitSignal(state.plan_changed, timeout=20_000):
+        state.choose_model(str(folder / "umbenannt.gguf"))
+    assert state.missing == folder / "umbenannt.gguf"
+    page = QWidget()
+    qtbot.addWidget(page)
+    banner = Banner()
+    banner.setParent(page)
+    tell_problem(banner, state, page)
+    assert "It was moved, renamed or deleted" in banner.sentence
+    banner._action.click()
+    (dialog,) = page.findChildren(QFileDialog)
+    with qtbot.waitSignal(state.plan_changed, timeout=20_000):
+        dialog.fileSelected.emit(str(there))
+    dialog.close()
+    assert state.missing is None
+    assert state.model is not None
+    assert state.model.path == there

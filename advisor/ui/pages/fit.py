@@ -13,6 +13,7 @@ from advisor.ui import design, services
 from advisor.ui.focus import ReadingOrder
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.matrix_check import CheckedCell, Key
+from advisor.ui.missing import tell_problem
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.fit_best import BestList
 from advisor.ui.pages.fit_check_all import CheckAllLine
@@ -410,7 +411,7 @@ class FitPage(Page):
     def _show_plan(self) -> None:
         plan, rig, model = self.state.plan, self.state.rig, self.state.model
         if self.state.problem:
-            self.banner.say(self.state.problem)
+            tell_problem(self.banner, self.state, self)
         known = plan is not None and rig is not None and model is not None
         if not known:
             for part in (self.plan, self.speed, self.places, self.run, self.notes):

@@ -13,6 +13,7 @@ from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
 from advisor.probe.result import ProbeResult
 from advisor.sizing.plan import Plan
 from advisor.ui import design
+from advisor.ui.missing import tell_problem
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.probe_cards import SpeedsCard, WatchCard
 from advisor.ui.pages.probe_engine import EngineLine
@@ -178,6 +179,8 @@ class ProbePage(Page):
         self._empty.setVisible(state.choice is None)
         self._content.setVisible(state.choice is not None)
         self.head.run_button.setEnabled(ready)
+        if state.problem:
+            tell_problem(self.banner, state, self)
         rig = state.rig_to_probe
         if not ready or self.controller.running or state.model is None or rig is None:
             return

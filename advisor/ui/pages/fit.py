@@ -412,6 +412,8 @@ class FitPage(Page):
         plan, rig, model = self.state.plan, self.state.rig, self.state.model
         if self.state.problem:
             tell_problem(self.banner, self.state, self)
+            words = self.tr("{name} cannot be sized.").format(name=choice_name(self.state))
+            self._answer.setText(words)
         known = plan is not None and rig is not None and model is not None
         if not known:
             for part in (self.plan, self.speed, self.places, self.run, self.notes):

@@ -106,7 +106,7 @@ class WatchCard(Card):
         self.body.addWidget(text(self.tr("Watch"), "title"))
         self._rows = column(spacing=4)
         self.body.addLayout(self._rows)
-        self.begin()
+        self.begin(running=False)
 
     def begin(self, *, running: bool = True) -> None:
         """Nothing happened yet; before a run nobody looks."""

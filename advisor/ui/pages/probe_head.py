@@ -38,6 +38,7 @@ class ProbeHead(QWidget):
         self.budget.activated.connect(self.method_chosen)
         self.headline = text("", "title", wrap=True)
         self.ghost = Chip(self.tr("ghost: no weights downloaded"), "tight")
+        self.ghost.hide()
         self.state = Elided("", "muted")
         line = row(self.headline, self.budget, self.run_button, self.stop_button)
         line.setStretch(0, 1)

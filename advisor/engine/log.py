@@ -174,6 +174,8 @@ Event = (
 MAX_LINE: Final = 4096
 """Longer lines are cut before they are looked at."""
 
+_DETAIL: Final = (": input tensor '", ": loading tensor ", ": dev = ", ": filtered", "print_info: ")
+"""In lines of which a large model has ten thousand, and that tell of no event."""
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _PREFIX: Final = re.compile(
     r"^\s*(?:\d+(?:\.\d+){3} )?(?:[DIWET] )?(?:(?:srv|cmn|slot|que|res) +)?"
@@ -291,6 +293,8 @@ def plain(line: str) -> str:
 
 def read_line(line: str) -> Event | None:
     """The event that a line tells of, None for all others. Never raises, whatever the line."""
+    if any(words in line for words in _DETAIL):
+        return None
     text = plain(line)
     if "compute_meta" in text and (match := _PROJECTOR_BUFFER.search(text)):
         return BufferSize("projector", match["place"], _mib(match["size"]))

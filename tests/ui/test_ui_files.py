@@ -58,7 +58,7 @@ def test_a_mistyped_name_finds_what_comes_nearest(state: AppState, qtbot) -> Non
     window = QWidget()
     qtbot.addWidget(window)
     picker = ModelPicker(state, window)
-    picker._ready(None)
+    picker._ready({})
     picker.search.setText("Quen3 8B")
     assert picker._choices.items[0].model == "Qwen/Qwen3-8B"
     assert "come nearest" in picker._count.text()

@@ -120,6 +120,8 @@ _F32_BY_ARCH: Final[Mapping[str, re.Pattern[str]]] = {
     "deepseek4": re.compile(r"hc_(attn|ffn)_|output_hc_|_compressor_ape"),
     "glm5-next": re.compile(r"hc_(attn|ffn)_|output_hc|indexer_compressor_"),
     "minimax-m3": re.compile(r"\.indexer\."),
+    # Every known model says enable_lm_head_fp32.
+    "hy_v4": re.compile(r"hc_(attn|ffn)_fn|output_hc_fn|^output\.weight"),
 }
 
 

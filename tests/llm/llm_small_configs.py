@@ -322,6 +322,24 @@ SMALL: dict[str, dict[str, Any]] = {
         num_nextn_predict_layers=1,
         keep_nextn=True,
     ),
+    "hy_v4": _named(
+        "HYV4ForCausalLM",
+        _ROUTED,
+        _MLA,
+        hc_mult=4,
+        hc_eps=1e-6,
+        hc_magnitude=2.0,
+        mlp_layer_types=["dense", "sparse", "sparse", "sparse"],
+    ),
+    "hy_v4-sparse": _named(
+        "HYV4ForCausalLM",
+        _ROUTED,
+        _MLA,
+        _DSA,
+        hc_mult=4,
+        swiglu_limit=7.0,
+        indexer_types=["full", "shared", "full", "shared"],
+    ),
     "kimi-linear": _named(
         "KimiLinearForCausalLM", _MOE, _MLA, _KDA, first_k_dense_replace=1, q_lora_rank=None
     ),

@@ -40,6 +40,7 @@ from advisor.llm.architectures.granite import Granite, GraniteHybrid, GraniteSwa
 from advisor.llm.architectures.grok import Grok
 from advisor.llm.architectures.grovemoe import GroveMoe
 from advisor.llm.architectures.hunyuan import HunyuanDense, HunyuanMoe, HyV3
+from advisor.llm.architectures.hy_v4 import HyV4
 from advisor.llm.architectures.internlm2 import InternLm2
 from advisor.llm.architectures.jais import Jais
 from advisor.llm.architectures.jais2 import Jais2
@@ -89,7 +90,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Gemma(), Gemma2(), Gemma3(), Gemma3n(), Gemma4(), GptOss(), Phi3(), PhiMoe(),
     DeepSeek2(), DeepSeek32(), DeepSeek4(), Glm4(), Glm4Moe(), GlmDsa(), Glm5Next(),
     KimiLinear(), KimiK3(), MiniMaxM2(), MiniMaxM3(), NemotronH(), FalconH1(),
-    HunyuanDense(), HunyuanMoe(), HyV3(), Ernie45(), Step35(), Lfm2(), MiMo2(),
+    HunyuanDense(), HunyuanMoe(), HyV3(), HyV4(), Ernie45(), Step35(), Lfm2(), MiMo2(),
     Exaone(), InternLm2(), StarCoder2(), Arcee(), Apertus(), BailingMoe2(), Dots1(),
     MiniCpm(), Nemotron(),
     Olmo2(), Olmoe(), CommandR(), Cohere2(), Mamba(), Mamba2(), Jamba(), Rwkv7(),

@@ -1,7 +1,6 @@
 """Self-attention over the KV caches (llama-graph.cpp:build_attn, llama-kv-cache.cpp)."""
 
 from dataclasses import dataclass
-
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import TensorType
 from advisor.sizing.compute import ops
@@ -252,15 +251,16 @@ def attention_within(b: Builder, mask: Node, q: Node, k: Node, v: Node, il: int)
 
 
 def attend_latent(
-    b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, il: int, *, v_mla: Node | None
-) -> Node:
+    b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, il: int, *, v_mla: Node | None,
+    sinks: Node | None = None,
+) -> Node:  # fmt: skip
     """Attention over a cache of K only, whose head is V (llm_graph_input_attn_k)."""
     for node in (q, v, k):
         b.expand(node)
     b.expand(store_k(b, inp, k, il))
     cached = read_k(b, inp, il)
     values = ops.view(cached, (v.ne[0], *cached.ne[1:]), cached.nb[1:])
-    return attend(b, q, cached, values, inp.mask, il, v_mla=v_mla)
+    return attend(b, q, cached, values, inp.mask, il, v_mla=v_mla, sinks=sinks)
 
 
 def latent_attention(
@@ -316,9 +316,10 @@ def index_scores(b: Builder, q: Node, k: Node, weights: Node, mask: Node) -> Nod
     return new(F32, (k.ne[2], q.ne[2], 1, q.ne[3]), "LIGHTNING_INDEXER", (q, k, weights, mask))
 
 
-def sparse_attention(
-    b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, top: Node, il: int
-) -> Node:
+def attend_sparsely(
+    b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, top: Node, il: int, *,
+    v_mla: Node | None, sinks: Node | None = None,
+) -> Node:  # fmt: skip
     """Attention over the chosen cells of a latent cache (llm_graph_input_attn_k_dsa)."""
     for node in (q, v, k):
         b.expand(node)
@@ -328,5 +329,12 @@ def sparse_attention(
     mask = chosen_mask(inp.mask, top, zeros)
     cached = read_k(b, inp, il)
     values = ops.view(cached, (v.ne[0], *cached.ne[1:]), cached.nb[1:])
-    cur = attend(b, q, cached, values, mask, il, v_mla=b.weight("attn_v_b", il))
+    return attend(b, q, cached, values, mask, il, v_mla=v_mla, sinks=sinks)
+
+
+def sparse_attention(
+    b: Builder, inp: AttentionInput, q: Node, k: Node, v: Node, top: Node, il: int
+) -> Node:
+    """The same, projected."""
+    cur = attend_sparsely(b, inp, q, k, v, top, il, v_mla=b.weight("attn_v_b", il))
     return b.linear(cur, "attn_output", il)

@@ -118,7 +118,7 @@ def _supports_scan(node: Node) -> bool:
 
 def _supports_indexer(node: Node) -> bool:
     q, k = node.src[:2]
-    if q.ne[0] != 128 or q.ne[1] not in (64, 32, 4):
+    if q.ne[0] != 128 or q.ne[1] not in (64, 32, 4) or k.type.name not in _CONVERTED_KV:
         return False
     return all(t.type.block > 1 or not any(nb % 16 for nb in t.nb[1:]) for t in (q, k))
 

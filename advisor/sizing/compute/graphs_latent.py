@@ -93,7 +93,7 @@ def deepseek2(b: Builder) -> None:
     b.head(cur)
 
 
-def _indexed(
+def indexed(
     b: Builder, cur: Node, qr: Node, inp: AttentionInput, positions: Node, il: int
 ) -> Node:
     """The lightning indexer's choice of cells."""
@@ -146,7 +146,7 @@ def sparse(b: Builder) -> None:
         cur = b.norm(cur, "attn_norm", il)
         qr = b.norm(ops.mul_mat(b.weight("attn_q_a", il), cur), "attn_q_a_norm", il)
         if top is None or not hp.indexer_layers or hp.indexer_layers[il]:
-            top = _indexed(b, cur, qr, inp.index, positions, il)
+            top = indexed(b, cur, qr, inp.index, positions, il)
         q = ops.mul_mat(b.weight("attn_q_b", il), qr)
         strides = (size * 4, size * heads * 4)
         q_plain = ops.view(q, (plain, heads, tokens, 1), strides)

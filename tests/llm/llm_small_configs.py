@@ -62,6 +62,19 @@ _KDA: dict[str, Any] = {
 }
 
 
+_LING3: dict[str, Any] = {
+    **_MOE,
+    **_MLA,
+    "num_hidden_layers": 8,
+    "layer_group_size": 4,
+    "first_k_dense_replace": 1,
+    "num_shared_experts": 1,
+    "moe_shared_expert_intermediate_size": 256,
+    "norm_topk_prob": True,
+    "routed_scaling_factor": 2.5,
+}
+
+
 def _named(name: str, *parts: dict[str, Any], **more: Any) -> dict[str, Any]:
     merged: dict[str, Any] = {"architectures": [name], **_GQA}
     for part in parts:
@@ -340,6 +353,19 @@ SMALL: dict[str, dict[str, Any]] = {
         swiglu_limit=7.0,
         indexer_types=["full", "shared", "full", "shared"],
     ),
+    "bailingmoe3": _named("BailingMoeV3ForCausalLM", _LING3, tie_word_embeddings=True),
+    "bailingmoe3-limited": _named(
+        "BailingMoeV3VLForConditionalGeneration",
+        _LING3,
+        q_lora_rank=None,
+        n_group=4,
+        topk_group=2,
+        expert_swiglu_limit_list=[0, 0, 0, 4, 4, 4, 4, 4],
+        share_expert_swiglu_limit_list=[0, 0, 0, 0, 0, 5, 5, 7],
+        mrope_section=[8, 12, 12],
+        num_nextn_predict_layers=1,
+        keep_nextn=True,
+    ),
     "kimi-linear": _named(
         "KimiLinearForCausalLM", _MOE, _MLA, _KDA, first_k_dense_replace=1, q_lora_rank=None
     ),
@@ -427,6 +453,8 @@ SMALL: dict[str, dict[str, Any]] = {
         moe_intermediate_size=256,
         share_expert_dim=256,
         moe_layers_enum="1,2,3",
+        swiglu_limits=[0.0, 0.0, 7.0, 7.0],
+        swiglu_limits_shared=[0.0, 0.0, 0.0, 16.0],
         num_nextn_predict_layers=1,
         keep_nextn=True,
         rope_scaling={"rope_type": "llama3", "factor": 2.0},

@@ -65,6 +65,13 @@ class Config:
         """A list of whole numbers, empty where there is none."""
         return tuple(int(item) for item in _list(self.get(*names)) if isinstance(item, int | float))
 
+    def limits(self, name: str, count: int) -> tuple[float, ...]:
+        """One number per layer, 0 where the list ends or has none; empty where there is no list."""
+        given = [
+            float(item) if isinstance(item, int | float) else 0.0 for item in _list(self.get(name))
+        ]
+        return tuple([*given, *([0.0] * count)][:count]) if given else ()
+
     def texts(self, *names: str) -> tuple[str, ...]:
         """A list of texts, empty where there is none."""
         return tuple(item for item in _list(self.get(*names)) if isinstance(item, str))

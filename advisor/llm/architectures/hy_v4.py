@@ -52,9 +52,7 @@ class HyV4(Architecture):
         if not hp.indexer_top_k:
             return MemoryRule(caches=(rules.cache(hp, "attn", trunk),))
         owners = tuple(il for il in trunk if hp.indexer_layers[il])
-        return MemoryRule(
-            caches=(rules.cache(hp, "mla", trunk), indexer_cache(hp, "lid", owners))
-        )
+        return MemoryRule(caches=(rules.cache(hp, "mla", trunk), indexer_cache(hp, "lid", owners)))
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         convert_mla(config, keys)

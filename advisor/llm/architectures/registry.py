@@ -47,6 +47,7 @@ from advisor.llm.architectures.jais2 import Jais2
 from advisor.llm.architectures.kimi import KimiK3, KimiLinear
 from advisor.llm.architectures.lfm2 import Lfm2
 from advisor.llm.architectures.ling import BailingMoe, BailingMoe2, Dots1
+from advisor.llm.architectures.ling3 import BailingMoe3
 from advisor.llm.architectures.llama import Llama
 from advisor.llm.architectures.llama4 import Llama4
 from advisor.llm.architectures.maincoder import Maincoder
@@ -91,7 +92,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     DeepSeek2(), DeepSeek32(), DeepSeek4(), Glm4(), Glm4Moe(), GlmDsa(), Glm5Next(),
     KimiLinear(), KimiK3(), MiniMaxM2(), MiniMaxM3(), NemotronH(), FalconH1(),
     HunyuanDense(), HunyuanMoe(), HyV3(), HyV4(), Ernie45(), Step35(), Lfm2(), MiMo2(),
-    Exaone(), InternLm2(), StarCoder2(), Arcee(), Apertus(), BailingMoe2(), Dots1(),
+    Exaone(), InternLm2(), StarCoder2(), Arcee(), Apertus(), BailingMoe2(), BailingMoe3(), Dots1(),
     MiniCpm(), Nemotron(),
     Olmo2(), Olmoe(), CommandR(), Cohere2(), Mamba(), Mamba2(), Jamba(), Rwkv7(),
     Deci(), ExaoneMoe(), Trinity(), Laguna(), MuseGlimmer(), Cohere2Moe(), SmallThinker(),

@@ -79,6 +79,10 @@ class Step35(Architecture):
             "expert_weights_scale": config.number("moe_router_scaling_factor", default=1.0),
             "expert_weights_norm": config.flag("norm_expert_weight", default=True),
         }
+        for key, name in (("exp", "swiglu_limits"), ("shexp", "swiglu_limits_shared")):
+            limits = config.limits(name, len(sliding))
+            if limits:
+                keys[f"swiglu_clamp_{key}"] = limits
         optional = {f"attn_{part}.weight" for part in ("q_norm", "k_norm", "gate")} | nextn
         if config.rope.text("rope_type", "type") == "llama3":
             optional.add("rope_freqs.weight")

@@ -1,6 +1,7 @@
 """Self-attention over the KV caches (llama-graph.cpp:build_attn, llama-kv-cache.cpp)."""
 
 from dataclasses import dataclass
+
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import TensorType
 from advisor.sizing.compute import ops

@@ -1,11 +1,31 @@
 """Feed-forward networks, dense and with experts (llama-graph.cpp:build_ffn, build_moe_ffn)."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.backends import EXACT_SOURCE
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.nodes import F32, I32, Node
+
+_LIMITED_AT_ONCE: Final = frozenset({"deepseek4", "glm5-next", "hy_v4", "maple"})
+"""Architectures that limit SwiGLU in one operation (llama-graph.cpp:build_ffn, build_moe_ffn);
+their graphs say so by its name."""
+
+
+def _limits(b: Builder, key: str, il: int) -> bool:
+    """Whether what the gate opens is limited in a block."""
+    values = b.hp.metadata.get(key, 0.0)
+    if b.hp.arch in _LIMITED_AT_ONCE or isinstance(values, str):
+        return False
+    if isinstance(values, int | float):
+        return values > 0
+    return il < len(values) and float(values[il]) > 0
+
+
+def _limited(gate: Node, up: Node) -> Node:
+    """SwiGLU with limits, step by step."""
+    return ops.mul(ops.clamp(ops.unary("silu", gate)), ops.clamp(up))
 
 
 def ffn(b: Builder, cur: Node, il: int, *, activation: str = "swiglu", suffix: str = "") -> Node:
@@ -17,7 +37,9 @@ def ffn(b: Builder, cur: Node, il: int, *, activation: str = "swiglu", suffix: s
     """
     up = b.linear(cur, f"ffn_up{suffix}", il)
     if b.has(f"ffn_gate{suffix}", il):
-        cur = ops.glu(activation, b.linear(cur, f"ffn_gate{suffix}", il), up)
+        gate = b.linear(cur, f"ffn_gate{suffix}", il)
+        limited = activation == "swiglu" and _limits(b, "swiglu_clamp_shexp", il)
+        cur = _limited(gate, up) if limited else ops.glu(activation, gate, up)
     elif activation.startswith("packed_"):
         cur = ops.glu(activation.removeprefix("packed_"), up)
     elif activation == "relu_sqr":
@@ -116,7 +138,10 @@ def _activated(b: Builder, routing: Routing, cur: Node, il: int, ids: Node) -> N
         gate = _experts(b, cur, gate_name, il, ids)
         return situ(gate, up, bounded=routing.activation == "bounded_situ")
     if b.has(gate_name, il):
-        return ops.glu(routing.activation, _experts(b, cur, gate_name, il, ids), up)
+        gate = _experts(b, cur, gate_name, il, ids)
+        if routing.activation == "swiglu" and _limits(b, "swiglu_clamp_exp", il):
+            return _limited(gate, up)
+        return ops.glu(routing.activation, gate, up)
     if routing.activation == "relu_sqr":
         return ops.like("SQR", ops.unary("relu", up))
     return ops.unary("silu" if routing.activation == "swiglu" else "gelu", up)

@@ -55,10 +55,15 @@ def _convolved(b: Builder, memory: Node, before: Node, cur: Node, part: str, il:
 def _decay(b: Builder, cur: Node, il: int) -> Node:
     hp, n_seqs = b.hp, b.shape.n_seqs
     heads, size = hp.n_head[0], hp.n_embd_head_kda
-    gate = ops.mul_mat(b.weight("ssm_f_b", il), ops.mul_mat(b.weight("ssm_f_a", il), cur))
+    gate = ops.mul_mat(b.weight("ssm_f_a", il), cur)
+    if b.has("ssm_f_b", il):
+        gate = ops.mul_mat(b.weight("ssm_f_b", il), gate)
     gate = ops.add(gate, b.weight("ssm_dt", il, "bias"))
     a = ops.reshape(b.weight("ssm_a", il, ""), 1, heads)
-    if "kda.gate_lower_bound" in hp.metadata:
+    if hp.arch == "bailingmoe3":
+        gate = ops.mul(ops.reshape(gate, size, heads, b.n_tokens), a)
+        gate = ops.scale(ops.unary("sigmoid", gate))
+    elif "kda.gate_lower_bound" in hp.metadata:
         gate = ops.mul(ops.reshape(gate, size, heads, b.n_tokens), a)
         gate = ops.scale(ops.unary("sigmoid", ops.scale(gate)))
     else:
@@ -68,7 +73,7 @@ def _decay(b: Builder, cur: Node, il: int) -> Node:
 
 
 def kimi_delta_attention(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
-    """Kimi's delta attention, also GLM-5.3-Flash's (build_kda_layer)."""
+    """Kimi's delta attention, also GLM-5.3-Flash's and Ling 3's (build_kda_layer)."""
     hp, n_seqs = b.hp, b.shape.n_seqs
     tokens = b.n_tokens // n_seqs
     heads, size = hp.n_head[0], hp.n_embd_head_kda
@@ -87,7 +92,9 @@ def kimi_delta_attention(b: Builder, inp: StateInput, cur: Node, il: int) -> Nod
     if b.has("ssm_g", il):
         opened = ops.mul_mat(b.weight("ssm_g", il), flat)
     else:
-        opened = ops.mul_mat(b.weight("ssm_g_b", il), ops.mul_mat(b.weight("ssm_g_a", il), flat))
+        opened = ops.mul_mat(b.weight("ssm_g_a", il), flat)
+        if b.has("ssm_g_b", il):
+            opened = ops.mul_mat(b.weight("ssm_g_b", il), opened)
     opened = ops.unary("sigmoid", ops.reshape(opened, size, heads, b.n_tokens))
     out = ops.mul(b.norm(out, "ssm_norm", il), opened)
     return ops.mul_mat(b.weight("attn_output", il), ops.cont(out, (inner, b.n_tokens, 1, 1)))

@@ -93,9 +93,7 @@ def deepseek2(b: Builder) -> None:
     b.head(cur)
 
 
-def indexed(
-    b: Builder, cur: Node, qr: Node, inp: AttentionInput, positions: Node, il: int
-) -> Node:
+def indexed(b: Builder, cur: Node, qr: Node, inp: AttentionInput, positions: Node, il: int) -> Node:
     """The lightning indexer's choice of cells."""
     hp = b.hp
     size, heads, tokens = hp.indexer_head_size, hp.n_indexer_head, b.n_tokens

@@ -16,6 +16,7 @@ from advisor.sizing.compute.blocks import (
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.feedforward import ffn
 from advisor.sizing.compute.graphs_latent import mla
+from advisor.sizing.compute.graphs_ling3 import gated_latent_attention, positions_per_token
 from advisor.sizing.compute.graphs_qwen import feed, gated_attention
 from advisor.sizing.compute.nodes import F32, I32, Node
 from advisor.sizing.compute.windows import Windows
@@ -43,14 +44,17 @@ def _plain_feed(b: Builder, cur: Node, il: int) -> Node:
 def _draft(
     attend: Attend, feed_forward: Feed, *, ffn_norm: str, positions: int = 1, has_v: bool = True
 ) -> Graph:
-    """The graph of one draft head (graph_mtp of each family)."""
+    """The graph of one draft head (graph_mtp of each family).
+
+    positions: per token; 0: as the model's sections of rotation say.
+    """
 
     def build(b: Builder) -> None:
         hp, il = b.hp, b.hp.n_layer
         table = b.find("nextn.embed_tokens", il) or b.weight("token_embd")
         tokens = ops.get_rows(table, b.input(I32, b.n_tokens))
         hidden = b.input(F32, hp.n_embd, b.n_tokens)
-        places = b.positions(positions)
+        places = b.positions(positions or positions_per_token(b))
         rows = b.output_ids()
         cache = attention_input(b, "attn", [il], has_v=has_v)
         hidden = b.norm(hidden, "nextn.hnorm", il)
@@ -61,6 +65,8 @@ def _draft(
         cur = ops.add(feed_forward(b, b.norm(residual, ffn_norm, il), il), residual)
         if b.has("nextn.shared_head_norm", il):
             cur = b.norm(cur, "nextn.shared_head_norm", il)
+        elif b.has("layer_output_norm", il):
+            cur = b.norm(cur, "layer_output_norm", il)
         else:
             cur = b.norm(cur, "output_norm")
         cur.is_output = True
@@ -186,5 +192,8 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     "cohere2moe": _cohere2_moe,
     "step35": _windowed(_step35_attention, rows_early=False),
     "mimo2": _windowed(_mimo2_attention, rows_early=True),
+    "bailingmoe3": _draft(
+        gated_latent_attention, _plain_feed, ffn_norm="ffn_norm", positions=0, has_v=False
+    ),
     "glm-dsa": _draft(mla, _plain_feed, ffn_norm="ffn_norm", has_v=False),
 }

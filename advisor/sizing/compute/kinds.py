@@ -90,6 +90,8 @@ def _blocks(key: int, recipe: Recipe) -> tuple[_Block, ...]:
             hp.arch == "gemma3n" and il < SPARSE_BLOCKS,
             step > 0 and (il + offset) % step == 0,
             per_layer(hp, "attention.rope_pattern", il, 1.0),
+            per_layer(hp, "swiglu_clamp_exp", il) > 0,
+            per_layer(hp, "swiglu_clamp_shexp", il) > 0,
         )
         facts = (values[il], il == hp.n_layer - 1, il % bank if bank > 0 else 0)
         found.append(_Block(intern(kind), intern(facts), cache_owner(hp, il)))

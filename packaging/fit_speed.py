@@ -203,7 +203,7 @@ def along(row: Row) -> Array:
 
 def case(row: Row) -> Case:
     return Case(
-        model=row.model.id, gpu=row.gpu, backend=row.backend, speed_class=row.speed_class,
+        model=row.model.shape, gpu=row.gpu, backend=row.backend, speed_class=row.speed_class,
         file_type=row.model.file_type, experts=bool(row.sums.n_expert), depth=row.depth,
     )  # fmt: skip
 

@@ -124,8 +124,8 @@ def _row(
     d_error, d_weight = decode.get(raw["id"], (None, 1.0))
     p_error, p_weight = prefill.get(raw["id"], (None, 1.0))
     return {
-        "id": raw["id"], "model": row.model.id, "file_type": row.model.file_type,
-        "quant": raw["quant"],
+        "id": raw["id"], "model": row.model.id, "shape": row.model.shape,
+        "file_type": row.model.file_type, "quant": raw["quant"],
         "file_bytes": round(raw["file_gib"] * GIB) if raw["file_gib"] else None,
         "gpu": row.gpu, "n_gpu": raw["gpu_count"], "backend": row.backend,
         "speed_class": row.speed_class, "experts": bool(row.sums.n_expert), "depth": row.depth,

@@ -237,8 +237,12 @@ class Catalogue:
     def __init__(self, entries: Iterable[CatalogueEntry]) -> None:
         self.entries: Final = tuple(entries)
         self._exact: dict[str, CatalogueEntry] = {}
+        self._own: dict[str, list[CatalogueEntry]] = {}
+        """By the name in its id, which goes before a short name that others have as well."""
         self._short: dict[str, list[CatalogueEntry]] = {}
         for entry in self.entries:
+            own = _plain(entry.id.rpartition("/")[2])
+            self._own.setdefault(own, []).append(entry)
             for name in (entry.id, *entry.aliases):
                 self._exact[name.lower()] = entry
                 short = _plain(name.rpartition("/")[2])
@@ -265,7 +269,11 @@ class Catalogue:
     def _named(self, name: str) -> list[CatalogueEntry]:
         """The entry of that id, or those of that short name."""
         entry = self._exact.get(name.strip().lower())
-        return [entry] if entry is not None else self._short.get(_plain(name), [])
+        if entry is not None:
+            return [entry]
+        plain = _plain(name)
+        own = self._own.get(plain, [])
+        return own if len(own) == 1 else self._short.get(plain, [])
 
     def nearest(self, name: str) -> list[CatalogueEntry]:
         """Entries that a name may have meant: with its words, most of them, or mistyped."""

@@ -74,6 +74,23 @@ class Model:
         return None if self.missing else self.path
 
     @cached_property
+    def shape(self) -> str:
+        """What models that compute alike have in common: architecture, layers, widths, experts.
+
+        The vocabulary counts in steps of 2,048, since fine-tunes add a few tokens. An architecture
+        that is not known: its ``id``.
+        """
+        hp = self.hp
+        if hp is None:
+            return self.id
+        trunk = slice(hp.n_layer)
+        widths = (hp.n_layer, hp.n_embd, sum(hp.n_ff[trunk]), sum(hp.n_head[trunk]))
+        heads = (sum(hp.n_head_kv[trunk]), hp.n_embd_head_k, hp.n_embd_head_v)
+        experts = (hp.n_expert, hp.n_expert_used, hp.n_ff_exp)
+        numbers = (*widths, *heads, *experts, hp.n_vocab // 2048)
+        return "-".join((hp.arch, *map(str, numbers)))
+
+    @cached_property
     def kinds(self) -> TensorKinds:
         """Its tensors by type and shape."""
         seen: dict[tuple[str, tuple[int, ...]], int] = {}

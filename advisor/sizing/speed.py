@@ -262,7 +262,7 @@ def device_correction(
     if not box.calibration.is_identity:
         return Correction(0.0, box.calibration.spread)
     case = Case(
-        model=model.id,
+        model=model.shape,
         gpu=device.gpu,
         backend=device.backend,
         speed_class=device.class_key,

@@ -234,6 +234,8 @@ class BenchRow(_Frozen):
     id: int
     model: str
     """Hugging Face id."""
+    shape: str
+    """Of the model (``advisor.llm.model.Model.shape``)."""
     file_type: str
     quant: str
     """As printed."""

@@ -69,14 +69,14 @@ class Least:
     def closely(self, kind: int, model: int) -> float:
         """``decode``, with what similar cases say in place of what is granted to every case."""
         asked, (device, calibration) = self.asked[model], self.devices[kind]
-        seconds, (granted, _) = float(self.decode[kind, model]), _granted(asked.model.id)
-        if device is None or asked.model.id in _fastest():
+        seconds, (granted, _) = float(self.decode[kind, model]), _granted(asked.model.shape)
+        if device is None or asked.model.shape in _fastest():
             return seconds
         if not calibration.is_identity:
             return seconds / granted
         hp = asked.model.hp
         case = Case(
-            model=asked.model.id,
+            model=asked.model.shape,
             gpu=device.gpu,
             backend=device.backend,
             speed_class=device.class_key,
@@ -132,7 +132,7 @@ def least(
     groups = [speed_prefill.type_group(a.model.file_type) for a in asked]
     factors = np.array([speed_data().prefill_groups[g] if g else 1.0 for g in groups])
     is_bf16 = np.array([a.model.file_type == "BF16" for a in asked])
-    granted = np.array([_granted(a.model.id) for a in asked]).reshape(len(asked), 2).T
+    granted = np.array([_granted(a.model.shape) for a in asked]).reshape(len(asked), 2).T
     decode = np.zeros((len(kinds), len(asked)))
     prefill = np.zeros((len(kinds), len(asked)))
     copy = np.full(len(kinds), np.inf)
@@ -166,17 +166,17 @@ def _alone(device: Device, calibration: Calibration) -> DeviceSpeed | None:
 
 @functools.cache
 def _fastest() -> dict[str, tuple[float, float]]:
-    """By model the lowest errors of its rows, as factors on decode and prefill time."""
+    """By shape of model the lowest errors of its rows, as factors on decode and prefill time."""
     found: dict[str, tuple[float, float]] = {}
     for row in bench_data().rows:
-        decode, prefill = found.get(row.model, (1.0, 1.0))
-        found[row.model] = (
+        decode, prefill = found.get(row.shape, (1.0, 1.0))
+        found[row.shape] = (
             min(decode, math.exp(row.decode_error or 0.0)),
             min(prefill, math.exp(row.prefill_error or 0.0)),
         )
     return found
 
 
-def _granted(model_id: str) -> tuple[float, float]:
-    decode, prefill = _fastest().get(model_id, (1.0, 1.0))
+def _granted(shape: str) -> tuple[float, float]:
+    decode, prefill = _fastest().get(shape, (1.0, 1.0))
     return min(decode, _DECODE_GRANTED), min(prefill, _PREFILL_GRANTED)

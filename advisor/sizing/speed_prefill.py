@@ -218,7 +218,7 @@ def _named(found: PrefillParts, title: str, factor: float, where: int) -> list[S
 
 def _case(model: Model, known: ModelSums, device: DeviceSpeed, settings: RunSettings) -> Case:
     return Case(
-        model=model.id,
+        model=model.shape,
         gpu=device.gpu,
         backend=device.backend,
         speed_class=device.class_key,

@@ -28,6 +28,7 @@ class Case:
     """What a row or a question is about."""
 
     model: str
+    """Its shape: models of the same shape compute alike, whatever their name."""
     gpu: str
     backend: str
     speed_class: str
@@ -39,7 +40,7 @@ class Case:
     def of(cls, row: BenchRow) -> "Case":
         """The case of a measured row."""
         return cls(
-            model=row.model,
+            model=row.shape,
             gpu=row.gpu,
             backend=row.backend,
             speed_class=row.speed_class,
@@ -181,7 +182,7 @@ def _process(kind: Kind) -> Process:
 def _by_machine(kind: Kind) -> dict[tuple[str, str, str, str, int], tuple[BenchRow, ...]]:
     found: dict[tuple[str, str, str, str, int], list[BenchRow]] = {}
     for row in _usable(kind):
-        key = (row.model, row.gpu, row.backend, row.file_type, row.n_gpu)
+        key = (row.shape, row.gpu, row.backend, row.file_type, row.n_gpu)
         found.setdefault(key, []).append(row)
     return {key: tuple(sorted(rows, key=lambda r: r.depth)) for key, rows in found.items()}
 

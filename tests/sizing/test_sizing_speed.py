@@ -109,6 +109,18 @@ def test_a_measured_row_beats_the_formula_and_says_so() -> None:
     assert not any("measured row" in note for note in other.notes)
 
 
+def test_a_file_on_disk_follows_what_was_measured_of_its_model() -> None:
+    row = next(r for r in rows_of_one_case() if r.gpu == "GeForce RTX 5070" and r.depth == 0)
+    entry = model(row.model, row.file_type)
+    file = replace(entry, id="renamed.gguf", name="Mine", source="gguf")
+    found = speed(file, parse_rig("RTX 5070"), file_bytes=row.file_bytes)
+    assert any(row.url and row.url in note for note in found.notes)
+    assert (
+        found.decode_tps
+        == speed(entry, parse_rig("RTX 5070"), file_bytes=row.file_bytes).decode_tps
+    )
+
+
 def test_a_card_that_nobody_measured_gets_a_wider_range() -> None:
     model = catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M")
     measured = {row.gpu for row in bench_data().rows if row.backend == "cuda"}

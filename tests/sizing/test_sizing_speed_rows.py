@@ -63,7 +63,8 @@ def test_names_of_rows_lead_to_the_model_that_was_fitted() -> None:
     names = json.loads((PACKAGING / "bench_models.json").read_text(encoding="utf-8"))
     for label, name in names["labels"].items():
         if name not in names["configs"] and not FILE_NAME.search(label):
-            assert catalogue().find(label).id == catalogue().find(name).id
+            found, fitted = catalogue().find(label), catalogue().find(name)
+            assert found.model("Q4_K_M").shape == fitted.model("Q4_K_M").shape
 
 
 @pytest.mark.parametrize(

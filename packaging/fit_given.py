@@ -67,6 +67,17 @@ MATRIX_RATES = (
     ),
 )  # fmt: skip
 """Cards whose table entry has no FP16 matrix rate: TFLOPS to take instead."""
+MATRIX_SHARES = (
+    (
+        "hopper",
+        0.63,
+        (
+            "llama.cpp multiplies with mma.sync (ggml-cuda/mma.cuh), about 0.63 of Hopper's wgmma "
+            "(arXiv:2402.13499); rows of an H100 over those of an A100 say 0.55 to 0.57"
+        ),
+    ),
+)
+"""Architectures whose data sheet counts instructions that llama.cpp does not use: share of it."""
 PCIE = {
     "gbs_per_lane": {"1": 0.25, "2": 0.5, "3": 0.985, "4": 1.969, "5": 3.938, "6": 7.563},
     "share": 0.8,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fit_given import MATRIX_RATES
+from fit_given import MATRIX_RATES, MATRIX_SHARES
 
 from advisor.errors import ModelError
 from advisor.hardware.table import GpuEntry, gpu_table
@@ -35,6 +35,7 @@ GPUS = {
 }
 
 RATES = {card: rate for card, rate, _ in MATRIX_RATES}
+SHARES = {architecture: share for architecture, share, _ in MATRIX_SHARES}
 
 LEFT_OUT = {
     288: "fell out of video memory at this depth (2.9 tok/s after 6.4 at half of it)",
@@ -191,7 +192,7 @@ def read(path: Path) -> Iterator[Row | str]:
             sums=found,
             gpu=entry.name,
             bandwidth=bandwidth * 1e9,
-            rate=rate * 1e12 if rate else None,
+            rate=rate * SHARES.get(entry.architecture, 1.0) * 1e12 if rate else None,
             speed_class=class_key(backend, entry.architecture, bandwidth),
             architecture=entry.architecture,
             backend=backend,

@@ -8,6 +8,7 @@ from fit_given import (
     BORROWED,
     HOST,
     MATRIX_RATES,
+    MATRIX_SHARES,
     PCIE,
     QUANTIZED_CACHE,
     SPILL,
@@ -28,7 +29,9 @@ def _r(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def write(decode: Fitted, prefill: Fitted, *, errors: dict[str, Any], today: str) -> None:
+def write(
+    decode: Fitted, prefill: Fitted, *, errors: dict[str, Any], splits: int, today: str
+) -> None:
     """Both files, from fits on everything that is trusted."""
     d_rows, p_rows = decode.problem.rows, prefill.problem.rows
     d = lambda name: decode.problem.parameters.get(decode.fit.vector, name)  # noqa: E731
@@ -65,9 +68,10 @@ def write(decode: Fitted, prefill: Fitted, *, errors: dict[str, Any], today: str
         "method": "packaging/fit_speed.py: constants with priors and a Gaussian process over the "
         "errors, fitted together to the logarithm of the time; rows that the others contradict "
         "count less; errors by ten-fold cross-validation split by GPU, model, backend and source, "
-        "nested: what the fit assumes is chosen for each block of folds by the rows of the "
-        "others, from a start that was chosen earlier on other splits of the same rows; ranges are "
-        "chosen to hold with a row's micro-batch told and untold",
+        f"over {splits} such splits together, nested: what the fit assumes is chosen for each "
+        "block of folds by the rows of the others, from a start that was chosen earlier on other "
+        "splits of the same rows; ranges are chosen to hold "
+        "with a row's micro-batch told and untold",
         "data": f"{len(decode.fit.train)} decode and {len(prefill.fit.train)} prefill rows of "
         "resources/bench.json; many CUDA rows are of May 2024 and slower than today's builds",
         "classes": classes,
@@ -88,6 +92,10 @@ def write(decode: Fitted, prefill: Fitted, *, errors: dict[str, Any], today: str
         "matrix_rates": [
             {"card": card, "tflops": round(rate, 1), "source": source}
             for card, rate, source in MATRIX_RATES
+        ],
+        "matrix_shares": [
+            {"architecture": architecture, "share": share, "source": source}
+            for architecture, share, source in MATRIX_SHARES
         ],
         "similar_decode": decode.how.model_dump(),
         "similar_prefill": prefill.how.model_dump(),

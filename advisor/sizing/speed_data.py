@@ -156,6 +156,14 @@ class MatrixRate(_Frozen):
     source: str
 
 
+class MatrixShare(_Frozen):
+    """Part of an architecture's FP16 matrix rate that the instructions llama.cpp uses can reach."""
+
+    architecture: str
+    share: float
+    source: str
+
+
 class Similar(_Frozen):
     """How far measured rows speak for others (standard deviations of the logarithm)."""
 
@@ -222,6 +230,7 @@ class SpeedData(_Frozen):
     without_bf16: WithoutBf16
     spill: Spill
     matrix_rates: tuple[MatrixRate, ...]
+    matrix_shares: tuple[MatrixShare, ...]
     similar_decode: Similar
     similar_prefill: Similar
     errors_decode: dict[str, Errors]
@@ -289,10 +298,15 @@ def _stand_ins() -> dict[str, float]:
     return {rate.card: rate.tflops for rate in speed_data().matrix_rates}
 
 
+@functools.cache
+def _shares() -> dict[str, float]:
+    return {of.architecture: of.share for of in speed_data().matrix_shares}
+
+
 def matrix_tflops(device: Device) -> float | None:
-    """FP16 matrix rate, or what stands in for it; None where neither is known."""
+    """FP16 matrix rate that llama.cpp can reach, or what stands in; None where neither is known."""
     if device.fp16_tflops is not None:
-        return device.fp16_tflops
+        return device.fp16_tflops * _shares().get(device.architecture or "", 1.0)
     return _stand_ins().get(device.table_id or device.name)
 
 

@@ -68,13 +68,6 @@ class Allocation:
             + self.compute.devices[device]
         )
 
-    @property
-    def devices_total(self) -> int | None:
-        """Everything of llama.cpp's on all devices; None when a part is unknown."""
-        totals = [self.device_total(device) for device in range(len(self.weights.devices))]
-        known = [total for total in totals if total is not None]
-        return sum(known) if len(known) == len(totals) else None
-
     def in_use(self, device: int) -> bool:
         """Whether anything lies on a device, and be it the buffer for what is copied from RAM."""
         parts = (self.context, self.compute)

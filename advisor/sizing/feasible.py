@@ -26,8 +26,6 @@ _RAM_SHARE = 0.3
 """Of what is left over, as much stays in RAM: layers round on devices, not in RAM."""
 _CERTAIN = 75
 """Percent of the smallest compute buffers of any placement that was tried: none has less."""
-_DOUBT = 8 << 20
-"""Bytes by which a buffer may be smaller than in another split."""
 _ROOMS = 8
 """How many rooms that were too little are kept."""
 _ENDLESS = 1 << 62
@@ -47,32 +45,16 @@ def held_by(model: Model, settings: RunSettings, space: Room) -> RunSettings | N
 def holds(model: Model, settings: RunSettings, space: Room, beside: tuple[int, ...]) -> bool | None:
     """Whether a part in RAM makes it fit; None where that was neither found nor ruled out.
 
-    The devices alone are known to hold less than everything. ``beside``: about what a run takes
-    beside its layers on every device and, last, on the host.
+    None too where everything may stay on the devices. ``beside``: about what a run takes beside its
+    layers on every device and, last, on the host.
     """
     trial = _trial(model, settings, space, beside)
-    if trial is None:
+    if trial is None or trial.may_stay():
         return None
     if trial.fits():
         return True
     known = any(space.within(other) for other in trial.memory.too_little)
     return False if known or trial.never_fits() else None
-
-
-def may_stay(model: Model, settings: RunSettings, space: Room, buffers: Sequence[int]) -> bool:
-    """Whether some split over the devices may hold everything; the exact bytes tell.
-
-    ``buffers``: compute buffers per device of another split. The smallest stands for all.
-    """
-    layers = _layers(model, (settings, space.backends[0]))
-    if layers is None:
-        return False
-    beside = settings.margin + min(buffers) - _DOUBT
-    room = [
-        (free or 0) - (driver or 0) - beside
-        for free, driver in zip(space.free, space.driver, strict=True)
-    ]
-    return _filled(layers.whole, room) is not None
 
 
 def learn(
@@ -123,7 +105,6 @@ class _Layers:
         ]
         """Bytes in RAM after every step."""
         self.total = sum(self.thin) + away
-        self.whole = self.sizes(0, 0)
 
     def step(self, least: int, most: int) -> tuple[int, int]:
         """Layers and experts in RAM: the step farthest from too little and from too much there."""
@@ -183,8 +164,6 @@ class _Memory:
     """What the last placement took beside its layers, per device and on the host."""
     held: _Held | None = None
     """The last placement that left the margin."""
-    made: dict[_Held, Allocation] = field(default_factory=dict[_Held, Allocation])
-    """Its bytes, which do not depend on what is free."""
     too_little: "list[Room]" = field(default_factory=list["Room"])
     """Where no placement was found, though none was proof of that."""
 
@@ -259,6 +238,14 @@ class _Trial:
     on_host: int = _ENDLESS
     """The least that lies on the host whatever moves there."""
 
+    def may_stay(self) -> bool:
+        """Whether everything may stay on the devices, as far as the buffers of one try tell."""
+        sizes = self.layers.sizes(0, 0)
+        if _filled(sizes, self.room) is None:
+            return False
+        self._holds(_Held(0, 0, _shared_out(sizes, self.room)))
+        return _filled(sizes, self.at_best()) is not None
+
     def at_best(self) -> list[int]:
         """Room for layers beside the least that buffers may take."""
         return [value - self.smallest * _CERTAIN // 100 for value in self.room]
@@ -322,17 +309,15 @@ class _Trial:
 
     def _holds(self, held: _Held) -> bool:
         """Whether a placement leaves the margin; what it takes beside its layers is kept."""
-        allocation = self.memory.made.get(held)
-        if allocation is None:
-            settings = self.settle(held)
-            allocation = allocate(self.model, settings, self.space.backends, self.space.free)
+        settings = self.settle(held)
+        allocation = allocate(self.model, settings, self.space.backends, self.space.free)
         left = headrooms(allocation, self.space)
         self._note(held, allocation)
         used = (d for d in range(len(self.room)) if allocation.in_use(d))
         keeps = all((left[d] or 0) >= self.settings.margin for d in used)
         ram = left[HOST]
         if keeps and ram is not None and ram >= 0:
-            self.memory.held, self.memory.made = held, {held: allocation}
+            self.memory.held = held
             return True
         return False
 
@@ -347,6 +332,4 @@ class _Trial:
         rest = host + shared - self.layers.in_ram(held.layers, held.experts)
         self.memory.beside = (*(a - b for a, b in zip(totals, lies, strict=True)), rest)
         self.smallest = min(self.smallest, *compute.devices)
-        if allocation.placement.n_copies == 1:
-            # What pipelining keeps on the host goes with it as soon as anything moves there.
-            self.on_host = min(self.on_host, rest - compute.host * (100 - _CERTAIN) // 100)
+        self.on_host = min(self.on_host, rest - compute.host * (100 - _CERTAIN) // 100)

@@ -23,10 +23,6 @@ class Column(NamedTuple):
     """On the host, everything but weights."""
     caches: int
     """Bytes of caches on devices."""
-    buffers: tuple[int, ...]
-    """Per device, compute buffers."""
-    pipelining: int
-    """Bytes of buffers that a part in RAM may do without, since it ends pipelining."""
 
 
 def _column(allocation: Allocation, settings: RunSettings) -> Column:
@@ -37,7 +33,7 @@ def _column(allocation: Allocation, settings: RunSettings) -> Column:
     known = [size for size in beside if size is not None]
     if context is None or compute is None or output is None or len(known) < len(beside):
         nothing = (0,) * n_devices
-        return Column(settings, placement, False, nothing, 0, 0, nothing, 0)
+        return Column(settings, placement, False, nothing, 0, 0)
     return Column(
         settings=settings,
         placement=placement,
@@ -47,8 +43,6 @@ def _column(allocation: Allocation, settings: RunSettings) -> Column:
         ),
         host=context.host + compute.host + output + known[HOST],
         caches=sum(context.devices),
-        buffers=compute.devices,
-        pipelining=compute.host + sum(compute.devices) if placement.n_copies > 1 else 0,
     )
 
 

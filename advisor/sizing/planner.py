@@ -15,7 +15,7 @@ from advisor.sizing.notes import notes
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.solver import left_open, solve
+from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
 from advisor.sizing.verdict import headrooms, judged
 from advisor.units import MIB
@@ -190,8 +190,9 @@ def size_anywhere(
     Raises SettingsError as ``size`` does.
     """
     plan = size(model, rig, settings, calibration=calibration, finely=True)
-    placed = left_open(settings)
-    if plan.verdict == "no" and placed is not None and placed is not settings and rig.devices:
+    nothing_asked = settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0
+    if plan.verdict == "no" and nothing_asked and rig.devices:
+        placed = settings.model_copy(update={"n_gpu_layers": "fit", "n_cpu_moe": "fit"})
         elsewhere = size(model, rig, placed, calibration=calibration, finely=True)
         if elsewhere.verdict != "no":
             return elsewhere

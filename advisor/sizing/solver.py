@@ -15,34 +15,12 @@ from advisor.sizing.goal import goal_seconds
 from advisor.sizing.layer_bytes import layer_bytes
 from advisor.sizing.search import Answer, Search
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.verdict import headrooms, judged
+from advisor.sizing.verdict import headrooms
 
 WORTH = 0.10
 """A smaller type of KV cache has to save so much of the time to be chosen."""
 _CUTS = frozenset({"row", "tensor"})
 _Step = dict[str, object]
-
-
-def left_open(settings: RunSettings) -> RunSettings | None:
-    """The settings that leave to the solver what devices cannot hold; None where nothing is open.
-
-    What nobody asked to lie anywhere may go to RAM; "fit" leaves open as much as it names.
-    """
-    if "fit" in {settings.n_gpu_layers, settings.n_cpu_moe}:
-        return settings
-    if settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0:
-        return settings.model_copy(update={"n_gpu_layers": "fit", "n_cpu_moe": "fit"})
-    return None
-
-
-def filled(settings: RunSettings) -> RunSettings:
-    """With as much on devices as "fit" leaves open."""
-    update: _Step = {}
-    if settings.n_gpu_layers == "fit":
-        update["n_gpu_layers"] = "all"
-    if settings.n_cpu_moe == "fit":
-        update["n_cpu_moe"] = 0
-    return settings.model_copy(update=update) if update else settings
 
 
 def _exactly(
@@ -103,14 +81,20 @@ def solve(
     has_experts = model.hp is not None and model.hp.n_expert > 0
     wants_layers = settings.n_gpu_layers == "fit"
     wants_experts = settings.n_cpu_moe == "fit"
-    plain = filled(settings)
+    plain = settings.model_copy(
+        update={
+            "n_gpu_layers": "all" if wants_layers else settings.n_gpu_layers,
+            "n_cpu_moe": 0 if wants_experts else settings.n_cpu_moe,
+        }
+    )
     if not space.backends or any(free is None for free in space.free):
         return plain
     given = plain.n_gpu_layers
     layers: Sequence[int] = all_layers
     if not wants_layers:
         layers = [max(0, n_blocks + 1 - given) if isinstance(given, int) and given >= 0 else 0]
-    experts: Sequence[int] = [_away(plain, model)]
+    fixed = n_blocks if plain.n_cpu_moe == "all" else plain.n_cpu_moe
+    experts: Sequence[int] = [min(int(fixed), n_blocks)]
     if wants_experts:
         experts = all_experts if has_experts else [0]
     if plain.split_mode in _CUTS:
@@ -118,46 +102,6 @@ def solve(
     return _search(
         model, rig, space, plain, (layers, experts), asked=settings, calibration=calibration
     )
-
-
-def on_devices(
-    model: Model,
-    rig: Rig,
-    settings: RunSettings,
-    space: Room,
-    calibration: Calibration | None = None,
-) -> RunSettings | None:
-    """The split over the devices that is the fastest with the margin; None where there is none.
-
-    ``settings`` say what lies in RAM. What fits on the devices as asked for loses nothing and is
-    taken before ``solve`` looks at RAM.
-    """
-    search = _begun(model, rig, space, settings, calibration)
-    return None if search is None else search.solve([0], [_away(settings, model)])
-
-
-def _away(settings: RunSettings, model: Model) -> int:
-    """Layers whose experts the settings put in RAM."""
-    n_blocks = model.hp.n_layer_all if model.hp else 0
-    asked = settings.n_cpu_moe
-    return n_blocks if asked == "all" else min(int(asked), n_blocks)
-
-
-def _begun(
-    model: Model,
-    rig: Rig,
-    space: Room,
-    kind: RunSettings,
-    calibration: Calibration | None,
-) -> Search | None:
-    """A search that knows nothing of buffers but what others saw; None: layers are not known."""
-    targets = place_model(model, kind, space.backends, space.free).overrides
-    loads = layer_bytes(model, kind, space.backends[0], targets)
-    if loads is None:
-        return None
-    search = Search(model, rig, space, kind, loads, calibration=calibration)
-    search.needs.put_by_hand(targets)
-    return search
 
 
 def _search(
@@ -179,15 +123,19 @@ def _search(
     found: list[RunSettings] = []
     searches: list[Search] = []
     for kind in (plain, *_kinds(model, plain)):
+        targets = place_model(model, kind, space.backends, space.free).overrides
+        loads = layer_bytes(model, kind, space.backends[0], targets)
+        if loads is None:
+            return plain
         if kind is plain:
             # A search of its own: what it learns about full devices would mislead the next one.
-            whole = _begun(model, rig, space, kind, calibration)
-            answer = whole and whole.solve(open_[0][:1], open_[1][:1])
+            whole = Search(model, rig, space, kind, loads, calibration=calibration)
+            whole.needs.put_by_hand(targets)
+            answer = whole.solve(open_[0][:1], open_[1][:1])
             if answer is not None:
                 return answer
-        search = _begun(model, rig, space, kind, calibration)
-        if search is None:
-            return plain
+        search = Search(model, rig, space, kind, loads, calibration=calibration)
+        search.needs.put_by_hand(targets)
         searches.append(search)
         answer = search.solve(*open_)
         if answer is not None:
@@ -197,10 +145,6 @@ def _search(
     held = held_by(model, asked, space)
     if held is not None:
         return held
-    # Better less than the margin than more RAM than there is.
-    as_asked = allocate(model, plain, space.backends, space.free)
-    if judged(as_asked, space, plain.margin).fits:
-        return plain
     least = Answer(inf, open_[0][-1], open_[1][-1], ())
     return searches[0].solve(*open_, limited=False) or searches[0].settle(least)
 

@@ -22,11 +22,9 @@ class _Blocks:
     dense: Counts
 
 
-def _make_blocks(model: Model, apart: bool) -> _Blocks:
+def _make_blocks(model: Model, _key: None) -> _Blocks:
     table = weight_table(model, "cpu", load_mtp=False)
     experts, dense = (np.array(part, dtype=np.int64) for part in (table.experts, table.dense))
-    if not apart:
-        experts, dense = np.zeros_like(experts), dense + experts
     return _Blocks(experts.cumsum(), dense.cumsum())
 
 
@@ -40,35 +38,24 @@ class Moves(NamedTuple):
     experts: Counts
 
 
-def what_moves(
-    models: Sequence[Model],
-    moved: Counts,
-    caches: Counts,
-    leaving: NDArray[np.bool_],
-    *,
-    experts_first: bool,
-) -> Moves:
-    """What has to leave the devices with ``moved`` bytes, by model and context; 0 but for cells
-    that are ``leaving``.
+def what_moves(models: Sequence[Model], moved: Counts, caches: Counts) -> Moves:
+    """What has to leave the devices with ``moved`` bytes, by model and context.
 
-    ``experts_first``: or whole blocks only. ``models``: one model's file types. ``caches``: by
-    context, bytes of caches on devices, which leave with their blocks. A guess to price a cell
-    with; a plan asks the solver.
+    Experts go first. ``models``: one model's file types. ``caches``: by context, bytes of caches on
+    devices, which leave with their blocks. A guess to price a cell with; a plan asks the solver.
     """
-    tables = [_blocks(model, experts_first) for model in models]
-    n_blocks = len(tables[0].experts)
-    all_experts = np.array([table.experts[-1] for table in tables])[:, None]
-    found: list[Counts] = [
-        np.searchsorted(t.experts, row) for t, row in zip(tables, moved, strict=True)
-    ]
-    fewer: Counts = np.array(found, dtype=np.int64)
-    experts = np.minimum(fewer + 1, n_blocks) * (leaving & (all_experts > 0))
-    blocks = np.zeros_like(moved)
-    row, column = np.nonzero(leaving & (all_experts < moved))
-    if len(row):
-        caches_of: Counts = np.outer(caches // n_blocks, np.arange(1, n_blocks + 1))
-        dense = np.array([table.dense for table in tables])
-        rest = (moved - all_experts)[row, column, None]
-        behind = (dense[row] + caches_of[column] < rest).sum(axis=1)
-        blocks[row, column] = np.minimum(1 + behind, n_blocks + 1)
-    return Moves(blocks, experts)
+    tables = [_blocks(model, None) for model in models]
+    experts = np.array([table.experts for table in tables])
+    dense = np.array([table.dense for table in tables])
+    n_blocks, all_experts = experts.shape[1], experts[:, -1:]
+    enough = all_experts >= moved
+    fewer = (experts[:, None, :] < moved[:, :, None]).sum(axis=2)
+    caches_of: Counts = (caches // n_blocks)[:, None] * np.arange(1, n_blocks + 1, dtype=np.int64)
+    rest = (moved - all_experts)[:, :, None]
+    blocks: Counts = (dense[:, None, :] + caches_of < rest).sum(axis=2)
+    return Moves(
+        blocks=np.where(enough, 0, np.minimum(1 + blocks, n_blocks + 1)),
+        experts=np.where(
+            enough, np.minimum(fewer + 1, n_blocks), np.where(all_experts > 0, n_blocks, 0)
+        ),
+    )

@@ -8,6 +8,7 @@ from PySide6.QtCore import QCoreApplication
 from advisor import units
 from advisor.advice.capability import Capability
 from advisor.hardware.rig import Rig
+from advisor.sizing.matrix import Cell
 from advisor.sizing.plan import Plan, Verdict
 from advisor.ui.design import Tone
 from advisor.ui.services import FitMatrix
@@ -174,9 +175,21 @@ def capability_text(found: Capability, rig: Rig) -> str:
     if spilled is not None and (best is None or spilled.score > best.score):
         speed = spilled.cell.decode
         pace = "" if speed is None else tr(" at {span} tok/s").format(span=range_text(speed))
-        words = tr("{name} with experts in RAM{pace}")
+        words = (
+            tr("{name} split unevenly or with a part in RAM{pace}")
+            if _may_stay(spilled.cell, rig)
+            else tr("{name} with experts in RAM{pace}")
+        )
         parts.append(words.format(name=spilled.entry.name, pace=pace))
     return "; ".join(parts) + "."
+
+
+def _may_stay(cell: Cell, rig: Rig) -> bool:
+    """Whether another split over the cards could hold all of it: together they have the room."""
+    free = [device.memory_free for device in rig.devices]
+    known = [value for value in free if value is not None]
+    enough = cell.device_total is not None and cell.device_total <= sum(known)
+    return enough and 1 < len(known) == len(free)
 
 
 def way_out(matrix: FitMatrix, plan: Plan, rig: Rig) -> str:

@@ -73,7 +73,8 @@ MATRIX_SHARES = (
         0.63,
         (
             "llama.cpp multiplies with mma.sync (ggml-cuda/mma.cuh), about 0.63 of Hopper's wgmma "
-            "(arXiv:2402.13499); rows of an H100 over those of an A100 say 0.55 to 0.57"
+            "(arXiv:2402.13499 as remembered, not read again); rows of an H100 over those of an "
+            "A100 say 0.55 to 0.57"
         ),
     ),
 )

@@ -143,7 +143,7 @@ def test_a_file_is_sized_in_every_file_type(state: AppState, folder: Path, qtbot
     qtbot.waitUntil(lambda: len(page.map.cells.rows) == 1, timeout=20_000)
     page._every.click()
     qtbot.waitUntil(lambda: len(page.map.cells.rows) > 8, timeout=30_000)
-    assert not page._every.isVisible()
+    qtbot.waitUntil(lambda: not page._every.isVisible(), timeout=20_000)
     page.closing()
 
 

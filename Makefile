@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests run in this many processes.
+WORKERS ?= 2
 
 .PHONY: run test lint format bench dist accuracy clean venv system
 
@@ -12,7 +14,7 @@ run: venv
 	$(BIN)/rig-advisor
 
 test: venv lint
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: venv
 	$(BIN)/ruff format --check .

@@ -18,7 +18,7 @@ from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.companions import with_companions
 from advisor.llm.model import Model
-from advisor.probe.calibrate import learn
+from advisor.probe.calibrate import disturbed, learn, measures_speed
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, Session
 from advisor.sizing import size_anywhere
@@ -163,14 +163,17 @@ def scenario_of(
 
 
 def measured_runs(probes: Sequence[ProbeResult], rig: Rig) -> list[MeasuredRun]:
-    """What finished probes of this very rig measured with an empty context, newest last."""
+    """What probes of this very rig measured with an empty context, newest last.
+
+    Those that swapping, spilling, heat or other programs held back do not tell how fast it is.
+    """
     found: list[MeasuredRun] = []
     for probe in sorted(probes, key=lambda p: p.created):
         point = min(probe.speeds, key=lambda s: s.depth, default=None)
         same_rig = not rig.imagined and _same_parts(probe.rig, rig)
-        if probe.ending.state != "done" or not same_rig or point is None:
+        if not same_rig or not measures_speed(probe) or disturbed(probe):
             continue
-        if point.decode_tps is None:
+        if point is None or point.decode_tps is None:
             continue
         found.append(
             MeasuredRun(

@@ -34,6 +34,8 @@ _THROTTLE = {
     0x40: "temperature (hardware)",
     0x80: "power supply brake",
 }
+POWER_LIMITED = frozenset({_THROTTLE[0x04], _THROTTLE[0x10]})
+"""How a card works under load as it is set up: no fault, and no different the next time."""
 # nvml.h, nvmlGpuTopologyLevel_t.
 _PATHS = {
     0: "the same board",

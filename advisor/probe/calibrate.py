@@ -14,7 +14,7 @@ from advisor import llm
 from advisor.errors import ModelError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.probe.result import ProbeResult, SpeedPoint
+from advisor.probe.result import ObservationKind, ProbeResult, SpeedPoint
 from advisor.sizing import size
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Speed
@@ -27,6 +27,10 @@ MIN_SPREAD: Final = 0.08
 
 MOST_PROBES: Final = 3
 """As many of the newest probes are used: a machine changes."""
+SPOILING: Final[frozenset[ObservationKind]] = frozenset({"swap", "spill", "lost"})
+"""After these the speeds are those of a disk or a bus, which no later run has to expect."""
+DISTURBING: Final[frozenset[ObservationKind]] = frozenset({"busy", "throttled", "other-program"})
+"""After these the machine may be faster than it was measured."""
 _MIN_DECODED: Final = 8
 """Points of fewer tokens say little."""
 _STEPS: Final = 4
@@ -50,17 +54,26 @@ def same_machine(one: Rig, other: Rig) -> bool:
     return not one.imagined and not other.imagined and key(one) == key(other)
 
 
+def measures_speed(result: ProbeResult) -> bool:
+    """Whether its speeds are this machine's own: it ran to its end, and nothing spoilt them."""
+    spoilt = any(seen.kind in SPOILING for seen in result.observations)
+    extrapolated = result.layers is not None
+    return result.ending.state == "done" and bool(result.speeds) and not (spoilt or extrapolated)
+
+
+def disturbed(result: ProbeResult) -> bool:
+    """Whether other programs or heat held it back, so that its speeds may be too low."""
+    return any(seen.kind in DISTURBING for seen in result.observations)
+
+
 def usable(rig: Rig, results: Iterable[ProbeResult]) -> list[ProbeResult]:
-    """Finished probes of this machine that measured a speed, newest first."""
-    fitting = [
-        r
-        for r in results
-        if r.ending.state == "done"
-        and r.speeds
-        and r.layers is None  # extrapolated
-        and same_machine(rig, r.rig)
-    ]
-    return sorted(fitting, key=lambda r: r.created, reverse=True)
+    """Probes of this machine that measured its speed, newest first.
+
+    Those that something held back count only where there are no others.
+    """
+    fitting = [r for r in results if measures_speed(r) and same_machine(rig, r.rig)]
+    undisturbed = [r for r in fitting if not disturbed(r)]
+    return sorted(undisturbed or fitting, key=lambda r: r.created, reverse=True)
 
 
 def learn(rig: Rig, results: Iterable[ProbeResult]) -> Calibration | None:
@@ -108,13 +121,18 @@ def calibrate(probes: Sequence[Measured]) -> Calibration | None:
         found = replace(found, driver_bytes=_drivers(on_devices))
     if on_host:
         found = _fit(found, on_host, _host_prefill, _prefill)
-    return replace(found, spread=max(MIN_SPREAD, _residual(found, probes)))
+    # Held back, a probe tells where to look, not how near: as wide as where nothing was measured.
+    held_back = any(disturbed(p.result) for p in probes)
+    least = speed_data().host.spread if held_back else MIN_SPREAD
+    return replace(found, spread=max(least, _residual(found, probes)))
 
 
 def _source(probes: Sequence[Measured]) -> str:
     newest = max(probes, key=lambda p: p.result.created).result
     more = f" and {len(probes) - 1} more" if len(probes) > 1 else ""
-    return f"probe of {newest.title}, {newest.created:%Y-%m-%d}{more}"
+    held_back = disturbed(newest)
+    but = ", which other programs or heat held back: the range stays wide" if held_back else ""
+    return f"probe of {newest.title}, {newest.created:%Y-%m-%d}{more}{but}"
 
 
 # --- Rates of the speed model -------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Final
 
 from advisor.probe.memory import in_bytes, measuring_since
 from advisor.probe.result import Observation, ObservationKind, Phase
-from advisor.probe.sampler import HOST, Sample
+from advisor.probe.sampler import HOST, Sample, power_limited
 from advisor.probe.trace import Quantity, Trace
 from advisor.units import MIB, gib
 
@@ -19,8 +19,10 @@ IDLE_NEEDED: Final = 10.0
 """Percent of the processor that is left idle where others do not hold llama.cpp up."""
 
 
-def _throttled(place: str, why: str) -> str:
-    return f"{place}: its clocks were lowered: {why}."
+def _throttled(place: str, why: str) -> tuple[ObservationKind, str]:
+    """A card's power limit is no fault, and the next run has it too."""
+    kind: ObservationKind = "power-limited" if power_limited(why) else "throttled"
+    return kind, f"{place}: its clocks were lowered: {why}."
 
 
 def _swapped(size: int) -> str:
@@ -65,9 +67,11 @@ class Noticing:
         devices that do not answer any more.
         """
         found: list[tuple[ObservationKind, str, str]] = [
-            *(("throttled", name, _throttled(name, why)) for name, why in throttled.items()),
             *(("lost", name, f"{name} stopped answering.") for name in lost),
         ]
+        for name, why in throttled.items():
+            kind, sentence = _throttled(name, why)
+            found.append((kind, name, sentence))
         swapped = in_bytes(values.get((HOST, "swap"))) or 0
         if swapped > SWAP_NOTICED:
             found.append(("swap", HOST, _swapped(swapped)))
@@ -120,15 +124,11 @@ def observations(
     """
     end = trace.times_ms[-1] if trace.times_ms else 0
     moments = throttled_ms or {}
-    found = [
-        Observation(
-            kind="throttled",
-            at_ms=moments.get(name, end),
-            sentence=_throttled(name, why),
-            place=name,
-        )
-        for name, why in throttled.items()
-    ]
+    found: list[Observation] = []
+    for name, why in throttled.items():
+        kind, sentence = _throttled(name, why)
+        at_ms = moments.get(name, end)
+        found.append(Observation(kind=kind, at_ms=at_ms, sentence=sentence, place=name))
     swapped = _above(trace, "swap", SWAP_NOTICED)
     if swapped is not None:
         found.append(

@@ -30,6 +30,7 @@ ObservationKind = Literal[
     "spill",
     "swap",
     "throttled",
+    "power-limited",
     "lost",
     "other-program",
     "busy",

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import psutil
 
+from advisor.hardware.nvml import POWER_LIMITED
 from advisor.probe.processor import Processor
 from advisor.probe.spill import SharedMemory
 from advisor.probe.trace import Fresh, Quantity, Recorder, Trace
@@ -121,6 +122,11 @@ def available_memory() -> int:
     return psutil.virtual_memory().available
 
 
+def power_limited(throttled: str) -> bool:
+    """Whether clocks were lowered for nothing but the power limit."""
+    return set(throttled.split(", ")) <= POWER_LIMITED
+
+
 def _family(pid: int) -> list[int]:
     with contextlib.suppress(psutil.Error):
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
@@ -158,7 +164,8 @@ class Sampler:
         self.pid: int | None = None
         """The child, once there is one."""
         self.throttled: dict[str, str] = {}
-        """Devices whose clocks were lowered at some time, and why."""
+        """Devices whose clocks were lowered at some time, and why: what is worse than the power
+        limit comes in place of it."""
         self.throttled_ms: dict[str, int] = {}
         """When that was first seen."""
         self.lost: set[str] = set()
@@ -224,7 +231,11 @@ class Sampler:
             values[device.name, "pcie"] = _kib(device.pcie_bytes_s)
             if device.lost:
                 self.lost.add(device.name)
-            if device.throttled and device.name not in self.throttled:
+            before = self.throttled.get(device.name)
+            worse = before is None or (
+                power_limited(before) and not power_limited(device.throttled)
+            )
+            if device.throttled and worse:
                 self.throttled[device.name] = device.throttled
                 self.throttled_ms[device.name] = self.elapsed_ms
         return values

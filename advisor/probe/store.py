@@ -19,6 +19,8 @@ from advisor.probe.result import Method, ProbeResult, SpeedPoint
 from advisor.units import GIB
 
 VERSION: Final = 1
+STOPPED_KEPT: Final = 3
+"""So many probes that were stopped are kept."""
 _ID: Final = re.compile(r"^[0-9A-Za-z-]+$")
 
 
@@ -94,12 +96,27 @@ def load(identity: str) -> ProbeResult:
         raise ProbeError(message, detail=str(error)) from error
 
 
+def identities() -> list[str]:
+    """Names of all past probes, newest first; some may be damaged."""
+    return sorted((path.stem for path in folder().glob("*.json")), reverse=True)
+
+
+def tidy() -> None:
+    """Delete all but the newest of the probes that were stopped: they measured little.
+
+    One that cannot be read or deleted stays.
+    """
+    for past in [entry for entry in entries() if entry.state == "stopped"][STOPPED_KEPT:]:
+        with contextlib.suppress(ProbeError):
+            delete(past.id)
+
+
 def entries() -> tuple[Entry, ...]:
     """All past probes, newest first; damaged files are left out."""
     found: list[Entry] = []
-    for path in sorted(folder().glob("*.json"), reverse=True):
+    for identity in identities():
         try:
-            found.append(entry(load(path.stem)))
+            found.append(entry(load(identity)))
         except ProbeError:
             continue
     return tuple(found)

@@ -115,7 +115,8 @@ class Speed(_Frozen):
     decode_terms: tuple[SpeedTerm, ...] = ()
     prefill_terms: tuple[SpeedTerm, ...] = ()
     basis: Basis = Basis.COMPUTED
-    calibrated: bool = False
+    calibrated_by: str = ""
+    """Which probes of this machine it is calibrated by; empty: by none."""
     notes: tuple[str, ...] = ()
 
 

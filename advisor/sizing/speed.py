@@ -184,7 +184,7 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
         ttft_s=ttft,
         decode_terms=tuple(decode.terms),
         prefill_terms=prefill_terms,
-        calibrated=not calibration.is_identity,
+        calibrated_by=calibration.source,
         notes=(*decode.notes, *prefill_notes),
     )
 

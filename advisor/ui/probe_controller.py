@@ -168,9 +168,15 @@ class ProbeController(QObject):
         # Results of runs that measured something are worth a place in the list.
         if result.ending.cause in _NOTHING_RAN or not result.trace.times_ms:
             return
+
+        def work(_job: Job) -> None:
+            store.save(result)
+            if result.ending.state == "stopped":
+                store.tidy()
+
         run_task(
-            lambda _job: store.save(result),
-            on_result=lambda _path: self.kept.emit(),
+            work,
+            on_result=lambda _none: self.kept.emit(),
             on_error=lambda error: self.not_kept.emit(str(error)),
             owner=self,
         )

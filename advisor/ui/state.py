@@ -49,6 +49,8 @@ class AppState(QObject):
     """``state.plan`` and ``state.model`` belong to the present question, or are None."""
     session_replaced = Signal()
     """Another session was opened; follows after the signals above."""
+    session_begun = Signal()
+    """It is a new one: neither opened nor left by the last window."""
     saved = Signal(Path)
     """The session was written where the user asked."""
     file_changed = Signal()
@@ -229,13 +231,22 @@ class AppState(QObject):
 
     def add_result(self, result: ProbeResult) -> None:
         """Keep what a probe measured; later plans for this rig are calibrated by it."""
-        self._update(probes=(*self.session.probes, result))
+        others = tuple(probe for probe in self.session.probes if probe.id != result.id)
+        self._update(probes=(*others, result))
         self.results_changed.emit()
         self._plan_anew()
 
-    def forget_result(self, identity: str) -> None:
-        """Let go of what a probe measured: nothing is calibrated by it any more."""
-        left = tuple(probe for probe in self.session.probes if probe.id != identity)
+    def inherit(self, results: tuple[ProbeResult, ...]) -> None:
+        """Go on with what was measured before this session: nobody changed it by that."""
+        self.session = self.session.model_copy(update={"probes": results})
+        self._advice = None
+        self._autosave_timer.start()
+        self.results_changed.emit()
+        self._plan_anew()
+
+    def forget_results(self, *identities: str) -> None:
+        """Let go of what probes measured: nothing is calibrated by them any more."""
+        left = tuple(probe for probe in self.session.probes if probe.id not in identities)
         if left != self.session.probes:
             self._update(probes=left)
             self.results_changed.emit()
@@ -251,6 +262,11 @@ class AppState(QObject):
         """A page has worked out the advice that belongs to the present question."""
         self._advice = advice
         self._autosave_timer.start()
+
+    def begin_session(self) -> None:
+        """A new session in place of the present one."""
+        self.replace_session(Session(), None)
+        self.session_begun.emit()
 
     def replace_session(
         self, session: Session, path: Path | None, *, seen: str | None = None
@@ -418,6 +434,8 @@ class AppState(QObject):
                 self.replace_session(left.session, left.file, seen=left.seen)
                 self.modified = left.modified
                 self.file_changed.emit()
+            else:
+                self.session_begun.emit()
             then()
 
         run_task(lambda _job: self._autosave.restore(), on_result=done, owner=self)

@@ -43,6 +43,7 @@ HEAVY: Final = (
     "pydantic",
     "pyqtgraph",
     "advisor.ui.state",
+    "advisor.ui.earlier_probes",
     "advisor.ui.texts",
     "advisor.ui.pages.machine",
 )
@@ -157,10 +158,12 @@ class MainWindow(QWidget):
         QTimer.singleShot(0, begin)
 
     def _loaded(self) -> None:
+        from advisor.ui.earlier_probes import EarlierProbes  # noqa: PLC0415 - as the next
         from advisor.ui.state import AppState  # noqa: PLC0415 - its libraries are loaded now
 
         pauses.keep_caches()
         state = AppState(self)
+        EarlierProbes(state)
         self.state = state
         state.failed.connect(self.show_problem)
         state.noticed.connect(self.status.notice)
@@ -299,9 +302,7 @@ class MainWindow(QWidget):
 
     def _new(self) -> None:
         if self.state is not None:
-            from advisor.session import Session  # noqa: PLC0415 - loaded by now
-
-            self.state.replace_session(Session(), None)
+            self.state.begin_session()
 
     def _open(self) -> None:
         if self.state is None:

@@ -6,11 +6,14 @@ import pytest
 
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Host, Rig
+from advisor.probe import store
 from advisor.probe.calibrate import Measured, calibrate, learn, predicted, same_machine, usable
+from advisor.probe.kept import teaching
 from advisor.probe.result import (
     Component,
     Ending,
     EngineFacts,
+    Observation,
     PlaceResult,
     ProbeResult,
     SpeedPoint,
@@ -69,7 +72,7 @@ def test_the_measured_point_is_met(rig):
     speed = predicted(measured, measured.result.speeds[0], found)
     assert speed.decode_tps.mid == pytest.approx(decode, rel=0.02)
     assert speed.prefill_tps.mid == pytest.approx(prefill, rel=0.05)
-    assert speed.calibrated
+    assert speed.calibrated_by == "probe of Tiny qwen3 Q8_0, 2026-11-23"
     assert "Tiny qwen3" in found.source
 
 
@@ -156,6 +159,39 @@ def test_only_finished_probes_of_this_machine_count():
     assert not same_machine(HERE, HERE.model_copy(update={"imagined": True}))
     assert calibrate([]) is None
     assert learn(HERE, []) is None
+
+
+def seen(result, kind):
+    told = Observation(kind=kind, at_ms=0, sentence="It happened.")
+    return result.model_copy(update={"id": f"{result.id}-{kind}", "observations": (told,)})
+
+
+def test_what_spoilt_a_probe_teaches_nothing_and_what_held_it_back_little():
+    model = tiny.tiny(BIG)
+    good = probe(HERE, model).result
+    assert not usable(HERE, [seen(good, kind) for kind in ("swap", "spill", "lost")])
+    slow = [seen(good, kind) for kind in ("busy", "throttled", "other-program")]
+    assert usable(HERE, [*slow, good]) == [good]
+    assert usable(HERE, slow) == slow
+    for harmless in ("power-limited", "noise", "changed-settings"):
+        assert len(usable(HERE, [seen(good, harmless), good])) == 2
+    found = calibrate([Measured(model, slow[0])])
+    assert found.spread == speed_data().host.spread > calibrate([Measured(model, good)]).spread
+    assert "the range stays wide" in found.source
+
+
+def test_kept_probes_of_this_machine_teach_a_new_session():
+    model = tiny.tiny(BIG)
+    good = probe(HERE, model).result
+    newest = good.model_copy(
+        update={"id": "20261125T120000-b", "created": datetime(2026, 11, 25, tzinfo=UTC)}
+    )
+    other = good.model_copy(update={"id": "20261126T120000-c", "rig": CARD})
+    for result in (good, newest, seen(good, "busy"), other):
+        store.save(result)
+    (store.folder() / "20261126T130000-d.json").write_text("{")
+    assert teaching(HERE) == (newest, good)
+    assert teaching(HERE.model_copy(update={"imagined": True})) == ()
 
 
 def test_a_model_that_is_gone_teaches_nothing():

@@ -76,6 +76,17 @@ def test_everything_is_told_once_when_it_begins():
     assert "took 2.0 GiB of RAM" in told[3].sentence
 
 
+def test_a_power_limit_is_no_fault_and_heat_after_it_is():
+    noticing = noticed.Noticing()
+    told = [
+        *noticing.look(0, {}, {"CUDA0": "power limit"}, pinned=0, measuring=True),
+        *noticing.look(
+            1, {}, {"CUDA0": "power limit, temperature (software)"}, pinned=0, measuring=True
+        ),
+    ]
+    assert [o.kind for o in told] == ["power-limited", "throttled"]
+
+
 def test_while_it_loads_nothing_is_anothers():
     """The driver tells a process's share later than the whole."""
     values = {("CUDA0", "used"): 9 << 20, ("CUDA0", "process"): 1}

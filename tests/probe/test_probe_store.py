@@ -9,7 +9,7 @@ from probe_cases import result
 from advisor.errors import ProbeError
 from advisor.probe import store
 from advisor.probe.compare import differences
-from advisor.probe.result import ProbeResult
+from advisor.probe.result import Ending, ProbeResult
 
 
 def test_saving_and_opening():
@@ -41,6 +41,17 @@ def test_newer_files_and_strange_names_are_refused():
         store.load("x")
     with pytest.raises(ProbeError, match="not the name"):
         store.load("../../etc/passwd")
+
+
+def test_few_of_those_that_were_stopped_are_kept():
+    stopped = Ending(state="stopped", sentence="The probe was stopped.")
+    for day in range(10, 16):
+        store.save(result(f"202611{day}T120000-aaa", ending=stopped))
+    store.save(result("20261101T120000-bbb"))
+    store.tidy()
+    assert store.identities() == [f"202611{day}T120000-aaa" for day in (15, 14, 13)] + [
+        "20261101T120000-bbb"
+    ]
 
 
 def test_csv_has_a_row_per_sample():

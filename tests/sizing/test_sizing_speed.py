@@ -342,8 +342,8 @@ def test_calibration_narrows_and_is_said() -> None:
     rig, of = parse_rig("RTX 4090"), model("Qwen/Qwen3-8B")
     plain = speed(of, rig)
     found = speed(of, rig, Calibration(bandwidth_factor=0.5, latency_factor=2, source="probe"))
-    assert found.calibrated
-    assert not plain.calibrated
+    assert found.calibrated_by == "probe"
+    assert not plain.calibrated_by
     assert plain.decode_tps is not None
     assert found.decode_tps is not None
     spread = math.log(found.decode_tps.high / found.decode_tps.low)

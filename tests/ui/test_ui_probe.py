@@ -29,6 +29,7 @@ from advisor.probe.result import (
 )
 from advisor.probe.trace import Fresh, Series, Trace
 from advisor.sizing.settings import RunSettings
+from advisor.ui.earlier_probes import EarlierProbes
 from advisor.ui.pages.probe import ProbePage
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import RowButton
@@ -256,6 +257,51 @@ def test_a_deleted_probe_calibrates_nothing_and_can_be_brought_back(page, here, 
     page.banner._action.click()
     qtbot.waitUntil(lambda: len(store.entries()) == 1)
     assert here.session.probes == (result,)
+    here._replan.stop()
+
+
+def test_a_new_session_goes_on_with_kept_probes_and_can_do_without(here, qtbot):
+    rig = here.detected
+    mine = finished("20261123T120000-aaa", rig=rig)
+    store.save(mine)
+    elsewhere = Rig(name="This machine", hosts=(Host(cpu="another CPU"),))
+    store.save(finished("20261124T120000-bbb", rig=elsewhere))
+    earlier = EarlierProbes(here)
+    here.session_begun.emit()
+    qtbot.waitUntil(lambda: here.session.probes == (mine,))
+    assert not earlier._wanted
+    here.forget_results(mine.id)
+    here.machine_read.emit()
+    assert not here.session.probes
+    here._replan.stop()
+
+
+def test_an_opened_session_stays_as_it_is(here):
+    store.save(finished("20261123T120000-aaa", rig=here.detected))
+    earlier = EarlierProbes(here)
+    detected, here.detected = here.detected, None
+    here.session_begun.emit()
+    here.replace_session(here.session, None)
+    here.detected = detected
+    here.machine_read.emit()
+    assert not earlier._wanted
+    assert not here.session.probes
+    here._replan.stop()
+
+
+def test_a_past_probe_is_counted_with_or_left_out(page, here, qtbot):
+    store.save(finished("20261123T120000-aaa"))
+    page.history.refresh()
+
+    def listed() -> list[str]:
+        return [w.accessibleName() for w in page.history.card.findChildren(RowButton)]
+
+    qtbot.waitUntil(lambda: len(listed()) == 1)
+    page.history.card._on_use("20261123T120000-aaa")
+    qtbot.waitUntil(lambda: "in this session" in listed()[0])
+    page.history.card._on_leave("20261123T120000-aaa")
+    assert "in this session" not in listed()[0]
+    assert not here.session.probes
     here._replan.stop()
 
 

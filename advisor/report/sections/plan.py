@@ -211,6 +211,6 @@ def _speed(plan: Plan) -> list[Block]:
 def _trust(plan: Plan) -> str:
     if plan.speed.decode_tps is None:
         return ""
-    if plan.speed.calibrated:
-        return "Calibrated by a probe on this machine."
+    if plan.speed.calibrated_by:
+        return f"Calibrated on this machine by the {plan.speed.calibrated_by}."
     return "Four of five measurements are expected inside the range."

@@ -1,17 +1,19 @@
 """The chosen cell's speed: decode, prefill, first token, and decode by depth."""
 
 from PySide6.QtCore import QCoreApplication
+from PySide6.QtWidgets import QWidget
 
 from advisor import units
 from advisor.basis import Range
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
+from advisor.probe.calibrate import usable
 from advisor.sizing.plan import Plan
 from advisor.ui import services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.pages.measure_ram import MeasureRam
 from advisor.ui.state import AppState
-from advisor.ui.widgets.basics import Card, text
+from advisor.ui.widgets.basics import Card, button, row, text
 from advisor.ui.widgets.figures import FigureRow, range_text
 from advisor.ui.widgets.line_plot import LinePlot
 
@@ -21,7 +23,14 @@ class SpeedCard(Card):
 
     def __init__(self, state: AppState) -> None:
         super().__init__(self.tr("Speed"), note=" ")
+        self._state = state
         self.measure_ram = MeasureRam(state)
+        self._source = text("", "small", wrap=True)
+        self._without = button(self.tr("Do without"), self._do_without, "link")
+        self._calibration = QWidget()
+        line = row(self._source, self._without)
+        line.setStretch(0, 1)
+        self._calibration.setLayout(line)
         self._decode = FigureRow(self.tr("Decode"))
         self._prefill = FigureRow(self.tr("Prefill"))
         self._first = FigureRow(self.tr("First token"))
@@ -36,6 +45,7 @@ class SpeedCard(Card):
             self._first,
             self._plot,
             self._under,
+            self._calibration,
             self._unknown,
             self.measure_ram,
         ):
@@ -51,7 +61,7 @@ class SpeedCard(Card):
         self._under.setVisible(known)
         self._unknown.setVisible(not known)
         self.measure_ram.show_where(not known)
-        self.note.setText(self.tr("calibrated by your probe") if speed.calibrated else "")
+        self._show_calibration(speed.calibrated_by)
         if not known:
             reasons = " ".join(speed.notes) or self.tr(
                 "There is no basis for a speed here. A probe measures it."
@@ -89,6 +99,21 @@ class SpeedCard(Card):
             on_result=self._show_curve,
             owner=self,
         )
+
+    def _show_calibration(self, source: str) -> None:
+        """Which probe the figures were fitted to, if any, and the way back."""
+        self.note.setText(self.tr("calibrated") if source else "")
+        self._source.setText(self.tr("Calibrated by the {source}.").format(source=source))
+        self._calibration.setVisible(bool(source))
+
+    def _do_without(self) -> None:
+        """Figures as for a machine that nobody has measured."""
+        state = self._state
+        if state.rig is None:
+            return
+        state.forget_results(*(probe.id for probe in usable(state.rig, state.session.probes)))
+        words = self.tr("No probe calibrates the speeds now; Past probes on Probe brings it back")
+        state.noticed.emit(words)
 
     def _show_curve(self, points: list[tuple[int, Range]]) -> None:
         if len(points) < 2:

@@ -103,6 +103,10 @@ class ProbePage(Page):
         self.history.noticed.connect(state.noticed)
         self.history.failed.connect(self.banner.say)
         self.history.deleted.connect(self._deleted)
+        self.history.use_wanted.connect(state.add_result)
+        self.history.leave_wanted.connect(state.forget_results)
+        state.results_changed.connect(self._mark_used)
+        self._mark_used()
         controller.kept.connect(self.history.refresh)
         controller.not_kept.connect(self._not_kept)
 
@@ -370,7 +374,7 @@ class ProbePage(Page):
 
     def _deleted(self, result: ProbeResult) -> None:
         used = any(probe.id == result.id for probe in self.state.session.probes)
-        self.state.forget_result(result.id)
+        self.state.forget_results(result.id)
         words = self.tr("Deleted the probe of {title}. Nothing is calibrated by it any more.")
         if not used:
             words = self.tr("Deleted the probe of {title}.")
@@ -383,6 +387,9 @@ class ProbePage(Page):
 
         sentence = words.format(title=result.title)
         self.banner.say(sentence, "plain", action=self.tr("Undo"), on_action=undo)
+
+    def _mark_used(self) -> None:
+        self.history.card.mark_used({probe.id for probe in self.state.session.probes})
 
     def _not_kept(self, sentence: str) -> None:
         self.banner.say(" ".join(s for s in (self.banner.sentence, sentence) if s), "bad")

@@ -4,6 +4,7 @@ from PySide6.QtCore import Qt
 
 from advisor import units
 from advisor.basis import Basis
+from advisor.probe.calibrate import disturbed, measures_speed
 from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.sizing.plan import Plan
 from advisor.ui.widgets.basics import Card, clear, column, text
@@ -129,6 +130,14 @@ class WatchCard(Card):
         self.begin()
         for observation in result.observations:
             self.add(observation.sentence)
+        if result.ending.state == "done" and not measures_speed(result):
+            self.add(self.tr("So this probe does not calibrate other figures."))
+        elif disturbed(result):
+            words = self.tr(
+                "So this probe calibrates other figures only while no undisturbed one is there, "
+                "and their ranges stay wide."
+            )
+            self.add(words)
         last = result.ending.detail.strip().splitlines()[-LAST_LINES:]
         if last:
             self.add(self.tr("The end of llama.cpp's log:"))

@@ -26,6 +26,10 @@ class ProbeHistory(QObject):
     """A ``ProbeResult`` to draw over the one on screen; None: no longer."""
     deleted = Signal(object)
     """The ``ProbeResult`` that is no longer kept."""
+    use_wanted = Signal(object)
+    """A ``ProbeResult`` that this session should count with."""
+    leave_wanted = Signal(str)
+    """Name of one that it should not."""
     noticed = Signal(str)
     failed = Signal(str)
 
@@ -39,6 +43,8 @@ class ProbeHistory(QObject):
             on_open=self.open,
             on_compare=self.compare,
             on_export=self.export,
+            on_use=lambda identity: self._load(identity, self.use_wanted.emit),
+            on_leave=self.leave_wanted.emit,
             on_delete=self.delete,
         )
 

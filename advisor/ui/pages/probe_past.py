@@ -1,6 +1,6 @@
 """Past probes: a list to open, compare, export and delete from, and two of them side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from PySide6.QtCore import QDateTime, QLocale
@@ -72,17 +72,22 @@ class PastCard(Card):
         on_open: Callable[[str], None],
         on_compare: Callable[[str], None],
         on_export: Callable[[str, Literal["table", "csv", "json"]], None],
+        on_use: Callable[[str], None],
+        on_leave: Callable[[str], None],
         on_delete: Callable[[str], None],
     ) -> None:
         super().__init__("")
         self._on_open = on_open
         self._on_compare = on_compare
         self._on_export = on_export
+        self._on_use = on_use
+        self._on_leave = on_leave
         self._on_delete = on_delete
         self._all = button(self.tr("Show all"), role="link")
         self._all.setCheckable(True)
         self._all.toggled.connect(self._show)
         self._entries: tuple[Entry, ...] = ()
+        self._used: frozenset[str] = frozenset()
         head = row(text(self.tr("Past probes"), "title"), None, self._all)
         self.body.addLayout(head)
         self._rows = column(spacing=2)
@@ -93,6 +98,12 @@ class PastCard(Card):
         """The newest of them, and all where that is asked for."""
         self._entries = entries
         self._show()
+
+    def mark_used(self, identities: Iterable[str]) -> None:
+        """Those that the present session counts with."""
+        if self._used != (used := frozenset(identities)):
+            self._used = used
+            self._show()
 
     def _show(self) -> None:
         clear(self._rows)
@@ -114,12 +125,14 @@ class PastCard(Card):
         context = units.tokens(entry.ctx)
         title = f"{entry.title} · {context if entry.method == 'server' else entry.method}"
         name = Elided(title)
-        under = when if entry.rig == self.tr("This machine") else f"{when} · {entry.rig}"
+        used = entry.id in self._used
+        parts = [when, "" if entry.rig == self.tr("This machine") else entry.rig]
+        under = " · ".join(filter(None, [*parts, self.tr("in this session") if used else ""]))
         inner = row(column(name, Elided(under, "small"), spacing=0), text(speed, "strong"))
         inner.setStretch(0, 1)
         inner.setContentsMargins(4, 3, 4, 3)
         press.setLayout(inner)
-        press.setAccessibleName(f"{title}, {speed}, {when}")
+        press.setAccessibleName(f"{title}, {speed}, {under}")
         press.setToolTip(entry.sentence)
         press.clicked.connect(lambda _checked=False: self._on_open(entry.id))
         more = button("…", role="segment", tip=self.tr("Compare, export or delete"))
@@ -133,6 +146,10 @@ class PastCard(Card):
             self.tr("Save everything as JSON…"), lambda: self._on_export(entry.id, "json")
         )
         menu.addSeparator()
+        if used:
+            menu.addAction(self.tr("Leave out of this session"), lambda: self._on_leave(entry.id))
+        elif entry.state == "done":
+            menu.addAction(self.tr("Count with it in this session"), lambda: self._on_use(entry.id))
         menu.addAction(self.tr("Delete"), lambda: self._on_delete(entry.id))
         more.clicked.connect(
             lambda _checked=False: menu.popup(more.mapToGlobal(more.rect().bottomLeft()))

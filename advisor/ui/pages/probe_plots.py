@@ -83,6 +83,7 @@ class Plots(QWidget):
             "spill": self.tr("spills to RAM"),
             "swap": self.tr("swapped"),
             "throttled": self.tr("throttled"),
+            "power-limited": self.tr("at its power limit"),
             "lost": self.tr("lost"),
             "other-program": self.tr("other program"),
         }

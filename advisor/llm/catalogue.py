@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from advisor import paths, resources
 from advisor.errors import ModelError, UnknownModel
-from advisor.llm import architectures, quality
+from advisor.llm import architectures, quality, unsupported
 from advisor.llm.architectures.builder import NamedShape
 from advisor.llm.caches import MemoryRule
 from advisor.llm.filetypes import FILE_TYPES, assign
@@ -291,19 +291,44 @@ class Catalogue:
         """The entry of that id, or of a short name that only one entry has.
 
         Names of repositories and files of a model find the model (``advisor.llm.model_names``).
-        Raises UnknownModel, which names the nearest entries.
+        Raises UnknownModel, which names the nearest entries, or says that llama.cpp can't run it.
         """
         found = self._named(name)
         for own in own_names(name):
             found = found or self._named(own)
         if len(found) == 1:
             return found[0]
+        if not found and (beyond := unsupported.named(name)):
+            raise UnknownModel(beyond.sentence)
         near = found or self.nearest(name)
         shown = ", ".join(candidate.id for candidate in near[:5])
         if len(found) > 1:
             raise UnknownModel(f'"{name}" may be any of {shown}. Use its full name.')
+        if meant := self._meant_beyond(name, near):
+            message = f'The catalogue has no model "{name}". Did you mean {meant.name}?'
+            raise UnknownModel(f"{message} {meant.sentence}")
         hint = f" Did you mean {shown}?" if shown else " Search the catalogue or open its GGUF."
         raise UnknownModel(f'The catalogue has no model "{name}".{hint}')
+
+    def beyond(self, typed: str, *, begun: bool) -> unsupported.Unsupported | None:
+        """The model that llama.cpp can't run which was typed, whole or (``begun``) in part."""
+        if any(map(self._named, (typed, *own_names(typed)))):
+            return None
+        if not begun:
+            return unsupported.named(typed)
+        return unsupported.begun(typed) or self._meant_beyond(typed, self.nearest(typed))
+
+    def _meant_beyond(
+        self, name: str, near: list[CatalogueEntry]
+    ) -> unsupported.Unsupported | None:
+        """What a mistyped name means, where that is nearer to a model that can't be run."""
+        beyond = unsupported.mistyped(name)
+        if beyond is None:
+            return None
+        typed = _plain(name.rpartition("/")[2])
+        names = (_plain(own) for e in near for own in (e.name, e.id.rpartition("/")[2]))
+        alike = max((difflib.SequenceMatcher(None, typed, own).ratio() for own in names), default=0)
+        return beyond[1] if beyond[0] > alike else None
 
     def search(
         self, text: str, among_alike: Callable[[CatalogueEntry], float] = lambda _entry: 0.0

@@ -121,6 +121,14 @@ def nearest_models(wanted: str) -> list[CatalogueEntry]:
     return catalogue().nearest(wanted)
 
 
+def unsupported_model(wanted: str, *, begun: bool) -> tuple[str, list[CatalogueEntry]] | None:
+    """Why llama.cpp can't run the model that was typed, and what comes nearest; None: it may."""
+    found = catalogue().beyond(wanted, begun=begun)
+    if found is None:
+        return None
+    return found.sentence, [catalogue().find(name) for name in found.instead]
+
+
 @dataclass(frozen=True, slots=True)
 class FitCell:
     """One cell of the matrix."""

@@ -10,12 +10,13 @@ from llm_small_configs import SMALL
 
 from advisor import paths
 from advisor.errors import BadModelFile, ModelError, UnknownModel
-from advisor.llm import load, open_gguf
+from advisor.llm import load, open_gguf, unsupported
 from advisor.llm.catalogue import CatalogueEntry, add_from_config, add_from_gguf, catalogue, remove
 from advisor.llm.gguf_writer import layout
 from advisor.llm.ghost import write_ghost
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES, Tensor
+from advisor.sizing.plan import LLAMA_CPP
 
 # Published safetensors that hold more than the GGUF does: vision or audio parts, layers that
 # predict further tokens, an output matrix stored beside the tied one, scales of 8- or 4-bit files.
@@ -152,6 +153,44 @@ def test_an_unknown_name_says_what_is_near() -> None:
         catalogue().find("x")
     assert catalogue().search("") == list(catalogue().entries)
     assert catalogue().search("no such thing") == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "DeepSeek V4.1 Flash",
+        "unsloth/DeepSeek-V4.1-Flash-GGUF:Q4_K_M",
+        "Kolibri",
+        "Kolbri",
+        "apertus 1.5",
+        "llama3.2-vision:11b",
+        "Meta-Llama-3.2-11B-Vision-Instruct",
+        "skt/A.X-K1",
+        "k2 horizon",
+        "Motif",
+        "mllama",
+        "gpt-5",
+    ],
+)
+def test_a_model_that_llama_cpp_cannot_run_is_told_with_what_comes_nearest(asked: str) -> None:
+    with pytest.raises(
+        UnknownModel, match=rf"{LLAMA_CPP} can't run .*Nearest that it can: [\w-]+/"
+    ):
+        catalogue().find(asked)
+
+
+def test_what_cannot_be_run_is_told_apart_from_what_can() -> None:
+    assert unsupported.data().llama_cpp == LLAMA_CPP
+    known = catalogue()
+    ids = {entry.id for entry in known.entries}
+    for model in unsupported.data().models:
+        assert set(model.instead) <= ids
+        assert unsupported.named(model.name) is model
+    for entry in known.entries:
+        for name in (entry.id, entry.name, *entry.aliases):
+            assert unsupported.named(name) is None, name
+    with pytest.raises(ModelError, match=r"can't run Inkling.*inkling_mm_model"):
+        add_from_config({"model_type": "inkling_mm_model"}, "thinkingmachines/Inkling")
 
 
 @pytest.mark.parametrize(("name", "file_type", "nbytes"), TENSOR_BYTES)

@@ -7,6 +7,7 @@ import pytest
 import tiny
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from advisor.errors import UnknownModel
@@ -64,6 +65,13 @@ def test_a_mistyped_name_finds_what_comes_nearest(state: AppState, qtbot) -> Non
     assert "come nearest" in picker._count.text()
     picker.search.setText("zzzzz")
     assert picker._count.text() == "No model is called that."
+    picker.search.setText("inkl")
+    assert picker._beyond.text().startswith("llama.cpp b11434 can't run Inkling")
+    assert picker._choices.items[0].model == "zai-org/GLM-5.3-Flash"
+    QTest.keyClick(picker.search, Qt.Key.Key_Return)
+    assert state.choice is None
+    picker.search.setText("Qwen3 8B")
+    assert not picker._beyond.text()
 
 
 def test_a_folder_without_models_is_told(state: AppState, tmp_path: Path, qtbot) -> None:

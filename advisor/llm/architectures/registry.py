@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from advisor.errors import ModelError
+from advisor.llm import unsupported
 from advisor.llm.architectures.apertus import Apertus
 from advisor.llm.architectures.arcee import Arcee
 from advisor.llm.architectures.arctic import Arctic
@@ -122,6 +123,9 @@ def names() -> tuple[str, ...]:
 
 def from_config(config: Mapping[str, Any]) -> Hyperparameters:
     """Hyperparameters of a Hugging Face config.json. Raises ModelError where it isn't known."""
+    beyond = unsupported.of_type(str(config.get("model_type")))
+    if beyond is not None:
+        raise ModelError(beyond.sentence)
     wrapped = Config(config)
     by_type = _BY_TYPE.get(wrapped.text("model_type"))
     if by_type is not None:

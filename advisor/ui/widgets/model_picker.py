@@ -176,12 +176,15 @@ class ModelPicker(QFrame):
         self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.list.customContextMenuRequested.connect(self._offer_to_forget)
         self._count = text("", "small")
+        self._beyond = text("", "small", wrap=True)
+        self._beyond.hide()
         open_file = button(self.tr("Open a GGUF file…"), self._open, "link")
         self._folders = button(
             self.tr("Folders…"), self._show_folders, "link", tip=self.tr("Where files are found")
         )
         layout = column(
             self.search,
+            self._beyond,
             self.list,
             row(self._count, None, self._folders, open_file),
             text(
@@ -221,7 +224,7 @@ class ModelPicker(QFrame):
                     self.list.setCurrentIndex(self._choices.index(line, 0))
                 return True
             if event.type() == QEvent.Type.KeyPress and event.key() in _ENTER:
-                self._take(max(0, self.list.currentIndex().row()))
+                self._take(self.list.currentIndex().row())
                 return True
         return super().eventFilter(watched, event)
 
@@ -239,16 +242,22 @@ class ModelPicker(QFrame):
         files = [file for file in files if all(word in file.words for word in words)]
         found = services.search_models(wanted)
         alike = not found and not files
-        if alike:
+        beyond = services.unsupported_model(wanted, begun=alike)
+        if beyond is not None:
+            found = list({entry.id: entry for entry in (*beyond[1], *found)}.values())
+        elif alike:
             found = services.nearest_models(wanted)
+        self._beyond.setText(beyond[0] if beyond is not None else "")
+        self._beyond.setVisible(beyond is not None)
         for entry in found:
             if entry.id not in self._known:
                 self._known[entry.id] = entry_choice(entry)
         entries = [self._known[entry.id] for entry in found]
         self._choices.show_items(files + entries)
-        if self._choices.rowCount():
+        # What nobody asked for is not taken by Enter alone.
+        if self._choices.rowCount() and beyond is None:
             self.list.setCurrentIndex(self._choices.index(0, 0))
-        if alike:
+        if alike and beyond is None:
             self._count.setText(
                 self.tr("No model is called that; these come nearest.")
                 if entries

@@ -14,7 +14,7 @@ from advisor.basis import Basis, Range
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.sizing import memory, size
+from advisor.sizing import memory, refusals, size
 from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import compute_buffers
@@ -150,7 +150,7 @@ def timed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | N
     """
     wanted = variant.settings(engine.settings, usage)
     try:
-        memory.check(variant.model, wanted)
+        refusals.check(variant.model, wanted)
     except SettingsError:
         return None
     space = room(rig, engine.calibration)
@@ -349,7 +349,7 @@ def buffer_of(variant: Variant, usage: Usage, engine: Engine) -> int | None:
     if key not in engine.buffers:
         settings = variant.settings(engine.settings, usage, whole=True)
         try:
-            memory.check(variant.model, settings)
+            refusals.check(variant.model, settings)
             engine.buffers[key] = _one_buffer(variant.model, settings)
         except SettingsError:
             engine.buffers[key] = None

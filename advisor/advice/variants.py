@@ -12,7 +12,7 @@ from advisor.errors import ModelError, SettingsError
 from advisor.llm import quality
 from advisor.llm.catalogue import CatalogueEntry
 from advisor.llm.model import Model
-from advisor.sizing import memory
+from advisor.sizing import refusals
 from advisor.sizing.settings import KvType, RunSettings
 from advisor.sizing.tables import PerModel
 
@@ -142,7 +142,7 @@ def _files(models: Iterable[CatalogueEntry | Model]) -> Iterable[Model]:
 
 def _runs(model: Model, base: RunSettings, kv: KvType) -> bool:
     try:
-        memory.check(model, base.model_copy(update={"ctk": kv, "ctv": kv}))
+        refusals.check(model, base.model_copy(update={"ctk": kv, "ctv": kv}))
     except SettingsError:
         return False
     return True

@@ -88,6 +88,8 @@ class Hyperparameters:
     n_shortconv_l_cache: int = 0
     n_embd_head_kda: int = 0
     """Head size of Kimi's delta attention."""
+    n_embd_head_la: int = 0
+    """Head size of MiniMax' lightning attention."""
     wkv_head_size: int = 0
     token_shift_count: int = 0
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from advisor.basis import Range
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.sizing import memory, speculative
+from advisor.sizing import refusals, speculative
 from advisor.sizing.allocation import Room, allocate, place_model, place_weights, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.cell_speed import CellSpeeds
@@ -219,7 +219,7 @@ def matrix(
     for group in groups:
         some = [model for _, model in group]
         for model in some:
-            memory.check(model, plain)
+            refusals.check(model, plain)
         placement = place_model(some[0], plain, space.backends, space.free)
         shared = columns(some[0], plain, contexts, space, placement)
         placed = [place_weights(m, plain, placement, space.backends, space.free) for m in some]

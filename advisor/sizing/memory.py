@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from advisor.errors import SettingsError
 from advisor.llm.caches import CacheRule, MemoryRule
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
@@ -84,63 +83,6 @@ def snapshots(model: Model, settings: RunSettings) -> int:
     if model.memory is None or not model.memory.rollback:
         return 1
     return 1 + settings.n_rs_seq
-
-
-def check(model: Model, settings: RunSettings) -> None:
-    """Refuse what llama.cpp would refuse (llama-context.cpp:llama_init_from_model).
-
-    Raises SettingsError with a sentence for people.
-    """
-    k, v = TYPES[settings.ctk.upper()], TYPES[settings.ctv.upper()]
-    hp = model.hp
-    never = hp is not None and hp.arch == "grok"
-    if v.block > 1 and (never or settings.flash_attn == "off"):
-        way = "llama.cpp runs Grok without; use f16." if never else "turn it on or use f16."
-        message = f"A {settings.ctv} V cache needs flash attention; {way}"
-        raise SettingsError(message)
-    if hp is None:
-        return
-    if settings.spec_type == "draft-mtp" and not hp.n_layer_nextn:
-        message = (
-            f"{model.name} has no NextN layers to draft with (--spec-type draft-mtp); choose a "
-            "draft model instead."
-        )
-        raise SettingsError(message)
-    if settings.spec_type == "draft-mtp" and hp.arch == "mimo2":
-        # mimo2.cpp:graph_mtp ends the program on a head of any other shape.
-        fused = f"blk.{hp.n_layer}.attn_qkv.weight"
-        if all(tensor.name != fused for tensor in model.tensors):
-            message = (
-                f"{model.name} keeps Q, K and V of its NextN layers apart, and llama.cpp drafts "
-                "with them only where they are one matrix (--spec-type draft-mtp). Take a file "
-                "that was converted with fused QKV, or a draft model (--model-draft)."
-            )
-            raise SettingsError(message)
-    if (is_mla(hp) or hp.arch == "deepseek4") and k is not v:
-        message = (
-            f"{model.name} keeps one latent cache, so llama.cpp wants the same type for K and V; "
-            f"asked for {settings.ctk} and {settings.ctv}."
-        )
-        raise SettingsError(message)
-    for which, type_, width in (("K", k, hp.n_embd_head_k), ("V", v, hp.n_embd_head_v)):
-        if type_.block > 1 and settings.flash_attn != "off" and width % type_.block:
-            message = (
-                f"{model.name} has {which} heads of {width} values, which do not fill whole "
-                f"{type_.name.lower()} blocks of {type_.block}; use f16."
-            )
-            raise SettingsError(message)
-    rule = memory_rule(model, settings)
-    for cache in () if rule is None else rule.caches:
-        for name, type_, widths in (
-            (settings.ctk, k, cache.k_width),
-            (settings.ctv, v, cache.v_width),
-        ):
-            if type_.block > 1 and any(width % type_.block for width in widths):
-                message = (
-                    f"The {cache.kind} cache of {model.name} has rows that do not fill whole "
-                    f"{name} blocks of {type_.block}; use f16."
-                )
-                raise SettingsError(message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from advisor.hardware.rig import Device, Rig
 from advisor.llm.caches import MemoryRule
 from advisor.llm.model import Model
-from advisor.sizing import memory, overrides, speculative
+from advisor.sizing import memory, overrides, refusals, speculative
 from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.arguments import server_arguments
 from advisor.sizing.calibration import Calibration
@@ -104,11 +104,11 @@ def size(
     it may choose parts of a layer's (``-ot``), which takes longer. Raises SettingsError where
     llama.cpp would refuse to start.
     """
-    memory.check(model, settings)
+    refusals.check(model, settings)
     space = room(rig, calibration)
     settings = speculative.resolved(settings)
     if model.draft is not None:
-        memory.check(model.draft, speculative.draft_settings(settings))
+        refusals.check(model.draft, speculative.draft_settings(settings))
     asked, settings = settings, solve(model, rig, settings, space, calibration)
     if finely and asked.n_cpu_moe == "fit":
         settings = in_parts(model, rig, settings, space, calibration)

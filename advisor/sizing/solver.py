@@ -7,7 +7,7 @@ from math import inf
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.sizing import memory
+from advisor.sizing import refusals
 from advisor.sizing.allocation import Room, allocate, place_model, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.feasible import held_by
@@ -53,7 +53,7 @@ def _kinds(model: Model, asked: RunSettings) -> Iterator[RunSettings]:
     for way in ways:
         settings = asked.model_copy(update=way)
         try:
-            memory.check(model, settings)
+            refusals.check(model, settings)
         except SettingsError:
             continue
         if settings != asked:

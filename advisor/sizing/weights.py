@@ -14,6 +14,7 @@ from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model, Projector
 from advisor.llm.tensor import Tensor, TensorType
 from advisor.sizing import overrides
+from advisor.sizing.left_in_ram import left_in_ram
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.tables import PerModel
@@ -26,9 +27,8 @@ _ALIGNMENT = {"cuda": 128, "rocm": 128, "sycl": 128}
 _HOST_ALIGNMENT = 32
 """ggml-impl.h:TENSOR_ALIGNMENT, also of pinned host buffers; other backends are close to it."""
 
-_STAYS_ON_HOST = {"cuda": frozenset({"TQ1_0", "TQ2_0"}), "rocm": frozenset({"TQ1_0", "TQ2_0"})}
-"""Types that a backend cannot multiply, so llama.cpp leaves them in RAM
-(ggml-cuda.cu:ggml_backend_cuda_device_supports_op)."""
+_LEAVES = frozenset({"cuda", "rocm"})
+"""Backends that leave some weights in RAM (``left_in_ram``)."""
 
 _NEVER_RUN_NEXTN = frozenset({"bailingmoe2", "exaone4", "exaone-moe", "glm4", "dots3note"})
 """Architectures that skip their NextN layers whatever ``load_mtp`` says (models/*.cpp)."""
@@ -210,9 +210,7 @@ def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> Weigh
     tied = 0
     if layout.tied and embedding is not None and here[embedding]:
         tied = int(sizes[embedding])
-    unsupported = _STAYS_ON_HOST.get(backend, frozenset[str]())
-    refused = np.array([tensor.type.name in unsupported for tensor in kinds], dtype=np.bool_)[kind]
-    stay = here & refused & (slot != 2 * total)
+    stay = here & _refused(model, backend)[layout.at] & (slot != 2 * total)
     here &= ~stay
     bytes_of = _sums(slot[here], sizes[here], 2 * total + 3)
     on_host = np.array([allocated(tensor, "cpu") for tensor in kinds], dtype=np.int64)[kind]
@@ -234,6 +232,15 @@ def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> Weigh
         ),
         experts_stay=tuple(experts_stay),
         largest=max((a + b for a, b in zip(dense, experts, strict=True)), default=0),
+    )
+
+
+def _refused(model: Model, backend: str) -> NDArray[np.bool_]:
+    """Which tensors a backend leaves on the host."""
+    if backend not in _LEAVES:
+        return np.zeros(len(model.tensors), dtype=np.bool_)
+    return np.array(
+        [left_in_ram(model.hp, t.name, t.type.name, t.shape) for t in model.tensors], dtype=np.bool_
     )
 
 
@@ -382,17 +389,17 @@ def device_tensors(
 ) -> list[Tensor]:
     """The tensors that lie on devices, of any; a tied embedding serves as the output there."""
     total = n_blocks(model)
-    unsupported = _STAYS_ON_HOST.get(backend, frozenset[str]())
+    refused = _refused(model, backend)
     on_device = [device != HOST for device in placement.layer_device]
     tied = all(tensor.name != "output.weight" for tensor in model.tensors)
     tied = tied and not _no_output(model.hp)
     found: list[Tensor] = []
-    for tensor in model.tensors:
+    for at, tensor in enumerate(model.tensors):
         place = _place_of(tensor.name, model.hp, total)
         if not _is_loaded(model.hp, tensor.name, place, load_mtp=load_mtp):
             continue
         by_hand = overrides.target(tensor.name, placement.overrides)
-        if by_hand is not None or tensor.type.name in unsupported:
+        if by_hand is not None or refused[at]:
             here = by_hand not in {None, HOST}
         elif place == "input":
             here = tied and on_device[-1] and tensor.name == "token_embd.weight"

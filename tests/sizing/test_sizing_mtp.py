@@ -12,7 +12,7 @@ from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
 from advisor.sizing.allocation import allocate
-from advisor.sizing.memory import check
+from advisor.sizing.refusals import check
 from advisor.sizing.settings import RunSettings
 
 STEP, MIMO = "stepfun-ai/Step-3.7-Flash", "XiaomiMiMo/MiMo-V2-Flash"

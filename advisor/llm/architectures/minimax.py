@@ -1,7 +1,7 @@
-"""MiniMax M2 and M3."""
+"""MiniMax: Text-01 and M1 with lightning attention, M2, M3."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from advisor.llm.architectures import rules
 from advisor.llm.architectures.base import Architecture
@@ -9,9 +9,54 @@ from advisor.llm.architectures.builder import TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.deepseek2 import read_experts
 from advisor.llm.architectures.deepseek32 import indexer_cache
-from advisor.llm.architectures.keys import Keys
+from advisor.llm.architectures.keys import Keys, every
 from advisor.llm.caches import MemoryRule
 from advisor.llm.hyperparameters import Hyperparameters, Value
+
+_LIGHTNING_PERIOD: Final = 8
+"""Every eighth block attends by softmax (minimax-01.cpp, where the header says nothing)."""
+
+
+class MiniMax01(Architecture):
+    """llama.cpp: src/models/minimax-01.cpp; Text-01 and M1."""
+
+    names = ("minimax-01",)
+    huggingface: ClassVar = {
+        "MiniMaxText01ForCausalLM": "minimax-01",
+        "MiniMaxM1ForCausalLM": "minimax-01",
+    }
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        n_layer = hp["n_layer_all"]
+        period = keys.integer("full_attention_interval", _LIGHTNING_PERIOD)
+        listed = keys.flags("attention.recurrent_layers", n_layer)
+        hp["recurrent_layers"] = listed or every(n_layer, n_layer, period)
+        hp["n_embd_head_la"] = hp["n_embd_head_k"]
+
+    def build(self, t: TensorList) -> None:
+        hp = t.hp
+        t.embeddings()
+        for il in range(hp.n_layer):
+            b = t.block(il)
+            width = hp.n_embd_head_k * hp.n_head[il]
+            b.norm("attn_norm")
+            if hp.is_recurrent(il):
+                b.weight("attn_norm_2", width)
+                b.weight("attn_qkv", hp.n_embd, 3 * width)
+                b.weight("attn_gate", hp.n_embd, width)
+            else:
+                b.weight("attn_q", hp.n_embd, width)
+                b.weight("attn_k", hp.n_embd, hp.k_gqa(il))
+                b.weight("attn_v", hp.n_embd, hp.v_gqa(il))
+            b.weight("attn_output", width, hp.n_embd)
+            b.norm("ffn_norm")
+            b.router()
+            b.experts(hp.n_ff[il])
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        keys["residual_scale"] = config.number("layernorm_mlp_alpha", default=1.0)
+        keys["rope.dimension_count"] = config.integer("rotary_dim", default=64)
+        return super().convert(config, keys)
 
 
 class MiniMaxM2(Architecture):

@@ -13,13 +13,15 @@ from advisor.llm.architectures.base import Architecture
 from advisor.llm.architectures.bert import Bert, JinaBert2, NomicBert
 from advisor.llm.architectures.bitnet import BitNet
 from advisor.llm.architectures.bloom import Bloom
+from advisor.llm.architectures.chameleon import Chameleon
 from advisor.llm.architectures.chatglm import ChatGlm
 from advisor.llm.architectures.codeshell import CodeShell
+from advisor.llm.architectures.cogvlm import CogVlm
 from advisor.llm.architectures.cohere import Cohere2, Cohere2Moe, CommandR
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.dbrx import Dbrx
 from advisor.llm.architectures.deci import Deci
-from advisor.llm.architectures.deepseek import DeepSeek
+from advisor.llm.architectures.deepseek import DeepSeek, DeepSeekOcr
 from advisor.llm.architectures.deepseek2 import DeepSeek2
 from advisor.llm.architectures.deepseek4 import DeepSeek4
 from advisor.llm.architectures.deepseek32 import DeepSeek32, GlmDsa
@@ -56,7 +58,7 @@ from advisor.llm.architectures.mamba import Jamba, Mamba, Mamba2
 from advisor.llm.architectures.mellum import Maple, Mellum
 from advisor.llm.architectures.mimo2 import MiMo2
 from advisor.llm.architectures.minicpm import MiniCpm, MiniCpm3
-from advisor.llm.architectures.minimax import MiniMaxM2, MiniMaxM3
+from advisor.llm.architectures.minimax import MiniMax01, MiniMaxM2, MiniMaxM3
 from advisor.llm.architectures.modern_bert import EuroBert, ModernBert, NeoBert
 from advisor.llm.architectures.mpt import Mpt
 from advisor.llm.architectures.nemotron import Nemotron
@@ -66,7 +68,7 @@ from advisor.llm.architectures.openelm import OpenElm
 from advisor.llm.architectures.orion import Orion
 from advisor.llm.architectures.pangu import PanguEmbedded
 from advisor.llm.architectures.phi import Phi2, Phi3, PhiMoe
-from advisor.llm.architectures.plamo import Plamo, Plamo3
+from advisor.llm.architectures.plamo import Plamo, Plamo2, Plamo3
 from advisor.llm.architectures.qwen import Qwen
 from advisor.llm.architectures.qwen2 import Qwen2, Qwen2Moe
 from advisor.llm.architectures.qwen3 import Qwen3, Qwen3Moe
@@ -82,6 +84,7 @@ from advisor.llm.architectures.spark25 import Spark25
 from advisor.llm.architectures.stablelm import StableLm
 from advisor.llm.architectures.starcoder import StarCoder, StarCoder2
 from advisor.llm.architectures.step35 import Step35
+from advisor.llm.architectures.talkie import Talkie
 from advisor.llm.architectures.trinity import Laguna, MuseGlimmer, Trinity
 from advisor.llm.architectures.xverse import Xverse
 from advisor.llm.hyperparameters import Hyperparameters
@@ -103,6 +106,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Dbrx(), GptNeoX(), Mpt(), Bloom(), StarCoder(), Refact(), CodeShell(), Baichuan(), Orion(),
     Qwen(), Xverse(), Plamo(), Gpt2(), OpenElm(), Jais(),
     Grok(), Arctic(), BitNet(), Rwkv6(), Rwkv6Qwen2(), ARwkv7(),
+    DeepSeekOcr(), MiniMax01(), Plamo2(), CogVlm(), Chameleon(), Talkie(),
     Dream(), Llada(), LladaMoe(), Rnd1(),
     Bert(), NomicBert(), JinaBert2(), ModernBert(), EuroBert(), NeoBert(), GemmaEmbedding(),
 )  # fmt: skip

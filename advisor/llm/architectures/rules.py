@@ -42,6 +42,8 @@ def state_values(hp: Hyperparameters) -> int:
         n_head = hp.n_head[0]
         conv = 3 * (hp.ssm_d_conv - 1 if hp.ssm_d_conv else 3) * n_head * hp.n_embd_head_kda
         return conv + hp.n_embd_head_kda**2 * n_head
+    if hp.n_embd_head_la:
+        return hp.n_embd_head_la**2 * hp.n_head[0]
     width = hp.ssm_d_inner + 2 * hp.ssm_n_group * hp.ssm_d_state
     return max(hp.ssm_d_conv - 1, 0) * width + hp.ssm_d_state * hp.ssm_d_inner
 

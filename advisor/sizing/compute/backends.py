@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from advisor.sizing.compute.nodes import F16, F32, Node, is_contiguous
+from advisor.sizing.left_in_ram import NO_PRODUCT, scannable
 
 Rules = Literal["cuda", "joined", "vulkan", "metal"]
 """Whose rules size a device's nodes. Joined: CUDA devices that -sm tensor makes one of
@@ -36,8 +37,6 @@ DEVICE_ALIGNMENT: Final[Mapping[Rules, int]] = {
 driver's minStorageBufferOffsetAlignment, 4 to 64."""
 HOST_ALIGNMENT: Final = 32
 """ggml-impl.h:TENSOR_ALIGNMENT."""
-NO_PRODUCT: Final = frozenset({"TQ1_0", "TQ2_0"})
-"""Types that CUDA cannot multiply with; such weights stay in RAM."""
 EXACT_SOURCE: Final = "exact source"
 """Tag of a product over experts that may not round its source, which CUDA does not offer."""
 _ROW_PADDING: Final = 512
@@ -111,9 +110,7 @@ def _rows_contiguous(a: Node) -> bool:
 
 def _supports_scan(node: Node) -> bool:
     state, a = node.src[0], node.src[3]
-    if a.ne[0] == 1:
-        return state.ne[0] in (96, 128, 256) and state.ne[1] % 16 == 0
-    return state.ne[0] == 16 and state.ne[1] == 1 and state.ne[2] % 128 == 0
+    return scannable(*state.ne[:3], scalar=a.ne[0] == 1)
 
 
 def _supports_indexer(node: Node) -> bool:

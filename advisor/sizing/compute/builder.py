@@ -10,10 +10,10 @@ from operator import itemgetter
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import Tensor, TensorType
 from advisor.sizing.compute import ops
-from advisor.sizing.compute.backends import NO_PRODUCT
 from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, new
 from advisor.sizing.compute.order import GraphOrder
+from advisor.sizing.left_in_ram import left_in_ram
 from advisor.sizing.overrides import Targets, target
 
 
@@ -133,7 +133,7 @@ class Builder(GraphOrder):
         tensor = self._tensors.get(full)
         if tensor is None:
             return None
-        return self._place(full, tensor, self._home(full, name, il, tensor.type))
+        return self._place(full, tensor, self._home(full, name, il, tensor))
 
     def weight(self, name: str, il: int | None = None, part: str = "weight") -> Node:
         """A weight that the architecture must have. Raises KeyError where it is missing."""
@@ -147,8 +147,9 @@ class Builder(GraphOrder):
         full = _full_name(name, il, "weight")
         if full in self._weights:
             return self._weights[full]
-        tensor = replace(self._tensors[full], shape=ne)
-        return self._place(full, tensor, self._home(full, name, il, tensor.type))
+        tensor = self._tensors[full]
+        home = self._home(full, name, il, tensor)
+        return self._place(full, replace(tensor, shape=ne), home)
 
     def _place(self, full: str, tensor: Tensor, home: int) -> Node:
         ne = (*tensor.shape, 1, 1, 1)
@@ -159,9 +160,9 @@ class Builder(GraphOrder):
         self._weights[full] = node
         return node
 
-    def _home(self, full: str, name: str, il: int | None, type_: TensorType) -> int:
+    def _home(self, full: str, name: str, il: int | None, tensor: Tensor) -> int:
         placed = self._backends
-        if type_.name in NO_PRODUCT:
+        if left_in_ram(self.hp, full, tensor.type.name, tensor.shape):
             return placed.cpu
         if placed.overrides:
             chosen = target(full, placed.overrides)
@@ -182,7 +183,7 @@ class Builder(GraphOrder):
         node = self.find("output")
         if node is None:
             tensor = self._tensors["token_embd.weight"]
-            home = self._home("token_embd.weight", "output", None, tensor.type)
+            home = self._home("token_embd.weight", "output", None, tensor)
             node = self._place("output.weight", tensor, home)
         return node
 
@@ -191,7 +192,7 @@ class Builder(GraphOrder):
         for name in ("rope_factors_long", "rope_freqs"):
             tensor = self._tensors.get(f"{name}.weight")
             if tensor is not None:
-                home = self._home(f"{name}.weight", name, il, tensor.type)
+                home = self._home(f"{name}.weight", name, il, tensor)
                 key = f"{name}.{home}"
                 return self._weights.get(key) or self._place(key, tensor, home)
         return None

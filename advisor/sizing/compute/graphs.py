@@ -23,6 +23,7 @@ from advisor.sizing.compute import (
     graphs_qwen,
     graphs_qwen4exp,
     graphs_rwkv,
+    graphs_singular,
     graphs_window,
 )
 from advisor.sizing.compute.blocks import Graph
@@ -45,6 +46,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     **graphs_ling3.GRAPHS,
     **graphs_minimax3.GRAPHS,
     **graphs_rwkv.GRAPHS,
+    **graphs_singular.GRAPHS,
     **graphs_deci.GRAPHS,
     **graphs_experts.GRAPHS,
 }

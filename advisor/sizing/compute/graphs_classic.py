@@ -148,6 +148,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     "falcon": transformer(replace(_GPT, parallel=True, parallel_sum="feed + attention + residual")),
     "chatglm": transformer(replace(_PLAIN, activation="packed_swiglu")),
     "deepseek": transformer(Style(routing=lambda hp: replace(_routing(hp), normalise=False))),
+    "deepseek2-ocr": transformer(replace(_PLAIN, routing=routing_of)),
     "bailingmoe": transformer(Style(routing=_routing)),
     "olmo": transformer(replace(_PLAIN, norm="NORM")),
     "minicpm3": _minicpm3,
@@ -170,5 +171,6 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     "grok": _grok,
     "arctic": _arctic,
     "bitnet": _bitnet,
+    "cogvlm": transformer(replace(_PLAIN, output="never")),
     "openelm": transformer(replace(_PLAIN, heads="norm_rope", attention_last=True)),
 }

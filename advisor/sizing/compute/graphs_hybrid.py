@@ -17,12 +17,14 @@ from advisor.sizing.compute.blocks import (
 )
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.feedforward import Routing, ffn, moe
+from advisor.sizing.compute.lightning import Lightning
 from advisor.sizing.compute.nodes import Node
 from advisor.sizing.compute.recurrent import (
     StateInput,
     load_state,
     mamba1,
     mamba2,
+    mamba_heads,
     state,
     state_input,
 )
@@ -164,6 +166,54 @@ def jamba(b: Builder) -> None:
     b.head(cur)
 
 
+def plamo2(b: Builder) -> None:
+    """PLaMo 2: Mamba with heads or attention, norms before and behind every part."""
+    hp = b.hp
+    cur = b.embeddings()
+    positions = b.positions()
+    attending = [il for il in range(hp.n_layer) if not hp.is_recurrent(il)]
+    states, cache = _hybrid_inputs(b, attending)
+    rows = output_rows(b)
+    for il in b.blocks():
+        residual = cur
+        cur = b.norm(cur, "attn_norm", il)
+        if hp.is_recurrent(il):
+            cur = mamba_heads(b, states, cur, il)
+        else:
+            q, k, v = qkv(b, cur, il)
+            q = ops.rope(b.norm(q, "attn_q_norm", il), positions)
+            k = ops.rope(b.norm(k, "attn_k_norm", il), positions)
+            cur = attention(b, cache, q, k, v, il)
+        cur, residual = rows.pick(il, cur, residual)
+        residual = ops.add(b.norm(cur, "post_attention_norm", il), residual)
+        cur = ffn(b, b.norm(residual, "ffn_norm", il), il, activation="packed_swiglu")
+        cur = ops.add(b.norm(cur, "post_ffw_norm", il), residual)
+    b.head(cur)
+
+
+def minimax_01(b: Builder) -> None:
+    """MiniMax Text-01 and M1: lightning attention in seven of eight blocks, experts in all."""
+    hp = b.hp
+    cur = b.embeddings()
+    attending = [il for il in range(hp.n_layer) if not hp.is_recurrent(il)]
+    states, cache = _hybrid_inputs(b, attending)
+    positions = b.positions()
+    rows = output_rows(b)
+    lightning = Lightning(b, states)
+    for il in b.blocks():
+        residual = cur = b.norm(cur, "attn_norm", il)
+        if hp.is_recurrent(il):
+            cur = lightning(cur, il)
+        else:
+            q, k, v = qkv(b, cur, il)
+            q, k = ops.rope(q, positions), ops.rope(k, positions)
+            cur = attention(b, cache, q, k, v, il)
+        cur, residual = rows.pick(il, cur, residual)
+        residual = b.norm(ops.add(cur, ops.scale(residual)), "ffn_norm", il)
+        cur = ops.add(moe(b, residual, il, Routing()), ops.scale(residual))
+    b.head(cur)
+
+
 def _short_convolution(b: Builder, states: StateInput, cur: Node, il: int) -> Node:
     hp = b.hp
     n_seqs, taps = b.shape.n_seqs, hp.n_shortconv_l_cache - 1
@@ -230,6 +280,8 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     "mamba": mamba_only,
     "mamba2": mamba_only,
     "jamba": jamba,
+    "plamo2": plamo2,
+    "minimax-01": minimax_01,
     "lfm2": lfm2,
     "lfm2moe": lfm2,
 }

@@ -106,7 +106,7 @@ def question_of(
         ctk=settings.ctk,
         ctv=settings.ctv,
         n_ubatch=sizes.n_ubatch,
-        n_rs_seq=settings.n_rs_seq,
+        n_rs_seq=settings.n_rs_seq if rule.rollback else 0,
         ctx_type=settings.ctx_type,
         backends=placed,
         rules=rules,

@@ -178,6 +178,56 @@ def mamba1(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
     return ops.reshape(out, out.ne[0], tokens * n_seqs)
 
 
+def mamba_heads(b: Builder, inp: StateInput, cur: Node, il: int) -> Node:
+    """Mamba's first form with heads (plamo2.cpp:build_plamo2_mamba_layer)."""
+    hp = b.hp
+    taps, inner, d_state, heads = hp.ssm_d_conv - 1, hp.ssm_d_inner, hp.ssm_d_state, hp.ssm_dt_rank
+    size, rank, n_seqs = inner // heads, max(64, hp.n_embd // 16), b.shape.n_seqs
+    tokens = b.n_tokens // n_seqs
+    conv_all = state(b, "r", il, taps * inner)
+    ssm_all = state(b, "s", il, d_state * inner)
+    conv = ops.reshape(load_state(b, inp, conv_all), taps, inner, n_seqs)
+    cur = ops.reshape(cur, cur.ne[0], tokens, n_seqs)
+    mixed = ops.permute(ops.mul_mat(b.weight("ssm_in", il), cur), 0, 2, 1, 3)
+    mixed = ops.cont(mixed, (2 * size, heads, tokens, n_seqs))
+    half = (size, heads, tokens, n_seqs)
+    x = ops.cont(ops.view(mixed, half, mixed.nb[1:], size * 4), (inner, tokens, n_seqs, 1))
+    z = ops.view(mixed, half, mixed.nb[1:])
+    joined = ops.concat(conv, ops.transpose(x), 0)
+    last = ops.view(joined, (taps, inner, n_seqs, 1), joined.nb[1:3], tokens * 4)
+    target = ops.view(conv_all, (taps * inner * n_seqs, 1, 1, 1))
+    b.expand(ops.copy_to(last, target))
+    x = ops.unary("silu", ops.ssm_conv(joined, b.weight("ssm_conv1d", il)))
+    params = ops.mul_mat(b.weight("ssm_x", il), x)
+    strides = params.nb[1:3]
+    b_in = ops.view(params, (d_state, tokens, n_seqs, 1), strides)
+    c_out = ops.view(params, (d_state, tokens, n_seqs, 1), strides, d_state * 4)
+    dt = ops.view(params, (rank, tokens, n_seqs, 1), strides, 2 * d_state * 4)
+    b_in, c_out = b.norm(b_in, "ssm_b_norm", il), b.norm(c_out, "ssm_c_norm", il)
+    dt = b.linear(b.norm(dt, "ssm_dt_norm", il), "ssm_dt", il)
+    a = ops.reshape(b.weight("ssm_a", il, ""), 1, heads)
+    row, every = inner * 4, inner * tokens * 4
+    x = ops.view(x, half, (size * 4, row, every))
+    shape = (d_state, 1, tokens, n_seqs)
+    b_in = ops.view(b_in, shape, (d_state * 4, *b_in.nb[1:3]))
+    c_out = ops.view(c_out, shape, (d_state * 4, *c_out.nb[1:3]))
+
+    def scan(states: Node, ids: Node) -> Node:
+        ssm = ops.reshape(states, d_state, size, heads, ssm_all.ne[1])
+        return ops.ssm_scan(ssm, x, dt, a, b_in, c_out, ids)
+
+    y = load_state(b, inp, ssm_all, scan)
+    width = d_state * inner * n_seqs
+    new_states = ops.view(y, (width, 1, 1, 1), (), inner * tokens * n_seqs * 4)
+    b.expand(ops.copy_to(new_states, ops.view(ssm_all, (width, 1, 1, 1))))
+    y = ops.view(y, half, (size * 4, row, every))
+    y = ops.add(y, ops.mul(x, ops.reshape(b.weight("ssm_d", il, ""), 1, heads)))
+    y = ops.glu("swiglu", ops.cont(z), y)
+    y = ops.view(y, (inner, tokens, n_seqs, 1), y.nb[2:])
+    out = ops.mul_mat(b.weight("ssm_out", il), y)
+    return ops.reshape(out, out.ne[0], tokens * n_seqs)
+
+
 def conv_state(
     b: Builder, inp: StateInput, memory: Node, mixed: Node, kernel: int, channels: int
 ) -> Node:

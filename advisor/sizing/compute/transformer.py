@@ -66,8 +66,9 @@ class Style:
     """The sum after attention has the residual as first operand (OpenELM)."""
     residual_first: bool = False
     """The last sum of a block has the residual as first operand (Phi 3)."""
-    output: Literal["early", "before_norm", "after_norm"] = "early"
-    """Where output rows are picked: in the last block, or after it, before or after the norm."""
+    output: Literal["early", "before_norm", "after_norm", "never"] = "early"
+    """Where output rows are picked: in the last block, or after it, before or after the norm, or
+    not at all (CogVLM)."""
     scale_logits: bool = False
     soft_cap: bool = False
     embeddings: Literal[
@@ -110,7 +111,9 @@ def _sum(order: ParallelSum, feed: Node, attention: Node, residual: Node) -> Nod
 class _Transformer:
     def __init__(self, b: Builder, s: Style) -> None:
         self.b, self.s = b, s
-        self.cur = b.embeddings(scaled=s.embeddings == "scaled_rows")
+        self.cur, _ = b.embeddings_and_ids(
+            scaled=s.embeddings == "scaled_rows", mixed=s.output != "never"
+        )
         if s.embeddings == "scaled":
             self.cur = ops.scale(self.cur)
         elif s.embeddings == "normed":

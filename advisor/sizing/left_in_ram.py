@@ -1,0 +1,42 @@
+"""Weights that a device cannot compute with, so that llama.cpp leaves them in RAM.
+
+llama-model-loader.cpp:weight_buft_supported asks the device for one op with each weight.
+"""
+
+from typing import Final
+
+from advisor.llm.hyperparameters import Hyperparameters
+
+NO_PRODUCT: Final = frozenset({"TQ1_0", "TQ2_0"})
+"""Types that CUDA cannot multiply with (ggml-cuda.cu:ggml_backend_cuda_device_supports_op)."""
+_SCANNING: Final = frozenset({
+    "mamba", "mamba2", "jamba", "falcon-h1", "plamo2", "granitehybrid", "nemotron_h",
+    "nemotron_h_moe",
+})  # fmt: skip
+"""Architectures whose ``ssm_a`` goes into a selective scan, not a product."""
+_SCANNED_STATES: Final = (96, 128, 256)
+_CONV_CHANNELS: Final = 128
+
+
+def scannable(d_state: int, head: int, heads: int, *, scalar: bool) -> bool:
+    """Whether CUDA scans states of ``d_state`` values; ``scalar``: one decay per head (Mamba 2)."""
+    if scalar:
+        return d_state in _SCANNED_STATES and head % 16 == 0
+    return d_state == 16 and head == 1 and heads % 128 == 0
+
+
+def left_in_ram(
+    hp: Hyperparameters | None, name: str, type_name: str, shape: tuple[int, ...]
+) -> bool:
+    """Whether CUDA leaves a weight in RAM."""
+    if type_name in NO_PRODUCT:
+        return True
+    if hp is None or ".ssm_" not in name:
+        return False
+    if name.endswith(".ssm_conv1d.weight"):
+        return shape[-1] % _CONV_CHANNELS != 0
+    if not name.endswith(".ssm_a") or hp.arch not in _SCANNING:
+        return False
+    first, heads = (*shape, 1)[:2]
+    d_state = hp.ssm_d_state if first == 1 else first
+    return not scannable(d_state, hp.ssm_d_inner // max(heads, 1), heads, scalar=first == 1)

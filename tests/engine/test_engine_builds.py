@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.engine import builds
+from advisor.engine import asking, builds
 from advisor.engine.builds import Build, ask, choose, embedded, parse_version, programs
 from advisor.engine.install import instruction
 from advisor.engine.launch import worker_command
@@ -183,7 +183,7 @@ def test_a_frozen_app_is_its_own_worker(monkeypatch):
 
 
 def test_a_program_that_never_answers_is_ended(program, monkeypatch):
-    monkeypatch.setattr(builds, "ASK_S", 0.3)
+    monkeypatch.setattr(asking, "ASK_S", 0.3)
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     assert "did not answer" in ask(program).problem
 

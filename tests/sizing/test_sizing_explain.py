@@ -65,7 +65,7 @@ RUNS = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.sampled_from(MODELS), st.sampled_from(RIGS), RUNS)
 def test_parts_add_up(which: tuple[str, str], rig: str, run: RunSettings) -> None:
     name, file_type = which

@@ -170,7 +170,7 @@ def busy(rig: Rig, held: list[tuple[str, int]]) -> Rig:
     return rig.model_copy(update={"devices": (card, *rig.devices[1:])})
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     st.sampled_from(NAMES),
     st.sampled_from(("Q4_K_M", "Q6_K", "Q8_0")),

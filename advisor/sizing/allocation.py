@@ -168,7 +168,7 @@ def place_weights(
 ) -> WeightBytes:
     """Bytes of the weights, cut across devices where the split mode says so."""
     placed = weights(model, settings, placement, backends)
-    if not _is_cut(settings, backends):
+    if not is_cut(settings, backends):
         return placed
     if _is_known_cut(model, settings, backends):
         cut = tensor_split.cut_weights(model, settings, placement, backends)
@@ -177,7 +177,8 @@ def place_weights(
     return WeightBytes(devices=cut, host=placed.host)
 
 
-def _is_cut(settings: RunSettings, backends: Sequence[str]) -> bool:
+def is_cut(settings: RunSettings, backends: Sequence[str]) -> bool:
+    """Whether every matrix is cut across devices."""
     return settings.split_mode in _CUTS and len(backends) > 1
 
 
@@ -259,7 +260,7 @@ def _allocate(
         model, settings, placement, backends, flash=flash_attention(model, settings)
     )
     compute = None
-    if not _is_cut(settings, backends):
+    if not is_cut(settings, backends):
         compute = compute_buffers(model, settings, placement, backends)
     elif not _is_known_cut(model, settings, backends):
         caches = None if settings.split_mode == "tensor" else caches

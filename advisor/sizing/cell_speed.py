@@ -1,6 +1,6 @@
 """Decode speed of a matrix's cells: where the settings put everything, and with a part in RAM."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -8,7 +8,8 @@ from advisor.basis import Range
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing.calibration import IDENTITY, Calibration
-from advisor.sizing.placement import Placement, layer_devices
+from advisor.sizing.matrix_verdicts import MOST_BLOCKS, NOWHERE
+from advisor.sizing.placement import HOST, Placement, layer_devices, layer_ends
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed import decode_range, depends_on
 from advisor.sizing.tables import PerModel
@@ -16,16 +17,29 @@ from advisor.sizing.tables import PerModel
 _REMEMBER = 512
 """Placements of one model and rig kept; more start anew."""
 
-_Where = tuple[tuple[int, ...], int]
-"""Devices of the layers, and how many blocks' experts are in RAM."""
-_Speeds = dict[_Where | None, Range | None]
+_Ends = tuple[int, ...]
+"""How many layers lie on each device or before it."""
+_Speeds = dict[tuple[_Ends, int], Range | None]
+"""By where the layers end and what moves."""
 _known: PerModel[object, _Speeds] = PerModel(lambda _model, _key: {})
+_splits: PerModel[object, list[dict[int, _Ends]]] = PerModel(lambda _model, _key: [])
+"""Where layers ended, by blocks in RAM, when the same was last asked about a rig."""
+_rows: PerModel[object, list["_Row"]] = PerModel(lambda _model, _key: [])
+"""The speeds that followed."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _number(_asked: Hashable) -> object:
     """What stands for equal questions: hashing one costs more than finding an answer."""
     return object()
+
+
+class _Row(dict[int, Range | None]):
+    """Speeds of one file type by what moves (``Judgements.moves``), while layers end there."""
+
+    def __init__(self, splits: dict[int, _Ends]) -> None:
+        super().__init__({NOWHERE: None})
+        self.splits = splits
 
 
 class CellSpeeds:
@@ -46,59 +60,59 @@ class CellSpeeds:
         self._settings = settings
         self._whole = whole
         self._calibration = calibration or IDENTITY
-        self._free = free
+        self._devices = tuple(sorted(set(whole.layer_device) - {HOST}))
+        self._shares = tuple(float(free[device] or 0) for device in self._devices)
         self._asked = _number((whole, depends_on(rig, settings, self._calibration)))
-        self._split: dict[int, tuple[int, ...]] = {0: whole.layer_device}
-        """Devices of the layers, by how many blocks are in RAM."""
 
-    def of(
-        self,
-        model: Model,
-        runs: Sequence[bool],
-        blocks: Sequence[int],
-        experts: Sequence[int],
-    ) -> list[Range | None]:
-        """Decode speeds of one file type's cells, None where it does not run or is not known.
+    def of(self, models: Sequence[Model], runs: Sequence[list[int]]) -> list[list[Range | None]]:
+        """Decode speeds of every file type's cells, None where it does not run or is not known.
 
-        ``blocks`` of every cell, and the experts of so many, are in RAM; with neither, everything
-        lies where the settings say.
+        ``runs``: see ``Judgements.runs``.
         """
-        known = _known(model, self._asked)
-        found: list[Range | None] = []
-        last, speed = (-1, -1), None
-        for run, moved in zip(runs, zip(blocks, experts, strict=True), strict=True):
-            if run and moved != last:
-                last, speed = moved, self._speed(model, known, *moved)
-            found.append(speed if run else None)
-        return found
+        splits = self._ends(models[0], set[int]().union(*runs) - {NOWHERE})
+        return [self._row(m, splits, moves) for m, moves in zip(models, runs, strict=True)]
 
-    def _speed(self, model: Model, known: _Speeds, blocks: int, experts: int) -> Range | None:
-        where = (self._layers(blocks), experts) if blocks or experts else None
+    def _ends(self, model: Model, moves: Iterable[int]) -> dict[int, _Ends]:
+        """By blocks in RAM, where the layers end. The same object while they do as before."""
+        n, shares = len(self._whole.layer_device), self._shares
+        here = {
+            blocks: layer_ends(n - blocks, shares) if blocks < n else ()
+            for blocks in {move // MOST_BLOCKS for move in moves}
+        }
+        last = _splits(model, self._asked)
+        if not last or any(last[0].setdefault(b, ends) != ends for b, ends in here.items()):
+            last[:] = [here]
+        return last[0]
+
+    def _row(
+        self, model: Model, splits: dict[int, _Ends], moves: Sequence[int]
+    ) -> list[Range | None]:
+        last = _rows(model, self._asked)
+        if not last or last[0].splits is not splits:
+            last[:] = [_Row(splits)]
+        row = last[0]
+        for move in set(moves).difference(row):
+            row[move] = self._speed(model, splits[move // MOST_BLOCKS], move)
+        return [row[move] for move in moves]
+
+    def _speed(self, model: Model, ends: _Ends, move: int) -> Range | None:
+        known, where = _known(model, self._asked), (ends, move)
         if where not in known:
             if len(known) >= _REMEMBER:
                 known.clear()
             known[where] = decode_range(
-                model, self._rig, self._settings, self._placement(where), self._calibration
+                model, self._rig, self._settings, self._placement(move), self._calibration
             )
         return known[where]
 
-    def _layers(self, blocks: int) -> tuple[int, ...]:
-        placed = self._split.get(blocks)
-        if placed is None:
-            whole = self._whole.layer_device
-            devices = tuple(sorted(set(whole)))
-            shares = tuple(float(self._free[device] or 0) for device in devices)
-            placed = layer_devices(len(whole) - 1, len(whole) - blocks, devices, shares)
-            self._split[blocks] = placed
-        return placed
-
-    def _placement(self, where: _Where | None) -> Placement:
-        if where is None:
-            return self._whole
-        layers, experts = where
+    def _placement(self, move: int) -> Placement:
+        whole, (blocks, experts) = self._whole, divmod(move, MOST_BLOCKS)
+        if not move:
+            return whole
+        n = len(whole.layer_device)
+        layers = whole.layer_device
+        if blocks:
+            layers = layer_devices(n - 1, n - blocks, self._devices, self._shares)
         return replace(
-            self._whole,
-            layer_device=layers,
-            experts_on_host=frozenset(range(experts)),
-            n_copies=1,
+            whole, layer_device=layers, experts_on_host=frozenset(range(experts)), n_copies=1
         )

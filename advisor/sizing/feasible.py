@@ -164,6 +164,8 @@ class _Memory:
     """What the last placement took beside its layers, per device and on the host."""
     held: _Held | None = None
     """The last placement that left the margin."""
+    made: dict[_Held, Allocation] = field(default_factory=dict[_Held, Allocation])
+    """Its bytes, which do not depend on what is free but where a draft model takes the rest."""
     too_little: "list[Room]" = field(default_factory=list["Room"])
     """Where no placement was found, though none was proof of that."""
 
@@ -309,8 +311,10 @@ class _Trial:
 
     def _holds(self, held: _Held) -> bool:
         """Whether a placement leaves the margin; what it takes beside its layers is kept."""
-        settings = self.settle(held)
-        allocation = allocate(self.model, settings, self.space.backends, self.space.free)
+        allocation = self.memory.made.get(held)
+        if allocation is None:
+            settings = self.settle(held)
+            allocation = allocate(self.model, settings, self.space.backends, self.space.free)
         left = headrooms(allocation, self.space)
         self._note(held, allocation)
         used = (d for d in range(len(self.room)) if allocation.in_use(d))
@@ -318,6 +322,7 @@ class _Trial:
         ram = left[HOST]
         if keeps and ram is not None and ram >= 0:
             self.memory.held = held
+            self.memory.made = {held: allocation} if allocation.draft is None else {}
             return True
         return False
 

@@ -6,29 +6,23 @@ not depend on the file type as long as everything lies on devices, nor on what i
 asked for at one depth, whatever the context.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from advisor.basis import Range
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import refusals, speculative
-from advisor.sizing.allocation import Room, allocate, place_model, place_weights, room
+from advisor.sizing.allocation import Room, allocate, place_model, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.cell_speed import CellSpeeds
+from advisor.sizing.family import family
 from advisor.sizing.feasible import holds, learn
 from advisor.sizing.matrix_columns import Column, columns
-from advisor.sizing.matrix_verdicts import (
-    FITS,
-    NEAR,
-    OFFLOAD,
-    TIGHT,
-    VERDICTS,
-    Judgements,
-    judge,
-)
+from advisor.sizing.matrix_verdicts import NEAR, OFFLOAD, VERDICTS, Judgements, judge
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
@@ -92,8 +86,6 @@ def _opened(settings: RunSettings, verdict: Verdict) -> RunSettings:
     return settings.model_copy(update=update)
 
 
-_RUNS: Final = frozenset({FITS, TIGHT, OFFLOAD})
-
 _REMEMBER: Final = 512
 """Such cells kept per model; more start anew."""
 _settled: PerModel[str, dict[object, Verdict]] = PerModel(lambda _model, _key: {})
@@ -154,6 +146,11 @@ class _Border:
         return verdict
 
 
+_new: Final = cast("Callable[[type[Cell], tuple[object, ...]], Cell]", getattr(tuple, "__new__"))  # noqa: B009
+_cell: Final = partial(_new, Cell)
+"""A tuple as a cell; ``Cell._make`` takes several times as long."""
+
+
 def _rows(
     group: Sequence[tuple[str, Model]],
     columns: Sequence[Column],
@@ -163,28 +160,40 @@ def _rows(
 ) -> Iterator[tuple[Cell, ...]]:
     """The cells of every file type."""
     contexts = [column.settings.ctx for column in columns]
-    for (file_type, model), *figures in zip(group, *found, strict=True):
-        codes, headrooms, device_totals, host_totals, blocks, experts = figures
-        verdicts: list[Verdict] = [VERDICTS[code] for code in codes]
-        runs = [code in _RUNS for code in codes]
+    models = [model for _, model in group]
+    verdicts = [[VERDICTS[code] for code in codes] for codes in found.verdict]
+    for line, codes in enumerate(found.verdict):
         if NEAR in codes:
-            for place, verdict in border.settle(model, columns, codes, host_totals).items():
-                verdicts[place], runs[place] = verdict, verdict == "offload"
+            settled = border.settle(models[line], columns, codes, found.host_total[line])
+            for place, verdict in settled.items():
+                verdicts[line][place] = verdict
+                if verdict == "offload":
+                    found.runs[line][place] = found.moves[line][place]
+    decode = speeds.of(models, found.runs)
+    for line, (file_type, _) in enumerate(group):
         yield tuple(
             map(
-                Cell._make,
+                _cell,
                 zip(
                     repeat(file_type),
                     contexts,
-                    verdicts,
-                    headrooms,
-                    device_totals,
-                    host_totals,
-                    speeds.of(model, runs, blocks, experts),
+                    verdicts[line],
+                    found.headroom[line],
+                    found.device_total[line],
+                    found.host_total[line],
+                    decode[line],
                     strict=False,
                 ),
             )
         )
+
+
+def _check(models: Sequence[Model], settings: RunSettings) -> None:
+    """Refuse what llama.cpp would refuse. Raises SettingsError."""
+    for model in models:
+        # File types of one catalogue model differ in types only, and those do not matter here.
+        if model is models[0] or model.hp is not models[0].hp or model.source == "gguf":
+            refusals.check(model, settings)
 
 
 def matrix(
@@ -206,7 +215,7 @@ def matrix(
         update["n_gpu_layers"] = "all"
     if settings.n_cpu_moe == "fit":
         update["n_cpu_moe"] = 0
-    plain = speculative.resolved(settings.model_copy(update=update))
+    plain = speculative.resolved(settings.model_copy(update=update) if update else settings)
     # Experts that are copied to a device for a batch make its buffer depend on their type.
     alike = not plain.n_cpu_moe and plain.n_gpu_layers == "all" and not plain.override_tensor
     # A draft model is split by what the main model leaves free.
@@ -218,12 +227,12 @@ def matrix(
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
         some = [model for _, model in group]
-        for model in some:
-            refusals.check(model, plain)
+        _check(some, plain)
+        tables = family(some)
         placement = place_model(some[0], plain, space.backends, space.free)
         shared = columns(some[0], plain, contexts, space, placement)
-        placed = [place_weights(m, plain, placement, space.backends, space.free) for m in some]
-        found = judge(some, placed, shared, space, may_spill=may_spill)
+        placed = tables.weights(plain, placement, space)
+        found = judge(tables, placed, shared, space, may_spill=may_spill)
         speeds = CellSpeeds(rig, plain, placement, space.free, calibration)
-        rows += _rows(group, shared, found, border, speeds)
+        rows += _rows(group, shared.each, found, border, speeds)
     return Matrix(file_types=tuple(models), contexts=tuple(contexts), rows=tuple(rows))

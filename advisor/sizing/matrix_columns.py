@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from advisor.llm.model import Model
 from advisor.sizing.allocation import Allocation, Room, allocate
 from advisor.sizing.placement import HOST, Placement
@@ -23,6 +26,16 @@ class Column(NamedTuple):
     """On the host, everything but weights."""
     caches: int
     """Bytes of caches on devices."""
+
+
+class Columns(NamedTuple):
+    """Every context, and the same sizes as arrays (the first axis)."""
+
+    each: tuple[Column, ...]
+    known: NDArray[np.bool_]
+    fixed: NDArray[np.int64]
+    host: NDArray[np.int64]
+    caches: NDArray[np.int64]
 
 
 def _column(allocation: Allocation, settings: RunSettings) -> Column:
@@ -49,14 +62,21 @@ def _column(allocation: Allocation, settings: RunSettings) -> Column:
 _Asked = tuple[RunSettings, tuple[int, ...], tuple[str, ...], tuple[int | None, ...], Placement]
 
 
-def _make_columns(model: Model, asked: _Asked) -> tuple[Column, ...]:
+def _make_columns(model: Model, asked: _Asked) -> Columns:
     settings, contexts, backends, free, placement = asked
     made: list[Column] = []
     for ctx in contexts:
         wanted = settings.model_copy(update={"ctx": ctx})
         allocation = allocate(model, wanted, backends, free, placement=placement)
         made.append(_column(allocation, wanted))
-    return tuple(made)
+    fixed = np.array([column.fixed for column in made], dtype=np.int64)
+    return Columns(
+        each=tuple(made),
+        known=np.array([column.known for column in made], dtype=np.bool_),
+        fixed=fixed.reshape(len(made), len(backends)),
+        host=np.array([column.host for column in made], dtype=np.int64),
+        caches=np.array([column.caches for column in made], dtype=np.int64),
+    )
 
 
 _columns = PerModel(_make_columns)
@@ -64,7 +84,7 @@ _columns = PerModel(_make_columns)
 
 def columns(
     model: Model, settings: RunSettings, contexts: Sequence[int], space: Room, placement: Placement
-) -> tuple[Column, ...]:
+) -> Columns:
     """One column per context, remembered while the model lives.
 
     ``model``: any of the file types; where buffers depend on the type, each has columns of its own.

@@ -56,10 +56,39 @@ class Placement:
         )
 
 
+_F32 = struct.Struct("<f")
+
+
 def _f32(value: float) -> float:
     """The nearest 32-bit float: llama.cpp splits in single precision."""
-    result: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    result: float = _F32.unpack(_F32.pack(value))[0]
     return result
+
+
+@lru_cache(maxsize=256)
+def _limits(shares: tuple[float, ...]) -> tuple[float, ...]:
+    """Where every device's part of the layers ends, from 0 to 1."""
+    sums = list(accumulate((_f32(share) for share in shares), lambda a, b: _f32(a + b)))
+    return tuple(_f32(value / sums[-1]) for value in sums)
+
+
+@lru_cache(maxsize=4096)
+def _ends(active: int, limits: tuple[float, ...]) -> tuple[int, ...]:
+    ends: list[int] = []
+    for limit in limits:
+        end = active if limit >= 1 else max(int(limit * active) - 1, 0)
+        # Layer i goes to the first device whose limit exceeds i / active.
+        while end < active and _f32(end / active) < limit:
+            end += 1
+        ends.append(end)
+    return tuple(ends)
+
+
+def layer_ends(active: int, shares: tuple[float, ...]) -> tuple[int, ...]:
+    """Per device of ``layer_devices``, how many of the ``active`` layers lie on it or before it."""
+    return _ends(
+        active, _limits(shares if any(share > 0 for share in shares) else (1.0,) * len(shares))
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -75,18 +104,10 @@ def layer_devices(
     n_layers = n_layer_all + 1
     if not devices or n_gpu_layers <= 0:
         return (HOST,) * n_layers
-    if not any(share > 0 for share in shares):
-        shares = (1.0,) * len(devices)
-    sums = list(accumulate((_f32(share) for share in shares), lambda a, b: _f32(a + b)))
-    bounds = [_f32(value / sums[-1]) for value in sums]
     start = max(n_layers - n_gpu_layers, 0)
-    active = min(n_gpu_layers, n_layers)
-    # Layer i goes to the first device whose limit exceeds i / active.
     placed = [HOST] * start
-    for device, limit in zip(devices, bounds, strict=True):
-        end = max(int(limit * active) - 1, 0)
-        while end < active and _f32(end / active) < limit:
-            end += 1
+    ends = layer_ends(n_layers - start, shares)
+    for device, end in zip(devices, ends, strict=True):
         placed += [device] * (start + end - len(placed))
     return tuple(placed)
 

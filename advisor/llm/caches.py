@@ -54,6 +54,9 @@ class MemoryRule:
     rollback: bool = False
     """Whether the states can be rolled back, and so are kept once more per drafted token
     (llama-arch.cpp:llm_arch_supports_rs_rollback)."""
+    every_row: bool = False
+    """Every token of a batch has its row of logits, whatever is asked for, since it may encode
+    before it decodes (llama-context.cpp, llama-model.cpp:llama_model_has_encoder)."""
     diffuses: bool = False
     """It refines a whole text step by step and keeps nothing from one step to the next."""
 

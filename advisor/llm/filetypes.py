@@ -159,6 +159,8 @@ def source_type(arch: str, name: str, shape: Sequence[int], base: str) -> str:
     """Type in the converter's file of type ``base`` (F32, F16 or BF16)."""
     if name.endswith("ffn_gate_tid2eid.weight"):
         return "I32"
+    if name == "d2t":
+        return "I64"
     if sum(n > 1 for n in shape) <= 1 or not name.endswith(".weight") or _F32_ALWAYS.search(name):
         return "F32"
     by_arch = _F32_BY_ARCH.get(arch)

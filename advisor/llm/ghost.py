@@ -241,6 +241,8 @@ def _n_vocab(model: Model) -> int:
     for tensor in model.tensors:
         if tensor.name == "token_embd.weight":
             return tensor.shape[1]
+    if model.hp is not None and model.hp.n_vocab:
+        return model.hp.n_vocab  # it drafts with the embeddings of another model
     message = f"{model.name} has no token embedding, so no stand-in can be made of it."
     raise ModelError(message)
 

@@ -3,6 +3,7 @@
 import re
 
 from advisor.llm.model import Model, Projector
+from advisor.sizing import speculative
 from advisor.sizing.settings import RunSettings
 
 _DEFAULTS = RunSettings()
@@ -51,7 +52,7 @@ def _placement(settings: RunSettings, *, n_devices: int) -> list[str]:
 
 def _companions(model: Model, settings: RunSettings) -> list[str]:
     words: list[str] = []
-    spec_type = settings.spec_type
+    spec_type = speculative.kind(model, settings)
     if spec_type == "none" and settings.load_mtp:
         spec_type = "draft-mtp"
     if spec_type != "none":
@@ -61,7 +62,7 @@ def _companions(model: Model, settings: RunSettings) -> list[str]:
         for option, name in (("-ctkd", "ctkd"), ("-ctvd", "ctvd")):
             if getattr(settings, name) != getattr(_DEFAULTS, name):
                 words += [option, getattr(settings, name)]
-    if spec_type == "draft-simple" and settings.model_draft:
+    if settings.spec_type == "draft-simple" and settings.model_draft:
         draft = settings.model_draft if model.draft is None else file_name(model.draft)
         words += ["-md", draft, "-ngld", str(settings.n_gpu_layers_draft)]
     if settings.mmproj:

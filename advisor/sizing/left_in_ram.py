@@ -29,7 +29,7 @@ def left_in_ram(
     hp: Hyperparameters | None, name: str, type_name: str, shape: tuple[int, ...]
 ) -> bool:
     """Whether CUDA leaves a weight in RAM."""
-    if type_name in NO_PRODUCT:
+    if type_name in NO_PRODUCT or name == "d2t":  # rows of whole numbers (eagle3.cpp)
         return True
     if hp is None or ".ssm_" not in name:
         return False

@@ -300,9 +300,12 @@ def output_rows(rule: MemoryRule | None, settings: RunSettings) -> int:
     """Rows of logits that are needed at once.
 
     One per sequence at the start; what diffuses has one for every token that it refines, as
-    llama-diffusion-cli leaves ``n_outputs_max`` alone (llama-context.cpp:encode).
+    llama-diffusion-cli leaves ``n_outputs_max`` alone (llama-context.cpp:encode). So has what may
+    encode: for every token of a batch.
     """
+    sizes = resolve(settings)
+    if rule is not None and rule.every_row:
+        return sizes.n_batch
     if rule is not None and rule.diffuses:
-        sizes = resolve(settings)
         return min(sizes.n_ctx, sizes.n_ubatch)
     return settings.parallel

@@ -4,12 +4,14 @@ from advisor.errors import SettingsError
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES, TensorType
-from advisor.sizing import memory
+from advisor.sizing import memory, speculative
 from advisor.sizing.settings import RunSettings
 
 
-def check(model: Model, settings: RunSettings) -> None:
+def check(model: Model, settings: RunSettings, *, drafts: bool = False) -> None:
     """Refuse what llama.cpp would refuse (llama-context.cpp:llama_init_from_model).
+
+    drafts: the model drafts for another.
 
     Raises SettingsError with a sentence for people.
     """
@@ -22,6 +24,12 @@ def check(model: Model, settings: RunSettings) -> None:
         raise SettingsError(message)
     if hp is None:
         return
+    if not drafts and hp.arch in speculative.HEADS:
+        message = (
+            f"{model.name} only drafts for another model and cannot run by itself; choose that "
+            "model, and this one as its draft model (--model-draft)."
+        )
+        raise SettingsError(message)
     _check_drafting(model, hp, settings)
     _check_caches(model, hp, settings, k, v)
     _check_slots(model, hp, settings)

@@ -1,7 +1,24 @@
 """Speculative decoding: what it asks of the main context, and the context that drafts."""
 
+from collections.abc import Mapping
+from typing import Final
+
+from advisor.llm.model import Model
 from advisor.sizing import memory
 from advisor.sizing.settings import RunSettings
+
+HEADS: Final[Mapping[str, str]] = {"eagle3": "draft-eagle3", "dflash": "draft-dflash"}
+"""Architectures that draft for another model only, and their ``--spec-type``."""
+
+
+def kind(model: Model, settings: RunSettings) -> str:
+    """What ``--spec-type`` has to say, by the draft model where there is one."""
+    draft = model.draft
+    if settings.spec_type != "draft-simple" or draft is None or draft.hp is None:
+        return settings.spec_type
+    if any(tensor.name == "markov_w1.weight" for tensor in draft.tensors):
+        return "draft-dspark"
+    return HEADS.get(draft.hp.arch, settings.spec_type)
 
 
 def resolved(settings: RunSettings) -> RunSettings:

@@ -80,6 +80,28 @@ OTHER: dict[str, dict[str, Any]] = {
         mamba_d_state=64,
         tie_word_embeddings=True,
     ),
+    "eagle3": _named(
+        "LlamaForCausalLMEagle3",
+        num_hidden_layers=1,
+        draft_vocab_size=2048,
+        target_hidden_size=768,
+        rope_scaling={"rope_type": "llama3", "factor": 8.0},
+    ),
+    "eagle3-whole": _named(
+        "LlamaForCausalLMEagle3",
+        num_hidden_layers=1,
+        norm_before_fc=True,
+        norm_before_residual=True,
+    ),
+    "dflash": _named(
+        "DFlashDraftModel",
+        head_dim=64,
+        draft_vocab_size=2048,
+        dflash_config={"target_layer_ids": [1, 4, 7]},
+        use_sliding_window=True,
+        sliding_window=512,
+        layer_types=["sliding_attention"] * 3 + ["full_attention"],
+    ),
     "rnd1": _named("RND1", **_EXPERTS, moe_intermediate_size=256, head_dim=64),
 }
 """By a label that starts with the name of the architecture."""

@@ -1,5 +1,6 @@
 """What runs beside a model: drafting contexts, projectors, and what the server keeps in RAM."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from advisor.answers import accompanied
 from advisor.errors import ModelError, SettingsError
 from advisor.hardware.compose import parse_rig
+from advisor.llm import architectures
 from advisor.llm.catalogue import catalogue
+from advisor.llm.filetypes import assign
 from advisor.llm.gguf_writer import layout
 from advisor.llm.tensor import TYPES, Tensor
 from advisor.sizing import size
@@ -17,6 +20,7 @@ from advisor.sizing.matrix import matrix
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
+from tests.llm.llm_small_configs import SMALL as CONFIGS
 
 LARGE, SMALL = "meta-llama/Llama-3.3-70B-Instruct", "meta-llama/Llama-3.1-8B-Instruct"
 MTP = "zai-org/GLM-4.5-Air"
@@ -75,6 +79,25 @@ def test_a_slot_has_logits_for_its_whole_draft() -> None:
 def test_a_model_without_nextn_layers_cannot_draft_with_them() -> None:
     with pytest.raises(SettingsError, match="no NextN layers"):
         plan(spec_type="draft-mtp")
+
+
+@pytest.mark.parametrize("label", ["eagle3", "dflash"])
+def test_a_head_drafts_for_another_model_and_never_runs_alone(label: str) -> None:
+    hp = architectures.from_config(CONFIGS[label])
+    family = architectures.architecture(hp.arch)
+    assert family is not None
+    main = catalogue().find(SMALL).model("Q4_K_M")
+    tensors = assign(hp, family.tensors(hp), "F16")
+    head = replace(main, hp=hp, tensors=tensors, memory=family.memory(hp))
+    settings = RunSettings(ctx=8192, model_draft="head.gguf")
+
+    found = size(replace(main, draft=head), RIG, settings)
+
+    # Logits of every token of a micro-batch, since a head may encode (llama-context.cpp).
+    assert sum(device.draft or 0 for device in found.devices) > 512 * hp.n_vocab * 4
+    assert found.command[found.command.index("--spec-type") + 1] == f"draft-{label}"
+    with pytest.raises(SettingsError, match="only drafts for another model"):
+        size(head, RIG, RunSettings())
 
 
 def test_a_draft_model_that_was_not_read_is_said() -> None:

@@ -20,7 +20,13 @@ class Config:
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.top = values
         merged = dict(values)
-        for part in ("text_config", "llm_config", "language_config", "thinker_config"):
+        for part in (
+            "text_config",
+            "llm_config",
+            "language_config",
+            "thinker_config",
+            "transformer_layer_config",
+        ):
             inner = _mapping(values.get(part))
             merged |= {key: value for key, value in inner.items() if value is not None}
         self.values = merged

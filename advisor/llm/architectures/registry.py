@@ -26,6 +26,7 @@ from advisor.llm.architectures.deepseek2 import DeepSeek2
 from advisor.llm.architectures.deepseek4 import DeepSeek4
 from advisor.llm.architectures.deepseek32 import DeepSeek32, GlmDsa
 from advisor.llm.architectures.diffusion import Dream, Llada, LladaMoe, Rnd1
+from advisor.llm.architectures.drafts import DFlash, Eagle3
 from advisor.llm.architectures.ernie import Ernie45
 from advisor.llm.architectures.exaone import Exaone, Exaone4
 from advisor.llm.architectures.exaone_moe import ExaoneMoe
@@ -107,6 +108,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Qwen(), Xverse(), Plamo(), Gpt2(), OpenElm(), Jais(),
     Grok(), Arctic(), BitNet(), Rwkv6(), Rwkv6Qwen2(), ARwkv7(),
     DeepSeekOcr(), MiniMax01(), Plamo2(), CogVlm(), Chameleon(), Talkie(),
+    Eagle3(), DFlash(),
     Dream(), Llada(), LladaMoe(), Rnd1(),
     Bert(), NomicBert(), JinaBert2(), ModernBert(), EuroBert(), NeoBert(), GemmaEmbedding(),
 )  # fmt: skip

@@ -112,6 +112,16 @@ class Builder(GraphOrder):
         self._weights: dict[str, Node] = {}
         self._memory: dict[str, Node] = {}
 
+    @property
+    def cpu(self) -> int:
+        """The CPU's backend."""
+        return self._backends.cpu
+
+    @property
+    def last_device(self) -> int:
+        """The backend of the output layer."""
+        return self._backends.layers[-1]
+
     def blocks(self) -> Iterator[int]:
         """The blocks of the trunk that are built, in order."""
         for il in self._selection.blocks:
@@ -177,6 +187,13 @@ class Builder(GraphOrder):
         if il in placed.experts_on_cpu and name.endswith("_exps"):
             return placed.cpu
         return placed.layers[il]
+
+    def borrowed(self, name: str, n_in: int, n_out: int, home: int) -> Node:
+        """A matrix of the model that this one drafts for, where its file has none."""
+        found = self.find(name)
+        if found is None:
+            found = self._place(name, Tensor(name, (n_in, n_out), F16), home)
+        return found
 
     def output_weight(self) -> Node:
         """The output matrix; tied embeddings are duplicated beside the output layer."""

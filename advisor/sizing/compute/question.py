@@ -87,7 +87,8 @@ def question_of(
     sizes = memory.resolve(settings)
     cells = [memory.cells(cache, settings, sizes) for cache in rule.caches]
     n_tokens = min(sizes.n_ctx, sizes.n_ubatch)
-    n_outputs = min(n_tokens, settings.n_outputs or memory.output_rows(rule, settings))
+    wanted = None if rule.every_row else settings.n_outputs
+    n_outputs = min(n_tokens, wanted or memory.output_rows(rule, settings))
     placed = _backends(placement, used)
     # Weights that are copied to a device count with their bytes.
     moved = placement.offloads or bool(placement.overrides) or made.left_in_ram

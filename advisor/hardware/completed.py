@@ -1,7 +1,7 @@
 """A detected device completed from the GPU table; nothing that was read is replaced."""
 
 from advisor.hardware import table
-from advisor.hardware.rig import Device, Reading
+from advisor.hardware.rig import Device, PcieLink, Reading
 from advisor.hardware.table import GpuEntry
 from advisor.units import GIB
 
@@ -23,7 +23,7 @@ def sold_as(name: str, pool: tuple[int, int] | None) -> GpuEntry | None:
 def with_table(device: Device, entry: GpuEntry | None) -> Device:
     """A detected device with what the GPU table adds; nothing that was read is replaced."""
     if entry is None:
-        reason = "no entry of the GPU table fits its identifiers; nothing is guessed"
+        reason = "not in the GPU table; nothing is guessed"
         names = ("table_id", "bandwidth_gbs", "fp16_tflops", "architecture")
         missing = {n: reason for n in names if getattr(device, n) is None}
         return device.model_copy(update={"unknown": missing | device.unknown})
@@ -52,3 +52,14 @@ def with_table(device: Device, entry: GpuEntry | None) -> Device:
         alternatives["name"] = (*known, Reading(value=device.name, source=where))
     update |= {"sources": sources, "unknown": unknown, "alternatives": alternatives}
     return device.model_copy(update=update)
+
+
+_SENSORS = ("power_w", "temperature_c", "clock_mhz", "utilisation", "power_limit_w")
+
+
+def with_reason(device: Device, reason: str) -> Device:
+    """A device that says of each sensor that was not read why: ``reason``, where no other is."""
+    missing = {name: reason for name in _SENSORS if getattr(device, name) is None}
+    if device.pcie == PcieLink() and not device.integrated:
+        missing["pcie"] = reason
+    return device.model_copy(update={"unknown": missing | device.unknown})

@@ -83,7 +83,7 @@ def _problems(rig: Rig) -> Iterator[Finding]:
             code="no-gpu",
             severity="info",
             subject="Rig",
-            title="No GPU was found",
+            title="No GPU that counts was found" if rig.ignored else "No GPU was found",
             text="Models run on the CPU, at the speed of the RAM.",
         )
     slots = [device for device in rig.devices if not device.unified]
@@ -106,7 +106,14 @@ def _ignored(rig: Rig) -> Iterator[Finding]:
     )
     for (name, reason), count in alike.items():
         title = f"{name} is not counted" if count == 1 else f"{count} × {name} are not counted"
-        yield Finding(code="ignored", severity="info", subject=name, title=title, text=f"{reason}.")
+        text = _sentence(reason)
+        yield Finding(code="ignored", severity="info", subject=name, title=title, text=text)
+
+
+def _sentence(reason: str) -> str:
+    """A reason as a sentence; llama.cpp keeps its small letter."""
+    first = reason[:1] if reason.startswith("llama.cpp") else reason[:1].upper()
+    return f"{first}{reason[1:]}."
 
 
 def _entry(device: Device) -> GpuEntry | None:
@@ -123,7 +130,7 @@ def _facts(device: Device) -> Iterator[Finding]:
             subject=device.name,
             title="Its memory is not known",
             text=device.unknown.get("memory_total", "No source tells.").rstrip(".") + ".",
-            advice="Enter its memory on the card, or update the driver.",
+            advice="Enter its memory under Facts…, or update the driver.",
         )
     if device.bandwidth_gbs is None:
         yield Finding(
@@ -134,7 +141,7 @@ def _facts(device: Device) -> Iterator[Finding]:
             text="Without it no speed can be predicted: "
             + device.unknown.get("bandwidth_gbs", "no source tells").rstrip(".")
             + ".",
-            advice="Enter it on the card, or run a probe, which measures the speed.",
+            advice="Enter it under Facts…, or run a probe, which measures the speed.",
         )
     elif device.table_id is None and not device.mig:
         yield Finding(
@@ -169,7 +176,7 @@ def _conflicts(
                 title=f"Two sources disagree about its {what}",
                 text=f"{used / scale:,.1f} {unit}: {device.sources.get(name, 'the source used')}. "
                 f"{other.value / scale:,.1f} {unit}: {other.source}. The first is used.",
-                advice="If the second is right, correct it on the card and copy the report for us.",
+                advice="If the second is right, correct it under Facts… and send us the report.",
             )
 
 
@@ -235,8 +242,11 @@ def _holders(device: Device) -> str:
     if len(known) > 5:
         named.append(f"and {len(known) - 5} more")
     rest = (device.memory_used or 0) - sum(p.memory or 0 for p in known)
+    untold = ", ".join([p.name for p in device.processes if not p.memory][:3])
     if rest > _UNLISTED and OWN_PROGRAMS in device.sources.get("processes", ""):
         named.append(f"and {units.size(rest)} that the system and other users' programs hold")
+    elif rest > _UNLISTED and untold:
+        named.append(f"and {units.size(rest)} of others, whose shares are not told ({untold})")
     return f"{', '.join(named)}."
 
 

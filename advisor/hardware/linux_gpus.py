@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.hardware import table
-from advisor.hardware.completed import with_table
+from advisor.hardware.completed import with_reason, with_table
 from advisor.hardware.drm_clients import DrmClients
 from advisor.hardware.drm_memory import own_memory
 from advisor.hardware.rig import OWN_PROGRAMS, Device, PcieLink, Reading
@@ -85,7 +85,10 @@ def read_devices(pool: tuple[int, int] | None, *, root: Path = Path("/")) -> tup
     if found:
         clients.look(everywhere=True)
     return tuple(
-        _amd(card, pool, clients) if card.vendor == AMD else _intel(card, pool, clients, root)
+        with_reason(
+            _amd(card, pool, clients) if card.vendor == AMD else _intel(card, pool, clients, root),
+            f"{card.driver or 'the kernel'} does not report it",
+        )
         for card in found
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from advisor.hardware import table
-from advisor.hardware.completed import sold_as, with_table
+from advisor.hardware.completed import sold_as, with_reason, with_table
 from advisor.hardware.rig import Device
 from advisor.hardware.table import MemoryLimit
 from advisor.units import MIB
@@ -89,7 +89,10 @@ def parse(displays: str, sysctl: str, version: int = _NEW_LIMIT) -> tuple[Device
         cast("Mapping[str, Any]", i) for i in cast("list[object]", listed) if isinstance(i, dict)
     ]
     rule = table.gpu_table().memory_limits["apple-26" if version >= _NEW_LIMIT else "apple"]
-    return tuple(_gpu(item, memory, facts, rule) for item in shown if _is_gpu(item))
+    reason = "macOS tells it to administrators only"
+    return tuple(
+        with_reason(_gpu(item, memory, facts, rule), reason) for item in shown if _is_gpu(item)
+    )
 
 
 def _is_gpu(item: Mapping[str, Any]) -> bool:

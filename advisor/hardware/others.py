@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.hardware import linux_gpus, macos, table, windows
-from advisor.hardware.completed import sold_as, with_table
+from advisor.hardware.completed import sold_as, with_reason, with_table
 from advisor.hardware.nvml_fields import short_name
 from advisor.hardware.rig import Backend, Device, Reading
 
@@ -172,4 +172,4 @@ def _from_engine(seen: Mapping[str, object], pool: tuple[int, int] | None) -> De
         sources={"name": ENGINE, "memory_total": ENGINE, "memory_used": ENGINE},
         unknown={} if total is not None else {"memory_total": f"{ENGINE} does not say"},
     )
-    return with_table(device, entry)
+    return with_reason(with_table(device, entry), f"{ENGINE} does not say")

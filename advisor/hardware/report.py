@@ -19,7 +19,7 @@ _BYTES = {
 _UNITS = {
     **dict.fromkeys(("bandwidth_gbs", "ram_bandwidth_gbs", "nvlink_gbs"), "GB/s"),
     **dict.fromkeys(("power_w", "power_limit_w", "power_default_w", "power_idle_w"), "W"),
-    **dict.fromkeys(("clock_mhz", "clock_max_mhz"), "MHz"),
+    **dict.fromkeys(("clock_mhz", "clock_max_mhz", "memory_clock_mhz"), "MHz"),
     "temperature_c": "°C",
     "fp16_tflops": "TFLOPS",
 }
@@ -80,7 +80,7 @@ def _shown(name: str, value: object) -> str:
             text = "yes" if value else "no"
         case int() | float() if name in _BYTES:
             text = units.size(int(value))
-        case float() if name == "utilisation":
+        case float() if name in {"utilisation", "memory_utilisation"}:
             text = f"{value:.0%}"
         case float():
             text = f"{value:,g} {_UNITS.get(name, '')}".strip()

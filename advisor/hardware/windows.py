@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from advisor.hardware import dxgi, table
-from advisor.hardware.completed import with_table
+from advisor.hardware.completed import with_reason, with_table
 from advisor.hardware.dxgi import Adapter
 from advisor.hardware.nvml_fields import short_name
 from advisor.hardware.rig import Device, Reading
@@ -162,7 +162,8 @@ def _gpu(
         unknown={"memory_used": "Windows reports it per adapter only while sampling"}
         | ({} if total is not None else {"memory_total": "its driver does not write it"}),
     )
-    return with_table(_with_budget(device, adapter), entry)
+    device = with_table(_with_budget(device, adapter), entry)
+    return with_reason(device, "Windows leaves it to its maker's own tools")
 
 
 def _with_budget(device: Device, adapter: Adapter | None) -> Device:

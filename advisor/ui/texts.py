@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 
 def rig_in_short(rig: Rig) -> str:
-    """``"2× RTX 4090 · 128 GiB"``; the CPU's cores where there is no accelerator."""
+    """``"2× RTX 4090 · 128 GiB RAM"``; the CPU's cores where there is no accelerator.
+
+    A pool that a GPU shares is not called RAM: ``"M3 Ultra · 512 GiB"``.
+    """
     parts = [cards_in_short(rig)] if rig.devices else []
     host = rig.host
     if not parts and host.cores:
         parts.append(f"{host.cores} cores")
     if host.ram_total is not None:
-        parts.append(units.gib(host.ram_total, 0))
+        size = units.gib(host.ram_total, 0)
+        shared = any(device.unified for device in rig.devices)
+        parts.append(size if shared else tr("{size} RAM").format(size=size))
     return " · ".join(parts)
 
 
@@ -161,6 +166,12 @@ def capability_text(found: Capability, rig: Rig) -> str:
     best, dense = found.best(whole), found.best(whole, dense=True)
     spilled = found.best(("offload",), dense=False)
     if best is None and spilled is None:
+        untold = next((device for device in rig.devices if device.memory_total is None), None)
+        if untold is not None:
+            words = tr(
+                "What fits is not known: no source tells the memory of {name}. Facts… takes it."
+            )
+            return words.format(name=untold.name)
         return tr("No model of the catalogue fits at {context} of context.").format(context=context)
     parts: list[str] = []
     if best is not None:
@@ -180,7 +191,9 @@ def capability_text(found: Capability, rig: Rig) -> str:
             if _may_stay(spilled.cell, rig)
             else tr("{name} with experts in RAM{pace}")
         )
-        parts.append(words.format(name=spilled.entry.name, pace=pace))
+        sentence = words.format(name=spilled.entry.name, pace=pace)
+        alone = tr("At {context}, {sentence}").format(context=context, sentence=sentence)
+        parts.append(sentence if best is not None else alone)
     return "; ".join(parts) + "."
 
 

@@ -262,7 +262,7 @@ def test_a_speed_that_waits_for_the_ram_is_a_second_away(qtbot, page, state, mon
     assert unread.host.ram_bandwidth_gbs is None
     state.set_detected(unread)
     state.set_rig(None)
-    qtbot.waitUntil(page.measure_ram.isVisible, timeout=60_000)
-    page.measure_ram.button.click()
-    qtbot.waitUntil(page.measure_ram.isHidden)
+    qtbot.waitUntil(page.answer.measure_ram.isVisible, timeout=60_000)
+    page.answer.measure_ram.button.click()
+    qtbot.waitUntil(page.answer.measure_ram.isHidden)
     assert state.rig.host.ram_bandwidth_gbs == found.gbs

@@ -185,7 +185,16 @@ def test_a_rig_that_cannot_be_read_gives_a_sentence(machine: MachinePage, state)
 
 
 def test_machine_says_what_it_can_run(machine: MachinePage, qtbot) -> None:
-    qtbot.waitUntil(lambda: "in VRAM at 32k" in machine._headline.text(), timeout=60_000)
+    answer = machine.answer
+    QApplication.processEvents()
+    before = answer.height()
+    qtbot.waitUntil(lambda: "in VRAM at 32k" in answer.headline.text(), timeout=60_000)
+    QApplication.processEvents()
+    assert answer.height() == before, "what is below has moved"
+    suggested = answer._suggested
+    assert all(button.isVisible() for button in suggested)
+    answer.resize(suggested[-1].geometry().right(), before)
+    assert [button.isVisible() for button in suggested] == [True] * (len(suggested) - 1) + [False]
     table = machine.models.table.model()
     everything = table.rowCount()
     machine.models._search.setText("gemma")

@@ -2,38 +2,24 @@
 
 import functools
 
-from PySide6.QtCore import QElapsedTimer, Qt, QTimer
+from PySide6.QtCore import QElapsedTimer, QTimer
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
-from advisor import units
 from advisor.advice.capability import Capability
 from advisor.advice.picks import Pick
 from advisor.ui import design, pauses, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
+from advisor.ui.pages.machine_answer import AnswerCard
 from advisor.ui.pages.machine_edits import MachineEdits
 from advisor.ui.pages.machine_live import LiveReadings
 from advisor.ui.pages.machine_models import ModelsCard
 from advisor.ui.pages.machine_parts import Parts
 from advisor.ui.pages.machine_what_if import WhatIfCard
-from advisor.ui.pages.measure_ram import MeasureRam
 from advisor.ui.state import AppState
-from advisor.ui.texts import capability_text, rig_in_short, rig_name
-from advisor.ui.widgets.basics import (
-    Banner,
-    Card,
-    Chip,
-    Elided,
-    button,
-    clear,
-    column,
-    row,
-    text,
-)
-from advisor.ui.widgets.flow import Flow
+from advisor.ui.widgets.basics import Banner, column
 
-SUGGESTED = 5
 ALL = 1000
 """Stretch of the list of models: all the room that is left, once it is made."""
 SOON_MS = 300
@@ -67,7 +53,8 @@ class MachinePage(Page):
         inner = column(spacing=design.GAP)
         inner.setContentsMargins(18, 16, 12, 16)
         content.setLayout(inner)
-        inner.addWidget(self._answer_card())
+        self.answer = AnswerCard(state, self._look_at)
+        inner.addWidget(self.answer)
         for place in self._below:
             inner.addLayout(place)
         inner.setStretch(3, ALL)
@@ -129,34 +116,6 @@ class MachinePage(Page):
 
     # answer
 
-    def _answer_card(self) -> Card:
-        card = Card()
-        self._caption = text(self.tr("What this machine can run"), "muted")
-        self._imagined = Chip(self.tr("imagined"), "accent")
-        self._name = Elided("", "strong")
-        self._back = button(self.tr("Back to this machine"), role="link")
-        self._back.clicked.connect(lambda: self.state.set_rig(None))
-        self._headline = text(self.tr("Reading this machine…"), "headline", wrap=True)
-        for part in (self._imagined, self._back):
-            part.hide()
-        self._suggested = Flow(spacing=4)
-        line = row(self._caption, self._imagined, self._name, self._back)
-        line.setStretch(2, 1)
-        card.body.addLayout(line)
-        card.body.addWidget(self._headline)
-        self.measure_ram = MeasureRam(
-            self.state, self.tr("How fast follows from it, and no source here tells it.")
-        )
-        card.body.addWidget(self.measure_ram)
-        look = self._look = text(self.tr("Look at"), "muted")
-        look.hide()
-        look.setContentsMargins(0, 2, 0, 0)
-        line = row(look, self._suggested, spacing=4)
-        line.setAlignment(look, Qt.AlignmentFlag.AlignTop)
-        line.setStretch(1, 1)
-        card.body.addLayout(line)
-        return card
-
     def _find_capability(self) -> None:
         self._stale = True
         rig, settings = self.state.rig, self.state.settings
@@ -200,7 +159,7 @@ class MachinePage(Page):
         rig = self.state.rig
         if rig is not None:
             words = self.tr("Sizing the catalogue: {share} % done")
-            self._headline.setText(words.format(share=round(100 * share)))
+            self.answer.headline.setText(words.format(share=round(100 * share)))
             self.models.show_models(found, on_devices=bool(rig.devices))
 
     def _show_capability(self, found: Capability) -> None:
@@ -209,27 +168,12 @@ class MachinePage(Page):
             return
         self._stale = False
         pauses.keep_caches()
-        self._headline.setText(capability_text(found, rig))
-        self.measure_ram.show_where(any(pick.cell.decode is None for pick in found.models))
-        clear(self._suggested)
-        for pick in found.suggestions(SUGGESTED):
-            self._suggested.addWidget(self._suggestion(pick))
-        self._look.setVisible(self._suggested.count() > 0)
+        self.answer.show_answer(found, rig)
         self.models.show_models(found, on_devices=bool(rig.devices))
 
-    def _suggestion(self, pick: Pick) -> QWidget:
-        name, cell = pick.entry.name, pick.cell
-        label = self.tr("{name} {file_type}").format(name=name, file_type=cell.file_type)
-        if cell.decode is not None:
-            label = f"{label}, {units.rate(cell.decode.mid)}"
-
-        def show() -> None:
-            self.state.choose_model(pick.entry.id, cell.file_type)
-            self.state.show_page("fit")
-
-        return button(
-            label, show, "link", tip=self.tr("Show what fits of {name}").format(name=name)
-        )
+    def _look_at(self, pick: Pick) -> None:
+        self.state.choose_model(pick.entry.id, pick.cell.file_type)
+        self.state.show_page("fit")
 
     # parts
 
@@ -237,22 +181,14 @@ class MachinePage(Page):
         rig = self.state.rig
         if rig is None:
             return
-        here = self.state.here
-        self._imagined.setVisible(not here)
-        self._imagined.setText(self.tr("imagined") if rig.imagined else self.tr("recorded"))
-        self._back.setVisible(not here)
-        self.measure_ram.hide()
-        self._name.say("" if here else rig_name(self.state) or rig_in_short(rig))
-        self._caption.setText(
-            self.tr("What this machine can run") if here else self.tr("What this rig could run")
-        )
+        self.answer.show_rig(rig)
         if self._capability_job is None:
-            self._headline.setText(self.tr("Sizing the catalogue…"))
+            self.answer.headline.setText(self.tr("Sizing the catalogue…"))
         self._lost.clear()
         self.parts.show_rig(rig)
         self._soon.start()
         if self.isVisible():
-            self._live.watch(rig if here else None)
+            self._live.watch(rig if self.state.here else None)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """More cards side by side where there is room."""

@@ -195,7 +195,11 @@ class DeviceCard(Card):
             "" if clock is None else f"{clock:,.0f} MHz",
         ]
         words = " · ".join(word for word in known if word)
-        self._heat.show_value(words or units.UNKNOWN, basis=Basis.MEASURED if words else None)
+        self._heat.show_value(
+            words or units.UNKNOWN,
+            basis=Basis.MEASURED if words else None,
+            note="" if words else device.unknown.get("temperature_c", ""),
+        )
 
     def _show_memory(self, device: Device, *, imagined: bool) -> None:
         total = device.memory_total
@@ -209,7 +213,10 @@ class DeviceCard(Card):
             self._used.show_value(units.UNKNOWN, note=why)
             self._bar.show_parts((), None, device.name)
         elif device.memory_used is None and not imagined:
-            self._used.show_value(self.tr("unknown of {total}").format(total=units.gib(total)))
+            self._used.show_value(
+                self.tr("unknown of {total}").format(total=units.gib(total)),
+                note=device.unknown.get("memory_used", ""),
+            )
             self._bar.show_parts((), total, device.name)
         else:
             self._show_used(device.memory_used or 0, total, measured=not imagined)

@@ -1,0 +1,131 @@
+"""The Machine page's first card: what the rig can run, in a sentence, and where to look."""
+
+from collections.abc import Callable
+from typing import Final
+
+from PySide6.QtCore import QMargins
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QPushButton
+
+from advisor import units
+from advisor.advice.capability import Capability
+from advisor.advice.picks import Pick
+from advisor.hardware.rig import Rig
+from advisor.ui.pages.measure_ram import MeasureRam
+from advisor.ui.state import AppState
+from advisor.ui.texts import capability_text, rig_in_short, rig_name
+from advisor.ui.widgets.basics import Card, Chip, Elided, button, row, text
+
+SUGGESTED: Final = 5
+ONE_LINE: Final = 1250
+"""Width in px from which the usual answer stands in one line."""
+
+
+class AnswerCard(Card):
+    """Has room for its answer before that is there: what is below does not move when it comes."""
+
+    def __init__(self, state: AppState, look_at: Callable[[Pick], None]) -> None:
+        super().__init__()
+        self._state = state
+        self._look_at = look_at
+        self._answered = False
+        self._caption = text("", "muted")
+        self._imagined = Chip("", "accent")
+        self._name = Elided("", "strong")
+        self._back = button(self.tr("Back to this machine"), role="link")
+        self._back.clicked.connect(lambda: state.set_rig(None))
+        self.headline = text(self.tr("Reading this machine…"), "headline", wrap=True)
+        self.measure_ram = MeasureRam(
+            state, self.tr("How fast follows from it, and no source here tells it.")
+        )
+        self._look = text(self.tr("Look at"), "muted")
+        self._suggested: list[QPushButton] = []
+        """The best first; as many are shown as stand in one line."""
+        # Never seen: has the height of a suggestion before there are any.
+        self._sample = button("", role="link")
+        self._sample.hide()
+        first = row(self._caption, self._imagined, self._name, self._back)
+        first.setStretch(2, 1)
+        self._last = row(self._look, self._sample, None, spacing=4)
+        self.body.addLayout(first)
+        self.body.addWidget(self.headline)
+        self.body.addWidget(self.measure_ram)
+        self.body.addLayout(self._last)
+        self.body.addStretch(1)
+        for part in (self._imagined, self._back, self._look):
+            part.hide()
+
+    def show_rig(self, rig: Rig) -> None:
+        """Another rig in question; its answer is still to come."""
+        here = self._state.here
+        self._imagined.setVisible(not here)
+        self._imagined.setText(self.tr("imagined") if rig.imagined else self.tr("recorded"))
+        self._back.setVisible(not here)
+        self._name.say("" if here else rig_name(self._state) or rig_in_short(rig))
+        self._caption.setText(
+            self.tr("What this machine can run") if here else self.tr("What this rig could run")
+        )
+        self.measure_ram.show_where(unknown=True)
+        self._keep_room()
+
+    def show_answer(self, found: Capability, rig: Rig) -> None:
+        """What the rig can run."""
+        self._answered = True
+        self.headline.setText(capability_text(found, rig))
+        self.measure_ram.show_where(any(pick.cell.decode is None for pick in found.models))
+        for old in self._suggested:
+            old.hide()
+            old.deleteLater()
+        self._suggested = [self._suggestion(pick) for pick in found.suggestions(SUGGESTED)]
+        for place, new in enumerate(self._suggested):
+            self._last.insertWidget(1 + place, new)
+        self._look.setVisible(bool(self._suggested))
+        self._fit_suggestions()
+
+    def _fit_suggestions(self) -> None:
+        """Leave out those that the line has no room for."""
+        around = self._around()
+        room = self.width() - around.left() - around.right() - self._look.sizeHint().width()
+        for suggestion in self._suggested:
+            room -= self._last.spacing() + suggestion.sizeHint().width()
+            suggestion.setVisible(room >= 0)
+
+    def _suggestion(self, pick: Pick) -> QPushButton:
+        name, cell = pick.entry.name, pick.cell
+        label = self.tr("{name} {file_type}").format(name=name, file_type=cell.file_type)
+        if cell.decode is not None:
+            label = f"{label}, {units.rate(cell.decode.mid)}"
+        return button(
+            label,
+            lambda: self._look_at(pick),
+            "link",
+            tip=self.tr("Show what fits of {name}").format(name=name),
+        )
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Words wrap, and suggestions go, where there is less room."""
+        super().resizeEvent(event)
+        self._fit_suggestions()
+        if not self._answered:
+            self._keep_room()
+
+    def _around(self) -> QMargins:
+        layout = self.layout()
+        inner = QMargins() if layout is None else layout.contentsMargins()
+        return self.contentsMargins() + inner
+
+    def _keep_room(self) -> None:
+        """Be as high as the answer that is shown, or as the usual one before there is any."""
+        around = self._around()
+        line = self.headline.fontMetrics().lineSpacing()
+        usual = line if self.width() >= ONE_LINE else 2 * line
+        wide = self.width() - around.left() - around.right()
+        parts = [
+            self._caption.sizeHint().height(),
+            self.headline.heightForWidth(wide) if self._answered else usual,
+            self._sample.sizeHint().height(),
+        ]
+        if not self.measure_ram.isHidden():
+            parts.append(self.measure_ram.sizeHint().height())
+        between = (len(parts) - 1) * self.body.spacing()
+        self.setMinimumHeight(around.top() + around.bottom() + sum(parts) + between)

@@ -67,11 +67,15 @@ def disturbed(result: ProbeResult) -> bool:
 
 
 def usable(rig: Rig, results: Iterable[ProbeResult]) -> list[ProbeResult]:
-    """Probes of this machine that measured its speed, newest first.
+    """Probes of this machine that measured how fast it decodes, newest first.
 
     Those that something held back count only where there are no others.
     """
-    fitting = [r for r in results if measures_speed(r) and same_machine(rig, r.rig)]
+    fitting = [
+        r
+        for r in results
+        if measures_speed(r) and any(map(_decode, r.speeds)) and same_machine(rig, r.rig)
+    ]
     undisturbed = [r for r in fitting if not disturbed(r)]
     return sorted(undisturbed or fitting, key=lambda r: r.created, reverse=True)
 

@@ -10,7 +10,7 @@ from advisor.engine.client import Client, Progress
 from advisor.errors import EngineError
 from advisor.probe import schedule
 from advisor.probe.result import ObservationKind, PhaseName, SpeedPoint
-from advisor.probe.schedule import Point
+from advisor.probe.schedule import Point, Read
 from advisor.sizing.settings import RunSettings
 
 CHOICES: Final = 64
@@ -61,15 +61,25 @@ class Measurement:
             message = "llama.cpp answered, but generated nothing."
             raise EngineError(message)
         self._run_point(client, schedule.zero(settings, seconds, warm.decode_tps))
+        if time.monotonic() - begun > seconds:
+            sentence = (
+                f"The {seconds:.0f} s for measuring were over before a prompt could be read. "
+                "Choose a longer time to measure that too."
+            )
+            self._steps.notice("noise", sentence)
+            return
         # llama.cpp's speeds with a batch of 16 are below those of a full batch: a safe start.
         point = schedule.first(settings, seconds, warm.prefill_tps, warm.decode_tps)
-        speed = self._run_point(client, point)
-        left = seconds - (time.monotonic() - begun)
-        if speed is None or not speed.prefill_tps or not speed.decode_tps or left < seconds / 3:
-            return
-        deep = schedule.deeper(settings, left, point.n_prompt, speed.prefill_tps, speed.decode_tps)
-        if deep is not None:
-            self._run_point(client, deep)
+        read: list[Read] = []
+        while point is not None:
+            speed = self._run_point(client, point)
+            left = seconds - (time.monotonic() - begun)
+            if speed is None or not speed.prefill_tps or not speed.decode_tps or left < seconds / 4:
+                return
+            read.append(Read(speed.n_prompt, speed.prefill_tps))
+            if len(read) > schedule.MOST_DEPTHS:
+                return
+            point = schedule.deeper(settings, left, read, speed.decode_tps)
 
     def _run_point(
         self, client: Client, point: Point, *, measured: bool = True

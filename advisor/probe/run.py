@@ -49,6 +49,8 @@ REAL_TOKENS: Final = range(1000, 4000)
 """Tokens to prompt a real model with: ordinary words in every vocabulary we know of."""
 TAIL_LINES: Final = 15
 MOST_TOLD: Final = 50
+REMOVE_S: Final = 1.0
+"""So long a run waits until its ghost is deleted: a disk that is busy takes half a minute."""
 
 
 class _Over(Exception):  # noqa: N818 - carries an ending, which need not be an error
@@ -68,6 +70,18 @@ def _still_there(path: Path) -> None:
             "catalogue to probe it with empty weights."
         )
         raise _failed("bad-file", sentence, str(path))
+
+
+def _take_away(ghost: Ghost) -> None:
+    """Delete a ghost. What takes longer goes on by itself, and this process ends after it."""
+
+    def work() -> None:
+        with contextlib.suppress(OSError):  # in use: the next start removes what is left
+            ghost.remove()
+
+    remover = threading.Thread(target=work, name="ghost-remove")
+    remover.start()
+    remover.join(REMOVE_S)
 
 
 class Probe(Running):
@@ -222,7 +236,7 @@ class Probe(Running):
             ghost = write_ghost(model, folder, every_token=every, dense=dense)
         except ModelError as error:
             raise _failed("no-disk", str(error), error.detail) from error
-        stack.callback(ghost.remove)
+        stack.callback(_take_away, ghost)
         return ghost
 
     def _look_at_pages(self, process: EngineProcess, path: Path) -> None:

@@ -1,5 +1,7 @@
 """How a probe spends its seconds: prompt lengths, depths and tokens. Pure."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +13,11 @@ WARM_TOKENS: Final = 4
 MIN_DECODE: Final = 4
 MAX_DECODE: Final = 256
 MIN_DEPTH_FACTOR: Final = 2
-"""A second depth is only worth it this much deeper than the first."""
+"""A further depth is only worth it this much deeper than the one before."""
+_MOST_DEPTH_FACTOR: Final = 16
+"""As long as one prompt alone was read, nobody knows how much slower a longer one is."""
+MOST_DEPTHS: Final = 2
+"""So many depths behind the first prompt."""
 
 ZERO_TOKENS: Final = 128
 """Most tokens generated from an empty context: as many as llama-bench does by default."""
@@ -19,8 +25,9 @@ ZERO_TOKENS: Final = 128
 _ZERO_DECODE: Final = 0.12
 _FIRST_PREFILL: Final = 0.20
 _FIRST_DECODE: Final = 0.20
-_DEEP_PREFILL: Final = 0.30
-_DEEP_DECODE: Final = 0.15
+_DEEP_PREFILL: Final = 0.42
+_DEEPEST_PREFILL: Final = 0.60
+_DEEP_DECODE: Final = 0.20
 """Shares of the time: the rest is slack for speeds that fall with depth."""
 
 _PREFILL_LIMIT_FACTOR: Final = 3.0
@@ -76,23 +83,59 @@ def first(settings: RunSettings, seconds: float, prefill_tps: float, decode_tps:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A prompt that was read."""
+
+    n_prompt: int
+    tps: float
+
+
 def deeper(
-    settings: RunSettings, seconds: float, before: int, prefill_tps: float, decode_tps: float
+    settings: RunSettings, seconds: float, read: Sequence[Read], decode_tps: float
 ) -> Point | None:
-    """A second, deeper measurement in the ``seconds`` that are left; None when not worth it."""
-    room = cells_per_sequence(settings)
-    affordable = int(prefill_tps * seconds * _DEEP_PREFILL)
-    n_prompt = min(affordable, room - MAX_DECODE - 1)
+    """A deeper measurement in the ``seconds`` that are left; None when not worth it.
+
+    ``read``: the prompts before it, the longest last, at least one.
+    """
+    room, before = cells_per_sequence(settings), read[-1].n_prompt
+    if len(read) == 1:
+        affordable = int(read[0].tps * seconds * _DEEP_PREFILL)
+        n_prompt = min(affordable, before * _MOST_DEPTH_FACTOR)
+    else:
+        n_prompt = _readable(read[-2], read[-1], seconds * _DEEPEST_PREFILL)
+    n_prompt = min(n_prompt, room - MAX_DECODE - 1)
     if n_prompt < before * MIN_DEPTH_FACTOR:
         return None
+    seconds_each = _per_token(*read[-2:], n_prompt=n_prompt) if len(read) > 1 else 1 / read[0].tps
     return _point(
         n_prompt,
         room,
         seconds=seconds,
         share=_DEEP_DECODE,
-        prefill_tps=prefill_tps,
+        prefill_tps=1 / seconds_each,
         decode_tps=decode_tps,
     )
+
+
+def _slope(short: Read, long: Read) -> float:
+    """Seconds by which each further token of a prompt makes each of its tokens slower.
+
+    Attention looks at all that came before, so a prompt of n tokens takes a·n + c·n² seconds.
+    """
+    return max(0.0, (1 / long.tps - 1 / short.tps) / (long.n_prompt - short.n_prompt))
+
+
+def _per_token(short: Read, long: Read, n_prompt: int) -> float:
+    """Seconds per token of a longer prompt."""
+    return 1 / long.tps + _slope(short, long) * (n_prompt - long.n_prompt)
+
+
+def _readable(short: Read, long: Read, seconds: float) -> int:
+    """Tokens of the prompt that takes so long."""
+    c = _slope(short, long)
+    a = 1 / long.tps - c * long.n_prompt
+    return int(2 * seconds / (a + math.sqrt(a * a + 4 * c * seconds)))
 
 
 def _point(

@@ -50,7 +50,7 @@ class AppState(QObject):
     session_replaced = Signal()
     """Another session was opened; follows after the signals above."""
     session_begun = Signal()
-    """It is a new one: neither opened nor left by the last window."""
+    """Nothing was chosen or measured in it yet."""
     saved = Signal(Path)
     """The session was written where the user asked."""
     file_changed = Signal()
@@ -434,7 +434,7 @@ class AppState(QObject):
                 self.replace_session(left.session, left.file, seen=left.seen)
                 self.modified = left.modified
                 self.file_changed.emit()
-            else:
+            if left.session is None or not _worth_keeping(left.session):
                 self.session_begun.emit()
             then()
 

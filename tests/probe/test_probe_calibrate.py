@@ -156,6 +156,8 @@ def test_only_finished_probes_of_this_machine_count():
     failed = good.model_copy(update={"ending": Ending(state="failed", sentence="")})
     other = probe(CARD, model).result
     assert usable(HERE, [failed, other, good]) == [good]
+    few = good.speeds[0].model_copy(update={"n_decode": 4})
+    assert not usable(HERE, [good.model_copy(update={"speeds": (few,)})])
     assert not same_machine(HERE, HERE.model_copy(update={"imagined": True}))
     assert calibrate([]) is None
     assert learn(HERE, []) is None

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.probe import schedule
+from advisor.probe.schedule import Read
 from advisor.sizing.settings import RunSettings
 
 
@@ -13,14 +14,20 @@ from advisor.sizing.settings import RunSettings
     seconds=st.floats(5, 120),
     prefill=st.floats(0.5, 50_000),
     decode=st.floats(0.05, 2_000),
+    fall=st.floats(0.05, 1.2),
 )
-def test_points_stay_inside_the_context(ctx, parallel, seconds, prefill, decode):
+def test_points_stay_inside_the_context(*, ctx, parallel, seconds, prefill, decode, fall):
     settings = RunSettings(ctx=ctx, parallel=parallel)
     room = schedule.cells_per_sequence(settings)
     warm = schedule.warm_up(settings)
     first = schedule.first(settings, seconds, prefill, decode)
-    deep = schedule.deeper(settings, seconds, first.n_prompt, prefill, decode)
-    for point in (warm, first, deep):
+    read = [Read(first.n_prompt, prefill)]
+    deep = schedule.deeper(settings, seconds, read, decode)
+    deepest = None
+    if deep is not None:
+        read.append(Read(deep.n_prompt, prefill * fall))
+        deepest = schedule.deeper(settings, seconds, read, decode)
+    for point in (warm, first, deep, deepest):
         if point is not None:
             assert point.n_prompt >= 1
             assert point.n_decode >= 1
@@ -33,9 +40,20 @@ def test_a_fast_machine_gets_the_whole_prompt_and_a_deep_one():
     settings = RunSettings(ctx=32768, n_prompt=512)
     first = schedule.first(settings, 30, prefill_tps=3000, decode_tps=60)
     assert (first.n_prompt, first.n_decode) == (512, 256)
-    deep = schedule.deeper(settings, 20, 512, prefill_tps=3000, decode_tps=60)
+    deep = schedule.deeper(settings, 20, [Read(512, 3000)], decode_tps=60)
     assert deep is not None
-    assert deep.n_prompt == 18000
+    assert deep.n_prompt == 16 * 512
+
+
+def test_the_deepest_prompt_takes_what_two_before_it_let_expect():
+    settings = RunSettings(ctx=131072)
+    # 1 ms per 3 tokens at first, twice that at 8k: 60 % of 40 s are 24 s.
+    read = [Read(512, 3000), Read(8192, 1500)]
+    deep = schedule.deeper(settings, 40, read, decode_tps=60)
+    assert deep is not None
+    slope = (1 / 1500 - 1 / 3000) / (8192 - 512)
+    each = 1 / 1500 + slope * (deep.n_prompt - 8192)
+    assert 23.9 < deep.n_prompt * each < 24.1
 
 
 def test_a_slow_machine_gets_what_the_time_allows():

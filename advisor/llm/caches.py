@@ -26,6 +26,8 @@ class CacheRule:
     """Values of V per cell and layer; 0 where V is a view of K (MLA)."""
     cells: Cells = "full"
     span: int = 0
+    lent: bool = False
+    """It is that of the model that this one drafts for, and counts there."""
     always_per_sequence: bool = False
     """One stream per sequence even with a unified KV cache (DeepSeek V4)."""
 

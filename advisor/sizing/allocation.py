@@ -233,7 +233,7 @@ def _drafting(
     server-context.cpp:load_model: it comes after the main model, so a draft model is split by what
     that leaves free. An MTP context runs on the weights of the main model.
     """
-    wanted = speculative.draft_settings(settings)
+    wanted = speculative.draft_settings(settings, model.draft)
     if settings.spec_type == "draft-mtp":
         made = _allocate(model, wanted, backends, free, main.placement)
         return replace(made, weights=WeightBytes(devices=(0,) * len(backends), host=0))

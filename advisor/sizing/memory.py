@@ -159,6 +159,7 @@ def _lay_out(model: Model, key: _Where) -> Caches | None:
                         for layer, k_width, v_width in zip(
                             cache.layers, cache.k_width, cache.v_width, strict=True
                         )
+                        if not cache.lent
                     )
                 ),
             )
@@ -252,6 +253,8 @@ def layer_context(
     v_max = 0 if flash else rule.v_width_max
     layers = [0] * model.hp.n_layer_all
     for cache in rule.caches:
+        if cache.lent:
+            continue
         n_cells, streams = cells(cache, settings, sizes)
         rows = n_cells * streams
         known: dict[tuple[int, int], int] = {}

@@ -108,7 +108,7 @@ def size(
     space = room(rig, calibration)
     settings = speculative.resolved(settings)
     if model.draft is not None:
-        refusals.check(model.draft, speculative.draft_settings(settings), drafts=True)
+        refusals.check(model.draft, speculative.draft_settings(settings, model.draft), drafts=True)
     asked, settings = settings, solve(model, rig, settings, space, calibration)
     if finely and asked.n_cpu_moe == "fit":
         settings = in_parts(model, rig, settings, space, calibration)

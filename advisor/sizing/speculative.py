@@ -7,7 +7,9 @@ from advisor.llm.model import Model
 from advisor.sizing import memory
 from advisor.sizing.settings import RunSettings
 
-HEADS: Final[Mapping[str, str]] = {"eagle3": "draft-eagle3", "dflash": "draft-dflash"}
+HEADS: Final[Mapping[str, str]] = {
+    "eagle3": "draft-eagle3", "dflash": "draft-dflash", "gemma4-assistant": "draft-mtp",
+}  # fmt: skip
 """Architectures that draft for another model only, and their ``--spec-type``."""
 
 
@@ -43,16 +45,19 @@ def resolved(settings: RunSettings) -> RunSettings:
     return settings.model_copy(update=update)
 
 
-def draft_settings(settings: RunSettings) -> RunSettings:
+def draft_settings(settings: RunSettings, draft: Model | None = None) -> RunSettings:
     """The settings of the context that drafts (speculative.cpp:common_base_params_to_speculative).
 
     It holds as many tokens as the main one, its caches have types of their own, and it computes
-    one row of logits per slot.
+    one row of logits per slot. ``draft``: the draft model; caches that it is lent have their own
+    model's types.
     """
+    rule = None if draft is None else draft.memory
+    lent = rule is not None and any(cache.lent for cache in rule.caches)
     update: dict[str, object] = {
         "ctx": memory.resolve(settings).n_ctx,
-        "ctk": settings.ctkd,
-        "ctv": settings.ctvd,
+        "ctk": settings.ctk if lent else settings.ctkd,
+        "ctv": settings.ctv if lent else settings.ctvd,
         "n_outputs": settings.parallel,
         "n_rs_seq": 0,
         "spec_type": "none",

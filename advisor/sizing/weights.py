@@ -49,6 +49,9 @@ _TIED_TWICE = frozenset({"gemma3n", "gemma4"})
 """Architectures that create the output matrix before the embedding it copies, and so keep two
 copies on the host as well (models/gemma3n.cpp, gemma4.cpp:load_arch_tensors)."""
 
+_FULL_ATTENTION_ROTATES = frozenset({"gemma4", "gemma4-assistant"})
+"""Architectures of which only blocks with full attention load rope factors."""
+
 _NO_OUTPUT = frozenset({
     "bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "modern-bert",
     "eurobert", "neo-bert", "bitnet",
@@ -142,6 +145,8 @@ def _place_of(name: str, hp: Hyperparameters | None, total: int) -> _Place:
         return "input"
     if stem in _EVERY_DEVICE:
         return "repeated"
+    if name == "nextn.pre_projection.weight":
+        return 0
     if stem in _FIRST_BLOCK and not (hp is not None and hp.arch in {"lfm2", "lfm2moe"}):
         return 0
     return "output"
@@ -251,7 +256,7 @@ def _sums(slot: NDArray[np.intp], sizes: NDArray[np.int64], slots: int) -> list[
 
 def reads_repeated(hp: Hyperparameters | None, il: int) -> bool:
     """Whether a block loads the rope factors: Gemma 4's only with full attention (gemma4.cpp)."""
-    return hp is None or hp.arch != "gemma4" or not hp.is_swa(il)
+    return hp is None or hp.arch not in _FULL_ATTENTION_ROTATES or not hp.is_swa(il)
 
 
 _tables = PerModel(_make_table)

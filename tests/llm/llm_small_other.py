@@ -102,6 +102,20 @@ OTHER: dict[str, dict[str, Any]] = {
         sliding_window=512,
         layer_types=["sliding_attention"] * 3 + ["full_attention"],
     ),
+    "gemma4-assistant": {
+        "architectures": ["Gemma4AssistantForCausalLM"],
+        "backbone_hidden_size": 512,
+        "text_config": {
+            **_BLOCKS,
+            "hidden_size": 256,
+            "head_dim": 64,
+            "global_head_dim": 128,
+            "num_global_key_value_heads": 1,
+            "sliding_window": 1024,
+            "layer_types": ["sliding_attention"] * 3 + ["full_attention"],
+            "num_kv_shared_layers": 4,
+        },
+    },
     "rnd1": _named("RND1", **_EXPERTS, moe_intermediate_size=256, head_dim=64),
 }
 """By a label that starts with the name of the architecture."""

@@ -74,6 +74,10 @@ def small_model(label: str) -> Model:
     )
 
 
+DEPENDENT = frozenset({"gemma4-assistant"})
+"""Small models that attend to the caches of another, without which llama.cpp starts none."""
+
+
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the embedded llama.cpp says of a header-only file of each small model."""
@@ -81,9 +85,11 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         pytest.skip("needs fork")
     folder = tmp_path_factory.mktemp("ghosts")
     paths = {
-        label: write_ghost(small_model(label), folder, header_only=True).path for label in SMALL
+        label: write_ghost(small_model(label), folder, header_only=True).path
+        for label in SMALL
+        if label not in DEPENDENT
     }
-    said = dict.fromkeys(SMALL, "")
+    said = dict.fromkeys(paths, "")
     # The abort at the end may come before the log is written out: those are run again.
     for _ in range(4):
         missing = [label for label, log in said.items() if "memory breakdown" not in log]
@@ -129,7 +135,7 @@ def ruled_cache(rule: CacheRule) -> Cache:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("label", SMALL)
+@pytest.mark.parametrize("label", [label for label in SMALL if label not in DEPENDENT])
 def test_llama_cpp_takes_the_tensors_and_keeps_the_caches(label: str, logs: dict[str, str]) -> None:
     log = logs[label]
     memory = small_model(label).memory

@@ -93,7 +93,7 @@ def test_a_head_drafts_for_another_model_and_never_runs_alone(label: str) -> Non
 
     found = size(replace(main, draft=head), RIG, settings)
 
-    # Logits of every token of a micro-batch, since a head may encode (llama-context.cpp).
+    # Logits of every token of a micro-batch, since such a head may encode (llama-context.cpp).
     assert sum(device.draft or 0 for device in found.devices) > 512 * hp.n_vocab * 4
     assert found.command[found.command.index("--spec-type") + 1] == f"draft-{label}"
     with pytest.raises(SettingsError, match="only drafts for another model"):

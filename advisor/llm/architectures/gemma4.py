@@ -1,13 +1,16 @@
 """Gemma 4: wider heads in the layers of full attention, shared K and V, per-layer embeddings."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, ClassVar
 
+from advisor.llm.architectures import rules
 from advisor.llm.architectures.base import Architecture, sliding_window
 from advisor.llm.architectures.builder import Block, TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
-from advisor.llm.hyperparameters import Value
+from advisor.llm.caches import MemoryRule
+from advisor.llm.hyperparameters import Hyperparameters, Value
 
 _K_IS_V = "attention.key_is_value"
 """Our own key: full-attention layers have no V matrix, V is K before its norm."""
@@ -101,6 +104,52 @@ class Gemma4(Architecture):
         if experts and "expert_count" in keys:
             keys["expert_feed_forward_length"] = experts
         return {"layer_output_scale.weight", "ffn_gate_up_exps.weight", "ffn_down_exps.scale"}
+
+
+class Gemma4Assistant(Gemma4):
+    """llama.cpp: src/models/gemma4-assistant.cpp; drafts with the main model's caches.
+
+    All its blocks are NextN layers to llama.cpp; here they are its trunk.
+    """
+
+    names = ("gemma4-assistant",)
+    huggingface: ClassVar = dict.fromkeys(
+        ("Gemma4AssistantForCausalLM", "Gemma4UnifiedAssistantForCausalLM"), "gemma4-assistant"
+    )
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        hp["n_layer_nextn"], hp["n_layer_kv_from_start"] = 0, 0
+        sliding_window(keys, hp, 6)
+        hp["n_embd_backbone"] = keys.integer("embedding_length_out")
+
+    def build(self, t: TensorList) -> None:
+        hp = t.hp
+        outer = int(hp.extra["n_embd_backbone"])
+        t.add("token_embd.weight", hp.n_embd, hp.n_vocab)
+        t.add("output_norm.weight", hp.n_embd)
+        t.add("nextn.pre_projection.weight", 2 * outer, hp.n_embd)
+        t.add("nextn.post_projection.weight", hp.n_embd, outer)
+        if not all(hp.swa_layers):
+            t.add("rope_freqs.weight", hp.n_embd_head_k // 2)
+        for il in range(hp.n_layer):
+            b = t.block(il)
+            width = hp.head_k(il) * hp.n_head[il]
+            b.norm("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm")
+            b.weight("attn_q", hp.n_embd, width)
+            b.weight("attn_output", width, hp.n_embd)
+            b.weight("attn_q_norm", hp.head_k(il))
+            b.weight("layer_output_scale", 1)
+            b.gated_ffn()
+
+    def memory(self, hp: Hyperparameters) -> MemoryRule:
+        lent = tuple(replace(c, lent=True) for c in rules.attention(hp, range(hp.n_layer)))
+        return MemoryRule(caches=lent, v_width_max=hp.v_gqa_max)
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        super().convert(config, keys)
+        keys["embedding_length_out"] = config.integer("backbone_hidden_size")
+        keys["nextn_predict_layers"] = config.integer("num_hidden_layers")
+        return ()
 
 
 def _attention(b: Block) -> None:

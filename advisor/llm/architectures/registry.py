@@ -34,7 +34,7 @@ from advisor.llm.architectures.falcon import Falcon
 from advisor.llm.architectures.falcon_h1 import FalconH1
 from advisor.llm.architectures.gemma import Gemma, Gemma2, Gemma3, GemmaEmbedding
 from advisor.llm.architectures.gemma3n import Gemma3n
-from advisor.llm.architectures.gemma4 import Gemma4
+from advisor.llm.architectures.gemma4 import Gemma4, Gemma4Assistant
 from advisor.llm.architectures.glm4 import Glm4, Glm4Moe
 from advisor.llm.architectures.glm5_next import Glm5Next
 from advisor.llm.architectures.gpt2 import Gpt2
@@ -108,7 +108,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Qwen(), Xverse(), Plamo(), Gpt2(), OpenElm(), Jais(),
     Grok(), Arctic(), BitNet(), Rwkv6(), Rwkv6Qwen2(), ARwkv7(),
     DeepSeekOcr(), MiniMax01(), Plamo2(), CogVlm(), Chameleon(), Talkie(),
-    Eagle3(), DFlash(),
+    Eagle3(), DFlash(), Gemma4Assistant(),
     Dream(), Llada(), LladaMoe(), Rnd1(),
     Bert(), NomicBert(), JinaBert2(), ModernBert(), EuroBert(), NeoBert(), GemmaEmbedding(),
 )  # fmt: skip

@@ -63,10 +63,13 @@ def hadamard(cur: Node, rotation: Node) -> Node:
 
 
 def cache_owner(hp: Hyperparameters, il: int) -> int:
-    """The block whose cache a block reads: its own, or the last of its kind that has one."""
+    """The block whose cache a block reads: its own, or the last of its kind that has one.
+
+    Where none has, it is one of the model that this one drafts for, taken to be split alike.
+    """
     if hp.n_layer_kv_from_start is None or hp.has_kv(il):
         return il
-    return hp.n_layer_kv_from_start - (2 if hp.is_swa(il) else 1)
+    return (hp.n_layer_kv_from_start or hp.n_layer) - (2 if hp.is_swa(il) else 1)
 
 
 def _cache(b: Builder, inp: AttentionInput, which: str, il: int, width: int) -> Node:

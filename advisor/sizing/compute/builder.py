@@ -73,7 +73,9 @@ def stream_of(hp: Hyperparameters) -> tuple[int, ...]:
 _INPUT_TENSORS = frozenset({"token_embd", "token_types", "position_embd", "per_layer_token_embd"})
 """Tensors of the input layer (llama-arch.cpp: LLM_TENSOR_LAYER_INPUT); they stay on the CPU."""
 
-_FIRST_BLOCK_TENSORS = frozenset({"token_embd_norm", "per_layer_model_proj", "per_layer_proj_norm"})
+_FIRST_BLOCK_TENSORS = frozenset({
+    "token_embd_norm", "per_layer_model_proj", "per_layer_proj_norm", "nextn.pre_projection",
+})  # fmt: skip
 """Tensors without a block number that lie with the first block."""
 
 

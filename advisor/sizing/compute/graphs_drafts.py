@@ -9,7 +9,7 @@ from typing import Final
 
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.attention import attention, attention_input
-from advisor.sizing.compute.blocks import Graph, number
+from advisor.sizing.compute.blocks import Graph, number, output_rows
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.feedforward import ffn
 from advisor.sizing.compute.nodes import F32, I32, Node, new
@@ -35,6 +35,33 @@ def _logits(b: Builder, cur: Node) -> None:
         cur = ops.reshape(cur, hp.n_vocab, rows)
     cur.is_output = True
     b.expand(cur)
+
+
+def _gemma4_assistant(b: Builder) -> None:
+    hp, tokens, outer = b.hp, b.n_tokens, int(b.hp.extra["n_embd_backbone"])
+    ids, state = b.input(I32, tokens), b.input(F32, outer, tokens)
+    table = b.borrowed("target.token_embd", outer, hp.n_vocab, b.cpu)
+    cur = ops.concat(ops.scale(ops.get_rows(table, ids)), state, 0)
+    cur = ops.mul_mat(b.weight("nextn.pre_projection"), cur)
+    caches = Windows(b)
+    positions = b.positions()
+    rows = output_rows(b)
+    for il in b.blocks():
+        residual = cur
+        cur = ops.mul_mat(b.weight("attn_q", il), b.norm(cur, "attn_norm", il))
+        q = b.norm(ops.reshape(cur, hp.head_k(il), hp.n_head[il], tokens), "attn_q_norm", il)
+        q = ops.rope(q, positions, None if hp.is_swa(il) else b.rope_factors(il))
+        cur = attention(b, caches.of(il), q, None, None, il)
+        cur, residual = rows.pick(il, cur, residual)
+        residual = ops.add(b.norm(cur, "post_attention_norm", il), residual)
+        cur = ffn(b, b.norm(residual, "ffn_norm", il), il, activation="geglu")
+        cur = ops.mul(ops.like("RMS_NORM", cur), b.weight("post_ffw_norm", il))
+        cur = ops.mul(ops.add(cur, residual), b.weight("layer_output_scale", il))
+    cur = b.norm(cur, "output_norm")
+    b.logits(cur)
+    state = ops.mul_mat(b.weight("nextn.post_projection"), cur)
+    state.is_output = True
+    b.expand(state)
 
 
 def _eagle3(b: Builder) -> None:
@@ -104,4 +131,8 @@ def _dflash(b: Builder) -> None:
     _logits(b, cur)
 
 
-GRAPHS: Final[Mapping[str, Graph]] = {"eagle3": _eagle3, "dflash": _dflash}
+GRAPHS: Final[Mapping[str, Graph]] = {
+    "eagle3": _eagle3,
+    "dflash": _dflash,
+    "gemma4-assistant": _gemma4_assistant,
+}

@@ -15,7 +15,7 @@ class Windows:
         if not self.two:
             self._base = self._swa = attention_input(b, "attn", chosen)
             return
-        own = [il for il in chosen if hp.has_kv(il)]
+        own = [il for il in chosen if hp.has_kv(il)] or chosen
         self._base = attention_input(b, "base", [il for il in own if not hp.is_swa(il)])
         self._swa = attention_input(b, "swa", [il for il in own if hp.is_swa(il)])
 

@@ -8,12 +8,16 @@ BIN := $(VENV)/bin
 # Tests run in this many processes.
 WORKERS ?= 2
 
-.PHONY: run test lint format bench dist accuracy clean venv system
+.PHONY: run test suite lint format bench dist accuracy clean venv system
 
 run: venv
 	$(BIN)/rig-advisor
 
-test: venv lint
+# The type checker takes as long as a good part of the tests: they run beside each other.
+test: venv
+	$(MAKE) --no-print-directory -j2 lint suite
+
+suite: venv
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: venv

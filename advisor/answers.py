@@ -14,6 +14,7 @@ from advisor.advice.scenarios import Answer, Depth, scenario
 from advisor.advice.timing import MeasuredRun
 from advisor.advice.verdict import Advice
 from advisor.advice.workings import Workings
+from advisor.errors import ModelError
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.companions import with_companions
@@ -104,7 +105,7 @@ def advice_of(
 ) -> Advice | None:
     """What to do about the session's usage on ``rig``; of its built-in case without a model.
 
-    None while neither is chosen.
+    None while neither is chosen. Raises ModelError for a model that writes no answers.
     """
     choice = session.model
     if choice is None:
@@ -113,6 +114,14 @@ def advice_of(
     current = load_model(choice)
     asked = current if current.source == "gguf" else catalogue().find(choice.model)
     also = {entry.id: entry for entry in map(catalogue().find, session.usage.also)}
+    silent = [entry.name for entry in also.values() if not entry.chats]
+    if not current.writes:
+        silent.insert(0, current.name)
+    if silent:
+        raise ModelError(
+            f"{silent[0]} does not write answers token by token, and advice is about models that "
+            "do. Fit sizes it; choose another model here."
+        )
     models = [asked, *(entry for entry in also.values() if entry.id != asked.id)]
     return advise(
         session.usage,

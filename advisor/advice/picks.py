@@ -51,6 +51,8 @@ class Wish:
 
     def admits(self, entry: CatalogueEntry) -> bool:
         """Whether a model is one of those wanted, before it is sized."""
+        if not entry.chats:
+            return False
         licence = (entry.licence or "").lower()
         if self.licence == "open" and licence not in OPEN:
             return False

@@ -49,7 +49,7 @@ class _Chain:
     def chosen(self) -> Model:
         """The smallest catalogue model: quick, and its ghost is small."""
         if self.model is None:
-            entry = min(catalogue().entries, key=lambda e: e.n_params)
+            entry = min((e for e in catalogue().entries if e.chats), key=lambda e: e.n_params)
             self.model = entry.model(entry.suggested_file_type)
         return self.model
 

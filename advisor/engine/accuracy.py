@@ -156,7 +156,7 @@ class EngineComparison:
 def one_per_architecture(limit: int) -> list[CatalogueEntry]:
     """Catalogue models of different architectures, the smallest of each."""
     smallest: dict[str, CatalogueEntry] = {}
-    for entry in sorted(catalogue().entries, key=lambda e: e.n_params):
+    for entry in sorted(filter(lambda e: e.chats, catalogue().entries), key=lambda e: e.n_params):
         smallest.setdefault(entry.arch, entry)
     return list(smallest.values())[:limit]
 

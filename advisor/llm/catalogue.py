@@ -32,7 +32,10 @@ from advisor.llm.model_names import own_names
 from advisor.llm.projectors import ProjectorFacts, projector
 from advisor.llm.vision_configs import stated
 
-Ability = Literal["chat", "reasoning", "tools", "code", "vision", "audio", "multilingual"]
+Ability = Literal[
+    "chat", "reasoning", "tools", "code", "vision", "audio", "multilingual",
+    "embedding", "reranking", "diffusion",
+]  # fmt: skip
 
 
 class GgufFacts(BaseModel):
@@ -163,8 +166,17 @@ class CatalogueEntry(BaseModel):
         )
 
     @property
+    def chats(self) -> bool:
+        """Whether llama-server writes answers with it; not with encoders and what diffuses."""
+        if self.abilities:
+            return "chat" in self.abilities
+        return self.memory.keeps and not self.hp.metadata.get("pooling_type")
+
+    @property
     def suggested_file_type(self) -> str:
         """What to take when nothing was asked for."""
+        if not {"embedding", "reranking"}.isdisjoint(self.abilities):
+            return "Q8_0"  # What publishers offer of these: they are small.
         return self.native_file_type if self.native_file_type == "MXFP4_MOE" else "Q4_K_M"
 
     def model(self, file_type: str, *, imatrix: bool = False) -> Model:
@@ -304,7 +316,7 @@ class Catalogue:
         shown = ", ".join(candidate.id for candidate in near[:5])
         if len(found) > 1:
             raise UnknownModel(f'"{name}" may be any of {shown}. Use its full name.')
-        if meant := self._meant_beyond(name, near):
+        if not self.search(name) and (meant := self._meant_beyond(name, near)):
             message = f'The catalogue has no model "{name}". Did you mean {meant.name}?'
             raise UnknownModel(f"{message} {meant.sentence}")
         hint = f" Did you mean {shown}?" if shown else " Search the catalogue or open its GGUF."

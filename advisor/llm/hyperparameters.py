@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 Scalar = int | float | str | bool
 Value = Scalar | Sequence[Scalar]
 """One metadata value of a GGUF header."""
+
+POOLING: Final = ("none", "mean", "cls", "last", "rank")
+"""How the vectors of a text's tokens become one, by llama.h:llama_pooling_type."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.llm.caches import MemoryRule
-from advisor.llm.hyperparameters import Hyperparameters
+from advisor.llm.hyperparameters import POOLING, Hyperparameters
 from advisor.llm.tensor import Tensor
 
 
@@ -72,6 +72,23 @@ class Model:
     def whole(self) -> Path | None:
         """The file, if all of it is there; None: a ghost has to stand in."""
         return None if self.missing else self.path
+
+    @property
+    def pooling(self) -> str:
+        """How it makes one vector (or, ``"rank"``, one score) of a text; empty: it writes.
+
+        llama.h:llama_pooling_type. An encoder whose header does not say leaves one per token.
+        """
+        stated = self.hp.metadata.get("pooling_type") if self.hp is not None else None
+        if isinstance(stated, int) and 0 < stated < len(POOLING):
+            return POOLING[stated]
+        encodes = self.memory is not None and not self.memory.keeps and not self.memory.diffuses
+        return POOLING[0] if encodes else ""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes answers token by token, as far as is known."""
+        return not (self.pooling or (self.memory is not None and self.memory.diffuses))
 
     @cached_property
     def shape(self) -> str:

@@ -262,10 +262,21 @@ def weight_loss(
 
 def model_loss(model: Model) -> QualityNote:
     """What a model's file type costs it."""
+    if (
+        not model.writes
+        and getattr(FILE_TYPES.get(model.file_type), "family", "") != "float"
+    ):
+        return QualityNote(sentence=_UNMEASURED)
     arch = model.hp.arch if model.hp else ""
     return weight_loss(
         class_of(model), model.file_type, model_name=f"{model.id} {model.name}", arch=arch
     )
+
+
+_UNMEASURED: Final = (
+    "Not measured: what was published is of models that write token by token, and says nothing of "
+    "vectors, of scores or of texts that are refined whole."
+)
 
 
 def _release(model_name: str, arch: str) -> Release | None:
@@ -336,6 +347,8 @@ def kv_loss(model: Model, ctk: str, ctv: str) -> QualityNote:
 
 def _kv(model: Model, type_name: str) -> QualityNote:
     table = data().kv
+    if not model.writes and type_name not in {"f16", "bf16", "f32"}:
+        return QualityNote(sentence=_UNMEASURED)
     for exception in table.exceptions:
         if type_name in exception.types and _applies(exception, model):
             return QualityNote(

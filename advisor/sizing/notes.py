@@ -178,16 +178,29 @@ def _spills(rig: Rig, left: list[int | None]) -> list[str]:
 
 def _encoder(model: Model, settings: RunSettings) -> list[str]:
     """An encoder takes a text whole (llama-context.cpp:encode wants n_ubatch ≥ n_tokens)."""
-    if model.memory is None or model.memory.keeps:
+    if not model.pooling and (model.memory is None or not model.memory.diffuses):
         return []
     longest = f"{settings.ubatch_size:,}"
-    if model.memory.diffuses:
+    if not model.pooling:
         said = "It refines a whole text at once and keeps no context. Prompt and answer together"
         return [f"{said} have at most {longest} tokens: raise -ub for more."]
-    said = (
-        "It turns texts into vectors and keeps no context. A text goes through in one micro-batch"
-    )
-    return [f"{said}: for texts longer than {longest} tokens raise -ub."]
+    keeps = model.memory is not None and model.memory.keeps
+    said = "It scores texts" if model.pooling == "rank" else "It turns texts into vectors"
+    said += "." if keeps else " and keeps no context."
+    if not (keeps and model.pooling in {"last", "rank"}):  # server-context.cpp:can_split
+        said += f" A text goes through in one micro-batch: beyond {longest} tokens raise -ub."
+    rows = [said]
+    if model.hp is not None:
+        # Logits and vectors of every token (llama-context.cpp:output_reserve); an encoder works
+        # out no logits, but has their rows.
+        more = settings.ubatch_size - settings.parallel
+        vectors, logits = 4 * model.hp.n_embd * more, 4 * model.hp.n_vocab * more
+        beside = f" and {people(logits)} beside the output matrix" if keeps else ""
+        rows.append(
+            f"Once it reads texts llama-server holds up to {people(vectors + logits)} more in RAM"
+            f"{beside}: a row for every token of a micro-batch."
+        )
+    return rows
 
 
 def notes(

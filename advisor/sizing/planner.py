@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from advisor.hardware.rig import Device, Rig
-from advisor.llm.caches import MemoryRule
 from advisor.llm.model import Model
 from advisor.sizing import memory, overrides, refusals, speculative
 from advisor.sizing.allocation import Allocation, Room, allocate, room
@@ -79,13 +78,14 @@ def max_context(
     return low * step
 
 
-def _program(rule: MemoryRule | None) -> tuple[str, ...]:
+def _program(model: Model) -> tuple[str, ...]:
     """What runs the model, and the arguments that this program needs for it."""
-    if rule is None or rule.keeps:
-        return ("llama-server",)
-    if rule.diffuses:  # It wants a schedule, by time or by blocks (examples/diffusion/README.md).
+    if model.pooling:
+        return ("llama-server", "--reranking" if model.pooling == "rank" else "--embeddings")
+    if model.memory is not None and model.memory.diffuses:
+        # It wants a schedule, by time or by blocks (examples/diffusion/README.md).
         return ("llama-diffusion-cli", "--diffusion-eps", "0.001")
-    return ("llama-server", "--embeddings")
+    return ("llama-server",)
 
 
 def size(
@@ -140,7 +140,7 @@ def size(
     shared = sum(
         device.total or 0 for device, unified in zip(devices, space.unified, strict=True) if unified
     )
-    program, *mode = _program(model.memory)
+    program, *mode = _program(model)
     return Plan(
         model_id=model.id,
         model_name=model.name,

@@ -8,7 +8,7 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from advisor.basis import Range
 from advisor.hardware.rig import Device, Rig
@@ -105,7 +105,9 @@ def decode_range(
 ) -> Range | None:
     """What ``predict`` says of decoding, where nothing else is asked for; not remembered."""
     run = _run(model, rig, settings, placement, calibration, None)
-    return None if isinstance(run, str) else _decode(model, settings, run).range()
+    if model.pooling or isinstance(run, str):
+        return None
+    return _decode(model, settings, run).range()
 
 
 class _Run(NamedTuple):
@@ -169,6 +171,8 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
     prefill, prefill_terms, prefill_notes = speed_prefill.prefill(
         model, run.known, settings, run.parts, run.box, in_pipeline=placement.n_copies > 1
     )
+    if model.pooling:
+        return _reading(model, settings, prefill, prefill_terms, (*prefill_notes, _READS))
     generated = decode.range()
     ttft = None
     if prefill is not None:
@@ -186,6 +190,44 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
         prefill_terms=prefill_terms,
         calibrated_by=calibration.source,
         notes=(*decode.notes, *prefill_notes),
+    )
+
+
+_READS: Final = (
+    "It writes no tokens; it reads texts as fast as prompts. The time is that of one text of the "
+    "prompt's length."
+)
+
+
+def _reading(
+    model: Model,
+    settings: RunSettings,
+    prefill: Range | None,
+    terms: tuple[SpeedTerm, ...],
+    notes: tuple[str, ...],
+) -> Speed:
+    """Speed of a model that makes vectors or scores of texts.
+
+    For a vector llama.cpp works out every token's logits too (llama-context.cpp:decode,
+    ``output_all``), for a prompt only the last one's: so many multiplications more.
+    """
+    if prefill is None:
+        return Speed(notes=notes)
+    named = {tensor.name: tensor.n_elements for tensor in model.tensors}
+    table = named.get("token_embd.weight", 0)
+    head = named.get("output.weight", table)
+    body = sum(named.values()) - table - named.get("output.weight", 0)
+    more = 1 + head / body
+    reads = Range(low=prefill.low / more, mid=prefill.mid / more, high=prefill.high / more)
+    n = settings.n_prompt
+    return Speed(
+        prefill_tps=reads,
+        ttft_s=Range(low=n / reads.high, mid=n / reads.mid, high=n / reads.low),
+        prefill_terms=(
+            *terms,
+            SpeedTerm(name="logits of every token", seconds=1 / reads.mid - 1 / prefill.mid),
+        ),
+        notes=notes,
     )
 
 

@@ -278,7 +278,7 @@ def _plain(settings: RunSettings) -> RunSettings:
 
 
 ABILITIES: Final = ("reasoning", "tools", "code", "vision", "audio", "multilingual")
-"""Of the catalogue's; every model chats."""
+"""Of the catalogue's models that chat."""
 
 
 def best(

@@ -1,8 +1,17 @@
 """Encoders, and models that refine a whole text, keep no context and are said to."""
 
+from datetime import UTC, datetime
+
+import pytest
+
+from advisor.advice.picks import Wish
+from advisor.answers import advice_of
+from advisor.errors import ModelError
 from advisor.hardware.compose import parse_rig
-from advisor.llm.catalogue import CatalogueEntry
+from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.model import Model
+from advisor.llm.quality import model_loss
+from advisor.session import ModelChoice, Session
 from advisor.sizing import size
 from advisor.sizing.matrix import matrix
 from advisor.sizing.settings import RunSettings
@@ -66,3 +75,37 @@ def test_a_text_that_is_refined_whole_has_logits_for_every_token() -> None:
     assert found.command[-2:] == ("--diffusion-eps", "0.001")
     assert found.speed.decode_tps is None
     assert any("refines a whole text" in note for note in found.speed.notes)
+
+
+def test_a_decoder_that_makes_vectors_reads_but_does_not_write() -> None:
+    entry = catalogue().find("Qwen3-Embedding-0.6B")
+    found = size(entry.model("Q8_0"), RIG, RunSettings(ctx=4096))
+    writing = size(catalogue().find("Qwen3-0.6B").model("Q8_0"), RIG, RunSettings(ctx=4096))
+    assert found.devices[0].context == writing.devices[0].context > 0
+    assert found.speed.decode_tps is None
+    assert found.speed.prefill_tps
+    assert writing.speed.prefill_tps
+    assert 0.6 < found.speed.prefill_tps.mid / writing.speed.prefill_tps.mid < 0.9
+    assert found.speed.prefill_terms
+    seconds = sum(term.seconds for term in found.speed.prefill_terms)
+    assert seconds == pytest.approx(1 / found.speed.prefill_tps.mid)
+    assert found.command[-1] == "--embeddings"
+    assert model_loss(entry.model("Q4_K_M")).word == "not measured"
+    ((cell,),) = matrix({"Q8_0": entry.model("Q8_0")}, RIG, RunSettings(), (4096,)).rows
+    assert cell.decode is None
+
+
+def test_a_reranker_keeps_two_rows_of_its_output() -> None:
+    model = catalogue().find("Qwen3-Reranker-0.6B").model("Q8_0")
+    assert [t.shape for t in model.tensors if t.name == "cls.output.weight"] == [(1024, 2)]
+    assert size(model, RIG, RunSettings(ctx=4096)).command[-1] == "--reranking"
+
+
+@pytest.mark.parametrize("name", ["bge-m3", "Qwen3-Embedding-8B", "Dream-v0-Instruct-7B"])
+def test_what_writes_no_answers_is_not_advised(name: str) -> None:
+    entry = catalogue().find(name)
+    assert not Wish().admits(entry)
+    assert not Wish(words=(entry.name.split()[0].lower(),)).admits(entry)
+    session = Session(model=ModelChoice(model=entry.id, file_type="Q8_0"))
+    with pytest.raises(ModelError, match="does not write answers"):
+        advice_of(session, RIG, at=datetime(2026, 11, 26, tzinfo=UTC))

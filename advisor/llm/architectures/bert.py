@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final
 
+from advisor.llm.architectures import rules
 from advisor.llm.architectures.builder import Block, TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
@@ -49,8 +50,8 @@ class Bert(Encoder):
         t.add("token_embd_norm.bias", hp.n_embd)
         t.optional("cls.weight", hp.n_embd, hp.n_embd)
         t.optional("cls.bias", hp.n_embd)
-        t.optional("cls.output.weight", hp.n_embd, _labels(hp.metadata))
-        t.optional("cls.output.bias", _labels(hp.metadata))
+        t.optional("cls.output.weight", hp.n_embd, rules.labels(hp))
+        t.optional("cls.output.bias", rules.labels(hp))
 
     def arch_of(self, config: Config) -> str:
         return "jina-bert-v3" if config.get("lora_adaptations") else self.names[0]
@@ -134,8 +135,3 @@ class JinaBert2(Bert):
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         return set[str](super().convert(config, keys)) - {"ffn_up.bias"}
-
-
-def _labels(metadata: Mapping[str, Value]) -> int:
-    labels = metadata.get("classifier.output_labels", ())
-    return max(len(labels), 1) if isinstance(labels, tuple | list) else 1

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from advisor.errors import ModelError
-from advisor.llm.hyperparameters import Value
+from advisor.llm.hyperparameters import POOLING, Value
 
 # gguf-py/gguf/constants.py:ExpertGatingFuncType.
 _GATING: Final = {"softmax": 1, "sigmoid": 2, "sqrtsoftplus": 4}
@@ -163,6 +163,10 @@ def common_keys(config: Config) -> dict[str, Value]:
     theta = config.get("rope_theta") or config.rope.get("rope_theta")
     if isinstance(theta, int | float):
         keys["rope.freq_base"] = float(theta)
+    # Not in config.json: catalogue entries keep what the converter reads in the files beside it.
+    pooling = config.text("pooling_type")
+    if pooling in POOLING:
+        keys["pooling_type"] = POOLING.index(pooling)
     return keys | _rope_scaling(config.rope)
 
 

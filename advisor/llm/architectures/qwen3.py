@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from advisor.llm.architectures import rules
 from advisor.llm.architectures.builder import TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
@@ -24,11 +25,16 @@ class Qwen3(Transformer):
 
     def ends(self, t: TensorList) -> None:
         super().ends(t)
-        t.optional("cls.output.weight", t.hp.n_embd, 1)
+        t.optional("cls.output.weight", t.hp.n_embd, rules.labels(t.hp))
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         _vision(self.arch_of(config), config, keys)
-        return super().convert(config, keys)
+        optional = set[str](super().convert(config, keys))
+        if config.text("pooling_type") == "rank":
+            # Rows of the output matrix are all that is kept of it (conversion/qwen.py).
+            keys["classifier.output_labels"] = ("yes", "no")
+            optional = {"cls.output.weight"}
+        return optional
 
 
 class Qwen3Moe(Transformer):

@@ -72,3 +72,9 @@ def standard(hp: Hyperparameters, *, rollback: bool = False) -> MemoryRule:
         mtp=attention(hp, range(hp.n_layer, hp.n_layer_all)) if hp.n_layer_nextn else (),
         rollback=rollback,
     )
+
+
+def labels(hp: Hyperparameters) -> int:
+    """Scores that a classifier gives (llama-hparams.h:n_cls_out)."""
+    named = hp.metadata.get("classifier.output_labels", ())
+    return max(len(named), 1) if isinstance(named, tuple | list) else 1

@@ -66,7 +66,7 @@ def entry_choice(entry: CatalogueEntry) -> Choice:
     if entry.active < entry.n_params * 0.9:
         size += f", {billions(entry.active)} active"
     year = f"{entry.released:%b %Y}" if entry.released else ""
-    # Every model chats.
+    # Nearly every model chats.
     able = ", ".join(ability for ability in entry.abilities if ability != "chat")
     parts = [entry.maker, size, year, able, entry.licence or ""]
     detail = " · ".join(part for part in parts if part)

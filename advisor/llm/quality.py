@@ -262,10 +262,7 @@ def weight_loss(
 
 def model_loss(model: Model) -> QualityNote:
     """What a model's file type costs it."""
-    if (
-        not model.writes
-        and getattr(FILE_TYPES.get(model.file_type), "family", "") != "float"
-    ):
+    if not model.writes and getattr(FILE_TYPES.get(model.file_type), "family", "") != "float":
         return QualityNote(sentence=_UNMEASURED)
     arch = model.hp.arch if model.hp else ""
     return weight_loss(

@@ -25,7 +25,17 @@ _UNITS = {
 }
 # Facts that identify this very machine or its owner stay out of reports.
 _PRIVATE = {"uuid", "pci_address", "disk_path", "processes", "name", "host_index"}
-_HOMES = re.compile(r"((?:/home|/Users|[A-Za-z]:\\Users)[/\\])[^/\\\s]+")
+_HOMES = re.compile(
+    r"((?:/home|/Users|[A-Z]:[/\\]+Users)[/\\]+)"
+    r"(?:[^/\\\s,:;]+(?: [^/\\\s,:;]+){0,3}(?=[/\\])|[^/\\\s]+)",
+    re.IGNORECASE,
+)
+# Quoted or bare, with blanks in it as far as a separator follows; the kernel's own stay.
+_START = r"(?:(?:file|smb|nfs|cifs|sftp)://|//|\\\\|[A-Za-z]:[/\\]|~[/\\]|/(?!(?:sys|proc|dev)/))"
+_PATHS = re.compile(
+    rf"(?<=')(?={_START})[^']+|(?<=\")(?={_START})[^\"]+"
+    rf"|(?<![\w/\\.:]){_START}[^\s'\"]+(?: (?:[^\s'\"]+ ){{0,3}}[^\s'\"/\\]+[/\\][^\s'\"]*)*"
+)
 _IDENTIFIERS = re.compile(
     r"\b(?:(?:GPU|MIG)-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
     r"|\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b",
@@ -134,7 +144,7 @@ def report(rig: Rig) -> str:
     for finding in examine(rig):
         text = "" if finding.code == "memory-held" else f" {finding.text}"
         lines.append(f"  {finding.severity}: {finding.subject}: {finding.title}.{text}")
-    return without_names("\n".join(lines) + "\n")
+    return without_names(_PATHS.sub("PATH", "\n".join(lines) + "\n"))
 
 
 def _rows(item: Device | Host) -> list[str]:
@@ -155,15 +165,23 @@ def without_names(text: str) -> str:
     devices (UUIDs, MAC addresses).
     """
     home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
-    if len(home) > 1:
-        text = text.replace(home, "~")
+    steps = [step for step in re.split(r"[/\\]+", home) if step]
+    if steps:
+        # Windows does not mind the case, and messages double its backslashes.
+        own = r"[/\\]+".join(re.escape(step) for step in steps)
+        root = r"[/\\]+" if home[0] in "/\\" else ""
+        text = re.sub(rf"{root}{own}(?![\w-])", "~", text, flags=re.IGNORECASE)
     text = _HOMES.sub(r"\1USER", text)
     text = _IDENTIFIERS.sub("IDENTIFIER", text)
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = ""
-    for name, stand_in in ((user, "USER"), (platform.node().split(".")[0], "HOST")):
+    host = platform.node()
+    called = {user: "USER", host: "HOST", host.split(".")[0]: "HOST"}
+    if len(steps) > 1:
+        called.setdefault(steps[-1], "USER")  # can be longer than the user's name
+    for name, stand_in in sorted(called.items(), key=lambda known: -len(known[0])):
         if not name or name.lower() in _COMMON:
             continue
         # Short words are parts of the report's own sentences; in a path they are names.

@@ -4,7 +4,7 @@ Serial numbers, programs that were running and the name of the home folder chang
 report. Everything that the report follows from stays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from advisor.hardware.report import without_names
@@ -28,8 +28,12 @@ def as_own(session: Session) -> Session:
 
 
 def _rig(rig: Rig) -> Rig:
-    hosts = tuple(h.model_copy(update={"name": "", "disk_path": None}) for h in rig.hosts)
+    hosts = tuple(
+        h.model_copy(update={"name": "", "disk_path": None, "unknown": _reasons(h.unknown)})
+        for h in rig.hosts
+    )
     update = {
+        "problems": tuple(map(without_names, rig.problems)),
         "devices": tuple(map(_device, rig.devices)),
         "ignored": tuple(map(_device, rig.ignored)),
         "hosts": hosts,
@@ -38,12 +42,29 @@ def _rig(rig: Rig) -> Rig:
 
 
 def _device(device: Device) -> Device:
-    return device.model_copy(update={"uuid": None, "pci_address": None, "processes": ()})
+    return device.model_copy(
+        update={
+            "uuid": None,
+            "pci_address": None,
+            "processes": (),
+            "unknown": _reasons(device.unknown),
+        }
+    )
+
+
+def _reasons(unknown: Mapping[str, str]) -> dict[str, str]:
+    """Why something could not be read, as the system worded it."""
+    return {name: without_names(why) for name, why in unknown.items()}
 
 
 def _told(probe: ProbeResult) -> ProbeResult:
     """What the engine's log says of paths and names goes too."""
-    ending = probe.ending.model_copy(update={"detail": without_names(probe.ending.detail)})
+    ending = probe.ending.model_copy(
+        update={
+            "sentence": without_names(probe.ending.sentence),
+            "detail": without_names(probe.ending.detail),
+        }
+    )
     return probe.model_copy(update={"rig": _rig(probe.rig), "ending": ending})
 
 

@@ -216,6 +216,11 @@ def test_no_owner_is_found_in_a_report(machine: Machine, owner, scenario, data):
         owner["home"],
         f"{owner['home']}/models",
         f"/home/{owner['other']}/x",
+        f"'/mnt/{owner['other']}/our {owner['program']}'",
+        f"/media/{owner['user']}/stick of {owner['other']}/x",
+        f"\\\\{owner['node']}\\{owner['other']}",
+        f"smb://{owner['node']}.{owner['other']}/{owner['program']}",
+        f"E:\\{owner['other']}\\{owner['program']}.gguf",
         f"{owner['user']}@{owner['node']}",
         f"GPU-{owner['uuid']}",
         owner["serial"],
@@ -260,6 +265,17 @@ def test_a_short_name_is_taken_out_of_paths_alone(user: str, monkeypatch: pytest
     monkeypatch.setattr(platform, "node", lambda: "pc")
     text = without_names(f"x al tom: /mnt/{user}/models and D:\\{user}\\models, or /mnt/{user}")
     assert text == "x al tom: /mnt/USER/models and D:\\USER\\models, or /mnt/USER"
+
+
+def test_a_home_with_blanks_is_taken_out_as_windows_writes_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("os.path.expanduser", lambda _path: "C:\\Users\\Anna Berg")
+    monkeypatch.setattr(getpass, "getuser", lambda: "anna")
+    monkeypatch.setattr(platform, "node", lambda: "berghof.example.org")
+    said = (
+        "'c:\\\\users\\\\anna berg\\\\x.gguf' on BERGHOF.example.org, C:\\Users\\Anna Berg, "
+        "C:\\Users\\Tom Sawyer\\y, Anna Berg"
+    )
+    assert without_names(said) == "'~\\\\x.gguf' on HOST, ~, C:\\Users\\USER\\y, USER"
 
 
 def test_names_are_taken_out_wherever_they_are(monkeypatch: pytest.MonkeyPatch):

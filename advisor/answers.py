@@ -100,12 +100,14 @@ def advice_of(
     rig: Rig,
     *,
     at: dt.datetime,
+    rough: bool = False,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _share, _text: None,
 ) -> Advice | None:
     """What to do about the session's usage on ``rig``; of its built-in case without a model.
 
-    None while neither is chosen. Raises ModelError for a model that writes no answers.
+    None while neither is chosen. ``rough``: a first answer about a model, see ``advise``. Raises
+    ModelError for a model that writes no answers.
     """
     choice = session.model
     if choice is None:
@@ -133,6 +135,7 @@ def advice_of(
         calibration=learn(rig, session.probes),
         measured=measured_runs(session.probes, rig),
         workings=_workings(),
+        rough=rough,
         cancelled=cancelled,
         progress=progress,
     )

@@ -14,11 +14,11 @@ from advisor.advice.hybrids import cheapest, hybrid
 from advisor.advice.nearest import Nearest, nearest
 from advisor.advice.options import Answers, Option, api_option
 from advisor.advice.prices import Candidate, candidates, tier_of
-from advisor.advice.timing import Engine, MeasuredRun, lengths, timed
+from advisor.advice.timing import Engine, MeasuredRun, lengths, roughly, timed
 from advisor.advice.upgrades import Found, both, option, search, with_plans
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of
-from advisor.advice.verdict import Advice, conclude_from, rank
+from advisor.advice.verdict import Advice, conclude_from, demerit, rank
 from advisor.advice.workings import Workings
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry
@@ -27,7 +27,11 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.settings import RunSettings
 
 _EXACT: Final = 5
-"""So many of the best local options are sized exactly."""
+"""So many of the best local options are sized exactly, as far as they are near the verdict."""
+_ALWAYS: Final = 2
+"""So many however far they are: the best is compared with an API."""
+_NEAR: Final = 4.0
+"""Steps of ``demerit`` behind the verdict, many times what rough and exact sizes differ by."""
 _LIKE_CLASS: Final = 4
 """APIs of like class that are shown, cheapest first."""
 
@@ -45,6 +49,7 @@ def advise(
     calibration: Calibration | None = None,
     measured: Sequence[MeasuredRun] = (),
     workings: Workings | None = None,
+    rough: bool = False,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _share, _text: None,
 ) -> Advice:
@@ -54,13 +59,14 @@ def advise(
     ``at`` must carry a time zone; API prices are those of that moment, and prices of hardware are
     old or new by its date. ``calibration`` and ``measured`` are what probes of this rig taught.
     ``workings``: what earlier questions left, which makes this one quick and never changes its
-    answer. Never uses the network.
+    answer. ``rough``: with every rig sized by sums over layers, in a third of the time; what comes
+    near where nothing meets the need is not looked for then. Never uses the network.
     """
     kept, base = workings or Workings(), settings or RunSettings()
     engine = kept.engine(base, calibration, measured)
     asked = _Asked(usage, rig, tuple(models), current, at, engine, kept, cancelled)
     progress(0.0, "")
-    options = list(_as_it_is(rig, current, usage, engine))
+    options = list(_as_it_is(rig, current, usage, engine, rough=rough))
     found = asked.search(usage, lambda share: progress(0.1 + 0.4 * share, ""))
     known = {o.id for o in options}
     options += [o for o in found.options if o.id not in known]
@@ -71,11 +77,12 @@ def advise(
         found,
         usage,
         rest=cheapest(apis, usage),
+        exact=0 if rough else _EXACT,
         cancelled=cancelled,
-        progress=lambda share: progress(0.5 + 0.4 * share, ""),
+        progress=lambda share, what: progress(0.5 + 0.4 * share, what),
     )
     near = Nearest((), ())
-    if not any(a.meets for a in settled):
+    if not rough and not any(a.meets for a in settled):
         near = nearest(usage, asked.other, cancelled, lambda share: progress(0.5 + 0.5 * share, ""))
         settled = _nearer(settled, near.options, usage)
     return conclude_from(
@@ -167,7 +174,9 @@ def _nearer(
     return list(by_id.values())
 
 
-def _as_it_is(rig: Rig, current: Model | None, usage: Usage, engine: Engine) -> Iterable[Option]:
+def _as_it_is(
+    rig: Rig, current: Model | None, usage: Usage, engine: Engine, *, rough: bool
+) -> Iterable[Option]:
     """The rig with the model in question, whether or not that is good enough."""
     if current is None:
         return
@@ -177,12 +186,13 @@ def _as_it_is(rig: Rig, current: Model | None, usage: Usage, engine: Engine) -> 
     build = Build("keep", "Keep this rig", rig)
 
     def work() -> Option | None:
-        outcome = timed(variant, rig, usage, engine)
+        outcome = (roughly if rough else timed)(variant, rig, usage, engine)
         if outcome is None:
             return None
-        return with_plans(option(build, variant, outcome), variant, usage, engine, outcome)
+        made = option(build, variant, outcome)
+        return made if rough else with_plans(made, variant, usage, engine, outcome)
 
-    key = ("as it is", build.signature, variant.key, lengths(usage))
+    key = ("as it is", rough, build.signature, variant.key, lengths(usage))
     found = engine.once(key, work)
     if found is not None:
         yield replace(found, rig=rig)
@@ -194,10 +204,11 @@ def _settle(
     usage: Usage,
     *,
     rest: Candidate | None,
+    exact: int,
     cancelled: Callable[[], bool],
-    progress: Callable[[float], None],
+    progress: Progress,
 ) -> list[Assessment]:
-    """Replace rough answers by exact ones until the best few are exact.
+    """Replace rough answers by exact ones until the best few, at most ``exact``, are exact.
 
     ``rest``: the API for what a rig leaves over.
     """
@@ -215,14 +226,16 @@ def _settle(
     for each in options:
         settle(each)
     done = 0
-    while not cancelled():
+    while exact and not cancelled():
         by_id = {a.option.id: own for own, a in mixed.items()}
         ranked = rank([*settled.values(), *mixed.values()], usage)
-        local = [a.option for a in ranked if a.option.rig is not None][:_EXACT]
-        rough = next((o for o in local if o.rough), None)
+        local = [a for a in ranked if a.option.rig is not None]
+        near = demerit(ranked[0], usage) + _NEAR if ranked else 0.0
+        told = local[:_ALWAYS] + [a for a in local[_ALWAYS:exact] if demerit(a, usage) <= near]
+        rough = next((a.option for a in told if a.option.rough), None)
         if rough is None:
             break
-        progress(min(1.0, done / _EXACT))
+        progress(min(1.0, done / exact), f"{rough.runs}, {rough.title}")
         settle(found.exactly(settled[by_id.get(rough.id, rough.id)].option))
         done += 1
     return [*settled.values(), *mixed.values()]

@@ -43,23 +43,21 @@ def max_context(
     def left(steps: int) -> int | None:
         wanted = settings.model_copy(update={"ctx": steps * step})
         grown = allocate(model, wanted, space.backends, space.free, placement=allocation.placement)
-        known = headrooms(grown, space)
-        in_use = [
-            value
-            for device, value in enumerate(known[:-1])
-            if allocation.in_use(device) or value is None
-        ]
-        if None in in_use or (known[-1] is None and not in_use):
-            return None
-        return min(value for value in (*in_use, known[-1]) if value is not None)
+        return _least_left(grown, space)
 
     at_top = left(top)
     if at_top is None or at_top >= 0:
         return None if at_top is None else top * step
-    at_bottom = left(1)
+    # What was asked for is known already; a graph of the shortest context may be one of its own.
+    asked, odd = divmod(settings.ctx, step)
+    at_asked = None if odd else _least_left(allocation, space)
+    low, high, at_bottom = 1, top, None
+    if at_asked is not None and at_asked >= 0:
+        low, at_bottom = asked, at_asked
+    else:
+        at_bottom = left(low)
     if at_bottom is None or at_bottom < 0:
         return None if at_bottom is None else 0
-    low, high = 1, top
     halve = False
     while high - low > 1:
         guess = (low + high) // 2
@@ -76,6 +74,19 @@ def max_context(
             high, at_top = guess, value
         halve = (high - low) * 4 > before * 3 and not halve
     return low * step
+
+
+def _least_left(allocation: Allocation, space: Room) -> int | None:
+    """Bytes left where it is tightest, of the devices in use and the host; None: not known."""
+    known = headrooms(allocation, space)
+    in_use = [
+        value
+        for device, value in enumerate(known[:-1])
+        if allocation.in_use(device) or value is None
+    ]
+    if None in in_use or (known[-1] is None and not in_use):
+        return None
+    return min(value for value in (*in_use, known[-1]) if value is not None)
 
 
 def _program(model: Model) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QCoreApplication, QPoint, Qt
 from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QWidget
 
 from advisor import answers
@@ -55,6 +55,7 @@ def answered(qtbot, page: AdvicePage, state: AppState) -> AdvicePage:
 
 def settled(qtbot, page: AdvicePage) -> None:
     qtbot.waitUntil(lambda: page.advice is not None and not page._stale, timeout=LONG)
+    QCoreApplication.processEvents()  # new labels are shown in a turn of their own
 
 
 def typed(page: AdvicePage, key: str, content: str) -> None:

@@ -55,8 +55,8 @@ class AdvicePage(Page):
         """The volume that comes after it."""
         self._stale = True
         self._depth: Depth | None = None
-        """How exact the case's answer to this usage is that is on screen; None: to an earlier one,
-        or none."""
+        """How exact the answer to this usage is that is on screen; None: to an earlier one, or
+        none."""
         self._wait = QTimer(self, singleShot=True, interval=WAIT_MS)
         self._wait.timeout.connect(self._compute)
         self._slow = QTimer(self, singleShot=True, interval=SLOW_MS)
@@ -289,23 +289,23 @@ class AdvicePage(Page):
             )
             self.verdict.note.setText(doing)
         elif self._depth == "first":
-            self.verdict.note.setText(
-                self.tr("sized roughly so far; exactly now: {what}").format(what=doing)
-            )
+            words = self.tr("sized roughly so far; exactly now: {what}").format(what=doing)
+            self.verdict.note.setText(words if doing else self.tr("sized roughly so far"))
         elif self._depth == "verdict":
             self.verdict.note.setText(self.tr("the tables of what fits: {what}").format(what=doing))
         else:
             self.verdict.note.setText(self.tr("from before your change, being worked out again…"))
         self._answers.setVisible(self.advice is not None)
 
-    def _compute(self) -> None:
+    def _compute(self, depth: Depth | None = None) -> None:
+        """``depth``: None is what comes next."""
         session, rig = self.state.session, self.state.rig
         if self._job is not None:
             self._job.cancel()
         if rig is None or (session.model is None and session.scenario is None):
             return
 
-        depth = self._next_depth(session.usage)
+        asked = depth or self._next_depth(session.usage)
 
         def work(job: Job) -> tuple[Advice | None, Answer | None]:
             now = dt.datetime.now(dt.UTC)
@@ -313,19 +313,24 @@ class AdvicePage(Page):
                 case = answers.scenario_of(
                     session,
                     at=now,
-                    depth=depth,
+                    depth=asked,
                     cancelled=lambda: job.cancelled,
                     progress=job.report,
                 )
                 return (None if case is None else case.advice), case
             advice = answers.advice_of(
-                session, rig, at=now, cancelled=lambda: job.cancelled, progress=job.report
+                session,
+                rig,
+                at=now,
+                rough=asked == "first",
+                cancelled=lambda: job.cancelled,
+                progress=job.report,
             )
             return advice, None
 
         self._job = run_task(
             work,
-            on_result=self._show,
+            on_result=lambda found: self._show(*found, asked),
             on_error=self._complain,
             on_progress=self._heard,
             owner=self,
@@ -333,10 +338,11 @@ class AdvicePage(Page):
 
     def _next_depth(self, usage: Usage) -> Depth:
         """Roughly, then exactly, then all of a case; what is sized already at once."""
+        exactly: Depth = "whole" if self.state.session.model is not None else "verdict"
         if self._depth is not None:
-            return "verdict" if self._depth == "first" else "whole"
+            return exactly if self._depth == "first" else "whole"
         sized = self.advice is not None and lengths(self.advice.usage) == lengths(usage)
-        return "verdict" if sized else "first"
+        return exactly if sized else "first"
 
     def _heard(self, share: float, doing: str) -> None:
         """Progress of the work; not worth showing while it may be done at once."""
@@ -351,13 +357,16 @@ class AdvicePage(Page):
             self.verdict.headline.setText(self.tr("There is no advice."))
         self.banner.say(str(error), "bad")
 
-    def _show(self, found: tuple[Advice | None, Answer | None]) -> None:
-        advice, case = found
-        self._depth = None if case is None else case.depth
-        self._stale = self._depth == "first"
+    def _show(self, advice: Advice | None, case: Answer | None, depth: Depth) -> None:
+        if depth == "first" and advice is not None and case is None and advice.best is None:
+            # What comes nearest is not looked for roughly.
+            self._compute("whole")
+            return
+        self._depth = depth
+        self._stale = depth == "first"
         self._slow.stop()
         self.advice = advice
-        done = self._depth in {None, "whole"}
+        done = depth == "whole"
         if done:
             self._progress.hide()
             self.verdict.note.setText("")

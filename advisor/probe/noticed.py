@@ -8,6 +8,7 @@ from advisor.probe.memory import in_bytes, measuring_since
 from advisor.probe.result import Observation, ObservationKind, Phase
 from advisor.probe.sampler import HOST, Sample, power_limited
 from advisor.probe.trace import Quantity, Trace
+from advisor.probe.watch import ASLEEP_S
 from advisor.units import MIB, gib
 
 SWAP_NOTICED: Final = 64 * MIB
@@ -36,6 +37,13 @@ def _spilled(size: int) -> str:
     )
 
 
+def _asleep(seconds: float) -> str:
+    return (
+        f"Nothing could be read for {seconds:.0f} s: the computer slept or was stopped. Speeds from "
+        "before and after are mixed; probe again."
+    )
+
+
 def _taken(size: int, place: str) -> str:
     name = "RAM" if place == HOST else place
     return f"Other programs took {gib(size)} of {name} while the probe ran."
@@ -48,6 +56,8 @@ class Noticing:
         self._told: set[tuple[ObservationKind, str]] = set()
         self._others: dict[str, float] = {}
         """The least KiB that other programs held since measuring began, by device."""
+        self._before: int | None = None
+        """Milliseconds of the sample before."""
         self._free: float | None = None
         """KiB of RAM that were free or ours when measuring began."""
 
@@ -72,6 +82,10 @@ class Noticing:
         for name, why in throttled.items():
             kind, sentence = _throttled(name, why)
             found.append((kind, name, sentence))
+        slept = 0.0 if self._before is None else (at_ms - self._before) / 1000
+        self._before = at_ms
+        if slept > ASLEEP_S:
+            found.append(("asleep", "", _asleep(slept)))
         swapped = in_bytes(values.get((HOST, "swap"))) or 0
         if swapped > SWAP_NOTICED:
             found.append(("swap", HOST, _swapped(swapped)))

@@ -31,6 +31,7 @@ ObservationKind = Literal[
     "swap",
     "throttled",
     "power-limited",
+    "asleep",
     "lost",
     "other-program",
     "busy",

@@ -12,6 +12,9 @@ import psutil
 from advisor.engine.process import EngineProcess
 
 _STEP_S: Final = 0.1
+ASLEEP_S: Final = 5.0
+"""After so long without a look the computer slept, or this program was stopped: the child's silence
+says nothing. Windows' clock goes on meanwhile, Linux' and macOS' do not."""
 _GROWTH: Final = 1 << 10
 """KiB of memory that count as progress while loading."""
 
@@ -39,6 +42,7 @@ class Watchdog:
         self._watched: psutil.Process | None = None
         self._resident = 0
         self._next = 0.0
+        self._looked = 0.0
         self._lock = threading.Lock()
         self.silent_s: float | None = None
         """How long it had been silent when it was given up; None if it was not."""
@@ -46,7 +50,7 @@ class Watchdog:
     def start(self, process: EngineProcess) -> None:
         """Watch a child from now on."""
         with self._lock:
-            self._touched = self._worked = time.monotonic()
+            self._touched = self._worked = self._looked = time.monotonic()
             self._process = process
 
     def stop(self) -> None:
@@ -66,6 +70,10 @@ class Watchdog:
             if process is None or moment < self._next:
                 return
             self._next = moment + _STEP_S
+            missed, self._looked = moment - self._looked, moment
+            if missed > ASLEEP_S:
+                self._touched += missed
+                self._worked += missed
             if resident_kib is not None and abs(resident_kib - self._resident) > _GROWTH:
                 self._resident = int(resident_kib)
                 self._worked = moment

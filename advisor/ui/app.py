@@ -12,7 +12,7 @@ from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication
 
 from advisor import __version__, paths, resources
-from advisor.ui import crash, design, recolour
+from advisor.ui import crash, design, leaving, recolour
 from advisor.ui.pauses import Collector
 from advisor.ui.window import MainWindow
 
@@ -34,6 +34,8 @@ def run(argv: list[str]) -> int:
     _reporter.install()
     window = MainWindow(preferences(), open_first=Path(argv[0]) if argv else None)
     window.show()
+    destroyed, signals = leaving.DestroyedWindow(window), leaving.Signals(window)
+    app.installNativeEventFilter(destroyed)
     collector = Collector(app)
     with contextlib.ExitStack() as kept:
 
@@ -47,6 +49,8 @@ def run(argv: list[str]) -> int:
             code = app.exec()
         finally:
             collector.stop()
+            signals.stop()
+            app.removeNativeEventFilter(destroyed)
     _leave_what_hangs(code)
     return code
 

@@ -171,7 +171,7 @@ def seen(result, kind):
 def test_what_spoilt_a_probe_teaches_nothing_and_what_held_it_back_little():
     model = tiny.tiny(BIG)
     good = probe(HERE, model).result
-    assert not usable(HERE, [seen(good, kind) for kind in ("swap", "spill", "lost")])
+    assert not usable(HERE, [seen(good, kind) for kind in ("swap", "spill", "lost", "asleep")])
     slow = [seen(good, kind) for kind in ("busy", "throttled", "other-program")]
     assert usable(HERE, [*slow, good]) == [good]
     assert usable(HERE, slow) == slow

@@ -87,6 +87,17 @@ def test_a_power_limit_is_no_fault_and_heat_after_it_is():
     assert [o.kind for o in told] == ["power-limited", "throttled"]
 
 
+def test_a_gap_between_samples_is_told():
+    noticing = noticed.Noticing()
+    told = [
+        happened
+        for at in (0, 50, 4000, 64_000, 64_050)
+        for happened in noticing.look(at, {}, {}, pinned=0, measuring=True)
+    ]
+    assert [(o.kind, o.at_ms) for o in told] == [("asleep", 64_000)]
+    assert "for 60 s" in told[0].sentence
+
+
 def test_while_it_loads_nothing_is_anothers():
     """The driver tells a process's share later than the whole."""
     values = {("CUDA0", "used"): 9 << 20, ("CUDA0", "process"): 1}

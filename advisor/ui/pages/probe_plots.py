@@ -85,6 +85,7 @@ class Plots(QWidget):
             "throttled": self.tr("throttled"),
             "power-limited": self.tr("at its power limit"),
             "lost": self.tr("lost"),
+            "asleep": self.tr("slept"),
             "other-program": self.tr("other program"),
         }
         self._small = False

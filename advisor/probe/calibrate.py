@@ -28,7 +28,7 @@ MIN_SPREAD: Final = 0.08
 MOST_PROBES: Final = 3
 """As many of the newest probes are used: a machine changes."""
 SPOILING: Final[frozenset[ObservationKind]] = frozenset({"swap", "spill", "lost", "asleep"})
-"""After these the speeds are those of a disk, a bus or a pause, which no later run has to expect."""
+"""After these the speeds are those of a disk, a bus or a pause: no later run has to expect them."""
 DISTURBING: Final[frozenset[ObservationKind]] = frozenset({"busy", "throttled", "other-program"})
 """After these the machine may be faster than it was measured."""
 _MIN_DECODED: Final = 8

@@ -39,8 +39,8 @@ def _spilled(size: int) -> str:
 
 def _asleep(seconds: float) -> str:
     return (
-        f"Nothing could be read for {seconds:.0f} s: the computer slept or was stopped. Speeds from "
-        "before and after are mixed; probe again."
+        f"Nothing could be read for {seconds:.0f} s: the computer slept or was stopped. Its speeds "
+        "mean nothing then; probe again."
     )
 
 

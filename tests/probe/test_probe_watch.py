@@ -26,7 +26,7 @@ def look_for(watchdog: Watchdog, clock: SimpleNamespace, seconds: int) -> None:
 def test_sleep_is_no_silence_and_silence_after_it_is(clock):
     given_up: list[bool] = []
     watchdog = Watchdog(Limits(), lambda: given_up.append(True))
-    watchdog.start(SimpleNamespace(pid=1))  # type: ignore[arg-type]
+    watchdog.start(SimpleNamespace(pid=1))
     look_for(watchdog, clock, 20)
     clock.now += 3600
     look_for(watchdog, clock, 9)

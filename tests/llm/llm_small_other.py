@@ -116,6 +116,16 @@ OTHER: dict[str, dict[str, Any]] = {
             "num_kv_shared_layers": 4,
         },
     },
+    "nanbeige": _named("NanbeigeForCausalLM", num_loops=2, tie_word_embeddings=False),
+    "nanbeige-once": _named("NanbeigeForCausalLM"),
+    "hrm_text": _named(
+        "HrmTextForCausalLM",
+        num_layers_per_stack=2,
+        H_cycles=2,
+        L_cycles=2,
+        embedding_scale=22.6,
+        tie_word_embeddings=False,
+    ),
     "rnd1": _named("RND1", **_EXPERTS, moe_intermediate_size=256, head_dim=64),
 }
 """By a label that starts with the name of the architecture."""

@@ -54,6 +54,7 @@ from advisor.llm.architectures.ling import BailingMoe, BailingMoe2, Dots1
 from advisor.llm.architectures.ling3 import BailingMoe3
 from advisor.llm.architectures.llama import Llama
 from advisor.llm.architectures.llama4 import Llama4
+from advisor.llm.architectures.looped import HrmText, Nanbeige
 from advisor.llm.architectures.maincoder import Maincoder
 from advisor.llm.architectures.mamba import Jamba, Mamba, Mamba2
 from advisor.llm.architectures.mellum import Maple, Mellum
@@ -108,7 +109,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Qwen(), Xverse(), Plamo(), Gpt2(), OpenElm(), Jais(),
     Grok(), Arctic(), BitNet(), Rwkv6(), Rwkv6Qwen2(), ARwkv7(),
     DeepSeekOcr(), MiniMax01(), Plamo2(), CogVlm(), Chameleon(), Talkie(),
-    Eagle3(), DFlash(), Gemma4Assistant(),
+    Eagle3(), DFlash(), Gemma4Assistant(), Nanbeige(), HrmText(),
     Dream(), Llada(), LladaMoe(), Rnd1(),
     Bert(), NomicBert(), JinaBert2(), ModernBert(), EuroBert(), NeoBert(), GemmaEmbedding(),
 )  # fmt: skip

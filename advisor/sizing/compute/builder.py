@@ -75,6 +75,7 @@ _INPUT_TENSORS = frozenset({"token_embd", "token_types", "position_embd", "per_l
 
 _FIRST_BLOCK_TENSORS = frozenset({
     "token_embd_norm", "per_layer_model_proj", "per_layer_proj_norm", "nextn.pre_projection",
+    "hrm.z_l_init",
 })  # fmt: skip
 """Tensors without a block number that lie with the first block."""
 

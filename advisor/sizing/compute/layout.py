@@ -74,9 +74,13 @@ def layout(model: Model) -> Layout:
         else:
             outside.append((tensor.name, tensor))
     n_blocks = model.hp.n_layer_all if model.hp else 0
+    # Of blocks that run several times only the first run has tensors: no run stands for others.
+    looped = model.hp is not None and "n_block" in model.hp.extra
     fused = tuple(_fused_types(blocks[il]) for il in range(n_blocks))
     shapes = [
-        intern((frozenset((name, t.shape) for name, t in blocks[il].items()), fused[il]))
+        intern(
+            (frozenset((name, t.shape) for name, t in blocks[il].items()), fused[il], looped and il)
+        )
         for il in range(n_blocks)
     ]
     types, experts = (

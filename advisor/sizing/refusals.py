@@ -87,9 +87,18 @@ def _check_caches(
 
 
 def _check_slots(model: Model, hp: Hyperparameters, settings: RunSettings) -> None:
-    if hp.arch != "minimax-01" or settings.kv_unified:
+    if settings.kv_unified:
         return
     sizes = memory.resolve(settings)
+    if hp.arch == "t5" and sizes.n_seq > 1:
+        # t5.cpp: what distance adds to scores has one stream (build_inp_pos_bucket_dec).
+        message = (
+            f"llama.cpp ends itself while it prepares {model.name} for {sizes.n_seq} slots with "
+            "a cache each; take one slot (--parallel 1), or one cache for all (--kv-unified)."
+        )
+        raise SettingsError(message)
+    if hp.arch != "minimax-01":
+        return
     if min(sizes.n_ctx, sizes.n_ubatch) % sizes.n_seq:
         # llama-context.cpp:sched_reserve, TAG_RESERVE_DIAG_DECAY.
         message = (

@@ -59,6 +59,9 @@ _NO_OUTPUT = frozenset({
 """Architectures without an output matrix of their own, not even a copy: encoders, whose result are
 vectors, and BitNet, which multiplies by the embeddings where they are (models/bitnet.cpp)."""
 
+_STACKS = ("enc.", "dec.")
+_STACKED_BLOCKS = ("enc.blk.", "dec.blk.")
+"""What names begin with where a model has two stacks of blocks (T5)."""
 _INPUT = frozenset({"token_embd", "position_embd", "token_types", "per_layer_token_embd"})
 """llama-arch.cpp:LLM_TENSOR_INFOS: tensors of the input layer, always on the host."""
 _FIRST_BLOCK = frozenset({"token_embd_norm", "per_layer_model_proj", "per_layer_proj_norm", "hrm"})
@@ -126,6 +129,8 @@ def n_blocks(model: Model) -> int:
 
 
 def _block(name: str) -> int | None:
+    if name.startswith(_STACKS):
+        name = name[4:]
     if not name.startswith("blk."):
         return None
     number = name[4 : name.find(".", 4)]
@@ -138,7 +143,7 @@ _Place = int | Literal["input", "repeated", "output"]
 def _place_of(name: str, hp: Hyperparameters | None, total: int) -> _Place:
     """Block, or the input or output layer (llama-arch.cpp:LLM_TENSOR_INFOS)."""
     stem = name.split(".", 1)[0]
-    if stem == "blk":
+    if stem == "blk" or name.startswith(_STACKED_BLOCKS):
         block = _block(name)
         return "output" if block is None or block >= total else block
     if stem in _INPUT:

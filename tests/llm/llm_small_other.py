@@ -11,6 +11,14 @@ _BLOCKS: dict[str, Any] = {
     "vocab_size": 4096,
     "max_position_embeddings": 8192,
 }
+_T5: dict[str, Any] = {
+    "d_model": 512,
+    "d_kv": 64,
+    "d_ff": 1024,
+    "num_layers": 4,
+    "num_heads": 6,
+    "vocab_size": 4096,
+}
 _EXPERTS: dict[str, Any] = {"num_experts": 8, "num_experts_per_tok": 2}
 
 
@@ -126,6 +134,14 @@ OTHER: dict[str, dict[str, Any]] = {
         embedding_scale=22.6,
         tie_word_embeddings=False,
     ),
+    "t5": _T5 | {"architectures": ["T5ForConditionalGeneration"], "feed_forward_proj": "relu"},
+    "t5-gated": _T5
+    | {
+        "architectures": ["T5ForConditionalGeneration"],
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": False,
+    },
+    "t5encoder": _T5 | {"architectures": ["T5EncoderModel"], "feed_forward_proj": "gated-gelu"},
     "rnd1": _named("RND1", **_EXPERTS, moe_intermediate_size=256, head_dim=64),
 }
 """By a label that starts with the name of the architecture."""

@@ -86,6 +86,7 @@ from advisor.llm.architectures.spark25 import Spark25
 from advisor.llm.architectures.stablelm import StableLm
 from advisor.llm.architectures.starcoder import StarCoder, StarCoder2
 from advisor.llm.architectures.step35 import Step35
+from advisor.llm.architectures.t5 import T5, T5Encoder
 from advisor.llm.architectures.talkie import Talkie
 from advisor.llm.architectures.trinity import Laguna, MuseGlimmer, Trinity
 from advisor.llm.architectures.xverse import Xverse
@@ -110,6 +111,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Grok(), Arctic(), BitNet(), Rwkv6(), Rwkv6Qwen2(), ARwkv7(),
     DeepSeekOcr(), MiniMax01(), Plamo2(), CogVlm(), Chameleon(), Talkie(),
     Eagle3(), DFlash(), Gemma4Assistant(), Nanbeige(), HrmText(),
+    T5(), T5Encoder(),
     Dream(), Llada(), LladaMoe(), Rnd1(),
     Bert(), NomicBert(), JinaBert2(), ModernBert(), EuroBert(), NeoBert(), GemmaEmbedding(),
 )  # fmt: skip

@@ -43,6 +43,9 @@ _ROW_PADDING: Final = 512
 _SUPER_BLOCK: Final = 256
 _OFFLOAD_MIN_BATCH: Final = 32
 _CONVERTED_KV: Final = frozenset({"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"})
+_FEW_TOKENS_KV: Final = frozenset({"F16", "BF16", "Q4_0", "Q8_0"})
+"""Types of K and V, equal ones, that the kernel for few tokens is built for by default
+(ggml-cuda/CMakeLists.txt: GGML_CUDA_FA_QUANTS)."""
 _FATTN_SIZES: Final = frozenset({40, 64, 72, 80, 96, 112, 128, 256})
 _FATTN_SIZES_GQA: Final = {192: (128, 8), 320: (256, 32), 512: (512, 1), 576: (512, 1)}
 """Head size of K → head size of V, and what the number of heads per KV head must divide by."""
@@ -91,17 +94,37 @@ def _cuda_flash_attn(node: Node) -> bool:
             return False
     elif size in _FATTN_SIZES_GQA:
         size_v, divisor = _FATTN_SIZES_GQA[size]
-        grouped = ratio >= 2 and mask is not None and k.ne[1] % 256 == 0
-        for t in (q, k, v, mask):
-            if t is not None and t.type.block == 1 and any(nb % 16 for nb in t.nb[1:]):
-                grouped = False
-        if v.ne[0] != size_v or not grouped or ratio % divisor:
+        if v.ne[0] != size_v or not _grouped(node) or ratio % divisor:
             return False
     else:
         return False
     if k.type.name not in _CONVERTED_KV or v.type.name not in _CONVERTED_KV:
         return False
     return mask is None or mask.ne[2] == 1
+
+
+def _grouped(node: Node) -> bool:
+    """Whether heads that share K are computed together (gqa_opt_applies)."""
+    q, k, v = node.src[:3]
+    mask = node.src[3] if len(node.src) > 3 else None
+    if q.ne[2] // k.ne[2] < 2 or mask is None or k.ne[1] % 256:
+        return False
+    return not any(t.type.block == 1 and any(nb % 16 for nb in t.nb[1:]) for t in (q, k, v, mask))
+
+
+def _reads_any_type(node: Node) -> bool:
+    """Whether the kernel for few tokens is taken, which needs no F16 copies (compute 8.9)."""
+    q, k, v = node.src[:3]
+    size, tokens = q.ne[0], q.ne[1]
+    if tokens > 2 or size > 256 or size % 64 or size == 192 or k.ne[1] % 256:
+        return False
+    if k.type is not v.type or k.type.name not in _FEW_TOKENS_KV:
+        return False
+    if k.type.block > 1 or v.type.block > 1:
+        return True
+    ratio = q.ne[2] // k.ne[2]
+    many = ratio > 4 and (size >= 256 or k.ne[1] >= 8192)
+    return tokens == 1 and ((q.ne[3] == 1 and not many) or not _grouped(node))
 
 
 def _rows_contiguous(a: Node) -> bool:
@@ -241,7 +264,7 @@ def device_alloc_size(node: Node, rules: Rules = "cuda") -> int:
     if rules == "metal":
         return _metal_alloc_size(node)
     size = node.size
-    if node.op == "FLASH_ATTN_EXT" and flash_attn_supported(node):
+    if node.op == "FLASH_ATTN_EXT" and flash_attn_supported(node) and not _reads_any_type(node):
         k, v = node.src[1:3]
         if k.type is not F16:
             size = -(-size // 128) * 128 + _elements(k) * 2

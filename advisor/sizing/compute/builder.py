@@ -73,6 +73,9 @@ def stream_of(hp: Hyperparameters) -> tuple[int, ...]:
 _INPUT_TENSORS = frozenset({"token_embd", "token_types", "position_embd", "per_layer_token_embd"})
 """Tensors of the input layer (llama-arch.cpp: LLM_TENSOR_LAYER_INPUT); they stay on the CPU."""
 
+_STACKS = frozenset({"enc.", "dec."})
+"""What the names of blocks begin with where a model has two stacks of them (T5)."""
+
 _FIRST_BLOCK_TENSORS = frozenset({
     "token_embd_norm", "per_layer_model_proj", "per_layer_proj_norm", "nextn.pre_projection",
     "hrm.z_l_init",
@@ -383,5 +386,7 @@ class Builder(GraphOrder):
 
 
 def _full_name(name: str, il: int | None, part: str) -> str:
+    if il is not None and name[:4] in _STACKS:
+        return f"{name[:4]}blk.{il}.{name[4:]}.{part}"
     prefix = "" if il is None else f"blk.{il}."
     return f"{prefix}{name}.{part}" if part else f"{prefix}{name}"

@@ -26,6 +26,7 @@ from advisor.sizing.compute import (
     graphs_qwen4exp,
     graphs_rwkv,
     graphs_singular,
+    graphs_t5,
     graphs_window,
 )
 from advisor.sizing.compute.blocks import Graph
@@ -51,6 +52,7 @@ GRAPHS: Final[Mapping[str, Graph]] = {
     **graphs_loops.GRAPHS,
     **graphs_rwkv.GRAPHS,
     **graphs_singular.GRAPHS,
+    **graphs_t5.GRAPHS,
     **graphs_deci.GRAPHS,
     **graphs_experts.GRAPHS,
 }

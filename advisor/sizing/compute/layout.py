@@ -68,9 +68,10 @@ def layout(model: Model) -> Layout:
     blocks: defaultdict[int, dict[str, Tensor]] = defaultdict(dict)
     outside: list[tuple[str, Tensor]] = []
     for tensor in model.tensors:
-        parts = tensor.name.split(".", 2)
-        if len(parts) == 3 and parts[0] == "blk" and parts[1].isdigit():
-            blocks[int(parts[1])][parts[2]] = tensor
+        stack, _, rest = tensor.name.rpartition("blk.")
+        number, _, name = rest.partition(".")
+        if stack in {"", "enc.", "dec."} and rest != tensor.name and name and number.isdigit():
+            blocks[int(number)][stack + name] = tensor
         else:
             outside.append((tensor.name, tensor))
     n_blocks = model.hp.n_layer_all if model.hp else 0

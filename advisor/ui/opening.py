@@ -87,9 +87,13 @@ def _added_model(path: Path) -> Opened | None:
     """The model of a config.json, in the catalogue from now on; None where it is none."""
     try:
         config: Any = json.loads(path.read_bytes())
-        if not config["model_type"]:
+        if config.get("peft_type"):
+            base = config.get("base_model_name_or_path") or "another model"
+            message = f"{path.name} is of an adapter, which changes {base}. Choose that to size it."
+            raise ModelError(message)
+        if not (config.get("model_type") or config.get("architectures")):
             return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     named = str(config.get("_name_or_path") or "")
     folder = path.parent.name if path.stem == "config" else path.stem

@@ -10,7 +10,7 @@ from llm_small_configs import SMALL
 
 from advisor import paths
 from advisor.errors import BadModelFile, ModelError, UnknownModel
-from advisor.llm import load, open_gguf, unsupported
+from advisor.llm import architectures, load, open_gguf, unsupported
 from advisor.llm.catalogue import CatalogueEntry, add_from_config, add_from_gguf, catalogue, remove
 from advisor.llm.gguf_writer import layout
 from advisor.llm.ghost import write_ghost
@@ -232,6 +232,35 @@ def test_a_config_of_no_known_model_is_refused_and_nothing_is_kept() -> None:
     with pytest.raises(ModelError, match="does not know"):
         add_from_config({"architectures": ["Nobody"]}, "me/Nobody")
     assert not list((paths.data() / "models").glob("*"))
+
+
+QWEN = SMALL["qwen3"]
+
+
+@pytest.mark.parametrize(
+    ("config", "arch"),
+    [
+        ({**QWEN, "architectures": None, "model_type": "qwen3"}, "qwen3"),
+        ({**QWEN, "architectures": ["Qwen3Model"]}, "qwen3"),
+        ({**SMALL["gemma3"], "architectures": [], "model_type": "gemma3_text"}, "gemma3"),
+        (
+            {
+                "architectures": ["Qwen3OmniMoeForConditionalGeneration"],
+                "thinker_config": {"text_config": SMALL["qwen3moe"] | {"architectures": None}},
+            },
+            "qwen3vlmoe",
+        ),
+        (
+            {
+                "architectures": ["Idefics3ForConditionalGeneration"],
+                "text_config": QWEN | {"architectures": ["VLlama3ForCausalLM"]},
+            },
+            "llama",
+        ),
+    ],
+)
+def test_a_config_names_its_architecture_in_many_ways(config: dict[str, Any], arch: str) -> None:
+    assert architectures.from_config(config).arch == arch
 
 
 def test_a_damaged_entry_does_not_take_the_others_along() -> None:

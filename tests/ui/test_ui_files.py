@@ -142,6 +142,14 @@ def test_a_config_becomes_a_model_of_the_catalogue(state: AppState, tmp_path: Pa
         catalogue().find("My new MoE")
 
 
+def test_an_adapters_config_is_told_from_a_models(state: AppState, tmp_path: Path, qtbot) -> None:
+    file = tmp_path / "adapter_config.json"
+    file.write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "Qwen/Qwen3-8B"}))
+    with qtbot.waitSignal(state.failed, timeout=10_000) as told:
+        state.open_file(file)
+    assert "changes Qwen/Qwen3-8B" in told.args[0]
+
+
 def test_a_file_is_sized_in_every_file_type(state: AppState, folder: Path, qtbot) -> None:
     page = FitPage(state)
     qtbot.addWidget(page)

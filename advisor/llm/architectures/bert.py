@@ -35,6 +35,7 @@ class Bert(Encoder):
         "BertForSequenceClassification": "bert",
         "RobertaModel": "bert",
         "RobertaForSequenceClassification": "bert",
+        "CamembertModel": "bert",
         "XLMRobertaModel": "bert",
         "XLMRobertaForSequenceClassification": "bert",
     }

@@ -12,6 +12,11 @@ _SCORING: Final = (
     "score_function", "scoring_func", "score_func", "moe_router_activation",
     "moe_router_activation_func", "expert_selection_fn",
 )  # fmt: skip
+_PARTS: Final = (
+    "text_config", "llm_config", "lm_config", "language_config", "lfm", "thinker_config",
+    "transformer_layer_config",
+)  # fmt: skip
+"""Where the language part lies (conversion/base.py:load_hparams)."""
 
 
 class Config:
@@ -20,15 +25,10 @@ class Config:
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.top = values
         merged = dict(values)
-        for part in (
-            "text_config",
-            "llm_config",
-            "language_config",
-            "thinker_config",
-            "transformer_layer_config",
-        ):
+        for part in _PARTS:
             inner = _mapping(values.get(part))
-            merged |= {key: value for key, value in inner.items() if value is not None}
+            for level in (inner, _mapping(inner.get("text_config"))):
+                merged |= {key: value for key, value in level.items() if value is not None}
         self.values = merged
 
     def get(self, *names: str) -> Any:  # noqa: ANN401 - JSON

@@ -21,6 +21,7 @@ class DeepSeek2(Architecture):
         "KimiK25ForConditionalGeneration": "deepseek2",
         "KimiVLForConditionalGeneration": "deepseek2",
         "Glm4MoeLiteForCausalLM": "deepseek2",
+        "YoutuForCausalLM": "deepseek2",
         "Mistral4ForCausalLM": "mistral4",
     }
     model_types: ClassVar = {"mistral4": "mistral4"}

@@ -26,6 +26,10 @@ class Llama(Transformer):
         "JanusForConditionalGeneration": "llama",
         "LlavaForConditionalGeneration": "llama",
         "VoxtralForConditionalGeneration": "llama",
+        "VLlama3ForCausalLM": "llama",
+        "Sarashina2VisionForCausalLM": "llama",
+        "LlamaModel": "llama",
+        "LlamaBidirectionalModel": "llama-embed",
     }
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ class Mamba(Architecture):
     huggingface: ClassVar = {
         "MambaForCausalLM": "mamba",
         "FalconMambaForCausalLM": "mamba",
+        "MambaLMHeadModel": "mamba",
     }
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:

@@ -23,7 +23,10 @@ class OpenElm(Transformer):
         keys |= {
             "context_length": config.integer("max_context_length", default=2048),
             "feed_forward_length": tuple(
-                _divisible(multiplier * width, step) for multiplier in config.get("ffn_multipliers")
+                _divisible(multiplier * width, step)
+                for multiplier in config.limits(
+                    "ffn_multipliers", config.integer("num_transformer_layers")
+                )
             ),
             "attention.head_count": config.numbers("num_query_heads"),
             "attention.head_count_kv": config.numbers("num_kv_heads"),

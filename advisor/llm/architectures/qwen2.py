@@ -22,8 +22,12 @@ class Qwen2(Transformer):
         "Qwen2AudioForConditionalGeneration": "qwen2",
         "DotsOCRForCausalLM": "qwen2",
         "KORMoForCausalLM": "qwen2",
+        "AudioFlamingo3ForConditionalGeneration": "qwen2",
+        "Qwen2Model": "qwen2",
         "Qwen2VLForConditionalGeneration": "qwen2vl",
         "Qwen2_5_VLForConditionalGeneration": "qwen2vl",
+        "Qwen2_5OmniModel": "qwen2vl",
+        "Qwen2VLModel": "qwen2vl",
     }
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:

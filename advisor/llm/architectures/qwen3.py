@@ -20,7 +20,9 @@ class Qwen3(Transformer):
     huggingface: ClassVar = {
         "Qwen3ForCausalLM": "qwen3",
         "Qwen3VLForConditionalGeneration": "qwen3vl",
+        "Qwen3ASRForConditionalGeneration": "qwen3vl",
         "StepVLForConditionalGeneration": "qwen3",
+        "Qwen3Model": "qwen3",
     }
 
     def ends(self, t: TensorList) -> None:
@@ -46,6 +48,7 @@ class Qwen3Moe(Transformer):
     huggingface: ClassVar = {
         "Qwen3MoeForCausalLM": "qwen3moe",
         "Qwen3VLMoeForConditionalGeneration": "qwen3vlmoe",
+        "Qwen3OmniMoeForConditionalGeneration": "qwen3vlmoe",
     }
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:

@@ -115,6 +115,7 @@ class Qwen35(Qwen35Moe):
     huggingface: ClassVar = {
         "Qwen3_5ForConditionalGeneration": "qwen35",
         "Qwen3_5ForCausalLM": "qwen35",
+        "MiniCPMV4_6ForConditionalGeneration": "qwen35",
     }
 
     def ffn(self, b: Block) -> None:

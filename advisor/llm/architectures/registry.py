@@ -139,12 +139,26 @@ def from_config(config: Mapping[str, Any]) -> Hyperparameters:
     by_type = _BY_TYPE.get(wrapped.text("model_type"))
     if by_type is not None:
         return by_type.from_config(config)
-    classes = _classes(config) + wrapped.texts("architectures")
-    for name in classes:
+    classes = tuple(dict.fromkeys(_classes(config) + wrapped.texts("architectures")))
+    for name in classes or _class_of(wrapped.text("model_type")):
         if name in _BY_CLASS:
-            return _BY_CLASS[name].from_config(config)
-    shown = ", ".join(classes) or "no architecture"
-    raise ModelError(f"This config.json names {shown}, which Rig Advisor does not know yet.")
+            told = config if classes else {**config, "architectures": [name]}
+            return _BY_CLASS[name].from_config(told)
+    shown = " and ".join(classes)
+    raise ModelError(
+        f"This config.json names {shown}, which Rig Advisor does not know. If there is a GGUF file "
+        "of it, open that."
+        if classes
+        else "This config.json does not say what architecture it is of."
+    )
+
+
+def _class_of(model_type: str) -> tuple[str, ...]:
+    """What class a ``model_type`` belongs to, where a config.json names none."""
+    plain = model_type.removesuffix("_text").replace("_", "")
+    ends = ("ForCausalLM", "ForConditionalGeneration", "Model")
+    found = [f"{plain}{end}".lower() for end in ends]
+    return tuple(name for name in _BY_CLASS if name.lower().replace("_", "") in found)
 
 
 def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -17,10 +17,12 @@ from advisor.engine.builds import EMBEDDED, Build, ask, discover
 from advisor.engine.machine import read_machine
 from advisor.errors import EngineError, ProbeError, SettingsError
 from advisor.probe import store
+from advisor.probe.consequences import consequences
 from advisor.probe.devices import MonitoredDevices
 from advisor.probe.prepare import prepare, probe_of
 from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
 from advisor.probe.result import ProbeResult, SpeedPoint
+from advisor.probe.sampler import HOST
 from advisor.sizing.settings import RunSettings
 from advisor.units import rate
 from advisor.units import size as people
@@ -66,12 +68,15 @@ def show(result: ProbeResult) -> None:
     rows = [["", "planned", "measured", "lowest free"]]
     for place in result.places:
         sizes = (place.planned, place.peak, place.lowest_free)
-        rows.append([place.title or place.name, *(people(size) for size in sizes)])
+        title = place.title if place.name == HOST else f"{place.title} ({place.name})"
+        rows.append([title, *(people(size) for size in sizes)])
     table(rows)
     for point in result.speeds:
         say(_speeds(point))
     for observation in result.observations:
         say(f"note: {observation.sentence}")
+    for sentence in consequences(result):
+        say(f"note: {sentence}")
 
 
 def _builds(named: str | None, *, bench: bool) -> tuple[tuple[Build, ...], str | None]:

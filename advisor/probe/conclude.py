@@ -1,6 +1,7 @@
 """From everything that a run left to its result. Pure but for the result's name and date."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from advisor.probe import memory, noticed, outcome, program
@@ -17,6 +18,7 @@ from advisor.probe.result import (
     now,
 )
 from advisor.probe.trace import Trace
+from advisor.sizing import size
 
 
 @dataclass
@@ -79,11 +81,26 @@ def conclude(
             program_planned=program.expected(build, model),
             files_needed=_files_needed(question, notes),
         ),
-        speeds=tuple(notes.speeds),
+        speeds=beside_predicted(question, notes.speeds),
         power=outcome.power(trace, phases, notes.speeds),
         observations=_observations(question, notes, trace, phases, end_ms),
         trace=trace,
     )
+
+
+def beside_predicted(question: Question, points: Sequence[SpeedPoint]) -> tuple[SpeedPoint, ...]:
+    """The points with what is predicted of each, as for a machine that nobody has measured."""
+    return tuple(_beside_predicted(question, point) for point in points)
+
+
+def _beside_predicted(question: Question, point: SpeedPoint) -> SpeedPoint:
+    at = {"depth": point.depth, "n_prompt": max(1, point.n_prompt)}
+    settings = question.settings.model_copy(update=at)
+    speed = size(question.model, question.rig, settings).speed
+    update = {"decode_predicted": speed.decode_tps}
+    if point.prefill_tps is not None:
+        update["prefill_predicted"] = speed.prefill_tps
+    return point.model_copy(update=update)
 
 
 def _files_needed(question: Question, notes: Notes) -> int | None:

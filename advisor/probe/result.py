@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from advisor.basis import Range
 from advisor.hardware.rig import Rig
 from advisor.probe.trace import Trace
 from advisor.sizing.settings import RunSettings
@@ -117,6 +118,9 @@ class SpeedPoint(_Frozen):
     prefill_spread: float | None = None
     """Standard deviation in tok/s, where the test was repeated."""
     decode_spread: float | None = None
+    prefill_predicted: Range | None = None
+    decode_predicted: Range | None = None
+    """What was predicted of it, in tok/s, by no probe; None: unknown, or not kept."""
 
 
 class PowerResult(_Frozen):

@@ -11,6 +11,7 @@ from typing import Final
 from advisor.llm.ghost_scaled import Scaled
 from advisor.probe import memory, program
 from advisor.probe.buffers import Buffers
+from advisor.probe.conclude import beside_predicted
 from advisor.probe.question import Ended, ProbeEvent, Question
 from advisor.probe.result import Observation, Phase, PlaceResult, ProbeResult, SpeedPoint
 from advisor.probe.run import Probe
@@ -106,7 +107,7 @@ class ScaledProbe(Running):
         return named.model_copy(
             update={
                 "places": self._places(small, large),
-                "speeds": tuple(self._speeds(small, large)),
+                "speeds": beside_predicted(self._question, self._speeds(small, large)),
                 "observations": (*large.observations, note),
             }
         )

@@ -170,11 +170,6 @@ class ProbePage(Page):
         self._frames.stop()
         self.controller.close()
 
-    def asked(self, request: str) -> None:
-        """ "start": the Fit page's button."""
-        if request == "start" and not self.controller.running:
-            self.start()
-
     # before
 
     def _prepare(self) -> None:

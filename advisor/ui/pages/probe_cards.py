@@ -3,7 +3,7 @@
 from PySide6.QtCore import Qt
 
 from advisor import units
-from advisor.basis import Basis
+from advisor.basis import Basis, Range
 from advisor.probe.calibrate import disturbed, measures_speed
 from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.sizing.plan import Plan
@@ -52,29 +52,35 @@ class SpeedsCard(Card):
         self._waiting.hide()
         depth = units.tokens(point.depth)
         prompt = units.tokens(point.n_prompt)
-        figures: list[tuple[str, float | None, str, float | None]] = [
+        figures: list[tuple[str, float | None, str, float | None, Range | None]] = [
             (
                 self.tr("Decode at {depth}").format(depth=depth),
                 point.decode_tps,
                 units.rate(point.decode_tps),
                 point.decode_spread,
+                point.decode_predicted,
             ),
             (
                 self.tr("Prefill of {prompt}").format(prompt=prompt),
                 point.prefill_tps,
                 units.rate(point.prefill_tps),
                 point.prefill_spread,
+                point.prefill_predicted,
             ),
             (
                 self.tr("First token after {prompt}").format(prompt=prompt),
                 point.ttft_s,
                 f"{point.ttft_s or 0.0:.2f} s",
                 None,
+                None,
             ),
         ]
-        for name, value, words, spread in figures:
+        predicted_words = self.tr("predicted {span}")
+        for name, value, words, spread, predicted in figures:
             if value is not None:
                 note = "" if spread is None else f"± {units.rate(spread, '').strip()}"
+                if not note and predicted is not None:
+                    note = predicted_words.format(span=range_text(predicted))
                 self._rows.addWidget(FigureRow(name, words, basis=Basis.MEASURED, note=note))
 
     def show_result(self, result: ProbeResult) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from advisor import units
 from advisor.basis import Basis
+from advisor.probe.consequences import consequences
 from advisor.probe.result import PlaceResult, ProbeResult
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.ui.design import Series
@@ -27,6 +28,8 @@ class MemoryCard(Card):
         """The run that is shown came to its end."""
         self._later = text("", "small", wrap=True)
         self.body.addWidget(self._later)
+        self._follows = text("", wrap=True)
+        self.body.addWidget(self._follows)
         self._words: dict[str, tuple[str, Series]] = {
             "weights": (self.tr("Weights"), "weights"),
             "context": (self.tr("Context"), "context"),
@@ -106,6 +109,7 @@ class MemoryCard(Card):
         sentence = self.tr("Not in a probe; in use RAM may also hold at most: {parts}.")
         self._later.setText(sentence.format(parts=", ".join(words)) if words else "")
         self._later.setVisible(bool(words))
+        self._follows.hide()
 
     # after
 
@@ -127,6 +131,9 @@ class MemoryCard(Card):
         for place in places:
             lines += self._place(place)
         self.figures.show_lines(lines)
+        follows = consequences(result)
+        self._follows.setText("\n".join(follows))
+        self._follows.setVisible(bool(follows))
 
     def _place(self, place: PlaceResult) -> list[Line]:
         title = place.title if place.name == "host" else f"{place.title} ({place.name})"

@@ -1,6 +1,7 @@
 """Ask a program of the user's one thing, and read what it prints, how it ends and what it holds."""
 
 import contextlib
+import errno
 import os
 import subprocess
 import threading
@@ -15,6 +16,8 @@ from advisor.engine.outside import NO_WINDOW, clean_environment, without_our_lib
 ASK_S: Final = 20.0
 """How long a program may take to list its devices; drivers start slowly after boot."""
 
+_WRONG_KIND: Final = frozenset({193, 216})
+"""Windows' ERROR_BAD_EXE_FORMAT and ERROR_EXE_MACHINE_TYPE_MISMATCH (winerror.h)."""
 _LOOK_S: Final = 0.002
 _MOST_OUTPUT: Final = 1 << 20
 _READ: Final = 1 << 16
@@ -35,7 +38,10 @@ def ask_program(program: Path, argument: str) -> tuple[str, str, int | None]:
                 creationflags=NO_WINDOW,
             )
     except OSError as error:
-        return "", f"{program} could not be started: {error.strerror or error}.", None
+        why = error.strerror or str(error)
+        if error.errno == errno.ENOEXEC or getattr(error, "winerror", None) in _WRONG_KIND:
+            why = "it was built for another kind of processor or system"
+        return "", f"{program} could not be started: {why}.", None
     parts: list[bytes] = []
     reader = threading.Thread(target=_drain, args=(process, parts), daemon=True)
     reader.start()

@@ -8,8 +8,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -24,6 +26,11 @@ from advisor.hardware.rig import Backend, Rig
 from advisor.units import MIB
 
 _SCHEMA: Final = 2
+OLDEST: Final = 6000
+"""Builds before it lack options and log lines that are relied on."""
+_AT_ONCE: Final = 4
+_keeping: Final = Lock()
+"""Answers are read, changed and written by one thread at a time."""
 
 EMBEDDED: Final = "embedded"
 
@@ -166,7 +173,10 @@ def parse_options(text: str) -> tuple[str, ...]:
 
 
 def places(environment: Mapping[str, str], home: Path) -> Iterator[Path]:
-    """Folders where llama-server may be: PATH first, then where installers of this OS put it."""
+    """Folders where llama-server may be: PATH first, then where installers of this OS put it.
+
+    Ollama brings one from 0.30 on (its llm.FindLlamaServer); LM Studio has libraries only.
+    """
     for folder in environment.get("PATH", "").split(os.pathsep):
         if folder:
             yield Path(folder)
@@ -176,6 +186,7 @@ def places(environment: Mapping[str, str], home: Path) -> Iterator[Path]:
         yield from sorted((local / "Microsoft" / "WinGet" / "Packages").glob("ggml.llamacpp_*"))
         yield Path(environment.get("ProgramFiles", "C:/Program Files")) / "llama.cpp"
         yield home / "scoop" / "apps" / "llama.cpp" / "current"
+        yield local / "Programs" / "Ollama" / "lib" / "ollama"
         yield from _unzipped(home)
         return
     yield from (Path("/opt/homebrew/bin"), Path("/opt/local/bin"), Path("/usr/local/bin"))
@@ -183,6 +194,9 @@ def places(environment: Mapping[str, str], home: Path) -> Iterator[Path]:
         yield Path("/home/linuxbrew/.linuxbrew/bin")
         yield from (home / ".nix-profile" / "bin", Path("/run/current-system/sw/bin"))
         yield from (Path("/opt/llama.cpp/bin"), Path("/opt/llama.cpp/build/bin"))
+        yield from (Path("/snap/bin"), Path("/usr/local/lib/ollama"), Path("/usr/lib/ollama"))
+    else:
+        yield Path("/Applications/Ollama.app/Contents/Resources")
     yield from (home / ".local" / "bin", home / "llama.cpp" / "build" / "bin")
     yield from _unzipped(home)
 
@@ -219,15 +233,18 @@ def discover(extra: tuple[Path, ...] = ()) -> tuple[Build, ...]:
     ours = embedded()
     if ours.problem:  # a busy machine may have been too slow: the next look asks again
         embedded.cache_clear()
-    return (*(ask(program) for program in programs(extra)), ours)
+    # Side by side: one that hangs takes as long as all that do.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return (*pool.map(ask, programs(extra)), ours)
 
 
 def ask(program: Path) -> Build:
     """What one llama-server says about itself; ``problem`` when it says nothing."""
-    known = _Answers.read()
     identity = _identity(program)
-    if identity in known.builds:
-        return known.builds[identity]
+    with _keeping:
+        known = _Answers.read().builds.get(identity)
+    if known is not None:
+        return known
     version, problem, _ = ask_program(program, "--version")
     devices, resident = "", None
     if not problem:
@@ -249,12 +266,22 @@ def ask(program: Path) -> Build:
         options=parse_options(options),
         bench_options=parse_options(bench_options),
         resident=resident,
-        problem=problem,
+        problem=problem and (_too_old(program, parse_version(version)) or problem),
     )
     if not problem:
-        known.builds[identity] = build
-        known.write()
+        with _keeping:
+            answers = _Answers.read()
+            answers.builds[identity] = build
+            answers.write()
     return build
+
+
+def _too_old(program: Path, version: str) -> str:
+    """Why it fails, where that is its age."""
+    number = version.removeprefix("b")
+    if not number.isdigit() or int(number) >= OLDEST:
+        return ""
+    return f"{program} is llama.cpp {version}, and b{OLDEST} is the oldest that is understood here."
 
 
 def _identity(program: Path) -> str:
@@ -344,7 +371,8 @@ def choose(builds: tuple[Build, ...], rig: Rig) -> Choice:
         able = [build for build in usable if backend in build.backends]
         if able:
             best = max(able, key=lambda build: (build.number, build.kind == "program"))
-            return Choice(build=best, reason=f"It drives the GPU through {title(backend)}.")
+            words = f"It drives the GPU through {title(backend)}.{newer(best, builds)}"
+            return Choice(build=best, reason=words)
     best = max(usable, key=lambda build: (build.kind == EMBEDDED, build.number))
     if not wanted:
         return Choice(build=best, reason="This rig computes on its CPU, which every build can.")
@@ -353,6 +381,17 @@ def choose(builds: tuple[Build, ...], rig: Rig) -> Choice:
         build=best,
         reason=f"No llama.cpp found here can use {cards}; this one runs on the CPU only.",
         missing=instruction(wanted[0]),
+    )
+
+
+def newer(build: Build, builds: tuple[Build, ...]) -> str:
+    """A further sentence on a build that is newer than what predictions were checked with."""
+    checked = max((other.number for other in builds if other.kind == EMBEDDED), default=0)
+    if not checked or build.number <= checked:
+        return ""
+    return (
+        f" It is newer than the b{checked} that predictions are checked with; where they differ, "
+        "what it says itself holds."
     )
 
 

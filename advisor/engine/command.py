@@ -12,6 +12,8 @@ from advisor.sizing.settings import RunSettings
 
 _OLLAMA_KV_TYPES: Final = ("f16", "q8_0", "q4_0")
 """What OLLAMA_KV_CACHE_TYPE takes (docs.ollama.com/faq)."""
+_OLLAMA_UBATCH: Final = 512
+"""Its num_batch is llama-server's -b; -ub stays as llama-server has it."""
 _OPTIONAL: Final = frozenset({"--cache-ram"})
 """Options with a value that older builds lack and do not need: they keep no prompts."""
 _EVERY_LAYER: Final = "999"
@@ -58,13 +60,32 @@ def ollama_text(plan: Plan) -> str:
         if settings.split_mode == "none":
             lines.append(f"PARAMETER main_gpu {settings.main_gpu}")
     lines.append(f"PARAMETER num_batch {settings.ubatch_size}")
-    if settings.n_cpu_moe:
-        lines.append(
-            "# Ollama cannot keep only the experts in RAM (--n-cpu-moe); it moves whole layers."
-        )
-    if settings.tensor_split:
-        lines.append("# Ollama splits over several GPUs by itself; -ts has no counterpart.")
+    lines += _beside_ollama(settings)
     return "\n".join(lines) + "\n"
+
+
+def _beside_ollama(settings: RunSettings) -> list[str]:
+    """What has no setting in Ollama: only the llama-server inside it can be told.
+
+    It is started with the environment of Ollama's server (its llm.startLlamaServer), and reads its
+    own variables there (llama.cpp's common/arg.cpp).
+    """
+    rows: list[str] = []
+    if settings.n_cpu_moe == "all":
+        rows.append("# LLAMA_ARG_CPU_MOE=1")
+    elif settings.n_cpu_moe:
+        rows.append(f"# LLAMA_ARG_N_CPU_MOE={settings.n_cpu_moe}")
+    if settings.tensor_split:
+        rows.append(f"# LLAMA_ARG_TENSOR_SPLIT={','.join(f'{s:g}' for s in settings.tensor_split)}")
+    if settings.ubatch_size > _OLLAMA_UBATCH:
+        rows.append(f"# LLAMA_ARG_UBATCH={settings.ubatch_size}")
+    if not rows:
+        return []
+    words = (
+        "# Ollama has no setting for what follows and places whole layers by itself. From 0.30 on, "
+        "in the server's environment:"
+    )
+    return ["", words, *rows]
 
 
 def lm_studio_text(plan: Plan) -> str:

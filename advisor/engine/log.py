@@ -234,6 +234,7 @@ _HARMLESS: Final = re.compile(r"pinned memory|failed to mlock")
 _OOM: Final = re.compile(
     r"out of memory|Not enough memory|unable to allocate \S+ buffer"
     r"|failed to allocate (?:buffer|compute)"
+    r"|CUBLAS_STATUS_ALLOC_FAILED|hipErrorOutOfMemory"
     r"|ErrorOutOf(?:Device|Host)Memory|ERROR_OUT_OF_(?:DEVICE|HOST)_MEMORY"
     r"|insufficient memory|std::bad_alloc|Cannot allocate memory|ERROR_OUT_OF_RESOURCES"
     r"|the resource allocation failed|failed to allocate output buffer",

@@ -7,7 +7,7 @@ import psutil
 
 from advisor import paths
 from advisor.engine import bench, folders
-from advisor.engine.builds import Build, Choice, choose, discover
+from advisor.engine.builds import Build, Choice, choose, discover, newer
 from advisor.errors import EngineError, ModelError
 from advisor.hardware.rig import Rig
 from advisor.llm import ghost
@@ -151,4 +151,5 @@ def _chosen(builds: tuple[Build, ...], rig: Rig, wanted: str | None) -> Choice:
     if not asked or asked[0] == best.build:
         return best
     missing = "" if usable_rig(rig, asked[0]) == rig else "It cannot use this rig's GPUs."
-    return Choice(build=asked[0], reason="You chose this one.", missing=missing)
+    reason = f"You chose this one.{newer(asked[0], builds)}"
+    return Choice(build=asked[0], reason=reason, missing=missing)

@@ -1,6 +1,7 @@
 """Builds of llama.cpp are found, asked once, and chosen for the rig."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -78,6 +79,32 @@ def test_a_program_that_fails_says_why(program):
     program.write_text("#!/bin/sh\necho 'libcuda.so.1: cannot open shared object file'\nexit 127\n")
     build = ask(program)
     assert "libcuda.so.1" in build.problem
+
+
+def test_one_that_is_too_old_or_of_another_machine_says_so(program):
+    program.write_text("#!/bin/sh\necho 'version: 5200 (abc)'\n[ $1 = --version ]\n")
+    assert "is llama.cpp b5200, and b6000 is the oldest" in ask(program).problem
+    program.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00" + bytes(100))
+    assert "another kind of processor" in ask(program).problem
+
+
+def test_several_are_asked_at_once_and_all_are_kept(program, tmp_path, monkeypatch):
+    monkeypatch.setattr(builds, "embedded", lambda: INSIDE)
+    monkeypatch.setattr(builds, "places", lambda *_: iter(()))
+    folders = tuple(tmp_path / name for name in "abcde")
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(program, folder)
+    found = builds.discover(folders)
+    assert [build.path for build in found[:-1]] == [str(f / "llama-server") for f in folders]
+    assert builds.discover(folders) == found
+    assert (folders[4] / "llama-server.calls").read_text().count("x") == 3
+
+
+def test_a_newer_build_than_the_rules_is_told():
+    newer = CUDA.model_copy(update={"version": "b19999"})
+    assert "newer than the b11549" in choose((newer, INSIDE), NVIDIA).reason
+    assert "newer" not in choose((CUDA, INSIDE), NVIDIA).reason
 
 
 def test_programs_are_found_once_each(program, tmp_path):

@@ -101,7 +101,8 @@ def test_what_ollama_cannot_do_is_said() -> None:
     settings = RunSettings(ctx=32768, n_cpu_moe=8, ctk="q8_0")
     text = ollama_text(size(QWEN, parse_rig("RTX 4090 + 64 GB"), settings))
 
-    assert "cannot keep only the experts in RAM" in text
+    assert "has no setting for what follows" in text
+    assert text.endswith("# LLAMA_ARG_N_CPU_MOE=8\n")
     assert "no KV cache with K in q8_0 and V in f16" in text
 
 

@@ -171,6 +171,15 @@ FAILURES = [
         151851674624,
     ),
     ("ggml_vulkan: vk::Device::allocateMemory: ErrorOutOfDeviceMemory", "out-of-memory", None),
+    ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED", "out-of-memory", None),
+    (  # 23858: a router's child, whose memory is on another machine
+        (
+            "[41303] 0.01.289.827 E alloc_tensor_range: failed to allocate "
+            "RPC0[10.0.69.2:50052] buffer of size 193608946688"
+        ),
+        "out-of-memory",
+        193608946688,
+    ),
     (
         (
             "llama_model_load: error loading model: error loading model architecture: "

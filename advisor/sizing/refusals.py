@@ -1,11 +1,20 @@
 """Settings that llama.cpp would refuse, or end itself over, said before anything is computed."""
 
+from typing import Final
+
 from advisor.errors import SettingsError
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES, TensorType
 from advisor.sizing import memory, speculative
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.weights import NEVER_RUN_NEXTN
+
+_NO_NEXTN_GRAPH: Final = NEVER_RUN_NEXTN | {"glm5-next"}
+"""Architectures whose MTP context llama.cpp refuses (models/*.cpp:build_arch_graph)."""
+
+_SHARE_EQUALLY: Final = frozenset({"minimax-01", "kimi-linear"})
+"""Architectures that llama.cpp prepares for one slot with the cache of all of them."""
 
 
 def check(model: Model, settings: RunSettings, *, drafts: bool = False) -> None:
@@ -36,8 +45,14 @@ def check(model: Model, settings: RunSettings, *, drafts: bool = False) -> None:
 
 
 def _check_drafting(model: Model, hp: Hyperparameters, settings: RunSettings) -> None:
-    if settings.spec_type != "draft-mtp":
+    if "mtp" not in {settings.ctx_type, settings.spec_type.removeprefix("draft-")}:
         return
+    if hp.arch in _NO_NEXTN_GRAPH and hp.n_layer_nextn:
+        message = (
+            f"llama.cpp loads the NextN layers of {model.name} but has no graph that drafts with "
+            "them (--spec-type draft-mtp); choose a draft model instead (--model-draft)."
+        )
+        raise SettingsError(message)
     if not hp.n_layer_nextn:
         message = (
             f"{model.name} has no NextN layers to draft with (--spec-type draft-mtp); choose a "
@@ -97,9 +112,7 @@ def _check_slots(model: Model, hp: Hyperparameters, settings: RunSettings) -> No
             "a cache each; take one slot (--parallel 1), or one cache for all (--kv-unified)."
         )
         raise SettingsError(message)
-    if hp.arch != "minimax-01":
-        return
-    if min(sizes.n_ctx, sizes.n_ubatch) % sizes.n_seq:
+    if hp.arch in _SHARE_EQUALLY and min(sizes.n_ctx, sizes.n_ubatch) % sizes.n_seq:
         # llama-context.cpp:sched_reserve, TAG_RESERVE_DIAG_DECAY.
         message = (
             f"llama.cpp ends itself while it prepares {model.name} for {sizes.n_seq} slots, since "

@@ -30,7 +30,7 @@ _HOST_ALIGNMENT = 32
 _LEAVES = frozenset({"cuda", "rocm"})
 """Backends that leave some weights in RAM (``left_in_ram``)."""
 
-_NEVER_RUN_NEXTN = frozenset({"bailingmoe2", "exaone4", "exaone-moe", "glm4", "dots3note"})
+NEVER_RUN_NEXTN = frozenset({"bailingmoe2", "exaone4", "exaone-moe", "glm4", "dots3note"})
 """Architectures that skip their NextN layers whatever ``load_mtp`` says (models/*.cpp)."""
 
 _NEXTN_STILL_LOADED = {
@@ -161,7 +161,7 @@ def _is_loaded(hp: Hyperparameters | None, name: str, place: _Place, *, load_mtp
     """Whether a tensor is loaded: of NextN layers, only where they are asked for and run."""
     if hp is None or not isinstance(place, int) or place < hp.n_layer:
         return True
-    if load_mtp and hp.arch not in _NEVER_RUN_NEXTN:
+    if load_mtp and hp.arch not in NEVER_RUN_NEXTN:
         return True
     still_loaded = _NEXTN_STILL_LOADED.get(hp.arch)
     return still_loaded is not None and still_loaded.search(name) is not None

@@ -1,0 +1,38 @@
+"""Settings that end llama.cpp b11434, as it was seen to do with headers of such models."""
+
+from typing import Any
+
+import pytest
+
+from advisor.errors import SettingsError
+from advisor.llm.catalogue import CatalogueEntry, catalogue
+from advisor.sizing.refusals import check
+from advisor.sizing.settings import RunSettings
+from tests.llm.llm_small_configs import SMALL
+
+
+@pytest.mark.parametrize(
+    ("label", "ends", "runs"),
+    [
+        ("minimax-01", {"parallel": 3}, {"parallel": 3, "kv_unified": True}),
+        ("minimax-01", {"parallel": 3}, {"parallel": 4}),
+        ("kimi-linear", {"parallel": 3}, {"parallel": 2}),
+        ("t5", {"parallel": 2}, {"parallel": 2, "kv_unified": True}),
+    ],
+)
+def test_slots_that_end_llama_cpp_are_refused(
+    label: str, ends: dict[str, Any], runs: dict[str, Any]
+) -> None:
+    entry = {"id": label, "name": label, "maker": "nobody", "source": ["here"]}
+    entry |= {"date": "2026-11-26", "config": SMALL[label]}
+    model = CatalogueEntry.model_validate(entry).model("Q8_0")
+
+    with pytest.raises(SettingsError, match="ends itself"):
+        check(model, RunSettings.model_validate({"ctx": 4096, **ends}))
+    check(model, RunSettings.model_validate({"ctx": 4096, **runs}))
+
+
+def test_nextn_layers_without_a_graph_are_refused() -> None:
+    model = catalogue().find("LGAI-EXAONE/K-EXAONE-236B-A23B").model("Q4_K_M")
+    with pytest.raises(SettingsError, match="no graph"):
+        check(model, RunSettings(ctx=4096, spec_type="draft-mtp"))

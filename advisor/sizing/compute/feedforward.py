@@ -162,7 +162,8 @@ def moe(
         logits = ops.add(logits, bias)
     probs = _probabilities(routing, logits)
     selection = logits if routing.weight_first else probs
-    shift = b.find("exp_probs_b", il, "bias")
+    # Hunyuan 3 names it without .bias.
+    shift = b.find("exp_probs_b", il, "bias") or b.find("exp_probs_b", il, "")
     if shift is not None:
         selection = ops.add(probs, shift)
     if routing.sigmoid_choice:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from advisor.llm.tensor import TYPES
 from advisor.sizing.compute.backends import device_supports
 from advisor.sizing.compute.builder import Builder, Shape
-from advisor.sizing.compute.hyper_connections import POST, PRE
+from advisor.sizing.compute.hyper_connections import COMB, POST, PRE
 from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.question import Question, Recipe, shape_of
 from advisor.sizing.compute.scheduler import Scheduler
@@ -71,7 +71,7 @@ class Fusing:
                 if any(node.backend != layers[il] for node, il in strays.fused):
                     self.flash, strays = False, None
         if not question.simple and self.recipe.hp.n_hyper_connections:
-            for op in (PRE, POST):
+            for op in (PRE, COMB, POST):
                 strays = strays or self._strays()
                 if any(node.backend != layers[il] for node, il in strays.hyper if node.op == op):
                     self.unfused |= {op}

@@ -3,10 +3,12 @@
 from typing import Final
 
 from advisor.sizing.compute import ops
+from advisor.sizing.compute.blocks import number
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.nodes import F32, Node, new
 
 PRE: Final = "DSV4_HC_PRE"
+COMB: Final = "DSV4_HC_COMB"
 POST: Final = "DSV4_HC_POST"
 
 
@@ -36,12 +38,31 @@ def hc_pre(b: Builder, x: Node, part: str, il: int) -> tuple[Node, Node, Node]:
     post = columns(mixes, hc, tokens, hc)
     post = affine(post, first(scale, 1, 1), first(base, hc, hc))
     post = ops.scale(ops.unary("sigmoid", post))
-    comb = new(F32, (hc, hc, tokens, 1), "DSV4_HC_COMB", (mixes, scale, base))
+    if COMB in b.shape.unfused:
+        comb = affine(columns(mixes, hc * hc, tokens, 2 * hc), first(scale, 1, 2),
+                      first(base, hc * hc, 2 * hc))  # fmt: skip
+        comb = _balanced(b, ops.reshape(comb, hc, hc, tokens))
+    else:
+        comb = new(F32, (hc, hc, tokens, 1), COMB, (mixes, scale, base))
+        b.hyper.append((comb, il))
     if PRE in b.shape.unfused:
         return weighted_sum(x, pre), post, comb
     mixed = new(F32, (x.ne[0], tokens, 1, 1), PRE, (x, pre))
     b.hyper.append((mixed, il))
     return mixed, post, comb
+
+
+def _balanced(b: Builder, comb: Node) -> Node:
+    """Rows and columns that add up to one, step by step (build_hc_sinkhorn)."""
+    comb = ops.soft_max(comb)
+    eps = ops.like("FILL", new(F32, (1, 1, 1, 1)))
+    comb = ops.add(comb, eps)
+    for i in range(int(number(b.hp, "hyper_connection.sinkhorn_iterations", 20))):
+        if i:
+            comb = ops.div(comb, ops.add(ops.sum_rows(comb), eps))
+        columns = ops.sum_rows(ops.cont(ops.permute(comb, 1, 0, 2, 3)))
+        comb = ops.div(comb, ops.permute(ops.add(columns, eps), 1, 0, 2, 3))
+    return comb
 
 
 def hc_post(b: Builder, x: Node, residual: Node, post: Node, comb: Node, il: int) -> Node:

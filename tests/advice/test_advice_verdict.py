@@ -115,7 +115,7 @@ needs = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(menu=menus, usage=needs)
 def test_a_hard_constraint_is_never_broken(menu, usage):
     best = choose([assess(o, usage) for o in menu], usage)
@@ -147,7 +147,7 @@ def worse(option, how):
     return replace(option, id=f"{option.id}-", run=replace(option.run, decode_tps=slower))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     menu=menus,
     twin=locals_(),
@@ -162,7 +162,7 @@ def test_a_dominated_option_is_never_the_verdict(menu, twin, how, usage):
     assert alone is None or alone is assessed[1] or not dominates(assessed[1], assessed[0])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(menu=menus, more=menus, usage=needs)
 def test_another_option_never_worsens_the_verdict(menu, more, usage):
     both = list({o.id: o for o in (*more, *menu)}.values())
@@ -175,7 +175,7 @@ def test_another_option_never_worsens_the_verdict(menu, more, usage):
     assert ranked[0].option.id == after.option.id
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(menu=menus, usage=needs)
 def test_the_order_of_the_options_does_not_matter(menu, usage):
     one = choose([assess(o, usage) for o in menu], usage)
@@ -184,7 +184,7 @@ def test_the_order_of_the_options_does_not_matter(menu, usage):
     assert ids[0] == ids[1]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(menu=menus, usage=needs)
 def test_the_front_holds_the_verdict_and_nothing_dominated(menu, usage):
     assessed = [assess(o, usage) for o in menu]
@@ -201,7 +201,7 @@ def test_the_front_holds_the_verdict_and_nothing_dominated(menu, usage):
         assert best.option.id in {a.option.id for a in front}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(menu=menus, usage=needs)
 def test_advice_is_one_sentence_and_says_what_is_wrong(menu, usage):
     advice = conclude(menu, usage, rig_name="This machine", at=NOW)

@@ -31,7 +31,7 @@ UBATCH = 512
 DRY_RUNS = """
 import os, sys
 import xllamacpp
-for path in sys.argv[1:]:
+for path in sys.argv[2:]:
     pid = os.fork()
     if pid == 0:
         log = os.open(path + ".log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -41,6 +41,7 @@ for path in sys.argv[1:]:
         params.model.path = path
         params.n_ctx = 32768
         params.no_alloc = True
+        params.load_mode = xllamacpp.llama_load_mode[sys.argv[1]]
         params.fit_params = True
         params.verbosity = 5
         params.n_parallel = 1
@@ -78,6 +79,10 @@ DEPENDENT = frozenset({"gemma4-assistant"})
 """Small models that attend to the caches of another, without which llama.cpp starts none."""
 
 
+def keeps_nothing(model: Model) -> bool:
+    return model.memory is not None and not (model.memory.caches or model.memory.states)
+
+
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the embedded llama.cpp says of a header-only file of each small model."""
@@ -95,13 +100,19 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         missing = [label for label, log in said.items() if "memory breakdown" not in log]
         if not missing:
             break
-        subprocess.run(
-            [sys.executable, "-c", DRY_RUNS, *(str(paths[label]) for label in missing)],
-            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
-            check=True,
-            timeout=240,
-            capture_output=True,
-        )
+        # Mapping a file touches all of its holes. Unmapped, what keeps no context would go on.
+        encoders = [label for label in missing if keeps_nothing(small_model(label))]
+        for mode, labels in (
+            ("LLAMA_LOAD_MODE_NONE", set(missing) - set(encoders)),
+            ("LLAMA_LOAD_MODE_MMAP", encoders),
+        ):
+            subprocess.run(
+                [sys.executable, "-c", DRY_RUNS, mode, *(str(paths[label]) for label in labels)],
+                env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+                check=True,
+                timeout=240,
+                capture_output=True,
+            )
         for label in missing:
             log = Path(f"{paths[label]}.log")
             said[label] = log.read_text(encoding="utf-8", errors="replace")
@@ -137,11 +148,12 @@ def ruled_cache(rule: CacheRule) -> Cache:
 @pytest.mark.engine
 @pytest.mark.parametrize("label", [label for label in SMALL if label not in DEPENDENT])
 def test_llama_cpp_takes_the_tensors_and_keeps_the_caches(label: str, logs: dict[str, str]) -> None:
-    log = logs[label]
+    # Some get further, and make their context once more.
+    log, found, _ = logs[label].partition("memory breakdown")
     memory = small_model(label).memory
     assert memory is not None
 
-    assert "memory breakdown" in log, log[-3000:]
+    assert found, log[-3000:]
 
     said = said_caches(log)
     ruled = [ruled_cache(rule) for rule in memory.caches]

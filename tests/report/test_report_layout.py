@@ -150,7 +150,7 @@ def test_a_table_repeats_its_header_on_every_page(qapp: QGuiApplication, tmp_pat
         max_size=12,
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_no_heading_ends_a_page_and_nothing_leaves_the_paper(
     qapp: QGuiApplication, blocks: list[Heading | Paragraph | Table]
 ) -> None:

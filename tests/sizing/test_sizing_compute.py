@@ -67,7 +67,7 @@ def test_the_facts_cover_the_architectures_of_the_catalogue() -> None:
 
 
 @pytest.mark.skipif(not TRUTH.exists(), reason="no reference headers beside this checkout")
-def test_every_third_reference_case_is_equal_to_the_byte(tmp_path: Path) -> None:
+def test_every_tenth_reference_case_is_equal_to_the_byte(tmp_path: Path) -> None:
     with tarfile.open(TRUTH / "headers.tar.xz") as tar:
         tar.extractall(tmp_path, filter="data")
     for name, entry in json.loads((tmp_path / "index.json").read_text()).items():
@@ -81,7 +81,7 @@ def test_every_third_reference_case_is_equal_to_the_byte(tmp_path: Path) -> None
     wrong: list[str] = []
     lines = (TRUTH / "memory_cases.jsonl").read_text().splitlines()
     assert len(lines) > 700
-    for line in lines[::3]:
+    for line in lines[::10]:
         case = json.loads(line)
         settings = RunSettings(
             ctx=case["ctx"], ctk=case["ctk"], ctv=case["ctv"], batch_size=case["n_batch"],

@@ -1,6 +1,7 @@
 """A graph that was built for one context answers for others exactly as their own would."""
 
 import importlib
+import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
@@ -132,32 +133,20 @@ MODELS = [
 
 @pytest.mark.parametrize("name", MODELS)
 def test_contexts_that_share_a_graph_get_what_their_own_would_say(name: str) -> None:
-    @settings(max_examples=2, deadline=None)
-    @given(
-        st.lists(st.integers(1, 1 << 20), min_size=2, max_size=2, unique=True),
-        st.sampled_from([("f16", "auto"), ("q8_0", "auto"), ("f16", "off")]),
-        st.integers(0, 2),
-        st.sampled_from([0, 5]),
-        st.integers(1, 2),
-    )
-    def check(
-        contexts: list[int], kv: tuple[str, str], n_gpu: int, n_cpu_moe: int, parallel: int
-    ) -> None:
-        model = model_of(name)
-        wanted = [
-            RunSettings.model_validate(
-                {
-                    "ctx": ctx, "ctk": kv[0], "ctv": kv[0], "flash_attn": kv[1],
-                    "parallel": parallel,
-                    "n_cpu_moe": n_cpu_moe if n_gpu else 0,
-                }
-            )
-            for ctx in contexts
-        ]  # fmt: skip
-        alone = [plain(model, each, n_gpu) for each in wanted]
-        assert [buffers(model, each, n_gpu) for each in wanted] == alone
-
-    check()
+    pick = random.Random(name)
+    n_gpu = pick.choice((1, 0, 2, 1))
+    kv, flash = pick.choice((("f16", "auto"), ("q8_0", "auto"), ("f16", "off")))
+    shared: dict[str, object] = {
+        "ctk": kv, "ctv": kv, "flash_attn": flash, "parallel": pick.randint(1, 2),
+        "n_cpu_moe": pick.choice((0, 5)) if n_gpu else 0,
+    }  # fmt: skip
+    model = model_of(name)
+    wanted = [
+        RunSettings.model_validate({"ctx": ctx, **shared})
+        for ctx in pick.sample(range(1, 1 << 20), 2)
+    ]
+    alone = [plain(model, each, n_gpu) for each in wanted]
+    assert [buffers(model, each, n_gpu) for each in wanted] == alone
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -186,16 +175,12 @@ def test_ten_contexts_need_few_graphs(name: str) -> None:
 def test_placements_that_share_a_graph_get_what_their_own_would_say(name: str) -> None:
     model = model_of(name)
     assert model.hp is not None
-
-    @settings(max_examples=2, deadline=None)
-    @given(
-        st.lists(st.integers(0, model.hp.n_layer), min_size=2, max_size=2, unique=True),
-        st.sampled_from(["n_gpu_layers", "n_cpu_moe"]),
-        st.integers(1, 2),
-    )
-    def check(borders: list[int], which: str, n_gpu: int) -> None:
-        wanted = [RunSettings.model_validate({"ctx": 8192, which: border}) for border in borders]
-        alone = [plain(model, each, n_gpu) for each in wanted]
-        assert [buffers(model, each, n_gpu) for each in wanted] == alone
-
-    check()
+    pick = random.Random(name)
+    ways = ("n_gpu_layers", "n_cpu_moe") if model.hp.n_expert else ("n_gpu_layers",)
+    which, n_gpu = pick.choice(ways), pick.randint(1, 2)
+    wanted = [
+        RunSettings.model_validate({"ctx": 8192, which: border})
+        for border in pick.sample(range(model.hp.n_layer + 1), 2)
+    ]
+    alone = [plain(model, each, n_gpu) for each in wanted]
+    assert [buffers(model, each, n_gpu) for each in wanted] == alone

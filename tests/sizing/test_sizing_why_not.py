@@ -87,8 +87,8 @@ def test_closing_programs_comes_first() -> None:
 
 CASES = (
     # kind of cell, model, file type, rig, settings, wanted speed, ways that have to be among them
-    ("MoE beyond RAM", "deepseek-ai/DeepSeek-V4-Flash-0731", "Q4_K_M",
-     "RTX 4090 + 64 GB DDR5-6000", {}, None, {"smaller_in_ram", "more_ram"}),
+    ("MoE beyond RAM", "zai-org/GLM-4.5-Air", "Q4_K_M",
+     "RTX 4090 + 32 GB DDR5-6000", {}, None, {"smaller_in_ram", "more_ram"}),
     ("no GPU, RAM too small", "meta-llama/Llama-3.3-70B-Instruct", "Q8_0",
      "CPU only 64 GB DDR5-5600", {}, None, {"file_type", "more_ram"}),
     ("no GPU, too slow", "Qwen/Qwen3-8B", "Q8_0",

@@ -78,7 +78,7 @@ def test_from_the_machine_to_a_pdf_that_opens_again(
 
     # A real probe of a ghost on this machine.
     state.set_rig(None)
-    chosen(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 1024)
+    chosen(qtbot, state, "HuggingFaceTB/SmolLM2-135M-Instruct", "Q4_K_M", 1024)
     probe = shown(window, "probe")
     assert isinstance(probe, ProbePage)
     probe.head.budget.setItemData(0, 1)
@@ -109,7 +109,7 @@ def test_from_the_machine_to_a_pdf_that_opens_again(
     report.export_pdf(target)
     qtbot.waitUntil(lambda: target.exists() and report.export.isEnabled(), timeout=SECONDS)
     text = folded("".join(page.extract_text() for page in PdfReader(target).pages))
-    assert folded("Qwen3 0.6B") in text
+    assert folded("SmolLM2 135M") in text
     # The verdict's title and, in its box, what it costs.
     for part in headline.partition(": ")[::2]:
         assert folded(part).lower() in text.lower()

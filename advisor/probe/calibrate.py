@@ -61,6 +61,11 @@ def measures_speed(result: ProbeResult) -> bool:
     return result.ending.state == "done" and bool(result.speeds) and not (spoilt or extrapolated)
 
 
+def teaches(result: ProbeResult) -> bool:
+    """Whether it calibrates at all: few tokens say little."""
+    return measures_speed(result) and any(map(_decode, result.speeds))
+
+
 def disturbed(result: ProbeResult) -> bool:
     """Whether other programs or heat held it back, so that its speeds may be too low."""
     return any(seen.kind in DISTURBING for seen in result.observations)
@@ -71,11 +76,7 @@ def usable(rig: Rig, results: Iterable[ProbeResult]) -> list[ProbeResult]:
 
     Those that something held back count only where there are no others.
     """
-    fitting = [
-        r
-        for r in results
-        if measures_speed(r) and any(map(_decode, r.speeds)) and same_machine(rig, r.rig)
-    ]
+    fitting = [r for r in results if teaches(r) and same_machine(rig, r.rig)]
     undisturbed = [r for r in fitting if not disturbed(r)]
     return sorted(undisturbed or fitting, key=lambda r: r.created, reverse=True)
 

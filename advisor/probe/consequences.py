@@ -3,7 +3,7 @@
 from typing import Final
 
 from advisor.basis import Range
-from advisor.probe.calibrate import disturbed, measures_speed
+from advisor.probe.calibrate import disturbed, teaches
 from advisor.probe.result import Component, PlaceResult, ProbeResult
 from advisor.probe.sampler import HOST
 from advisor.units import MIB, size
@@ -78,7 +78,7 @@ def _of_speed(result: ProbeResult) -> list[str]:
     if point is None or point.decode_tps is None or point.decode_predicted is None:
         return []
     off = _outside(point.decode_tps, point.decode_predicted)
-    if not off or not measures_speed(result):
+    if not off or not teaches(result):
         return []
     then = (
         "As something held it back, that may be no more than this."

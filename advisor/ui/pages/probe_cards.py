@@ -4,7 +4,7 @@ from PySide6.QtCore import Qt
 
 from advisor import units
 from advisor.basis import Basis, Range
-from advisor.probe.calibrate import disturbed, measures_speed
+from advisor.probe.calibrate import disturbed, measures_speed, teaches
 from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.sizing.plan import Plan
 from advisor.ui.widgets.basics import Card, clear, column, text
@@ -136,14 +136,24 @@ class WatchCard(Card):
         self.begin()
         for observation in result.observations:
             self.add(observation.sentence)
-        if result.ending.state == "done" and not measures_speed(result):
-            self.add(self.tr("So this probe does not calibrate other figures."))
+        if result.ending.state == "done":
+            self._say_what_it_teaches(result)
+        self._show_log(result)
+
+    def _say_what_it_teaches(self, result: ProbeResult) -> None:
+        if not measures_speed(result):
+            self.add(self.tr("This probe does not calibrate other figures."))
+        elif not teaches(result):
+            words = self.tr("Too few tokens were generated for it to calibrate other figures.")
+            self.add(words)
         elif disturbed(result):
             words = self.tr(
-                "So this probe calibrates other figures only while no undisturbed one is there, "
-                "and their ranges stay wide."
+                "This probe calibrates other figures only while no undisturbed one is there, and "
+                "their ranges stay wide."
             )
             self.add(words)
+
+    def _show_log(self, result: ProbeResult) -> None:
         last = result.ending.detail.strip().splitlines()[-LAST_LINES:]
         if last:
             self.add(self.tr("The end of llama.cpp's log:"))

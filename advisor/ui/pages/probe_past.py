@@ -1,6 +1,7 @@
 """Past probes: a list to open, compare, export and delete from, and two of them side by side."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Literal
 
 from PySide6.QtCore import QDateTime, QLocale
@@ -8,7 +9,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from advisor import units
 from advisor.probe.compare import Difference, differences
-from advisor.probe.result import ProbeResult
+from advisor.probe.result import EngineFacts, ProbeResult
 from advisor.probe.store import Entry
 from advisor.ui.widgets.basics import Card, Elided, RowButton, button, clear, column, row, text
 from advisor.ui.widgets.figures import FigureRow
@@ -39,7 +40,13 @@ class CompareCard(Card):
         if other.method == "llama-bench":
             words = self.tr("Dotted line and grey figures: {title} by llama-bench, {when}")
         context = units.tokens(other.settings.ctx)
-        self._other.setText(words.format(title=other.title, context=context, when=when))
+        told = words.format(title=other.title, context=context, when=when)
+        if shown.engine != other.engine:
+            apart = self.tr("{words}, by llama.cpp {other} instead of {shown}")
+            told = apart.format(
+                words=told, other=_engine(other.engine), shown=_engine(shown.engine)
+            )
+        self._other.setText(told)
         for difference in differences(shown, other):
             self._rows.addWidget(self._figure(difference))
         self.show()
@@ -61,6 +68,10 @@ class CompareCard(Card):
         }
         place = self.tr("RAM") if found.place == "host" else found.place
         return names[found.kind].format(place=place, depth=units.tokens(found.depth))
+
+
+def _engine(engine: EngineFacts) -> str:
+    return f"{engine.version} ({', '.join(engine.backends)}; {Path(engine.name).name})"
 
 
 class PastCard(Card):

@@ -20,8 +20,6 @@ INSIDE = 0.84
 """Share of kept-back rows that ranges are made to hold."""
 INSIDE_DEEP = 0.88
 """The same far along a context, where few runs give many rows and so tell less than they seem."""
-INSIDE_SEVERAL = 0.93
-"""The same for several cards: six runs or so of each kind."""
 CENTRES = np.linspace(0.0, 0.05, 11)
 TAIL = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of rows below the errors that ``Similar.centre`` makes least, on average."""
@@ -55,6 +53,8 @@ class Chooser:
     """Whether a row has more than one card."""
     machines: Sequence[tuple[str, str]]
     """Card and backend of each row."""
+    inside_several: float
+    """``INSIDE`` for several cards."""
 
     def loss(self, fit: Fit, assumed: Assumed) -> float:
         """Mean absolute error in scales, each at most ``CAP``."""
@@ -120,8 +120,8 @@ class Chooser:
             found[f"{name}_deep"] = round(max(0.0, float(np.quantile(needed, INSIDE_DEEP))), 3)
         wide = chosen.how.model_copy(update=found)
         over = off / np.tile(self.multiples(wide, train), 2)
-        needed = float(np.quantile(over[np.tile(self.several[train], 2)], INSIDE_SEVERAL))
-        wide = wide.model_copy(update={"several": round(max(1.0, needed), 3)})
+        needed = float(np.quantile(over[np.tile(self.several[train], 2)], self.inside_several))
+        wide = wide.model_copy(update={"several": round(needed, 3)})
         far = self._unmeasured(fit, chosen, wide, covariance)
         return replace(chosen, how=wide.model_copy(update={"unmeasured": far}))
 

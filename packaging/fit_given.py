@@ -50,11 +50,12 @@ TENSOR_SPLIT = {
 }
 SPILL = {
     "backends": ["vulkan"],
-    "least_share": 0.03,
-    "seen": "of five published runs on R9700s that left less than 4 %, three fell "
+    "least_mib": 1024,
+    "seen": "of five published runs on R9700s that left 0.4 to 1.2 GiB, three fell "
     "to a half, a quarter and a seventh of the speed expected",
     "source": "rows 288, 318, 357, 358 and 359 of resources/bench.json; amdgpu moves buffers to "
-    "RAM (GTT) when a card is full, where CUDA on Linux refuses",
+    "RAM (GTT) when a card is full, where CUDA on Linux refuses. 1 GiB is what llama.cpp leaves "
+    "(--fit-target)",
 }
 MATRIX_RATES = (
     ("Tesla P40", 47.0, "int8 rate of NVIDIA's data sheet: llama.cpp multiplies with dp4a there"),
@@ -72,9 +73,10 @@ MATRIX_SHARES = (
         "hopper",
         0.63,
         (
-            "llama.cpp multiplies with mma.sync (ggml-cuda/mma.cuh), about 0.63 of Hopper's wgmma "
-            "(arXiv:2402.13499 as remembered, not read again); rows of an H100 over those of an "
-            "A100 say 0.55 to 0.57"
+            "llama.cpp multiplies with mma.sync (ggml-cuda/mma.cuh), which reaches 63 to 65 % of "
+            "Hopper's peak (arXiv:2501.12084, as quoted by results/mma_ablation.md of "
+            "github.com/waynehacking8/blackwell-tensorcore-kernels; the paper itself was not "
+            "read); rows of an H100 over those of an A100 say 0.55 to 0.57"
         ),
     ),
 )

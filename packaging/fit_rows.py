@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fit_given import MATRIX_RATES, MATRIX_SHARES
+from fit_given import MATRIX_RATES, MATRIX_SHARES, SPILL
 
+from advisor.cli.request import with_backend
 from advisor.errors import ModelError
+from advisor.hardware.compose import parse_rig
 from advisor.hardware.table import GpuEntry, gpu_table
 from advisor.llm import architectures
 from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import assign, nearest
 from advisor.llm.model import Model
+from advisor.sizing import size
 from advisor.sizing import speed_sums as sums
+from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import class_key
 from advisor.sizing.speed_sums import Floats, ModelSums
 from advisor.units import GIB
@@ -37,17 +41,13 @@ GPUS = {
 RATES = {card: rate for card, rate, _ in MATRIX_RATES}
 SHARES = {architecture: share for architecture, share, _ in MATRIX_SHARES}
 
-LEFT_OUT = {
-    288: "fell out of video memory at this depth (2.9 tok/s after 6.4 at half of it)",
+DOUBTED = {
     318: "fell out of video memory at this depth (5 tok/s after 25 at half of it)",
-    359: "fell out of video memory at this depth (9 tok/s after 69 at half of it)",
-    666: "ollama import; a fifth of what the same machine reaches otherwise",
-    **dict.fromkeys(
-        range(331, 337),
-        "of December 2025, before the gated delta rule had kernels of its own (llama.cpp pull "
-        "request 20334 and its like for CUDA and ROCm): half of what newer builds reach",
-    ),
 }
+"""Rows that no rule leaves out: nothing is fitted to them, but their errors count."""
+DELTA_KERNELS = "2026-02"
+"""Month from which builds are taken to compute the gated delta rule well (llama.cpp pull request
+20334 and those before it): those of December 2025 reach half of what newer ones do."""
 
 
 @dataclass
@@ -77,6 +77,28 @@ class Row:
         """Rows of one group are on the same side of every split."""
         raw = self.raw
         return (raw["gpu"], raw["model"], raw["backend"], raw["src"])
+
+    @functools.cached_property
+    def left_out(self) -> str:
+        """Why a row is no measure of what is shown; "" for nearly all.
+
+        Rules, not judgements of single rows: they hold for rows that nobody has seen.
+        """
+        raw = self.raw
+        if "ollama" in (raw["notes"] or "").lower():
+            return "imported into Ollama, which computes with code of its own"
+        delta = any("ssm_ba." in t.name or "ssm_beta." in t.name for t in self.model.tensors)
+        if delta and (raw["date"] or DELTA_KERNELS) < DELTA_KERNELS:
+            return "of a build in which the gated delta rule had no kernels of its own"
+        if self.backend in SPILL["backends"] and self._fills_its_cards():
+            return "leaves so little of a card that no speed is shown (see “spill” in speed.json)"
+        return ""
+
+    def _fills_its_cards(self) -> bool:
+        ctx = self.depth + (self.n_prompt or 512)
+        settings = RunSettings(ctx=ctx, ubatch_size=self.ubatch, flash_attn="on")
+        rig = with_backend(parse_rig(f"{self.raw['gpu_count']}x {self.gpu}"), self.backend)
+        return size(self.model, rig, settings).speed.decode_tps is None
 
     @property
     def columns(self) -> Floats:

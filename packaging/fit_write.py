@@ -1,6 +1,7 @@
 """The fitted constants and the reviewed rows as resources/*.json."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fit_given import (
     WITHOUT_BF16,
 )
 from fit_joint import Fitted
-from fit_rows import LEFT_OUT, Row
+from fit_rows import DOUBTED, Row
 
 from advisor.sizing.speed_sums import GROUPS
 from advisor.units import GIB
@@ -30,9 +31,15 @@ def _r(value: float) -> float:
 
 
 def write(
-    decode: Fitted, prefill: Fitted, *, errors: dict[str, Any], splits: int, today: str
+    rows: Sequence[Row],
+    decode: Fitted,
+    prefill: Fitted,
+    *,
+    errors: dict[str, Any],
+    splits: int,
+    today: str,
 ) -> None:
-    """Both files, from fits on everything that is trusted."""
+    """Both files, from fits on everything that is trusted; ``rows``: all that are shown."""
     d_rows, p_rows = decode.problem.rows, prefill.problem.rows
     d = lambda name: decode.problem.parameters.get(decode.fit.vector, name)  # noqa: E731
     p = lambda name: prefill.problem.parameters.get(prefill.fit.vector, name)  # noqa: E731
@@ -71,7 +78,8 @@ def write(
         f"over {splits} such splits together, nested: what the fit assumes is chosen for each "
         "block of folds by the rows of the others, from a start that was chosen earlier on other "
         "splits of the same rows; ranges are chosen to hold "
-        "with a row's micro-batch told and untold",
+        "with a row's micro-batch told and untold; rows that a rule leaves out (left_out) count in "
+        "neither",
         "data": f"{len(decode.fit.train)} decode and {len(prefill.fit.train)} prefill rows of "
         "resources/bench.json; many CUDA rows are of May 2024 and slower than today's builds",
         "classes": classes,
@@ -106,8 +114,8 @@ def write(
         json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     d_found, p_found = _found(decode), _found(prefill)
-    rows = [_row(row, d_found, p_found) for row in d_rows]
-    text = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    found = [_row(row, d_found, p_found) for row in rows]
+    text = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in found)
     source = (
         "public benchmark posts and repositories, each row with its address; errors are the "
         "natural logarithm of measured over computed time (packaging/fit_speed.py)"
@@ -140,5 +148,5 @@ def _row(
         "decode_tps": raw["tg_tps"], "prefill_tps": raw["pp_tps"], "n_prompt": row.n_prompt,
         "ubatch": row.ubatch, "date": raw["date"], "url": raw["url"], "by": raw["src"],
         "decode_error": d_error, "prefill_error": p_error, "decode_weight": d_weight,
-        "prefill_weight": p_weight, "left_out": LEFT_OUT.get(raw["id"], ""),
+        "prefill_weight": p_weight, "left_out": row.left_out or DOUBTED.get(raw["id"], ""),
     }  # fmt: skip

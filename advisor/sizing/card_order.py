@@ -6,6 +6,7 @@ The first also takes everything that a prompt needs from RAM, over its own slot.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from advisor.basis import Range
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
@@ -50,6 +51,25 @@ def _orders(devices: tuple[Device, ...]) -> Iterator[tuple[int, ...]]:
             yield order
 
 
+def _times(before: Range | None, after: Range | None) -> float:
+    return 1.0 if before is None or after is None else after.mid / before.mid
+
+
+def _gains(longer: int, faster: float, sooner: float) -> list[str]:
+    """What is gained, in words; nothing where one is gained by losing another."""
+    no_shorter, no_slower = longer > -_WORTH_TOKENS, faster > 1 / _WORTH_SPEED
+    if not (no_shorter and no_slower and sooner > 1 / _WORTH_PROMPTS):
+        return []
+    gains: list[str] = []
+    if longer >= _WORTH_TOKENS:
+        gains.append(f"+{tokens(longer)} context")
+    if faster >= _WORTH_SPEED:
+        gains.append(f"+{faster - 1:.0%} decode speed")
+    if sooner >= _WORTH_PROMPTS:
+        gains.append(f"+{sooner - 1:.0%} prompt speed")
+    return gains
+
+
 def better_order(
     model: Model,
     rig: Rig,
@@ -74,19 +94,9 @@ def better_order(
         if _RANK[found.verdict] < _RANK[plan.verdict]:
             continue
         longer = (found.max_ctx or 0) - (plan.max_ctx or 0)
-        faster = 1.0
-        if found.speed.decode_tps and plan.speed.decode_tps:
-            faster = found.speed.decode_tps.mid / plan.speed.decode_tps.mid
-        sooner = 1.0
-        if found.speed.prefill_tps and plan.speed.prefill_tps:
-            sooner = found.speed.prefill_tps.mid / plan.speed.prefill_tps.mid
-        gains: list[str] = []
-        if longer >= _WORTH_TOKENS and faster > 1 / _WORTH_SPEED:
-            gains.append(f"+{tokens(longer)} context")
-        if faster >= _WORTH_SPEED and longer > -_WORTH_TOKENS:
-            gains.append(f"+{faster - 1:.0%} decode speed")
-        if sooner >= _WORTH_PROMPTS and longer > -_WORTH_TOKENS and faster > 1 / _WORTH_SPEED:
-            gains.append(f"+{sooner - 1:.0%} prompt speed")
+        faster = _times(plan.speed.decode_tps, found.speed.decode_tps)
+        sooner = _times(plan.speed.prefill_tps, found.speed.prefill_tps)
+        gains = _gains(longer, faster, sooner)
         if not gains:
             continue
         which = ",".join(names[d] for d in order)

@@ -26,6 +26,7 @@ from advisor.sizing.matrix_verdicts import NEAR, OFFLOAD, VERDICTS, Judgements, 
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
+from advisor.sizing.speed_data import spill_room
 from advisor.sizing.tables import PerModel
 from advisor.sizing.verdict import judged
 
@@ -224,6 +225,7 @@ def matrix(
     groups = [tuple(models.items())] if alike else [(item,) for item in models.items()]
     may_spill = bool(space.backends) and plain.n_gpu_layers == "all"
     border = _Border(rig, space)
+    spare = spill_room(rig)
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
         some = [model for _, model in group]
@@ -232,7 +234,7 @@ def matrix(
         placement = place_model(some[0], plain, space.backends, space.free)
         shared = columns(some[0], plain, contexts, space, placement)
         placed = tables.weights(plain, placement, space)
-        found = judge(tables, placed, shared, space, may_spill=may_spill)
+        found = judge(tables, placed, shared, space, may_spill=may_spill, spare=spare)
         speeds = CellSpeeds(rig, plain, placement, space.free, calibration)
         rows += _rows(group, shared.each, found, border, speeds)
     return Matrix(file_types=tuple(models), contexts=tuple(contexts), rows=tuple(rows))

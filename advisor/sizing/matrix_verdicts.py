@@ -40,7 +40,7 @@ class Judgements(NamedTuple):
     """What would go to RAM: blocks × ``MOST_BLOCKS`` + blocks whose experts would; 0 where
     everything lies where the settings say."""
     runs: list[list[int]]
-    """The same where it runs, else ``NOWHERE``."""
+    """The same where it runs and its speed is known, else ``NOWHERE``."""
 
 
 class _Sums(NamedTuple):
@@ -83,10 +83,12 @@ def judge(
     space: Room,
     *,
     may_spill: bool,
+    spare: int,
 ) -> Judgements:
     """Judge all cells. ``placed``: the weights of the family ``tables``.
 
-    ``may_spill``: whether what the devices cannot hold may go to RAM.
+    ``may_spill``: whether what the devices cannot hold may go to RAM. ``spare``: bytes to be left
+    on devices for a speed to be known.
     """
     sums = _sums(placed, columns, space)
     settings, placement = columns.each[0].settings, columns.each[0].placement
@@ -126,13 +128,14 @@ def judge(
             leaving = lacking & (verdict != NO)
             blocks, experts = what_moves(tables.blocks, moved, columns.caches)
             moves = np.where(leaving, blocks * MOST_BLOCKS + experts, 0)
+    full = (smallest >= 0) & (smallest < spare) & placement.on_device
     return Judgements(
         verdict=verdict.tolist(),
         headroom=_known(smallest, unknown),
         device_total=_known(sums.device_total, missing),
         host_total=_known(sums.host_total, missing),
         moves=moves.tolist(),
-        runs=np.where(verdict <= OFFLOAD, moves, NOWHERE).tolist(),
+        runs=np.where((verdict <= OFFLOAD) & ~full, moves, NOWHERE).tolist(),
     )
 
 

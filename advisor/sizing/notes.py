@@ -1,5 +1,7 @@
 """What a person should know beside a plan's figures."""
 
+from collections.abc import Sequence
+
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model, Projector
 from advisor.sizing import memory
@@ -155,25 +157,26 @@ def _server(model: Model, settings: RunSettings, host: int | None) -> list[str]:
     return found
 
 
-def _spills(rig: Rig, left: list[int | None]) -> list[str]:
-    """Cards so full that their driver may move a part to RAM, whatever the arithmetic says."""
+def too_full(rig: Rig, left: Sequence[int | None]) -> str:
+    """Why speed is unknown on cards so full that their driver may move a part to RAM, else "".
+
+    ``left``: bytes that remain by device, None where nothing lies on it or it is not known.
+    """
     spill = speed_data().spill
     full = [
         f"{people(room)} on {device.name}"
         for device, room in zip(rig.devices, left, strict=False)
         if device.backend in spill.backends and not device.unified
-        if room is not None and 0 <= room < spill.least_share * (device.memory_total or 0)
+        if room is not None and 0 <= room < spill.least_mib * MIB
     ]
     if not full:
-        return []
+        return ""
     left_over = " and ".join(dict.fromkeys(full))
-    return [
-        (
-            f"Only {left_over} is left. So near the end of a card's memory its driver may move a "
-            f"part to RAM without a word, and decoding slows down several times ({spill.seen}). "
-            "Leave 1 GiB, as llama.cpp does (--fit-target)."
-        )
-    ]
+    return (
+        f"Speed is unknown: only {left_over} is left. So near the end of a card's memory its "
+        "driver may move a part to RAM without a word, and decoding slows down several times "
+        f"({spill.seen}). Leave 1 GiB, as llama.cpp does (--fit-target), or let a probe measure it."
+    )
 
 
 def _encoder(model: Model, settings: RunSettings) -> list[str]:
@@ -242,6 +245,5 @@ def notes(
     found += _weights(model, settings, allocation)
     found += _beside(model, settings, allocation)
     left = headrooms(allocation, space)
-    found += _spills(rig, left)
     found += _server(model, settings, left[-1])
     return tuple(found)

@@ -10,9 +10,9 @@ from advisor.sizing.arguments import server_arguments
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.expert_parts import in_parts
 from advisor.sizing.explain import explain, explain_speed
-from advisor.sizing.notes import notes
+from advisor.sizing.notes import notes, too_full
 from advisor.sizing.placement import HOST
-from advisor.sizing.plan import DevicePlan, HostPlan, Plan
+from advisor.sizing.plan import DevicePlan, HostPlan, Plan, Speed
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
@@ -99,6 +99,14 @@ def _program(model: Model) -> tuple[str, ...]:
     return ("llama-server",)
 
 
+def _left_in_use(allocation: Allocation, space: Room) -> list[int | None]:
+    """Bytes left on the devices that hold anything, else None."""
+    return [
+        left if allocation.in_use(device) else None
+        for device, left in enumerate(headrooms(allocation, space)[:-1])
+    ]
+
+
 def size(
     model: Model,
     rig: Rig,
@@ -107,13 +115,15 @@ def size(
     calibration: Calibration | None = None,
     file_bytes: int | None = None,
     finely: bool = False,
+    longest: bool = True,
 ) -> Plan:
     """Bytes on every device, speed, and why, for one run.
 
     ``calibration``: what a probe taught about this rig. ``file_bytes``: size of the actual file
     where it is known; it scales speed. ``finely``: where the solver chooses what experts go to RAM,
-    it may choose parts of a layer's (``-ot``), which takes longer. Raises SettingsError where
-    llama.cpp would refuse to start.
+    it may choose parts of a layer's (``-ot``), which takes longer. ``longest``: whether to look for
+    the longest context that would fit, a third of the work. Raises SettingsError where llama.cpp
+    would refuse to start.
     """
     refusals.check(model, settings)
     space = room(rig, calibration)
@@ -124,7 +134,13 @@ def size(
     if finely and asked.n_cpu_moe == "fit":
         settings = in_parts(model, rig, settings, space, calibration)
     allocation = allocate(model, settings, space.backends, space.free)
-    speed = predict(model, rig, settings, allocation.placement, calibration, file_bytes=file_bytes)
+    full = too_full(rig, _left_in_use(allocation, space))
+    if full:
+        speed = Speed(notes=(full,))
+    else:
+        speed = predict(
+            model, rig, settings, allocation.placement, calibration, file_bytes=file_bytes
+        )
     judgement = judged(allocation, space, settings.margin)
     names = device_names(rig.devices)
     context, compute, weights = allocation.context, allocation.compute, allocation.weights
@@ -176,7 +192,7 @@ def size(
         fits=judgement.fits,
         verdict=judgement.verdict,
         headroom=judgement.headroom,
-        max_ctx=max_context(model, settings, space, allocation),
+        max_ctx=max_context(model, settings, space, allocation) if longest else None,
         speed=speed,
         command=(
             program,

@@ -6,7 +6,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from advisor import resources
-from advisor.hardware.rig import Backend, Device
+from advisor.hardware.rig import Backend, Device, Rig
+from advisor.units import MIB
 
 HBM_GBS: Final = 1200.0
 """Ampere cards with more bandwidth than this have HBM (A100); GDDR6X ends at 1,008 GB/s."""
@@ -141,8 +142,8 @@ class Spill(_Frozen):
     """Backends whose driver moves buffers to RAM when a card is nearly full."""
 
     backends: tuple[Backend, ...]
-    least_share: float
-    """Share of a card's memory that has to be left for it not to be said."""
+    least_mib: int
+    """MiB of a card's memory that have to be left for speed to be known."""
     seen: str
     source: str
 
@@ -308,6 +309,13 @@ def matrix_tflops(device: Device) -> float | None:
     if device.fp16_tflops is not None:
         return device.fp16_tflops * _shares().get(device.architecture or "", 1.0)
     return _stand_ins().get(device.table_id or device.name)
+
+
+def spill_room(rig: Rig) -> int:
+    """Bytes to be left on every card for a speed to be known; 0 where no driver spills."""
+    spill = speed_data().spill
+    spills = any(d.backend in spill.backends and not d.unified for d in rig.devices)
+    return spill.least_mib * MIB if spills else 0
 
 
 def architecture_key(architecture: str, bandwidth_gbs: float | None) -> str:

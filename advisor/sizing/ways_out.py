@@ -1,7 +1,7 @@
 """Single changes that may make a run fit, or fast enough: each is sized, and told with its cost."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.planner import size
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_sums import DENSE, EXPERTS, model_sums
 from advisor.units import size as people
 from advisor.units import tokens
 
@@ -79,6 +80,8 @@ class Case:
     least_tps: float | None
     cards: Sequence[Device] = ()
     """Cards that could be had, cheapest first."""
+    cancelled: Callable[[], bool] = lambda: False
+    """Whether nobody waits any more: no further plan is made."""
 
     def fast(self, plan: Plan) -> bool:
         """Whether a plan decodes as fast as asked for; an unknown speed is not."""
@@ -101,6 +104,8 @@ class Case:
     ) -> Change | None:
         """A change if it is a way out, which only its own plan tells."""
         fields = fields or {}
+        if accept is None and self._too_large(model or self.model, rig or self.rig, fields):
+            return None
         plan = self.plan(fields, model=model, rig=rig)
         if plan is None or plan.verdict not in (accept or self.enough) or not self.fast(plan):
             return None
@@ -120,18 +125,41 @@ class Case:
         """The model in the file type that was asked for."""
         return self.models[self.file_type]
 
+    def _too_large(self, model: Model, rig: Rig, fields: Mapping[str, object]) -> bool:
+        """Whether a file alone, less what llama.cpp keeps in RAM anyway, is more than devices hold.
+
+        It spares most plans of what is hopeless, which no plan would turn green.
+        """
+        asked = self.settings.model_copy(update=fields)
+        on_devices = asked.n_gpu_layers in {"all", "fit"} and not asked.override_tensor
+        if not rig.devices or not on_devices or asked.n_cpu_moe not in {0, "fit"}:
+            return False
+        known = [device.memory_free for device in rig.devices]
+        looked_up = sum(t.nbytes for t in model.tensors if t.name.endswith("token_embd.weight"))
+        return None not in known and model.nbytes - looked_up > sum(room or 0 for room in known)
+
     def plan(
         self,
         fields: Mapping[str, object],
         *,
         model: Model | None = None,
         rig: Rig | None = None,
+        longest: bool = False,
     ) -> Plan | None:
-        """The plan after a change; None where llama.cpp would refuse it."""
+        """The plan after a change; None where llama.cpp would refuse it.
+
+        ``longest``: with the longest context that would fit.
+        """
+        if self.cancelled():
+            return None
         settings = self.settings.model_copy(update=fields)
         try:
             return size(
-                model or self.model, rig or self.rig, settings, calibration=self.calibration
+                model or self.model,
+                rig or self.rig,
+                settings,
+                calibration=self.calibration,
+                longest=longest,
             )
         except SettingsError:
             return None
@@ -196,6 +224,8 @@ def split(case: Case) -> Iterator[Change]:
     asked = case.settings
     if len(case.rig.devices) < 2 or asked.tensor_split or asked.split_mode != "layer":
         return
+    if case.model.nbytes > free(case.rig):
+        return
     plan = case.plan({**FIT, "fit_kv": False})
     if plan is None or not plan.settings.tensor_split or plan.verdict == "offload":
         return
@@ -249,7 +279,7 @@ def context(case: Case, now: Plan) -> Iterator[Change]:
     if case.settings.ctk in _WIDE:
         cost = f" {_small_kv_cost(case.model)}"
         words = "Keep the KV cache in q8_0 and make do with a context of {ctx}"
-        less = case.plan(_SMALL_KV)
+        less = case.plan(_SMALL_KV, longest=True)
         if less is not None and less.verdict not in case.enough:
             small = _shorter(case, less, _SMALL_KV, words, cost, _KV_SIZE)
     found = [change for change in (plain, small) if change is not None]
@@ -374,6 +404,16 @@ def gpu(case: Case) -> Iterator[Change]:
             return
 
 
+def _too_slow(case: Case, devices: Sequence[Device]) -> bool:
+    """Whether even the quickest memory among them reads a token's weights too slowly."""
+    known = model_sums(case.model)
+    if case.least_tps is None or known is None:
+        return False
+    read = float(known.layers[:, DENSE].sum() + known.layers[:, EXPERTS].sum())
+    best = max(device.bandwidth_gbs or math.inf for device in devices)
+    return best * 1e9 < case.least_tps * read
+
+
 def card(case: Case) -> Iterator[Change]:
     """The cheapest card that is enough, beside what is there."""
     devices = case.rig.devices
@@ -386,6 +426,8 @@ def card(case: Case) -> Iterator[Change]:
         known = any(device.name == offer.name for device in devices)
         too_small = held + (offer.memory_total or 0) < case.model.nbytes
         if known or too_small or (backends and offer.backend not in backends):
+            continue
+        if _too_slow(case, (offer, *devices)):
             continue
         tried += 1
         if tried > _CARDS_TRIED:

@@ -1,6 +1,6 @@
 """Why a run does not fit, and the smallest changes that make it fit, each with what it costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.hardware.rig import Device, Rig
@@ -61,18 +61,20 @@ def why_not(
     calibration: Calibration | None = None,
     least_tps: float | None = None,
     cards: Sequence[Device] = (),
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> WhyNot:
     """What is missing, and the three smallest changes that turn the run green.
 
     ``models``: the same model in the file types that may be taken instead. ``least_tps``: a run
     that decodes slower is not green. ``cards``: those that could be had, cheapest first. A part in
-    RAM counts as a way out, although such a cell is not green. Raises SettingsError where llama.cpp
+    RAM counts as a way out, although such a cell is not green. ``cancelled`` is asked before every
+    plan; what was found until then comes back. Raises SettingsError where llama.cpp
     would refuse the run as asked for.
     """
     now = size(models[file_type], rig, settings, calibration=calibration)
     # What fits with little left is helped by nothing that leaves as little.
     enough: frozenset[Verdict] = frozenset({"fits"} if now.verdict == "tight" else GREEN)
-    case = Case(models, file_type, rig, settings, calibration, enough, least_tps, cards)
+    case = Case(models, file_type, rig, settings, calibration, enough, least_tps, cards, cancelled)
     if now.verdict == "fits" and case.fast(now):
         return WhyNot("", ())
     found = [

@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -36,6 +36,8 @@ def why_not(
     settings: RunSettings,
     probes: tuple[ProbeResult, ...],
     least_tps: float | None = None,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> WhyNot:
     """What is missing, and at most three ways out. Raises RigAdvisorError."""
     file_type = answers.load_model(choice).file_type
@@ -47,23 +49,28 @@ def why_not(
         calibration=learn(rig, probes),
         least_tps=least_tps,
         cards=_cards(),
+        cancelled=cancelled,
     )
     return replace(found, changes=tuple(_priced(change, rig) for change in found.changes))
 
 
-@functools.cache
 def _cards() -> tuple[Device, ...]:
     """Graphics cards with a price, the cheapest first."""
+    return tuple(card for _price, card in _offers())
+
+
+@functools.cache
+def _offers() -> tuple[tuple[HardwarePrice, Device], ...]:
     book = PriceBook()
-    found: list[tuple[Decimal, Device]] = []
+    found: list[tuple[HardwarePrice, Device]] = []
     for name, kind in shipped_names():
         # Modules on boards of their own go into no slot.
         sold_alone = kind == "gpu" and not any(word in name for word in _BOARDS)
         price = book.best(name) if sold_alone else None
         devices = () if price is None else _devices(name)
         if price is not None and len(devices) == 1 and not devices[0].unified:
-            found.append((price.mid, devices[0]))
-    return tuple(device for _usd, device in sorted(found, key=lambda pair: pair[0]))
+            found.append((price, devices[0]))
+    return tuple(sorted(found, key=lambda pair: pair[0].mid))
 
 
 def _devices(name: str) -> tuple[Device, ...]:
@@ -85,9 +92,11 @@ def _priced(change: Change, rig: Rig) -> Change:
 def _card_cost(change: Change, rig: Rig) -> str:
     # A further card of a kind is the last one, another kind's is the first.
     card = change.rig.devices[-1 if change.kind == "gpu" else 0]
-    price = PriceBook().best(card.name)
+    # A table of cards may call one otherwise than a list of prices does.
+    known = (price for price, offer in _offers() if offer.name == card.name)
+    price = PriceBook().best(card.name) or next(known, None)
     if price is None:
-        return change.cost
+        return f"{change.cost} No price of it is shipped."
     count = len(change.rig.devices) - len(rig.devices)
     slots = "a slot" if count == 1 else f"{count} slots"
     return f"About {_usd(price, price.mid * count)}, {slots} and the power."

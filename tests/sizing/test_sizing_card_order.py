@@ -1,5 +1,7 @@
 """What is said about another order of the cards is what sizing it so gives."""
 
+from itertools import permutations
+
 import pytest
 
 from advisor.hardware.compose import parse_rig
@@ -7,6 +9,7 @@ from advisor.hardware.rig import PcieLink
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
 from advisor.sizing.card_order import better_order
+from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
 
 
@@ -44,6 +47,51 @@ def test_the_card_in_the_wide_slot_comes_first_where_experts_lie_in_ram() -> Non
     assert found is not None
     assert "-dev CUDA1,CUDA0" in found.sentence
     assert "prompt speed" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "file_type", "widths"),
+    [
+        # The other order holds more context, with the slow slot first.
+        ("RTX 4060 Ti 16GB + RTX 3090 + 64 GB DDR4-3200", "zai-org/GLM-4.5-Air", "Q4_K_M", (16, 4)),
+        ("RTX 3060 12GB + RTX 3080 + 64 GB DDR5-6000", "Qwen/Qwen3-30B-A3B", "Q8_0", (4, 16)),
+    ],
+)
+def test_of_all_orders_the_one_that_is_named_costs_nothing(
+    text: str, name: str, file_type: str, widths: tuple[int, ...]
+) -> None:
+    model, rig = catalogue().find(name).model(file_type), parse_rig(text)
+    cards = [
+        device.model_copy(update={"pcie": PcieLink(max_generation=4, max_width=width)})
+        for device, width in zip(rig.devices, widths, strict=True)
+    ]
+    asked = RunSettings(ctx=16384, n_gpu_layers="fit", n_cpu_moe="fit")
+    plans = [
+        size(model, rig.model_copy(update={"devices": order}), asked)
+        for order in permutations(cards)
+    ]
+    now = plans[0]
+
+    def gains(plan: Plan) -> tuple[int, float, float]:
+        longer = (plan.max_ctx or 0) - (now.max_ctx or 0)
+        decode, prefill = plan.speed.decode_tps, plan.speed.prefill_tps
+        return (
+            longer,
+            decode.mid / now.speed.decode_tps.mid,
+            (prefill.mid / now.speed.prefill_tps.mid),
+        )
+
+    free = [
+        (longer, faster * sooner)
+        for longer, faster, sooner in map(gains, plans)
+        if longer > -1024 and faster > 1 / 1.03 and sooner > 1 / 1.1
+        if longer >= 1024 or faster >= 1.03 or sooner >= 1.1
+    ]
+    found = better_order(model, rig.model_copy(update={"devices": tuple(cards)}), asked, now)
+    assert (found is not None) == bool(free)
+    if found is not None:
+        longer, faster, sooner = gains(found.plan)
+        assert (longer, faster * sooner) == max(free)
 
 
 def test_cards_that_are_alike_have_no_order() -> None:

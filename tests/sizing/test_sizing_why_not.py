@@ -1,6 +1,7 @@
 """Every way out is one: the run after the change fits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import assume, given, settings
@@ -12,13 +13,16 @@ from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.ways_out import IN_RAM
+from advisor.sizing.ways_out import IN_RAM, Change
 from advisor.sizing.why_not import WhyNot, why_not
+
+SOME = ("F16", "Q8_0", "MXFP4_MOE", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ3_M", "Q2_K")
+"""File types enough to choose from: with all of them most time goes to those that do not fit."""
 
 
 def models(name: str) -> dict[str, Model]:
     entry = catalogue().find(name)
-    return {kind: entry.model(kind) for kind in entry.file_types}
+    return {kind: entry.model(kind) for kind in SOME if kind in entry.file_types}
 
 
 def ask(name: str, file_type: str, rig: Rig | str, **settings: object) -> WhyNot:
@@ -85,6 +89,38 @@ def test_closing_programs_comes_first() -> None:
     assert "game" in found.changes[0].title
 
 
+@dataclass(frozen=True)
+class Less:
+    """A change that takes a little less away."""
+
+    model: Model
+    rig: Rig
+    fields: Mapping[str, object]
+
+
+def one_step_less(
+    change: Change, kinds: Mapping[str, Model], asked: str, rig: Rig
+) -> Iterator[Less]:
+    """The same kind of change, one step smaller: none of them may be enough."""
+    model = kinds[change.file_type]
+    if change.kind in {"file_type", "both", "smaller_in_ram"}:
+        between = [m for m in kinds.values() if model.nbytes < m.nbytes < kinds[asked].nbytes]
+        if between:
+            yield Less(min(between, key=lambda m: m.nbytes), change.rig, change.fields)
+    if change.kind == "context":
+        yield Less(model, rig, {**change.fields, "ctx": change.plan.settings.ctx + 2048})
+    if change.kind == "gpu":
+        fewer = change.rig.devices[:-1]
+        yield Less(model, rig.model_copy(update={"devices": fewer}), change.fields)
+    if change.kind == "ram":
+        taken = change.plan.settings
+        if taken.n_gpu_layers == "all":
+            less = {"n_gpu_layers": "all", "n_cpu_moe": taken.n_cpu_moe - 1}
+        else:
+            less = {"n_gpu_layers": taken.n_gpu_layers + 1, "n_cpu_moe": 0}
+        yield Less(model, rig, less)
+
+
 CASES = (
     # kind of cell, model, file type, rig, settings, wanted speed, ways that have to be among them
     ("MoE beyond RAM", "zai-org/GLM-4.5-Air", "Q4_K_M",
@@ -95,7 +131,7 @@ CASES = (
      "CPU only 64 GB DDR5-5600", {}, 30.0, {"card"}),
     ("context too long", "Qwen/Qwen3-32B", "Q4_K_M",
      "RTX 4090 + 64 GB DDR5-6000", {"ctx": 131072}, None, {"context", "ram"}),
-    ("unified", "zai-org/GLM-5.3", "Q8_0", "M3 Ultra 512GB", {}, None, {"file_type"}),
+    ("unified", "Qwen/Qwen3-235B-A22B", "Q8_0", "M3 Ultra 256GB", {}, None, {"file_type"}),
     ("two cards too slow", "meta-llama/Llama-3.3-70B-Instruct", "Q4_K_M",
      "2x RTX 4090 + 128 GB DDR5-6000", {"ctx": 8192}, 24.0, {"tensor"}),
 )  # fmt: skip
@@ -106,19 +142,28 @@ def test_every_kind_of_cell_gets_its_ways_out(case) -> None:
     _what, name, file_type, rig, settings_, least, wanted = case
     card = parse_rig("RTX 3060 12GB").devices[0]
     asked = RunSettings.model_validate({"ctx": 16384, **settings_})
-    found = why_not(models(name), file_type, parse_rig(rig), asked, least_tps=least, cards=[card])
+    kinds, machine = models(name), parse_rig(rig)
+    found = why_not(kinds, file_type, machine, asked, least_tps=least, cards=[card])
 
     assert wanted <= {change.kind for change in found.changes}
     assert found.missing
     for change in found.changes:
         assert change.cost
         assert "broken" not in change.cost
+        for less in one_step_less(change, kinds, file_type, machine):
+            plan = size(less.model, less.rig, asked.model_copy(update=dict(less.fields)))
+            if change.kind in IN_RAM:  # The solver leaves the margin free.
+                enough = plan.fits and plan.headroom >= asked.margin
+            else:
+                enough = plan.verdict in {"fits", "tight"}
+            slow = least is not None and plan.speed.decode_tps.mid < least
+            assert not enough or slow, (change.title, less.fields)
         if least is not None:
             assert change.plan.speed.decode_tps.mid >= least
 
 
 def test_what_many_cards_lack_is_one_sum() -> None:
-    told = missing("moonshotai/Kimi-K2.6", "Q4_K_M", "8x RTX 3090 + 256 GB DDR4-3200")
+    told = missing("Qwen/Qwen3-235B-A22B", "Q8_0", "8x RTX 3090 + 256 GB DDR4-3200")
     assert told.startswith("8 of 8 cards lack")
 
 
@@ -139,6 +184,14 @@ def test_a_long_context_is_cut_less_with_a_smaller_cache() -> None:
         RunSettings(ctx=131072),
     )
     assert shorter.plan.settings.ctx > 1.5 * plain.max_ctx
+
+
+def test_nobody_waits_for_a_cell_that_is_left() -> None:
+    rig, asked = parse_rig("RTX 4090 + 64 GB DDR5-6000"), RunSettings(ctx=32768)
+    kinds = {kind: catalogue().find("Qwen/Qwen3-32B").model(kind) for kind in ("Q6_K", "Q4_K_M")}
+    told = why_not(kinds, "Q6_K", rig, asked, cancelled=lambda: True)
+    assert told.missing
+    assert not told.changes
 
 
 def test_without_a_way_out_nothing_is_promised() -> None:

@@ -12,10 +12,11 @@ from advisor.engine.dry_run import DryRun
 from advisor.engine.log import BreakdownRow
 from advisor.errors import EngineError
 from advisor.hardware.compose import parse_rig
-from advisor.hardware.rig import Host, Rig
+from advisor.hardware.rig import Device, Host, Rig
 from advisor.session import ModelChoice
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.ways_out import Change
 from advisor.ui import checks
 from advisor.ui.focus import LINE
 from advisor.ui.pages.fit import FitPage
@@ -207,6 +208,19 @@ def test_a_files_own_type_is_asked_about(tmp_path) -> None:
     assert answers.load_model(choice).file_type not in {
         c.file_type for c in found.changes if c.kind == "file_type"
     }
+
+
+def test_every_card_on_offer_is_told_with_its_price() -> None:
+    rig = parse_rig("CPU only 64 GB")
+    plan = size(tiny.dense(), rig, RunSettings(ctx=512))
+
+    def with_(card: Device) -> Change:
+        more = rig.model_copy(update={"devices": (card,)})
+        return Change("card", "", "", 6.5, "Q4_K_M", more, plan, {})
+
+    told = [checks._priced(with_(card), rig).cost for card in checks._cards()]
+    assert len(told) > 30
+    assert all("USD" in cost for cost in told), told
 
 
 def test_a_command_that_would_not_run_says_so(fit, state, qtbot) -> None:

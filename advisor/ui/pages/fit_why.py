@@ -48,7 +48,9 @@ class WhyCard(Card):
             return
         self.setEnabled(False)
         self._job = run_task(
-            lambda _job: checks.why_not(choice, rig, settings, probes, least),
+            lambda job: checks.why_not(
+                choice, rig, settings, probes, least, cancelled=lambda: job.cancelled
+            ),
             on_result=lambda found: self._show(found, plan),
             on_error=self._complain,
             owner=self,

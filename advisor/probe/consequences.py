@@ -1,5 +1,6 @@
 """What follows where a run was not as predicted: in memory, part by part, and in speed. Pure."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from advisor.basis import Range
@@ -31,22 +32,50 @@ def consequences(result: ProbeResult) -> list[str]:
     """Sentences, none where all is as predicted or the run did not come to its end."""
     if result.ending.state != "done":
         return []
-    found: list[str] = []
+    devices = [place for place in result.places if place.name != HOST]
+    host = [place for place in result.places if place.name == HOST]
+    found = [*_of_parts(result, devices), *_of_parts(result, host)]
     for place in result.places:
-        found += [said for part in place.components if (said := _of_part(result, place, part))]
         found += _of_place(place)
     return [*found, *_of_speed(result)]
 
 
-def _of_part(result: ProbeResult, place: PlaceResult, part: Component) -> str:
+def _of_parts(result: ProbeResult, places: Sequence[PlaceResult]) -> list[str]:
+    """A sentence for each part that differs much, about the place where it differs most."""
+    largest: dict[str, tuple[int, Component, list[str]]] = {}
+    for place in places:
+        for part in place.components:
+            difference = _difference(part)
+            if not difference:
+                continue
+            before = largest.get(part.name)
+            names = [] if before is None else before[2]
+            if before is None or difference > before[0]:
+                largest[part.name] = (difference, part, [_where(place), *names])
+            else:
+                names.append(_where(place))
+    return [_of_part(result, part, _named(names)) for _d, part, names in largest.values()]
+
+
+def _difference(part: Component) -> int:
+    """Bytes between a part and its prediction; 0 where that is no news."""
     if part.engine is None or part.planned is None:
-        return ""
-    difference = part.engine - part.planned
+        return 0
     least = {"driver": DRIVER_BYTES, "program": PROGRAM_BYTES}.get(part.name)
-    if abs(difference) < (least or max(LARGE_BYTES, LARGE_SHARE * part.planned)):
-        return ""
+    difference = abs(part.engine - part.planned)
+    return (
+        difference if difference >= (least or max(LARGE_BYTES, LARGE_SHARE * part.planned)) else 0
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - 1
+    return names[0] + (f" (and of {more} more)" if more else "")
+
+
+def _of_part(result: ProbeResult, part: Component, name: str) -> str:
+    difference = (part.engine or 0) - (part.planned or 0)
     more = f"{size(abs(difference))} {'more' if difference > 0 else 'less'}"
-    name = _where(place)
     if part.name == "driver":
         return (
             f"The driver takes {more} of {name} than predicted. Plans that this probe calibrates "

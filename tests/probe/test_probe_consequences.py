@@ -48,6 +48,15 @@ def test_a_part_that_differs_much_says_what_follows(part, planned, engine, said)
     assert said in "".join(found)
 
 
+def test_many_devices_share_a_sentence():
+    places = tuple(
+        place(("driver", 600 * MIB, (670 + n) * MIB), ("context", GIB, GIB), name=f"CUDA{n}")
+        for n in range(8)
+    )
+    (said,) = consequences(result(places=places))
+    assert "77 MiB more of CUDA7 (and of 7 more) than" in said
+
+
 def test_little_left_is_told_and_where():
     (said,) = consequences(result(places=(place(name="host", left=100 * MIB),)))
     assert said.startswith("Only 100 MiB of RAM stayed free")

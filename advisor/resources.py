@@ -1,10 +1,9 @@
 """Reviewed data, fonts and icons: beside a checkout, inside the wheel or inside a frozen app."""
 
 import functools
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # the window asks for its fonts before pydantic is loaded
     from pydantic import BaseModel
@@ -30,11 +29,6 @@ def folder() -> Path:
 def path(*parts: str) -> Path:
     """A shipped file, for example ``path("fonts", "Inter-Regular.ttf")``."""
     return folder().joinpath(*parts)
-
-
-def read_json(*parts: str) -> Any:  # noqa: ANN401 - JSON; validate it with `load`
-    """A shipped JSON file as plain data."""
-    return json.loads(path(*parts).read_text(encoding="utf-8"))
 
 
 def load(model: type[T], *parts: str) -> T:

@@ -5,8 +5,6 @@ from typing import Final
 
 from advisor.engine.builds import Build
 from advisor.errors import EngineError
-from advisor.llm.model import Model
-from advisor.sizing.arguments import server_arguments
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
 
@@ -18,13 +16,6 @@ _OPTIONAL: Final = frozenset({"--cache-ram"})
 """Options with a value that older builds lack and do not need: they keep no prompts."""
 _EVERY_LAYER: Final = "999"
 """More layers than any model has, for builds that take numbers only."""
-
-
-def llama_server_command(
-    model: Model, settings: RunSettings, *, n_devices: int, program: str = "llama-server"
-) -> tuple[str, ...]:
-    """Command line of a llama-server. ``settings`` are resolved; ``program`` may be a path."""
-    return (program, *server_arguments(model, settings, n_devices=n_devices))
 
 
 def _layers(plan: Plan) -> int:

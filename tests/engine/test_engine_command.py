@@ -4,12 +4,7 @@ import pytest
 
 from advisor.engine.bench import bench_arguments
 from advisor.engine.builds import Build
-from advisor.engine.command import (
-    for_build,
-    llama_server_command,
-    lm_studio_text,
-    ollama_text,
-)
+from advisor.engine.command import for_build, lm_studio_text, ollama_text
 from advisor.errors import EngineError
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
@@ -21,10 +16,10 @@ QWEN = catalogue().find("Qwen/Qwen3-30B-A3B").model("Q4_K_M")
 
 
 def test_defaults_are_spelled_out_where_llama_cpp_would_choose() -> None:
-    command = llama_server_command(QWEN, RunSettings(ctx=8192), n_devices=1)
+    command = server_arguments(QWEN, RunSettings(ctx=8192), n_devices=1)
 
     assert command == (
-        "llama-server", "-m", "Qwen3-30B-A3B-Q4_K_M.gguf", "-c", "8192",
+        "-m", "Qwen3-30B-A3B-Q4_K_M.gguf", "-c", "8192",
         "-ngl", "all", "-fa", "auto", "-np", "1",
     )  # fmt: skip
 
@@ -50,10 +45,10 @@ def test_everything_that_differs_is_written() -> None:
         mmap=False,
     )
 
-    command = llama_server_command(QWEN, settings, n_devices=2, program="/opt/llama-server")
+    command = server_arguments(QWEN, settings, n_devices=2)
 
     assert command == (
-        "/opt/llama-server", "-m", "Qwen3-30B-A3B-Q4_K_M.gguf", "-c", "65536",
+        "-m", "Qwen3-30B-A3B-Q4_K_M.gguf", "-c", "65536",
         "-ngl", "40", "--n-cpu-moe", "12", "-ts", "3,1", "-mg", "1", "--no-kv-offload",
         "-fa", "on", "-ctk", "q8_0", "-ctv", "q4_0", "-b", "512", "-ub", "256", "-np", "4",
         "--kv-unified", "--swa-full", "--no-repack", "--spec-type", "draft-mtp",
@@ -64,19 +59,19 @@ def test_everything_that_differs_is_written() -> None:
 def test_without_devices_nothing_is_said_about_them() -> None:
     settings = RunSettings(ctx=4096, n_gpu_layers=10, tensor_split=(1, 1))
 
-    command = llama_server_command(QWEN, settings, n_devices=0)
+    command = server_arguments(QWEN, settings, n_devices=0)
 
     assert command == (
-        "llama-server", "-m", "Qwen3-30B-A3B-Q4_K_M.gguf", "-c", "4096", "-fa", "auto", "-np", "1",
+        "-m", "Qwen3-30B-A3B-Q4_K_M.gguf", "-c", "4096", "-fa", "auto", "-np", "1",
     )  # fmt: skip
 
 
 def test_one_card_of_several() -> None:
     settings = RunSettings(ctx=4096, split_mode="none", main_gpu=2, n_cpu_moe="all")
 
-    command = llama_server_command(QWEN, settings, n_devices=3)
+    command = server_arguments(QWEN, settings, n_devices=3)
 
-    assert command[5:12] == ("-ngl", "all", "--cpu-moe", "-sm", "none", "-mg", "2")
+    assert command[4:11] == ("-ngl", "all", "--cpu-moe", "-sm", "none", "-mg", "2")
 
 
 def test_ollama_gets_context_per_slot_and_layers() -> None:

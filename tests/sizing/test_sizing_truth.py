@@ -37,7 +37,7 @@ def placed(
 
 
 def shipped_cases() -> list[dict[str, Any]]:
-    return resources.read_json("reference_cases.json")["cases"]
+    return json.loads(resources.path("reference_cases.json").read_bytes())["cases"]
 
 
 @pytest.mark.parametrize("case", shipped_cases(), ids=lambda case: case["model"].split("/")[1])

@@ -8,6 +8,7 @@ from typing import Any, Final
 from advisor.advice.export import advice_data, answer_data
 from advisor.cli.output import DONE, USAGE, complain, say, say_json
 from advisor.cli.session import rig_of, session_of
+from advisor.errors import ReportError
 from advisor.report import gather
 from advisor.report.build import Findings, ReportOptions, build
 from advisor.report.document import Document
@@ -65,6 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not (arguments.pdf or arguments.html or arguments.json):
         complain("report needs --pdf OUT, --html OUT or --json")
         return USAGE
+    for target in filter(None, (arguments.pdf, arguments.html)):
+        folder = Path(target).absolute().parent
+        if not folder.is_dir():  # a wrong letter or a disk that is not there, and the work is long
+            raise ReportError(f"{folder} is no folder; make it first or choose another.")
     session = _printed(session_of(arguments), arguments)
     now = datetime.now(UTC).astimezone()
     found = gather.findings(session, rig_of(session), now)

@@ -39,6 +39,8 @@ class AppState(QObject):
     """``state.rig`` is another one (detected, imagined, opened)."""
     machine_read = Signal()
     """``state.detected`` was read (again), whether or not it is the rig in question."""
+    machine_unread = Signal()
+    """``state.unread`` has become true."""
     model_changed = Signal()
     """``state.choice`` is another model or file type; ``state.model`` follows with the plan."""
     settings_changed = Signal()
@@ -73,6 +75,8 @@ class AppState(QObject):
         self._seen: str | None = None
         """Fingerprint of the file when it was last read or written here."""
         self.detected: Rig | None = None
+        self.unread = False
+        """Whether this machine could not be read; a rig in words does meanwhile."""
         """This machine, None until it was read."""
         self.model: Model | None = None
         self.plan: Plan | None = None
@@ -136,9 +140,16 @@ class AppState(QObject):
         """How the rig would be used."""
         return self.session.usage
 
+    def set_unread(self) -> None:
+        """This machine could not be read."""
+        if self.detected is None:
+            self.unread = True
+            self.machine_unread.emit()
+
     def set_detected(self, rig: Rig) -> None:
         """This machine was read (again)."""
         self.detected = rig
+        self.unread = False
         self.machine_read.emit()
         self._come_home()
         if self.session.rig is None:

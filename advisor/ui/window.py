@@ -153,9 +153,17 @@ class MainWindow(QWidget):
             then()
 
         def begin() -> None:
-            jobs.run_task(load, on_result=lambda _none: self._loaded(), owner=self)
+            job = jobs.run_task(load, on_result=lambda _none: self._loaded(), owner=self)
+            job.finished.connect(self._load_ended)
 
         QTimer.singleShot(0, begin)
+
+    def _load_ended(self) -> None:
+        if self.state is None:
+            self._waiting.say(
+                self.tr("Rig Advisor could not start"),
+                self.tr("A part of it did not load. Start it again; if that fails, reinstall it."),
+            )
 
     def _loaded(self) -> None:
         from advisor.ui.earlier_probes import EarlierProbes  # noqa: PLC0415 - as the next
@@ -197,12 +205,19 @@ class MainWindow(QWidget):
             return
         from advisor.ui import services  # noqa: PLC0415 - its libraries are loaded now
 
-        jobs.run_task(
+        job = jobs.run_task(
             lambda _job: services.detect(),
             on_result=state.set_detected,
             on_error=lambda error: self.show_problem(str(error)),
             owner=state,
         )
+        # Whatever went wrong: an error that nobody expected has its own dialog.
+        job.finished.connect(self._detection_ended)
+
+    def _detection_ended(self) -> None:
+        if self.state is not None and self.state.detected is None:
+            self.status.show_detection(self.tr("This machine could not be read"))
+            self.state.set_unread()
 
     # pages
 

@@ -56,5 +56,8 @@ def test_a_session_becomes_a_pdf_that_is_a_session(saved: Path, tmp_path: Path) 
 def test_what_it_refuses(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", str(saved)]) == 2
     assert "--pdf OUT" in capsys.readouterr().err
+    assert cli.main(["report", str(saved), "--pdf", str(tmp_path / "no" / "x.pdf")]) == 1
+    assert "no folder; make it first" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
     assert cli.main(["report", str(tmp_path / "none.rig.json"), "--pdf", "x.pdf"]) == 1
     assert "could not be read" in capsys.readouterr().err

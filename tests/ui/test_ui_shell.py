@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 from advisor import __version__, third_party
-from advisor.ui import crash, design
+from advisor.hardware.rig import Rig
+from advisor.ui import crash, design, jobs, services
 from advisor.ui.about import AboutDialog
 from advisor.ui.app import preferences
 from advisor.ui.page import Page
+from advisor.ui.pages.machine import MachinePage
 from advisor.ui.window import MainWindow, page_entries
 
 HEAVY = {"pydantic", "numpy", "pyqtgraph", "xllamacpp", "pynvml", "psutil"}
@@ -46,6 +48,42 @@ def test_window_loads_and_reads_this_machine(window: MainWindow, qtbot) -> None:
     start(window, qtbot)
     assert window.page("machine") is not None
     assert window.header.rig.isEnabled()
+    window.close()
+
+
+def test_a_machine_that_cannot_be_read_is_not_waited_for(
+    window: MainWindow, qtbot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Rig:
+        raise RuntimeError("a sensor that nobody foresaw")
+
+    monkeypatch.setattr(services, "detect", broken)
+    with qtbot.capture_exceptions() as raised:
+        window.load_after_first_paint()
+        qtbot.waitUntil(lambda: window.state is not None and window.state.unread, timeout=30_000)
+    assert [str(value) for _, value, _ in raised] == ["a sensor that nobody foresaw"]
+    page = window.page("machine")
+    assert isinstance(page, MachinePage)
+    assert page.answer.headline.text().startswith("This machine could not be read.")
+    monkeypatch.undo()
+    window.detect()
+    state = window.state
+    assert state is not None
+    qtbot.waitUntil(lambda: state.rig is not None, timeout=30_000)
+    assert not state.unread
+    window.close()
+
+
+def test_what_does_not_load_is_not_waited_for(
+    window: MainWindow, qtbot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("advisor.ui.window.HEAVY", ("no_such_library",))
+    with qtbot.capture_exceptions() as raised:
+        window.load_after_first_paint()
+        qtbot.waitUntil(lambda: bool(raised) and not jobs.any_running(), timeout=30_000)
+    labels = [label.text() for label in window.findChildren(QLabel)]
+    assert "Rig Advisor could not start" in labels
+    assert "Reading this machine…" not in labels
     window.close()
 
 

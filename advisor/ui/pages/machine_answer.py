@@ -54,6 +54,16 @@ class AnswerCard(Card):
         self.body.addStretch(1)
         for part in (self._imagined, self._back, self._look):
             part.hide()
+        state.machine_unread.connect(self._show_unread)
+
+    def _show_unread(self) -> None:
+        if self._state.rig is None:
+            self.headline.setText(
+                self.tr(
+                    "This machine could not be read. Session… → Read this machine again tries once "
+                    "more; a rig can be described below."
+                )
+            )
 
     def show_rig(self, rig: Rig) -> None:
         """Another rig in question; its answer is still to come."""

@@ -60,6 +60,7 @@ class ReportPage(Page):
         self.setLayout(outer)
         for signal in (
             state.rig_changed,
+            state.machine_unread,
             state.settings_changed,
             state.usage_changed,
             state.results_changed,
@@ -271,7 +272,11 @@ class ReportPage(Page):
     def _refresh(self) -> None:
         rig = self.state.rig
         if rig is None:
-            self.preview.say(self.tr("Reading this machine…"))
+            self.preview.say(
+                self.tr("This machine could not be read.")
+                if self.state.unread
+                else self.tr("Reading this machine…")
+            )
             return
         if self._job is not None:
             self._job.cancel()

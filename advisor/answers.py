@@ -92,7 +92,8 @@ def matrix_of(
     """The matrix of file types and contexts, and the models of its rows."""
     models = {name: accompanied(model, settings) for name, model in file_types_of(choice).items()}
     contexts = contexts_of(next(iter(models.values())), settings)
-    return matrix(models, rig, settings, contexts, calibration=calibration), models
+    found = matrix(models, rig, settings, contexts, calibration=calibration, closely=True)
+    return found, models
 
 
 def advice_of(

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     rig = with_backend(Sizer().rig(arguments.rig), arguments.backend)
     first = next(iter(models.values()))
     contexts = arguments.contexts or answers.contexts_of(first, settings)
-    found = matrix(models, rig, settings, contexts)
+    found = matrix(models, rig, settings, contexts, closely=True)
     if arguments.json:
         rows = [
             {

@@ -22,7 +22,8 @@ from advisor.sizing.cell_speed import CellSpeeds
 from advisor.sizing.family import family
 from advisor.sizing.feasible import holds, learn
 from advisor.sizing.matrix_columns import Column, columns
-from advisor.sizing.matrix_verdicts import NEAR, OFFLOAD, VERDICTS, Judgements, judge
+from advisor.sizing.matrix_verdicts import FITS, NEAR, NOWHERE, OFFLOAD, VERDICTS, Judgements, judge
+from advisor.sizing.other_splits import OtherSplits
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
@@ -94,9 +95,11 @@ _settled: PerModel[str, dict[object, Verdict]] = PerModel(lambda _model, _key: {
 
 
 class _Border:
-    """What cells near the border of RAM are settled by."""
+    """What cells near a border of memory are settled by."""
 
-    def __init__(self, rig: Rig, space: Room) -> None:
+    def __init__(self, rig: Rig, space: Room, others: OtherSplits | None) -> None:
+        """``others``: None where no other split of the devices is looked for."""
+        self.others = others
         self._rig = rig
         self._space = space
         self._bandwidths = tuple(device.bandwidth_gbs for device in rig.devices)
@@ -162,6 +165,14 @@ def _rows(
     """The cells of every file type."""
     contexts = [column.settings.ctx for column in columns]
     models = [model for _, model in group]
+    others = border.others
+    held = [
+        others.of(model, columns, found.headroom[line], found.device_total[line]) if others else {}
+        for line, model in enumerate(models)
+    ]
+    for line, cells in enumerate(held):
+        for place in cells:
+            found.verdict[line][place], found.runs[line][place] = FITS, NOWHERE
     verdicts = [[VERDICTS[code] for code in codes] for codes in found.verdict]
     for line, codes in enumerate(found.verdict):
         if NEAR in codes:
@@ -172,6 +183,11 @@ def _rows(
                     found.runs[line][place] = found.moves[line][place]
     decode = speeds.of(models, found.runs)
     for line, (file_type, _) in enumerate(group):
+        for place, cell in held[line].items():
+            verdicts[line][place], found.headroom[line][place] = cell.verdict, cell.headroom
+            found.device_total[line][place] = cell.device_total
+            found.host_total[line][place] = cell.host_total
+            decode[line][place] = cell.decode
         yield tuple(
             map(
                 _cell,
@@ -204,12 +220,14 @@ def matrix(
     contexts: Sequence[int],
     *,
     calibration: Calibration | None = None,
+    closely: bool = False,
 ) -> Matrix:
     """Verdict, headroom and speed for every file type in ``models`` at every context.
 
     ``models``: the same model in different file types. "fit" counts as everything on devices; what
-    does not fit there and would fit with a part in RAM is "offload". Raises SettingsError where
-    llama.cpp would refuse to start.
+    does not fit there and would fit with a part in RAM is "offload". ``closely``: where llama.cpp's
+    own split of several devices cannot hold everything, look for another one as a plan does, which
+    takes longer. Raises SettingsError where llama.cpp would refuse to start.
     """
     update: dict[str, object] = {}
     if settings.n_gpu_layers == "fit":
@@ -224,7 +242,10 @@ def matrix(
     space = room(rig, calibration)
     groups = [tuple(models.items())] if alike else [(item,) for item in models.items()]
     may_spill = bool(space.backends) and plain.n_gpu_layers == "all"
-    border = _Border(rig, space)
+    others = None
+    if closely and OtherSplits.open_in(plain, space):
+        others = OtherSplits(rig, space, calibration)
+    border = _Border(rig, space, others)
     spare = spill_room(rig)
     rows: list[tuple[Cell, ...]] = []
     for group in groups:

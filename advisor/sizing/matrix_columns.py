@@ -26,6 +26,10 @@ class Column(NamedTuple):
     """On the host, everything but weights."""
     caches: int
     """Bytes of caches on devices."""
+    buffers: tuple[int, ...]
+    """Per device, compute buffers."""
+    pipelining: int
+    """On the host, buffers that may go as soon as anything else lies there: those of a pipeline."""
 
 
 class Columns(NamedTuple):
@@ -36,6 +40,7 @@ class Columns(NamedTuple):
     fixed: NDArray[np.int64]
     host: NDArray[np.int64]
     caches: NDArray[np.int64]
+    pipelining: NDArray[np.int64]
 
 
 def _column(allocation: Allocation, settings: RunSettings) -> Column:
@@ -46,7 +51,7 @@ def _column(allocation: Allocation, settings: RunSettings) -> Column:
     known = [size for size in beside if size is not None]
     if context is None or compute is None or output is None or len(known) < len(beside):
         nothing = (0,) * n_devices
-        return Column(settings, placement, False, nothing, 0, 0)
+        return Column(settings, placement, False, nothing, 0, 0, nothing, 0)
     return Column(
         settings=settings,
         placement=placement,
@@ -56,6 +61,8 @@ def _column(allocation: Allocation, settings: RunSettings) -> Column:
         ),
         host=context.host + compute.host + output + known[HOST],
         caches=sum(context.devices),
+        buffers=compute.devices,
+        pipelining=compute.host if placement.n_copies > 1 else 0,
     )
 
 
@@ -76,6 +83,7 @@ def _make_columns(model: Model, asked: _Asked) -> Columns:
         fixed=fixed.reshape(len(made), len(backends)),
         host=np.array([column.host for column in made], dtype=np.int64),
         caches=np.array([column.caches for column in made], dtype=np.int64),
+        pipelining=np.array([column.pipelining for column in made], dtype=np.int64),
     )
 
 

@@ -19,7 +19,7 @@ FITS, TIGHT, OFFLOAD, NO, UNSURE, NEAR = range(6)
 _UNKNOWN: Final = -(1 << 62)
 """Stands for an unknown amount of memory in arrays."""
 _SLACK: Final = 1 << 29
-"""Bytes by which compute buffers may shrink when layers move to RAM."""
+"""Bytes by which compute buffers may shrink at least when layers move to RAM."""
 
 MOST_BLOCKS: Final = 1 << 12
 """More than any model has (llama-hparams.h:LLAMA_MAX_LAYERS)."""
@@ -123,7 +123,8 @@ def judge(
             moved = np.maximum((margin - sums.left).sum(axis=2), 0)
             moved = np.minimum(moved, sums.weights + columns.caches)
             largest = tables.largest(load_mtp=settings.load_mtp)
-            spilled = _spill(largest, sums, moved, space)
+            less = np.maximum(columns.pipelining, _SLACK)
+            spilled = _spill(largest, sums, moved, less, space)
             verdict[lacking] = spilled[lacking]
             leaving = lacking & (verdict != NO)
             blocks, experts = what_moves(tables.blocks, moved, columns.caches)
@@ -147,14 +148,15 @@ def _known(sizes: _Sizes, unknown: NDArray[np.bool_]) -> list[list[int | None]]:
     return found
 
 
-def _spill(largest: _Sizes, sums: _Sums, moved: _Sizes, space: Room) -> _Sizes:
+def _spill(largest: _Sizes, sums: _Sums, moved: _Sizes, less: _Sizes, space: Room) -> _Sizes:
     """Whether RAM can hold what the devices cannot. ``moved``: bytes that would leave them.
 
-    ``largest``: bytes of every file type's largest block.
+    ``largest``: bytes of every file type's largest block. ``less``: by context, bytes by which
+    buffers may shrink when layers move to RAM.
     """
     ram = space.host or 0
     # What leaves a unified device stays in the same memory.
     needed = sums.host_total + np.where(sums.shared != 0, sums.shared, moved)
     # Whole layers move, so the sum is too small by up to a layer per device.
     near = ram - (1 + len(space.free)) * largest[:, None]
-    return np.where(needed > ram + _SLACK, NO, np.where(needed > near, NEAR, OFFLOAD))
+    return np.where(needed > ram + less, NO, np.where(needed > near, NEAR, OFFLOAD))

@@ -71,8 +71,10 @@ class Search:
         self.by_hand = (
             len(self.devices) > 1 and asked.split_mode == "layer" and not asked.tensor_split
         )
-        self.host_rest = 0
-        """Bytes on the host that do not depend on the placement."""
+        self.host_rest = {False: 0, True: 0}
+        """Bytes on the host that do not depend on the placement: with everything on devices, where
+        llama.cpp may keep copies for a pipeline, and with a part in RAM, which ends that.
+        """
         self.bound, self.kept, self.ram = self._tables()
         on_host = Placement(layer_device=(HOST,) * self.n)
         alone = goal_seconds(model, rig, asked, on_host, calibration)
@@ -148,6 +150,8 @@ class Search:
     ) -> Answer | None:
         """The cheapest placement as far as buffers are known, if it costs less than ``below``.
 
+        ``ram``: bytes that RAM holds; None: no limit.
+
         Best first: the pair that may be fastest is cut first, and once no other pair may be faster
         than the best cut, it is proven.
         """
@@ -156,7 +160,10 @@ class Search:
         bound = self.bound[where].copy()
         bound[self.kept[where] > self.needs.largest(layers, experts)] = inf
         if ram is not None:
-            bound[self.ram[where] > ram] = inf
+            rest = np.full(bound.shape, self.host_rest[True])
+            if not layers[0] and not experts[0]:
+                rest[0, 0] = self.host_rest[False]
+            bound[self.ram[where] + rest > ram] = inf
         # Experts of layers that are in RAM anyway change nothing.
         spare = np.array(experts)[None, 1:] <= np.array(layers)[:, None]
         bound[:, 1:][spare] = inf
@@ -200,7 +207,7 @@ class Search:
         return None if answer is None else self.settle(answer)
 
     def _ram(self, *, known: bool) -> int | None:
-        return (self.space.host or 0) - self.host_rest if known else None
+        return (self.space.host or 0) if known else None
 
     def _holds(self, answer: Answer, *, limited: bool) -> bool:
         """Whether a placement keeps the margin, by its exact bytes."""
@@ -233,7 +240,8 @@ class Search:
             keeps = False
             held = int(self.ram[answer.layers, answer.experts])
             rest = (self.space.host or 0) - ram - held
-            self.host_rest = max(rest, self.host_rest + 1)
+            part = bool(answer.layers or answer.experts)
+            self.host_rest[part] = max(rest, self.host_rest[part] + 1)
         changed = self._noted(answer, allocation)
         if keeps:
             return True

@@ -104,6 +104,54 @@ def solve(
     )
 
 
+def on_devices(
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    space: Room,
+    calibration: Calibration | None = None,
+) -> RunSettings | None:
+    """The fastest placement that leaves nothing to RAM and keeps the margin; None where none does.
+
+    ``settings`` are those that ask for everything on devices, whose free memory is known.
+    """
+    return _whole(model, rig, space, settings, ([0], [0]), calibration=calibration)
+
+
+def _whole(
+    model: Model,
+    rig: Rig,
+    space: Room,
+    plain: RunSettings,
+    open_: tuple[Sequence[int], Sequence[int]],
+    *,
+    calibration: Calibration | None,
+) -> RunSettings | None:
+    """The fastest with the least of ``open_`` in RAM.
+
+    A search of its own: what it learns about full devices would mislead another.
+    """
+    search = _searching(model, rig, space, plain, calibration)
+    return None if search is None else search.solve(open_[0][:1], open_[1][:1])
+
+
+def _searching(
+    model: Model,
+    rig: Rig,
+    space: Room,
+    kind: RunSettings,
+    calibration: Calibration | None,
+) -> Search | None:
+    """A search with the caches as ``kind`` has them; None where the context is not known."""
+    targets = place_model(model, kind, space.backends, space.free).overrides
+    loads = layer_bytes(model, kind, space.backends[0], targets)
+    if loads is None:
+        return None
+    search = Search(model, rig, space, kind, loads, calibration=calibration)
+    search.needs.put_by_hand(targets)
+    return search
+
+
 def _search(
     model: Model,
     rig: Rig,
@@ -123,19 +171,13 @@ def _search(
     found: list[RunSettings] = []
     searches: list[Search] = []
     for kind in (plain, *_kinds(model, plain)):
-        targets = place_model(model, kind, space.backends, space.free).overrides
-        loads = layer_bytes(model, kind, space.backends[0], targets)
-        if loads is None:
+        search = _searching(model, rig, space, kind, calibration)
+        if search is None:
             return plain
         if kind is plain:
-            # A search of its own: what it learns about full devices would mislead the next one.
-            whole = Search(model, rig, space, kind, loads, calibration=calibration)
-            whole.needs.put_by_hand(targets)
-            answer = whole.solve(open_[0][:1], open_[1][:1])
+            answer = _whole(model, rig, space, kind, open_, calibration=calibration)
             if answer is not None:
                 return answer
-        search = Search(model, rig, space, kind, loads, calibration=calibration)
-        search.needs.put_by_hand(targets)
         searches.append(search)
         answer = search.solve(*open_)
         if answer is not None:

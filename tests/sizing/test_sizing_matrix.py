@@ -1,12 +1,13 @@
 """A cell says what the plan behind it says."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
-from advisor.sizing import size
+from advisor.sizing import size, size_anywhere
 from advisor.sizing.allocation import allocate, room
 from advisor.sizing.feasible import holds, learn
 from advisor.sizing.matrix import matrix, settings_of
@@ -49,8 +50,8 @@ def test_cells_agree_with_plans(rig_text: str, name: str, n_cpu_moe: int) -> Non
 @pytest.mark.parametrize(
     ("name", "file_types", "contexts", "ram"),
     [
-        ("Qwen/Qwen3-30B-A3B", ("Q8_0", "F16"), (4096, 65536), range(4, 48, 3)),
-        ("google/gemma-3-27b-it", ("Q8_0", "F16"), (131072,), range(8, 64, 5)),
+        ("Qwen/Qwen3-30B-A3B", ("Q8_0", "F16"), (4096, 65536), range(4, 48, 5)),
+        ("google/gemma-3-27b-it", ("Q8_0", "F16"), (131072,), range(8, 64, 9)),
     ],
 )
 @pytest.mark.parametrize("cards", ["RTX 3060 12GB", "RTX 3060 12GB + RTX 3090"])
@@ -118,3 +119,45 @@ def test_a_longer_context_that_fits_speaks_for_shorter_ones() -> None:
     for ctx in contexts:
         alone = matrix({"Q8_0": entry.model("Q8_0")}, rig, RunSettings(), (ctx,))
         assert together.cell("Q8_0", ctx) == alone.cell("Q8_0", ctx)
+
+
+def test_on_unlike_cards_a_cell_looked_at_closely_says_what_its_plan_says() -> None:
+    random = Random(3)
+    entry, mib = catalogue().find("Qwen/Qwen3-0.6B"), 1 << 20
+    cards = parse_rig("RTX 3070 + RTX 3060 12GB + 32 GB DDR4-3200")
+    seen: set[tuple[str, str]] = set()
+
+    for _ in range(14):
+        together = random.randrange(2400, 3000)
+        first = random.randrange(900, together - 900)
+        free = [first * mib, (together - first) * mib]
+        devices = tuple(
+            card.model_copy(update={"memory_used": card.memory_total - left})
+            for card, left in zip(cards.devices, free, strict=True)
+        )
+        rig = cards.model_copy(update={"devices": devices})
+        asked = RunSettings(ctx=4096, margin=64 * mib)
+        models = {"BF16": entry.model("BF16")}
+
+        before = matrix(models, rig, asked, (asked.ctx,)).cell("BF16", asked.ctx)
+        cell = matrix(models, rig, asked, (asked.ctx,), closely=True).cell("BF16", asked.ctx)
+
+        plan = size_anywhere(models["BF16"], rig, asked)
+        seen.add((before.verdict, cell.verdict))
+        assert cell.verdict == plan.verdict
+        if cell.verdict in {"fits", "tight"}:
+            drivers = sum(device.driver or 0 for device in plan.devices)
+            assert cell.device_total == sum(d.total or 0 for d in plan.devices) - drivers
+            assert (cell.headroom, cell.host_total) == (plan.headroom, plan.host.total)
+            assert cell.decode == plan.speed.decode_tps
+    assert seen >= {("offload", "fits"), ("offload", "offload"), ("fits", "fits")}
+
+
+def test_a_pipeline_that_ram_cannot_hold_ends_with_a_part_in_ram() -> None:
+    """Over several cards llama.cpp would want 85 GiB of RAM for this model's pipeline."""
+    rig = parse_rig("2x RTX 4070 + RTX A6000 + 32 GB DDR5-6000")
+    model = catalogue().find("mistralai/Mistral-Small-4-119B-2603").model("Q3_K_M")
+
+    (cell,) = matrix({"Q3_K_M": model}, rig, RunSettings(), (8192,)).rows[0]
+
+    assert cell.verdict == size_anywhere(model, rig, RunSettings(ctx=8192)).verdict == "offload"

@@ -1,0 +1,127 @@
+"""Cells that llama.cpp's own split of the cards cannot hold, and another one can.
+
+A plan looks for the fastest split that leaves the margin. A cell asks the same search, but only
+where the layers could be packed at all beside buffers that are about as small as those of the split
+that llama.cpp would choose.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from advisor.basis import Range
+from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
+from advisor.sizing.allocation import Room, allocate
+from advisor.sizing.borders import packs
+from advisor.sizing.calibration import IDENTITY, Calibration
+from advisor.sizing.layer_bytes import layer_bytes
+from advisor.sizing.matrix_columns import Column
+from advisor.sizing.plan import Verdict
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.solver import on_devices
+from advisor.sizing.speed import decode_range, depends_on
+from advisor.sizing.speed_data import spill_room
+from advisor.sizing.tables import PerModel
+from advisor.sizing.verdict import judged
+
+_DOUBT: Final = 0.25
+"""Share by which a compute buffer may be smaller in another split."""
+_REMEMBER: Final = 512
+"""Such cells kept per model; more start anew."""
+
+
+class Held(NamedTuple):
+    """What another split makes of a cell. Sizes in bytes."""
+
+    verdict: Verdict
+    headroom: int | None
+    device_total: int | None
+    host_total: int | None
+    decode: Range | None
+
+
+_known: PerModel[str, dict[object, Held | None]] = PerModel(lambda _model, _key: {})
+
+
+class OtherSplits:
+    """The splits of one rig's cards that a plan may choose."""
+
+    def __init__(self, rig: Rig, space: Room, calibration: Calibration | None) -> None:
+        self._rig = rig
+        self._space = space
+        self._calibration = calibration or IDENTITY
+        self._room = [
+            (free or 0) - (driver or 0)
+            for free, driver in zip(space.free, space.driver, strict=True)
+        ]
+
+    @staticmethod
+    def open_in(settings: RunSettings, space: Room) -> bool:
+        """Whether a plan may choose: where nobody asked for a placement on several devices."""
+        asked = settings.tensor_split or settings.override_tensor or settings.n_cpu_moe
+        several = len(space.free) > 1 and all(free is not None for free in space.free)
+        plain = settings.n_gpu_layers == "all" and settings.split_mode == "layer"
+        return several and plain and not asked
+
+    def of(
+        self,
+        model: Model,
+        columns: Sequence[Column],
+        headrooms: Sequence[int | None],
+        totals: Sequence[int | None],
+    ) -> dict[int, Held]:
+        """The cells of one file type that another split holds, by place.
+
+        ``headrooms`` and ``totals``: of every cell, the least that is left, and what lies on
+        devices.
+        """
+        found: dict[int, Held] = {}
+        for place, (column, headroom, total) in enumerate(
+            zip(columns, headrooms, totals, strict=True)
+        ):
+            if headroom is None or total is None or headroom >= 0:
+                continue
+            room = sum(max(free - column.settings.margin, 0) for free in self._room)
+            if total - sum(column.buffers) > room:
+                continue
+            held = self._held(model, column)
+            if held is not None:
+                found[place] = held
+        return found
+
+    def _held(self, model: Model, column: Column) -> Held | None:
+        settings = column.settings
+        known = _known(model, "")
+        key = (settings, self._space, depends_on(self._rig, settings, self._calibration))
+        if key not in known:
+            if len(known) >= _REMEMBER:
+                known.clear()
+            known[key] = self._split(model, column) if self._packs(model, column) else None
+        return known[key]
+
+    def _packs(self, model: Model, column: Column) -> bool:
+        """Whether the devices can hold all layers, one after the other."""
+        loads = layer_bytes(model, column.settings, self._space.backends[0])
+        if loads is None:
+            return False
+        beside = column.settings.margin + int(min(column.buffers) * (1 - _DOUBT))
+        return packs(loads.sizes(0, 0), [free - beside for free in self._room])
+
+    def _split(self, model: Model, column: Column) -> Held | None:
+        settings = on_devices(model, self._rig, column.settings, self._space, self._calibration)
+        if settings is None:
+            return None
+        allocation = allocate(model, settings, self._space.backends, self._space.free)
+        judgement = judged(allocation, self._space, settings.margin)
+        # Where a driver may move a part to RAM, no speed is known.
+        full = (judgement.headroom or 0) < spill_room(self._rig)
+        each = [allocation.device_total(device) for device in range(len(self._room))]
+        return Held(
+            verdict=judgement.verdict,
+            headroom=judgement.headroom,
+            device_total=None if None in each else sum(size or 0 for size in each),
+            host_total=allocation.host_total,
+            decode=None
+            if full
+            else decode_range(model, self._rig, settings, allocation.placement, self._calibration),
+        )

@@ -1,9 +1,10 @@
 """From a file or a name to a model."""
 
+import re
 from pathlib import Path
 from typing import Final
 
-from advisor.errors import MissingFile, UnknownModel
+from advisor.errors import BadModelFile, MissingFile, UnknownModel
 from advisor.llm.architectures import architecture, generic
 from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import BY_FTYPE
@@ -12,6 +13,8 @@ from advisor.llm.model import Model
 from advisor.llm.model_names import stated_type
 
 _MAGIC: Final = b"GGUF"
+_ONE_EXPERT: Final = re.compile(r"blk\.\d+\.ffn_(?:gate|up|down)\.\d+\.weight$")
+"""llama-arch.cpp:LLM_TENSOR_FFN_GATE_EXP of b11434, which nothing there loads any more."""
 
 
 def open_gguf(path: Path) -> Model:
@@ -28,6 +31,12 @@ def open_gguf(path: Path) -> Model:
 def model_of_header(header: GgufHeader) -> Model:
     """The model that a header describes. Raises BadModelFile where it contradicts itself."""
     shapes = [(tensor.name, tensor.shape) for tensor in header.tensors]
+    if any(_ONE_EXPERT.match(name) for name, _ in shapes):
+        message = (
+            f"{header.path.name} keeps every expert in a tensor of its own, as files of before "
+            "April 2024 do. llama.cpp no longer loads that: download a newer file of the model."
+        )
+        raise BadModelFile(message)
     family = architecture(str(header.metadata.get("general.architecture", "")))
     if family is None:
         hp = generic.hyperparameters(header.metadata, shapes)

@@ -276,10 +276,10 @@ def test_a_damaged_entry_does_not_take_the_others_along() -> None:
     assert len(catalogue().entries) > 70
 
 
-def plain_file(folder: Path, metadata: dict[str, Any]) -> Path:
+def plain_file(folder: Path, metadata: dict[str, Any], odd: str = "blk.0.strange.weight") -> Path:
     tensors = (
         Tensor("token_embd.weight", (256, 1000), TYPES["F16"]),
-        Tensor("blk.0.strange.weight", (256, 256), TYPES["Q8_0"]),
+        Tensor(odd, (256, 256), TYPES["Q8_0"]),
     )
     plan = layout(metadata, tensors)
     path = folder / "strange.gguf"
@@ -334,6 +334,24 @@ def test_a_header_without_an_architecture_still_has_its_weights(tmp_path: Path) 
     assert (model.name, model.file_type, model.hp, model.memory) == ("odd", "mixed", None, None)
     with pytest.raises(ModelError, match="does not know"):
         add_from_gguf(plain_file(tmp_path, {"general.name": "odd"}))
+
+
+def test_experts_one_by_one_are_refused_as_llama_cpp_does(tmp_path: Path) -> None:
+    file = plain_file(tmp_path, {"general.architecture": "llama"}, "blk.0.ffn_gate.7.weight")
+    with pytest.raises(BadModelFile, match="download a newer file"):
+        open_gguf(file)
+
+
+def test_the_first_files_of_gemma_2_do_not_state_their_window() -> None:
+    family = architectures.architecture("gemma2")
+    assert family is not None
+    stated = family.from_config(SMALL["gemma2"] | {"sliding_window": 4096})
+    keys = {f"gemma2.{key}": value for key, value in stated.metadata.items()}
+    del keys["gemma2.attention.sliding_window"]
+    older = family.from_gguf(
+        {"general.architecture": "gemma2", **keys}, tuple(family.tensors(stated))
+    )
+    assert family.memory(older) == family.memory(stated)
 
 
 def test_load_takes_a_path_or_a_name(tmp_path: Path) -> None:

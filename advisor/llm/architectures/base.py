@@ -196,9 +196,10 @@ def sliding_window(
     *,
     kind: str = "standard",
     dense_first: bool = False,
+    default: int = 0,
 ) -> None:
     """Read the window and which layers use it, where the header gives a window."""
-    n_swa = keys.integer("attention.sliding_window", 0)
+    n_swa = keys.integer("attention.sliding_window", default)
     if n_swa <= 0:
         return
     n_layer_all = hp["n_layer_all"]

@@ -1,7 +1,7 @@
 """Gemma 1, 2 and 3, EmbeddingGemma."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from advisor.llm.architectures.base import sliding_window
 from advisor.llm.architectures.builder import TensorList
@@ -9,6 +9,9 @@ from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.transformer import Encoder, Transformer
 from advisor.llm.hyperparameters import Value
+
+_GEMMA2_WINDOW: Final = 4096
+"""gemma2.cpp:load_arch_hparams."""
 
 
 class Gemma3(Transformer):
@@ -69,10 +72,11 @@ class Gemma2(Transformer):
     huggingface: ClassVar = {"Gemma2ForCausalLM": "gemma2"}
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
-        sliding_window(keys, hp, 2)
+        # The first files of Gemma 2, of June 2024, do not state the window.
+        sliding_window(keys, hp, 2, default=_GEMMA2_WINDOW)
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
-        keys["attention.sliding_window"] = config.integer("sliding_window", default=4096)
+        keys["attention.sliding_window"] = config.integer("sliding_window", default=_GEMMA2_WINDOW)
         keys["attn_logit_softcapping"] = config.number("attn_logit_softcapping", default=50.0)
         keys["final_logit_softcapping"] = config.number("final_logit_softcapping", default=30.0)
         return ()

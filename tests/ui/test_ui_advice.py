@@ -55,6 +55,7 @@ def answered(qtbot, page: AdvicePage, state: AppState) -> AdvicePage:
 
 def settled(qtbot, page: AdvicePage) -> None:
     qtbot.waitUntil(lambda: page.advice is not None and not page._stale, timeout=LONG)
+    page.catch_up()
     QCoreApplication.processEvents()  # new labels are shown in a turn of their own
 
 
@@ -467,6 +468,7 @@ def test_the_example_is_worked_out(
     assert "DeepSeek V4 at home" in on_screen
     # The verdict comes before the tables.
     qtbot.waitUntil(lambda: page._depth == "whole", timeout=LONG)
+    page.catch_up()
     assert not page._progress.isVisible()
     page.case._fits.click()
     cells = page.case.sizes.map.cells

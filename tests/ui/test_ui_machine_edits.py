@@ -159,7 +159,7 @@ def test_machines_and_their_network_are_shown(qtbot, page, state) -> None:
         assert wanted in shown
     # People read the first machine first, whatever order llama.cpp lists devices in.
     at = [page.parts.itemAtPosition(0, place).widget() for place in range(3)]
-    assert [card.title.text() for card in at] == [
+    assert [card.accessibleName() for card in at] == [
         "Machine 1, runs llama.cpp",
         "RTX 3090",
         "RTX 3090",

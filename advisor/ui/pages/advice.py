@@ -57,6 +57,8 @@ class AdvicePage(Page):
         self._depth: Depth | None = None
         """How exact the answer to this usage is that is on screen; None: to an earlier one, or
         none."""
+        self._case: Answer | None = None
+        """The built-in case that is answered, None where none is asked."""
         self._wait = QTimer(self, singleShot=True, interval=WAIT_MS)
         self._wait.timeout.connect(self._compute)
         self._slow = QTimer(self, singleShot=True, interval=SLOW_MS)
@@ -145,6 +147,10 @@ class AdvicePage(Page):
         middle.setStretch(0, 1)
         self._set_narrow(narrow=False)
         self._answers.setLayout(column(middle, self.options, self.front, spacing=design.GAP))
+        # Each is put on screen in a turn of its own, with its first figures.
+        self._costs = costs
+        for part in (costs, self.movers, self.options, self.front):
+            part.hide()
 
     def _show_verdict(self, advice: Advice) -> None:
         self.verdict.show_advice(advice, here=self.state.here)
@@ -375,16 +381,46 @@ class AdvicePage(Page):
         if not self._stale:
             self.state.advised(advice)
         self._show_verdict(advice)
-        self.plot.show_picture(picture(advice))
-        crossing = self.plot.cross_in_words()
-        hint = self.tr("Drag the line “you” or use the arrow keys to try another volume.")
-        self._plot_words.setText(f"{crossing} {hint}".strip())
-        self.movers.show_advice(advice)
-        self.options.show_advice(advice)
-        self.front.show_advice(advice)
-        self.case.setVisible(case is not None)
-        if case is not None:
-            self.case.show_case(case)
+        self._case = case
         self._answers.show()
+        self.in_turns(
+            self._show_costs,
+            self._show_movers,
+            self._show_cards,
+            self._show_options,
+            self._show_front,
+            self._show_case,
+        )
         if not done:
             self._compute()
+
+    def _show_costs(self) -> None:
+        if self.advice is not None:
+            self.plot.show_picture(picture(self.advice))
+            crossing = self.plot.cross_in_words()
+            hint = self.tr("Drag the line “you” or use the arrow keys to try another volume.")
+            self._plot_words.setText(f"{crossing} {hint}".strip())
+            self._costs.show()
+
+    def _show_movers(self) -> None:
+        if self.advice is not None:
+            self.movers.show_advice(self.advice)
+            self.movers.show()
+
+    def _show_cards(self) -> None:
+        if self.advice is not None:
+            self.options.cards.show_advice(self.advice)
+
+    def _show_options(self) -> None:
+        if self.advice is not None:
+            self.options.show_advice(self.advice)
+            self.options.show()
+
+    def _show_front(self) -> None:
+        if self.advice is not None:
+            self.front.show_advice(self.advice)
+
+    def _show_case(self) -> None:
+        self.case.setVisible(self._case is not None)
+        if self._case is not None:
+            self.case.show_case(self._case)

@@ -125,8 +125,7 @@ class OptionsCard(Card):
         )
 
     def show_advice(self, advice: Advice) -> None:
-        """Other options. The chosen row stays chosen where it is still there."""
-        self.cards.show_advice(advice)
+        """Other options in the table. The chosen row stays chosen where it is still there."""
         chosen = self._chosen_id()
         heads = (
             self.tr("Option"),

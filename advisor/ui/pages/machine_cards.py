@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from PySide6.QtCore import QCoreApplication
+from PySide6.QtGui import QResizeEvent
 
 from advisor import units
 from advisor.basis import Basis
 from advisor.hardware.monitor import DeviceSample
 from advisor.hardware.rig import Device, PcieLink, Process
-from advisor.ui.widgets.basics import Card, Chip, button, row, text
+from advisor.ui import design
+from advisor.ui.widgets.basics import Card, Chip, Elided, button, row, text
 from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.widgets.sparkline import Sparkline
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
@@ -16,6 +18,10 @@ from advisor.ui.widgets.stacked_bar import Part, StackedBar
 SHOWN_PROCESSES = 4
 MANY = 4
 """More devices than this get smaller cards."""
+PADDING = 16
+"""Px between a card's edge and its words."""
+CHIP_ENDS = 30
+"""Px of a chip beside its words."""
 BACKENDS = {
     "cuda": "CUDA",
     "rocm": "ROCm",
@@ -31,10 +37,15 @@ class DeviceCard(Card):
 
     def __init__(self) -> None:
         super().__init__(" ")
+        self.title.hide()
+        self._name = Elided("", "title")
+        self.head.insertWidget(0, self._name)
+        self._device: Device | None = None
         self._class = ""
+        self._tone: design.Tone = "plain"
         self._live = False
         self._small = False
-        self._chip = Chip()
+        self._chip = Chip(gives_way=True)
         self.head.addWidget(self._chip)
         self._bar = StackedBar()
         self._used = ReadingRow(self.tr("Used by other programs"))
@@ -85,13 +96,15 @@ class DeviceCard(Card):
         """
         small = self._small = among[1] > MANY
         self._live = live and not small
-        self.title.setText(device.name)
+        self._device = device
+        self._name.say(device.name)
         self.setAccessibleName(device.name)
-        self._class = _class(device)
+        self._class = ""
         if small:
             self._class = self.tr("{number} of {count}").format(number=among[0], count=among[1])
         self._chip.setToolTip(_class(device))
-        self._chip.show_tone(self._class, "plain" if imagined else "good")
+        self._tone = "plain" if imagined else "good"
+        self._show_class()
         self._facts.setAccessibleName(self.tr("Facts of {name}").format(name=device.name))
         self._remove.setAccessibleName(
             self.tr("What if {name} were not there").format(name=device.name)
@@ -120,7 +133,8 @@ class DeviceCard(Card):
         if sample.lost:
             self._show_lost(device)
             return
-        self._chip.show_tone(self._class, "good")
+        self._tone = "good"
+        self._show_class()
         self._show_link(device, imagined=False)
         self._show_traffic(sample)
         self._show_sensors(sample.power_w, sample.temperature_c, sample.clock_mhz, device)
@@ -129,12 +143,32 @@ class DeviceCard(Card):
             self._show_used(sample.used, device.memory_total, measured=True)
         self._show_programs(sample.processes)
 
+    def _show_class(self) -> None:
+        """What kind of device it is, in as many words as stand beside its name."""
+        if self._device is None:
+            return
+        known = self._class or _class(self._device)
+        if self._tone == "bad":
+            known = self.tr("lost: it no longer answers")
+        elif not self._class:
+            room = self.contentsRect().width() - 2 * PADDING - self.head.spacing()
+            wide = self._name.sizeHint().width() + self._chip.fontMetrics().horizontalAdvance(known)
+            if self.isVisible() and wide + CHIP_ENDS > room:
+                known = BACKENDS[self._device.backend]
+        self._chip.show_tone(known, self._tone)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """There may be room for more words."""
+        super().resizeEvent(event)
+        self._show_class()
+
     def _show_lost(self, device: Device) -> None:
         """Nothing that was read before is true now."""
         self._line.hide()
         self._caption.hide()
-        self._chip.show_tone(self.tr("lost: it no longer answers"), "bad")
-        self._bar.show_parts((), device.memory_total, self.title.text())
+        self._tone = "bad"
+        self._show_class()
+        self._bar.show_parts((), device.memory_total, device.name)
         self._used.show_value(units.UNKNOWN)
         self._link.show_value(units.UNKNOWN)
         self._traffic.hide()
@@ -234,7 +268,7 @@ class DeviceCard(Card):
 
     def _show_used(self, used: int, total: int, *, measured: bool) -> None:
         self._bar.show_parts(
-            (Part(self.tr("Other programs"), "other", used),), total, self.title.text()
+            (Part(self.tr("Other programs"), "other", used),), total, self.accessibleName()
         )
         self._used.show_value(
             self.tr("{used} of {total}").format(

@@ -16,6 +16,8 @@ from advisor.ui.state import AppState
 
 WIDE: Final = 1400
 """Page width in px from which three cards stand side by side."""
+NARROW: Final = 1020
+"""Page width in px below which words and buttons of cards have no room in so many columns."""
 MOST_COLUMNS: Final = 4
 """Of the small cards of many devices."""
 
@@ -177,11 +179,11 @@ class Parts(QGridLayout):
             self.setRowMinimumHeight(line, high if line in lines else 0)
 
     def _wanted_columns(self, rig: Rig) -> int:
-        wide, devices = self._room >= WIDE, len(rig.devices)
+        wide, narrow, devices = self._room >= WIDE, self._room < NARROW, len(rig.devices)
         if len(rig.hosts) > 1:
-            return MOST_COLUMNS if wide else 3
+            return MOST_COLUMNS if wide else 2 if narrow else 3
         if devices > MANY:
-            return MOST_COLUMNS
+            return 3 if narrow else MOST_COLUMNS
         return 3 if wide and devices >= 2 else 2
 
 

@@ -155,11 +155,19 @@ class Card(QFrame):
             self.setAccessibleName(title)
 
 
+LEAST_CHIP = 44
+"""Px of a chip that gives way."""
+
+
 class Chip(QLabel):
     """A few words on a tone's ground: "fits, 2.0 GiB left"."""
 
-    def __init__(self, content: str = "", tone: design.Tone = "plain") -> None:
+    def __init__(
+        self, content: str = "", tone: design.Tone = "plain", *, gives_way: bool = False
+    ) -> None:
+        """``gives_way``: its words end in "…" where there is no room for them."""
         super().__init__(content)
+        self._gives_way = gives_way
         self.setTextFormat(Qt.TextFormat.PlainText)
         self._tone: design.Tone = tone
         self.setFont(design.font(design.SMALL))
@@ -184,12 +192,21 @@ class Chip(QLabel):
             painter.drawRoundedRect(shape, shape.height() / 2, shape.height() / 2)
             painter.setPen(ink)
             painter.setFont(design.font(design.SMALL, QFont.Weight.Medium))
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.text())
+            words = self.text()
+            if self._gives_way and self.width() < self.sizeHint().width():
+                right, room = Qt.TextElideMode.ElideRight, self.contentsRect().width()
+                words = painter.fontMetrics().elidedText(words, right, room)
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, words)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """As wide as its words in medium weight."""
         hint = super().sizeHint()
         return QSize(int(hint.width() * 1.03) + 2, hint.height())
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """All of its words, where it does not give way."""
+        hint = super().minimumSizeHint()
+        return QSize(min(hint.width(), LEAST_CHIP), hint.height()) if self._gives_way else hint
 
 
 class Banner(QFrame):

@@ -161,7 +161,8 @@ def source_type(arch: str, name: str, shape: Sequence[int], base: str) -> str:
         return "I32"
     if name == "d2t":
         return "I64"
-    if sum(n > 1 for n in shape) <= 1 or not name.endswith(".weight") or _F32_ALWAYS.search(name):
+    whole = name.endswith((".weight", ".lora_a", ".lora_b"))
+    if sum(n > 1 for n in shape) <= 1 or not whole or _F32_ALWAYS.search(name):
         return "F32"
     by_arch = _F32_BY_ARCH.get(arch)
     return "F32" if by_arch and by_arch.search(name) else base

@@ -10,7 +10,7 @@ from advisor.sizing import memory, speculative
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import NEVER_RUN_NEXTN
 
-_NO_NEXTN_GRAPH: Final = NEVER_RUN_NEXTN | {"glm5-next"}
+_NO_NEXTN_GRAPH: Final = NEVER_RUN_NEXTN | {"glm5-next", "graniteswitch"}
 """Architectures whose MTP context llama.cpp refuses (models/*.cpp:build_arch_graph)."""
 
 _SHARE_EQUALLY: Final = frozenset({"minimax-01", "kimi-linear"})
@@ -33,6 +33,13 @@ def check(model: Model, settings: RunSettings, *, drafts: bool = False) -> None:
         raise SettingsError(message)
     if hp is None:
         return
+    if hp.arch == "plm":
+        # plm.cpp hands V over in two dimensions, llama-kv-cache.cpp:cpy_v wants three.
+        message = (
+            f"llama.cpp ends itself when it runs {model.name}: it has PLM's tensors, but a graph "
+            "that its cache does not take. No setting changes that."
+        )
+        raise SettingsError(message)
     if not drafts and hp.arch in speculative.HEADS:
         message = (
             f"{model.name} only drafts for another model and cannot run by itself; choose that "

@@ -142,6 +142,17 @@ OTHER: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": False,
     },
     "t5encoder": _T5 | {"architectures": ["T5EncoderModel"], "feed_forward_proj": "gated-gelu"},
+    "graniteswitch": _named(
+        "GraniteSwitchForCausalLM",
+        num_hidden_layers=5,
+        num_adapters=3,
+        max_lora_rank=32,
+        shared_intermediate_size=1024,
+        logits_scaling=8.0,
+        residual_multiplier=0.22,
+        embedding_multiplier=12.0,
+        tie_word_embeddings=True,
+    ),
     "rnd1": _named("RND1", **_EXPERTS, moe_intermediate_size=256, head_dim=64),
 }
 """By a label that starts with the name of the architecture."""

@@ -1,5 +1,6 @@
 """Settings that end llama.cpp b11434, as it was seen to do with headers of such models."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,14 @@ def test_slots_that_end_llama_cpp_are_refused(
     with pytest.raises(SettingsError, match="ends itself"):
         check(model, RunSettings.model_validate({"ctx": 4096, **ends}))
     check(model, RunSettings.model_validate({"ctx": 4096, **runs}))
+
+
+def test_an_architecture_whose_graph_ends_llama_cpp_is_refused() -> None:
+    model = catalogue().find("meta-llama/Llama-3.1-8B-Instruct").model("Q4_K_M")
+    assert model.hp is not None
+    model = replace(model, hp=replace(model.hp, arch="plm"))
+    with pytest.raises(SettingsError, match="No setting changes that"):
+        check(model, RunSettings(ctx=4096))
 
 
 def test_nextn_layers_without_a_graph_are_refused() -> None:

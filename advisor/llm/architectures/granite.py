@@ -1,14 +1,16 @@
 """Granite 3 and 4: dense, mixture of experts, sliding windows, and Mamba 2 hybrids."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from advisor.llm.architectures import rules
 from advisor.llm.architectures.base import mamba_keys, sliding_window
-from advisor.llm.architectures.builder import Block
+from advisor.llm.architectures.builder import Block, TensorList
 from advisor.llm.architectures.config import Config
 from advisor.llm.architectures.keys import Keys
 from advisor.llm.architectures.llama import Llama
-from advisor.llm.hyperparameters import Value
+from advisor.llm.caches import MemoryRule
+from advisor.llm.hyperparameters import Hyperparameters, Value
 
 
 def _scales(config: Config, keys: dict[str, Value]) -> None:
@@ -36,6 +38,68 @@ class Granite(Llama):
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         optional = super().convert(config, keys)
         _scales(config, keys)
+        return optional
+
+
+_SWITCHED: Final = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+
+
+class GraniteSwitch(Granite):
+    """llama.cpp: src/models/granite-switch.cpp; adapters in the file, chosen token by token.
+
+    A last block without weights keeps in its cache which adapter is on.
+    """
+
+    names = ("graniteswitch",)
+    huggingface: ClassVar = {"GraniteSwitchForCausalLM": "graniteswitch"}
+
+    def read(self, keys: Keys, hp: dict[str, Any]) -> None:
+        hp["n_slot"] = keys.integer("adapters.count") + 1
+        hp["n_rank"] = keys.integer("adapters.lora_rank")
+        hp["n_layer_all"] += 1
+        hp["n_layer_nextn"] = 1
+        hp["n_head"], hp["n_head_kv"] = (*hp["n_head"], 1), (*hp["n_head_kv"], 1)
+        hp["n_ff"] = (*hp["n_ff"], 0)
+
+    def build(self, t: TensorList) -> None:
+        hp = t.hp
+        t.embeddings()
+        for il in range(hp.n_layer):
+            b = t.block(il)
+            q, k, ff = hp.n_embd_head_k * hp.n_head[il], hp.k_gqa(il), hp.n_ff[il]
+            b.norm("attn_norm", "ffn_norm")
+            b.weight("attn_qkv", hp.n_embd, q + 2 * k)
+            b.weight("attn_output", q, hp.n_embd)
+            b.gated_ffn()
+            widths = ((hp.n_embd, q), (hp.n_embd, k), (hp.n_embd, k), (q, hp.n_embd),
+                      (hp.n_embd, ff), (hp.n_embd, ff), (ff, hp.n_embd))  # fmt: skip
+            slots, rank = int(hp.extra["n_slot"]), int(hp.extra["n_rank"])
+            for name, (n_in, n_out) in zip(_SWITCHED, widths, strict=True):
+                b.add(f"{name}.lora_a", n_in, rank, slots)
+                b.add(f"{name}.lora_b", rank, n_out, slots)
+
+    def memory(self, hp: Hyperparameters) -> MemoryRule:
+        caches = rules.attention(hp, range(hp.n_layer_all))
+        return MemoryRule(caches=caches, v_width_max=hp.v_gqa_max)
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        optional = super().convert(config, keys)
+        count = config.integer("num_adapters")
+        shared = config.integer("shared_intermediate_size", "intermediate_size")
+        for key in ("expert_count", "expert_used_count", "expert_shared_feed_forward_length"):
+            keys.pop(key, None)
+        keys |= {
+            # One of the config's is what switches (conversion/granite.py).
+            "block_count": config.integer("num_hidden_layers") - 1,
+            "feed_forward_length": shared,
+            "expert_used_count": 0,
+            "adapters.count": count,
+            "adapters.lora_rank": config.integer("max_lora_rank"),
+            "adapters.token_ids_activate": config.numbers("adapter_token_ids") or (0,) * count,
+            "adapters.token_ids_substitute": (
+                config.numbers("adapter_substitute_token_ids") or (0,) * count
+            ),
+        }
         return optional
 
 

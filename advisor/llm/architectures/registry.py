@@ -40,7 +40,7 @@ from advisor.llm.architectures.glm5_next import Glm5Next
 from advisor.llm.architectures.gpt2 import Gpt2
 from advisor.llm.architectures.gpt_oss import GptOss
 from advisor.llm.architectures.gptneox import GptNeoX
-from advisor.llm.architectures.granite import Granite, GraniteHybrid, GraniteSwa
+from advisor.llm.architectures.granite import Granite, GraniteHybrid, GraniteSwa, GraniteSwitch
 from advisor.llm.architectures.grok import Grok
 from advisor.llm.architectures.grovemoe import GroveMoe
 from advisor.llm.architectures.hunyuan import HunyuanDense, HunyuanMoe, HyV3
@@ -111,7 +111,7 @@ _FAMILIES: Final[tuple[Architecture, ...]] = (
     Grok(), Arctic(), BitNet(), Rwkv6(), Rwkv6Qwen2(), ARwkv7(),
     DeepSeekOcr(), MiniMax01(), Plamo2(), CogVlm(), Chameleon(), Talkie(),
     Eagle3(), DFlash(), Gemma4Assistant(), Nanbeige(), HrmText(),
-    T5(), T5Encoder(),
+    T5(), T5Encoder(), GraniteSwitch(),
     Dream(), Llada(), LladaMoe(), Rnd1(),
     Bert(), NomicBert(), JinaBert2(), ModernBert(), EuroBert(), NeoBert(), GemmaEmbedding(),
 )  # fmt: skip

@@ -22,6 +22,8 @@ _MERGE: Final = 2
 """Patches a side that become one token (``spatial_merge_size``, ``pixel_shuffle_ratio`` 0.5) of
 every kind here but Gemma 3, whose default of 4 no header states."""
 _MERGED: Final = _MERGE**2
+_EMBEDDINGS_F32: Final = frozenset({"gemma3", "idefics3"})
+"""Kinds that keep all of ".embeddings." in F32 (conversion/gemma.py, smolvlm.py)."""
 
 
 class ProjectorFacts(BaseModel):
@@ -30,8 +32,9 @@ class ProjectorFacts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal[
-        "gemma3", "llama4", "pixtral", "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger"
-    ]
+        "gemma3", "idefics3", "internvl", "llama4", "pixtral",
+        "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger",
+    ]  # fmt: skip
     """``clip.projector_type``."""
     width: int = Field(gt=0, le=1 << 16)
     feed_forward: int = Field(gt=0, le=1 << 20)
@@ -45,6 +48,8 @@ class ProjectorFacts(BaseModel):
     """Width of a token of the language model."""
     between: int = Field(default=0, ge=0, le=1 << 20)
     """Width between tower and language model (Llama 4's ``projector_output_dim``)."""
+    merge: int = Field(default=_MERGE, gt=0, le=16)
+    """Patches a side that become one token, where the kind leaves that open (Idefics 3)."""
     window_pattern: int = Field(default=0, ge=0, le=512)
     """Of so many layers, one attends to the whole picture; 0: all do."""
     deepstack: tuple[int, ...] = ()
@@ -77,8 +82,8 @@ def _stored(name: str, shape: tuple[int, ...], wanted: str, kind: str) -> str:
     if len(shape) == 1 or ".position_embd." in name:
         return "F32"
     if ".patch_embd.weight" in name or ".patch_merger.weight" in name:
-        # Each converter decides for itself: gemma.py keeps all of ".embeddings." in F32.
-        return "F16" if wanted == "F16" and kind != "gemma3" else "F32"
+        # Each converter decides for itself.
+        return "F16" if wanted == "F16" and kind not in _EMBEDDINGS_F32 else "F32"
     if kind == "gemma3" and "input_projection" in name:
         return "F16"
     return "F16" if shape[0] % TYPES[wanted].block else wanted
@@ -94,12 +99,12 @@ def _metadata(facts: ProjectorFacts) -> Mapping[str, Any]:
         "clip.vision.block_count": facts.layers,
         "clip.vision.attention.head_count": facts.heads,
     }
-    if facts.kind in {"gemma3", "llama4", "qwen3vl_merger"}:
+    if facts.kind in {"gemma3", "idefics3", "internvl", "llama4", "qwen3vl_merger"}:
         found["clip.use_gelu"] = True
     if facts.kind in {"pixtral", "qwen2.5vl_merger"}:
         found["clip.use_silu"] = True
-    if facts.kind == "llama4":
-        found["clip.vision.projector.scale_factor"] = _MERGE
+    if facts.kind in {"idefics3", "internvl", "llama4"}:
+        found["clip.vision.projector.scale_factor"] = facts.merge
     if facts.kind == "pixtral":
         found["clip.vision.spatial_merge_size"] = _MERGE
     if facts.kind.startswith("qwen2"):
@@ -160,6 +165,35 @@ def _gemma3(facts: ProjectorFacts) -> Shapes:
         **_norm("v.post_ln", facts.width),
         "mm.input_projection.weight": (facts.out, facts.width),
         "mm.soft_emb_norm.weight": (facts.width,),
+    }
+
+
+def _idefics3(facts: ProjectorFacts) -> Shapes:
+    """conversion/smolvlm.py:SmolVLMModel."""
+    return {
+        **_patches(facts),
+        **_learned(facts),
+        **_blocks(facts),
+        **_norm("v.post_ln", facts.width),
+        "mm.model.fc.weight": (facts.width * facts.merge**2, facts.out),
+    }
+
+
+def _internvl(facts: ProjectorFacts) -> Shapes:
+    """conversion/internvl.py:InternVisionModel, of the tower with 300 million parameters."""
+    width, wide = facts.width, facts.width * facts.merge**2
+    count = (facts.image // facts.patch) ** 2 + 1
+    scales = {f"v.blk.{il}.ls{n}.weight": (width,) for il in range(facts.layers) for n in (1, 2)}
+    return {
+        **_patches(facts),
+        "v.patch_embd.bias": (width,),
+        "v.class_embd": (width,),
+        "v.position_embd.weight": (width, count),
+        **_blocks(facts),
+        **scales,
+        **_norm("mm.model.mlp.0", wide),
+        **_linear("mm.model.mlp.1", wide, facts.out),
+        **_linear("mm.model.mlp.3", facts.out, facts.out),
     }
 
 
@@ -225,6 +259,8 @@ def _llama4(facts: ProjectorFacts) -> Shapes:
 
 _LAYOUTS: Final[Mapping[str, Callable[[ProjectorFacts], Shapes]]] = {
     "gemma3": _gemma3,
+    "idefics3": _idefics3,
+    "internvl": _internvl,
     "llama4": _llama4,
     "pixtral": _pixtral,
     "qwen2vl_merger": _qwen2vl,

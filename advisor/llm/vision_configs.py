@@ -49,6 +49,20 @@ def _gemma3(config: _Numbers, vision: _Numbers) -> dict[str, Any]:
     return {"kind": "gemma3", "out": _out(config), **_siglip(vision)}
 
 
+def _idefics3(config: _Numbers, vision: _Numbers) -> dict[str, Any]:
+    merge = config.get("scale_factor", 2)
+    return {"kind": "idefics3", "out": _out(config), "merge": merge, **_siglip(vision)}
+
+
+def _internvl(config: _Numbers, vision: _Numbers) -> dict[str, Any]:
+    _must(
+        config["downsample_ratio"] == 0.5,
+        vision["hidden_act"] == "gelu",
+        vision["norm_type"] == "layer_norm",
+    )
+    return {"kind": "internvl", "out": config["llm_config"]["hidden_size"], **_siglip(vision)}
+
+
 def _mistral3(config: _Numbers, vision: _Numbers) -> dict[str, Any]:
     _must(
         vision["model_type"] == "pixtral",
@@ -110,6 +124,9 @@ def _qwen3vl(_config: _Numbers, vision: _Numbers) -> dict[str, Any]:
 
 _READERS: Final[Mapping[str, Callable[[_Numbers, _Numbers], dict[str, Any]]]] = {
     "Gemma3ForConditionalGeneration": _gemma3,
+    "Idefics3ForConditionalGeneration": _idefics3,
+    "SmolVLMForConditionalGeneration": _idefics3,
+    "InternVLChatModel": _internvl,
     "Mistral3ForConditionalGeneration": _mistral3,
     "Llama4ForConditionalGeneration": _llama4,
     "Qwen2VLForConditionalGeneration": _qwen2vl,

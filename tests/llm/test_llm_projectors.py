@@ -70,6 +70,8 @@ def test_sizes_are_those_printed(name: str, file_type: str, printed: tuple[float
         ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen2.5 VL"),
         ("Qwen/Qwen3-VL-8B-Instruct", "Qwen3 VL 8B"),
         ("meta-llama/Llama-4-Scout-17B-16E-Instruct", "Llama 4"),
+        ("OpenGVLab/InternVL3-8B", "InternVL 3 8B"),
+        ("HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "SmolVLM"),
     ],
 )
 def test_the_buffer_is_what_llama_cpp_reserves(name: str, case: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from advisor.basis import Explanation, Term
+from advisor.basis import Explanation, Range, Term
 from advisor.hardware.rig import Device
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
@@ -327,7 +327,29 @@ def explain_speed(speed: Speed, settings: RunSettings) -> dict[str, Explanation]
                 *speed.notes,
             ),
         )
+    if speed.ttft_s is not None:
+        found["speed.ttft"] = _first_token(speed, speed.ttft_s, settings.n_prompt)
     return found
+
+
+def _first_token(speed: Speed, seconds: Range, n_prompt: int) -> Explanation:
+    """The prompt is read, then the first token made (a reader of texts makes none)."""
+    parts = [(f"reading {n_prompt:,} tokens", n_prompt, speed.prefill_tps, "Prefill")]
+    if speed.decode_tps is not None:
+        parts.append(("the first token", 1, speed.decode_tps, "Decode"))
+    known = [(name, n, tps.mid, source) for name, n, tps, source in parts if tps is not None]
+    shown = " + ".join(f"{n:,} / {rate(tps)}" for _name, n, tps, _source in known)
+    low, high = duration(seconds.low), duration(seconds.high)
+    return Explanation(
+        title="First token",
+        formula=f"{shown} ≈ {duration(seconds.mid)}",
+        terms=tuple(
+            Term(name=name, value=n / tps, unit="s", source=source)
+            for name, n, tps, source in known
+        ),
+        basis=speed.basis,
+        notes=(f"Four times out of five between {low} and {high}.",),
+    )
 
 
 def explain(

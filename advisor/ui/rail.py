@@ -56,3 +56,8 @@ class Rail(QWidget):
     def mark(self, key: str) -> None:
         """Show which page is on screen."""
         self._buttons[key].setChecked(True)
+        # Tab stops once in the list of pages, at the one on screen; arrows go on from there.
+        for other, entry in self._buttons.items():
+            entry.setFocusPolicy(
+                Qt.FocusPolicy.StrongFocus if other == key else Qt.FocusPolicy.ClickFocus
+            )

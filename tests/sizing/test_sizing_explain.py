@@ -109,6 +109,16 @@ def test_the_largest_context_is_exact(parallel: int) -> None:
     assert not size(model, rig, RunSettings(ctx=largest + 1, parallel=parallel)).fits
 
 
+def test_the_wait_for_the_first_token_is_the_prompt_and_one_token() -> None:
+    model = catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M")
+    plan = size(model, parse_rig("RTX 4090 + 64 GB"), RunSettings(ctx=8192, n_prompt=2048))
+    told = plan.explanations["speed.ttft"]
+    assert told.formula.startswith("2,048 / ")
+    assert plan.speed.ttft_s is not None
+    seconds = [term.value for term in told.terms if isinstance(term.value, float)]
+    assert sum(seconds) == pytest.approx(plan.speed.ttft_s.mid)
+
+
 def test_ranges_read_well() -> None:
     assert ranges([]) == ""
     assert ranges([3]) == "3"

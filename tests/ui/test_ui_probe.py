@@ -15,7 +15,9 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from advisor.engine import folders
 from advisor.engine.builds import Build
+from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Host, Rig
+from advisor.llm.catalogue import catalogue
 from advisor.probe import memory, program, store
 from advisor.probe.buffers import Buffers
 from advisor.probe.result import (
@@ -29,6 +31,7 @@ from advisor.probe.result import (
     SpeedPoint,
 )
 from advisor.probe.trace import Fresh, Series, Trace
+from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from advisor.ui.earlier_probes import EarlierProbes
 from advisor.ui.pages.probe import ProbePage
@@ -357,6 +360,18 @@ def test_a_failed_probe_says_why_and_compares_nothing(page, qtbot):
     assert not any("%" in word for word in words)
     (shown,) = (w.text() for w in page.watch.findChildren(QLabel) if "cudaMalloc" in w.text())
     assert shown.startswith("line 15")
+
+
+def test_every_predicted_figure_opens_and_is_a_stop_of_tab(page, here, qtbot):
+    rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+    plan = size(catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M"), rig, RunSettings(ctx=8192))
+    page.memory.show_plan(plan, None)
+    page.speeds.show_plan(plan)
+    qtbot.waitUntil(lambda: page.memory.figures.complete)
+    rows = [*page.memory.findChildren(RowButton), *page.speeds.findChildren(RowButton)]
+    shut = [r.accessibleName() for r in rows if not r.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    assert len(rows) >= 8
+    assert not shut
 
 
 def with_devices(count: int) -> ProbeResult:

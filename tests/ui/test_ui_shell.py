@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
 from advisor import __version__, third_party
 from advisor.hardware.rig import Rig
@@ -91,6 +91,10 @@ def test_pages_follow_the_keyboard(window: MainWindow, qtbot) -> None:
     start(window, qtbot)
     qtbot.keyClick(window, Qt.Key.Key_2, Qt.KeyboardModifier.ControlModifier)
     assert window.page("fit") is not None
+    # The list of pages is one stop of Tab, at the page on screen.
+    entries = window.rail.findChildren(QPushButton)
+    stops = [e.text() for e in entries if e.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    assert stops == ["Fit", "Session…"]
     window.close()
 
 

@@ -33,13 +33,14 @@ class SpeedsCard(Card):
         clear(self._rows)
         speed = plan.speed
         spans = (
-            (self.tr("Decode"), speed.decode_tps),
-            (self.tr("Prefill"), speed.prefill_tps),
+            (self.tr("Decode"), speed.decode_tps, "speed.decode"),
+            (self.tr("Prefill"), speed.prefill_tps, "speed.prefill"),
         )
-        for name, span in spans:
+        for name, span, key in spans:
             words = units.UNKNOWN if span is None else f"{range_text(span)} tok/s"
             basis = Basis.COMPUTED if span is not None else None
-            self._rows.addWidget(FigureRow(name, words, basis=basis))
+            found = plan.explanations.get(key)
+            self._rows.addWidget(FigureRow(name, words, basis=basis, explanation=found))
 
     def begin(self) -> None:
         """A run begins: nothing is measured yet."""

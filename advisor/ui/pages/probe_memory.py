@@ -1,9 +1,9 @@
 """The card that holds a probe's memory against its plan, part by part."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from advisor import units
-from advisor.basis import Basis
+from advisor.basis import Basis, Explanation
 from advisor.probe.consequences import consequences
 from advisor.probe.result import PlaceResult, ProbeResult
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
@@ -24,6 +24,7 @@ class MemoryCard(Card):
         self.body.addWidget(self._title)
         self.figures = FigureList()
         self.body.addWidget(self.figures)
+        self._explanations: Mapping[str, Explanation] = {}
         self._ended = True
         """The run that is shown came to its end."""
         self._later = text("", "small", wrap=True)
@@ -46,13 +47,14 @@ class MemoryCard(Card):
     def show_plan(self, plan: Plan, program: int | None) -> None:
         """What is predicted, before anything ran; ``program``: bytes of llama.cpp itself."""
         self._title.setText(self.tr("Predicted"))
+        self._explanations = plan.explanations
         devices, lines = plan.devices, list[Line]()
         if len(devices) > FEW:
             tightest = min(devices, key=lambda d: 1 << 62 if d.headroom is None else d.headroom)
             lines += self._device(tightest)
             lines.append(Line(self.tr("The others")))
             lines += [
-                self._line(device.name, device.total)
+                self._line(device.name, device.total, opens=f"{device.name}.total")
                 for device in devices
                 if device is not tightest
             ]
@@ -72,7 +74,7 @@ class MemoryCard(Card):
             ("projector", plan.projector),
             ("driver", plan.driver),
         )
-        return [Line(f"{plan.title} ({plan.name})"), *self._planned(parts)]
+        return [Line(f"{plan.title} ({plan.name})"), *self._planned(plan.name, parts)]
 
     def _host(self, plan: HostPlan, program: int | None) -> list[Line]:
         parts = (
@@ -84,15 +86,20 @@ class MemoryCard(Card):
             ("projector", plan.projector),
             ("program", program or 0),
         )
-        return [Line(self.tr("RAM")), *self._planned(parts)]
+        return [Line(self.tr("RAM")), *self._planned("host", parts)]
 
-    def _planned(self, parts: Sequence[tuple[str, int | None]]) -> list[Line]:
-        return [self._line(self._words[key][0], size, key) for key, size in parts if size != 0]
+    def _planned(self, place: str, parts: Sequence[tuple[str, int | None]]) -> list[Line]:
+        return [
+            self._line(self._words[key][0], size, key, opens=f"{place}.{key}")
+            for key, size in parts
+            if size != 0
+        ]
 
-    def _line(self, name: str, size: int | None, key: str = "") -> Line:
+    def _line(self, name: str, size: int | None, key: str = "", *, opens: str) -> Line:
         basis = None if size is None else Basis.COMPUTED
         swatch = self._words[key][1] if key else None
-        return Line(name, units.size(size), basis=basis, swatch=swatch)
+        found = self._explanations.get(opens)
+        return Line(name, units.size(size), basis=basis, swatch=swatch, explanation=found)
 
     def _say_later(self, host: HostPlan) -> None:
         """What a server that runs for long takes beside: a probe keeps no prompts."""

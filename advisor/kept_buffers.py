@@ -1,7 +1,8 @@
 """Compute buffers of catalogue models, kept in the user's cache folder from one start to the next.
 
 Working them out is half of the first look at the catalogue. The file belongs to the rules that its
-figures were made by; files of others are deleted. It may be deleted at any time.
+figures were made by; files of others are deleted. It may be deleted at any time. A packed program
+brings those that most first starts ask for (packaging/ship_buffers.py).
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-from advisor import paths
+from advisor import paths, resources
 from advisor.sizing.compute import recall
 from advisor.sizing.compute.recall import Sizes
 
@@ -31,6 +32,27 @@ _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS buffers"
     " (identity BLOB PRIMARY KEY, sizes TEXT NOT NULL, crc INTEGER NOT NULL)"
 )
+
+
+_SHIPPED: Final = "compute-buffers.txt"
+
+
+def write_shipped(folder: Path, figures: Mapping[bytes, Sizes]) -> None:
+    """Write figures into the data folder of a packed program."""
+    lines = (f"{name.hex()} {' '.join(map(str, sizes))}\n" for name, sizes in figures.items())
+    (folder / _SHIPPED).write_text("".join(sorted(lines)), encoding="ascii")
+
+
+def shipped() -> dict[bytes, Sizes]:
+    """What a packed program brought; its own code and data made them. Empty for others."""
+    known: dict[bytes, Sizes] = {}
+    if getattr(sys, "frozen", False):
+        # A damaged or missing file costs a few seconds, nothing else.
+        with contextlib.suppress(OSError, ValueError):
+            for line in resources.path(_SHIPPED).read_text(encoding="ascii").splitlines():
+                name, *sizes = line.split()
+                known[bytes.fromhex(name)] = tuple(map(int, sizes))
+    return known
 
 
 @contextlib.contextmanager
@@ -119,7 +141,7 @@ class KeptBuffers:
                 self._new = {}
 
     def _read(self) -> dict[bytes, Sizes]:
-        known: dict[bytes, Sizes] = {}
+        known = shipped()
         with self._dropping():
             folder = self._folder or paths.cache()
             self._file = folder / _NAME.format(rules=self._of or rules())

@@ -17,6 +17,8 @@ from email.utils import formatdate
 from importlib import metadata
 from pathlib import Path
 
+from ship_buffers import ship
+
 from advisor import third_party
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,6 +137,7 @@ def main() -> None:
     parser.add_argument("--no-deb", action="store_true", help="stop after the frozen tree")
     arguments = parser.parse_args()
     freeze()
+    print(ship(TREE / "_internal" / "resources"), "compute buffers shipped")
     (TREE / "THIRD-PARTY.txt").write_text(third_party.notices(), encoding="utf-8")
     self_check(TREE / ("rig-advisor.exe" if os.name == "nt" else "rig-advisor"))
     print(TREE)

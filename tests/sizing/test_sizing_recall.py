@@ -1,5 +1,6 @@
 """Compute buffers kept from one run to the next are those that would be worked out anew."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from advisor import kept_buffers
 from advisor.hardware.compose import parse_rig
-from advisor.kept_buffers import KeptBuffers, keeping, rules
+from advisor.kept_buffers import KeptBuffers, keeping, rules, write_shipped
 from advisor.llm.catalogue import catalogue
 from advisor.sizing.allocation import Allocation, allocate, room
 from advisor.sizing.compute import recall, traces
@@ -240,3 +241,38 @@ def test_changed_rules_have_another_name(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "sizing" / "rule.py").write_text("ROWS = 2")
 
     assert rules() != before
+
+
+def test_a_packed_program_brings_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shipped(tmp_path, {b"a": SIZES, b"b": (7,)})
+    monkeypatch.setattr("advisor.resources.path", tmp_path.joinpath)
+    assert KeptBuffers(tmp_path, "rules").get(b"a") is None
+
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert KeptBuffers(tmp_path, "rules").everything() == {b"a": SIZES, b"b": (7,)}
+    kept = KeptBuffers(tmp_path, "rules")
+    assert kept.get(b"a") == SIZES
+    kept.put(b"c", (1,))
+    kept.write()
+    assert KeptBuffers(tmp_path, "rules").get(b"c") == (1,)
+
+    (tmp_path / "compute-buffers.txt").write_text("no figures")
+    assert KeptBuffers(tmp_path, "rules").everything() == {b"c": (1,)}
+
+
+def test_a_first_start_finds_what_the_build_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "packaging"))
+    collect = importlib.import_module("ship_buffers").collect
+    monkeypatch.setattr("advisor.answers.contexts_of", lambda *_: (RunSettings().ctx,))
+    entries = catalogue().entries
+    place = next(at for at, entry in enumerate(entries) if entry.id == NAMES[0])
+    found = collect(slice(place, place + 1))
+    noted = Noted()
+    noted.kept.update(found)
+    model, space = catalogue().find(NAMES[0]).model("Q8_0"), room(parse_rig(RIGS[0]))
+
+    traces.measure.cache_clear()
+    recall.keep_in(noted)
+    allocate(model, RunSettings(), space.backends, space.free)
+
+    assert noted.found == 1

@@ -97,6 +97,16 @@ def shared_and_routed(
     return ops.add(routed, ffn(b, cur, il, activation=routing.activation, suffix="_shexp"))
 
 
+def feed_forward(b: Builder, residual: Node, il: int, routing: Routing) -> Node:
+    """The second half of a block: dense in the leading blocks, then experts, and the sum."""
+    cur = b.norm(residual, "ffn_norm", il)
+    if il < b.hp.n_layer_dense_lead:
+        cur = ffn(b, cur, il, activation=routing.activation)
+    else:
+        cur = shared_and_routed(b, cur, il, routing)
+    return ops.add(cur, residual)
+
+
 @dataclass(slots=True)
 class Rows:
     """The rows that become logits, picked in the last block or after it."""

@@ -12,13 +12,13 @@ from advisor.sizing.compute.attention import (
 )
 from advisor.sizing.compute.blocks import (
     Graph,
+    feed_forward,
     number,
     output_rows,
     routing_of,
-    shared_and_routed,
 )
 from advisor.sizing.compute.builder import Builder
-from advisor.sizing.compute.feedforward import ffn, moe, situ
+from advisor.sizing.compute.feedforward import moe, situ
 from advisor.sizing.compute.nodes import F32, Node, new
 from advisor.sizing.compute.recurrent import (
     StateInput,
@@ -149,13 +149,7 @@ def kimi_linear(b: Builder) -> None:
         else:
             cur = _latent_attention(b, cache, cur, il)
         cur, residual = rows.pick(il, cur, residual)
-        residual = ops.add(cur, residual)
-        cur = b.norm(residual, "ffn_norm", il)
-        if il < hp.n_layer_dense_lead:
-            cur = ffn(b, cur, il)
-        else:
-            cur = shared_and_routed(b, cur, il, routing)
-        cur = ops.add(cur, residual)
+        cur = feed_forward(b, ops.add(cur, residual), il, routing)
     b.head(cur)
 
 

@@ -12,9 +12,8 @@ from advisor.sizing.compute.attention import (
     sparse_attention,
     sparse_input,
 )
-from advisor.sizing.compute.blocks import Graph, number, output_rows, routing_of, shared_and_routed
+from advisor.sizing.compute.blocks import Graph, feed_forward, number, output_rows, routing_of
 from advisor.sizing.compute.builder import Builder
-from advisor.sizing.compute.feedforward import ffn
 from advisor.sizing.compute.nodes import F32, Node, new
 
 
@@ -83,13 +82,7 @@ def deepseek2(b: Builder) -> None:
         residual = cur
         cur = mla(b, b.norm(cur, "attn_norm", il), cache, positions, il, temperature)
         cur, residual = rows.pick(il, cur, residual)
-        residual = ops.add(cur, residual)
-        cur = b.norm(residual, "ffn_norm", il)
-        if il < hp.n_layer_dense_lead:
-            cur = ffn(b, cur, il)
-        else:
-            cur = shared_and_routed(b, cur, il, routing)
-        cur = ops.add(cur, residual)
+        cur = feed_forward(b, ops.add(cur, residual), il, routing)
     b.head(cur)
 
 
@@ -159,13 +152,7 @@ def sparse(b: Builder) -> None:
         k = ops.concat(latent, k_rope, 0)
         cur = sparse_attention(b, inp.latent, q, k, latent, top, il)
         cur, residual = rows.pick(il, cur, residual)
-        residual = ops.add(cur, residual)
-        cur = b.norm(residual, "ffn_norm", il)
-        if il < hp.n_layer_dense_lead:
-            cur = ffn(b, cur, il)
-        else:
-            cur = shared_and_routed(b, cur, il, routing)
-        cur = ops.add(cur, residual)
+        cur = feed_forward(b, ops.add(cur, residual), il, routing)
     b.head(cur)
 
 

@@ -7,13 +7,12 @@ from advisor.sizing.compute import ops
 from advisor.sizing.compute.attention import AttentionInput, attend_latent, attention_input
 from advisor.sizing.compute.blocks import (
     Graph,
+    feed_forward,
     late_head,
     output_rows,
     routing_of,
-    shared_and_routed,
 )
 from advisor.sizing.compute.builder import Builder
-from advisor.sizing.compute.feedforward import ffn
 from advisor.sizing.compute.graphs_kimi import kimi_delta_attention
 from advisor.sizing.compute.nodes import Node
 from advisor.sizing.compute.recurrent import state_input
@@ -72,13 +71,7 @@ def ling3(b: Builder) -> None:
             cur = kimi_delta_attention(b, states, cur, il)
         else:
             cur = gated_latent_attention(b, cur, cache, positions, il)
-        residual = ops.add(cur, residual)
-        cur = b.norm(residual, "ffn_norm", il)
-        if il < hp.n_layer_dense_lead:
-            cur = ffn(b, cur, il)
-        else:
-            cur = shared_and_routed(b, cur, il, routing)
-        cur = ops.add(cur, residual)
+        cur = feed_forward(b, ops.add(cur, residual), il, routing)
     late_head(b, cur, rows)
 
 

@@ -17,15 +17,14 @@ from advisor.sizing.compute.attention import (
 )
 from advisor.sizing.compute.blocks import (
     Graph,
+    feed_forward,
     head_norms,
     number,
     output_rows,
     qkv,
     routing_of,
-    shared_and_routed,
 )
 from advisor.sizing.compute.builder import Builder
-from advisor.sizing.compute.feedforward import ffn
 from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, is_contiguous, new, view_of
 
 
@@ -196,13 +195,7 @@ def minimax_m3(b: Builder) -> None:
             q, k = ops.rope(q, positions), ops.rope(k, positions)
             cur = attention(b, cache, q, k, v, il)
         cur, residual = rows.pick(il, cur, residual)
-        residual = ops.add(cur, residual)
-        cur = b.norm(residual, "ffn_norm", il)
-        if il < hp.n_layer_dense_lead:
-            cur = ffn(b, cur, il, activation="swiglu_oai")
-        else:
-            cur = shared_and_routed(b, cur, il, routing)
-        cur = ops.add(cur, residual)
+        cur = feed_forward(b, ops.add(cur, residual), il, routing)
     b.head(cur)
 
 

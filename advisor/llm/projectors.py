@@ -22,6 +22,9 @@ _MERGE: Final = 2
 """Patches a side that become one token (``spatial_merge_size``, ``pixel_shuffle_ratio`` 0.5) of
 every kind here but Gemma 3, whose default of 4 no header states."""
 _MERGED: Final = _MERGE**2
+_GELU: Final = frozenset(
+    {"gemma3", "gemma4v", "idefics3", "internvl", "kimivl", "llama4", "qwen3vl_merger"}
+)
 _EMBEDDINGS_F32: Final = frozenset({"gemma3", "idefics3"})
 """Kinds that keep all of ".embeddings." in F32 (conversion/gemma.py, smolvlm.py)."""
 
@@ -32,7 +35,7 @@ class ProjectorFacts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal[
-        "gemma3", "idefics3", "internvl", "llama4", "pixtral",
+        "gemma3", "gemma4v", "glm4v", "idefics3", "internvl", "kimivl", "llama4", "pixtral",
         "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger",
     ]  # fmt: skip
     """``clip.projector_type``."""
@@ -47,7 +50,10 @@ class ProjectorFacts(BaseModel):
     out: int = Field(gt=0, le=1 << 20)
     """Width of a token of the language model."""
     between: int = Field(default=0, ge=0, le=1 << 20)
-    """Width between tower and language model (Llama 4's ``projector_output_dim``)."""
+    """Width between tower and language model (Llama 4's ``projector_output_dim``), or inside GLM's
+    merger (``intermediate_size``)."""
+    positions: int = Field(default=0, ge=0, le=1 << 16)
+    """Learned positions of each side, where they do not follow from the picture (Gemma 4)."""
     merge: int = Field(default=_MERGE, gt=0, le=16)
     """Patches a side that become one token, where the kind leaves that open (Idefics 3)."""
     window_pattern: int = Field(default=0, ge=0, le=512)
@@ -99,11 +105,11 @@ def _metadata(facts: ProjectorFacts) -> Mapping[str, Any]:
         "clip.vision.block_count": facts.layers,
         "clip.vision.attention.head_count": facts.heads,
     }
-    if facts.kind in {"gemma3", "idefics3", "internvl", "llama4", "qwen3vl_merger"}:
+    if facts.kind in _GELU:
         found["clip.use_gelu"] = True
-    if facts.kind in {"pixtral", "qwen2.5vl_merger"}:
+    if facts.kind in {"glm4v", "pixtral", "qwen2.5vl_merger"}:
         found["clip.use_silu"] = True
-    if facts.kind in {"idefics3", "internvl", "llama4"}:
+    if facts.kind in {"idefics3", "internvl", "kimivl", "llama4"}:
         found["clip.vision.projector.scale_factor"] = facts.merge
     if facts.kind == "pixtral":
         found["clip.vision.spatial_merge_size"] = _MERGE
@@ -197,6 +203,63 @@ def _internvl(facts: ProjectorFacts) -> Shapes:
     }
 
 
+def _kimivl(facts: ProjectorFacts) -> Shapes:
+    """conversion/kimivl.py:KimiVLModel."""
+    wide = facts.width * facts.merge**2
+    return {
+        **_patches(facts),
+        **_learned(facts),
+        **_blocks(facts),
+        **_norm("v.post_ln", facts.width),
+        **_norm("mm.input_norm", facts.width),
+        **_linear("mm.1", wide, wide),
+        **_linear("mm.2", wide, facts.out),
+    }
+
+
+def _glm4v(facts: ProjectorFacts) -> Shapes:
+    """conversion/qwen3vl.py:Glm4VVisionModel."""
+    blocks = _blocks(facts, fused=True, gated=True, rms=True)
+    out, wide = facts.out, facts.between
+    return {
+        **_patches(facts, frames=2),
+        **_learned(facts),
+        **{name: shape for name, shape in blocks.items() if not name.endswith(".bias")},
+        "v.norm_embd.weight": (facts.width,),
+        "v.post_ln.weight": (facts.width,),
+        "mm.patch_merger.weight": (_MERGE, _MERGE, facts.width, out),
+        "mm.patch_merger.bias": (out,),
+        "mm.model.fc.weight": (out, out),
+        **_norm("mm.post_norm", out),
+        "mm.up.weight": (out, wide),
+        "mm.gate.weight": (out, wide),
+        "mm.down.weight": (wide, out),
+    }
+
+
+def _gemma4v(facts: ProjectorFacts) -> Shapes:
+    """conversion/gemma.py:Gemma4VisionAudioModel, of the models that do not hear."""
+    width, head = facts.width, facts.width // facts.heads
+    blocks = _blocks(facts, gated=True, rms=True)
+    norms = {
+        f"v.blk.{il}.{name}.weight": (size,)
+        for il in range(facts.layers)
+        for name, size in (
+            *(("attn_post_norm", width), ("ffn_post_norm", width)),
+            *(("attn_q_norm", head), ("attn_k_norm", head)),
+        )
+    }
+    return {
+        **_patches(facts),
+        "v.position_embd.weight": (width, facts.positions, 2),
+        **{name: shape for name, shape in blocks.items() if not name.endswith(".bias")},
+        **norms,
+        "v.std_bias": (width,),
+        "v.std_scale": (width,),
+        "mm.input_projection.weight": (width, facts.out),
+    }
+
+
 def _qwen2vl(facts: ProjectorFacts) -> Shapes:
     """conversion/qwenvl.py:Qwen2VLVisionModel."""
     ends = _norm("v.post_ln", facts.width)
@@ -259,8 +322,11 @@ def _llama4(facts: ProjectorFacts) -> Shapes:
 
 _LAYOUTS: Final[Mapping[str, Callable[[ProjectorFacts], Shapes]]] = {
     "gemma3": _gemma3,
+    "gemma4v": _gemma4v,
+    "glm4v": _glm4v,
     "idefics3": _idefics3,
     "internvl": _internvl,
+    "kimivl": _kimivl,
     "llama4": _llama4,
     "pixtral": _pixtral,
     "qwen2vl_merger": _qwen2vl,

@@ -42,6 +42,8 @@ class DeviceCard(Card):
         self.head.insertWidget(0, self._name)
         self._device: Device | None = None
         self._class = ""
+        self._wide = 0
+        """Px inside its frame; 0 before it has its place."""
         self._tone: design.Tone = "plain"
         self._live = False
         self._small = False
@@ -151,15 +153,16 @@ class DeviceCard(Card):
         if self._tone == "bad":
             known = self.tr("lost: it no longer answers")
         elif not self._class:
-            room = self.contentsRect().width() - 2 * PADDING - self.head.spacing()
+            room = self._wide - 2 * PADDING - self.head.spacing() - CHIP_ENDS
             wide = self._name.sizeHint().width() + self._chip.fontMetrics().horizontalAdvance(known)
-            if self.isVisible() and wide + CHIP_ENDS > room:
+            if self._wide and wide > room:
                 known = BACKENDS[self._device.backend]
         self._chip.show_tone(known, self._tone)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """There may be room for more words."""
         super().resizeEvent(event)
+        self._wide = self.contentsRect().width()
         self._show_class()
 
     def _show_lost(self, device: Device) -> None:

@@ -89,14 +89,15 @@ def conclude(
 
 
 def beside_predicted(question: Question, points: Sequence[SpeedPoint]) -> tuple[SpeedPoint, ...]:
-    """The points with what is predicted of each, as for a machine that nobody has measured."""
+    """The points with what was predicted of each before the run."""
     return tuple(_beside_predicted(question, point) for point in points)
 
 
 def _beside_predicted(question: Question, point: SpeedPoint) -> SpeedPoint:
     at = {"depth": point.depth, "n_prompt": max(1, point.n_prompt)}
     settings = question.settings.model_copy(update=at)
-    speed = size(question.model, question.rig, settings).speed
+    known = question.calibration
+    speed = size(question.model, question.rig, settings, calibration=known).speed
     update = {"decode_predicted": speed.decode_tps}
     if point.prefill_tps is not None:
         update["prefill_predicted"] = speed.prefill_tps

@@ -1,6 +1,6 @@
 """From a model, this machine and settings to a question that can be probed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -14,9 +14,10 @@ from advisor.llm import ghost
 from advisor.llm.companions import with_companions
 from advisor.llm.ghost_scaled import Scaled, scaled
 from advisor.llm.model import Model
+from advisor.probe.calibrate import learn
 from advisor.probe.preflight import Objection, preflight, short_ghosts
 from advisor.probe.question import ProbeEvent, Question
-from advisor.probe.result import Method
+from advisor.probe.result import Method, ProbeResult
 from advisor.probe.run import Probe
 from advisor.probe.sampler import DeviceSource
 from advisor.probe.scaled_run import ScaledProbe
@@ -60,11 +61,13 @@ def prepare(
     method: Method = "server",
     seconds: float = 30.0,
     anyway: bool = False,
+    probes: Sequence[ProbeResult] = (),
 ) -> Prepared:
     """Choose a llama.cpp, plan the run on what it can use, and look for objections.
 
     builds: those that are known; None: look for them now, which asks every program found.
     wanted: the path of the one to use (empty: the embedded one); None: the best for the rig.
+    probes: those that calibrate what is predicted.
     Where no llama.cpp works at all, that is an objection; what is predicted stands all the same.
     Raises EngineError when llama-bench is missing, ModelError where a draft model or a projector is
     not what it should be, and what ``size`` raises.
@@ -92,10 +95,11 @@ def prepare(
     if not used.devices:
         # Without accelerators there is nothing to place.
         settings = settings.model_copy(update={"n_cpu_moe": 0, "n_gpu_layers": "all"})
-    plan = size_anywhere(model, used, settings)
+    calibration = learn(used, probes)
+    plan = size_anywhere(model, used, settings, calibration=calibration)
     if method == "llama-bench":
         # It makes contexts of its own; where layers and experts lie stays as planned.
-        plan = size(model, used, bench.planned_settings(plan.settings))
+        plan = size(model, used, bench.planned_settings(plan.settings), calibration=calibration)
     question = Question(
         model=model,
         rig=used,
@@ -105,6 +109,7 @@ def prepare(
         method=method,
         seconds=seconds,
         anyway=anyway,
+        calibration=calibration,
     )
     objections = list(preflight(used, plan, available=available))
     if choice.build.problem and not rig.imagined:

@@ -6,6 +6,7 @@ from advisor.engine.builds import Build
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.result import Method, Observation, Phase, ProbeResult, SpeedPoint
+from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
 
@@ -30,6 +31,8 @@ class Question:
     """The ghost may take on the disk what it claims: its disk has no sparse files."""
     threads: int | None = None
     """CPU threads of the embedded engine; None: its own choice."""
+    calibration: Calibration | None = None
+    """What earlier probes of this machine changed in what is predicted."""
 
 
 @dataclass(frozen=True, slots=True)

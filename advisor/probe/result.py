@@ -120,7 +120,7 @@ class SpeedPoint(_Frozen):
     decode_spread: float | None = None
     prefill_predicted: Range | None = None
     decode_predicted: Range | None = None
-    """What was predicted of it, in tok/s, by no probe; None: unknown, or not kept."""
+    """What was predicted of it before the run, in tok/s; None: unknown, or not kept."""
 
 
 class PowerResult(_Frozen):

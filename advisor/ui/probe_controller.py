@@ -81,6 +81,7 @@ class ProbeController(QObject):
         method: Method = "server",
         run: bool = False,
         anyway: bool = False,
+        probes: tuple[ProbeResult, ...] = (),
     ) -> None:
         """Find a llama.cpp and plan the run; ``run`` starts it when nothing speaks against it.
 
@@ -104,6 +105,7 @@ class ProbeController(QObject):
                 method=method,
                 seconds=seconds,
                 anyway=anyway,
+                probes=probes,
             )
 
         def done(ready: Prepared) -> None:

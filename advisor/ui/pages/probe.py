@@ -105,8 +105,8 @@ class ProbePage(Page):
         self.history.deleted.connect(self._deleted)
         self.history.use_wanted.connect(state.add_result)
         self.history.leave_wanted.connect(state.forget_results)
-        state.results_changed.connect(self._mark_used)
-        self._mark_used()
+        state.results_changed.connect(self._used_changed)
+        self._used_changed()
         controller.kept.connect(self.history.refresh)
         controller.not_kept.connect(self._not_kept)
 
@@ -190,7 +190,12 @@ class ProbePage(Page):
         if self._question() == self._asked:
             return
         self.controller.prepare(
-            state.model, rig, state.settings, seconds=self.head.seconds, method=self.head.method
+            state.model,
+            rig,
+            state.settings,
+            seconds=self.head.seconds,
+            method=self.head.method,
+            probes=state.session.probes,
         )
 
     def _ask_again(self) -> None:
@@ -273,6 +278,7 @@ class ProbePage(Page):
             method=self.head.method,
             run=True,
             anyway=anyway,
+            probes=state.session.probes,
         )
 
     def _run_anyway(self) -> None:
@@ -383,8 +389,11 @@ class ProbePage(Page):
         sentence = words.format(title=result.title)
         self.banner.say(sentence, "plain", action=self.tr("Undo"), on_action=undo)
 
-    def _mark_used(self) -> None:
+    def _used_changed(self) -> None:
+        """Other probes calibrate now; what is shown as predicted follows, a result stays."""
         self.history.card.mark_used({probe.id for probe in self.state.session.probes})
+        if not (self.history.shows_result or self.controller.running):
+            self._ask_again()
 
     def _not_kept(self, sentence: str) -> None:
         self.banner.say(" ".join(s for s in (self.banner.sentence, sentence) if s), "bad")

@@ -56,6 +56,11 @@ class ProbeHistory(QObject):
             lambda _job: store.entries(), on_result=self.card.show_entries, owner=self
         )
 
+    @property
+    def shows_result(self) -> bool:
+        """Whether a result is on screen, not a question."""
+        return self._shown is not None
+
     def set_shown(self, result: ProbeResult | None) -> None:
         """The result on screen, None while it shows a question."""
         self._shown = result

@@ -1,5 +1,6 @@
 """Advice and worked-out cases as plain data, for `--json` and for the report's attachment."""
 
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -7,7 +8,7 @@ from advisor.advice.assessment import Assessment
 from advisor.advice.commands import commands, way_of
 from advisor.advice.costs import BreakEven
 from advisor.advice.money import Span, cents
-from advisor.advice.scenarios import Answer, Crossing, Link, Row, Speeds
+from advisor.advice.scenarios import Answer, Crossing, Link, Row, Specification, Speeds
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
 from advisor.basis import Range
@@ -114,6 +115,10 @@ def advice_data(advice: Advice) -> dict[str, Any]:
     }
 
 
+def _specification(found: Specification) -> dict[str, Any]:
+    return asdict(found) | {"kv": [{"ctx": ctx, "bytes": size} for ctx, size in found.kv]}
+
+
 def _row(row: Row) -> dict[str, Any]:
     return {
         "rig": row.rig,
@@ -178,6 +183,7 @@ def answer_data(answer: Answer) -> dict[str, Any]:
         "made": answer.made.isoformat(),
         "headline": answer.advice.headline,
         "rules": list(answer.rules),
+        "models": [_specification(found) for found in answer.models],
         "allocation": [_row(row) for row in answer.allocation],
         "speeds": [_speeds(found) for found in answer.speeds],
         "interconnect": [_link(link) for link in answer.links],

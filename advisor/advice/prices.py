@@ -32,6 +32,13 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Confirmation(_Frozen):
+    """Another place that gave the same price."""
+
+    date: date
+    source: str
+
+
 class ApiModel(_Frozen):
     """One model at one host, as reviewed in resources/api_models.json."""
 
@@ -48,6 +55,8 @@ class ApiModel(_Frozen):
     succeeds: tuple[str, ...]
     """Catalogue models it replaces in its family."""
     note: str
+    confirmed: Confirmation | None = None
+    """None: nobody else was found who gives this price."""
 
 
 class _ApiModels(_Frozen):
@@ -220,9 +229,16 @@ def api_price(api: ApiModel, at: datetime, *, batch: bool = False) -> ApiPrice:
         schedule=schedule,
         context_window=api.context or info.context_window,
         at=at,
-        source=f"{data_version()}, {api.provider}/{api.ref}",
+        source=f"{data_version()}, {api.provider}/{api.ref}, {_confirmed(api)}",
         notes=notes,
     )
+
+
+def _confirmed(api: ApiModel) -> str:
+    found = api.confirmed
+    if found is None:
+        return "not confirmed elsewhere"
+    return f"confirmed as of {found.date.isoformat()} ({found.source})"
 
 
 def tier_of(model_id: str, n_params: int) -> int:

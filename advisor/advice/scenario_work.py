@@ -29,10 +29,11 @@ from advisor.advice.scenarios import (
     Row,
     Scenario,
     ScenarioRig,
+    Specification,
     Speeds,
     check_guide,
 )
-from advisor.advice.timing import Timed, lengths, roughly, timed
+from advisor.advice.timing import Timed, context_bytes, lengths, roughly, timed
 from advisor.advice.upgrades import option
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of, preference
@@ -50,6 +51,27 @@ _TOLD: Final = 2
 """Rigs of a verdict: it and the runner-up."""
 _COMMON_SPEED: Final = 15.0
 """Tokens per second for a link's share where no speed is predicted."""
+
+
+def specification(case: Scenario, entry: CatalogueEntry) -> Specification:
+    """A model of the case, from its own hyperparameters and tensors."""
+    hp, released = entry.hp, entry.model(entry.native_file_type)
+    return Specification(
+        model=entry.name,
+        params=entry.n_params,
+        active=entry.active,
+        trained_ctx=hp.n_ctx_train,
+        layers=hp.n_layer,
+        experts=hp.n_expert,
+        experts_used=hp.n_expert_used,
+        experts_shared=hp.n_expert_shared,
+        released_as=entry.native_file_type,
+        released_bytes=released.nbytes,
+        kv=tuple(
+            (ctx, int(context_bytes(released, RunSettings(ctk=case.kv, ctv=case.kv, ctx=ctx))))
+            for ctx in case.contexts
+        ),
+    )
 
 
 def allocation(case: Scenario, entry: CatalogueEntry, title: str, rig: Rig) -> tuple[Row, ...]:
@@ -251,6 +273,7 @@ def work_out(
     return Answer(
         scenario=case,
         made=at,
+        models=tuple(specification(case, catalogue().find(m)) for m in case.models),
         allocation=tuple(rows),
         speeds=tuple(speeds),
         links=tuple(links),

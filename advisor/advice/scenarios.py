@@ -73,6 +73,26 @@ class Scenario(_Frozen):
 
 
 @dataclass(frozen=True)
+class Specification:
+    """What a model of the case is. Sizes in bytes."""
+
+    model: str
+    params: int
+    active: int
+    """Parameters that a token uses."""
+    trained_ctx: int
+    layers: int
+    experts: int
+    experts_used: int
+    experts_shared: int
+    released_as: str
+    """The file type that loses nothing of what was released."""
+    released_bytes: int
+    kv: tuple[tuple[int, int], ...]
+    """Contexts of the case and their caches, with everything on one device."""
+
+
+@dataclass(frozen=True)
 class Row:
     """One cell of the allocation table. Sizes in bytes; None is unknown."""
 
@@ -151,6 +171,7 @@ class Answer:
 
     scenario: Scenario
     made: dt.datetime
+    models: tuple[Specification, ...]
     allocation: tuple[Row, ...]
     speeds: tuple[Speeds, ...]
     links: tuple[Link, ...]

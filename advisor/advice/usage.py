@@ -134,7 +134,7 @@ class Usage(BaseModel):
             raise ValueError("long requests must be longer than the others")
         return self
 
-    def with_own_price(self, name: str, amount: Decimal | None) -> "Usage":
+    def with_own_price(self, name: str, amount: Decimal | str | None) -> "Usage":
         """With a price of one's own for a piece; None goes back to the reviewed one.
 
         Raises ValidationError for an amount that is no price.

@@ -144,6 +144,7 @@ _EXAMPLES: Final = {
     "probe": ('probe "Qwen3 0.6B" --ghost --seconds 15', "probe model.gguf -c 32k"),
     "advise": (
         f'advise --model "Qwen3 32B" {_RIG} --usage agent --need requests_per_month=300',
+        f'advise --model "Qwen3 32B" {_RIG} --need free_slots=1 --price "RTX 5090=3000"',
         "advise session.rig.json",
     ),
     "report": (

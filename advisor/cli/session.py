@@ -7,8 +7,9 @@ from typing import Final
 from pydantic import ValidationError
 
 from advisor import session as sessions
+from advisor.advice.price_list import price_list
 from advisor.advice.scenarios import scenario
-from advisor.advice.usage import Usage, preset, presets
+from advisor.advice.usage import Limits, Usage, preset, presets
 from advisor.cli.options import settings_of
 from advisor.cli.request import first_problem, resolve_rig, with_backend
 from advisor.errors import SettingsError
@@ -18,8 +19,10 @@ from advisor.llm.open import load
 from advisor.session import ModelChoice, Session
 from advisor.sizing.settings import RunSettings
 
-_NEEDS: Final = tuple(
-    name for name in Usage.model_fields if name not in {"also", "limits", "own_prices"}
+_LIMITS: Final = tuple(Limits.model_fields)
+_NEEDS: Final = (
+    *(name for name in Usage.model_fields if name not in {"also", "limits", "own_prices"}),
+    *_LIMITS,
 )
 
 
@@ -37,7 +40,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="what differs from that usage: requests_per_month, prompt_tokens, output_tokens, "
-        "min_decode_tps, data_may_leave, budget, currency …; may be repeated",
+        "min_decode_tps, data_may_leave, budget, currency …, and what the machine takes: "
+        "free_slots, supply_w, quiet …; may be repeated",
+    )
+    parser.add_argument(
+        "--price",
+        action="append",
+        default=[],
+        metavar="PIECE=AMOUNT",
+        help="what you were offered for a card, machine or part, in the usage's currency "
+        "(memory per GB); may be repeated",
     )
     parser.add_argument(
         "--also",
@@ -73,7 +85,7 @@ def session_of(arguments: argparse.Namespace) -> Session:
             file_type=None if model.path else model.file_type,
         ),
         settings=settings,
-        usage=_usage(arguments.usage, also, arguments.need),
+        usage=_with_prices(_usage(arguments.usage, also, arguments.need), arguments.price),
     )
 
 
@@ -90,10 +102,29 @@ def _usage(name: str, also: tuple[str, ...], needs: list[str]) -> Usage:
         if not equals or field not in _NEEDS:
             raise SettingsError(f"--need {need}: say NAME=VALUE; names are {', '.join(_NEEDS)}.")
         given[field] = value
+    limits = {name: given.pop(name) for name in _LIMITS if name in given}
+    asked = {"limits": usage.limits.model_dump() | limits}
     try:
-        return Usage.model_validate(usage.model_dump() | given)
+        return Usage.model_validate(usage.model_dump() | given | asked)
     except ValidationError as error:
         raise SettingsError(f"--need {first_problem(error)}") from error
+
+
+def _with_prices(usage: Usage, prices: list[str]) -> Usage:
+    """With prices of one's own ("RTX 5090=3000"). Raises SettingsError."""
+    known = {line.name.casefold(): line.name for line in price_list()} if prices else {}
+    for price in prices:
+        piece, _, amount = price.rpartition("=")
+        name = known.get(piece.strip().casefold())
+        if name is None:
+            close = [found for key, found in known.items() if piece.strip().casefold() in key]
+            near = f"; there are {', '.join(close[:5])}" if piece.strip() and close else ""
+            raise SettingsError(f"--price {price}: say PIECE=AMOUNT, with a piece to buy{near}.")
+        try:
+            usage = usage.with_own_price(name, amount)
+        except ValidationError as error:
+            raise SettingsError(f"--price {price}: {error.errors()[0]['msg']}.") from error
+    return usage
 
 
 def rig_of(session: Session) -> Rig:

@@ -67,6 +67,7 @@ def test_every_api_has_a_price_and_a_window():
         price = prices.api_price(model, MONDAY_14)
         assert sum(share for share, _ in price.schedule) == 1
         assert price.context_window, model.id
+        assert ("not confirmed elsewhere" in price.source) == (model.confirmed is None)
 
 
 @settings(max_examples=60, deadline=None)

@@ -87,6 +87,14 @@ def test_allocation_has_every_file_type_and_context(answer):
     assert [r.verdict for r in largest] == ["no", "no"]
 
 
+def test_the_models_of_the_case_are_what_was_checked(answer):
+    (flash,) = answer.models
+    assert (flash.params // 10**9, flash.active // 10**9) == (284, 13)
+    assert (flash.experts_used, flash.experts, flash.trained_ctx) == (6, 256, 1 << 20)
+    # 6.72 GiB of caches at a million tokens: 6,880 bytes a token.
+    assert flash.kv[-1] == (1 << 20, pytest.approx(6.72 * 2**30, rel=0.01))
+
+
 def test_only_what_fits_has_a_speed_and_two_cards_have_a_link(answer):
     assert {s.rig for s in answer.speeds} == {"2× RTX 4090", "96 GB card + RAM"}
     assert all(s.decode_tps.low < s.decode_tps.high for s in answer.speeds)
@@ -124,7 +132,15 @@ def test_everything_is_plain_json_and_needs_no_network(answer, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     data = json.loads(json.dumps(answer_data(answer)))
-    assert set(data) >= {"allocation", "speeds", "interconnect", "break_even", "rules", "advice"}
+    assert set(data) >= {
+        "models",
+        "allocation",
+        "speeds",
+        "interconnect",
+        "break_even",
+        "rules",
+        "advice",
+    }
     advice = json.loads(json.dumps(advice_data(answer.advice)))
     assert advice["headline"] == data["headline"]
     assert advice["assessments"][0]["monthly"]["mid"].count(".") == 1

@@ -74,6 +74,16 @@ def test_needs_change_the_usage_that_is_advised_on() -> None:
     assert (usage.requests_per_month, usage.data_may_leave) == (7, False)
 
 
+def test_limits_and_prices_of_ones_own_reach_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["advise", "--model", "Qwen3 8B", "--rig", "RTX 4090 + 64 GB"]
+    able = [*words, "--need", "free_slots=1", "--need", "quiet=yes", "--price", "rtx 5090=3000"]
+    usage = session_of(_parser(able).parse_args(able)).usage
+    assert (usage.limits.free_slots, usage.limits.quiet) == (1, True)
+    assert [(own.name, own.amount) for own in usage.own_prices] == [("RTX 5090", 3000)]
+    assert cli.main([*words, "--price", "5090=3000"]) == 2
+    assert "there are RTX 5090," in capsys.readouterr().err
+
+
 DOCUMENTED = (Path(__file__).parents[2] / "docs/json.md").read_text(encoding="utf-8")
 
 

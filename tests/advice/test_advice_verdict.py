@@ -115,12 +115,19 @@ needs = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(menu=menus, usage=needs)
-def test_a_hard_constraint_is_never_broken(menu, usage):
-    best = choose([assess(o, usage) for o in menu], usage)
-    if best is None:
-        return
+def worse(option, how):
+    """The same but for one thing that is worse."""
+    if how == "tier":
+        return replace(option, id=f"{option.id}-", tier=option.tier - 1)
+    if how == "loss":
+        heavier = LOSS_WORDS[min(LOSS_WORDS.index(option.loss) + 1, len(LOSS_WORDS) - 1)]
+        return replace(option, id=f"{option.id}-", loss=heavier)
+    speed = option.run.decode_tps
+    slower = Range(low=speed.low * 0.7, mid=speed.mid * 0.7, high=speed.high * 0.7)
+    return replace(option, id=f"{option.id}-", run=replace(option.run, decode_tps=slower))
+
+
+def no_hard_constraint_is_broken(best, usage):
     option = best.option
     if not usage.data_may_leave or usage.must_work_offline:
         assert option.api is None
@@ -135,70 +142,47 @@ def test_a_hard_constraint_is_never_broken(menu, usage):
         assert best.hardware.mid <= usage.budget
 
 
-def worse(option, how):
-    """The same but for one thing that is worse."""
-    if how == "tier":
-        return replace(option, id=f"{option.id}-", tier=option.tier - 1)
-    if how == "loss":
-        heavier = LOSS_WORDS[min(LOSS_WORDS.index(option.loss) + 1, len(LOSS_WORDS) - 1)]
-        return replace(option, id=f"{option.id}-", loss=heavier)
-    speed = option.run.decode_tps
-    slower = Range(low=speed.low * 0.7, mid=speed.mid * 0.7, high=speed.high * 0.7)
-    return replace(option, id=f"{option.id}-", run=replace(option.run, decode_tps=slower))
+def no_option_worsens(before, after, usage):
+    if before is not None:
+        assert after is not None
+        assert rank([before, after], usage)[0].option.id == after.option.id
 
 
-@settings(max_examples=80, deadline=None)
+def front_is_what_nothing_dominates(assessed, best, usage):
+    front = pareto(assessed, usage)
+    slowly = {a.option.id for a in assessed if a.meets} - {
+        b.option.id for a in assessed for b in assessed if dominates(a, b)
+    }
+    assert {a.option.id for a in front} == slowly
+    assert (not front) == (best is None)
+    if best is not None:
+        assert best.option.id in slowly
+
+
+@settings(max_examples=100, deadline=None)
 @given(
     menu=menus,
     twin=locals_(),
     how=st.sampled_from(["tier", "loss", "speed"]),
     usage=needs,
 )
-def test_a_dominated_option_is_never_the_verdict(menu, twin, how, usage):
-    assessed = [assess(o, usage) for o in (worse(twin, how), twin, *menu)]
-    best = choose(assessed, usage)
-    assert best is None or not any(dominates(other, best) for other in assessed)
-    alone = choose(assessed[:2], usage)
-    assert alone is None or alone is assessed[1] or not dominates(assessed[1], assessed[0])
-
-
-@settings(max_examples=60, deadline=None)
-@given(menu=menus, more=menus, usage=needs)
-def test_another_option_never_worsens_the_verdict(menu, more, usage):
-    both = list({o.id: o for o in (*more, *menu)}.values())
-    before = choose([assess(o, usage) for o in menu], usage)
-    after = choose([assess(o, usage) for o in both], usage)
-    if before is None:
-        return
-    assert after is not None
-    ranked = rank([before, after], usage)
-    assert ranked[0].option.id == after.option.id
-
-
-@settings(max_examples=40, deadline=None)
-@given(menu=menus, usage=needs)
-def test_the_order_of_the_options_does_not_matter(menu, usage):
-    one = choose([assess(o, usage) for o in menu], usage)
-    other = choose([assess(o, usage) for o in reversed(menu)], usage)
-    ids = [None if found is None else found.option.id for found in (one, other)]
-    assert ids[0] == ids[1]
-
-
-@settings(max_examples=40, deadline=None)
-@given(menu=menus, usage=needs)
-def test_the_front_holds_the_verdict_and_nothing_dominated(menu, usage):
-    assessed = [assess(o, usage) for o in menu]
-    front = pareto(assessed, usage)
-    slowly = {a.option.id for a in assessed if a.meets} - {
-        b.option.id for a in assessed for b in assessed if dominates(a, b)
-    }
-    assert {a.option.id for a in front} == slowly
-    best = choose(assessed, usage)
-    assert (not front) == (best is None)
-    for a in front:
-        assert not any(dominates(b, a) for b in assessed)
+def test_what_holds_of_every_verdict(menu, twin, how, usage):
+    """Of any options: with a pair of which one is the other made worse, and without them."""
+    pair = [assess(o, usage) for o in (worse(twin, how), twin)]
+    known = {a.option.id: a for a in (*(assess(o, usage) for o in menu), *pair)}
+    every = list(known.values())
+    few = [a for a in every if a not in pair]
+    best = choose(every, usage)
+    front_is_what_nothing_dominates(every, best, usage)
+    no_option_worsens(choose(few, usage), best, usage)
+    alone = choose(pair, usage)
+    no_option_worsens(alone, best, usage)
+    assert alone is None or alone is pair[1] or not dominates(pair[1], pair[0])
+    backwards = choose(every[::-1], usage)
+    assert (best and best.option.id) == (backwards and backwards.option.id)
     if best is not None:
-        assert best.option.id in {a.option.id for a in front}
+        no_hard_constraint_is_broken(best, usage)
+        assert not any(dominates(other, best) for other in every)
 
 
 @settings(max_examples=20, deadline=None)

@@ -8,6 +8,11 @@ from typing import Any
 from advisor.sizing.settings import RunSettings
 
 
+def _spec_type(word: str) -> str:
+    """A head that drafts is told by its file; llama.cpp wants to hear it too."""
+    return "draft-simple" if word in {"draft-eagle3", "draft-dflash", "draft-dspark"} else word
+
+
 def _number_or(*words: str) -> Any:  # noqa: ANN401 - argparse takes any callable
     def read(text: str) -> int | str:
         if text in words:
@@ -195,8 +200,9 @@ def add_settings(parser: argparse.ArgumentParser, *, ctx: int = RunSettings().ct
     add(
         "--spec-type",
         dest="spec_type",
+        type=_spec_type,
         choices=("none", "draft-simple", "draft-mtp"),
-        help="how tokens are drafted",
+        help="how tokens are drafted; llama.cpp's names of heads (draft-eagle3 …) mean -md's file",
     )
     add(
         "--spec-draft-n-max",

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Iterator, Mapping
 
+from advisor.llm.model import Model
 from advisor.llm.quality import model_loss
 from advisor.sizing.plan import Plan, Verdict
+from advisor.sizing.speed_sums import model_sums
 from advisor.sizing.ways_out import FIT, Case, Change, free, lost, smaller
 from advisor.units import GIB, rate
 
@@ -49,9 +51,22 @@ def _slower(now: Plan, plan: Plan) -> tuple[float, str] | None:
     )
 
 
+def _too_slow(case: Case, model: Model) -> bool:
+    """Whether RAM at its data-sheet bandwidth reads too slowly what devices cannot hold anyway."""
+    known, bandwidth = model_sums(model), case.rig.host.ram_bandwidth_gbs
+    if case.least_tps is None or known is None or bandwidth is None:
+        return False
+    looked_up = sum(t.nbytes for t in model.tensors if t.name.endswith("token_embd.weight"))
+    held = sum(device.memory_free or 0 for device in case.rig.devices)
+    used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
+    return (model.nbytes - looked_up - held) * used * case.least_tps > bandwidth * 1e9
+
+
 def ram(case: Case, now: Plan) -> Iterator[Change]:
     """Experts or layers in RAM."""
     if not _may_use_ram(case, now) or case.model.nbytes > free(case.rig):
+        return
+    if _too_slow(case, case.model):
         return
     plan = case.plan(FIT)
     slower = None if plan is None or plan.verdict != "offload" else _slower(now, plan)
@@ -68,7 +83,7 @@ def smaller_in_ram(case: Case, now: Plan) -> Iterator[Change]:
     if not _may_use_ram(case, now):
         return
     for model in smaller(case):
-        if model.nbytes > free(case.rig):
+        if model.nbytes > free(case.rig) or _too_slow(case, model):
             continue
         plan = case.plan(FIT, model=model)
         slower = None if plan is None or plan.verdict != "offload" else _slower(now, plan)

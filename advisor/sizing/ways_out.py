@@ -82,6 +82,8 @@ class Case:
     """Cards that could be had, cheapest first."""
     cancelled: Callable[[], bool] = lambda: False
     """Whether nobody waits any more: no further plan is made."""
+    caches: int = 0
+    """Bytes of caches on devices as asked for, which no file type changes; 0 where not known."""
 
     def fast(self, plan: Plan) -> bool:
         """Whether a plan decodes as fast as asked for; an unknown speed is not."""
@@ -126,7 +128,7 @@ class Case:
         return self.models[self.file_type]
 
     def _too_large(self, model: Model, rig: Rig, fields: Mapping[str, object]) -> bool:
-        """Whether a file alone, less what llama.cpp keeps in RAM anyway, is more than devices hold.
+        """Whether a file less what llama.cpp keeps in RAM, and caches, are more than devices hold.
 
         It spares most plans of what is hopeless, which no plan would turn green.
         """
@@ -134,9 +136,12 @@ class Case:
         on_devices = asked.n_gpu_layers in {"all", "fit"} and not asked.override_tensor
         if not rig.devices or not on_devices or asked.n_cpu_moe not in {0, "fit"}:
             return False
+        # A cache in q8_0 takes 17/32 of one in F16; what else is kept does not shrink.
+        caches = self.caches // (2 if "ctk" in fields else 1) if fields.keys() <= _CACHE_KEYS else 0
         known = [device.memory_free for device in rig.devices]
         looked_up = sum(t.nbytes for t in model.tensors if t.name.endswith("token_embd.weight"))
-        return None not in known and model.nbytes - looked_up > sum(room or 0 for room in known)
+        room = sum(room or 0 for room in known)
+        return None not in known and model.nbytes - looked_up + caches > room
 
     def plan(
         self,
@@ -255,6 +260,7 @@ def slots(case: Case) -> Iterator[Change]:
             yield found
 
 
+_CACHE_KEYS = frozenset({"ctk", "ctv", "flash_attn"})
 _SMALL_KV: Mapping[str, object] = {"ctk": "q8_0", "ctv": "q8_0", "flash_attn": "on"}
 
 
@@ -405,13 +411,14 @@ def gpu(case: Case) -> Iterator[Change]:
 
 
 def _too_slow(case: Case, devices: Sequence[Device]) -> bool:
-    """Whether even the quickest memory among them reads a token's weights too slowly."""
-    known = model_sums(case.model)
-    if case.least_tps is None or known is None:
+    """Whether data-sheet bandwidths read a token's weights too slowly, split by free memory."""
+    known, free_on = model_sums(case.model), [device.memory_free or 0 for device in devices]
+    if case.least_tps is None or known is None or case.settings.tensor_split or not any(free_on):
         return False
     read = float(known.layers[:, DENSE].sum() + known.layers[:, EXPERTS].sum())
-    best = max(device.bandwidth_gbs or math.inf for device in devices)
-    return best * 1e9 < case.least_tps * read
+    rates = [(device.bandwidth_gbs or math.inf) * 1e9 for device in devices]
+    shares = (part / sum(free_on) / rate for part, rate in zip(free_on, rates, strict=True))
+    return case.settings.split_mode == "layer" and read * sum(shares) * case.least_tps > 1
 
 
 def card(case: Case) -> Iterator[Change]:

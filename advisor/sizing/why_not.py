@@ -74,7 +74,11 @@ def why_not(
     now = size(models[file_type], rig, settings, calibration=calibration)
     # What fits with little left is helped by nothing that leaves as little.
     enough: frozenset[Verdict] = frozenset({"fits"} if now.verdict == "tight" else GREEN)
-    case = Case(models, file_type, rig, settings, calibration, enough, least_tps, cards, cancelled)
+    whole = now.settings.n_gpu_layers == "all"
+    caches = sum(device.context or 0 for device in now.devices) if whole else 0
+    case = Case(
+        models, file_type, rig, settings, calibration, enough, least_tps, cards, cancelled, caches
+    )
     if now.verdict == "fits" and case.fast(now):
         return WhyNot("", ())
     found = [

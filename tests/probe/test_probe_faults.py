@@ -3,8 +3,10 @@
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from advisor import paths
 from advisor.engine.builds import Build
 from advisor.hardware.rig import Host, Rig
+from advisor.probe import run as probe_run
 from advisor.probe.preflight import preflight
 from advisor.probe.question import Ended, Question
 from advisor.probe.result import ProbeResult
@@ -286,3 +289,22 @@ def test_a_build_too_old_for_the_settings_is_told_before_it_starts(program):
     ending = Probe(question(build=old, settings=settings)).run().ending
     assert ending.cause == "no-build"
     assert "b6000 has no --kv-unified" in ending.sentence
+
+
+def test_a_busy_disk_does_not_hold_the_end_up(monkeypatch):
+    """Deleting a ghost goes on by itself, and ends before the process does."""
+    monkeypatch.setattr(probe_run, "REMOVE_S", 0.05)
+    gate, gone = threading.Event(), threading.Event()
+
+    def remove() -> None:
+        gate.wait(10)
+        gone.set()
+        raise OSError
+
+    probe_run._take_away(SimpleNamespace(remove=remove))
+    (remover,) = [t for t in threading.enumerate() if t.name == "ghost-remove"]
+    assert not gone.is_set()
+    assert not remover.daemon
+    gate.set()
+    remover.join(10)
+    assert gone.is_set()

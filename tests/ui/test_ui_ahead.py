@@ -23,7 +23,7 @@ def test_every_page_is_built_while_nothing_goes_on(qtbot) -> None:
     window.show()
     window.load_after_first_paint()
     keys = [entry.key for entry in page_entries()]
-    qtbot.waitUntil(lambda: all(window.page(key) for key in keys), timeout=60_000)
+    qtbot.waitUntil(lambda: all(window.page(key) for key in keys), timeout=240_000)
     machine = window.page("machine")
     assert machine is not None
     assert machine.isVisible()

@@ -1,5 +1,6 @@
 """One application with the design applied, and a settled event loop after each test."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -19,12 +20,16 @@ def qapp_args() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def designed(qapp: QApplication) -> Iterator[None]:
+    # As in the window (ui/pauses.py): no other thread may destroy what belongs to this one.
+    gc.disable()
     design.load_fonts()
     design.apply(qapp, "light")
     yield
     jobs.cancel_all()
     QThreadPool.globalInstance().waitForDone()
     qapp.processEvents()
+    gc.collect(1)
+    gc.enable()
 
 
 @pytest.fixture

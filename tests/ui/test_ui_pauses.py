@@ -39,6 +39,7 @@ def knots() -> weakref.ref[Knot]:
 
 
 def test_the_interpreter_is_left_as_it_was(qapp) -> None:
+    gc.enable()
     before = gc.isenabled(), sys.getswitchinterval()
     collector = Collector(qapp)
     assert not gc.isenabled()
@@ -73,7 +74,11 @@ def test_caches_are_not_looked_through_again(collector: Collector) -> None:
     assert gc.get_freeze_count() > len(cache)
 
 
-def test_without_a_collector_nothing_is_kept_from_collection(qapp) -> None:
+def test_without_a_collector_nothing_is_kept_from_collection(
+    qapp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pauses, "CACHES", 50)
+    gc.enable()
     before = gc.get_freeze_count()
     cache = [Knot() for _ in range(200)]
     keep_caches()

@@ -123,7 +123,7 @@ def advice_of(
     if silent:
         raise ModelError(
             f"{silent[0]} does not write answers token by token, and advice is about models that "
-            "do. Fit sizes it; choose another model here."
+            "do: choose one of those for it. Fit sizes this one all the same."
         )
     models = [asked, *(entry for entry in also.values() if entry.id != asked.id)]
     return advise(

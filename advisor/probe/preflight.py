@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from advisor.hardware.rig import Rig
 from advisor.llm.ghost_scaled import Scaled
+from advisor.llm.model import Model
 from advisor.sizing.plan import Plan
 from advisor.units import GIB, gib
 
@@ -22,11 +23,15 @@ class Objection:
     """What else a person can do about it at once."""
 
 
-def preflight(rig: Rig, plan: Plan | None, *, available: int | None) -> tuple[Objection, ...]:
-    """Reasons not to run this plan on this machine now.
+def preflight(
+    model: Model, rig: Rig, plan: Plan | None, *, available: int | None
+) -> tuple[Objection, ...]:
+    """Reasons not to run this plan of the model on this machine now.
 
     available: bytes of RAM that can be had now, None when that could not be read.
     """
+    if (silent := nothing_to_time(model)) is not None:
+        return (silent,)
     if rig.imagined:
         return (
             Objection(
@@ -58,6 +63,21 @@ def preflight(rig: Rig, plan: Plan | None, *, available: int | None) -> tuple[Ob
         if device.headroom is not None and device.headroom < 0
     ]
     return tuple(objections)
+
+
+def nothing_to_time(model: Model) -> Objection | None:
+    """Said of what keeps no context: a probe times tokens that are written one after the other.
+
+    llama-server answers no completion then (server-context.cpp: need_logits without memory).
+    """
+    if model.memory is None or model.memory.keeps:
+        return None
+    return Objection(
+        f"{model.name} writes no answers token by token, which is what a probe times. Its memory "
+        "is computed, and “Check with llama.cpp” on the Fit page holds it to llama.cpp's own "
+        "figures.",
+        overridable=False,
+    )
 
 
 def short_ghosts(parts: Scaled) -> Objection:

@@ -111,7 +111,7 @@ def prepare(
         anyway=anyway,
         calibration=calibration,
     )
-    objections = list(preflight(used, plan, available=available))
+    objections = list(preflight(model, used, plan, available=available))
     if choice.build.problem and not rig.imagined:
         objections.insert(0, Objection(choice.build.problem, False, "look-again"))
     parts = _short_parts(model)

@@ -207,7 +207,7 @@ class Probe(Running):
         if question.build.problem:
             raise _failed("no-build", question.build.problem)
         available = psutil.virtual_memory().available
-        objections = preflight(question.rig, question.plan, available=available)
+        objections = preflight(question.model, question.rig, question.plan, available=available)
         standing = [o for o in objections if not (o.overridable and question.anyway)]
         if standing:
             raise _failed("refused", " ".join(o.sentence for o in standing))

@@ -13,6 +13,7 @@ from advisor.advice.verdict import Advice
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.paths import without_home
+from advisor.probe.preflight import nothing_to_time
 from advisor.probe.result import ProbeResult
 from advisor.report.convention import Convention
 from advisor.report.document import Block, Document, Heading, PageBreak, Paragraph
@@ -86,7 +87,7 @@ class Findings:
     scenario: Answer | None = None
     """Of the built-in case that the session is about."""
     problem: str = ""
-    """Why there is neither plan nor advice, as a sentence."""
+    """Why there is no advice, and perhaps no plan, as a sentence."""
 
 
 def build(session: Session, findings: Findings, options: ReportOptions, made: datetime) -> Document:
@@ -145,7 +146,8 @@ def _machine(session: Session, findings: Findings) -> list[Block]:
 
 
 def _probe(session: Session, findings: Findings) -> list[Block]:
-    if findings.probe is None and _only_a_case(session, findings):
+    not_possible = any(map(nothing_to_time, findings.models.values()))
+    if findings.probe is None and (not_possible or _only_a_case(session, findings)):
         return []
     plan = findings.plan
     return probe_blocks(findings.probe, None if plan is None else (plan.model_id, plan.file_type))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advisor import answers
 from advisor.advice.advise import Progress
-from advisor.errors import ReportError, SettingsError
+from advisor.errors import ModelError, ReportError, SettingsError
 from advisor.files import write_atomically
 from advisor.hardware.rig import Rig
 from advisor.probe.calibrate import learn
@@ -45,13 +45,17 @@ def findings(
         # llama.cpp would refuse these settings; the rest of the report does not depend on them.
         return Findings(rig=rig, probe=probe, scenario=scenario, problem=str(error))
     progress(0.15, "")
-    advice = answers.advice_of(
-        session,
-        rig,
-        at=at,
-        cancelled=cancelled,
-        progress=lambda share, text: progress(0.15 + 0.85 * share, text),
-    )
+    advice, problem = None, ""
+    try:
+        advice = answers.advice_of(
+            session,
+            rig,
+            at=at,
+            cancelled=cancelled,
+            progress=lambda share, text: progress(0.15 + 0.85 * share, text),
+        )
+    except ModelError as error:
+        problem = str(error)
     return Findings(
         rig=rig,
         plan=plan,
@@ -60,6 +64,7 @@ def findings(
         advice=advice,
         probe=probe,
         scenario=scenario,
+        problem=problem,
     )
 
 

@@ -102,7 +102,10 @@ def read_catalogue() -> tuple[CatalogueEntry, ...]:
 
 
 def search_models(wanted: str) -> list[CatalogueEntry]:
-    """Catalogue models that have every word of ``wanted``, all for none; the ablest first."""
+    """Catalogue models that have every word of ``wanted``, all for none; the ablest first.
+
+    Alike ones that write no answers come last.
+    """
     return catalogue().search(wanted, _behind)
 
 
@@ -112,7 +115,8 @@ _ABILITY: dict[tuple[str, int], float] = {}
 def _behind(entry: CatalogueEntry) -> float:
     key = (entry.id, entry.n_params)
     if key not in _ABILITY:
-        _ABILITY[key] = -standing(entry).index
+        # No index says how good vectors and scores are.
+        _ABILITY[key] = (0 if entry.chats else 100) - standing(entry).index
     return _ABILITY[key]
 
 

@@ -147,7 +147,7 @@ def test_run_anyway_overrides_what_may_be_overridden():
     result = run("exits-at-once", plan=None)
     assert result.ending.cause == "crashed"
     q = question()
-    assert preflight(q.rig, q.plan, available=1 << 20)
+    assert preflight(q.model, q.rig, q.plan, available=1 << 20)
     probe = Probe(
         question(
             settings=RunSettings(ctx=1 << 26),

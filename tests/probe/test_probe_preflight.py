@@ -5,7 +5,8 @@ import pytest
 from advisor import answers
 from advisor.engine.builds import Build
 from advisor.hardware.rig import Device, Host, Rig
-from advisor.probe.preflight import preflight
+from advisor.llm.catalogue import catalogue
+from advisor.probe.preflight import nothing_to_time, preflight
 from advisor.probe.prepare import prepare, usable_rig
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
@@ -15,8 +16,8 @@ from tests import tiny
 def test_preflight_counts_ram():
     rig = Rig(name="r", hosts=(Host(ram_available=4 << 30),))
     plan = size(tiny.moe(), rig, RunSettings(ctx=1024))
-    assert not preflight(rig, plan, available=4 << 30)
-    (objection,) = preflight(rig, plan, available=1 << 30)
+    assert not preflight(tiny.moe(), rig, plan, available=4 << 30)
+    (objection,) = preflight(tiny.moe(), rig, plan, available=1 << 30)
     assert objection.overridable
     assert "1.0 GiB can be had" in objection.sentence
 
@@ -25,7 +26,7 @@ def test_a_device_too_small_is_named():
     device = Device(name="GT 1030", backend="cuda", memory_total=32 << 20, memory_used=0)
     rig = Rig(name="r", devices=(device,), hosts=(Host(ram_available=4 << 30),))
     plan = size(tiny.moe(), rig, RunSettings(ctx=8192))
-    sentences = " ".join(o.sentence for o in preflight(rig, plan, available=4 << 30))
+    sentences = " ".join(o.sentence for o in preflight(tiny.moe(), rig, plan, available=4 << 30))
     assert "GT 1030 (CUDA0)" in sentences
     assert "too few" in sentences
 
@@ -59,3 +60,13 @@ def test_a_probe_predicts_what_the_fit_page_says(imagined: bool):
     assert ready.question.plan is not None
     assert ready.question.plan.devices == expected.devices
     assert ready.question.settings == expected.settings
+
+
+def test_what_writes_nothing_is_not_started():
+    entry = catalogue().find("BAAI/bge-small-en-v1.5")
+    ready = prepare(entry.model("F16"), Rig(name="r", hosts=(Host(),)), RunSettings(ctx=512))
+    (objection,) = ready.objections
+    assert not objection.overridable
+    assert "BGE Small EN v1.5 writes no answers" in objection.sentence
+    vectors = catalogue().find("Qwen/Qwen3-Embedding-0.6B").model("Q8_0")
+    assert nothing_to_time(vectors) is None

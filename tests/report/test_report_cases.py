@@ -24,6 +24,7 @@ from advisor.report.pdf import render_page, write_pdf
 from advisor.report.plain import to_text
 from advisor.report.provenance import changes, stamped
 from advisor.report.sections.machine import machine_blocks
+from advisor.session import ModelChoice, Session
 
 USUAL = tuple(name for name in CASES if name not in ("no model", "refused settings"))
 
@@ -191,6 +192,19 @@ def test_memory_of_several_cards_is_told_of_each() -> None:
 
 def test_refused_settings_leave_a_report_that_says_why() -> None:
     assert "There is no verdict." in to_text(document("refused settings"))
+
+
+def test_a_model_that_writes_nothing_has_a_report_without_advice_and_probe() -> None:
+    rig = parse_rig("RTX 4090 + 64 GB")
+    session = Session(rig=rig, model=ModelChoice(model="BAAI/bge-small-en-v1.5"))
+    made = build(session, gather.findings(session, rig, MADE), ReportOptions(), MADE)
+    assert headings(made) == [
+        "The machine",
+        "What fits",
+        "The plan, device by device",
+        "Assumptions and sources",
+    ]
+    assert "There is no verdict. BGE Small EN v1.5 does not write answers" in to_text(made)
 
 
 def test_the_seed_s_case_has_its_page() -> None:

@@ -36,11 +36,14 @@ def plan_blocks(plan: Plan, *, recommended: str = "") -> list[Block]:
     ``recommended`` is what the verdict would run, when that is something else.
     """
     settings = plan.settings
+    others = " and by working buffers"
+    if plan.devices:
+        others = ", by working buffers and by the graphics driver"
     intro = (
         f"{plan.model_name} as {plan.file_type} ({gib(plan.file_bytes)}) with room for "
         f"{tokens(settings.ctx)} tokens of context {_VERDICTS[plan.verdict]}. Beside the model's "
-        "weights, memory is taken by the KV cache (what the model remembers of the conversation), "
-        f"by working buffers{', and by the graphics driver' if plan.devices else ''}."
+        "weights, memory is taken by the KV cache (what the model remembers of the conversation)"
+        f"{others}."
     )
     if recommended:
         intro += f" (This is the run in question; the verdict is another: {recommended}.)"

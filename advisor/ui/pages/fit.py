@@ -307,6 +307,8 @@ class FitPage(Page):
         if choice is not None and rig is not None:
             self.check_all.show_matrix(choice, rig, self.state.settings, matrix.contexts)
         self._draw_cells(matrix)
+        if self.hasFocus():
+            self.map.setFocus()
         self._mark()
         self._show_way_out()
         self._bigger.setEnabled(self._next_too_big() is not None)

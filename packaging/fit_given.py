@@ -86,3 +86,22 @@ PCIE = {
     "share": 0.8,
     "source": "PCI-SIG per-lane rates after encoding; pinned copies reach about 0.8 of them",
 }
+LINKS_ON_BOARD = {
+    "cards": [
+        "Tesla V100 16GB SXM2",
+        "Tesla V100 32GB SXM2",
+        "A100 40GB SXM",
+        "A100 80GB SXM",
+        "A800 80GB SXM",
+        "H100 SXM",
+        "H800 SXM",
+        "H200 SXM",
+        "B200",
+        "Instinct MI250X",
+        "Instinct MI300X",
+        "Instinct MI325X",
+        "Instinct MI355X",
+    ],
+    "source": "vendors' datasheets: SXM and OAM modules sit on a board with NVSwitch, "
+    "NVLink or Infinity Fabric; PCIe and NVL cards of the same names need a bridge",
+}

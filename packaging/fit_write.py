@@ -8,6 +8,7 @@ from typing import Any
 from fit_given import (
     BORROWED,
     HOST,
+    LINKS_ON_BOARD,
     MATRIX_RATES,
     MATRIX_SHARES,
     PCIE,
@@ -94,6 +95,7 @@ def write(
         "host": HOST,
         "tensor_split": TENSOR_SPLIT,
         "pcie": PCIE,
+        "links_on_board": LINKS_ON_BOARD,
         "quantized_cache": {"slower": _r(max(1.0, d("quantized_kv")[0])), **QUANTIZED_CACHE},
         "without_bf16": WITHOUT_BF16,
         "spill": SPILL,

@@ -76,7 +76,7 @@ def specification(case: Scenario, entry: CatalogueEntry) -> Specification:
 
 def allocation(case: Scenario, entry: CatalogueEntry, title: str, rig: Rig) -> tuple[Row, ...]:
     """Every file type × context of one model on one rig."""
-    models = {name: entry.model(name) for name in entry.file_types}
+    models = {name: entry.model(name) for name in (*case.file_types_too, *entry.file_types)}
     settings = RunSettings(ctk=case.kv, ctv=case.kv)
     cells = matrix(models, rig, settings, case.contexts)
     return tuple(

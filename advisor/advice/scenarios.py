@@ -59,6 +59,8 @@ class Scenario(_Frozen):
     date: str
     models: tuple[str, ...]
     contexts: tuple[int, ...]
+    file_types_too: tuple[str, ...] = ()
+    """File types of the allocation table that publishers seldom offer."""
     kv: KvType
     preset: str
     rigs: tuple[ScenarioRig, ...]

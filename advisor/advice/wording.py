@@ -163,8 +163,8 @@ def _nothing(ranked: Sequence[Assessment]) -> str:
     if not ranked:
         return "Nothing known meets this need."
     nearest = ranked[0]
-    lacks = "; ".join(nearest.failures)
-    return f"Nothing known meets this need; nearest comes “{name(nearest)}”: {lacks}."
+    what = nearest.option.title if nearest.option.purchases else name(nearest)
+    return f"Nothing known meets this need; nearest comes “{what}”: {nearest.failures[0]}."
 
 
 def reasons(
@@ -179,8 +179,7 @@ def reasons(
     """Why, in a few sentences: cost against the next best, what it does, and the break-even."""
     if best is None:
         near = _unlike(ranked)
-        price = _all_the_same(near[0], usage) if near else ""
-        first = (f"That would cost {price}.",) if price else ()
+        first = _of_the_nearest(near[0], usage) if near else ()
         return (*first, *(_misses(a, usage) for a in near[1:]))
     found: list[str] = []
     if best.decode_tps is not None:
@@ -234,6 +233,14 @@ def _misses(a: Assessment, usage: Usage) -> str:
     """What an option lacks, and what it would cost all the same."""
     price = _all_the_same(a, usage)
     return f"{name(a)}: {'; '.join(a.failures)}{f' ({price})' if price else ''}."
+
+
+def _of_the_nearest(a: Assessment, usage: Usage) -> tuple[str, ...]:
+    """What the headline leaves out: its cost, what it would run, and what else it lacks."""
+    price, others = _all_the_same(a, usage), "; ".join(a.failures[1:])
+    runs = f", with {a.option.runs}" if a.option.purchases else ""
+    cost = (f"That would cost {price}{runs}.",) if price else ()
+    return (*cost, f"What it lacks besides: {others}.") if others else cost
 
 
 def _all_the_same(a: Assessment, usage: Usage) -> str:

@@ -1,7 +1,7 @@
 """Every block of a document as pieces for a width."""
 
 from PySide6.QtCore import QRectF
-from PySide6.QtGui import QPainter, QPen
+from PySide6.QtGui import QFontMetricsF, QPainter, QPen
 
 from advisor.report import charts
 from advisor.report.convention import Convention
@@ -122,15 +122,33 @@ def _bullet(item: str, block: Bullets, width: float, *, space: float) -> Piece:
     return Piece(text.height, paint, space=space)
 
 
+def _boxes(wanted: list[float], shares: list[float], room: float) -> list[float]:
+    """Widths of boxes: what each wants for its figure, and the rest by how much they have to say.
+
+    Where that is too much in all, by how much they have to say alone.
+    """
+    left = room - sum(wanted)
+    if left < 0:
+        wanted, left = [0.0] * len(wanted), room
+    return [w + left * share / sum(shares) for w, share in zip(wanted, shares, strict=True)]
+
+
 def _key_figures(items: tuple[KeyFigure, ...], width: float) -> Piece:
     gap, inset = 12.0, 12.0
-    # A box with more to say is wider.
-    shares = [1.0 + min(len(item.note), 120) / 120 for item in items]
-    boxes = [(width - gap * (len(items) - 1)) * share / sum(shares) for share in shares]
+    mark = [16.0 if item.basis else 0.0 for item in items]
+    boxes = _boxes(
+        [
+            2 * inset + m + 1 + QFontMetricsF(bold(18)).horizontalAdvance(i.value)
+            for i, m in zip(items, mark, strict=True)
+        ],
+        [1.0 + min(len(item.note), 120) / 120 for item in items],
+        width - gap * (len(items) - 1),
+    )
     inner = [box - 2 * inset for box in boxes]
     labels = [set_text(i.label, face(SMALL), w) for i, w in zip(items, inner, strict=True)]
     values = [
-        set_text(i.value, bold(18), w - 16, leading=1.25) for i, w in zip(items, inner, strict=True)
+        set_text(i.value, bold(18), w - m, leading=1.25)
+        for i, w, m in zip(items, inner, mark, strict=True)
     ]
     notes = [set_text(i.note, face(TINY), w) for i, w in zip(items, inner, strict=True)]
     height = 2 * inset + max(

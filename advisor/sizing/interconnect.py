@@ -14,8 +14,8 @@ from advisor.hardware.rig import Device, Rig
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.sizing.speed_data import speed_data
 
-SXM_NVLINK_GBS: Final = 600.0
-"""From here on NVLink is part of the board; below, it is a bridge that has to be seen up."""
+_BRIDGED: Final = 2
+"""Cards that a bridge joins; with more, what all of them wait for goes over PCIe."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,16 @@ def pcie_gbs(generation: int, lanes: int) -> float | None:
     return None if lane is None else lane * lanes
 
 
-def link_of(device: Device) -> tuple[float, str] | None:
-    """GB/s in one direction between a card and the others, and its name; None: not known."""
-    bridged = device.nvlink_gbs and (device.nvlink_links or device.nvlink_gbs >= SXM_NVLINK_GBS)
-    if bridged and device.nvlink_gbs:
-        return device.nvlink_gbs / 2, "NVLink"
+def link_of(device: Device, cards: int = _BRIDGED) -> tuple[float, str] | None:
+    """GB/s in one direction between a card and the others, and its name; None: not known.
+
+    ``cards``: that are joined. Links of the board are there; a bridge has to be seen up.
+    """
+    on_board = device.table_id in speed_data().links_on_board.cards
+    bridged = device.nvlink_links and cards <= _BRIDGED
+    if device.nvlink_gbs and (on_board or bridged):
+        name = "NVLink" if device.vendor == "NVIDIA" else "Infinity Fabric"
+        return device.nvlink_gbs / 2, name
     generation = device.pcie.max_generation or device.pcie.generation
     width = device.pcie.max_width or device.pcie.width
     speed = pcie_gbs(generation, width) if generation and width else None
@@ -77,7 +82,7 @@ def link_name(device: Device) -> str:
 
 def slowest_link(devices: Sequence[Device]) -> tuple[float, str] | None:
     """The link that everything between these cards waits for; None where one is not known."""
-    links = [link_of(device) for device in devices]
+    links = [link_of(device, len(devices)) for device in devices]
     known = [link for link in links if link is not None]
     return min(known) if known and len(known) == len(links) else None
 

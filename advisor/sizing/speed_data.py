@@ -113,6 +113,14 @@ class TensorSplit(_Frozen):
     source: str
 
 
+class LinksOnBoard(_Frozen):
+    """Cards whose links to each other are part of the board, so that nobody has to add a bridge."""
+
+    cards: tuple[str, ...]
+    """Names in resources/gpus.json."""
+    source: str
+
+
 class Pcie(_Frozen):
     """Bytes per second and lane by generation, and the share of it that copies reach."""
 
@@ -227,6 +235,7 @@ class SpeedData(_Frozen):
     host: HostCosts
     tensor_split: TensorSplit
     pcie: Pcie
+    links_on_board: LinksOnBoard
     quantized_cache: QuantizedCache
     without_bf16: WithoutBf16
     spill: Spill

@@ -304,3 +304,15 @@ def test_a_single_card_sends_nothing():
     flow = interconnect.traffic(entry(PRO).hp, parse_rig("RTX 4090"))
     assert flow.tensor_split == flow.layer_split == 0
     assert flow.share(100) is None
+
+
+def test_three_cards_without_a_board_send_over_pcie():
+    """A bridge joins two cards, and nobody said that there is one."""
+    slots = interconnect.traffic(entry(PRO).hp, parse_rig("3x H100 PCIe"))
+    board = interconnect.traffic(entry(PRO).hp, parse_rig("8x H200 SXM"))
+    assert (slots.link, slots.link_gbs) == ("PCIe 5.0 x16", pytest.approx(63, rel=0.01))
+    assert (board.link, board.link_gbs) == ("NVLink", 450)
+    old = parse_rig("2x RTX 3090").devices
+    bridged = [d.model_copy(update={"nvlink_links": 4}) for d in old]
+    assert interconnect.slowest_link(bridged) == (56.25, "NVLink")
+    assert interconnect.slowest_link([*bridged, *bridged])[1] == "PCIe 4.0 x16"

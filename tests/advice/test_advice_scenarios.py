@@ -81,7 +81,8 @@ def test_an_unknown_case_names_the_known_ones():
 
 def test_allocation_has_every_file_type_and_context(answer):
     entry = catalogue().find(CASE.models[0])
-    assert len(answer.allocation) == 2 * 2 * len(entry.file_types)
+    assert {r.file_type for r in answer.allocation} == {"IQ1_S", "IQ1_M", *entry.file_types}
+    assert len(answer.allocation) == 2 * 2 * (2 + len(entry.file_types))
     # 281 GiB against 48 GiB of cards and 128 GiB of RAM.
     largest = [r for r in answer.allocation if r.rig == "2× RTX 4090" and r.file_type == "Q8_0"]
     assert [r.verdict for r in largest] == ["no", "no"]

@@ -205,7 +205,8 @@ def _speed(plan: Plan) -> list[Block]:
         caption=_trust(plan),
     )
     known = any(v is not None for v in (speed.decode_tps, speed.prefill_tps, speed.ttft_s))
-    blocks: list[Block] = [Heading(level=3, text="Speed"), table] if known else []
+    title = "Speed, if it did fit" if plan.verdict == "no" else "Speed"
+    blocks: list[Block] = [Heading(level=3, text=title), table] if known else []
     if speed.notes:
         blocks.append(Bullets(items=speed.notes, style="small"))
     return blocks

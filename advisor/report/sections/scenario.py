@@ -63,9 +63,10 @@ def _allocation(answer: Answer) -> list[Block]:
         cells = (_best([row for row in mine if row.ctx == ctx]) for ctx in contexts)
         rows.append((Cell(text=rig, strong=True), Cell(text=model), *cells))
     caption = (
-        f"The largest file that runs, with the KV cache (what the model remembers of the "
-        f"conversation) in {answer.scenario.kv}. +: {unit} that stay "
-        f"free on the cards · RAM: {unit} that run from RAM · ×: not even the smallest file fits."
+        f"The largest file that the cards hold alone, else the largest that runs with a part in "
+        f"RAM; the KV cache (what the model remembers of the conversation) in "
+        f"{answer.scenario.kv}. +: {unit} that stay free on the cards · RAM: {unit} that run from "
+        f"RAM · ×: not even the smallest file fits."
     )
     columns = (
         *_RIG_AND_MODEL,

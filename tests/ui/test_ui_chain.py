@@ -73,8 +73,8 @@ def test_from_the_machine_to_a_pdf_that_opens_again(
     chosen(qtbot, state, "deepseek-ai/DeepSeek-V4-Flash", "MXFP4_MOE", 32768)
     fit = shown(window, "fit")
     assert isinstance(fit, FitPage)
-    qtbot.waitUntil(lambda: bool(fit.map.cells.rows), timeout=SECONDS)
-    assert "Q4_K_M" in [row.title for row in fit.map.cells.rows]
+    qtbot.waitUntil(lambda: bool(fit.matrix.map.cells.rows), timeout=SECONDS)
+    assert "Q4_K_M" in [row.title for row in fit.matrix.map.cells.rows]
 
     # A real probe of a ghost on this machine.
     state.set_rig(None)

@@ -156,9 +156,9 @@ def test_a_file_is_sized_in_every_file_type(state: AppState, folder: Path, qtbot
     page.show()
     state.choose_model(str(next(folder.glob("Mein*.gguf"))))
     qtbot.waitUntil(page._every.isVisible, timeout=20_000)
-    qtbot.waitUntil(lambda: len(page.map.cells.rows) == 1, timeout=20_000)
+    qtbot.waitUntil(lambda: len(page.matrix.map.cells.rows) == 1, timeout=20_000)
     page._every.click()
-    qtbot.waitUntil(lambda: len(page.map.cells.rows) > 8, timeout=30_000)
+    qtbot.waitUntil(lambda: len(page.matrix.map.cells.rows) > 8, timeout=30_000)
     qtbot.waitUntil(lambda: not page._every.isVisible(), timeout=20_000)
     page.closing()
 

@@ -54,23 +54,23 @@ def test_fit_asks_for_a_model_first(fit: FitPage, state: AppState, qtbot) -> Non
 
 def test_fit_shows_the_matrix_and_the_cell_in_question(fit: FitPage, state, qtbot) -> None:
     chosen(qtbot, state)
-    qtbot.waitUntil(lambda: bool(fit.map.cells.rows), timeout=30_000)
-    types = [row.title for row in fit.map.cells.rows]
+    qtbot.waitUntil(lambda: bool(fit.matrix.map.cells.rows), timeout=30_000)
+    types = [row.title for row in fit.matrix.map.cells.rows]
     assert "Q4_K_M" in types
     assert "Q8_0" in types
-    current = fit.map.currentIndex()
+    current = fit.matrix.map.currentIndex()
     assert types[current.row()] == "Q4_K_M"
-    assert fit.map.cells.columns[current.column()] == "32k"
+    assert fit.matrix.map.cells.columns[current.column()] == "32k"
     assert "fits in VRAM at 32k" in fit._answer.text()
 
 
 def test_choosing_a_cell_changes_the_session_and_its_plan(fit: FitPage, state, qtbot) -> None:
     chosen(qtbot, state)
-    qtbot.waitUntil(lambda: bool(fit.map.cells.rows), timeout=30_000)
-    types = [row.title for row in fit.map.cells.rows]
-    fit.map.setFocus()
+    qtbot.waitUntil(lambda: bool(fit.matrix.map.cells.rows), timeout=30_000)
+    types = [row.title for row in fit.matrix.map.cells.rows]
+    fit.matrix.map.setFocus()
     with qtbot.waitSignal(state.plan_changed):
-        fit.map.setCurrentIndex(fit.map.cells.index(types.index("Q8_0"), 0))
+        fit.matrix.map.setCurrentIndex(fit.matrix.map.cells.index(types.index("Q8_0"), 0))
     assert state.choice is not None
     assert (state.choice.file_type, state.settings.ctx) == ("Q8_0", 4096)
     assert state.plan is not None
@@ -93,10 +93,10 @@ def test_a_shared_memory_is_called_so_and_its_use_is_the_model_s(
     chosen(qtbot, state)
     qtbot.waitUntil(lambda: "fits in the shared memory at 32k" in fit._answer.text())
     assert "when empty" in fit._answer.text()
-    qtbot.waitUntil(lambda: bool(fit.map.cells.rows), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(fit.matrix.map.cells.rows), timeout=30_000)
     # Three figures and a decimal are too wide for a cell.
     assert {
-        cell.main for line in fit.map.cells.cells for cell in line if len(cell.main) > 5
+        cell.main for line in fit.matrix.map.cells.cells for cell in line if len(cell.main) > 5
     } == set()
     assert state.plan is not None
     ram = fit.plan._places(state.plan, state.rig)[-1]

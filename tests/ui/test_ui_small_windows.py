@@ -39,12 +39,14 @@ def test_a_narrow_fit_page_shows_every_context_with_its_speed(asked: AppState, q
     qtbot.addWidget(page)
     page.resize(SMALL)
     page.show()
-    qtbot.waitUntil(lambda: bool(page.map.cells.rows) and asked.plan is not None, timeout=30_000)
+    qtbot.waitUntil(
+        lambda: bool(page.matrix.map.cells.rows) and asked.plan is not None, timeout=30_000
+    )
     asked.change_settings(ctx=100_000)  # one more column
-    qtbot.waitUntil(lambda: page.map.cells.columnCount() > 6, timeout=30_000)
+    qtbot.waitUntil(lambda: page.matrix.map.cells.columnCount() > 6, timeout=30_000)
     qtbot.waitUntil(page.plan.isVisible, timeout=30_000)
-    assert page.map.horizontalScrollBar().maximum() == 0
-    assert page.map.rowHeight(0) >= 34
+    assert page.matrix.map.horizontalScrollBar().maximum() == 0
+    assert page.matrix.map.rowHeight(0) >= 34
     assert page._legend.isVisible()
     assert not reaches_out(page._side)
     page.resize(1132, 700)

@@ -1,22 +1,19 @@
 """Fit: which file type and context of a model this rig can hold, and the chosen cell's plan."""
 
 import functools
-from dataclasses import replace
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QScrollArea, QSizePolicy, QWidget
 
-from advisor import units
 from advisor.errors import RigAdvisorError
 from advisor.ui import design, services
 from advisor.ui.focus import ReadingOrder
 from advisor.ui.jobs import Job, run_task
-from advisor.ui.matrix_check import CheckedCell, Key
 from advisor.ui.missing import tell_problem
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.fit_best import BestList
-from advisor.ui.pages.fit_check_all import CheckAllLine
+from advisor.ui.pages.fit_matrix import MatrixView
 from advisor.ui.pages.fit_places import PlacesCard
 from advisor.ui.pages.fit_plan import PlanCard
 from advisor.ui.pages.fit_run import NotesCard, RunCard
@@ -36,7 +33,6 @@ from advisor.ui.widgets.basics import (
     rule,
     text,
 )
-from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
 from advisor.ui.widgets.stacked_bar import ToneSwatch
 
 SIDE_WIDTH, NARROW_SIDE_WIDTH = 398, 356
@@ -52,9 +48,6 @@ class FitPage(Page):
     def __init__(self, state: AppState) -> None:
         super().__init__(state)
         self.title = self.tr("Fit")
-        self._matrix: FitMatrix | None = None
-        self._checked: dict[Key, CheckedCell] = {}
-        """Cells with llama.cpp's own figures."""
         self._job: Job | None = None
         self._wait = QTimer(self, singleShot=True, interval=20)
         self._wait.timeout.connect(self._compute)
@@ -100,8 +93,8 @@ class FitPage(Page):
 
     def shown(self) -> None:
         """The matrix takes the keyboard."""
-        if self._matrix is not None:
-            self.map.setFocus()
+        if self.matrix.found is not None:
+            self.matrix.map.setFocus()
 
     def hidden(self) -> None:
         """Nobody waits for llama.cpp's figures."""
@@ -110,7 +103,7 @@ class FitPage(Page):
     def closing(self) -> None:
         """No engine runs on."""
         self.plan.check.stop()
-        self.check_all.stop()
+        self.matrix.check_all.stop()
 
     # layout
 
@@ -144,22 +137,13 @@ class FitPage(Page):
     def _fill_matrix_view(self) -> None:
         self._answer = text("", "headline", wrap=True)
         self._reason = text("", "muted", wrap=True)
-        self.map = HeatMap(self.tr("File types by contexts"), corner=self.tr("quality loss"))
-        self.map.chosen.connect(self._choose_cell)
-        self.map.opened.connect(lambda _row, _column: self._go_probe())
-        self._filler = text("", "muted", wrap=True)
-        self._filler.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.check_all = CheckAllLine()
-        self.check_all.cell_checked.connect(self._cell_checked)
-        self.check_all.forgotten.connect(self._checked.clear)
-        self._unit = text("", "small")
-        below = row(self._reason, self._unit)
+        self.matrix = MatrixView(self.state)
+        self.matrix.map.opened.connect(lambda _row, _column: self._go_probe())
+        below = row(self._reason, self.matrix.unit)
         below.setStretch(0, 1)
         self._body.addWidget(self._answer)
         self._body.addLayout(below)
-        self._body.addWidget(self.map, 1)
-        self._body.addWidget(self._filler, 1)
-        self._body.addWidget(self.check_all)
+        self._body.addWidget(self.matrix, 1)
         self._body.addWidget(rule())
         self._body.addLayout(self._foot())
 
@@ -251,9 +235,9 @@ class FitPage(Page):
         if narrow == (self._side.width() == NARROW_SIDE_WIDTH):
             return
         self._side.setFixedWidth(NARROW_SIDE_WIDTH if narrow else SIDE_WIDTH)
-        self.map.show_notes(shown=not narrow)
+        self.matrix.map.show_notes(shown=not narrow)
         if narrow:
-            self._body.insertWidget(self._body.indexOf(self.map), self._legend, 0, _LEFT)
+            self._body.insertWidget(self._body.indexOf(self.matrix), self._legend, 0, _LEFT)
         else:
             self._card.head.addWidget(self._legend)
 
@@ -286,127 +270,23 @@ class FitPage(Page):
             name = choice_name(self.state)
             self._answer.setText(self.tr("Sizing {name}…").format(name=name))
             self._reason.setText("")
-        self.map.setVisible(bool(self.map.cells.rows))
-        self._filler.setVisible(not self.map.cells.rows)
-        self._filler.setText(self.tr("Sizing every file type at every context…"))
+        self.matrix.say_working()
 
     def _complain(self, error: RigAdvisorError) -> None:
-        self._filler.setText("")
+        self.matrix.say_nothing()
         self.banner.say(str(error))
 
     def _have_matrix(self, matrix: FitMatrix) -> None:
-        self._matrix = matrix
+        self.matrix.found = matrix
         self.when_seen(self._show_matrix)
 
     def _show_matrix(self) -> None:
-        matrix = self._matrix
-        if matrix is None:
-            return
         self.banner.dismiss()
-        choice, rig = self.state.choice, self.state.rig_to_probe
-        if choice is not None and rig is not None:
-            self.check_all.show_matrix(choice, rig, self.state.settings, matrix.contexts)
-        self._draw_cells(matrix)
+        self.matrix.draw()
         if self.hasFocus():
-            self.map.setFocus()
-        self._mark()
+            self.matrix.map.setFocus()
         self._show_way_out()
-        self._bigger.setEnabled(self._next_too_big() is not None)
-
-    def _cell_checked(self, key: Key, cell: CheckedCell) -> None:
-        self._checked[key] = cell
-        if self._matrix is not None:
-            self._draw_cells(self._matrix)
-
-    def _draw_cells(self, matrix: FitMatrix) -> None:
-        rows = tuple(
-            HeatRow(title=r.file_type, sub=units.gib(r.nbytes), note=r.loss, story=r.story)
-            for r in matrix.rows
-        )
-        columns = tuple(units.tokens(ctx) for ctx in matrix.contexts)
-        cells = tuple(
-            tuple(
-                self._cell(r.file_type, ctx, cell)
-                for ctx, cell in zip(matrix.contexts, r.cells, strict=True)
-            )
-            for r in matrix.rows
-        )
-        self.map.show_cells(rows, columns, cells)
-        self.map.show()
-        self._filler.hide()
-        fast = any(cell.sub.endswith("t/s") for line in cells for cell in line)
-        self._unit.setText(
-            self.tr("GiB left or in RAM · tok/s when empty")
-            if fast and not self.state.settings.depth
-            else self.tr("GiB left or in RAM · tok/s")
-            if fast
-            else self.tr("GiB left or in RAM")
-        )
-
-    def _cell(self, file_type: str, ctx: int, cell: services.FitCell) -> HeatCell:
-        checked = self._checked.get((file_type, ctx))
-        differs = checked is not None and bool(checked.checked.differing)
-        if checked is not None and differs and checked.headroom is not None:
-            short_of = -checked.headroom
-            lacking = max(cell.lacking, short_of) if short_of > 0 else 0
-            cell = replace(
-                cell, headroom=checked.headroom, lacking=lacking, verdict=checked.verdict
-            )
-        left = cell.headroom
-        speed = "" if cell.decode_tps is None else units.rate(cell.decode_tps, "t/s")
-        short = ""
-        if cell.verdict == "offload":
-            short = _gib(cell.lacking)
-            main = self.tr("RAM {size}").format(size=short)
-        elif left is None:
-            main = "?"
-        elif cell.verdict == "no":
-            main, speed = "✕", f"−{_gib(cell.lacking)}" if cell.lacking else ""
-        else:
-            main = f"+{_gib(left)}"
-        words = [
-            f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
-            self._memory_words(cell),
-            "" if cell.decode_tps is None else units.rate(cell.decode_tps),
-            "" if checked is None else self._said_words(checked, differs=differs),
-        ]
-        story = ", ".join(word for word in words if word)
-        tone, mark = (
-            VERDICT_TONES[cell.verdict],
-            "" if checked is None else "d≠" if differs else "d",
-        )
-        return HeatCell(main, speed, tone, story, short, mark)
-
-    def _said_words(self, checked: CheckedCell, *, differs: bool) -> str:
-        engine = checked.checked.engine
-        words = self.tr("{engine}'s own figure") if differs else self.tr("{engine} agrees")
-        return words.format(engine=engine)
-
-    def _memory_words(self, cell: services.FitCell) -> str:
-        if cell.headroom is None:
-            return ""
-        if cell.verdict == "offload":
-            return self.tr("about {size} in RAM").format(size=units.size(cell.lacking))
-        if cell.lacking:
-            return self.tr("{size} too little").format(size=units.size(cell.lacking))
-        return self.tr("{size} left").format(size=units.size(cell.headroom))
-
-    def _mark(self) -> None:
-        matrix, state = self._matrix, self.state
-        if matrix is None or state.choice is None:
-            return
-        types = [r.file_type for r in matrix.rows]
-        model = state.model
-        file_type = model.file_type if model is not None else state.choice.file_type
-        ctx = state.settings.ctx
-        if file_type in types and ctx in matrix.contexts:
-            self.map.mark(types.index(file_type), matrix.contexts.index(ctx))
-        else:
-            self.map.mark(None, None)
-
-    def _choose_cell(self, line: int, place: int) -> None:
-        if self._matrix is not None:
-            self.state.choose_cell(self._matrix.rows[line].file_type, self._matrix.contexts[place])
+        self._bigger.setEnabled(self.matrix.next_too_big() is not None)
 
     # plan
 
@@ -421,7 +301,7 @@ class FitPage(Page):
             for part in (self.plan, self.speed, self.places, self.run, self.notes):
                 part.hide()
         self.why.show_plan(plan)
-        self._bigger.setEnabled(self._next_too_big() is not None)
+        self._bigger.setEnabled(self.matrix.next_too_big() is not None)
         if plan is None or rig is None or model is None:
             return
         self.banner.dismiss()
@@ -430,7 +310,7 @@ class FitPage(Page):
         self._reason.setText(reason)
         self._show_way_out()
         self._every.setVisible(model.source == "gguf" and model.hp is not None)
-        self._mark()
+        self.matrix.mark()
         # Each card is half a frame.
         self.in_turns(
             self._show_memory, self._show_speed, self._show_places, self._show_run, self._show_notes
@@ -465,31 +345,15 @@ class FitPage(Page):
 
     def _show_way_out(self) -> None:
         """For a cell that does not fit: the nearest that does."""
-        plan, matrix, rig = self.state.plan, self._matrix, self.state.rig
+        plan, matrix, rig = self.state.plan, self.matrix.found, self.state.rig
         if plan is None or matrix is None or rig is None or plan.verdict not in {"no", "offload"}:
             return
         self._reason.setText(way_out(matrix, plan, rig))
 
-    def _next_too_big(self) -> tuple[int, int] | None:
-        """Line and place of the nearest cell that does not fit: a larger file, a longer context."""
-        plan, matrix = self.state.plan, self._matrix
-        if plan is None or matrix is None or plan.verdict not in {"fits", "tight"}:
-            return None
-        types = [r.file_type for r in matrix.rows]
-        if plan.file_type not in types or plan.settings.ctx not in matrix.contexts:
-            return None
-        line, place = types.index(plan.file_type), matrix.contexts.index(plan.settings.ctx)
-        larger = [(above, place) for above in range(line - 1, -1, -1)]
-        longer = [(line, after) for after in range(place + 1, len(matrix.contexts))]
-        for there in (*larger, *longer):
-            if matrix.rows[there[0]].cells[there[1]].verdict in {"offload", "no"}:
-                return there
-        return None
-
     def _ask_for_more(self) -> None:
-        there = self._next_too_big()
+        there = self.matrix.next_too_big()
         if there is not None:
-            self._choose_cell(*there)
+            self.matrix.choose(*there)
             self._side.verticalScrollBar().setValue(0)
 
     def _go_probe(self) -> None:
@@ -500,9 +364,3 @@ class FitPage(Page):
 
 
 _LEFT = Qt.AlignmentFlag.AlignLeft
-
-
-def _gib(size: int) -> str:
-    """Narrow enough for a cell."""
-    value = size / units.GIB
-    return f"{value:,.1f}" if value < 99.95 else f"{value:,.0f}"

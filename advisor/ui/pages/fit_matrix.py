@@ -1,0 +1,180 @@
+"""One model's matrix: what each cell says, and which one is in question."""
+
+from dataclasses import replace
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QWidget
+
+from advisor import units
+from advisor.ui import services
+from advisor.ui.matrix_check import CheckedCell, Key
+from advisor.ui.pages.fit_check_all import CheckAllLine
+from advisor.ui.services import FitMatrix
+from advisor.ui.state import AppState
+from advisor.ui.texts import VERDICT_TONES, verdict_word
+from advisor.ui.widgets.basics import column, text
+from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
+
+
+class MatrixView(QWidget):
+    """File types by contexts, with llama.cpp's own figures where it was asked."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self._state = state
+        self.found: FitMatrix | None = None
+        """Of the present question, or of the one before it while that is sized."""
+        self._checked: dict[Key, CheckedCell] = {}
+        """Cells with llama.cpp's own figures."""
+        self.map = HeatMap(self.tr("File types by contexts"), corner=self.tr("quality loss"))
+        self.map.chosen.connect(self.choose)
+        self._filler = text("", "muted", wrap=True)
+        self._filler.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.check_all = CheckAllLine()
+        self.check_all.cell_checked.connect(self._cell_checked)
+        self.check_all.forgotten.connect(self._checked.clear)
+        self.unit = text("", "small")
+        """What the cells' figures are; the page has a place for it."""
+        layout = column(self.map, self._filler, self.check_all)
+        layout.setStretch(0, 1)
+        layout.setStretch(1, 1)
+        self.setLayout(layout)
+
+    def say_working(self) -> None:
+        """The cells before stay until there are others."""
+        self.map.setVisible(bool(self.map.cells.rows))
+        self._filler.setVisible(not self.map.cells.rows)
+        self._filler.setText(self.tr("Sizing every file type at every context…"))
+
+    def say_nothing(self) -> None:
+        """Nothing is worked out any more."""
+        self._filler.setText("")
+
+    def draw(self) -> None:
+        """Show what was found."""
+        if self.found is None:
+            return
+        choice, rig = self._state.choice, self._state.rig_to_probe
+        if choice is not None and rig is not None:
+            self.check_all.show_matrix(choice, rig, self._state.settings, self.found.contexts)
+        self._draw_cells(self.found)
+        self.mark()
+
+    def _cell_checked(self, key: Key, cell: CheckedCell) -> None:
+        self._checked[key] = cell
+        if self.found is not None:
+            self._draw_cells(self.found)
+
+    def _draw_cells(self, matrix: FitMatrix) -> None:
+        rows = tuple(
+            HeatRow(title=r.file_type, sub=units.gib(r.nbytes), note=r.loss, story=r.story)
+            for r in matrix.rows
+        )
+        columns = tuple(units.tokens(ctx) for ctx in matrix.contexts)
+        cells = tuple(
+            tuple(
+                self._cell(r.file_type, ctx, cell)
+                for ctx, cell in zip(matrix.contexts, r.cells, strict=True)
+            )
+            for r in matrix.rows
+        )
+        self.map.show_cells(rows, columns, cells)
+        self.map.show()
+        self._filler.hide()
+        fast = any(cell.sub.endswith("t/s") for line in cells for cell in line)
+        self.unit.setText(
+            self.tr("GiB left or in RAM · tok/s when empty")
+            if fast and not self._state.settings.depth
+            else self.tr("GiB left or in RAM · tok/s")
+            if fast
+            else self.tr("GiB left or in RAM")
+        )
+
+    def _cell(self, file_type: str, ctx: int, cell: services.FitCell) -> HeatCell:
+        checked = self._checked.get((file_type, ctx))
+        differs = checked is not None and bool(checked.checked.differing)
+        if checked is not None and differs and checked.headroom is not None:
+            short_of = -checked.headroom
+            lacking = max(cell.lacking, short_of) if short_of > 0 else 0
+            cell = replace(
+                cell, headroom=checked.headroom, lacking=lacking, verdict=checked.verdict
+            )
+        left = cell.headroom
+        speed = "" if cell.decode_tps is None else units.rate(cell.decode_tps, "t/s")
+        short = ""
+        if cell.verdict == "offload":
+            short = _gib(cell.lacking)
+            main = self.tr("RAM {size}").format(size=short)
+        elif left is None:
+            main = "?"
+        elif cell.verdict == "no":
+            main, speed = "✕", f"−{_gib(cell.lacking)}" if cell.lacking else ""
+        else:
+            main = f"+{_gib(left)}"
+        words = [
+            f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
+            self._memory_words(cell),
+            "" if cell.decode_tps is None else units.rate(cell.decode_tps),
+            "" if checked is None else self._said_words(checked, differs=differs),
+        ]
+        story = ", ".join(word for word in words if word)
+        tone, mark = (
+            VERDICT_TONES[cell.verdict],
+            "" if checked is None else "d≠" if differs else "d",
+        )
+        return HeatCell(main, speed, tone, story, short, mark)
+
+    def _said_words(self, checked: CheckedCell, *, differs: bool) -> str:
+        engine = checked.checked.engine
+        words = self.tr("{engine}'s own figure") if differs else self.tr("{engine} agrees")
+        return words.format(engine=engine)
+
+    def _memory_words(self, cell: services.FitCell) -> str:
+        if cell.headroom is None:
+            return ""
+        if cell.verdict == "offload":
+            return self.tr("about {size} in RAM").format(size=units.size(cell.lacking))
+        if cell.lacking:
+            return self.tr("{size} too little").format(size=units.size(cell.lacking))
+        return self.tr("{size} left").format(size=units.size(cell.headroom))
+
+    def mark(self) -> None:
+        """Frame the cell in question."""
+        matrix, state = self.found, self._state
+        if matrix is None or state.choice is None:
+            return
+        types = [r.file_type for r in matrix.rows]
+        model = state.model
+        file_type = model.file_type if model is not None else state.choice.file_type
+        ctx = state.settings.ctx
+        if file_type in types and ctx in matrix.contexts:
+            self.map.mark(types.index(file_type), matrix.contexts.index(ctx))
+        else:
+            self.map.mark(None, None)
+
+    def choose(self, line: int, place: int) -> None:
+        """Ask about the cell at that line and place."""
+        if self.found is not None:
+            self._state.choose_cell(self.found.rows[line].file_type, self.found.contexts[place])
+
+    def next_too_big(self) -> tuple[int, int] | None:
+        """Line and place of the nearest cell that does not fit: a larger file, a longer context."""
+        plan, matrix = self._state.plan, self.found
+        if plan is None or matrix is None or plan.verdict not in {"fits", "tight"}:
+            return None
+        types = [r.file_type for r in matrix.rows]
+        if plan.file_type not in types or plan.settings.ctx not in matrix.contexts:
+            return None
+        line, place = types.index(plan.file_type), matrix.contexts.index(plan.settings.ctx)
+        larger = [(above, place) for above in range(line - 1, -1, -1)]
+        longer = [(line, after) for after in range(place + 1, len(matrix.contexts))]
+        for there in (*larger, *longer):
+            if matrix.rows[there[0]].cells[there[1]].verdict in {"offload", "no"}:
+                return there
+        return None
+
+
+def _gib(size: int) -> str:
+    """Narrow enough for a cell."""
+    value = size / units.GIB
+    return f"{value:,.1f}" if value < 99.95 else f"{value:,.0f}"

@@ -12,7 +12,7 @@ from advisor.sizing.matrix_verdicts import MOST_BLOCKS, NOWHERE
 from advisor.sizing.placement import HOST, Placement, layer_devices, layer_ends
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed import decode_range, depends_on
-from advisor.sizing.tables import PerModel
+from advisor.sizing.tables import Latest, PerModel
 
 _REMEMBER = 512
 """Placements of one model and rig kept; more start anew."""
@@ -32,6 +32,12 @@ _rows: PerModel[object, list["_Row"]] = PerModel(lambda _model, _key: [])
 def _number(_asked: Hashable) -> object:
     """What stands for equal questions: hashing one costs more than finding an answer."""
     return object()
+
+
+@Latest
+def _question(rig: Rig, settings: RunSettings, calibration: Calibration) -> object:
+    """What a prediction depends on beside model and placement."""
+    return _number(depends_on(rig, settings, calibration))
 
 
 class _Row(dict[int, Range | None]):
@@ -62,7 +68,7 @@ class CellSpeeds:
         self._calibration = calibration or IDENTITY
         self._devices = tuple(sorted(set(whole.layer_device) - {HOST}))
         self._shares = tuple(float(free[device] or 0) for device in self._devices)
-        self._asked = _number((whole, depends_on(rig, settings, self._calibration)))
+        self._asked = _number((whole, _question(rig, settings, self._calibration)))
 
     def of(self, models: Sequence[Model], runs: Sequence[list[int]]) -> list[list[Range | None]]:
         """Decode speeds of every file type's cells, None where it does not run or is not known.
@@ -91,9 +97,12 @@ class CellSpeeds:
         if not last or last[0].splits is not splits:
             last[:] = [_Row(splits)]
         row = last[0]
-        for move in set(moves).difference(row):
-            row[move] = self._speed(model, splits[move // MOST_BLOCKS], move)
-        return [row[move] for move in moves]
+        try:
+            return list(map(row.__getitem__, moves))
+        except KeyError:
+            for move in set(moves).difference(row):
+                row[move] = self._speed(model, splits[move // MOST_BLOCKS], move)
+            return list(map(row.__getitem__, moves))
 
     def _speed(self, model: Model, ends: _Ends, move: int) -> Range | None:
         known, where = _known(model, self._asked), (ends, move)

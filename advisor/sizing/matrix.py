@@ -28,7 +28,7 @@ from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
 from advisor.sizing.speed_data import spill_room
-from advisor.sizing.tables import PerModel
+from advisor.sizing.tables import Latest, PerModel
 from advisor.sizing.verdict import judged
 
 
@@ -205,12 +205,21 @@ def _rows(
         )
 
 
+def _refuse(model: Model, asked: tuple[RunSettings]) -> None:
+    refusals.check(model, asked[0])
+
+
+_checked: Final = PerModel(_refuse)
+_room: Final = Latest(room)
+_spare: Final = Latest(spill_room)
+
+
 def _check(models: Sequence[Model], settings: RunSettings) -> None:
     """Refuse what llama.cpp would refuse. Raises SettingsError."""
     for model in models:
         # File types of one catalogue model differ in types only, and those do not matter here.
         if model is models[0] or model.hp is not models[0].hp or model.source == "gguf":
-            refusals.check(model, settings)
+            _checked(model, (settings,))
 
 
 def matrix(
@@ -239,14 +248,14 @@ def matrix(
     alike = not plain.n_cpu_moe and plain.n_gpu_layers == "all" and not plain.override_tensor
     # A draft model is split by what the main model leaves free.
     alike = alike and plain.spec_type != "draft-simple"
-    space = room(rig, calibration)
+    space = _room(rig, calibration)
     groups = [tuple(models.items())] if alike else [(item,) for item in models.items()]
     may_spill = bool(space.backends) and plain.n_gpu_layers == "all"
     others = None
     if closely and OtherSplits.open_in(plain, space):
         others = OtherSplits(rig, space, calibration)
     border = _Border(rig, space, others)
-    spare = spill_room(rig)
+    spare = _spare(rig)
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
         some = [model for _, model in group]

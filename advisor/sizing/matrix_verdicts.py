@@ -1,5 +1,6 @@
 """The verdicts of all cells of a matrix at once, by the rules of ``verdict.judge``."""
 
+from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
 import numpy as np
@@ -58,18 +59,37 @@ class _Sums(NamedTuple):
     """On unified devices, everything."""
 
 
-def _sums(placed: Weights, columns: Columns, space: Room) -> _Sums:
+class _Devices(NamedTuple):
+    """The devices of a rig, per device."""
+
+    free: _Sizes
+    driver: _Sizes
+    unsure: NDArray[np.bool_]
+    """Whether it is not known what is free."""
+    unified: NDArray[np.bool_]
+
+
+@lru_cache(maxsize=64)
+def _devices(space: Room) -> _Devices:
+    return _Devices(
+        free=np.array([_UNKNOWN if f is None else f for f in space.free], dtype=np.int64),
+        driver=np.array([value or 0 for value in space.driver], dtype=np.int64),
+        unsure=np.array([value is None for value in space.free], dtype=np.bool_),
+        unified=np.array(space.unified, dtype=np.bool_),
+    )
+
+
+def _sums(placed: Weights, columns: Columns, devices: _Devices) -> _Sums:
     weights = placed.devices[:, None, :]
     added = weights + columns.fixed
-    used = added + np.array([value or 0 for value in space.driver], dtype=np.int64)
-    free = np.array([_UNKNOWN if f is None else f for f in space.free], dtype=np.int64)
+    used = added + devices.driver
     shared = np.zeros((1, 1), dtype=np.int64)
-    if any(space.unified):
-        shared = (used * np.array(space.unified, dtype=bool)).sum(axis=2)
+    if devices.unified.any():
+        shared = (used * devices.unified).sum(axis=2)
     return _Sums(
         weights=weights.sum(axis=2),
         in_use=added > 0,
-        left=free - used,
+        left=devices.free - used,
         device_total=added.sum(axis=2),
         host_total=placed.host[:, None] + columns.host,
         shared=shared,
@@ -90,10 +110,11 @@ def judge(
     ``may_spill``: whether what the devices cannot hold may go to RAM. ``spare``: bytes to be left
     on devices for a speed to be known.
     """
-    sums = _sums(placed, columns, space)
+    devices = _devices(space)
+    sums = _sums(placed, columns, devices)
     settings, placement = columns.each[0].settings, columns.each[0].placement
     margin = settings.margin
-    unsure = np.array([value is None for value in space.free], dtype=bool)
+    unsure = devices.unsure
     host = (space.host or 0) - sums.host_total - sums.shared
     if placement.on_device:
         most = np.iinfo(np.int64).max

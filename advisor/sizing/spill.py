@@ -23,13 +23,16 @@ def what_moves(sums: Blocks, moved: Counts, caches: Counts) -> Moves:
     experts, dense = sums
     n_blocks, all_experts = experts.shape[1], experts[:, -1:]
     enough = all_experts >= moved
-    fewer = (experts[:, None, :] < moved[:, :, None]).sum(axis=2)
+    if all_experts.any():
+        fewer = (experts[:, None, :] < moved[:, :, None]).sum(axis=2)
+        of_experts = np.where(
+            enough, np.minimum(fewer + 1, n_blocks), np.where(all_experts > 0, n_blocks, 0)
+        )
+    else:
+        of_experts = np.where(enough, min(1, n_blocks), 0)
+    if enough.all():
+        return Moves(np.zeros_like(moved), of_experts)
     caches_of: Counts = (caches // n_blocks)[:, None] * np.arange(1, n_blocks + 1, dtype=np.int64)
     rest = (moved - all_experts)[:, :, None]
     blocks: Counts = (dense[:, None, :] + caches_of < rest).sum(axis=2)
-    return Moves(
-        blocks=np.where(enough, 0, np.minimum(1 + blocks, n_blocks + 1)),
-        experts=np.where(
-            enough, np.minimum(fewer + 1, n_blocks), np.where(all_experts > 0, n_blocks, 0)
-        ),
-    )
+    return Moves(np.where(enough, 0, np.minimum(1 + blocks, n_blocks + 1)), of_experts)

@@ -2,12 +2,14 @@
 
 import weakref
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from operator import is_
+from typing import Generic, ParamSpec, TypeVar
 
 from advisor.llm.model import Model
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
+P = ParamSpec("P")
 
 _KEPT = 512
 """Tables of one kind kept per model; more start anew."""
@@ -37,3 +39,24 @@ class PerModel(Generic[K, T]):
                 tables.clear()
             value = tables[key] = self._make(model, key)
             return value
+
+
+class Latest(Generic[P, T]):
+    """Remembers the answer to the last question, by the identity of what it was asked about.
+
+    For questions that are asked of one rig again and again, and cost more to hash than to answer.
+    """
+
+    def __init__(self, make: Callable[P, T]) -> None:
+        self._make = make
+        self._last: tuple[tuple[object, ...], T] | None = None
+
+    def __call__(self, *asked: P.args, **named: P.kwargs) -> T:
+        """The answer, made anew where any argument is another object than last time."""
+        key = (*asked, *named.values())
+        last = self._last
+        if last is not None and len(last[0]) == len(key) and all(map(is_, last[0], key)):
+            return last[1]
+        answer = self._make(*asked, **named)
+        self._last = key, answer
+        return answer

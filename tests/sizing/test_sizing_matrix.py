@@ -13,6 +13,7 @@ from advisor.sizing.feasible import holds, learn
 from advisor.sizing.matrix import matrix, settings_of
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
+from advisor.sizing.tables import Latest
 from advisor.sizing.verdict import judged
 
 CONTEXTS = (4096, 32768, 131072)
@@ -161,3 +162,17 @@ def test_a_pipeline_that_ram_cannot_hold_ends_with_a_part_in_ram() -> None:
     (cell,) = matrix({"Q3_K_M": model}, rig, RunSettings(), (8192,)).rows[0]
 
     assert cell.verdict == size_anywhere(model, rig, RunSettings(ctx=8192)).verdict == "offload"
+
+
+def test_the_latest_answer_is_given_to_the_same_question_only() -> None:
+    made: list[object] = []
+    latest = Latest(lambda *asked: made.append(asked) or len(made))
+    one, other = [1], [1]
+
+    assert [latest(one), latest(one), latest(other), latest(one), latest(one, one)] == [
+        1,
+        1,
+        2,
+        3,
+        4,
+    ]

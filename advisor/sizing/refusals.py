@@ -7,6 +7,7 @@ from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES, TensorType
 from advisor.sizing import memory, speculative
+from advisor.sizing.compute import node_budget
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import NEVER_RUN_NEXTN
 
@@ -49,6 +50,7 @@ def check(model: Model, settings: RunSettings, *, drafts: bool = False) -> None:
     _check_drafting(model, hp, settings)
     _check_caches(model, hp, settings, k, v)
     _check_slots(model, hp, settings)
+    _check_nodes(model, settings)
 
 
 def _check_drafting(model: Model, hp: Hyperparameters, settings: RunSettings) -> None:
@@ -127,3 +129,22 @@ def _check_slots(model: Model, hp: Hyperparameters, settings: RunSettings) -> No
             "of slots that divides it (--parallel), or one cache for all (--kv-unified)."
         )
         raise SettingsError(message)
+
+
+def _check_nodes(model: Model, settings: RunSettings) -> None:
+    if not node_budget.overflows(model, settings):
+        return
+    shared: dict[str, object] = {"kv_unified": True}
+    plain: dict[str, object] = {"ctk": "f16", "ctv": "f16"}
+    ways = (("one cache for all slots (--kv-unified)", shared), ("an f16 cache", plain))
+    found = [
+        words
+        for words, update in ways
+        if not node_budget.overflows(model, settings.model_copy(update=update))
+    ]
+    remedy = " or ".join(found) or "both an f16 cache and one for all slots (--kv-unified)"
+    message = (
+        f"llama.cpp ends itself while it prepares {model.name}: with these slots and caches its "
+        f"graph has more steps than llama.cpp makes room for; take {remedy}."
+    )
+    raise SettingsError(message)

@@ -1,5 +1,6 @@
 """Settings that end llama.cpp b11434, as it was seen to do with headers of such models."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -45,3 +46,29 @@ def test_nextn_layers_without_a_graph_are_refused() -> None:
     model = catalogue().find("LGAI-EXAONE/K-EXAONE-236B-A23B").model("Q4_K_M")
     with pytest.raises(SettingsError, match="no graph"):
         check(model, RunSettings(ctx=4096, spec_type="draft-mtp"))
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "runs", "remedy"),
+    [
+        (
+            "microsoft/phi-4",
+            {"ctk": "q8_0", "ctv": "q8_0", "parallel": 2},
+            {"ctk": "q8_0", "ctv": "q8_0", "parallel": 2, "kv_unified": True},
+            "take one cache for all slots (--kv-unified) or an f16 cache.",
+        ),
+        (
+            "ibm-granite/granite-3.0-1b-a400m-instruct",
+            {"ctk": "iq4_nl", "ctv": "iq4_nl"},
+            {"parallel": 4},
+            "take an f16 cache.",
+        ),
+    ],
+)
+def test_a_graph_that_llama_cpp_has_no_room_for_is_refused(
+    name: str, ends: dict[str, Any], runs: dict[str, Any], remedy: str
+) -> None:
+    model = catalogue().find(name).model("Q4_K_M")
+    with pytest.raises(SettingsError, match=re.escape(remedy)):
+        check(model, RunSettings.model_validate({"ctx": 8192, **ends}))
+    check(model, RunSettings.model_validate({"ctx": 8192, **runs}))

@@ -142,6 +142,23 @@ def _roles(names: tuple[str, ...], n_layer: int, n_layer_all: int) -> _Roles:
     )
 
 
+@lru_cache(maxsize=64)
+def _runs(hp: Hyperparameters) -> Floats:
+    """How often a token runs through the weights of every block: once but for looped models.
+
+    The weights of the first runs are those of all (models/nanbeige.cpp, hrm-text.cpp).
+    """
+    runs = np.ones(hp.n_layer_all + 1)
+    blocks = int(hp.extra.get("n_block", 0))
+    if "n_stack" in hp.extra:
+        stack, high = int(hp.extra["n_stack"]), int(hp.extra["high_cycles"])
+        runs[:stack] = high * int(hp.extra["low_cycles"])
+        runs[stack:blocks] = high
+    elif blocks:
+        runs[:blocks] = hp.n_layer // blocks
+    return runs
+
+
 def _weights(model: Model, hp: Hyperparameters, only: Marks | None = None) -> tuple[Floats, Floats]:
     """The sums of all tensors, or of those that ``only`` marks (one mark per tensor)."""
     trunk, share = hp.n_layer, hp.n_expert_used / hp.n_expert if hp.n_expert else 1.0
@@ -177,7 +194,7 @@ def _weights(model: Model, hp: Hyperparameters, only: Marks | None = None) -> tu
     add(layers, other, group, np.where(roles.is_expert, nbytes * share, nbytes))
     multiplied = other & roles.is_weight & matrix
     add(layers, multiplied, np.where(wide, DENSE_16, DENSE_Q), values)
-    return layers, by_group
+    return layers * _runs(hp)[:, np.newaxis], by_group
 
 
 def _flops(hp: Hyperparameters, rule: CacheRule, il: int, k_width: int) -> float:
@@ -218,7 +235,7 @@ def _make(model: Model, _key: str) -> ModelSums | None:
             layers[il, STATE] += 8.0 * values
             if hp.is_recurrent(il):
                 layers[il, RECURRENT] = 1
-    layers[:, VECTORS] = np.maximum(0.0, layers[:, VECTORS] - 2)
+    layers[:, VECTORS] = np.maximum(0.0, layers[:, VECTORS] - 2 * _runs(hp))
     for il in range(hp.n_layer):
         layers[il, BLOCKS] = 1
         if il in attended and not hp.is_recurrent(il):

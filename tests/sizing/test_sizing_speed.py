@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Device, NetworkLink, PcieLink, Rig
-from advisor.llm.catalogue import catalogue
+from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.model import Model
 from advisor.sizing import size
 from advisor.sizing import speed_sums as sums
@@ -33,6 +33,7 @@ from advisor.sizing.speed_load import attention_along, machine
 from advisor.sizing.speed_prefill import constants, type_group
 from advisor.sizing.speed_similar import Case, Process, correction, deepness
 from advisor.sizing.speed_terms import FLOPS, SCORES, attention_effort
+from tests.llm.llm_small_configs import SMALL
 
 
 def model(name: str, file_type: str = "Q4_K_M") -> Model:
@@ -528,3 +529,19 @@ def test_experts_in_ram_are_the_first_cards_arithmetic_and_stop_the_pipeline():
     # Eight micro-batches pass two cards like a pipeline; with experts moved they do not.
     assert alone > 1.3 * piped
     assert first == pytest.approx((here + there) * alone / piped, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("label", "runs"),
+    [("nanbeige", [2, 2, 2, 2]), ("nanbeige-once", [1] * 4), ("hrm_text", [4, 4, 2, 2])],
+)
+def test_blocks_that_run_several_times_are_read_as_often(label: str, runs: list[int]) -> None:
+    entry = {"id": label, "name": label, "maker": "nobody", "source": ["here"]}
+    entry |= {"date": "2026-11-26", "config": SMALL[label]}
+    of = CatalogueEntry.model_validate(entry).model("Q8_0")
+    known = sums.model_sums(of)
+    assert known is not None
+    for il, times in enumerate(runs):
+        once = sum(t.nbytes for t in of.tensors if t.name.startswith(f"blk.{il}."))
+        assert known.layers[il, sums.DENSE].sum() == times * once
+    assert not known.layers[len(runs) : -1, sums.DENSE].any()

@@ -120,9 +120,12 @@ class TestByHand:
         assert mixed.monthly(1000).mid == Decimal("4.5245")
 
     def test_hybrid_sends_out_what_the_hours_do_not_hold(self):
+        # Half of it, 79,691 requests: 3.6525 + 79,691 x 0.00033 = 29.9505. The others at
+        # 1,000 x 0.1 + 1,000 x 0.01 + 500 x 0.5 = 360 micro-dollars: 28.6888. Together 58.6393.
         usage = need(requests_per_month=159_382, written_share=Decimal(0))
         mixed = hybrid_cost(usage, run(), api("claude-haiku-5-5"), holds_long=True)
         assert mixed.local_share.quantize(Decimal("0.001")) == Decimal("0.500")
+        assert cents(mixed.monthly(159_382).mid) == Decimal("58.64")
 
 
 class TestBreakEven:

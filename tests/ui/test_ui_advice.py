@@ -365,6 +365,20 @@ def test_the_table_lists_every_option_best_first(answered: AdvicePage) -> None:
     answers_ = [str(model.index(row, 6).data()) for row in range(model.rowCount())]
     judged = [a.meets for a in advice.assessments]
     assert [words_.startswith("yes") for words_ in answers_] == judged
+    table = answered.options.table
+    table.selectRow(2)
+    chosen = [model.index(2, column).data() for column in range(7)]
+    header = table.horizontalHeader()
+    for order in (Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder):
+        header.setSortIndicator(4, order)
+        months = [model.index(row, 4).data() for row in range(model.rowCount())]
+        known = [float(month.replace(",", "")) for month in months if month]
+        assert known == sorted(known, reverse=order == Qt.SortOrder.DescendingOrder)
+        assert all(months[: len(known)])
+        row = table.currentIndex().row()
+        assert [model.index(row, column).data() for column in range(7)] == chosen
+    header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+    assert [model.index(2, column).data() for column in range(7)] == chosen
 
 
 def test_a_row_tells_what_to_buy_and_where_the_price_is_from(answered: AdvicePage, qtbot) -> None:

@@ -43,18 +43,45 @@ class _Options(RowsModel):
         super().__init__(frozenset(range(2, MEETS)), parent=parent)
         self.advice: Advice | None = None
         self.rows: tuple[tuple[Assessment, tuple[str, ...]], ...] = ()
+        self._best_first = self.rows
+        self._by = (-1, False)
         self.all = False
         """Whether more than the first few are shown."""
 
     def show_rows(self, advice: Advice, heads: tuple[str, ...], words: Callable[..., Any]) -> None:
         self.beginResetModel()
         self.advice, self.heads = advice, heads
-        self.rows = tuple((a, words(a, advice)) for a in advice.assessments)
+        self._best_first = tuple((a, words(a, advice)) for a in advice.assessments)
+        self._order()
         self.endResetModel()
+
+    def sort_by(self, column: int, *, falling: bool) -> None:
+        """By a column's figures or words, unknown ones last; best first again where it is -1."""
+        self.beginResetModel()
+        self._by = (column, falling)
+        self._order()
+        self.endResetModel()
+
+    def _order(self) -> None:
+        column, falling = self._by
+        known = [row for row in self._best_first if _rank(*row, column) is not None]
+        known.sort(key=lambda row: _rank(*row, column), reverse=falling)
+        unknown = [row for row in self._best_first if _rank(*row, column) is None]
+        self.rows = (*known, *unknown)
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802 - Qt's signature
         count = len(self.rows) if self.all else min(len(self.rows), FEW)
         return 0 if parent.isValid() else count
+
+    def headerData(  # noqa: N802 - Qt's name
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:  # noqa: ANN401
+        """With an arrow where it is sorted by: Qt's own would widen every head."""
+        found = super().headerData(section, orientation, role)
+        column, falling = self._by
+        if role == Qt.ItemDataRole.DisplayRole and section == column:
+            return f"{found} {'↓' if falling else '↑'}"
+        return found
 
     def show_all(self, on: bool) -> None:
         self.beginResetModel()
@@ -82,6 +109,23 @@ class _Options(RowsModel):
         return best is not None and best.option.id == assessment.option.id
 
 
+def _rank(a: Assessment, words: tuple[str, ...], column: int) -> Any:  # noqa: ANN401 - one type a column
+    """What a column is sorted by; None where it is not known."""
+    match column:
+        case -1:
+            return 0
+        case 2:
+            return a.decode_tps.mid if a.decode_tps else None
+        case 3:
+            return a.hardware.mid
+        case 4 | 5:
+            return a.monthly.mid if a.monthly else None
+        case 6:
+            return not a.meets, bool(a.doubts)
+        case _:
+            return words[column].casefold()
+
+
 def _tip(a: Assessment, words: tuple[str, ...], column: int) -> str:
     """Everything that speaks against an option; else the cell, which may be cut off."""
     told = (*a.failures, *a.doubts)
@@ -96,7 +140,7 @@ def _ink(a: Assessment) -> QColor:
 
 
 class OptionsCard(Card):
-    """Cards, the table, best first, and the chosen option's details below it."""
+    """Cards, the table, best first until a head is clicked, and the chosen option's details."""
 
     price_wanted = Signal(str)
     """Somebody wants to enter a price of their own for the piece of this name."""
@@ -109,6 +153,11 @@ class OptionsCard(Card):
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setWordWrap(False)
         self.table.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        header = self.table.horizontalHeader()
+        header.setSectionsClickable(True)
+        header.setSortIndicatorClearable(True)
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        header.sortIndicatorChanged.connect(self._sort)
         self._all = button(self.tr("Show all"), role="segment")
         self._all.setCheckable(True)
         self._all.toggled.connect(self._show_all)
@@ -143,7 +192,7 @@ class OptionsCard(Card):
         if not self._one_model(advice):
             header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(MEETS, QHeaderView.ResizeMode.Fixed)
-        header.resizeSection(MEETS, MEETS_WIDTH)
+        self._widen()
         count = len(self._options.rows)
         self.note.setText(
             self.tr("{count} of {searched} worked out, in {currency}").format(
@@ -157,6 +206,16 @@ class OptionsCard(Card):
         """Room for names."""
         super().resizeEvent(event)
         self.table.setColumnHidden(EACH, self.width() < WIDE)
+        self._widen()
+
+    def _widen(self) -> None:
+        width = max(MEETS_WIDTH, self.width() // 6)
+        self.table.horizontalHeader().resizeSection(MEETS, width)
+
+    def _sort(self, column: int, order: Qt.SortOrder) -> None:
+        chosen = self._chosen_id()
+        self._options.sort_by(column, falling=order == Qt.SortOrder.DescendingOrder)
+        self._choose(chosen)
 
     def _show_all(self, on: bool) -> None:
         chosen = self._chosen_id()

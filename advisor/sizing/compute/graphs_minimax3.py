@@ -36,9 +36,10 @@ class _BlockInput:
     bias: Node
     position_mask: Node
     slots: Node
-    cell_block: Node
-    mask: Node
-    """The attention mask in single precision."""
+    batch: tuple[Node, Node] | None
+    """The block of every cell, and the attention mask in single precision."""
+    slot_values: Node | None
+    """``slots`` as numbers, where there is one token per stream instead."""
     block: int
 
 
@@ -49,13 +50,14 @@ def _block_input(b: Builder, cache: AttentionInput) -> _BlockInput:
     # An empty cache counts 256 positions (llama_kv_cache_msa_context::get_n_pos); a real run with
     # a long prompt reserves again.
     positions = -(-256 // block) * block
+    single = b.n_tokens == streams
     return _BlockInput(
         k_idxs=b.input(I64, b.n_tokens),
         bias=b.input(F32, positions // block, b.n_tokens),
         position_mask=b.input(F32, positions, b.n_tokens),
         slots=b.input(I32, positions, streams),
-        cell_block=b.input(I32, n_kv, streams),
-        mask=ops.cast(cache.mask, F32),
+        batch=None if single else (b.input(I32, n_kv, streams), ops.cast(cache.mask, F32)),
+        slot_values=b.input(F32, positions, streams) if single else None,
         block=block,
     )
 
@@ -76,10 +78,18 @@ def _fused(q: Node, k: Node, v: Node, mask: Node, group: int) -> Node:
     return ops.reshape(out, size * heads, tokens)
 
 
-def _stream_mask(b: Builder, inp: _BlockInput, scores: Node, stream: int, tokens: int) -> Node:
+def _stream_mask(
+    b: Builder,
+    inp: _BlockInput,
+    batch: tuple[Node, Node],
+    scores: Node,
+    stream: int,
+    tokens: int,
+) -> Node:
     """Mask of one sequence: the cells of the chosen blocks, per group of heads."""
     hp = b.hp
     heads, blocks = hp.n_indexer_head, inp.bias.ne[0]
+    cell_block, mask_f32 = batch
     bias = ops.view(
         inp.bias, (blocks, 1, tokens, 1), (inp.bias.nb[1], inp.bias.nb[1]),
         stream * tokens * inp.bias.nb[1],
@@ -97,15 +107,112 @@ def _stream_mask(b: Builder, inp: _BlockInput, scores: Node, stream: int, tokens
     mask = ops.reshape(mask, blocks, heads, tokens)
     mask = ops.cont(ops.permute(mask, 0, 2, 1, 3))
     mask = ops.cont(ops.transpose(ops.reshape(mask, blocks, tokens * heads)))
-    n_kv = inp.cell_block.ne[0]
-    cells = ops.view(inp.cell_block, (n_kv, 1, 1, 1), (), stream * inp.cell_block.nb[1])
+    n_kv = cell_block.ne[0]
+    cells = ops.view(cell_block, (n_kv, 1, 1, 1), (), stream * cell_block.nb[1])
     mask = ops.cont(ops.transpose(ops.get_rows(mask, cells)))
     mask = ops.reshape(mask, n_kv, tokens, heads)
     causal = ops.view(
-        inp.mask, (n_kv, tokens, 1, 1), (inp.mask.nb[1], inp.mask.nb[3]), stream * inp.mask.nb[3]
+        mask_f32, (n_kv, tokens, 1, 1), (mask_f32.nb[1], mask_f32.nb[3]), stream * mask_f32.nb[3]
     )
     mask = _add_in_place(mask, causal)
     return ops.cast(ops.reshape(mask, n_kv, tokens, 1, heads), F16)
+
+
+def _gathered(
+    b: Builder,
+    inp: _BlockInput,
+    attended: tuple[Node, Node, Node],
+    indexed: tuple[Node, Node],
+    group: int,
+) -> Node:
+    """One token per stream: only the K and V of the chosen blocks are read, of all streams at once.
+
+    ``attended``: queries and the caches of K and V. ``indexed``: the indexer's queries and cache.
+    """
+    (q, all_k, all_v), (iq, cached), values = attended, indexed, inp.slot_values
+    if values is None:
+        raise AssertionError("a batch is masked instead")
+    size, heads, streams = iq.ne[0], iq.ne[1], b.shape.n_stream
+    positions, blocks, block = inp.slots.ne[0], inp.bias.ne[0], inp.block
+    n_kv = all_k.ne[2]
+    own = ops.view(cached, (size, n_kv, streams, 1), (cached.nb[2], cached.nb[3]))
+    own = ops.reshape(ops.get_rows(own, inp.slots), size, positions, 1, streams)
+    scores = ops.mul_mat(own, ops.reshape(iq, size, heads, 1, streams))
+    scores = _add_in_place(scores, ops.reshape(inp.position_mask, positions, 1, 1, streams))
+    best = new(F32, (blocks, heads, 1, streams), "POOL_2D", (scores,))
+    best = ops.add(best, ops.reshape(inp.bias, blocks, 1, 1, streams))
+    k = min(b.hp.indexer_top_k, blocks)
+    first = ops.reshape(ops.scale(ops.cast(ops.top_k(best, k), F32)), 1, k, heads, streams)
+    taken = block * k * heads
+
+    def numbered(rows: Node, count: int, *ne: int) -> Node:
+        steps = ops.reshape(new(F32, (count, 1, 1, 1), "ARANGE"), ne[0], ne[1], ne[2])
+        return ops.add(rows, steps)
+
+    at = numbered(ops.repeat(first, (block, k, heads, streams)), block, block, 1, 1)
+    at = ops.cast(ops.reshape(at, taken, streams), I32)
+    cells = ops.get_rows(ops.reshape(values, 1, positions, streams), at)
+    cells = ops.scale(ops.reshape(cells, block, k, heads, streams))
+    kv_heads = all_k.ne[1]
+    rows = ops.cast(ops.reshape(numbered(cells, kv_heads, 1, 1, heads), taken, streams), I32)
+
+    def picked(cache: Node) -> Node:
+        width = cache.ne[0]
+        flat = ops.view(cache, (width, kv_heads * n_kv, streams, 1), (cache.nb[1], cache.nb[3]))
+        found = ops.reshape(ops.get_rows(flat, rows), width, block * k, 1, heads * streams)
+        type_ = F16 if cache.type.block > 1 else cache.type
+        return found if found.type is type_ else ops.cast(found, type_)
+
+    keys, cached_values = picked(all_k), picked(all_v)
+    mask = ops.get_rows(ops.reshape(inp.position_mask, 1, positions, streams), at)
+    mask = ops.cast(ops.reshape(mask, block * k, 1, 1, heads * streams), F16)
+    return _fused(q, keys, cached_values, mask, group)
+
+
+def _chosen_rows(
+    b: Builder, cache: AttentionInput, inp: _BlockInput, q: Node, iq: Node, keys: Node, il: int
+) -> Node:
+    """Attention over the blocks that the indexer's queries ``iq`` and ``keys`` choose."""
+    hp = b.hp
+    size, heads = hp.indexer_head_size, hp.n_indexer_head
+    all_k, all_v = read_k(b, cache, il), read_v(b, cache, il)
+    streams = b.shape.n_stream
+    tokens, n_kv = b.n_tokens // streams, all_k.ne[2]
+    group = hp.n_head[il] // hp.n_head_kv[il]
+    cached = ops.view(keys, (size, 1, keys.ne[1], keys.ne[2]), (keys.nb[1], keys.nb[1], keys.nb[2]))
+    if inp.batch is None:
+        out = _gathered(b, inp, (q, all_k, all_v), (iq, cached), group)
+        b.fused.append((out.src[0], il))
+        return out
+    outs: list[Node] = []
+    for stream in range(streams):
+        at = stream * tokens
+
+        def one(a: Node, at: int = stream) -> Node:
+            return ops.view(a, (*a.ne[:3], 1), a.nb[1:], at * a.nb[3])
+
+        own_q = ops.view(iq, (size, heads, tokens, 1), iq.nb[1:3], at * iq.nb[2])
+        own_k = ops.view(cached, (size, n_kv, 1, 1), (cached.nb[2],), stream * cached.nb[3])
+        slots = ops.view(inp.slots, (inp.slots.ne[0], 1, 1, 1), (), stream * inp.slots.nb[1])
+        scores = ops.mul_mat(ops.get_rows(own_k, slots), ops.reshape(own_q, size, heads * tokens))
+        scores = ops.reshape(scores, inp.slots.ne[0], heads, tokens)
+        limit = inp.position_mask
+        scores = _add_in_place(
+            scores,
+            ops.view(
+                limit, (limit.ne[0], 1, tokens, 1), (limit.nb[1], limit.nb[1]), at * limit.nb[1]
+            ),
+        )
+        mask = _stream_mask(b, inp, inp.batch, scores, stream, tokens)
+        part = ops.view(q, (q.ne[0], q.ne[1], tokens, 1), q.nb[1:3], at * q.nb[2])
+        keys_of = ops.permute(one(all_k), 0, 3, 1, 2)
+        values_of = ops.permute(one(all_v), 0, 3, 1, 2)
+        outs.append(_fused(part, keys_of, values_of, mask, group))
+        b.fused.append((outs[-1].src[0], il))
+    out = outs[0]
+    for other in outs[1:]:
+        out = ops.concat(out, other, 1)
+    return out
 
 
 def _sparse(
@@ -136,39 +243,7 @@ def _sparse(
         b.expand(node)
     b.expand(store_k(b, cache, k, il))
     b.expand(store_v(b, cache, v, il))
-    all_k, all_v = read_k(b, cache, il), read_v(b, cache, il)
-    streams = b.shape.n_stream
-    tokens, n_kv = b.n_tokens // streams, all_k.ne[2]
-    group = hp.n_head[il] // hp.n_head_kv[il]
-    cached = ops.view(keys, (size, 1, keys.ne[1], keys.ne[2]), (keys.nb[1], keys.nb[1], keys.nb[2]))
-    outs: list[Node] = []
-    for stream in range(streams):
-        at = stream * tokens
-
-        def one(a: Node, at: int = stream) -> Node:
-            return ops.view(a, (*a.ne[:3], 1), a.nb[1:], at * a.nb[3])
-
-        own_q = ops.view(iq, (size, heads, tokens, 1), iq.nb[1:3], at * iq.nb[2])
-        own_k = ops.view(cached, (size, n_kv, 1, 1), (cached.nb[2],), stream * cached.nb[3])
-        slots = ops.view(inp.slots, (inp.slots.ne[0], 1, 1, 1), (), stream * inp.slots.nb[1])
-        scores = ops.mul_mat(ops.get_rows(own_k, slots), ops.reshape(own_q, size, heads * tokens))
-        scores = ops.reshape(scores, inp.slots.ne[0], heads, tokens)
-        limit = inp.position_mask
-        scores = _add_in_place(
-            scores,
-            ops.view(
-                limit, (limit.ne[0], 1, tokens, 1), (limit.nb[1], limit.nb[1]), at * limit.nb[1]
-            ),
-        )
-        mask = _stream_mask(b, inp, scores, stream, tokens)
-        part = ops.view(q, (q.ne[0], q.ne[1], tokens, 1), q.nb[1:3], at * q.nb[2])
-        keys_of = ops.permute(one(all_k), 0, 3, 1, 2)
-        values_of = ops.permute(one(all_v), 0, 3, 1, 2)
-        outs.append(_fused(part, keys_of, values_of, mask, group))
-        b.fused.append((outs[-1].src[0], il))
-    out = outs[0]
-    for other in outs[1:]:
-        out = ops.concat(out, other, 1)
+    out = _chosen_rows(b, cache, inp, q, iq, keys, il)
     if cache.v_rot is not None:
         out = hadamard(out, cache.v_rot)
     return b.linear(out, "attn_output", il)

@@ -44,10 +44,18 @@ def mib(size: int | None, digits: int = 0) -> str:
     return UNKNOWN if size is None else f"{size / unit:,.{digits}f} {name}"
 
 
+def kib(size: int) -> str:
+    """``"192 KiB"``."""
+    unit, name = (1000, "kB") if _decimal.get() else (1024, "KiB")
+    return f"{size / unit:,.0f} {name}"
+
+
 def size(value: int | None) -> str:
-    """A size in the unit that reads best: GiB from 0.1 GiB upwards, MiB below."""
+    """A size in the unit that reads best: GiB from 0.1 GiB upwards, KiB below 1 MiB."""
     if value is None:
         return UNKNOWN
+    if 0 < abs(value) < MIB:
+        return kib(value)
     return gib(value) if abs(value) >= GIB // 10 else mib(value)
 
 

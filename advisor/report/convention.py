@@ -43,7 +43,8 @@ _MEASURED: Final = re.compile(rf"(?:–{_WHOLE}(?:\.\d+)?)?(?:%| ?(?:{_UNITS})(?
 _BARE: Final = re.compile(rf"(?:[+−-]|tight |RAM )?{_WHOLE}(?:\.\d+)?(?: … {_WHOLE}(?:\.\d+)?.*)?")
 """A cell that is a figure and nothing else."""
 _NUMBER: Final = re.compile(_FIGURE)
-_BYTES: Final = re.compile(rf"(?<![\w.,/:=-])({_WHOLE}(?:\.\d+)?) (GiB|MiB)(?!\w)")
+_BYTES: Final = re.compile(rf"(?<![\w.,/:=-])({_WHOLE}(?:\.\d+)?) (GiB|MiB|KiB)(?!\w)")
+_DECIMAL: Final = {"GiB": (GIB, GB, "GB"), "MiB": (MIB, 10**6, "MB"), "KiB": (1024, 1000, "kB")}
 _MONEY: Final = re.compile(
     r"(?<![\w.,/:=-])(\d[\d.,'’\u202f\xa0]*)(–\d[\d.,'’\u202f\xa0]*)? ([A-Z]{3})(?!\w)"
 )
@@ -129,5 +130,6 @@ def _to_decimal(match: re.Match[str]) -> str:
     """A rounded figure in the other unit; at most one unit in its last place off."""
     figure, unit = match[1], match[2]
     digits = len(figure.partition(".")[2])
-    size = float(figure.replace(",", "")) * (GIB if unit == "GiB" else MIB)
-    return f"{size / GB:,.{digits}f} GB" if unit == "GiB" else f"{size / 10**6:,.{digits}f} MB"
+    binary, decimal, name = _DECIMAL[unit]
+    size = float(figure.replace(",", "")) * binary
+    return f"{size / decimal:,.{digits}f} {name}"

@@ -299,7 +299,9 @@ def test_a_reopened_report_says_what_has_changed() -> None:
     assert changes(session, found.plan, found.advice) == []
     dearer = tuple(p.model_copy(update={"mid": p.mid + 1}) for p in kept.prices)
     (place,) = kept.plan.places
-    smaller = kept.plan.model_copy(update={"places": (place.model_copy(update={"total": 1}),)})
+    smaller = kept.plan.model_copy(
+        update={"places": (place.model_copy(update={"total": 1 << 20}),)}
+    )
     older = kept.model_copy(
         update={
             "data": kept.data.model_copy(update={"hardware_prices": "2025-01-01"}),
@@ -311,7 +313,7 @@ def test_a_reopened_report_says_what_has_changed() -> None:
     said = changes(same.model_copy(update={"outcome": older}), found.plan, found.advice)
     assert "hardware prices then 2025-01-01, now" in said[0]
     assert said[1] == "The verdict when it was saved was: Do nothing."
-    assert said[2].startswith("The plan has changed since: RAM 0 MiB then,")
+    assert said[2].startswith("The plan has changed since: RAM 1 MiB then,")
     assert f"{dearer[0].name}: {dearer[0].mid.normalize():f} USD then" in said[3]
     reopened = same.model_copy(update={"outcome": older})
     assert "2025-01-01" in to_text(build(reopened, found, ReportOptions(), MADE))

@@ -75,7 +75,10 @@ def test_memory_in_powers_of_ten_is_exact_where_bytes_are_known() -> None:
     with decimal_bytes():
         assert (gib(24 * GIB), size(10**7), mib(10**8)) == ("25.8 GB", "10 MB", "100 MB")
     assert gib(24 * GIB) == "24.0 GiB"
-    assert Convention(decimal_bytes=True).text("14.4 GiB, 315 MiB") == "15.5 GB, 330 MB"
+    assert (
+        Convention(decimal_bytes=True).text("14.4 GiB, 315 MiB, 192 KiB")
+        == "15.5 GB, 330 MB, 197 kB"
+    )
 
 
 def test_a_whole_report_follows_the_session_but_not_what_a_person_wrote() -> None:

@@ -20,6 +20,7 @@ from advisor.hardware.rig import Host, Rig
 from advisor.llm.catalogue import catalogue
 from advisor.probe import memory, program, store
 from advisor.probe.buffers import Buffers
+from advisor.probe.preflight import Objection
 from advisor.probe.result import (
     Component,
     Ending,
@@ -133,6 +134,15 @@ def test_an_engine_killed_from_outside_is_a_sentence_on_screen(page, qtbot):
             child.kill()
     assert "killed from outside" in page.banner.sentence
     assert page.head.run_button.isEnabled()
+
+
+def test_what_writes_nothing_cannot_be_run_anyway(page, here, qtbot):
+    page._object((Objection("It writes no answers.", overridable=False),))
+    back = page.banner._action
+    assert (page.banner.sentence, back.text()) == ("It writes no answers.", "Back to Fit")
+    with qtbot.waitSignal(here.page_wanted) as wanted:
+        back.click()
+    assert wanted.args == ["fit"]
 
 
 def test_too_large_is_refused_and_may_be_run_anyway(page, here, qtbot):

@@ -1,5 +1,6 @@
 """Probe: run llama.cpp for real and watch its memory against the prediction."""
 
+import functools
 import time
 
 from PySide6.QtCore import QTimer
@@ -244,6 +245,7 @@ class ProbePage(Page):
         action, do = {
             "this-machine": (self.tr("This machine"), self._use_this_machine),
             "look-again": (self.tr("Look again"), self._look_again),
+            "": (self.tr("Back to Fit"), functools.partial(self.state.show_page, "fit")),
         }.get(remedy, (self.tr("Run anyway"), self._run_anyway))
         self.banner.say(sentence, "tight", action=action, on_action=do)
 

@@ -1,0 +1,162 @@
+"""Speed as measured rows and probes correct it: they go first, and ranges hold."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from advisor.hardware.compose import parse_rig
+from advisor.llm.catalogue import catalogue
+from advisor.sizing import size
+from advisor.sizing.calibration import IDENTITY, Calibration
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_data import (
+    BenchRow,
+    bench_data,
+    speed_data,
+)
+from advisor.sizing.speed_similar import Case, Process, correction, deepness
+from tests.sizing.speed_cases import mid, model, speed
+
+
+def rows_of_one_case() -> list[BenchRow]:
+    ids = {entry.id for entry in catalogue().entries}
+    seen: dict[tuple[object, ...], int] = {}
+    rows = [r for r in bench_data().rows if r.decode_error is not None and r.model in ids]
+    for r in rows:
+        key = (r.model, r.gpu, r.backend, r.file_type, r.n_gpu, r.depth)
+        seen[key] = seen.get(key, 0) + 1
+    return [
+        r
+        for r in rows
+        if seen[r.model, r.gpu, r.backend, r.file_type, r.n_gpu, r.depth] == 1 and r.n_gpu == 1
+    ]
+
+
+def test_a_measured_row_beats_the_formula_and_says_so() -> None:
+    row = next(r for r in rows_of_one_case() if r.gpu == "GeForce RTX 5070" and r.depth == 0)
+    found = speed(model(row.model, row.file_type), parse_rig("RTX 5070"), file_bytes=row.file_bytes)
+    assert mid(found) == pytest.approx(row.decode_tps, rel=0.02)
+    assert any(row.url and row.url in note for note in found.notes)
+    other = speed(model("Qwen/Qwen3-32B"), parse_rig("RTX 5070"))
+    assert not any("measured row" in note for note in other.notes)
+
+
+def test_a_file_on_disk_follows_what_was_measured_of_its_model() -> None:
+    row = next(r for r in rows_of_one_case() if r.gpu == "GeForce RTX 5070" and r.depth == 0)
+    entry = model(row.model, row.file_type)
+    file = replace(entry, id="renamed.gguf", name="Mine", source="gguf")
+    found = speed(file, parse_rig("RTX 5070"), file_bytes=row.file_bytes)
+    assert any(row.url and row.url in note for note in found.notes)
+    assert (
+        found.decode_tps
+        == speed(entry, parse_rig("RTX 5070"), file_bytes=row.file_bytes).decode_tps
+    )
+
+
+def test_a_card_that_nobody_measured_gets_a_wider_range() -> None:
+    model = catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M")
+    measured = {row.gpu for row in bench_data().rows if row.backend == "cuda"}
+
+    def spread_of(gpu: str) -> float:
+        speed = size(model, parse_rig(f"{gpu} + 64 GB DDR5-6000"), RunSettings(ctx=8192)).speed
+        assert speed.decode_tps is not None
+        return math.log(speed.decode_tps.high / speed.decode_tps.low)
+
+    def widen_of(gpu: str, backend: str = "cuda") -> float:
+        case = Case("no such model", gpu, backend, "cuda-ada", "Q4_K_M", False, 0)
+        return correction("decode", case, 1).widen
+
+    assert "GeForce RTX 4090" in measured
+    assert "L40S" not in measured
+    assert widen_of("GeForce RTX 4090") == 1
+    assert widen_of("GeForce RTX 4090", "vulkan-of-no-row") > 1
+    assert widen_of("L40S") == speed_data().similar_decode.unmeasured > 1
+    assert spread_of("L40S") > 1.3 * spread_of("RTX 4090")
+
+
+def test_corrections_of_every_shipped_case_are_its_own_error() -> None:
+    for row in rows_of_one_case():
+        found = correction("decode", Case.of(row), row.n_gpu)
+        assert row.decode_error is not None
+        assert found.error == pytest.approx(row.decode_error, abs=1e-6)
+        assert found.rows == (row,)
+
+
+def test_far_from_measured_rows_the_range_is_wider() -> None:
+    near = correction("decode", Case.of(rows_of_one_case()[0]), 1)
+    far = correction("decode", Case("x", "y", "cuda", "cuda-ada", "IQ2_M", True, 0), 1)
+    assert far.spread > near.spread
+    assert abs(far.error) < 0.15
+
+
+def test_reviewed_rows_have_source_and_date() -> None:
+    data = bench_data()
+    assert len(data.rows) > 300
+    for row in data.rows:
+        assert row.url, row.id
+        assert (row.decode_error is None) == (row.decode_tps is None or bool(row.left_out)), row.id
+        assert row.speed_class in speed_data().classes
+
+
+def test_recorded_errors_are_what_is_promised() -> None:
+    decode, prefill = speed_data().errors_decode, speed_data().errors_prefill
+    assert decode["all"].median <= 7
+    assert decode["moe"].median <= 12
+    assert all(78 <= group.coverage <= 90 for group in (*decode.values(), *prefill.values()))
+    assert prefill["all"].median <= 18
+
+
+def test_calibration_narrows_and_is_said() -> None:
+    rig, of = parse_rig("RTX 4090"), model("Qwen/Qwen3-8B")
+    plain = speed(of, rig)
+    found = speed(of, rig, Calibration(bandwidth_factor=0.5, latency_factor=2, source="probe"))
+    assert found.calibrated_by == "probe"
+    assert not plain.calibrated_by
+    assert plain.decode_tps is not None
+    assert found.decode_tps is not None
+    spread = math.log(found.decode_tps.high / found.decode_tps.low)
+    assert spread < math.log(plain.decode_tps.high / plain.decode_tps.low)
+    assert mid(found) < mid(plain) * 0.6
+    assert IDENTITY.is_identity
+
+
+def test_a_probe_makes_prefill_on_the_cpu_known() -> None:
+    rig, of = parse_rig("64 GB DDR5-5600"), model("Qwen/Qwen3-0.6B")
+    assert speed(of, rig).prefill_tps is None
+    known = Calibration(host_bandwidth_gbs=30, host_prefill_tflops=0.2, source="probe")
+    found = speed(of, rig, known)
+    assert found.prefill_tps is not None
+    assert any(term.name == "CPU: arithmetic" for term in found.prefill_terms)
+
+
+def test_a_doubted_row_says_less_of_its_like() -> None:
+    how = speed_data().similar_decode.model_copy(update={"gpu_model_backend": 0.2})
+    row = Case.of(bench_data().rows[0])
+    near = replace(row, file_type="Q5_K_M")
+    believed, doubted = (
+        float(Process([row], np.array([0.3]), np.array([weight]), how)([near])[0][0])
+        for weight in (1.0, 0.05)
+    )
+    assert 0 < doubted < believed < 0.3
+
+
+def test_the_middle_stands_a_little_below_what_is_likeliest_and_several_cards_are_less_sure() -> (
+    None
+):
+    how = speed_data().similar_prefill
+    assert 0 < how.centre < 0.1
+    case = Case("nobody/measured", "GeForce RTX 3090", "cuda", "cuda-ampere", "Q4_K_M", False, 0)
+    alone, four = correction("prefill", case, 1), correction("prefill", case, 4)
+    assert four.error == alone.error
+    assert four.widen == pytest.approx(alone.widen * how.several)
+    assert how.several > 1
+
+
+def test_ranges_follow_what_kept_back_rows_needed() -> None:
+    how = speed_data().similar_prefill
+    assert how.multiple(experts=False, far=0.0) == how.z
+    assert how.multiple(experts=True, far=1.0) == how.z_experts_deep
+    assert deepness(0) == 0
+    assert deepness(1_000_000) == 1

@@ -19,6 +19,9 @@ CPU: Final = "CPU"
 Targets = tuple[tuple[str, int], ...]
 """Patterns in order, each with the device (index in the rig, -1 the host) of its buffer."""
 
+EXPERTS: Final = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
+"""What ``--n-cpu-moe`` puts into RAM (common.h:LLM_FFN_EXPS_REGEX); no norm of experts."""
+
 _PREFIX: Final = {
     "cuda": "CUDA",
     "rocm": "ROCm",

@@ -68,8 +68,6 @@ _FIRST_BLOCK = frozenset({"token_embd_norm", "per_layer_model_proj", "per_layer_
 """Tensors without a block number that llama.cpp loads with block 0."""
 _EVERY_DEVICE = frozenset({"rope_freqs", "rope_factors_long", "rope_factors_short"})
 """One copy on every device that holds a block (TENSOR_DUPLICATED)."""
-_EXPERTS = re.compile(r"\.ffn_(up|down|gate|gate_up)_(ch|)exps")
-"""common.h:LLM_FFN_EXPS_REGEX: what --n-cpu-moe keeps in RAM."""
 
 
 def align(size: int, to: int) -> int:
@@ -193,7 +191,7 @@ def _layout(
         place = _place_of(name, hp, total)
         if _is_loaded(hp, name, place, load_mtp=load_mtp):
             at.append(position)
-            routed = total if _EXPERTS.search(name) else 0
+            routed = total if overrides.EXPERTS.search(name) else 0
             slots.append(place + routed if isinstance(place, int) else outside[place])
     loaded = tuple(names[position] for position in at)
     return _Layout(
@@ -418,7 +416,7 @@ def device_tensors(
         elif place == "output":
             here = on_device[-1]
         else:
-            kept = place in placement.experts_on_host and _EXPERTS.search(tensor.name)
+            kept = place in placement.experts_on_host and overrides.EXPERTS.search(tensor.name)
             here = on_device[place] and not kept
         if here:
             found.append(tensor)

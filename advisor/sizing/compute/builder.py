@@ -14,7 +14,7 @@ from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, new
 from advisor.sizing.compute.order import GraphOrder
 from advisor.sizing.left_in_ram import left_in_ram
-from advisor.sizing.overrides import Targets, target
+from advisor.sizing.overrides import EXPERTS, Targets, target
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Builder(GraphOrder):
             if name in _INPUT_TENSORS:
                 return placed.cpu
             return placed.layers[0 if name in _FIRST_BLOCK_TENSORS and not of_output else -1]
-        if il in placed.experts_on_cpu and name.endswith("_exps"):
+        if il in placed.experts_on_cpu and EXPERTS.search(full):
             return placed.cpu
         return placed.layers[il]
 

@@ -238,6 +238,8 @@ def matrix(
     own split of several devices cannot hold everything, look for another one as a plan does, which
     takes longer. Raises SettingsError where llama.cpp would refuse to start.
     """
+    for model in models.values():
+        settings = speculative.by_its_file(model, settings)
     update: dict[str, object] = {}
     if settings.n_gpu_layers == "fit":
         update["n_gpu_layers"] = "all"

@@ -125,6 +125,7 @@ def size(
     the longest context that would fit, a third of the work. Raises SettingsError where llama.cpp
     would refuse to start.
     """
+    settings = speculative.by_its_file(model, settings)
     refusals.check(model, settings)
     space = room(rig, calibration)
     settings = speculative.resolved(settings)

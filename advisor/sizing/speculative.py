@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from advisor.errors import SettingsError
 from advisor.llm.model import Model
 from advisor.sizing import memory
 from advisor.sizing.settings import RunSettings
@@ -21,6 +22,25 @@ def kind(model: Model, settings: RunSettings) -> str:
     if any(tensor.name == "markov_w1.weight" for tensor in draft.tensors):
         return "draft-dspark"
     return HEADS.get(draft.hp.arch, settings.spec_type)
+
+
+def by_its_file(model: Model, settings: RunSettings) -> RunSettings:
+    """The settings where ``--spec-type draft-mtp`` goes with a draft model.
+
+    llama-server then drafts with that file and not with NextN layers of the main model
+    (speculative.cpp:common_speculative_init_result); that its graph is a head's, the file tells.
+    Raises SettingsError where the draft model is no such head.
+    """
+    draft = model.draft
+    if settings.spec_type != "draft-mtp" or draft is None or draft.hp is None:
+        return settings
+    if HEADS.get(draft.hp.arch) != "draft-mtp":
+        message = (
+            f"{draft.name} is no head that drafts with --spec-type draft-mtp; leave it out to "
+            "draft with NextN layers of the model itself, or take --spec-type draft-simple."
+        )
+        raise SettingsError(message)
+    return settings.model_copy(update={"spec_type": "draft-simple"})
 
 
 def resolved(settings: RunSettings) -> RunSettings:

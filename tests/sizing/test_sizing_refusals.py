@@ -10,6 +10,7 @@ from advisor.errors import SettingsError
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.sizing.refusals import check
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speculative import by_its_file, kind
 from tests.llm.llm_small_configs import SMALL
 
 
@@ -72,3 +73,18 @@ def test_a_graph_that_llama_cpp_has_no_room_for_is_refused(
     with pytest.raises(SettingsError, match=re.escape(remedy)):
         check(model, RunSettings.model_validate({"ctx": 8192, **ends}))
     check(model, RunSettings.model_validate({"ctx": 8192, **runs}))
+
+
+def test_a_head_that_drafts_is_told_by_its_file_not_by_nextn_layers_of_the_model() -> None:
+    entry = {"id": "head", "name": "Head", "maker": "nobody", "source": ["here"]}
+    entry |= {"date": "2026-11-26", "config": SMALL["gemma4-assistant"]}
+    head = CatalogueEntry.model_validate(entry).model("Q8_0")
+    main = catalogue().find("google/gemma-3-4b-it").model("Q4_K_M")
+    asked = RunSettings(ctx=4096, spec_type="draft-mtp", model_draft="head.gguf")
+
+    beside = replace(main, draft=head)
+    assert by_its_file(beside, asked).spec_type == "draft-simple"
+    assert kind(beside, by_its_file(beside, asked)) == "draft-mtp"
+    with pytest.raises(SettingsError, match="leave it out"):
+        by_its_file(replace(main, draft=main), asked)
+    assert by_its_file(main, asked) is asked

@@ -74,7 +74,7 @@ def file_types_of(choice: ModelChoice) -> Mapping[str, Model]:
     names = dict.fromkeys((*entry.file_types, chosen.file_type))
     if chosen.file_type != "F16" and "BF16" in names:
         names.pop("F16", None)  # the same bytes; one row is enough
-    models = {name: entry.model(name, imatrix=choice.imatrix) for name in names}
+    models = {name: llm.load(choice.model, name, imatrix=choice.imatrix) for name in names}
     return dict(sorted(models.items(), key=lambda item: -item[1].nbytes))
 
 

@@ -11,7 +11,7 @@ from advisor.cli.output import DONE, NO, USAGE, complain, say, say_json, table
 from advisor.cli.request import Sizer, first_problem, with_backend
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
-from advisor.llm.catalogue import catalogue
+from advisor.llm import load
 from advisor.llm.model import Model
 from advisor.session import ModelChoice
 from advisor.sizing.matrix import Cell, Matrix, lacking, matrix
@@ -28,12 +28,11 @@ def _models(arguments: argparse.Namespace) -> dict[str, Model]:
     if arguments.model.lower().endswith(".gguf"):
         model = Sizer().model(arguments.model, None, imatrix=False)
         return {model.file_type: model}
-    entry = catalogue().find(arguments.model)
     if not arguments.file_type:
-        choice = ModelChoice(model=entry.id, imatrix=arguments.imatrix)
+        choice = ModelChoice(model=arguments.model, imatrix=arguments.imatrix)
         return dict(answers.file_types_of(choice))
     wanted = arguments.file_type.split(",")
-    models = [entry.model(name, imatrix=arguments.imatrix) for name in wanted]
+    models = [load(arguments.model, name, imatrix=arguments.imatrix) for name in wanted]
     return {model.file_type: model for model in models}
 
 

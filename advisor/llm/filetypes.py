@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from advisor.errors import ModelError
 from advisor.llm.hyperparameters import Hyperparameters
-from advisor.llm.mixes import Mix, Role, quantizable, role_of, sort_key
+from advisor.llm.mixes import Mix, Role, fallback, quantizable, role_of, sort_key
 from advisor.llm.tensor import TYPES, Tensor
 
 Family = Literal["float", "legacy", "k", "i", "ternary", "fp4", "one-bit"]
@@ -176,6 +176,8 @@ def assign(
     *,
     keep_mxfp4: bool = False,
     older_mix: bool = False,
+    bartowski: bool = False,
+    chosen: Mapping[str, str] | None = None,
 ) -> tuple[Tensor, ...]:
     """Every tensor with the type that it has in a file of ``file_type``, in the given order.
 
@@ -183,6 +185,9 @@ def assign(
     keep_mxfp4: the model was released with MXFP4 experts and its published files keep them
     (gpt-oss), because llama-quantize refuses to requantize them.
     older_mix: as llama-quantize chose until March 2026 (``advisor.llm.mixes.Mix.older``).
+    bartowski: as his files mix experts (``advisor.llm.mixes.Mix.bartowski``).
+    chosen: patterns of names and the type that their tensors get, as with llama-quantize's
+    ``--tensor-type``; the first that is found in a name counts.
     Raises ModelError for an unknown type, or one whose mix cannot be predicted.
     """
     kind = _resolve(file_type)
@@ -196,11 +201,17 @@ def assign(
             imatrix=imatrix,
             tied=ready.tied,
             n_attn_v=ready.n_attn_v,
-            published_mxfp4=keep_mxfp4 and imatrix,
+            bartowski=bartowski or (keep_mxfp4 and imatrix),
             older=older_mix,
         )
+        by_hand = [(re.compile(pattern), name) for pattern, name in (chosen or {}).items()]
         for i, role in ready.order:
-            types[i] = mix.choose(role, ready.shapes[i][1])
+            name, shape = ready.shapes[i]
+            types[i] = mix.choose(role, shape)
+            for pattern, wanted in by_hand:
+                if pattern.search(name):
+                    types[i] = fallback(wanted, shape[0])
+                    break
     if keep_mxfp4:
         for i in ready.experts:
             types[i] = "MXFP4"

@@ -42,7 +42,7 @@ _BLOCK: Final = re.compile(r"blk\.(\d+)\.")
 # tensor_get_category: the first that occurs in the name.
 _CATEGORIES: Final = (
     ("attn_qkv.weight", "attn_qkv"),
-    ("attn_kv_b.weight", "attn_v"),
+    ("attn_kv_b.weight", "attn_kv_b"),
     ("attn_v.weight", "attn_v"),
     ("attn_k.weight", "attn_k"),
     ("attn_q.weight", "attn_q"),
@@ -78,6 +78,7 @@ _ATTN_OUTPUT: Final[Mapping[str, str]] = {
 _OLDER_QKV: Final[Mapping[str, str]] = {
     "Q3_K_M": "Q4_K", "Q3_K_L": "Q4_K", "IQ3_M": "Q4_K", "Q4_K_M": "Q5_K", "Q5_K_M": "Q6_K",
 }  # fmt: skip
+_Q3_DOWN: Final[Mapping[str, str]] = {"Q3_K_M": "Q4_K", "Q3_K_L": "Q5_K"}
 _SEVENTY_B: Final[Mapping[str, int]] = {
     "llama": 80,
     "qwen2": 80,
@@ -136,6 +137,7 @@ class Role(NamedTuple):
     """The embedding of gemma3n's and gemma4's layers."""
     kept_in_8: bool
     """What the glm5-next converter keeps in Q8_0."""
+    is_expert: bool
 
 
 def role_of(name: str) -> Role:
@@ -151,6 +153,7 @@ def role_of(name: str) -> Role:
         is_embedding=embedding,
         is_per_layer=name == "per_layer_token_embd.weight",
         kept_in_8=_Q8_GLM5_NEXT.search(name) is not None,
+        is_expert="_exps.weight" in name,
     )
 
 
@@ -165,12 +168,15 @@ class Mix:
     """No ``output.weight``: the token embedding is also the output matrix."""
     n_attn_v: int
     """How many tensors of the attn_v category the model has."""
-    published_mxfp4: bool = False
-    """Files of gpt-oss with an importance matrix: their published sizes (bartowski, b6096) show
-    attn_k and attn_output treated as in a model of eight experts."""
+    bartowski: bool = False
+    """As bartowski has made files of mixtures since April 2025 (llama.cpp pull request 12727, not
+    merged). His published sizes, and LM Studio's, show attn_k and attn_output treated as in a model
+    of eight experts, and the experts' ffn_down of Q3_K_M and Q3_K_L in Q3_K but for every layer
+    that Q4_K_M gives more bits."""
     older: bool = False
     """As llama-quantize chose until March 2026 (llama.cpp pull request 19770): a fused QKV matrix
-    had a rule of its own, and an embedding per layer was not taken for the output matrix."""
+    had a rule of its own, the matrix that expands latent K and V had none, and an embedding per
+    layer was not taken for the output matrix."""
     seen_attn_v: int = 0
     seen_down: int = 0
     seen_gate: int = 0
@@ -181,7 +187,7 @@ class Mix:
         kv = hp.n_head_kv[0] if hp.n_head_kv else 0
         self.gqa = hp.n_head[0] // kv if kv else 0
         self.falcon = hp.arch == "falcon"
-        self.eight = hp.n_expert == 8 or self.published_mxfp4
+        self.eight = hp.n_expert == 8 or self.bartowski
         self.default = DEFAULTS.get(self.file_type, self.file_type)
         self.big = hp.n_layer == _SEVENTY_B.get(hp.arch, 0) and (
             hp.arch != "llama" or (hp.n_expert != 8 and hp.n_head[0] != kv)
@@ -195,9 +201,10 @@ class Mix:
         if chosen := self._whatever_the_category(role, shape):
             return chosen
         category = role.category
-        if category == "attn_qkv":
+        if category in {"attn_qkv", "attn_kv_b"}:
             if self.older:
-                return _OLDER_QKV.get(self.file_type, self.default)
+                own = _OLDER_QKV if category == "attn_qkv" else {}
+                return own.get(self.file_type, self.default)
             category = "attn_v"
         if self.file_type in _LOW:
             return self._low(category)
@@ -208,6 +215,9 @@ class Mix:
                 return self._attn_kq(category)
             case "attn_output":
                 return self._attn_output()
+            case "ffn_down" if role.is_expert and self.bartowski and self.file_type in _Q3_DOWN:
+                more = _more_bits(self._layer(role.layer, 0), self.hp.n_layer_all)
+                return _Q3_DOWN[self.file_type] if more else "Q3_K"
             case "ffn_down":
                 return self._ffn_down(role.layer)
             case "ffn_gate" | "ffn_up":
@@ -248,7 +258,7 @@ class Mix:
             self.seen_down += 1
             return small if self.seen_down - 1 < self.hp.n_layer_all // 8 else self.default
         if category == "attn_output":
-            if self.published_mxfp4 and self.file_type in {"IQ2_XXS", "IQ2_XS"}:
+            if self.bartowski and self.file_type in {"IQ2_XXS", "IQ2_XS"}:
                 return "Q4_K"
             if self.eight:
                 return "Q5_K"

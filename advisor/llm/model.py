@@ -48,7 +48,8 @@ class Model:
     """One model in one file type."""
 
     id: str
-    """Hugging Face id of a catalogue model, file name of a GGUF."""
+    """Hugging Face id of a catalogue model, or of the repository of its files where that is known
+    to differ; file name of a GGUF."""
     name: str
     """As people say it: ``"Qwen3 8B"``."""
     file_type: str
@@ -64,6 +65,8 @@ class Model:
     missing: int = 0
     """Bytes that its files lack: a download that is not finished."""
     imatrix: bool = False
+    published: str = ""
+    """How its publisher's files differ from what llama-quantize makes, as far as it is known."""
     draft: "Model | None" = None
     """A smaller model that drafts its tokens (``--model-draft``)."""
     projector: Projector | None = None

@@ -37,10 +37,7 @@ def stated_type(name: str) -> str | None:
 
 def own_names(name: str) -> tuple[str, ...]:
     """What the model itself may be called, likeliest first; nothing where no more can be cut."""
-    bare = _PAGE.sub("", _SITE.sub("", name.strip())).rstrip("/")
-    tagged = _TAG.search(bare)
-    bare = bare[: tagged.start()] if tagged else bare
-    bare = bare.rpartition("/")[2]
+    bare = repository(name).rpartition("/")[2]
     shorter = _PREFIX.sub("", _without_ends(bare))
     # bartowski's repositories of 2025 and 2026 begin with the maker: "google_gemma-3-27b-it-GGUF".
     names = [bare, shorter, *(n.partition("_")[2] for n in (bare, shorter) if "_" in n)]
@@ -54,3 +51,13 @@ def _without_ends(name: str) -> str:
         for end in _ENDS:
             name = end.sub("", name)
     return name
+
+
+def repository(name: str) -> str:
+    """The name as one of a repository or a tag, without its site, page and file type.
+
+    ``unsloth/Qwen3.5-9B-GGUF:Q4_K_M`` gives ``unsloth/Qwen3.5-9B-GGUF``.
+    """
+    bare = _PAGE.sub("", _SITE.sub("", name.strip())).rstrip("/")
+    tagged = _TAG.search(bare)
+    return bare[: tagged.start()] if tagged else bare

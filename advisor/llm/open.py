@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from advisor.errors import BadModelFile, MissingFile, UnknownModel
+from advisor.llm import published
 from advisor.llm.architectures import architecture, generic
 from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import BY_FTYPE
@@ -72,7 +73,8 @@ def is_gguf(path: Path) -> bool:
 def load(name_or_path: str, file_type: str | None = None, *, imatrix: bool = False) -> Model:
     """A GGUF file by its path, or a catalogue model by its name.
 
-    An absolute path needs no ``.gguf`` at its end: Ollama's blobs have none. file_type: of a
+    The name of a publisher's repository means his files (``advisor.llm.published``). An absolute
+    path needs no ``.gguf`` at its end: Ollama's blobs have none. file_type: of a
     catalogue model; None takes the one that the name states (``…-GGUF:Q4_K_M``), else the one its
     entry suggests. A file has its own.
     Raises UnknownModel, BadModelFile, or ModelError for an unknown file type.
@@ -87,4 +89,4 @@ def load(name_or_path: str, file_type: str | None = None, *, imatrix: bool = Fal
         return open_gguf(path)
     entry = catalogue().find(name_or_path)
     wanted = file_type or stated_type(name_or_path) or entry.suggested_file_type
-    return entry.model(wanted, imatrix=imatrix)
+    return published.model_of(entry, name_or_path, wanted, imatrix=imatrix)

@@ -49,6 +49,8 @@ def _weights(model: Model, settings: RunSettings, allocation: Allocation) -> lis
             f"{model.id} lacks {people(model.missing)}: a download that is not finished, or a "
             "damaged file. Sizes follow from its header; a probe runs a ghost in its place."
         )
+    if model.published:
+        found.append(model.published)
     table = weight_table(model, "cpu", load_mtp=settings.load_mtp)
     if table.tied and allocation.placement.layer_device[-1] != HOST:
         found.append(

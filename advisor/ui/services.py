@@ -19,7 +19,7 @@ from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Device, Rig
 from advisor.hardware.table import gpu_table
-from advisor.llm import quality
+from advisor.llm import published, quality
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.intelligence import standing
 from advisor.llm.model import Model
@@ -123,6 +123,18 @@ def _behind(entry: CatalogueEntry) -> float:
 def nearest_models(wanted: str) -> list[CatalogueEntry]:
     """Catalogue models that a name without any match may have meant."""
     return catalogue().nearest(wanted)
+
+
+def files_of_publisher(wanted: str) -> tuple[CatalogueEntry, str] | None:
+    """The model and the repository that a typed name means, where those files are their own."""
+    if "gguf" not in wanted.lower() and ":" not in wanted:
+        return None  # Looking for a name that nobody has takes long.
+    try:
+        entry = catalogue().find(wanted)
+    except UnknownModel:
+        return None
+    place = published.repository_of(entry, wanted)
+    return (entry, place) if place else None
 
 
 def unsupported_model(wanted: str, *, begun: bool) -> tuple[str, list[CatalogueEntry]] | None:

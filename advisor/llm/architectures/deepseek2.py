@@ -80,18 +80,27 @@ def mixed_ffn(b: Block) -> None:
 
 
 def convert_mla(config: Config, keys: dict[str, Value]) -> None:
-    """Latent attention becomes attention with one wide KV head (conversion/deepseek.py)."""
+    """Latent attention becomes attention with one wide KV head (conversion/deepseek.py).
+
+    ``kv_b_whole`` is not in config.json: files from before llama.cpp's pull request 12801 of April
+    2025 keep K and V of every head, in the cache too.
+    """
     rope = config.integer("qk_rope_head_dim")
     kv_rank = config.integer("kv_lora_rank", default=512)
     q_rank = config.integer("q_lora_rank", default=0)
+    head_k, head_v = config.integer("qk_nope_head_dim") + rope, config.integer("v_head_dim")
     if q_rank:
         keys["attention.q_lora_rank"] = q_rank
-    keys["attention.head_count_kv"] = 1
     keys["attention.kv_lora_rank"] = kv_rank
-    keys["attention.key_length"] = kv_rank + rope
-    keys["attention.value_length"] = kv_rank
-    keys["attention.key_length_mla"] = config.integer("qk_nope_head_dim") + rope
-    keys["attention.value_length_mla"] = config.integer("v_head_dim")
+    if config.flag("kv_b_whole"):
+        keys["attention.key_length"] = head_k
+        keys["attention.value_length"] = head_v
+    else:
+        keys["attention.head_count_kv"] = 1
+        keys["attention.key_length"] = kv_rank + rope
+        keys["attention.value_length"] = kv_rank
+        keys["attention.key_length_mla"] = head_k
+        keys["attention.value_length_mla"] = head_v
     keys["rope.dimension_count"] = rope
     moe = config.get("n_routed_experts") is not None
     keys["leading_dense_block_count"] = config.integer(

@@ -253,6 +253,10 @@ class ModelPicker(QFrame):
             if entry.id not in self._known:
                 self._known[entry.id] = entry_choice(entry)
         entries = [self._known[entry.id] for entry in found]
+        if own := services.files_of_publisher(wanted):
+            entry, place = own
+            detail = self.tr("as the files of {place} are").format(place=place)
+            entries.insert(0, Choice(place, entry.name, detail, "", ""))
         self._choices.show_items(files + entries)
         # What nobody asked for is not taken by Enter alone.
         if self._choices.rowCount() and beyond is None:

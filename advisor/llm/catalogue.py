@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from advisor import paths, resources
 from advisor.errors import ModelError, UnknownModel
 from advisor.llm import architectures, unsupported
+from advisor.llm.architectures import required
 from advisor.llm.catalogue_entry import Ability, CatalogueEntry, GgufFacts, plain
 from advisor.llm.gguf import read_header
 from advisor.llm.model_names import own_names
@@ -192,6 +193,7 @@ def add_from_gguf(path: Path) -> CatalogueEntry:
             f"{path.name} has the architecture {arch or 'of no name'}, which Rig Advisor does not "
             "know. Open the file itself: its own sizes are exact."
         )
+    required.check(metadata, path.name)
     shapes = [(tensor.name, tensor.shape) for tensor in header.tensors]
     hp = family.from_gguf(metadata, shapes)
     prefixed = {f"{arch}.{key}": value for key, value in hp.metadata.items()}

@@ -23,6 +23,7 @@ import psutil
 
 from advisor.errors import ModelError
 from advisor.llm import ghost_fill
+from advisor.llm.architectures.required import full_key
 from advisor.llm.gguf import LazyValue, read_header
 from advisor.llm.gguf_writer import (
     FLOAT32S,
@@ -254,15 +255,13 @@ _WIDE: Final = frozenset({"ple.layer_multipliers", "ple.head_offsets", "ple.head
 def _architecture(model: Model) -> dict[str, GgufValue | RawArray]:
     """Architecture keys with their prefix: from the hyperparameters, else from the file."""
     if model.hp is not None and model.hp.metadata:
-        prefix = f"{model.hp.arch}."
+        arch = model.hp.arch
         prefixed = {
-            # llama-arch.cpp: LLM_KV_XIELU_… have no architecture in front.
-            (key if key.startswith("xielu.") else prefix + key): _encoded(key, value)
-            for key, value in model.hp.metadata.items()
+            full_key(arch, key): _encoded(key, value) for key, value in model.hp.metadata.items()
         }
         if "token_type_count" in model.hp.metadata:
             prefixed["tokenizer.ggml.token_type_count"] = model.hp.metadata["token_type_count"]
-        return {"general.architecture": model.hp.arch, **prefixed}
+        return {"general.architecture": arch, **prefixed}
     if model.path is None:
         message = f"How to describe {model.name} to llama.cpp is not known; use its GGUF file."
         raise ModelError(message)

@@ -6,7 +6,7 @@ from typing import Final
 
 from advisor.errors import BadModelFile, MissingFile, UnknownModel
 from advisor.llm import published
-from advisor.llm.architectures import architecture, generic
+from advisor.llm.architectures import architecture, generic, required
 from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import BY_FTYPE
 from advisor.llm.gguf import GgufHeader, read_header
@@ -43,6 +43,7 @@ def model_of_header(header: GgufHeader) -> Model:
         hp = generic.hyperparameters(header.metadata, shapes)
         memory = None if hp is None else generic.memory(hp)
     else:
+        required.check(header.metadata, header.path.name)
         hp = family.from_gguf(header.metadata, shapes)
         memory = family.memory(hp)
     ftype = header.metadata.get("general.file_type")

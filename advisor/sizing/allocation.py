@@ -285,7 +285,9 @@ def _joined_compute(
     """
     layers = tuple(0 if device != HOST else HOST for device in placement.layer_device)
     one = replace(placement, layer_device=layers, n_copies=1)
-    found = compute_buffers(model, settings, one, ("joined",))
+    # llama-context.cpp:llama_init_from_model: without a kernel for it the host computes.
+    always = settings.model_copy(update={"flash_attn": "on"})
+    found = compute_buffers(model, always, one, ("joined",))
     return found and ComputeBuffers(devices=found.devices * n_devices, host=found.host)
 
 

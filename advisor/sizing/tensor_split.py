@@ -12,6 +12,7 @@ from typing import Final
 
 from advisor.errors import SettingsError
 from advisor.llm.caches import MemoryRule
+from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES, Tensor
 from advisor.sizing import memory
@@ -79,10 +80,23 @@ def check(model: Model, settings: RunSettings, backends: Sequence[str]) -> None:
         raise SettingsError(message)
     if settings.split_mode != "tensor":
         return
-    if model.hp is not None and model.hp.arch in REFUSED | _ABORTS:
+    hp = model.hp
+    if hp is not None and (hp.arch in REFUSED | _ABORTS or _aborts(model, hp)):
         raise SettingsError(REFUSES.format(name=model.name))
     if settings.flash_attn == "off":
         raise SettingsError("The tensor split (-sm tensor) needs flash attention; turn it on.")
+
+
+def _aborts(model: Model, hp: Hyperparameters) -> bool:
+    """Models of a known cut over which llama_meta_device_get_split_state ends llama.cpp.
+
+    It divides by the heads of a layer that has none (Nemotron Super and Ultra), and asks for the
+    width of experts that granite-swa.cpp never reads where gate and up are one matrix.
+    """
+    if hp.arch == "deci":
+        return not all(hp.n_head_kv)
+    fused = "blk.0.ffn_gate_up_exps.weight"
+    return hp.arch == "granite_swa" and any(tensor.name == fused for tensor in model.tensors)
 
 
 def cut_weights(

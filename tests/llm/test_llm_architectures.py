@@ -234,6 +234,22 @@ def test_a_header_that_contradicts_itself_is_refused(change: dict[str, Any]) -> 
         family.from_gguf({"general.architecture": "qwen3moe", **keys}, [])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"attention.head_count": 3}, {"expert_feed_forward_length": 96}, {"feed_forward_length": 1}],
+)
+def test_tensors_of_another_size_than_the_header_says_are_refused(change: dict[str, Any]) -> None:
+    hp = architectures.from_config(SMALL["glm4moe"])
+    family = architectures.architecture("glm4moe")
+    assert family is not None
+    keys = {f"glm4moe.{key}": value for key, value in hp.metadata.items()}
+    shapes = family.tensors(hp)
+    header = {"general.architecture": "glm4moe", **keys}
+    assert family.from_gguf(header, shapes).n_head == hp.n_head
+    with pytest.raises(BadModelFile, match="contradicts itself: blk"):
+        family.from_gguf({**header, **{f"glm4moe.{k}": v for k, v in change.items()}}, shapes)
+
+
 NONSENSE = [0, 1, 7, -1, 3.5, 1 << 31, "x", True, (), (1,), (0,) * 64, (1 << 30,) * 64]
 
 

@@ -11,6 +11,7 @@ from llm_small_configs import SMALL
 from advisor import paths
 from advisor.errors import BadModelFile, ModelError, UnknownModel
 from advisor.llm import architectures, load, open_gguf, unsupported
+from advisor.llm.architectures import required
 from advisor.llm.catalogue import CatalogueEntry, add_from_config, add_from_gguf, catalogue, remove
 from advisor.llm.gguf_writer import layout
 from advisor.llm.ghost import write_ghost
@@ -334,6 +335,23 @@ def test_a_header_without_an_architecture_still_has_its_weights(tmp_path: Path) 
     assert (model.name, model.file_type, model.hp, model.memory) == ("odd", "mixed", None, None)
     with pytest.raises(ModelError, match="does not know"):
         add_from_gguf(plain_file(tmp_path, {"general.name": "odd"}))
+
+
+def test_a_header_without_a_key_that_llama_cpp_requires_is_refused(tmp_path: Path) -> None:
+    known = {key.replace("brandnew", "llama"): value for key, value in GENERIC.items()}
+    known["general.architecture"] = "llama"
+    with pytest.raises(BadModelFile, match=r"lacks llama\.attention\.layer_norm_rms_epsilon\."):
+        open_gguf(plain_file(tmp_path, known))
+    known["llama.attention.layer_norm_rms_epsilon"] = 1e-5
+    assert open_gguf(plain_file(tmp_path, known)).memory is not None
+
+
+def test_what_we_convert_has_every_key_that_llama_cpp_requires() -> None:
+    assert set(architectures.names()) == set(required.data().architectures)
+    for label, config in SMALL.items():
+        hp = architectures.from_config(config)
+        keys = {required.full_key(hp.arch, key): 1 for key in hp.metadata}
+        assert not required.lacking({"general.architecture": hp.arch, **keys}), label
 
 
 def test_experts_one_by_one_are_refused_as_llama_cpp_does(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def model(path: Path, name: str = "Tiny") -> Path:
     writer.add_embedding_length(32)
     writer.add_feed_forward_length(64)
     writer.add_head_count(2)
+    writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(8)
     writer.add_tensor("token_embd.weight", np.zeros((8, 32), np.float32))
     writer.write_header_to_file()

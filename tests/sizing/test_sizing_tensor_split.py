@@ -86,11 +86,12 @@ def test_slices_of_a_matrix_add_up_to_it(shares: list[int], kv: str) -> None:
 
 
 def test_what_llama_cpp_refuses_is_refused_with_a_sentence() -> None:
-    latent = model("deepseek-ai/DeepSeek-V3.2", "Q4_K_M")
+    ends = ("ibm-granite/granite-swash-3b-a600m", "nvidia/Llama-3_3-Nemotron-Super-49B-v1_5")
     small = model("Qwen/Qwen3-0.6B", "Q8_0")
     two, free = ("cuda", "cuda"), (None, None)
-    with pytest.raises(SettingsError, match="-sm layer"):
-        allocate(latent, settings(ctx=4096), two, free)
+    for name in ("deepseek-ai/DeepSeek-V3.2", *ends):
+        with pytest.raises(SettingsError, match="-sm layer"):
+            allocate(model(name, "Q4_K_M"), settings(ctx=4096), two, free)
     with pytest.raises(SettingsError, match="flash attention"):
         allocate(small, settings(ctx=4096, flash_attn="off"), two, free)
     with pytest.raises(SettingsError, match="row split"):

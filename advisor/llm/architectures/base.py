@@ -1,5 +1,6 @@
 """What an architecture is: how to read its hyperparameters, its tensors and its caches."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, ClassVar, Final
@@ -68,7 +69,8 @@ class Architecture:
         values: dict[str, Value] = {
             key.removeprefix(prefix): value
             for key, value in metadata.items()
-            if key.startswith(prefix) and isinstance(value, Scalar | tuple | list)
+            # llama-arch.cpp: LLM_KV_XIELU_… have no architecture in front.
+            if key.startswith((prefix, "xielu.")) and isinstance(value, Scalar | tuple | list)
         }
         embedding = dict(tensors).get("token_embd.weight", ())
         if len(embedding) == 2:
@@ -82,10 +84,13 @@ class Architecture:
             self.infer(values, frozenset(name for name, _ in tensors))
             hp = replace(self._read(arch, values), optional=present)
             self.memory(hp)
-            return replace(hp, optional=present & self._asked(hp))
+            expected = TensorList(hp)
+            self.build(expected)
         except _NONSENSE as error:
             message = f"The model's header does not describe a {arch} model that could exist."
             raise BadModelFile(message, detail=repr(error)) from error
+        _check_sizes(expected.items, dict(tensors))
+        return replace(hp, optional=present & expected.asked)
 
     def from_config(self, config: Mapping[str, Any]) -> Hyperparameters:
         """Hyperparameters of a Hugging Face config.json. Raises ModelError."""
@@ -124,11 +129,6 @@ class Architecture:
             raise ModelError(message, detail=repr(error)) from error
         return tensors.items
 
-    def _asked(self, hp: Hyperparameters) -> frozenset[str]:
-        tensors = TensorList(hp)
-        self.build(tensors)
-        return frozenset(tensors.asked)
-
     def _read(self, arch: str, values: Mapping[str, Value]) -> Hyperparameters:
         keys = Keys(values)
         hp = common_hyperparameters(arch, keys)
@@ -143,6 +143,23 @@ def check_layers(n_layer: int) -> None:
         raise BadModelFile(f"The model's header gives {n_layer} blocks.")
 
 
+def _check_sizes(expected: Iterable[NamedShape], found: Mapping[str, Sequence[int]]) -> None:
+    """Raise BadModelFile for a tensor of another size than the header's numbers make it.
+
+    llama-model-loader.cpp:check_tensor_dims; shapes of one size may differ (some are reshaped).
+    Stand-ins, of which only the name is known, have no shape.
+    """
+    for name, shape in expected:
+        if found.get(name) and math.prod(shape) != math.prod(found[name]):
+            have, want = (" × ".join(map(str, dims)) for dims in (found[name], shape))
+            message = (
+                f"The model's header contradicts itself: {name} is {have}, and by its other "
+                f"numbers it should be {want}. llama.cpp would not load it: download the file "
+                "again, or convert the model again."
+            )
+            raise BadModelFile(message)
+
+
 def common_hyperparameters(arch: str, keys: Keys) -> dict[str, Any]:
     """What llama.cpp reads for every architecture (llama-model.cpp:load_hparams)."""
     n_layer_all = keys.integer("block_count")
@@ -155,7 +172,7 @@ def common_hyperparameters(arch: str, keys: Keys) -> dict[str, Any]:
             f"{n_layer_nextn} of them for prediction."
         )
     n_expert, n_used = keys.integer("expert_count", 0), keys.most("expert_used_count")
-    if not 0 <= n_used <= max(n_expert, 0) <= _MAX_EXPERTS:
+    if not bool(n_expert) <= n_used <= n_expert <= _MAX_EXPERTS:
         raise BadModelFile(
             f"The model's header gives {n_expert} experts of which {n_used} are used."
         )

@@ -4,10 +4,10 @@ How able a model is, comes from a published index (``llm.intelligence``), lowere
 type loses; a model without one is ranked by the least that its size, age and maker let expect.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from advisor.errors import RigAdvisorError
 from advisor.hardware.rig import Rig
@@ -17,7 +17,7 @@ from advisor.llm.intelligence import Purpose, Standing, is_copy, kept, standing
 from advisor.llm.model import Model
 from advisor.llm.quality import QualityNote, model_loss
 from advisor.sizing.calibration import Calibration
-from advisor.sizing.matrix import Cell, matrix
+from advisor.sizing.matrix import Asked, Cell, Matrices, Matrix
 from advisor.sizing.settings import RunSettings
 
 Licence = Literal["any", "open", "commercial"]
@@ -33,6 +33,8 @@ _SOUND: Final = 0.97
 _SAME_SHAPE: Final = 0.02
 """Difference in parameters up to which two releases have the same shape."""
 _GREEN: Final = ("fits", "tight")
+_TOGETHER: Final = 16
+"""Models that are judged together, once the first ones are there."""
 _DENSE: Final = 0.9
 """Share of the parameters from which on a model counts as dense."""
 
@@ -157,6 +159,9 @@ def picks(
     wanted = [entry for entry in entries if wish.admits(entry)]
     if not wish.words:
         wanted = current(wanted)
+    matrices = Matrices(rig, settings, calibration=calibration)
+    together: list[_Candidate] = []
+    enough = 1
     for entry in likely_order(wanted, wish.purpose):
         if cancelled():
             return
@@ -165,9 +170,16 @@ def picks(
             if usual_type
             else [name for name in entry.file_types if _offered(entry, name)]
         )
-        found = _pick(entry, types, rig, wish, settings, calibration=calibration)
-        if found is not None:
-            yield found
+        try:
+            ctx = min(wish.ctx, entry.hp.n_ctx_train or wish.ctx)
+            models = {name: entry.model(name) for name in types}
+            together.append(_Candidate(entry, models, ctx, matrices.ask(models, (ctx,))))
+        except RigAdvisorError:
+            continue
+        if len(together) >= enough:
+            yield from _picked(matrices, together, wish)
+            together, enough = [], min(2 * enough, _TOGETHER)
+    yield from _picked(matrices, together, wish)
 
 
 def _offered(entry: CatalogueEntry, file_type: str) -> bool:
@@ -177,22 +189,26 @@ def _offered(entry: CatalogueEntry, file_type: str) -> bool:
     )
 
 
-def _pick(
-    entry: CatalogueEntry,
-    file_types: Sequence[str],
-    rig: Rig,
-    wish: Wish,
-    settings: RunSettings,
-    *,
-    calibration: Calibration | None,
-) -> Pick | None:
-    try:
-        trained = entry.hp.n_ctx_train
-        ctx = min(wish.ctx, trained or wish.ctx)
-        models = {name: entry.model(name) for name in file_types}
-        found = matrix(models, rig, settings, (ctx,), calibration=calibration)
-    except RigAdvisorError:
-        return None
+class _Candidate(NamedTuple):
+    """A model in the file types to choose from."""
+
+    entry: CatalogueEntry
+    models: Mapping[str, Model]
+    ctx: int
+    asked: Asked
+
+
+def _picked(matrices: Matrices, candidates: Sequence[_Candidate], wish: Wish) -> Iterator[Pick]:
+    """Those of the candidates that run, each in its best file type."""
+    filled = matrices.fill([candidate.asked for candidate in candidates])
+    for candidate, found in zip(candidates, filled, strict=True):
+        pick = _best(candidate, found, wish)
+        if pick is not None:
+            yield pick
+
+
+def _best(candidate: _Candidate, found: Matrix, wish: Wish) -> Pick | None:
+    entry, models, ctx, _ = candidate
     best: tuple[tuple[float, ...], Cell] | None = None
     for name, (cell,) in zip(found.file_types, found.rows, strict=True):
         if cell.verdict not in {*_GREEN, "offload"}:

@@ -1,6 +1,6 @@
 """Decode speed of a matrix's cells: where the settings put everything, and with a part in RAM."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -8,6 +8,7 @@ from advisor.basis import Range
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing.calibration import IDENTITY, Calibration
+from advisor.sizing.family import Family
 from advisor.sizing.matrix_verdicts import MOST_BLOCKS, NOWHERE
 from advisor.sizing.placement import HOST, Placement, layer_devices, layer_ends
 from advisor.sizing.settings import RunSettings
@@ -22,10 +23,21 @@ _Ends = tuple[int, ...]
 _Speeds = dict[tuple[_Ends, int], Range | None]
 """By where the layers end and what moves."""
 _known: PerModel[object, _Speeds] = PerModel(lambda _model, _key: {})
-_splits: PerModel[object, list[dict[int, _Ends]]] = PerModel(lambda _model, _key: [])
-"""Where layers ended, by blocks in RAM, when the same was last asked about a rig."""
-_rows: PerModel[object, list["_Row"]] = PerModel(lambda _model, _key: [])
-"""The speeds that followed."""
+
+
+class _Rows:
+    """Speeds of some file types of one model when the same was last asked about a rig."""
+
+    __slots__ = ("each", "ends")
+
+    def __init__(self, n: int) -> None:
+        self.ends: dict[int, _Ends] = {}
+        """Where layers ended, by blocks in RAM."""
+        self.each: list[dict[int, Range | None]] = [{NOWHERE: None} for _ in range(n)]
+        """By file type and by what moves (``Judgements.moves``), while layers end there."""
+
+
+_rows: PerModel[object, list[_Rows]] = PerModel(lambda _model, _key: [])
 
 
 @lru_cache(maxsize=1024)
@@ -38,14 +50,6 @@ def _number(_asked: Hashable) -> object:
 def _question(rig: Rig, settings: RunSettings, calibration: Calibration) -> object:
     """What a prediction depends on beside model and placement."""
     return _number(depends_on(rig, settings, calibration))
-
-
-class _Row(dict[int, Range | None]):
-    """Speeds of one file type by what moves (``Judgements.moves``), while layers end there."""
-
-    def __init__(self, splits: dict[int, _Ends]) -> None:
-        super().__init__({NOWHERE: None})
-        self.splits = splits
 
 
 class CellSpeeds:
@@ -70,39 +74,39 @@ class CellSpeeds:
         self._shares = tuple(float(free[device] or 0) for device in self._devices)
         self._asked = _number((whole, _question(rig, settings, self._calibration)))
 
-    def of(self, models: Sequence[Model], runs: Sequence[list[int]]) -> list[list[Range | None]]:
-        """Decode speeds of every file type's cells, None where it does not run or is not known.
+    def of(
+        self, tables: Family, models: Sequence[Model], runs: Sequence[int]
+    ) -> list[Range | None]:
+        """Decode speeds of all cells, None where it does not run or is not known.
 
-        ``runs``: see ``Judgements.runs``.
+        ``tables``: of these models. ``runs``: see ``Judgements.runs``; every model has equally
+        many.
         """
-        splits = self._ends(models[0], set[int]().union(*runs) - {NOWHERE})
-        return [self._row(m, splits, moves) for m, moves in zip(models, runs, strict=True)]
+        rows = self._remembered(tables, models, set(runs))
+        n = len(runs) // len(models)
+        speeds: list[Range | None] = []
+        for line, row in enumerate(rows.each):
+            moves = runs[line * n : line * n + n]
+            try:
+                speeds += map(row.__getitem__, moves)
+            except KeyError:
+                for move in set(moves).difference(row):
+                    row[move] = self._speed(models[line], rows.ends[move // MOST_BLOCKS], move)
+                speeds[line * n :] = map(row.__getitem__, moves)
+        return speeds
 
-    def _ends(self, model: Model, moves: Iterable[int]) -> dict[int, _Ends]:
-        """By blocks in RAM, where the layers end. The same object while they do as before."""
+    def _remembered(self, tables: Family, models: Sequence[Model], moves: set[int]) -> _Rows:
+        """The speeds so far while layers end where they did, else none."""
         n, shares = len(self._whole.layer_device), self._shares
         here = {
             blocks: layer_ends(n - blocks, shares) if blocks < n else ()
-            for blocks in {move // MOST_BLOCKS for move in moves}
+            for blocks in {move // MOST_BLOCKS for move in moves - {NOWHERE}}
         }
-        last = _splits(model, self._asked)
-        if not last or any(last[0].setdefault(b, ends) != ends for b, ends in here.items()):
-            last[:] = [here]
+        last = _rows(models[0], (self._asked, tables))
+        if not last or any(last[0].ends.setdefault(b, ends) != ends for b, ends in here.items()):
+            last[:] = [_Rows(len(models))]
+            last[0].ends.update(here)
         return last[0]
-
-    def _row(
-        self, model: Model, splits: dict[int, _Ends], moves: Sequence[int]
-    ) -> list[Range | None]:
-        last = _rows(model, self._asked)
-        if not last or last[0].splits is not splits:
-            last[:] = [_Row(splits)]
-        row = last[0]
-        try:
-            return list(map(row.__getitem__, moves))
-        except KeyError:
-            for move in set(moves).difference(row):
-                row[move] = self._speed(model, splits[move // MOST_BLOCKS], move)
-            return list(map(row.__getitem__, moves))
 
     def _speed(self, model: Model, ends: _Ends, move: int) -> Range | None:
         known, where = _known(model, self._asked), (ends, move)

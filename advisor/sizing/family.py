@@ -5,22 +5,19 @@ Rows of every array are the file types. They are made once and kept while the mo
 
 import weakref
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advisor.llm.model import Model
-from advisor.sizing.allocation import Room, is_cut, place_weights
+from advisor.sizing.allocation import place_weights
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.tables import PerModel
 from advisor.sizing.weights import weight_table
 
 Counts = NDArray[np.int64]
-
-_REMEMBER: Final = 64
-"""Placements kept per family; more start anew."""
 
 
 class Weights(NamedTuple):
@@ -43,7 +40,6 @@ class Family:
 
     def __init__(self, models: Sequence[Model]) -> None:
         self._models = [weakref.ref(model) for model in models]
-        self._weights: dict[object, Weights] = {}
         self._blocks: Blocks | None = None
         self._largest: dict[bool, Counts] = {}
 
@@ -51,29 +47,24 @@ class Family:
         """Whether these are its models, in this order."""
         return all(ref() is model for ref, model in zip(self._models, models, strict=True))
 
-    def _alive(self) -> list[Model]:
+    def models(self) -> list[Model]:
+        """Those of its models that are still there."""
         return [model for ref in self._models if (model := ref()) is not None]
 
-    def weights(self, settings: RunSettings, placement: Placement, space: Room) -> Weights:
+    def weights(
+        self,
+        settings: RunSettings,
+        placement: Placement,
+        backends: tuple[str, ...],
+        free: tuple[int | None, ...],
+    ) -> Weights:
         """Where the weights lie."""
-        if is_cut(settings, space.backends):
-            return self._placed(settings, placement, space)
-        key = (placement, space.backends, settings.load_mtp)
-        found = self._weights.get(key)
-        if found is None:
-            if len(self._weights) >= _REMEMBER:
-                self._weights.clear()
-            found = self._weights[key] = self._placed(settings, placement, space)
-        return found
-
-    def _placed(self, settings: RunSettings, placement: Placement, space: Room) -> Weights:
         placed = [
-            place_weights(model, settings, placement, space.backends, space.free)
-            for model in self._alive()
+            place_weights(model, settings, placement, backends, free) for model in self.models()
         ]
         devices = np.array([found.devices for found in placed], dtype=np.int64)
         return Weights(
-            devices.reshape(len(placed), len(space.backends)),
+            devices.reshape(len(placed), len(backends)),
             np.array([found.host for found in placed], dtype=np.int64),
         )
 
@@ -81,7 +72,7 @@ class Family:
     def blocks(self) -> Blocks:
         """The sums of what leaves the devices block by block."""
         if self._blocks is None:
-            tables = [weight_table(model, "cpu", load_mtp=False) for model in self._alive()]
+            tables = [weight_table(model, "cpu", load_mtp=False) for model in self.models()]
             experts = np.array([table.experts for table in tables], dtype=np.int64)
             dense = np.array([table.dense for table in tables], dtype=np.int64)
             self._blocks = Blocks(experts.cumsum(axis=1), dense.cumsum(axis=1))
@@ -90,7 +81,7 @@ class Family:
     def largest(self, *, load_mtp: bool) -> Counts:
         """Bytes of the largest block, experts included."""
         if load_mtp not in self._largest:
-            tables = [weight_table(model, "cpu", load_mtp=load_mtp) for model in self._alive()]
+            tables = [weight_table(model, "cpu", load_mtp=load_mtp) for model in self.models()]
             sizes = [table.largest for table in tables]
             self._largest[load_mtp] = np.array(sizes, dtype=np.int64)
         return self._largest[load_mtp]

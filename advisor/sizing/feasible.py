@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from advisor.llm.model import Model
 from advisor.sizing.allocation import Allocation, Room, allocate
+from advisor.sizing.compute import ComputeBuffers
 from advisor.sizing.layer_bytes import LayerBytes, layer_bytes
 from advisor.sizing.placement import HOST
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.tables import PerModel
-from advisor.sizing.verdict import headrooms
+from advisor.sizing.verdict import left_of
 
 _BALANCED = 2
 """Placements to look at between the limits: the first tells how large the buffers are."""
@@ -26,6 +27,8 @@ _RAM_SHARE = 0.3
 """Of what is left over, as much stays in RAM: layers round on devices, not in RAM."""
 _CERTAIN = 75
 """Percent of the smallest compute buffers of any placement that was tried: none has less."""
+_MADE = 8
+"""How many placements that were tried are kept."""
 _ROOMS = 8
 """How many rooms that were too little are kept."""
 _ENDLESS = 1 << 62
@@ -36,43 +39,46 @@ def held_by(model: Model, settings: RunSettings, space: Room) -> RunSettings | N
 
     ``settings`` leave layers and experts open.
     """
-    trial = _trial(model, settings, space, (0,) * (len(space.free) + 1))
-    if trial is None or not trial.fits() or trial.memory.held is None:
+    case = case_of(model, settings, space.backends)
+    trial = _trial(model, case, space, (0,) * (len(space.free) + 1))
+    if trial is None or case is None or not (trial.still_fits() or trial.fits()):
         return None
-    return trial.settle(trial.memory.held)
+    return None if case.held is None else trial.settle(case.held)
 
 
-def holds(model: Model, settings: RunSettings, space: Room, beside: tuple[int, ...]) -> bool | None:
+def holds(model: Model, case: "Case | None", space: Room, beside: tuple[int, ...]) -> bool | None:
     """Whether a part in RAM makes it fit; None where that was neither found nor ruled out.
 
     None too where everything may stay on the devices. ``beside``: about what a run takes beside its
     layers on every device and, last, on the host.
     """
-    trial = _trial(model, settings, space, beside)
-    if trial is None or trial.may_stay():
+    trial = _trial(model, case, space, beside)
+    if trial is None or case is None or trial.may_stay():
         return None
+    if trial.still_fits():
+        return True
+    if any(space.within(other) for other in case.too_little):
+        return False
     if trial.fits():
         return True
-    known = any(space.within(other) for other in trial.memory.too_little)
-    return False if known or trial.never_fits() else None
+    if trial.never_fits():
+        case.is_too_little(space)
+        return False
+    return None
 
 
-def learn(
-    model: Model, settings: RunSettings, space: Room, found: Allocation, *, fits: bool
-) -> None:
+def learn(case: "Case | None", space: Room, found: Allocation, *, fits: bool) -> None:
     """Keep what the search for the fastest placement found where ``holds`` had no answer.
 
     ``found``: its placement. Free memory changes all the time and placements seldom: the next time
     the placement itself tells, and less memory than was too little is too little.
     """
-    trial = _trial(model, settings, space, (0,) * (len(space.free) + 1))
-    if trial is None:
+    if case is None:
         return
     if fits:
-        trial.memory.held = _held_in(found)
+        case.held = _held_in(found)
     else:
-        others = [other for other in trial.memory.too_little if not other.within(space)]
-        trial.memory.too_little = [*others, space][-_ROOMS:]
+        case.is_too_little(space)
 
 
 class _Held(NamedTuple):
@@ -105,6 +111,8 @@ class _Layers:
         ]
         """Bytes in RAM after every step."""
         self.total = sum(self.thin) + away
+        self.whole = self.sizes(0, 0)
+        """Bytes of every layer."""
 
     def step(self, least: int, most: int) -> tuple[int, int]:
         """Layers and experts in RAM: the step farthest from too little and from too much there."""
@@ -147,32 +155,68 @@ class _Layers:
         return sum(self.thin[:layers]) + sum(self.experts[: max(layers, experts)])
 
 
-def _make_layers(model: Model, key: tuple[RunSettings, str]) -> _Layers | None:
-    settings, backend = key
-    loads = layer_bytes(model, settings, backend)
-    return None if loads is None else _Layers(loads, kept=settings.kv_offload)
+class _Made(NamedTuple):
+    """The bytes of one placement, which depend on what is free only where a draft model takes the
+    rest.
+    """
 
-
-_layers = PerModel(_make_layers)
+    totals: list[int | None]
+    """Per device."""
+    used: list[int]
+    """The devices that anything lies on."""
+    host: int | None
+    compute: ComputeBuffers | None
+    lies: list[int]
+    """Per device, bytes of layers."""
+    in_ram: int
+    """Bytes of what went to RAM."""
+    lasting: bool
+    """Whether the bytes stay when other memory is free."""
 
 
 @dataclass(slots=True)
-class _Memory:
+class Case:
     """What is remembered of a model under some settings, whatever is free."""
 
+    settings: RunSettings
+    """They leave layers and experts open."""
+    layers: _Layers
     beside: tuple[int, ...] = ()
     """What the last placement took beside its layers, per device and on the host."""
     held: _Held | None = None
     """The last placement that left the margin."""
-    made: dict[_Held, Allocation] = field(default_factory=dict[_Held, Allocation])
-    """Its bytes, which do not depend on what is free but where a draft model takes the rest."""
+    made: dict[_Held, _Made] = field(default_factory=dict[_Held, _Made])
+    """The last placements that were tried."""
     too_little: "list[Room]" = field(default_factory=list["Room"])
     """Where no placement was found, though none was proof of that."""
 
+    def is_too_little(self, space: Room) -> None:
+        """Remember a room where no placement was found."""
+        others = [other for other in self.too_little if not other.within(space)]
+        self.too_little = [*others, space][-_ROOMS:]
 
-_memories: PerModel[tuple[RunSettings, tuple[str, ...]], _Memory] = PerModel(
-    lambda _model, _key: _Memory()
-)
+
+def _make_case(model: Model, key: tuple[RunSettings, tuple[str, ...]]) -> Case | None:
+    settings, backends = key
+    if settings.fit_kv or settings.override_tensor or settings.tensor_split:
+        return None
+    if settings.n_gpu_layers != "fit" or settings.n_cpu_moe != "fit":
+        return None
+    if settings.split_mode != "layer" or not backends:
+        return None
+    loads = layer_bytes(model, settings, backends[0])
+    return None if loads is None else Case(settings, _Layers(loads, kept=settings.kv_offload))
+
+
+_cases = PerModel(_make_case)
+
+
+def case_of(model: Model, settings: RunSettings, backends: tuple[str, ...]) -> Case | None:
+    """What is remembered of a model under settings that leave layers and experts open.
+
+    None where only the solver knows, which may choose more than those.
+    """
+    return _cases(model, (settings, backends))
 
 
 def _shared_out(sizes: Sequence[int], room: Sequence[int]) -> tuple[int, ...]:
@@ -201,26 +245,17 @@ def _filled(sizes: Sequence[int], room: Sequence[int]) -> tuple[int, ...] | None
 
 
 def _trial(
-    model: Model, settings: RunSettings, space: Room, beside: tuple[int, ...]
+    model: Model, case: Case | None, space: Room, beside: tuple[int, ...]
 ) -> "_Trial | None":
-    """None where only the solver knows, which may choose more than layers and experts."""
-    if settings.fit_kv or settings.override_tensor or settings.tensor_split:
-        return None
-    if settings.n_gpu_layers != "fit" or settings.n_cpu_moe != "fit":
-        return None
-    if settings.split_mode != "layer" or space.host is None or not space.backends:
-        return None
-    layers = _layers(model, (settings, space.backends[0]))
-    free = [value for value in space.free if value is not None]
-    if layers is None or len(free) < len(space.free):
+    """None where only the solver knows."""
+    if case is None or space.host is None or None in space.free:
         return None
     room = [
-        value - (driver or 0) - settings.margin
-        for value, driver in zip(free, space.driver, strict=True)
+        (value or 0) - (driver or 0) - case.settings.margin
+        for value, driver in zip(space.free, space.driver, strict=True)
     ]
-    memory = _memories(model, (settings, space.backends))
-    memory.beside = memory.beside or beside
-    return _Trial(model, settings, space, layers, room, space.host, memory)
+    case.beside = case.beside or beside
+    return _Trial(model, case, space, room, space.host)
 
 
 @dataclass(slots=True)
@@ -228,13 +263,11 @@ class _Trial:
     """A few placements of one model, tried with exact bytes."""
 
     model: Model
-    settings: RunSettings
+    case: Case
     space: Room
-    layers: _Layers
     room: list[int]
     """Bytes per device, the margin left."""
     ram: int
-    memory: _Memory
     smallest: int = _ENDLESS
     """Of the compute buffers of devices."""
     on_host: int = _ENDLESS
@@ -242,7 +275,9 @@ class _Trial:
 
     def may_stay(self) -> bool:
         """Whether everything may stay on the devices, as far as the buffers of one try tell."""
-        sizes = self.layers.sizes(0, 0)
+        sizes = self.case.layers.whole
+        if self.case.layers.total > sum(max(value, 0) for value in self.room):
+            return False
         if _filled(sizes, self.room) is None:
             return False
         self._holds(_Held(0, 0, _shared_out(sizes, self.room)))
@@ -252,18 +287,20 @@ class _Trial:
         """Room for layers beside the least that buffers may take."""
         return [value - self.smallest * _CERTAIN // 100 for value in self.room]
 
+    def still_fits(self) -> bool:
+        """Whether the last placement that left the margin does so here."""
+        held = self.case.held
+        return held is not None and self._holds(held)
+
     def fits(self) -> bool:
-        """Whether a placement was found that leaves the margin."""
-        held = self.memory.held
-        if held is not None and self._holds(held):
-            return True
+        """Whether another placement was found that leaves the margin."""
         return self._looks(self._balanced, _BALANCED) or self._looks(self._crammed, _FILLED)
 
     def _looks(self, propose: "Callable[[list[int], int], Iterator[_Held]]", times: int) -> bool:
         """Try what is proposed for the room that the last placement showed, until it repeats."""
         tried: set[_Held] = set()
         for _ in range(times):
-            beside = self.memory.beside
+            beside = self.case.beside
             room = [a - b for a, b in zip(self.room, beside, strict=False)]
             ram = self.ram - beside[HOST]
             found = next((held for held in propose(room, ram) if held not in tried), None)
@@ -279,13 +316,13 @@ class _Trial:
             # The guess is with a buffer for every copy of a pipeline, which a run with RAM has not.
             room = self.room
         if min(room) > 0:
-            layers, experts = self.layers.step(self.layers.total - sum(room), ram)
-            counts = _shared_out(self.layers.sizes(layers, experts), room)
+            layers, experts = self.case.layers.step(self.case.layers.total - sum(room), ram)
+            counts = _shared_out(self.case.layers.sizes(layers, experts), room)
             yield _Held(layers, experts, counts)
 
     def _crammed(self, room: list[int], ram: int) -> "Iterator[_Held]":
-        for layers, experts in self.layers.least(ram, sum(max(value, 0) for value in room)):
-            counts = _filled(self.layers.sizes(layers, experts), room)
+        for layers, experts in self.case.layers.least(ram, sum(max(value, 0) for value in room)):
+            counts = _filled(self.case.layers.sizes(layers, experts), room)
             if counts is not None:
                 yield _Held(layers, experts, counts)
 
@@ -295,46 +332,59 @@ class _Trial:
         With as much in RAM as it holds, every device is filled in turn.
         """
         ram = self.ram - self.on_host
-        if self.on_host == _ENDLESS or self.layers.total <= ram:
+        if self.on_host == _ENDLESS or self.case.layers.total <= ram:
             return False
         return next(self._crammed(self.at_best(), ram), None) is None
 
     def settle(self, held: _Held) -> RunSettings:
         """The asked settings with numbers put in."""
         update: dict[str, object] = {
-            "n_gpu_layers": len(self.layers.thin) - held.layers if held.layers else "all",
+            "n_gpu_layers": len(self.case.layers.thin) - held.layers if held.layers else "all",
             "n_cpu_moe": held.experts,
         }
         if len(held.counts) > 1:
             update["tensor_split"] = tuple(float(count) for count in held.counts)
-        return self.settings.model_copy(update=update)
+        return self.case.settings.model_copy(update=update)
 
     def _holds(self, held: _Held) -> bool:
         """Whether a placement leaves the margin; what it takes beside its layers is kept."""
-        allocation = self.memory.made.get(held)
-        if allocation is None:
-            settings = self.settle(held)
-            allocation = allocate(self.model, settings, self.space.backends, self.space.free)
-        left = headrooms(allocation, self.space)
-        self._note(held, allocation)
-        used = (d for d in range(len(self.room)) if allocation.in_use(d))
-        keeps = all((left[d] or 0) >= self.settings.margin for d in used)
-        ram = left[HOST]
-        if keeps and ram is not None and ram >= 0:
-            self.memory.held = held
-            self.memory.made = {held: allocation} if allocation.draft is None else {}
+        case, made = self.case, self.case.made.get(held)
+        if made is None:
+            made = self._make(held)
+            if made.lasting:
+                if len(case.made) >= _MADE:
+                    case.made.clear()
+                case.made[held] = made
+        left = left_of(made.totals, made.host, self.space)
+        self._note(made)
+        margin, ram = case.settings.margin, left[HOST]
+        if all((left[d] or 0) >= margin for d in made.used) and ram is not None and ram >= 0:
+            case.held = held
             return True
         return False
 
-    def _note(self, held: _Held, allocation: Allocation) -> None:
-        host, compute = allocation.host_total, allocation.compute
-        totals = [allocation.device_total(device) or 0 for device in range(len(self.room))]
+    def _make(self, held: _Held) -> _Made:
+        layers, space = self.case.layers, self.space
+        allocation = allocate(self.model, self.settle(held), space.backends, space.free)
+        sizes = iter(layers.sizes(held.layers, held.experts))
+        devices = range(len(self.room))
+        return _Made(
+            totals=[allocation.device_total(device) for device in devices],
+            used=[device for device in devices if allocation.in_use(device)],
+            host=allocation.host_total,
+            compute=allocation.compute,
+            lies=[sum(next(sizes) for _ in range(count)) for count in held.counts],
+            in_ram=layers.in_ram(held.layers, held.experts),
+            lasting=allocation.draft is None,
+        )
+
+    def _note(self, made: _Made) -> None:
+        host, compute = made.host, made.compute
         if host is None or compute is None:
             return
-        sizes = iter(self.layers.sizes(held.layers, held.experts))
-        lies = [sum(next(sizes) for _ in range(count)) for count in held.counts]
+        totals = [total or 0 for total in made.totals]
         shared = sum(total for total, one in zip(totals, self.space.unified, strict=True) if one)
-        rest = host + shared - self.layers.in_ram(held.layers, held.experts)
-        self.memory.beside = (*(a - b for a, b in zip(totals, lies, strict=True)), rest)
+        rest = host + shared - made.in_ram
+        self.case.beside = (*(a - b for a, b in zip(totals, made.lies, strict=True)), rest)
         self.smallest = min(self.smallest, *compute.devices)
         self.on_host = min(self.on_host, rest - compute.host * (100 - _CERTAIN) // 100)

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.llm.model import Model
-from advisor.sizing.allocation import Allocation, Room, allocate
+from advisor.sizing.allocation import Allocation, allocate
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.tables import PerModel
 
 
 class Column(NamedTuple):
@@ -66,11 +65,19 @@ def _column(allocation: Allocation, settings: RunSettings) -> Column:
     )
 
 
-_Asked = tuple[RunSettings, tuple[int, ...], tuple[str, ...], tuple[int | None, ...], Placement]
+def columns(
+    model: Model,
+    settings: RunSettings,
+    contexts: Sequence[int],
+    backends: tuple[str, ...],
+    free: tuple[int | None, ...],
+    *,
+    placement: Placement,
+) -> Columns:
+    """One column per context.
 
-
-def _make_columns(model: Model, asked: _Asked) -> Columns:
-    settings, contexts, backends, free, placement = asked
+    ``model``: any of the file types; where buffers depend on the type, each has columns of its own.
+    """
     made: list[Column] = []
     for ctx in contexts:
         wanted = settings.model_copy(update={"ctx": ctx})
@@ -85,20 +92,3 @@ def _make_columns(model: Model, asked: _Asked) -> Columns:
         caches=np.array([column.caches for column in made], dtype=np.int64),
         pipelining=np.array([column.pipelining for column in made], dtype=np.int64),
     )
-
-
-_columns = PerModel(_make_columns)
-
-
-def columns(
-    model: Model, settings: RunSettings, contexts: Sequence[int], space: Room, placement: Placement
-) -> Columns:
-    """One column per context, remembered while the model lives.
-
-    ``model``: any of the file types; where buffers depend on the type, each has columns of its own.
-    """
-    # Free memory decides where layers go, and beyond that only how matrices are cut and where a
-    # draft model goes.
-    cut = settings.split_mode in {"row", "tensor"} or settings.spec_type == "draft-simple"
-    free = space.free if cut else (None,) * len(space.free)
-    return _columns(model, (settings, tuple(contexts), space.backends, free, placement))

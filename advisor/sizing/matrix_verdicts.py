@@ -1,5 +1,6 @@
 """The verdicts of all cells of a matrix at once, by the rules of ``verdict.judge``."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, cast
 
@@ -7,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.sizing.allocation import Room
-from advisor.sizing.family import Family, Weights
-from advisor.sizing.matrix_columns import Columns
+from advisor.sizing.matrix_loads import Loads
 from advisor.sizing.plan import Verdict
 from advisor.sizing.spill import what_moves
 
@@ -19,44 +19,35 @@ FITS, TIGHT, OFFLOAD, NO, UNSURE, NEAR = range(6)
 
 _UNKNOWN: Final = -(1 << 62)
 """Stands for an unknown amount of memory in arrays."""
-_SLACK: Final = 1 << 29
-"""Bytes by which compute buffers may shrink at least when layers move to RAM."""
 
 MOST_BLOCKS: Final = 1 << 12
 """More than any model has (llama-hparams.h:LLAMA_MAX_LAYERS)."""
 NOWHERE: Final = -1
 
 _Sizes = NDArray[np.int64]
+_Flags = NDArray[np.bool_]
 
 
 class Judgements(NamedTuple):
-    """Every cell by file type (first) and context. Sizes in bytes."""
+    """Every cell of every model, in the order of ``Loads``."""
 
-    verdict: list[list[int]]
-    headroom: list[list[int | None]]
-    """None where it is not known, as the totals are."""
-    device_total: list[list[int | None]]
-    host_total: list[list[int | None]]
-    moves: list[list[int]]
+    verdict: list[int]
+    headroom: list[int | None]
+    """In bytes; None where it is not known."""
+    moves: list[int]
     """What would go to RAM: blocks × ``MOST_BLOCKS`` + blocks whose experts would; 0 where
     everything lies where the settings say."""
-    runs: list[list[int]]
+    runs: list[int]
     """The same where it runs and its speed is known, else ``NOWHERE``."""
 
-
-class _Sums(NamedTuple):
-    """Bytes by file type and context, while everything lies where the settings say."""
-
-    weights: _Sizes
-    """By file type, on all devices."""
-    in_use: NDArray[np.bool_]
-    """Per device (last axis), whether anything lies there."""
-    left: _Sizes
-    """Per device."""
-    device_total: _Sizes
-    host_total: _Sizes
-    shared: _Sizes
-    """On unified devices, everything."""
+    def between(self, start: int, end: int) -> "Judgements":
+        """Some of the cells."""
+        return Judgements(
+            self.verdict[start:end],
+            self.headroom[start:end],
+            self.moves[start:end],
+            self.runs[start:end],
+        )
 
 
 class _Devices(NamedTuple):
@@ -79,105 +70,92 @@ def _devices(space: Room) -> _Devices:
     )
 
 
-def _sums(placed: Weights, columns: Columns, devices: _Devices) -> _Sums:
-    weights = placed.devices[:, None, :]
-    added = weights + columns.fixed
-    used = added + devices.driver
-    shared = np.zeros((1, 1), dtype=np.int64)
-    if devices.unified.any():
-        shared = (used * devices.unified).sum(axis=2)
-    return _Sums(
-        weights=weights.sum(axis=2),
-        in_use=added > 0,
-        left=devices.free - used,
-        device_total=added.sum(axis=2),
-        host_total=placed.host[:, None] + columns.host,
-        shared=shared,
-    )
+def _joined(parts: Sequence[_Sizes]) -> _Sizes:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 def judge(
-    tables: Family,
-    placed: Weights,
-    columns: Columns,
-    space: Room,
-    *,
-    may_spill: bool,
-    spare: int,
+    models: Sequence[Loads], space: Room, *, margin: int, may_spill: bool, spare: int
 ) -> Judgements:
-    """Judge all cells. ``placed``: the weights of the family ``tables``.
+    """Judge the cells of several models at once, all of them under the same settings.
 
     ``may_spill``: whether what the devices cannot hold may go to RAM. ``spare``: bytes to be left
     on devices for a speed to be known.
     """
     devices = _devices(space)
-    sums = _sums(placed, columns, devices)
-    settings, placement = columns.each[0].settings, columns.each[0].placement
-    margin = settings.margin
-    unsure = devices.unsure
-    host = (space.host or 0) - sums.host_total - sums.shared
-    if placement.on_device:
+    counts = [len(model.host) for model in models]
+    used = _joined([model.added for model in models])
+    in_use = used > 0
+    used = used + devices.driver[:, None]
+    left = devices.free[:, None] - used
+    shared = used[devices.unified].sum(axis=0)
+    host_total = _joined([model.host for model in models])
+    host = (space.host or 0) - host_total - shared
+    on_device = np.repeat([model.on_device for model in models], counts)
+    offloads = np.repeat([model.offloads for model in models], counts)
+    smallest: _Sizes = host
+    unknown: _Flags = np.zeros_like(host, dtype=np.bool_)
+    unknown[:] = space.host is None
+    if on_device.any():
         most = np.iinfo(np.int64).max
-        smallest = np.where(sums.in_use, sums.left, most).min(axis=2)
-        unknown = (sums.in_use & unsure).any(axis=2) | ~sums.in_use.any(axis=2)
+        lie = in_use.any(axis=0)
+        unsure = in_use[devices.unsure].any(axis=0) | ~lie
+        smallest = np.where(on_device, np.where(in_use, left, most).min(axis=0), smallest)
+        unknown = np.where(on_device, unsure, unknown)
+    unknown = unknown | np.concatenate([model.missing for model in models])
+    verdict = np.where(offloads, OFFLOAD, np.where(smallest < margin, TIGHT, FITS))
+    if space.host is None:
+        verdict[offloads] = UNSURE
     else:
-        smallest = host
-        unknown = np.full(host.shape, space.host is None)
-    missing = ~columns.known & np.ones_like(unknown)
-    unknown |= missing
-    offloads = placement.on_device and placement.offloads
-    verdict = np.where(smallest < margin, TIGHT, FITS)
-    if offloads:
-        verdict[:] = OFFLOAD
-    if space.host is not None:
         verdict[host < 0] = NO
-    elif offloads:
-        verdict[:] = UNSURE
     verdict[smallest < 0] = NO
     verdict[unknown] = UNSURE
     moves = np.zeros_like(verdict)
     lacking = verdict == NO
     if may_spill and lacking.any():
-        if unsure.any() or space.host is None:
+        if devices.unsure.any() or space.host is None:
             verdict[lacking] = UNSURE
         else:
-            moved = np.maximum((margin - sums.left).sum(axis=2), 0)
-            moved = np.minimum(moved, sums.weights + columns.caches)
-            largest = tables.largest(load_mtp=settings.load_mtp)
-            less = np.maximum(columns.pipelining, _SLACK)
-            spilled = _spill(largest, sums, moved, less, space)
+            moved = np.maximum((margin - left).sum(axis=0), 0)
+            moved = np.minimum(moved, _joined([model.may_leave for model in models]))
+            # What leaves a unified device stays in the same memory.
+            needed = host_total + np.where(shared != 0, shared, moved)
+            spilled = _spill(models, needed, space)
             verdict[lacking] = spilled[lacking]
-            leaving = lacking & (verdict != NO)
-            blocks, experts = what_moves(tables.blocks, moved, columns.caches)
-            moves = np.where(leaving, blocks * MOST_BLOCKS + experts, 0)
-    full = (smallest >= 0) & (smallest < spare) & placement.on_device
+            moves = _moves(models, lacking & (verdict != NO), moved)
+    full = (smallest >= 0) & (smallest < spare) & on_device
+    headroom = cast("list[int | None]", smallest.tolist())
+    for cell in np.flatnonzero(unknown).tolist():
+        headroom[cell] = None
     return Judgements(
         verdict=verdict.tolist(),
-        headroom=_known(smallest, unknown),
-        device_total=_known(sums.device_total, missing),
-        host_total=_known(sums.host_total, missing),
+        headroom=headroom,
         moves=moves.tolist(),
         runs=np.where((verdict <= OFFLOAD) & ~full, moves, NOWHERE).tolist(),
     )
 
 
-def _known(sizes: _Sizes, unknown: NDArray[np.bool_]) -> list[list[int | None]]:
-    found = cast("list[list[int | None]]", sizes.tolist())
-    if unknown.any():
-        for row, column in np.argwhere(unknown).tolist():
-            found[row][column] = None
-    return found
-
-
-def _spill(largest: _Sizes, sums: _Sums, moved: _Sizes, less: _Sizes, space: Room) -> _Sizes:
-    """Whether RAM can hold what the devices cannot. ``moved``: bytes that would leave them.
-
-    ``largest``: bytes of every file type's largest block. ``less``: by context, bytes by which
-    buffers may shrink when layers move to RAM.
-    """
+def _spill(models: Sequence[Loads], needed: _Sizes, space: Room) -> NDArray[np.int64]:
+    """Whether RAM can hold what the devices cannot. ``needed``: bytes that it would have to."""
     ram = space.host or 0
-    # What leaves a unified device stays in the same memory.
-    needed = sums.host_total + np.where(sums.shared != 0, sums.shared, moved)
+    slack = _joined([model.slack for model in models])
     # Whole layers move, so the sum is too small by up to a layer per device.
-    near = ram - (1 + len(space.free)) * largest[:, None]
-    return np.where(needed > ram + less, NO, np.where(needed > near, NEAR, OFFLOAD))
+    near = ram - (1 + len(space.free)) * _joined([m.largest for m in models])
+    return np.where(needed > ram + slack, NO, np.where(needed > near, NEAR, OFFLOAD))
+
+
+def _moves(models: Sequence[Loads], leaving: _Flags, moved: _Sizes) -> _Sizes:
+    """See ``Judgements.moves``. ``leaving``: the cells of which a part leaves the devices."""
+    moves = np.zeros_like(moved)
+    start = 0
+    for model in models:
+        end = start + len(model.host)
+        cells = np.flatnonzero(leaving[start:end])
+        if cells.size:
+            file_types = cells // model.n_contexts
+            blocks, experts = what_moves(
+                model.tables.blocks, file_types, moved[start + cells], model.caches[cells]
+            )
+            moves[start + cells] = blocks * MOST_BLOCKS + experts
+        start = end
+    return moves

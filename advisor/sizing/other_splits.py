@@ -6,6 +6,7 @@ that llama.cpp would choose.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Final, NamedTuple
 
 from advisor.basis import Range
@@ -65,19 +66,19 @@ class OtherSplits:
 
     def of(
         self,
-        model: Model,
+        models: Sequence[Model],
         columns: Sequence[Column],
         headrooms: Sequence[int | None],
         totals: Sequence[int | None],
     ) -> dict[int, Held]:
-        """The cells of one file type that another split holds, by place.
+        """The cells that another split holds, by place: every model has one for each column.
 
         ``headrooms`` and ``totals``: of every cell, the least that is left, and what lies on
         devices.
         """
         found: dict[int, Held] = {}
-        for place, (column, headroom, total) in enumerate(
-            zip(columns, headrooms, totals, strict=True)
+        for place, ((model, column), headroom, total) in enumerate(
+            zip(product(models, columns), headrooms, totals, strict=True)
         ):
             if headroom is None or total is None or headroom >= 0:
                 continue

@@ -84,6 +84,7 @@ def _ends(active: int, limits: tuple[float, ...]) -> tuple[int, ...]:
     return tuple(ends)
 
 
+@lru_cache(maxsize=4096)
 def layer_ends(active: int, shares: tuple[float, ...]) -> tuple[int, ...]:
     """Per device of ``layer_devices``, how many of the ``active`` layers lie on it or before it."""
     return _ends(

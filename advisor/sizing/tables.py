@@ -12,7 +12,7 @@ K = TypeVar("K", bound=Hashable)
 P = ParamSpec("P")
 
 _KEPT = 512
-"""Tables of one kind kept per model; more start anew."""
+"""Tables of one kind usually kept per model; more start anew."""
 
 
 class PerModel(Generic[K, T]):
@@ -22,8 +22,10 @@ class PerModel(Generic[K, T]):
     up here.
     """
 
-    def __init__(self, make: Callable[[Model, K], T]) -> None:
+    def __init__(self, make: Callable[[Model, K], T], kept: int = _KEPT) -> None:
+        """``kept``: most tables per model."""
         self._make = make
+        self._kept = kept
         self._known: dict[int, dict[K, T]] = {}
 
     def __call__(self, model: Model, key: K) -> T:
@@ -35,7 +37,7 @@ class PerModel(Generic[K, T]):
         try:
             return tables[key]
         except KeyError:
-            if len(tables) >= _KEPT:
+            if len(tables) >= self._kept:
                 tables.clear()
             value = tables[key] = self._make(model, key)
             return value

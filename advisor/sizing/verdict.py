@@ -60,15 +60,19 @@ def headrooms(allocation: Allocation, space: Room) -> list[int | None]:
 
     On unified memory the device's part is taken from the host's as well.
     """
+    totals = [allocation.device_total(device) for device in range(len(space.free))]
+    return left_of(totals, allocation.host_total, space)
+
+
+def left_of(totals: Sequence[int | None], host: int | None, space: Room) -> list[int | None]:
+    """The same by the bytes of everything on every device, and on the host."""
     left: list[int | None] = []
     shared: int | None = 0
-    for device, free in enumerate(space.free):
-        total = allocation.device_total(device)
+    for device, (free, total) in enumerate(zip(space.free, totals, strict=True)):
         used = None if total is None else total + (space.driver[device] or 0) * (total > 0)
         left.append(None if used is None or free is None else free - used)
         if space.unified[device] and shared is not None:
             shared = None if used is None else shared + used
-    host = allocation.host_total
     if host is None or space.host is None or shared is None:
         left.append(None)
     else:

@@ -15,7 +15,7 @@ from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
 from advisor.sizing import size
-from advisor.sizing.matrix import matrix
+from advisor.sizing.matrix import Matrices, matrix
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
 
@@ -24,6 +24,8 @@ SETTINGS = RunSettings()
 LIMITS = {"matrix": 0.016, "catalogue": 0.250, "plan": 0.005, "solver": 0.020}
 """Seconds."""
 FILE_TYPES = 13
+TOGETHER = 16
+"""Models that are judged together, as in the list of what runs (``advice.picks``)."""
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +65,10 @@ def test_the_whole_catalogue(benchmark: BenchmarkFixture, models: list[dict[str,
     some = rigs("2x RTX 4090 + 128 GB DDR5-6000")
 
     def run() -> None:
-        rig = next(some)
-        for rows in models:
-            matrix(rows, rig, SETTINGS, CONTEXTS)
+        matrices = Matrices(next(some), SETTINGS)
+        for start in range(0, len(models), TOGETHER):
+            together = models[start : start + TOGETHER]
+            matrices.fill([matrices.ask(rows, CONTEXTS) for rows in together])
 
     judge("catalogue", benchmark, run, 5)
 

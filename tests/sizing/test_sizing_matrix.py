@@ -9,8 +9,8 @@ from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size, size_anywhere
 from advisor.sizing.allocation import allocate, room
-from advisor.sizing.feasible import holds, learn
-from advisor.sizing.matrix import matrix, settings_of
+from advisor.sizing.feasible import case_of, holds, learn
+from advisor.sizing.matrix import Matrices, matrix, settings_of
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import solve
 from advisor.sizing.tables import Latest
@@ -74,7 +74,8 @@ def test_a_verdict_without_a_search_is_the_solvers(
                 solved = solve(model, rig, asked, space)
                 allocation = allocate(model, solved, space.backends, space.free)
 
-                found = holds(model, asked, space, beside)
+                case = case_of(model, asked, space.backends)
+                found = holds(model, case, space, beside)
 
                 if found is not None:
                     assert judged(allocation, space, asked.margin).verdict == WORDS[found]
@@ -100,15 +101,32 @@ def test_less_memory_than_was_too_little_is_too_little() -> None:
     space, beside = room(rig), (1 << 30,) * 2
     less = replace(space, free=tuple((free or 0) - 1 for free in space.free))
     more = replace(space, host=(space.host or 0) + (64 << 30))
-    assert holds(model, asked, less, beside) is None
+    case = case_of(model, asked, space.backends)
+    assert holds(model, case, less, beside) is None
     found = allocate(model, solve(model, rig, asked, space), space.backends, space.free)
     assert judged(found, space, asked.margin).verdict == "no"
 
-    learn(model, asked, space, found, fits=False)
+    learn(case, space, found, fits=False)
 
-    assert holds(model, asked, less, beside) is False
-    assert holds(model, asked, replace(less, host=None), beside) is None
-    assert holds(model, asked, more, beside) is True
+    assert holds(model, case, less, beside) is False
+    assert holds(model, case, replace(less, host=None), beside) is None
+    assert holds(model, case, more, beside) is True
+
+
+def test_many_models_at_once_are_judged_as_alone() -> None:
+    entries = [
+        catalogue().find(name)
+        for name in ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-30B-A3B", "google/gemma-3-27b-it")
+    ]
+    rows = [{kind: entry.model(kind) for kind in ("Q4_K_M", "F16")} for entry in entries]
+    several = (CONTEXTS, CONTEXTS[:1], CONTEXTS[1:])
+
+    for rig in map(parse_rig, RIGS[1:]):
+        matrices = Matrices(rig, RunSettings())
+        asked = [matrices.ask(row, contexts) for row, contexts in zip(rows, several, strict=True)]
+
+        for row, contexts, found in zip(rows, several, matrices.fill(asked), strict=True):
+            assert found == matrix(row, rig, RunSettings(), contexts)
 
 
 def test_a_longer_context_that_fits_speaks_for_shorter_ones() -> None:

@@ -1,0 +1,128 @@
+"""Bytes of all cells of one model, one after the other, whatever is free."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.llm.model import Model
+from advisor.sizing import refusals
+from advisor.sizing.allocation import Room
+from advisor.sizing.family import Family
+from advisor.sizing.matrix_columns import Columns, columns
+from advisor.sizing.placement import Placement
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.tables import PerModel
+
+_SLACK = 1 << 29
+"""Bytes by which compute buffers may shrink at least when layers move to RAM."""
+
+_REMEMBER = 64
+"""Placements kept per model and its file types; more start anew."""
+
+_Sizes = NDArray[np.int64]
+
+
+class Loads(NamedTuple):
+    """Sizes in bytes while everything lies where the settings say, cell by cell.
+
+    The cells of one file type follow each other, in the order of the contexts.
+    """
+
+    tables: Family
+    columns: Columns
+    on_device: bool
+    offloads: bool
+    """Whether a part of it lies in RAM though devices hold the rest."""
+    added: _Sizes
+    """Per device (first axis), all of llama.cpp's."""
+    host: _Sizes
+    missing: NDArray[np.bool_]
+    """Where caches or buffers are not known."""
+    may_leave: _Sizes
+    """Weights and caches on devices."""
+    slack: _Sizes
+    """By how much buffers may shrink when layers move to RAM."""
+    largest: _Sizes
+    """The file type's largest block."""
+    caches: _Sizes
+    """On devices."""
+    device_totals: list[int | None]
+    """None where it is not known."""
+    host_totals: list[int | None]
+
+    @property
+    def n_contexts(self) -> int:
+        """Cells per file type."""
+        return len(self.columns.each)
+
+
+_Asked = tuple[
+    Family, RunSettings, tuple[int, ...], tuple[str, ...], tuple[int | None, ...], Placement
+]
+
+
+def loads(
+    tables: Family,
+    first: Model,
+    settings: RunSettings,
+    contexts: tuple[int, ...],
+    space: Room,
+    *,
+    placement: Placement,
+) -> Loads:
+    """The cells of some file types of one model, remembered while the models live.
+
+    ``tables``: of those models, of which ``first`` is the first. Raises SettingsError where
+    llama.cpp would refuse to start.
+    """
+    # Free memory decides where layers go, and beyond that only how matrices are cut and where a
+    # draft model goes.
+    cut = settings.split_mode in {"row", "tensor"} or settings.spec_type == "draft-simple"
+    free = space.free if cut else (None,) * len(space.free)
+    return _known(first, (tables, settings, contexts, space.backends, free, placement))
+
+
+def _make(_first: Model, asked: _Asked) -> Loads:
+    tables, settings, contexts, backends, free, placement = asked
+    models = tables.models()
+    _check(models, settings)
+    made = columns(models[0], settings, contexts, backends, free, placement=placement)
+    placed = tables.weights(settings, placement, backends, free)
+    n_types, n_contexts = len(models), len(made.each)
+    weights = placed.devices.T[:, :, None]
+    added = (weights + made.fixed.T[:, None, :]).reshape(len(backends), n_types * n_contexts)
+    missing = np.tile(~made.known, n_types)
+    host = (placed.host[:, None] + made.host).ravel()
+    caches = np.tile(made.caches, n_types)
+    device_totals = cast("list[int | None]", added.sum(axis=0).tolist())
+    host_totals = cast("list[int | None]", host.tolist())
+    for cell in np.flatnonzero(missing).tolist():
+        device_totals[cell] = host_totals[cell] = None
+    return Loads(
+        tables=tables,
+        columns=made,
+        on_device=placement.on_device,
+        offloads=placement.on_device and placement.offloads,
+        added=added,
+        host=host,
+        missing=missing,
+        may_leave=np.repeat(placed.devices.sum(axis=1), n_contexts) + caches,
+        slack=np.tile(np.maximum(made.pipelining, _SLACK), n_types),
+        largest=np.repeat(tables.largest(load_mtp=settings.load_mtp), n_contexts),
+        caches=caches,
+        device_totals=device_totals,
+        host_totals=host_totals,
+    )
+
+
+_known = PerModel(_make, _REMEMBER)
+
+
+def _check(models: Sequence[Model], settings: RunSettings) -> None:
+    """Refuse what llama.cpp would refuse. Raises SettingsError."""
+    for model in models:
+        # File types of one catalogue model differ in types only, and those do not matter here.
+        if model is models[0] or model.hp is not models[0].hp or model.source == "gguf":
+            refusals.check(model, settings)

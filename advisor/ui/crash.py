@@ -136,6 +136,7 @@ class CrashDialog(QDialog):
         )
         layout.setContentsMargins(18, 16, 18, 16)
         self.setLayout(layout)
+        design.dress(self)
         close.setFocus()
 
     def _copy(self) -> None:

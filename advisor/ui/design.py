@@ -226,11 +226,20 @@ def begin(app: QApplication, scheme: Scheme) -> None:
     global _current  # noqa: PLW0603 - one screen, one scheme
     _current = resolve(scheme, app)
     app.setPalette(palette(_current))
-    # Once: for another style or sheet Qt styles every widget anew, and all below it each time.
-    if not app.styleSheet():
+    # Once: for another style or font Qt styles every widget anew, and all below it each time.
+    if app.font().family() != FAMILY:
         app.setStyle("Fusion")
         app.setFont(font())
-        app.setStyleSheet(stylesheet())
+
+
+def dress(window: QWidget) -> None:
+    """Give a window without a parent the style sheet, for all that is and comes in it.
+
+    The application has none: with one, whatever is put into a parent is styled at once with all
+    below it, so that a part built from the inside out is styled once for each of its levels. Below
+    a window it is styled once, when it gets there.
+    """
+    window.setStyleSheet(stylesheet())
 
 
 def renew(widget: QWidget) -> None:
@@ -289,8 +298,9 @@ def set_role(widget: QWidget, role: str) -> None:
     widget.style().polish(widget)
 
 
+@functools.cache
 def stylesheet() -> str:
-    """The application's style sheet: ``_SHEET`` with colours by their roles in the palette."""
+    """The windows' style sheet: ``_SHEET`` with colours by their roles in the palette."""
     sheet = _SHEET
     values = {name: f"palette({_css(roles[0])})" for name, roles in _ROLES.items()}
     values["chevron"] = chevron()

@@ -18,13 +18,19 @@ Bad input and expected failures are a ``Banner`` inside the page (or ``state.fai
 never a dialog. ``scrolling(widget)`` lets a part scroll when the window is small.
 """
 
+import time
 from collections.abc import Callable
+from typing import Final
 
+import shiboken6
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
 from advisor.ui.state import AppState
+
+POLISH_S: Final = 0.006
+"""Processor time in which a turn styles what nobody has seen yet."""
 
 
 class Page(QWidget):
@@ -39,8 +45,11 @@ class Page(QWidget):
         """What is to be drawn when somebody looks, in its order."""
         self._unmade: list[str] = []
         """Cached properties that are parts of the page, in the order to make them."""
+        self._unstyled: list[QWidget] | None = None
+        """Widgets that the style sheet has not looked at; None before the parts are made."""
         self._catching_up = QTimer(self, singleShot=True, interval=0)
         self._catching_up.timeout.connect(self._next)
+        self._catching_up.start()
 
     def make_in_turns(self, *parts: str) -> None:
         """Make these cached properties in turns of the event loop, if nothing asks for them before.
@@ -90,6 +99,22 @@ class Page(QWidget):
             del self._unseen[draw]
             draw()
             self._catching_up.start()
+        elif not self.isVisible() and self._style_some():
+            self._catching_up.start()
+
+    def _style_some(self) -> bool:
+        """Style a few widgets; whether some are left. The first look would style them all at once.
+
+        Children before parents, for a parent styles those that are below it.
+        """
+        if self._unstyled is None:
+            self._unstyled = self.findChildren(QWidget)
+        until = time.thread_time() + POLISH_S
+        while self._unstyled and time.thread_time() < until:
+            widget = self._unstyled.pop()
+            if shiboken6.isValid(widget):
+                widget.ensurePolished()
+        return bool(self._unstyled)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
         """One thing that was left unmade or undrawn in each turn."""

@@ -41,7 +41,6 @@ log: Final = logging.getLogger(__name__)
 HEAVY: Final = (
     "numpy",
     "pydantic",
-    "pyqtgraph",
     "advisor.ui.state",
     "advisor.ui.earlier_probes",
     "advisor.ui.texts",
@@ -137,6 +136,7 @@ class MainWindow(QWidget):
         self.banner.closed.connect(self._banner_gap)
         self._banner_area = banner_area
         self._fill_menu()
+        design.dress(self)
         self._restore_size()
 
     # start

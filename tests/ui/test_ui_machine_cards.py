@@ -9,6 +9,7 @@ from advisor.hardware.compose import parse_rig
 from advisor.hardware.doctor import Finding, examine
 from advisor.hardware.monitor import DeviceSample
 from advisor.hardware.rig import Device
+from advisor.ui import design
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_cards import DeviceCard
 from advisor.ui.pages.machine_doctor import FindingLine, told
@@ -75,6 +76,7 @@ def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
     state.set_rig(parse_rig("8x H100 SXM + 512 GB DDR5-4800"))
     page = MachinePage(state)
     qtbot.addWidget(page)
+    design.dress(page)
     page.resize(1132, 716)
     page.show()
     try:

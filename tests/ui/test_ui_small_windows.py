@@ -5,6 +5,7 @@ from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QScrollArea, QWidget
 
 from advisor.hardware.compose import parse_rig
+from advisor.ui import design
 from advisor.ui.app import preferences
 from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.pages.fit import FitPage
@@ -57,6 +58,7 @@ def test_a_narrow_fit_page_shows_every_context_with_its_speed(asked: AppState, q
 def test_a_narrow_advice_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
     page = AdvicePage(asked)
     qtbot.addWidget(page)
+    design.dress(page)
     page.resize(LEAST_PAGE)
     page.show()
     page.shown()
@@ -79,6 +81,7 @@ RIGS = (
 def test_the_smallest_machine_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
     page = MachinePage(asked)
     qtbot.addWidget(page)
+    design.dress(page)
     page.show()
     page.catch_up()
     area = next(a for a in page.findChildren(QScrollArea) if a.isAncestorOf(page.what_if))

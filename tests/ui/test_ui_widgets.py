@@ -1,6 +1,5 @@
 """Small widgets: what they say to eyes, keyboard and screen readers."""
 
-import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QItemSelectionModel, Qt
 from PySide6.QtGui import QAccessible, QFocusEvent, QImage
@@ -19,8 +18,8 @@ from advisor.ui.widgets.basics import Banner, BigNumber, Chip, Elided, button
 from advisor.ui.widgets.figures import FigureRow, range_text, split_value, term_value
 from advisor.ui.widgets.flow import Flow
 from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
-from advisor.ui.widgets.line_plot import LinePlot
 from advisor.ui.widgets.marks import BasisMark
+from advisor.ui.widgets.range_curve import RangeCurve
 from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.widgets.sparkline import Sparkline
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
@@ -228,31 +227,22 @@ def test_chip_is_as_wide_as_its_words(qtbot) -> None:
     assert chip.sizeHint().width() > chip.fontMetrics().horizontalAdvance(chip.text())
 
 
-def test_plot_draws_and_follows_the_scheme(qtbot, qapp: QApplication) -> None:
-    plot = LinePlot("Decode speed by depth")
+def test_a_curve_within_its_range_draws_and_follows_the_scheme(qtbot, qapp: QApplication) -> None:
+    plot = RangeCurve("Decode speed by depth", height=120)
     qtbot.addWidget(plot)
-    plot.resize(320, 140)
-    plot.set_range((0, 10), (0, 10))
-    x = np.linspace(0, 10, 50)
-    plot.span("range", x, x * 0.8, x)
-    plot.curve("speed", x, x * 0.9, series="weights")
-    plot.mark("now", 5.0, "here")
-    plot.say("from 0 to 9")
+    plot.resize(320, 120)
+    points = tuple((float(x), Range(low=8.0 - x, mid=9.0 - x, high=10.0 - x)) for x in range(8))
+    ticks = ((0.0, "0"), (7.0, "8k"))
+    plot.show_points(points, across=ticks, up=((0.0, "0"), (10.0, "10")), words="from 9 to 2")
     plot.show()
-    qtbot.waitExposed(plot)
-    light = grab(plot)
-    assert light.pixelColor(2, 2).name() == design.LIGHT.surface
-    assert any(
-        light.pixelColor(x, y).name() == design.LIGHT.weights
-        for x in range(320)
-        for y in range(140)
-    )
-    design.apply(qapp, "dark")
-    assert grab(plot).pixelColor(2, 2).name() == design.DARK.surface
-    assert name_of(plot) == "Decode speed by depth: from 0 to 9"
-    plot.clear()
-    plot.hide()
-    assert not plot._frames.isActive()
+    schemes: tuple[design.Scheme, ...] = ("light", "dark")
+    for scheme in schemes:
+        design.apply(qapp, scheme)
+        drawn, accent = grab(plot), design.colours().accent
+        line = {y for y in range(120) if drawn.pixelColor(160, y).name() == accent}
+        assert max(line) - min(line) < 4
+    assert name_of(plot) == "Decode speed by depth: from 9 to 2"
+    design.apply(qapp, "light")
 
 
 def test_sparkline_needs_two_values(qtbot) -> None:

@@ -15,7 +15,7 @@ from advisor.ui.pages.measure_ram import MeasureRam
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Card, button, row, text
 from advisor.ui.widgets.figures import FigureRow, range_text
-from advisor.ui.widgets.line_plot import LinePlot
+from advisor.ui.widgets.range_curve import RangeCurve
 
 
 class SpeedCard(Card):
@@ -34,8 +34,7 @@ class SpeedCard(Card):
         self._decode = FigureRow(self.tr("Decode"))
         self._prefill = FigureRow(self.tr("Prefill"))
         self._first = FigureRow(self.tr("First token"))
-        self._plot = LinePlot(self.tr("Decode speed by depth"))
-        self._plot.setFixedHeight(120)
+        self._plot = RangeCurve(self.tr("Decode speed by depth"), height=120)
         self._under = text("", "small")
         self._unknown = text("", "muted", wrap=True)
         self._job: Job | None = None
@@ -120,23 +119,19 @@ class SpeedCard(Card):
             self._plot.setVisible(False)
             self._under.setVisible(False)
             return
-        depths = [float(depth) for depth, _speed in points]
-        highest = max(speed.high for _depth, speed in points)
-        self._plot.set_range((0.0, depths[-1]), (0.0, highest * 1.12))
-        ends = (0.0, (depths[-1] + 1) / 2 - 1, depths[-1])
-        self._plot.set_ticks("bottom", [(d, _tokens(d)) for d in ends])
-        self._plot.set_ticks(
-            "left",
-            [(0.0, "0"), (highest, f"{highest:,.0f}" if highest >= 10 else f"{highest:.1f}")],
-        )
-        self._plot.span("range", depths, [s.low for _d, s in points], [s.high for _d, s in points])
-        self._plot.curve("decode", depths, [s.mid for _d, s in points])
         first, last = points[0][1], points[-1][1]
         words = self.tr("from {first} tok/s when empty to {last} at {depth}").format(
             first=range_text(first), last=range_text(last), depth=_tokens(points[-1][0])
         )
         self._under.setText(words)
-        self._plot.say(words)
+        furthest, highest = float(points[-1][0]), max(speed.high for _depth, speed in points)
+        top = f"{highest:,.0f}" if highest >= 10 else f"{highest:.1f}"
+        self._plot.show_points(
+            tuple((float(depth), speed) for depth, speed in points),
+            across=tuple((d, _tokens(d)) for d in (0.0, (furthest + 1) / 2 - 1, furthest)),
+            up=((0.0, "0"), (highest, top)),
+            words=words,
+        )
 
 
 def _tokens(depth: float) -> str:

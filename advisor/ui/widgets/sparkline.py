@@ -1,12 +1,16 @@
 """A small live line without axes: the last minute of one sensor, drawn from a fixed buffer."""
 
 from array import array
+from typing import Final
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from advisor.ui import design
+
+SPACING: Final = 4
+"""Px from one pair of values to the next: it is drawn 20 times a second."""
 
 
 class Sparkline(QWidget):
@@ -33,7 +37,7 @@ class Sparkline(QWidget):
         return QSize(160, self._height)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
-        """One pair of lowest and highest value per pixel column."""
+        """A pair of lowest and highest value for every few pixels."""
         del event
         c = design.colours()
         with QPainter(self) as painter:
@@ -46,7 +50,7 @@ class Sparkline(QWidget):
             top = self._top or (max(self._values) or 1.0) * 1.1
             area = QRectF(0, 2, self.width() - 3, self.height() - 5)
             points = QPolygonF()
-            step = max(1, count // max(1, int(area.width())))
+            step = max(1, round(count * SPACING / max(1.0, area.width())))
             for start in range(0, count, step):
                 chunk = self._values[start : start + step]
                 x = area.left() + start / max(1, count - 1) * area.width()

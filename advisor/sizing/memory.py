@@ -30,9 +30,12 @@ class Sizes:
     n_seq: int
 
 
-def resolve(settings: RunSettings) -> Sizes:
-    """Context per slot, batch and micro-batch that these settings end in."""
-    n_batch = min(settings.ctx, settings.batch_size)
+def resolve(settings: RunSettings, *, causal: bool = True) -> Sizes:
+    """Context per slot, batch and micro-batch that these settings end in.
+
+    causal: what reads both ways, and so keeps nothing, has batches larger than its context.
+    """
+    n_batch = min(settings.ctx, settings.batch_size) if causal else settings.batch_size
     n_ctx = align(settings.ctx, PADDING)
     n_ctx_seq = n_ctx
     if not settings.kv_unified:
@@ -306,7 +309,7 @@ def output_rows(rule: MemoryRule | None, settings: RunSettings) -> int:
     llama-diffusion-cli leaves ``n_outputs_max`` alone (llama-context.cpp:encode). So has what may
     encode: for every token of a batch.
     """
-    sizes = resolve(settings)
+    sizes = resolve(settings, causal=rule is None or rule.keeps)
     if rule is not None and rule.every_row:
         return sizes.n_batch
     if rule is not None and rule.diffuses:

@@ -90,7 +90,8 @@ def _check_caches(
         )
         raise SettingsError(message)
     for which, type_, width in (("K", k, hp.n_embd_head_k), ("V", v, hp.n_embd_head_v)):
-        if type_.block > 1 and settings.flash_attn != "off" and width % type_.block:
+        # Without flash attention llama.cpp does not look, and reads heads from within blocks.
+        if type_.block > 1 and width % type_.block:
             message = (
                 f"{model.name} has {which} heads of {width} values, which do not fill whole "
                 f"{type_.name.lower()} blocks of {type_.block}; use f16."

@@ -13,9 +13,11 @@ from advisor.llm.model import Model
 from advisor.llm.quality import model_loss
 from advisor.session import ModelChoice, Session
 from advisor.sizing import size
+from advisor.sizing.allocation import allocate
 from advisor.sizing.matrix import matrix
 from advisor.sizing.settings import RunSettings
 from tests.llm.llm_small_configs import SMALL
+from tests.today import today
 
 RIG = parse_rig("RTX 4090 + 64 GB DDR5-6000")
 
@@ -43,6 +45,15 @@ def test_its_masks_grow_with_the_micro_batch_alone() -> None:
     small, large = (size(encoder(), RIG, RunSettings(ctx=8192, ubatch_size=n)) for n in (512, 2048))
     more = 2 * (2048**2 - 512**2)  # F16 masks of every token against every other
     assert large.devices[0].compute > small.devices[0].compute + more
+
+
+def test_a_micro_batch_may_be_larger_than_a_short_context() -> None:
+    # llama.cpp b11434 over a simulated CUDA device: three slots of 256 tokens at once
+    model = today("jinaai/jina-embeddings-v5-text-nano").model("Q8_0")
+    settings = RunSettings(ctx=512, ubatch_size=2048, parallel=3, n_outputs=3, repack=False)
+    found = allocate(model, settings, ["cuda"], [1 << 42]).compute
+    assert found is not None
+    assert (found.devices, found.host) == ((38937728,), 10632224)
 
 
 def test_no_speed_of_writing_is_made_up() -> None:

@@ -35,6 +35,14 @@ def test_slots_that_end_llama_cpp_are_refused(
     check(model, RunSettings.model_validate({"ctx": 4096, **runs}))
 
 
+@pytest.mark.parametrize("flash", ["auto", "on", "off"])
+def test_heads_that_do_not_fill_blocks_are_never_quantized(flash: str) -> None:
+    model = catalogue().find("LGAI-EXAONE/EXAONE-3.5-2.4B-Instruct").model("Q4_K_M")
+    asked = {"ctx": 4096, "ctk": "q8_0", "flash_attn": flash}
+    with pytest.raises(SettingsError, match="80 values, which do not fill whole q8_0 blocks"):
+        check(model, RunSettings.model_validate(asked))
+
+
 def test_an_architecture_whose_graph_ends_llama_cpp_is_refused() -> None:
     model = catalogue().find("meta-llama/Llama-3.1-8B-Instruct").model("Q4_K_M")
     assert model.hp is not None

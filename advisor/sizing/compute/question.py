@@ -84,7 +84,7 @@ def question_of(
     The second half are lengths in units of ``memory.PADDING``: the cells per stream of every kind
     of cache, and the context.
     """
-    sizes = memory.resolve(settings)
+    sizes = memory.resolve(settings, causal=rule.keeps)
     cells = [memory.cells(cache, settings, sizes) for cache in rule.caches]
     n_tokens = min(sizes.n_ctx, sizes.n_ubatch)
     wanted = None if rule.every_row else settings.n_outputs

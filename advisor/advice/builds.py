@@ -177,9 +177,20 @@ def _on_sale(entry: GpuEntry, today: dt.date) -> bool:
 def builds(rig: Rig, usage: Usage, book: PriceBook, today: dt.date) -> Iterator[Build]:
     """Every build, this rig first. Order and content depend on nothing but the arguments."""
     yield from changes_without_buying(rig)
-    shelf, _ = cards(book, today, used=usage.limits.used_parts)
     yield from _more_ram(rig, usage.limits, book)
+    yield from with_cards(rig, usage, book, today)
+    yield from new_ones(usage, book, today)
+
+
+def with_cards(rig: Rig, usage: Usage, book: PriceBook, today: dt.date) -> Iterator[Build]:
+    """This rig with more cards, or others."""
+    shelf, _ = cards(book, today, used=usage.limits.used_parts)
     yield from _cards_here(rig, usage.limits, book, shelf)
+
+
+def new_ones(usage: Usage, book: PriceBook, today: dt.date) -> Iterator[Build]:
+    """Machines to buy whole or in parts."""
+    shelf, _ = cards(book, today, used=usage.limits.used_parts)
     yield from _new_machines(usage.limits, book)
     yield from _new_builds(usage.limits, book, shelf)
 

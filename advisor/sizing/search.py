@@ -178,6 +178,23 @@ class Search:
                 best = answer
         return best
 
+    def least(self, layers: Sequence[int], experts: Sequence[int], buffers: int) -> float:
+        """A time that no placement beats; inf where none fits beside so many bytes of ``buffers``.
+
+        Nothing is sized for it: bytes of layers against all memory, and the time each layer takes
+        where it is fastest.
+        """
+        where = np.ix_(layers, experts)
+        rooms = self.needs.largest(layers, experts)
+        held = self.kept[where] <= np.maximum(rooms - buffers, 0)
+        if self.space.host is not None:
+            held &= self.ram[where] <= self.space.host
+        bound = self.bound[where].copy()
+        bound[~held] = inf
+        if layers[-1] == self.n:
+            bound[-1] = np.where(held[-1], min(self.alone, float(bound[-1].min())), inf)
+        return float(bound.min())
+
     def settle(self, answer: Answer) -> RunSettings:
         """The asked settings with numbers put in."""
         update: dict[str, object] = {

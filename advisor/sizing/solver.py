@@ -118,6 +118,28 @@ def on_devices(
     return _whole(model, rig, space, settings, ([0], [0]), calibration=calibration)
 
 
+def least_seconds(
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    buffers: int,
+    calibration: Calibration | None = None,
+) -> float:
+    """Seconds per token that no placement of layers and experts beats; inf where none fits.
+
+    Nothing is sized for it. ``settings`` place everything on devices, ``buffers``: bytes that a run
+    takes on them beside its layers at least. 0 where that cannot be told.
+    """
+    space = room(rig, calibration)
+    if not space.backends or None in space.free or settings.split_mode in _CUTS:
+        return 0.0
+    search = _searching(model, rig, space, settings, calibration)
+    if search is None or model.hp is None:
+        return 0.0
+    experts = range(search.n) if model.hp.n_expert else range(1)
+    return search.least(range(search.n + 1), experts, buffers)
+
+
 def _whole(
     model: Model,
     rig: Rig,

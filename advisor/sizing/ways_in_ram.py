@@ -1,12 +1,13 @@
 """Ways out of red cells by RAM: a part of the model there, of a smaller file too, or more of it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.llm.quality import model_loss
 from advisor.sizing.plan import Plan, Verdict
-from advisor.sizing.speed_sums import model_sums
+from advisor.sizing.solver import least_seconds
 from advisor.sizing.ways_out import FIT, Case, Change, free, lost, smaller
 from advisor.units import GIB, rate
 
@@ -15,6 +16,9 @@ _KEPT_SPEED = 0.02
 _RAM_TIMES = (2, 4)
 """Multiples of the RAM that are tried."""
 _OFFLOAD: frozenset[Verdict] = frozenset({"offload"})
+_WHOLE: Mapping[str, object] = {"n_gpu_layers": "all", "n_cpu_moe": 0}
+_CLOSE = 1.05
+"""Costs of layers leave out what depends on a placement as a whole."""
 
 
 def _in_ram(case: Case, plan: Plan) -> str:
@@ -24,7 +28,9 @@ def _in_ram(case: Case, plan: Plan) -> str:
         return f"the experts of {experts} layers" if experts else "some layers"
     held = sum(len(device.layers) for device in plan.devices)
     total = 1 + (case.model.hp.n_layer_all if case.model.hp else held)
-    return f"{total - held} of {total} layers"
+    more = int(experts) - (total - held) if isinstance(experts, int) else 0
+    also = f" and the experts of {more} more" if more > 0 else ""
+    return f"{total - held} of {total} layers{also}"
 
 
 def _may_use_ram(case: Case, now: Plan) -> bool:
@@ -51,46 +57,55 @@ def _slower(now: Plan, plan: Plan) -> tuple[float, str] | None:
     )
 
 
-def _too_slow(case: Case, model: Model) -> bool:
-    """Whether RAM at its data-sheet bandwidth reads too slowly what devices cannot hold anyway."""
-    known, bandwidth = model_sums(model), case.rig.host.ram_bandwidth_gbs
-    if case.least_tps is None or known is None or bandwidth is None:
+def _hopeless(case: Case, model: Model, rig: Rig | None = None) -> bool:
+    """Whether no placement with a part in RAM fits, or none is fast enough."""
+    asked = case.settings.model_copy(
+        # As quick as with the context empty, which is what a plan tells of.
+        update={"goal": "decode", "depth": max(case.settings.depth, 1), **_WHOLE}
+    )
+    if asked.fit_kv or asked.spec_type != "none" or model.draft is not None:
         return False
-    looked_up = sum(t.nbytes for t in model.tensors if t.name.endswith("token_embd.weight"))
-    held = sum(device.memory_free or 0 for device in case.rig.devices)
-    used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
-    return (model.nbytes - looked_up - held) * used * case.least_tps > bandwidth * 1e9
+    seconds = least_seconds(model, rig or case.rig, asked, case.buffer, case.calibration)
+    slowest = math.inf if case.least_tps is None else 1 / case.least_tps
+    return seconds == math.inf or seconds > slowest * _CLOSE
 
 
 def ram(case: Case, now: Plan) -> Iterator[Change]:
     """Experts or layers in RAM."""
-    if not _may_use_ram(case, now) or case.model.nbytes > free(case.rig):
+    if not _may_use_ram(case, now) or _hopeless(case, case.model):
         return
-    if _too_slow(case, case.model):
-        return
-    plan = case.plan(FIT)
-    slower = None if plan is None or plan.verdict != "offload" else _slower(now, plan)
-    if plan is None or slower is None:
-        return
-    away, cost = slower
-    title = f"Keep {_in_ram(case, plan)} in RAM"
-    if found := case.change("ram", title, cost, away, fields=FIT, accept=_OFFLOAD):
-        yield found
+    found = _with_ram(case, now, case.model)
+    if found is not None:
+        plan, away, cost = found
+        title = f"Keep {_in_ram(case, plan)} in RAM"
+        if change := case.change("ram", title, cost, away, fields=FIT, accept=_OFFLOAD):
+            yield change
+
+
+def _with_ram(case: Case, now: Plan, model: Model) -> tuple[Plan, float, str] | None:
+    """The plan of a file with a part in RAM, what it takes away, and that in words."""
+    plan = case.plan(FIT, model=model)
+    if plan is None or plan.verdict != "offload":
+        return None
+    if not case.fast(plan):
+        case.slow.append(plan)
+        return None
+    slower = _slower(now, plan)
+    return None if slower is None else (plan, *slower)
 
 
 def smaller_in_ram(case: Case, now: Plan) -> Iterator[Change]:
     """A smaller file with a part in RAM, where RAM does not hold as much of this one."""
     if not _may_use_ram(case, now):
         return
-    for model in smaller(case):
-        if model.nbytes > free(case.rig) or _too_slow(case, model):
-            continue
-        plan = case.plan(FIT, model=model)
-        slower = None if plan is None or plan.verdict != "offload" else _slower(now, plan)
-        if plan is None or slower is None:
-            continue
-        away, cost = slower
-        found = case.change(
+    files = [model for model in smaller(case) if not _hopeless(case, model)]
+
+    def attempt(model: Model) -> Change | None:
+        found = _with_ram(case, now, model)
+        if found is None:
+            return None
+        plan, away, cost = found
+        return case.change(
             "smaller_in_ram",
             f"Take {model.file_type} and keep {_in_ram(case, plan)} in RAM",
             f"{model_loss(model).sentence} {cost}",
@@ -99,9 +114,30 @@ def smaller_in_ram(case: Case, now: Plan) -> Iterator[Change]:
             fields=FIT,
             accept=_OFFLOAD,
         )
-        if found:
-            yield found
-            return
+
+    if change := _first(files, attempt):
+        yield change
+
+
+def _first(files: Sequence[Model], attempt: Callable[[Model], Change | None]) -> Change | None:
+    """The first of ever smaller files that is enough; of its neighbour one knows that it is not.
+
+    A search for a placement takes a while, so that halving pays.
+    """
+    if not files:
+        return None
+    found = attempt(files[0])
+    if found is not None or len(files) == 1:
+        return found
+    too_large, enough = 0, len(files) - 1
+    found = attempt(files[enough])
+    while found is not None and enough - too_large > 1:
+        middle = (too_large + enough) // 2
+        if better := attempt(files[middle]):
+            found, enough = better, middle
+        else:
+            too_large = middle
+    return found
 
 
 def _modules(size: int) -> str:
@@ -127,7 +163,7 @@ def more_ram(case: Case, now: Plan) -> Iterator[Change]:
             }
         )
         rig = case.rig.model_copy(update={"hosts": (more, *case.rig.hosts[1:]), "imagined": True})
-        if case.model.nbytes > free(rig):
+        if case.model.nbytes > free(rig) or (devices and _hopeless(case, case.model, rig)):
             continue
         plan = case.plan(fields, rig=rig)
         if plan is None or plan.verdict == "no":

@@ -1,20 +1,19 @@
 """Single changes that may make a run fit, or fast enough: each is sized, and told with its cost."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from advisor.errors import SettingsError
-from advisor.hardware.rig import Device, Rig
+from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.llm.quality import kv_loss, model_loss
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.planner import size
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_sums import DENSE, EXPERTS, model_sums
-from advisor.units import size as people
+from advisor.sizing.ways_bounds import no_ram, too_large, too_slow
 from advisor.units import tokens
 
 Kind = Literal[
@@ -32,16 +31,21 @@ Kind = Literal[
     "more_ram",
     "gpu",
     "card",
+    "machine",
+    "sibling",
+    "model",
 ]
 IN_RAM: frozenset[Kind] = frozenset({"ram", "smaller_in_ram", "more_ram"})
 """Ways out that leave a part in RAM."""
+BOUGHT: frozenset[Kind] = frozenset({"gpu", "card", "more_ram", "machine"})
+"""Ways out that cost money: changes of the rig."""
+OTHER_MODEL: frozenset[Kind] = frozenset({"sibling", "model"})
 
+_STEP = 1024
+"""Contexts are told in such steps."""
 _USABLE_CONTEXT = 4096
 """A context below it is not offered as a way out."""
 GREEN: frozenset[Verdict] = frozenset({"fits", "tight"})
-_MORE_CARDS = 3
-"""As many more cards of a kind are tried."""
-_CARDS_TRIED = 6
 _WIDE = frozenset({"f16", "bf16", "f32"})
 _KV_SIZE = 0.8
 """How much a cache in q8_0 takes away."""
@@ -67,6 +71,44 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """A rig that could be had: this one with more in it, or another."""
+
+    title: str
+    cost: str
+    """What it costs in money, and what it asks of the machine."""
+    rig: Rig
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another model that could do the work."""
+
+    cost: str
+    """How able it is against the one asked for."""
+    away: float
+    """How much of that it takes away."""
+    model: Model
+
+
+@dataclass(frozen=True)
+class Instead:
+    """What could be had instead of what is here, asked for only where little else helps."""
+
+    cards: Callable[[], Iterable[Offer]] = tuple
+    """This rig with more or other cards, the cheapest first."""
+    machines: Callable[[], Iterable[Offer]] = tuple
+    """Other rigs, the cheapest first."""
+    siblings: Callable[[], Iterable[Other]] = tuple
+    """Models of the same maker, the ablest first."""
+    models: Callable[[], Iterable[Other]] = tuple
+    """Models of others, the ablest first."""
+
+
+NOTHING_INSTEAD = Instead()
+
+
+@dataclass(frozen=True)
 class Case:
     """What was asked, and what counts as a way out."""
 
@@ -78,12 +120,15 @@ class Case:
     enough: frozenset[Verdict]
     """Verdicts that a change has to lead to."""
     least_tps: float | None
-    cards: Sequence[Device] = ()
-    """Cards that could be had, cheapest first."""
+    instead: Instead = NOTHING_INSTEAD
     cancelled: Callable[[], bool] = lambda: False
     """Whether nobody waits any more: no further plan is made."""
     caches: int = 0
     """Bytes of caches on devices as asked for, which no file type changes; 0 where not known."""
+    buffer: int = 0
+    """Bytes that a device in use surely takes beside weights and caches."""
+    slow: list[Plan] = field(default_factory=list[Plan])
+    """What would fit, and is not fast enough."""
 
     def fast(self, plan: Plan) -> bool:
         """Whether a plan decodes as fast as asked for; an unknown speed is not."""
@@ -106,10 +151,13 @@ class Case:
     ) -> Change | None:
         """A change if it is a way out, which only its own plan tells."""
         fields = fields or {}
-        if accept is None and self._too_large(model or self.model, rig or self.rig, fields):
+        if accept is None and self.hopeless(model or self.model, rig or self.rig, fields):
             return None
         plan = self.plan(fields, model=model, rig=rig)
-        if plan is None or plan.verdict not in (accept or self.enough) or not self.fast(plan):
+        if plan is None or plan.verdict not in (accept or self.enough):
+            return None
+        if not self.fast(plan):
+            self.slow.append(plan)
             return None
         return Change(
             kind=kind,
@@ -127,21 +175,27 @@ class Case:
         """The model in the file type that was asked for."""
         return self.models[self.file_type]
 
-    def _too_large(self, model: Model, rig: Rig, fields: Mapping[str, object]) -> bool:
-        """Whether a file less what llama.cpp keeps in RAM, and caches, are more than devices hold.
+    def hopeless(self, model: Model, rig: Rig, fields: Mapping[str, object]) -> bool:
+        """Whether data sheets and bytes alone tell that a run wholly on devices is no way out.
 
-        It spares most plans of what is hopeless, which no plan would turn green.
+        It spares most plans.
         """
         asked = self.settings.model_copy(update=fields)
         on_devices = asked.n_gpu_layers in {"all", "fit"} and not asked.override_tensor
-        if not rig.devices or not on_devices or asked.n_cpu_moe not in {0, "fit"}:
+        if not rig.devices:
+            return no_ram(model, rig.host, self.least_tps)
+        if not on_devices or asked.n_cpu_moe not in {0, "fit"}:
             return False
         # A cache in q8_0 takes 17/32 of one in F16; what else is kept does not shrink.
-        caches = self.caches // (2 if "ctk" in fields else 1) if fields.keys() <= _CACHE_KEYS else 0
-        known = [device.memory_free for device in rig.devices]
-        looked_up = sum(t.nbytes for t in model.tensors if t.name.endswith("token_embd.weight"))
-        room = sum(room or 0 for room in known)
-        return None not in known and model.nbytes - looked_up + caches > room
+        caches = self.caches // (2 if "ctk" in fields else 1)
+        buffer = self.buffer
+        if model.id != self.model.id or not fields.keys() <= _SAME_CACHES:
+            caches = buffer = 0
+        return too_large(model, rig.devices, caches, buffer) or (
+            self.least_tps is not None
+            and asked.n_gpu_layers == "all"
+            and too_slow(model, rig.devices, asked, self.least_tps)
+        )
 
     def plan(
         self,
@@ -170,51 +224,6 @@ class Case:
             return None
 
 
-def programs(case: Case) -> Iterator[Change]:
-    """Close the fewest programs, the largest first; all of them where their sizes are not known."""
-    if not any(device.memory_used for device in case.rig.devices):
-        return
-    sized = sorted(
-        (
-            (process.memory, number, process)
-            for number, device in enumerate(case.rig.devices)
-            for process in device.processes
-            if process.memory
-        ),
-        key=lambda found: -found[0],
-    )
-    used = [device.memory_used or 0 for device in case.rig.devices]
-    closed: list[str] = []
-    freed = 0
-    for memory, number, process in sized:
-        used[number] = max(0, used[number] - memory)
-        closed.append(process.name)
-        freed += memory
-        if found := _closed(case, used, closed, freed):
-            yield found
-            return
-    names = sorted({p.name for d in case.rig.devices for p in d.processes})
-    held = sum(device.memory_used or 0 for device in case.rig.devices)
-    if found := _closed(case, [0] * len(used), names, held):
-        yield found
-
-
-def _closed(case: Case, used: Sequence[int], names: Sequence[str], freed: int) -> Change | None:
-    devices = tuple(
-        device.model_copy(update={"memory_used": left})
-        for device, left in zip(case.rig.devices, used, strict=True)
-    )
-    unique = list(dict.fromkeys(names))
-    who = ", ".join(unique[:4]) + (f" and {len(unique) - 4} more" if len(unique) > 4 else "")
-    return case.change(
-        "programs",
-        f"Close {who}" if who else "Close other programs on the GPU",
-        f"Nothing; it gives back {people(freed)}.",
-        0.0,
-        rig=case.rig.model_copy(update={"devices": devices}),
-    )
-
-
 def flash(case: Case) -> Iterator[Change]:
     """Flash attention, where it was turned off."""
     if case.settings.flash_attn == "off":
@@ -229,7 +238,7 @@ def split(case: Case) -> Iterator[Change]:
     asked = case.settings
     if len(case.rig.devices) < 2 or asked.tensor_split or asked.split_mode != "layer":
         return
-    if case.model.nbytes > free(case.rig):
+    if case.hopeless(case.model, case.rig, FIT):
         return
     plan = case.plan({**FIT, "fit_kv": False})
     if plan is None or not plan.settings.tensor_split or plan.verdict == "offload":
@@ -251,16 +260,30 @@ def split(case: Case) -> Iterator[Change]:
 
 
 def slots(case: Case) -> Iterator[Change]:
-    """One request at a time."""
-    slots = case.settings.parallel
-    if slots > 1:
-        cost = f"{slots - 1} of {slots} slots."
-        fields = {"parallel": 1}
-        if found := case.change("slots", "Serve one request at a time", cost, 1.0, fields=fields):
-            yield found
+    """As many requests at a time as fit."""
+    asked = case.settings.parallel
+
+    def attempt(count: int) -> Change | None:
+        title = f"Serve {count} requests at a time" if count > 1 else "Serve one request at a time"
+        cost = f"{asked - count} of {asked} slots."
+        return case.change("slots", title, cost, 1.0, fields={"parallel": count})
+
+    found = attempt(1) if asked > 1 else None
+    enough, too_many = 1, asked
+    while found is not None and too_many - enough > 1:
+        middle = (enough + too_many) // 2
+        if more := attempt(middle):
+            found, enough = more, middle
+        else:
+            too_many = middle
+    if found:
+        yield found
 
 
-_CACHE_KEYS = frozenset({"ctk", "ctv", "flash_attn"})
+_SAME_CACHES = frozenset(
+    {"ctk", "ctv", "flash_attn", "n_gpu_layers", "n_cpu_moe", "tensor_split", "split_mode"}
+)
+"""Settings that leave the caches as large, but for their type."""
 _SMALL_KV: Mapping[str, object] = {"ctk": "q8_0", "ctv": "q8_0", "flash_attn": "on"}
 
 
@@ -280,6 +303,8 @@ def kv(case: Case) -> Iterator[Change]:
 
 def context(case: Case, now: Plan) -> Iterator[Change]:
     """A shorter context, or a less short one with the cache in q8_0 where that alone is too big."""
+    if case.hopeless(case.model, case.rig, {"ctx": _USABLE_CONTEXT}):
+        return
     plain = _shorter(case, now, {}, "", "", 0.0)
     small: Change | None = None
     if case.settings.ctk in _WIDE:
@@ -302,21 +327,31 @@ def _shorter(  # noqa: PLR0917 - one sentence in parts
     beside: float,
 ) -> Change | None:
     wanted, possible = case.settings.ctx, plan.max_ctx or 0
-    # A round number is easier to remember than the last 256 tokens are worth.
-    rounded = 1 << (possible.bit_length() - 1) if possible else 0
-    for ctx in (possible // 1024 * 1024, rounded):
+
+    def attempt(ctx: int) -> Change | None:
         if not _USABLE_CONTEXT <= ctx < wanted:
-            continue
-        found = case.change(
+            return None
+        return case.change(
             "context",
             (words or "Make do with a context of {ctx}").format(ctx=tokens(ctx)),
             f"{tokens(wanted - ctx)} tokens of context.{cost}",
             beside + 0.7 + math.log2(wanted / ctx),
             fields={**fields, "ctx": ctx},
         )
-        if found:
-            return found
-    return None
+
+    longest = possible // _STEP * _STEP
+    if found := attempt(longest):
+        return found
+    # What lacks little more than room: a speed that is told of roomier runs, or a margin.
+    enough = 1 << (possible.bit_length() - 1) if possible else 0
+    found = attempt(enough)
+    while found is not None and longest - enough > 2 * _STEP:
+        middle = (enough + longest) // 2 // _STEP * _STEP
+        if better := attempt(middle):
+            found, enough = better, middle
+        else:
+            longest = middle
+    return found
 
 
 def smaller(case: Case) -> list[Model]:
@@ -365,8 +400,9 @@ def both(case: Case) -> Iterator[Change]:
 
 def free(rig: Rig) -> int:
     """Bytes that can be had in all memories together."""
-    devices = sum(device.memory_free or 0 for device in rig.devices)
-    return devices + (rig.host.ram_available or rig.host.ram_total or 0)
+    devices = sum(device.memory_free or 0 for device in rig.devices if not device.unified)
+    shared = sum(device.memory_free or 0 for device in rig.devices if device.unified)
+    return devices + max(shared, rig.host.ram_available or rig.host.ram_total or 0)
 
 
 def tensor(case: Case, now: Plan) -> Iterator[Change]:
@@ -385,69 +421,3 @@ def tensor(case: Case, now: Plan) -> Iterator[Change]:
     )
     if found:
         yield found
-
-
-def gpu(case: Case) -> Iterator[Change]:
-    """More of the last card."""
-    if not case.rig.devices or any(device.unified for device in case.rig.devices):
-        return
-    card = case.rig.devices[-1]
-    added = card.model_copy(
-        update={"memory_used": 0, "uuid": None, "pci_address": None, "processes": ()}
-    )
-    for count in range(1, _MORE_CARDS + 1):
-        devices = (*case.rig.devices, *[added] * count)
-        rig = case.rig.model_copy(update={"devices": devices, "imagined": True})
-        found = case.change(
-            "gpu",
-            f"Add another {card.name}" if count == 1 else f"Add {count} more {card.name}",
-            "A new or second-hand card, a slot and the power for it.",
-            5.0 + count,
-            rig=rig,
-        )
-        if found:
-            yield found
-            return
-
-
-def _too_slow(case: Case, devices: Sequence[Device]) -> bool:
-    """Whether data-sheet bandwidths read a token's weights too slowly, split by free memory."""
-    known, free_on = model_sums(case.model), [device.memory_free or 0 for device in devices]
-    if case.least_tps is None or known is None or case.settings.tensor_split or not any(free_on):
-        return False
-    read = float(known.layers[:, DENSE].sum() + known.layers[:, EXPERTS].sum())
-    rates = [(device.bandwidth_gbs or math.inf) * 1e9 for device in devices]
-    shares = (part / sum(free_on) / rate for part, rate in zip(free_on, rates, strict=True))
-    return case.settings.split_mode == "layer" and read * sum(shares) * case.least_tps > 1
-
-
-def card(case: Case) -> Iterator[Change]:
-    """The cheapest card that is enough, beside what is there."""
-    devices = case.rig.devices
-    backends = {device.backend for device in devices}
-    if any(device.unified for device in devices):
-        return
-    held = sum(device.memory_free or 0 for device in devices)
-    tried = 0
-    for offer in case.cards:
-        known = any(device.name == offer.name for device in devices)
-        too_small = held + (offer.memory_total or 0) < case.model.nbytes
-        if known or too_small or (backends and offer.backend not in backends):
-            continue
-        if _too_slow(case, (offer, *devices)):
-            continue
-        tried += 1
-        if tried > _CARDS_TRIED:
-            return
-        rig = case.rig.model_copy(update={"devices": (offer, *devices), "imagined": True})
-        found = case.change(
-            "card",
-            f"Add one {offer.name}",
-            "A new or second-hand card, a slot and the power for it.",
-            6.5,
-            rig=rig,
-            fields={"n_gpu_layers": "all", "n_cpu_moe": 0},
-        )
-        if found:
-            yield found
-            return

@@ -1,20 +1,19 @@
 """What the Fit page asks about one cell: why it does not fit, and what llama.cpp says. No Qt."""
 
-import functools
+import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Final
 
 from advisor import answers
-from advisor.advice.hardware_prices import HardwarePrice, PriceBook, shipped_names
+from advisor.advice.instead import api_sentence, instead, priced
+from advisor.advice.usage import Usage
 from advisor.engine import builds, folders
 from advisor.engine.builds import Build
 from advisor.engine.dry_run import DryRun, Part, cannot, dry_run
-from advisor.errors import EngineError, RigError
-from advisor.hardware.compose import describe, parse_rig
-from advisor.hardware.rig import Device, Rig
+from advisor.errors import EngineError
+from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
@@ -22,11 +21,9 @@ from advisor.session import ModelChoice
 from advisor.sizing import why_not as ways
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.ways_out import Change
+from advisor.sizing.ways_out import BOUGHT
 from advisor.sizing.why_not import WhyNot
-from advisor.units import GIB
 
-_BOARDS: Final = ("SXM", "B200", "GB200", "GB300")
 MIB: Final = 1 << 20
 
 
@@ -35,85 +32,33 @@ def why_not(
     rig: Rig,
     settings: RunSettings,
     probes: tuple[ProbeResult, ...],
-    least_tps: float | None = None,
+    usage: Usage,
     *,
+    at: dt.datetime,
     cancelled: Callable[[], bool] = lambda: False,
+    so_far: Callable[[WhyNot], None] = lambda _found: None,
 ) -> WhyNot:
     """What is missing, and at most three ways out. Raises RigAdvisorError."""
-    file_type = answers.load_model(choice).file_type
+    model = answers.load_model(choice)
+
+    def told(found: WhyNot) -> WhyNot:
+        return replace(found, changes=tuple(priced(way, rig, usage) for way in found.changes))
+
     found = ways.why_not(
         answers.file_types_of(choice),
-        file_type,
+        model.file_type,
         rig,
         settings,
         calibration=learn(rig, probes),
-        least_tps=least_tps,
-        cards=_cards(),
+        least_tps=usage.min_decode_tps,
+        instead=instead(rig, model, settings, usage, at.date()),
         cancelled=cancelled,
+        so_far=lambda found: so_far(told(found)),
     )
-    return replace(found, changes=tuple(_priced(change, rig) for change in found.changes))
-
-
-def _cards() -> tuple[Device, ...]:
-    """Graphics cards with a price, the cheapest first."""
-    return tuple(card for _price, card in _offers())
-
-
-@functools.cache
-def _offers() -> tuple[tuple[HardwarePrice, Device], ...]:
-    book = PriceBook()
-    found: list[tuple[HardwarePrice, Device]] = []
-    for name, kind in shipped_names():
-        # Modules on boards of their own go into no slot.
-        sold_alone = kind == "gpu" and not any(word in name for word in _BOARDS)
-        price = book.best(name) if sold_alone else None
-        devices = () if price is None else _devices(name)
-        if price is not None and len(devices) == 1 and not devices[0].unified:
-            found.append((price, devices[0]))
-    return tuple(sorted(found, key=lambda pair: pair[0].mid))
-
-
-def _devices(name: str) -> tuple[Device, ...]:
-    try:
-        return parse_rig(name).devices
-    except RigError:
-        return ()
-
-
-def _priced(change: Change, rig: Rig) -> Change:
-    """What has to be bought with its price, in a rig that is named after its parts."""
-    if change.kind not in {"gpu", "card", "more_ram"}:
-        return change
-    name = describe(change.rig.devices, change.rig.host.ram_total)
-    cost = _memory_cost(change, rig) if change.kind == "more_ram" else _card_cost(change, rig)
-    return replace(change, cost=cost, rig=change.rig.model_copy(update={"name": name}))
-
-
-def _card_cost(change: Change, rig: Rig) -> str:
-    # A further card of a kind is the last one, another kind's is the first.
-    card = change.rig.devices[-1 if change.kind == "gpu" else 0]
-    # A table of cards may call one otherwise than a list of prices does.
-    known = (price for price, offer in _offers() if offer.name == card.name)
-    price = PriceBook().best(card.name) or next(known, None)
-    if price is None:
-        return f"{change.cost} No price of it is shipped."
-    count = len(change.rig.devices) - len(rig.devices)
-    slots = "a slot" if count == 1 else f"{count} slots"
-    return f"About {_usd(price, price.mid * count)}, {slots} and the power."
-
-
-def _memory_cost(change: Change, rig: Rig) -> str:
-    kind = (rig.host.ram_type or "").upper()
-    part = "DDR4 per GB" if kind.startswith("DDR4") else "DDR5 per GB"
-    price = PriceBook().best(part)
-    grown = (change.rig.host.ram_total or 0) - (rig.host.ram_total or 0)
-    if price is None:
-        return change.cost
-    return f"About {_usd(price, price.mid * (grown // GIB))}. {change.cost}"
-
-
-def _usd(price: HardwarePrice, amount: Decimal) -> str:
-    return f"{amount:,.0f} USD ({price.condition}, {price.date})"
+    if len(found.changes) < ways.SHOWN or any(way.kind in BOUGHT for way in found.changes):
+        nearest = " ".join(filter(None, (found.nearest, api_sentence(model, at))))
+        found = replace(found, nearest=nearest)
+    return told(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,23 @@
 """The chosen cell: why it does not fit, what would help, and what llama.cpp itself says of it."""
 
+import datetime as dt
+
 import psutil
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from advisor import answers
+from advisor.advice.hardware_prices import shipped_names
+from advisor.advice.instead import priced
+from advisor.advice.usage import Usage
 from advisor.basis import Basis
 from advisor.engine import dry_run as dry_runs
 from advisor.engine.dry_run import DryRun
 from advisor.engine.log import BreakdownRow
 from advisor.errors import EngineError
 from advisor.hardware.compose import parse_rig
-from advisor.hardware.rig import Device, Host, Rig
+from advisor.hardware.rig import Host, Rig
 from advisor.session import ModelChoice
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
@@ -114,10 +119,12 @@ def test_why_not_bigger_goes_to_the_nearest_cell_that_does_not_fit(fit, state, q
     assert not fit._bigger.isEnabled()
 
 
-def test_nothing_is_promised_where_nothing_helps(fit, state, qtbot) -> None:
+def test_where_nothing_helps_it_says_what_would_be_needed(fit, state, qtbot) -> None:
     ask(qtbot, state, "deepseek-ai/DeepSeek-R1", "Q8_0", 32768, rig="RTX 3060 12GB + 16 GB")
     qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
-    assert "No single change is enough" in words(fit)
+    assert "in all; this machine has" in words(fit)
+    assert "Over an API" in words(fit)
+    assert any(name.startswith("Build a new machine") for name in ways(fit))
 
 
 def test_imagined_gpus_are_out_of_llama_cpps_reach(fit, state, qtbot) -> None:
@@ -203,22 +210,24 @@ def test_rounding_is_no_difference_and_a_difference_is_one() -> None:
 def test_a_files_own_type_is_asked_about(tmp_path) -> None:
     rig = parse_rig(ONE_CARD)
     choice = ModelChoice(model="Qwen/Qwen3-32B", file_type=None)
-    found = checks.why_not(choice, rig, RunSettings(ctx=40960), ())
+    at = dt.datetime(2026, 11, 26, tzinfo=dt.UTC)
+    found = checks.why_not(choice, rig, RunSettings(ctx=40960), (), Usage(), at=at)
     assert found.changes
     assert answers.load_model(choice).file_type not in {
         c.file_type for c in found.changes if c.kind == "file_type"
     }
 
 
-def test_every_card_on_offer_is_told_with_its_price() -> None:
+def test_every_card_with_a_price_is_told_with_it() -> None:
     rig = parse_rig("CPU only 64 GB")
     plan = size(tiny.dense(), rig, RunSettings(ctx=512))
 
-    def with_(card: Device) -> Change:
-        more = rig.model_copy(update={"devices": (card,)})
-        return Change("card", "", "", 6.5, "Q4_K_M", more, plan, {})
+    def with_(name: str) -> Change:
+        more = rig.model_copy(update={"devices": parse_rig(name).devices})
+        return Change("gpu", "", "", 6.0, "Q4_K_M", more, plan, {})
 
-    told = [checks._priced(with_(card), rig).cost for card in checks._cards()]
+    names = [name for name, kind in shipped_names() if kind == "gpu"]
+    told = [priced(with_(name), rig, Usage()).cost for name in names]
     assert len(told) > 30
     assert all("USD" in cost for cost in told), told
 

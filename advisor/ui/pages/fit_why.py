@@ -1,21 +1,18 @@
 """Why not? What the chosen cell lacks, and the smallest changes that make it fit."""
 
-from typing import Final
+import datetime as dt
 
 from PySide6.QtWidgets import QWidget
 
 from advisor import units
 from advisor.errors import RigAdvisorError
 from advisor.sizing.plan import Plan
-from advisor.sizing.ways_out import Change
+from advisor.sizing.ways_out import BOUGHT, OTHER_MODEL, Change
 from advisor.sizing.why_not import WhyNot
 from advisor.ui import checks
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Card, button, clear, column, row, text
-
-_BOUGHT: Final = frozenset({"gpu", "card", "more_ram"})
-"""Changes of the rig: they are tried as a what-if."""
 
 
 class WhyCard(Card):
@@ -42,31 +39,60 @@ class WhyCard(Card):
             state.settings,
             state.session.probes,
         )
-        least = state.usage.min_decode_tps
-        if plan is None or rig is None or choice is None or not _lacks(plan, least):
+        usage = state.usage
+        if plan is None or rig is None or choice is None or not _lacks(plan, usage.min_decode_tps):
             self.hide()
             return
         self.setEnabled(False)
-        self._job = run_task(
-            lambda job: checks.why_not(
-                choice, rig, settings, probes, least, cancelled=lambda: job.cancelled
-            ),
+        known: list[WhyNot] = []
+
+        def work(job: Job) -> WhyNot:
+            def so_far(found: WhyNot) -> None:
+                known.append(found)
+                job.report(-1.0)
+
+            return checks.why_not(
+                choice,
+                rig,
+                settings,
+                probes,
+                usage,
+                at=dt.datetime.now(dt.UTC),
+                cancelled=lambda: job.cancelled,
+                so_far=so_far,
+            )
+
+        def show_known(_share: float, _text: str) -> None:
+            if job is self._job and not job.cancelled:
+                self._show(known[-1], plan, looking=True)
+
+        job = self._job = run_task(
+            work,
             on_result=lambda found: self._show(found, plan),
             on_error=self._complain,
+            on_progress=show_known,
             owner=self,
         )
 
-    def _show(self, found: WhyNot, plan: Plan) -> None:
+    def _show(self, found: WhyNot, plan: Plan, *, looking: bool = False) -> None:
+        """``looking``: more may follow, and what is there may give way to what is smaller."""
         clear(self._ways)
         self._missing.setText(self._sentence(found, plan))
         for change in found.changes:
-            self._ways.addWidget(self._way(change, plan))
-        if not found.changes:
-            self._ways.addWidget(
-                text(self.tr("No single change is enough; see Advice."), "muted", wrap=True)
-            )
-        self.setEnabled(True)
+            self._add(self._way(change, plan))
+        if looking:
+            self._add(text(self.tr("Looking for more…"), "muted", wrap=True))
+        elif not found.changes:
+            self._add(text(self.tr("No single change is enough; see Advice."), "muted", wrap=True))
+        if found.nearest and not looking:
+            self._add(text(found.nearest, "muted", wrap=True))
+        self.setEnabled(not looking)
         self.show()
+
+    def _add(self, way: QWidget) -> None:
+        self._ways.addWidget(way)
+        # Qt would show it in a later turn where the card is shown already.
+        way.show()
 
     def _complain(self, error: RigAdvisorError) -> None:
         clear(self._ways)
@@ -87,8 +113,8 @@ class WhyCard(Card):
         line.setStretch(0, 1)
         if change.kind == "ram" and plan.verdict == "offload":
             line.addWidget(text(self.tr("shown below"), "muted"))
-        elif change.kind != "programs":
-            imagined = change.kind in _BOUGHT
+        elif change.kind != "programs" or change.fields or change.file_type != plan.file_type:
+            imagined = change.kind in BOUGHT
             apply = button(
                 self.tr("What if") if imagined else self.tr("Apply"),
                 lambda: self._apply(change),
@@ -102,9 +128,11 @@ class WhyCard(Card):
 
     def _apply(self, change: Change) -> None:
         state = self._state
-        if change.kind in _BOUGHT:
+        if change.kind in BOUGHT:
             state.set_rig(change.rig)
-        if change.kind in {"file_type", "both", "smaller_in_ram"}:
+        if change.kind in OTHER_MODEL:
+            state.choose_model(change.plan.model_id, change.file_type)
+        elif change.kind in {"file_type", "both", "smaller_in_ram", "programs"}:
             state.choose_cell(change.file_type, state.settings.ctx)
         if change.fields:
             state.change_settings(**change.fields)

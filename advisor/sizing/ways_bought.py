@@ -1,0 +1,113 @@
+"""Ways out of red and slow cells by what is not there yet: cards, machines, other models."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from advisor.hardware.rig import Rig
+from advisor.hardware.table import is_module
+from advisor.sizing.plan import Verdict
+from advisor.sizing.ways_out import Case, Change, Kind, Offer, Other
+
+_MORE_CARDS = 3
+"""As many more cards of a kind are tried."""
+_MOST_CARDS = 8
+"""A machine with more is none that one puts cards into."""
+_TRIED = 100
+"""Plans of one kind that are made, each counted by the square of its devices, as it takes about as
+long; what bytes and data sheets rule out needs none."""
+_FITS: frozenset[Verdict] = frozenset({"fits"})
+"""Nobody buys what leaves less than the margin."""
+_WHOLE = {"n_gpu_layers": "all", "n_cpu_moe": 0, "tensor_split": (), "split_mode": "layer"}
+
+
+def takes_cards(case: Case) -> bool:
+    """Whether the machine has slots: no laptop, no shared memory, no board of modules."""
+    devices = case.rig.devices
+    return not (
+        case.rig.host.laptop
+        or any(d.unified or d.laptop or is_module(d.table_id or d.name) for d in devices)
+    )
+
+
+def gpu(case: Case) -> Iterator[Change]:
+    """More of the last card."""
+    if not case.rig.devices or not takes_cards(case):
+        return
+    card = case.rig.devices[-1]
+    added = card.model_copy(
+        update={"memory_used": 0, "uuid": None, "pci_address": None, "processes": ()}
+    )
+    for count in range(1, min(_MORE_CARDS, _MOST_CARDS - len(case.rig.devices)) + 1):
+        devices = (*case.rig.devices, *[added] * count)
+        rig = case.rig.model_copy(update={"devices": devices, "imagined": True})
+        found = case.change(
+            "gpu",
+            f"Add another {card.name}" if count == 1 else f"Add {count} more {card.name}",
+            "A new or second-hand card, a slot and the power for it.",
+            5.0 + count,
+            rig=rig,
+        )
+        if found:
+            yield found
+            return
+
+
+def cards(case: Case, found: Sequence[Change]) -> Iterator[Change]:
+    """The cheapest cards that are enough, other than those of changes that were found."""
+    yield from _cheapest(case, "card", 6.5, case.instead.cards(), found)
+
+
+def machines(case: Case, found: Sequence[Change]) -> Iterator[Change]:
+    """The cheapest other machine that is enough."""
+    yield from _cheapest(case, "machine", 9.0, case.instead.machines(), found)
+
+
+def _cheapest(
+    case: Case, kind: Kind, size: float, offers: Iterable[Offer], found: Sequence[Change]
+) -> Iterator[Change]:
+    tried = 0
+    seen = {_devices(change.rig) for change in found}
+    for offer in offers:
+        alike = _devices(offer.rig)
+        if alike in seen or case.hopeless(case.model, offer.rig, _WHOLE):
+            continue
+        # More RAM beside the same cards does not help what lies on cards.
+        seen.add(alike)
+        if tried > _TRIED:
+            return
+        tried += max(len(alike), 1) ** 2
+        title, cost = offer.title, offer.cost
+        way = case.change(kind, title, cost, size, rig=offer.rig, fields=_WHOLE, accept=_FITS)
+        if way:
+            yield way
+            return
+
+
+def _devices(rig: Rig) -> tuple[tuple[object, ...], ...]:
+    """What tells the devices of rigs apart, in any order."""
+    return tuple(sorted((d.name, d.memory_total or 0, d.memory_used or 0) for d in rig.devices))
+
+
+def siblings(case: Case) -> Iterator[Change]:
+    """The ablest smaller model of the same maker that is enough here."""
+    yield from _ablest(case, "sibling", case.instead.siblings())
+
+
+def models(case: Case) -> Iterator[Change]:
+    """The ablest smaller model of another maker that is enough here."""
+    yield from _ablest(case, "model", case.instead.models())
+
+
+def _ablest(case: Case, kind: Kind, others: Iterable[Other]) -> Iterator[Change]:
+    tried = 0
+    for other in others:
+        model = other.model
+        if case.hopeless(model, case.rig, {}):
+            continue
+        if tried > _TRIED:
+            return
+        # Every model has graphs of its own.
+        tried += max(len(case.rig.devices), 3) ** 2
+        title = f"Take {model.name} in {model.file_type}"
+        if way := case.change(kind, title, other.cost, 3.0 + other.away, model=model):
+            yield way
+            return

@@ -20,6 +20,7 @@ from advisor.session import ModelChoice, ReportChoices, Session
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
 from advisor.ui import services
+from advisor.ui.history import History, changed_fields
 from advisor.ui.jobs import Job, run_task
 
 REPLAN_MS: Final = 25
@@ -72,6 +73,7 @@ class Asked(QObject):
         """Why there is no plan, as a sentence; empty while one is computed."""
         self.missing: Path | None = None
         """The file that is not where it was, if that is why."""
+        self.history = History()
         self._advice: Advice | None = None
         """What the pages last worked out for the present question."""
         self._planned_for = False
@@ -271,10 +273,48 @@ class Asked(QObject):
             # What followed from another question is no part of this one.
             self._advice = None
             self.session = self.session.model_copy(update={"outcome": None})
+        self.history.changed(before, self.session)
         self.to_keep.emit()
         if not self.modified:
             self.modified = True
         self.file_changed.emit()
+
+    # back and forth
+
+    def undo(self) -> None:
+        """Take back the last change of rig, model, settings or usage."""
+        self._ask_again(self.history.undo(self.session), self.tr("Undone: {what}"))
+
+    def redo(self) -> None:
+        """Make the change again that was taken back last."""
+        self._ask_again(self.history.redo(self.session), self.tr("Done again: {what}"))
+
+    def _ask_again(self, session: Session | None, words: str) -> None:
+        if session is None:
+            return
+        changed = changed_fields(self.session, session)
+        self.session, self._advice, self.modified = session, None, True
+        if {"model", "scenario"} & set(changed):
+            self.model = None
+            self.model_changed.emit()
+        for name, signal in (
+            ("rig", self.rig_changed),
+            ("settings", self.settings_changed),
+            ("usage", self.usage_changed),
+        ):
+            if name in changed:
+                signal.emit()
+        self.to_keep.emit()
+        self.file_changed.emit()
+        names = {
+            "rig": self.tr("rig"),
+            "model": self.tr("model"),
+            "scenario": self.tr("built-in case"),
+            "settings": self.tr("settings"),
+            "usage": self.tr("usage"),
+        }
+        self.noticed.emit(words.format(what=", ".join(names[name] for name in changed)))
+        self._plan_anew()
 
     # what follows from it
 

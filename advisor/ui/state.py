@@ -61,6 +61,7 @@ class AppState(Asked):
         self.session, self.path, self.modified = session, path, False
         self._seen = seen
         self._advice = None
+        self.history.clear()
         self.model = None
         self.plan = None
         self._come_home()

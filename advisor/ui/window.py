@@ -289,6 +289,17 @@ class MainWindow(QWidget):
             action.setShortcut(QKeySequence(shortcut))
             action.triggered.connect(slot)
             self.addAction(action)
+        self._menu.addSeparator()
+        self._undo = self._menu.addAction(self.tr("Undo the last change"))
+        self._undo.setShortcut(QKeySequence(keys.Undo))
+        self._undo.triggered.connect(lambda: self.state is not None and self.state.undo())
+        self._redo = self._menu.addAction(self.tr("Redo"))
+        self._redo.setShortcut(QKeySequence(keys.Redo))
+        self._redo.triggered.connect(lambda: self.state is not None and self.state.redo())
+        for action in (self._undo, self._redo):
+            action.setEnabled(False)
+            self.addAction(action)
+        self._menu.addSeparator()
         self._recent = self._menu.addMenu(self.tr("Open recent"))
         self._recent.aboutToShow.connect(self._fill_recent)
         self._menu.addSeparator()
@@ -404,6 +415,8 @@ class MainWindow(QWidget):
         state = self.state
         if state is None:
             return
+        self._undo.setEnabled(state.history.can_undo)
+        self._redo.setEnabled(state.history.can_redo)
         name = state.path.name if state.path is not None else ""
         mark = "*" if state.modified and name else ""
         self.setWindowTitle(f"{name}{mark} – Rig Advisor" if name else "Rig Advisor")

@@ -55,6 +55,23 @@ def test_a_folder_of_models_is_looked_in_from_now_on(state: AppState, folder: Pa
     qtbot.waitUntil(lambda: folder.name not in {file.place for file in picker._files})
 
 
+def test_enter_waits_for_the_catalogue(state: AppState, qtbot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    picker = ModelPicker(state, window)
+    QTest.keyClicks(picker.search, "Qwen3 4")
+    QTest.keyClick(picker.search, Qt.Key.Key_Return)
+    QTest.keyClicks(picker.search, "B")  # goes on: Enter was for something else
+    picker._ready({})
+    assert state.choice is None
+    picker._read = False
+    picker.search.setText("Qwen3 8B")
+    QTest.keyClick(picker.search, Qt.Key.Key_Return)
+    picker._ready({})
+    assert state.choice is not None
+    assert state.choice.model == "Qwen/Qwen3-8B"
+
+
 def test_a_mistyped_name_finds_what_comes_nearest(state: AppState, qtbot) -> None:
     window = QWidget()
     qtbot.addWidget(window)

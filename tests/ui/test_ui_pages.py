@@ -20,6 +20,7 @@ from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_models import LEAST_NAME, ModelsCard
 from advisor.ui.state import AppState
+from advisor.ui.widgets.row_table import sorting_menu
 from advisor.ui.window import MainWindow, page_entries
 from advisor.units import GIB
 
@@ -199,6 +200,15 @@ def test_machine_says_what_it_can_run(machine: MachinePage, qtbot) -> None:
     everything = table.rowCount()
     machine.models._search.setText("gemma")
     assert 0 < table.rowCount() < everything
+    machine.models._search.clear()
+    menu = sorting_menu(machine.models.table)
+    by = {action.text(): action for action in menu.actions()}
+    by["Sort by Parameters"].trigger()
+    sizes = [line.pick.model.n_params for line in machine.models._models.shown]
+    assert sizes == sorted(sizes)
+    by["Sort by Parameters"].trigger()
+    assert sizes != sorted(sizes, reverse=True)
+    assert machine.models._models.shown[0].pick.model.n_params == max(sizes)
 
 
 def test_columns_give_way_to_the_models_names(state: AppState, qtbot) -> None:

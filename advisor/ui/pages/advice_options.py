@@ -24,7 +24,7 @@ from advisor.ui import design
 from advisor.ui.pages.advice_cards import OptionCards
 from advisor.ui.pages.advice_verdict import paragraph
 from advisor.ui.widgets.basics import Card, button, clear, column, row, text
-from advisor.ui.widgets.row_table import Index, RowsModel, row_table
+from advisor.ui.widgets.row_table import Index, RowsModel, offer_sorting, row_table
 from advisor.units import rate, size, tokens
 
 ROW_HEIGHT: Final = 29
@@ -158,6 +158,7 @@ class OptionsCard(Card):
         header.setSortIndicatorClearable(True)
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         header.sortIndicatorChanged.connect(self._sort)
+        offer_sorting(self.table)
         self._all = button(self.tr("Show all"), role="segment")
         self._all.setCheckable(True)
         self._all.toggled.connect(self._show_all)

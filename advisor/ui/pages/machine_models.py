@@ -14,7 +14,7 @@ from advisor.ui import design
 from advisor.ui.state import AppState
 from advisor.ui.texts import VERDICT_TONES, billions, tr, verdict_word
 from advisor.ui.widgets.basics import Card, text
-from advisor.ui.widgets.row_table import Index, RowsModel, row_table
+from advisor.ui.widgets.row_table import Index, RowsModel, offer_sorting, row_table
 
 MAKER: Final = 1
 ON_RIG: Final = 6
@@ -180,6 +180,7 @@ class ModelsCard(Card):
         self._models = _Models(self)
         self.table = row_table(self._models, self.tr("Models that run on this rig"), ROW_HEIGHT)
         self.table.setSortingEnabled(True)
+        offer_sorting(self.table)
         self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.setMinimumHeight(ROW_HEIGHT * SHOWN_ROWS)

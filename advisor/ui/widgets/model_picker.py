@@ -16,7 +16,7 @@ from PySide6.QtCore import (
     QSize,
     Qt,
 )
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QKeyEvent, QPainter
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QHideEvent, QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QFileDialog,
     QFrame,
@@ -157,11 +157,13 @@ class ModelPicker(QFrame):
         self._known: dict[str, Choice] = {}
         """Lines of the catalogue, which are made once."""
         self._read = False
+        self._entered = False
+        """Whether Enter was pressed before there were lines to take."""
         self.search = QLineEdit()
         self.search.setPlaceholderText(self.tr("Search by name, size, maker or ability"))
         self.search.setAccessibleName(self.tr("Search models"))
         self.search.setClearButtonEnabled(True)
-        self.search.textChanged.connect(lambda _text: self._refresh())
+        self.search.textChanged.connect(self._typed)
         self.search.installEventFilter(self)
         self._choices = _Choices(self)
         self.list = QListView()
@@ -201,6 +203,7 @@ class ModelPicker(QFrame):
         self.resize(520, 460)
         self.move(anchor.mapToGlobal(anchor.rect().bottomLeft()) + QRect(0, 4, 0, 0).topLeft())
         self.search.clear()
+        self._entered = False
         self._refresh()
         self.show()
         self.search.setFocus(Qt.FocusReason.PopupFocusReason)
@@ -212,6 +215,18 @@ class ModelPicker(QFrame):
         self._known = known
         self._read = True
         self._refresh()
+        if self._entered:
+            self._take(self.list.currentIndex().row())
+        self._entered = False
+
+    def _typed(self) -> None:
+        self._entered = False
+        self._refresh()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802 - Qt's name
+        """Nothing is waited for any more."""
+        super().hideEvent(event)
+        self._entered = False
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Arrow keys and Enter work in the list while one types."""
@@ -224,6 +239,7 @@ class ModelPicker(QFrame):
                     self.list.setCurrentIndex(self._choices.index(line, 0))
                 return True
             if event.type() == QEvent.Type.KeyPress and event.key() in _ENTER:
+                self._entered = not self._read
                 self._take(self.list.currentIndex().row())
                 return True
         return super().eventFilter(watched, event)

@@ -1,5 +1,6 @@
 """Tables with a line for each thing: read only, one row chosen at a time, without a grid."""
 
+import functools
 from typing import Any
 
 from PySide6.QtCore import (
@@ -8,9 +9,12 @@ from PySide6.QtCore import (
     QModelIndex,
     QObject,
     QPersistentModelIndex,
+    QPoint,
     Qt,
 )
-from PySide6.QtWidgets import QAbstractItemView, QTableView
+from PySide6.QtWidgets import QAbstractItemView, QMenu, QTableView
+
+from advisor.ui.widgets.basics import translate
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -60,3 +64,34 @@ def row_table(model: QAbstractItemModel, name: str, row_height: int) -> QTableVi
     table.verticalHeader().setDefaultSectionSize(row_height)
     table.horizontalHeader().setHighlightSections(False)
     return table
+
+
+def offer_sorting(table: QTableView) -> None:
+    """A menu that sorts, for the menu key and the right button: heads take the mouse alone."""
+
+    def offer(place: QPoint) -> None:
+        menu = sorting_menu(table)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(table.viewport().mapToGlobal(place))
+
+    table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+    table.customContextMenuRequested.connect(offer)
+
+
+def sorting_menu(table: QTableView) -> QMenu:
+    """Sort by any column that is shown; by the same one again, the other way round."""
+    header, model, menu = table.horizontalHeader(), table.model(), QMenu(table)
+
+    def sort(column: int) -> None:
+        again = header.sortIndicatorSection() == column
+        rising = header.sortIndicatorOrder() == Qt.SortOrder.AscendingOrder
+        falls = again and rising
+        order = Qt.SortOrder.DescendingOrder if falls else Qt.SortOrder.AscendingOrder
+        header.setSortIndicator(column, order)
+
+    for column in range(model.columnCount()):
+        if not header.isSectionHidden(column):
+            head = str(model.headerData(column, Qt.Orientation.Horizontal)).rstrip(" ↑↓")
+            words = translate("RowTable", "Sort by {head}").format(head=head)
+            menu.addAction(words, functools.partial(sort, column))
+    return menu

@@ -122,6 +122,7 @@ class Matrices:
         if settings.n_cpu_moe == "fit":
             update["n_cpu_moe"] = 0
         self._settings = settings.model_copy(update=update) if update else settings
+        self._fit = settings if update else None
         self._rig = rig
         self._calibration = calibration
         self._space = _room(rig, calibration)
@@ -186,8 +187,8 @@ class Matrices:
         columns = part.loads.columns.each
         devices, hosts = part.loads.device_totals, part.loads.host_totals
         held: dict[int, Held] = {}
-        if self._closely and OtherSplits.open_in(settings, self._space):
-            others = OtherSplits(self._rig, self._space, self._calibration)
+        others = OtherSplits(self._rig, self._space, self._calibration, self._fit)
+        if self._closely and (self._fit is not None or others.open_in(settings)):
             held = others.of(part.models, columns, found.headroom, devices)
         for place in held:
             found.verdict[place], found.runs[place] = FITS, NOWHERE
@@ -232,8 +233,9 @@ def matrix(
 
     ``models``: the same model in different file types. "fit" counts as everything on devices; what
     does not fit there and would fit with a part in RAM is "offload". ``closely``: where llama.cpp's
-    own split of several devices cannot hold everything, look for another one as a plan does, which
-    takes longer. Raises SettingsError where llama.cpp would refuse to start.
+    own split of several devices cannot hold everything, or "fit" is asked for and the margin is not
+    left, look as a plan does, which takes longer. Raises SettingsError where llama.cpp would refuse
+    to start.
     """
     matrices = Matrices(rig, settings, calibration=calibration, closely=closely)
     return matrices.fill([matrices.ask(models, contexts)])[0]

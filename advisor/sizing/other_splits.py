@@ -2,7 +2,8 @@
 
 A plan looks for the fastest split that leaves the margin. A cell asks the same search, but only
 where the layers could be packed at all beside buffers that are about as small as those of the split
-that llama.cpp would choose.
+that llama.cpp would choose. Where "fit" is asked for, a plan also gives up what does not leave the
+margin: so does a cell.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from advisor.sizing.layer_bytes import layer_bytes
 from advisor.sizing.matrix_columns import Column
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.solver import on_devices
+from advisor.sizing.solver import on_devices, solve
 from advisor.sizing.speed import decode_range, depends_on
 from advisor.sizing.speed_data import spill_room
 from advisor.sizing.tables import PerModel
@@ -47,7 +48,11 @@ _known: PerModel[str, dict[object, Held | None]] = PerModel(lambda _model, _key:
 class OtherSplits:
     """The splits of one rig's cards that a plan may choose."""
 
-    def __init__(self, rig: Rig, space: Room, calibration: Calibration | None) -> None:
+    def __init__(
+        self, rig: Rig, space: Room, calibration: Calibration | None, fit: RunSettings | None
+    ) -> None:
+        """``fit``: the settings as asked for, where they leave a placement to the solver."""
+        self._fit = fit
         self._rig = rig
         self._space = space
         self._calibration = calibration or IDENTITY
@@ -56,9 +61,9 @@ class OtherSplits:
             for free, driver in zip(space.free, space.driver, strict=True)
         ]
 
-    @staticmethod
-    def open_in(settings: RunSettings, space: Room) -> bool:
+    def open_in(self, settings: RunSettings) -> bool:
         """Whether a plan may choose: where nobody asked for a placement on several devices."""
+        space = self._space
         asked = settings.tensor_split or settings.override_tensor or settings.n_cpu_moe
         several = len(space.free) > 1 and all(free is not None for free in space.free)
         plain = settings.n_gpu_layers == "all" and settings.split_mode == "layer"
@@ -77,10 +82,17 @@ class OtherSplits:
         devices.
         """
         found: dict[int, Held] = {}
+        split = self.open_in(columns[0].settings)
         for place, ((model, column), headroom, total) in enumerate(
             zip(product(models, columns), headrooms, totals, strict=True)
         ):
-            if headroom is None or total is None or headroom >= 0:
+            if headroom is None or total is None:
+                continue
+            if self._fit is not None and 0 <= headroom < column.settings.margin:
+                held = self._held(model, column, fits=True)
+                if held is not None:
+                    found[place] = held
+            if headroom >= 0 or not split:
                 continue
             room = sum(max(free - column.settings.margin, 0) for free in self._room)
             if total - sum(column.buffers) > room:
@@ -90,15 +102,22 @@ class OtherSplits:
                 found[place] = held
         return found
 
-    def _held(self, model: Model, column: Column) -> Held | None:
-        settings = column.settings
+    def _held(self, model: Model, column: Column, *, fits: bool = False) -> Held | None:
+        settings = self._fitting(column) if fits else column.settings
         known = _known(model, "")
         key = (settings, self._space, depends_on(self._rig, settings, self._calibration))
         if key not in known:
             if len(known) >= _REMEMBER:
                 known.clear()
-            known[key] = self._split(model, column) if self._packs(model, column) else None
+            tried = fits or self._packs(model, column)
+            known[key] = self._split(model, settings) if tried else None
         return known[key]
+
+    def _fitting(self, column: Column) -> RunSettings:
+        """A column's settings with what was asked to fit."""
+        asked = self._fit or column.settings
+        update = {"n_gpu_layers": asked.n_gpu_layers, "n_cpu_moe": asked.n_cpu_moe}
+        return column.settings.model_copy(update=update)
 
     def _packs(self, model: Model, column: Column) -> bool:
         """Whether the devices can hold all layers, one after the other."""
@@ -108,8 +127,11 @@ class OtherSplits:
         beside = column.settings.margin + int(min(column.buffers) * (1 - _DOUBT))
         return packs(loads.sizes(0, 0), [free - beside for free in self._room])
 
-    def _split(self, model: Model, column: Column) -> Held | None:
-        settings = on_devices(model, self._rig, column.settings, self._space, self._calibration)
+    def _split(self, model: Model, asked: RunSettings) -> Held | None:
+        """What the solver makes of a cell: all on devices unless "fit" was asked for."""
+        settings = solve(model, self._rig, asked, self._space, self._calibration)
+        if settings is asked:
+            settings = on_devices(model, self._rig, asked, self._space, self._calibration)
         if settings is None:
             return None
         allocation = allocate(model, settings, self._space.backends, self._space.free)

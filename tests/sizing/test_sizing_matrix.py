@@ -172,6 +172,28 @@ def test_on_unlike_cards_a_cell_looked_at_closely_says_what_its_plan_says() -> N
     assert seen >= {("offload", "fits"), ("offload", "offload"), ("fits", "fits")}
 
 
+@pytest.mark.parametrize(
+    ("cards", "split_mode", "ctx", "verdict"),
+    [
+        ("RTX 3060", "layer", 22528, "fits"),
+        ("RTX 3060", "layer", 24576, "offload"),
+        ("2x RTX 3060", "tensor", 101376, "offload"),
+    ],
+)
+def test_where_fit_is_asked_for_a_tight_cell_says_what_its_plan_says(
+    cards: str, split_mode: str, ctx: int, verdict: str
+) -> None:
+    models = {"Q8_0": catalogue().find("Qwen/Qwen3-8B").model("Q8_0")}
+    rig = parse_rig(f"{cards} + 64 GB DDR5-6000")
+    asked = RunSettings.model_validate(
+        {"ctx": ctx, "n_gpu_layers": "fit", "split_mode": split_mode}
+    )
+    cell = matrix(models, rig, asked, (ctx,), closely=True).cell("Q8_0", ctx)
+    plan = size(models["Q8_0"], rig, settings_of(cell, asked), longest=False)
+    assert (cell.verdict, cell.headroom) == (verdict, plan.headroom)
+    assert cell.verdict == plan.verdict
+
+
 def test_a_pipeline_that_ram_cannot_hold_ends_with_a_part_in_ram() -> None:
     """Over several cards llama.cpp would want 85 GiB of RAM for this model's pipeline."""
     rig = parse_rig("2x RTX 4070 + RTX A6000 + 32 GB DDR5-6000")

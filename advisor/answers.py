@@ -118,12 +118,13 @@ def advice_of(
     asked = current if current.source == "gguf" else catalogue().find(choice.model)
     also = {entry.id: entry for entry in map(catalogue().find, session.usage.also)}
     silent = [entry.name for entry in also.values() if not entry.chats]
-    if not current.writes:
+    if not current.served:
         silent.insert(0, current.name)
     if silent:
         raise ModelError(
-            f"{silent[0]} does not write answers token by token, and advice is about models that "
-            "do: choose one of those for it. Fit sizes this one all the same."
+            f"llama-server does not write answers token by token with {silent[0]}, and advice is "
+            "about models that it does that with: choose one of those for it. Fit sizes this one "
+            "all the same."
         )
     models = [asked, *(entry for entry in also.values() if entry.id != asked.id)]
     return advise(

@@ -21,7 +21,7 @@ from advisor.llm.projectors import ProjectorFacts, projector
 
 Ability = Literal[
     "chat", "reasoning", "tools", "code", "vision", "audio", "multilingual",
-    "embedding", "reranking", "diffusion",
+    "embedding", "reranking", "diffusion", "text-to-text",
 ]  # fmt: skip
 
 

@@ -86,12 +86,28 @@ class Model:
         if isinstance(stated, int) and 0 < stated < len(POOLING):
             return POOLING[stated]
         encodes = self.memory is not None and not self.memory.keeps and not self.memory.diffuses
-        return POOLING[0] if encodes else ""
+        # T5's encoder alone has a cache, to which nothing is written.
+        alone = self.hp is not None and self.hp.arch == "t5encoder"
+        return POOLING[0] if encodes or alone else ""
 
     @property
     def writes(self) -> bool:
         """Whether it writes answers token by token, as far as is known."""
         return not (self.pooling or (self.memory is not None and self.memory.diffuses))
+
+    @property
+    def decodes(self) -> bool:
+        """Whether llama-server makes tokens with it one by one, which an encoder in it prevents.
+
+        It never asks T5's encoder, for which T5's decoder waits.
+        """
+        keeps = self.memory is None or self.memory.keeps
+        return keeps and (self.hp is None or self.hp.arch not in {"t5", "t5encoder"})
+
+    @property
+    def served(self) -> bool:
+        """Whether llama-server writes answers with it."""
+        return self.writes and self.decodes
 
     @cached_property
     def shape(self) -> str:

@@ -23,10 +23,32 @@ _MERGE: Final = 2
 every kind here but Gemma 3, whose default of 4 no header states."""
 _MERGED: Final = _MERGE**2
 _GELU: Final = frozenset(
-    {"gemma3", "gemma4v", "idefics3", "internvl", "kimivl", "llama4", "qwen3vl_merger"}
+    {"gemma3", "gemma4v", "idefics3", "internvl", "kimik25", "kimivl", "llama4", "qwen3vl_merger"}
 )
 _EMBEDDINGS_F32: Final = frozenset({"gemma3", "idefics3"})
 """Kinds that keep all of ".embeddings." in F32 (conversion/gemma.py, smolvlm.py)."""
+_PATCHES_F32: Final = _EMBEDDINGS_F32 | {"gemma4uv"}
+"""And Gemma 4 12B's, whose published file has its patches so."""
+
+
+_MELS: Final = 128
+"""Bands of sound that Gemma 4 hears, halved twice by convolutions."""
+_SOUND_HEAD: Final = 128
+"""Width of its heads for sound."""
+
+
+class Sound(BaseModel):
+    """The encoder of sound beside the tower, of which the weights alone are known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: int = Field(gt=0, le=1 << 16)
+    """Of its layers; without layers, samples of sound that become one token."""
+    layers: int = Field(default=0, ge=0, le=512)
+    kernel: int = Field(default=0, ge=0, le=1 << 10)
+    """Of the convolution in each layer."""
+    out: int = Field(default=0, ge=0, le=1 << 16)
+    """Width of what the layers give (``output_proj_dims``)."""
 
 
 class ProjectorFacts(BaseModel):
@@ -35,14 +57,15 @@ class ProjectorFacts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal[
-        "gemma3", "gemma4v", "glm4v", "idefics3", "internvl", "kimivl", "llama4", "pixtral",
-        "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger",
+        "gemma3", "gemma4uv", "gemma4v", "glm4v", "idefics3", "internvl", "kimik25", "kimivl",
+        "llama4", "pixtral", "qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger",
     ]  # fmt: skip
     """``clip.projector_type``."""
     width: int = Field(gt=0, le=1 << 16)
-    feed_forward: int = Field(gt=0, le=1 << 20)
-    layers: int = Field(gt=0, le=512)
-    heads: int = Field(gt=0, le=1024)
+    feed_forward: int = Field(ge=0, le=1 << 20)
+    layers: int = Field(ge=0, le=512)
+    """None, and no heads, where patches go to the language model as they are (Gemma 4 12B)."""
+    heads: int = Field(ge=0, le=1024)
     patch: int = Field(gt=0, le=256)
     """Pixels along a side."""
     image: int = Field(gt=0, le=1 << 14)
@@ -55,7 +78,9 @@ class ProjectorFacts(BaseModel):
     positions: int = Field(default=0, ge=0, le=1 << 16)
     """Learned positions of each side, where they do not follow from the picture (Gemma 4)."""
     merge: int = Field(default=_MERGE, gt=0, le=16)
-    """Patches a side that become one token, where the kind leaves that open (Idefics 3)."""
+    """Patches a side that become one token, where the kind leaves that open."""
+    sound: Sound | None = None
+    """None: it does not hear."""
     window_pattern: int = Field(default=0, ge=0, le=512)
     """Of so many layers, one attends to the whole picture; 0: all do."""
     deepstack: tuple[int, ...] = ()
@@ -85,11 +110,12 @@ def _stored(name: str, shape: tuple[int, ...], wanted: str, kind: str) -> str:
 
     Of rows that are not whole blocks it makes F16.
     """
-    if len(shape) == 1 or ".position_embd." in name:
+    convolved = name.startswith(("a.conv1d.", "a.input_projection")) or ".conv_dw." in name
+    if len(shape) == 1 or ".position_embd." in name or convolved:
         return "F32"
     if ".patch_embd.weight" in name or ".patch_merger.weight" in name:
         # Each converter decides for itself.
-        return "F16" if wanted == "F16" and kind not in _EMBEDDINGS_F32 else "F32"
+        return "F16" if wanted == "F16" and kind not in _PATCHES_F32 else "F32"
     if kind == "gemma3" and "input_projection" in name:
         return "F16"
     return "F16" if shape[0] % TYPES[wanted].block else wanted
@@ -109,10 +135,10 @@ def _metadata(facts: ProjectorFacts) -> Mapping[str, Any]:
         found["clip.use_gelu"] = True
     if facts.kind in {"glm4v", "pixtral", "qwen2.5vl_merger"}:
         found["clip.use_silu"] = True
-    if facts.kind in {"idefics3", "internvl", "kimivl", "llama4"}:
+    if facts.kind in {"idefics3", "internvl", "kimik25", "kimivl", "llama4"}:
         found["clip.vision.projector.scale_factor"] = facts.merge
     if facts.kind == "pixtral":
-        found["clip.vision.spatial_merge_size"] = _MERGE
+        found["clip.vision.spatial_merge_size"] = facts.merge
     if facts.kind.startswith("qwen2"):
         found["clip.vision.n_wa_pattern"] = facts.window_pattern
     return found
@@ -204,12 +230,15 @@ def _internvl(facts: ProjectorFacts) -> Shapes:
 
 
 def _kimivl(facts: ProjectorFacts) -> Shapes:
-    """conversion/kimivl.py:KimiVLModel."""
-    wide = facts.width * facts.merge**2
+    """conversion/kimivl.py:KimiVLModel, and KimiK25Model with positions in two dimensions."""
+    wide, side = facts.width * facts.merge**2, facts.image // facts.patch
+    newer = facts.kind == "kimik25"
+    grid: Shapes = {"v.position_embd.weight": (facts.width, side, side)} if newer else {}
     return {
         **_patches(facts),
         **_learned(facts),
-        **_blocks(facts),
+        **grid,
+        **_blocks(facts, fused=newer),
         **_norm("v.post_ln", facts.width),
         **_norm("mm.input_norm", facts.width),
         **_linear("mm.1", wide, wide),
@@ -238,9 +267,10 @@ def _glm4v(facts: ProjectorFacts) -> Shapes:
 
 
 def _gemma4v(facts: ProjectorFacts) -> Shapes:
-    """conversion/gemma.py:Gemma4VisionAudioModel, of the models that do not hear."""
+    """conversion/gemma.py:Gemma4VisionAudioModel. Those that hear clip what linear layers take."""
     width, head = facts.width, facts.width // facts.heads
     blocks = _blocks(facts, gated=True, rms=True)
+    linear = {name: shape for name, shape in blocks.items() if not name.endswith(".bias")}
     norms = {
         f"v.blk.{il}.{name}.weight": (size,)
         for il in range(facts.layers)
@@ -249,14 +279,83 @@ def _gemma4v(facts: ProjectorFacts) -> Shapes:
             *(("attn_q_norm", head), ("attn_k_norm", head)),
         )
     }
+    if facts.sound is None:
+        ends: Shapes = {"v.std_bias": (width,), "v.std_scale": (width,)}
+    else:
+        ends = _clipped(linear) | _hearing(facts)
     return {
         **_patches(facts),
         "v.position_embd.weight": (width, facts.positions, 2),
-        **{name: shape for name, shape in blocks.items() if not name.endswith(".bias")},
+        **linear,
         **norms,
-        "v.std_bias": (width,),
-        "v.std_scale": (width,),
+        **ends,
         "mm.input_projection.weight": (width, facts.out),
+    }
+
+
+def _clipped(linear: Shapes) -> Shapes:
+    """Four bounds of every matrix (modeling_gemma4.py:Gemma4ClippableLinear)."""
+    bounds = (f"{side}_{end}" for side in ("input", "output") for end in ("min", "max"))
+    return {
+        name.replace("weight", bound): (1,)
+        for bound in bounds
+        for name, shape in linear.items()
+        if len(shape) > 1
+    }
+
+
+def _hearing(facts: ProjectorFacts) -> Shapes:
+    """Gemma 4's conformer, and the matrix between sound and language model."""
+    sound = facts.sound
+    if sound is None:
+        return {}
+    if not sound.layers:
+        return {"mm.a.input_projection.weight": (sound.width, facts.out)}
+    width, channels = sound.width, (128, 32)
+    square, wide = (width, width), (width, 4 * width)
+    block: Shapes = {
+        f"{name}.weight": square for name in ("attn_q", "attn_k", "attn_v", "attn_out")
+    }
+    for end in ("", "_1"):
+        block |= {f"ffn_up{end}.weight": wide, f"ffn_down{end}.weight": wide[::-1]}
+    block |= {"conv_pw1.weight": (width, 2 * width), "conv_pw2.weight": square}
+    bounds = _clipped(block)
+    block |= {"attn_k_rel.weight": square, "conv_dw.weight": (sound.kernel, width)}
+    for name in (
+        *("ln1", "ln2", "attn_pre_norm", "ffn_norm", "ffn_post_norm", "ffn_norm_1"),
+        *("ffn_post_norm_1", "conv_norm", "norm_conv"),
+    ):
+        block[f"{name}.weight"] = (width,)
+    block["per_dim_scale.weight"] = (_SOUND_HEAD,)
+    layers = {
+        f"a.blk.{il}.{name}": shape
+        for il in range(sound.layers)
+        for name, shape in (block | bounds).items()
+    }
+    return {
+        "a.conv1d.0.weight": (3, 3, 1, channels[0]),
+        "a.conv1d.0.norm.weight": channels[:1],
+        "a.conv1d.1.weight": (3, 3, *channels),
+        "a.conv1d.1.norm.weight": channels[1:],
+        "a.input_projection.weight": (channels[1] * _MELS // 4, width),
+        **layers,
+        **_linear("a.pre_encode.out", width, sound.out),
+        "mm.a.input_projection.weight": (sound.out, facts.out),
+    }
+
+
+def _gemma4uv(facts: ProjectorFacts) -> Shapes:
+    """conversion/gemma.py:Gemma4UnifiedVisionAudioModel: three norms, no transformer."""
+    pixels = (facts.patch * facts.merge) ** 2 * 3
+    norms = _norm("v.patch_norm.1", pixels)
+    for n in (2, 3):
+        norms |= _norm(f"v.patch_norm.{n}", facts.width)
+    return {
+        **_linear("v.patch_embd", pixels, facts.width),
+        **norms,
+        "v.position_embd.weight": (facts.width, facts.positions, 2),
+        "mm.input_projection.weight": (facts.width, facts.out),
+        **_hearing(facts),
     }
 
 
@@ -289,16 +388,21 @@ def _qwen3vl(facts: ProjectorFacts) -> Shapes:
 
 
 def _pixtral(facts: ProjectorFacts) -> Shapes:
-    """conversion/llava.py:LlavaVisionModel: Mistral Small 3.1 and later, without biases."""
+    """conversion/llava.py:LlavaVisionModel: Pixtral; Mistral Small 3.1 and later merge patches."""
     blocks = _blocks(facts, gated=True, rms=True)
-    wide = facts.width * _MERGED
-    return {
+    ends: Shapes = {
         **_patches(facts),
         **{name: shape for name, shape in blocks.items() if not name.endswith(".bias")},
         "v.pre_ln.weight": (facts.width,),
         "v.token_embd.img_break": (facts.out,),
+    }
+    if facts.merge == 1:
+        first, second = _linear("mm.1", facts.width, facts.out), _linear("mm.2", *[facts.out] * 2)
+        return ends | first | second
+    return {
+        **ends,
         "mm.input_norm.weight": (facts.width,),
-        "mm.patch_merger.weight": (wide, facts.width),
+        "mm.patch_merger.weight": (facts.width * facts.merge**2, facts.width),
         "mm.1.weight": (facts.width, facts.out),
         "mm.2.weight": (facts.out, facts.out),
     }
@@ -322,10 +426,12 @@ def _llama4(facts: ProjectorFacts) -> Shapes:
 
 _LAYOUTS: Final[Mapping[str, Callable[[ProjectorFacts], Shapes]]] = {
     "gemma3": _gemma3,
+    "gemma4uv": _gemma4uv,
     "gemma4v": _gemma4v,
     "glm4v": _glm4v,
     "idefics3": _idefics3,
     "internvl": _internvl,
+    "kimik25": _kimivl,
     "kimivl": _kimivl,
     "llama4": _llama4,
     "pixtral": _pixtral,

@@ -68,14 +68,15 @@ def preflight(
 def nothing_to_time(model: Model) -> Objection | None:
     """Said of what keeps no context: a probe times tokens that are written one after the other.
 
-    llama-server answers no completion then (server-context.cpp: need_logits without memory).
+    llama-server answers no completion then (server-context.cpp: need_logits without memory), nor
+    with T5, whose decoder waits for an encoder that it never asks.
     """
-    if model.memory is None or model.memory.keeps:
+    if model.decodes:
         return None
     return Objection(
-        f"{model.name} writes no answers token by token, which is what a probe times. Its memory "
-        "is computed, and “Check with llama.cpp” on the Fit page holds it to llama.cpp's own "
-        "figures.",
+        f"llama-server writes no answers token by token with {model.name}, which is what a probe "
+        "times. Its memory is computed, and “Check with llama.cpp” on the Fit page holds it to "
+        "llama.cpp's own figures.",
         overridable=False,
     )
 

@@ -183,6 +183,9 @@ def too_full(rig: Rig, left: Sequence[int | None]) -> str:
 
 def _encoder(model: Model, settings: RunSettings) -> list[str]:
     """An encoder takes a text whole (llama-context.cpp:encode wants n_ubatch ≥ n_tokens)."""
+    if model.writes and not model.served:
+        said = "It reads a text with an encoder before it writes. llama-server does not do that;"
+        return [f"{said} llama-completion does (it encodes what -p says)."]
     if not model.pooling and (model.memory is None or not model.memory.diffuses):
         return []
     longest = f"{settings.ubatch_size:,}"

@@ -96,7 +96,7 @@ def _program(model: Model) -> tuple[str, ...]:
     if model.memory is not None and model.memory.diffuses:
         # It wants a schedule, by time or by blocks (examples/diffusion/README.md).
         return ("llama-diffusion-cli", "--diffusion-eps", "0.001")
-    return ("llama-server",)
+    return ("llama-server",) if model.served else ("llama-completion",)
 
 
 def _left_in_use(allocation: Allocation, space: Room) -> list[int | None]:

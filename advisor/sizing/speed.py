@@ -128,12 +128,8 @@ def _run(  # noqa: PLR0917 - predict's own arguments
 ) -> _Run | str:
     """The loads of a run, or why nothing is known of its speed."""
     known = sums.model_sums(model)
-    if model.memory is not None and not model.memory.keeps:
-        return (
-            "It refines a whole text at once; how fast is not known."
-            if model.memory.diffuses
-            else "An encoder writes no tokens; how fast it reads is not known."
-        )
+    if not model.decodes:
+        return _not_timed(model)
     if known is None:
         return _unknown("what one token of this architecture reads is not known.")
     box = machine(rig, placement, calibration, first=first_device(settings))
@@ -154,6 +150,14 @@ def _run(  # noqa: PLR0917 - predict's own arguments
             "(name the memory, for example “DDR5-6000”)."
         )
     return _Run(known, parts, box)
+
+
+def _not_timed(model: Model) -> str:
+    if model.memory is not None and model.memory.diffuses:
+        return "It refines a whole text at once; how fast is not known."
+    if model.writes:
+        return "How fast it reads with its encoder and writes with its decoder is not known."
+    return "An encoder writes no tokens; how fast it reads is not known."
 
 
 def _predict(  # noqa: PLR0917 - predict's own arguments

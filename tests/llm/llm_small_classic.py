@@ -140,6 +140,15 @@ CLASSIC: dict[str, dict[str, Any]] = {
         type_vocab_size=1,
         pad_token_id=1,
     ),
+    "bert-distil": {
+        "architectures": ["DistilBertModel"],
+        "dim": 512,
+        "n_layers": 4,
+        "n_heads": 8,
+        "hidden_dim": 1024,
+        "vocab_size": 4096,
+        "max_position_embeddings": 512,
+    },
     "nomic-bert": _named(
         "NomicBertModel", {**_GPT, "n_inner": 1024}, type_vocab_size=2, moe_every_n_layers=0
     ),

@@ -3,101 +3,18 @@
 from typing import Any
 
 from tests.llm.llm_small_classic import CLASSIC
+from tests.llm.llm_small_latent import LATENT
 from tests.llm.llm_small_other import OTHER
-
-_GQA: dict[str, Any] = {
-    "hidden_size": 512,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-    "head_dim": 64,
-    "intermediate_size": 1024,
-    "vocab_size": 4096,
-    "max_position_embeddings": 131072,
-}
-_MOE: dict[str, Any] = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 256}
-_ROUTED: dict[str, Any] = {
-    "n_routed_experts": 8,
-    "num_experts_per_tok": 2,
-    "moe_intermediate_size": 256,
-    "n_shared_experts": 1,
-    "first_k_dense_replace": 1,
-}
-_MLA: dict[str, Any] = {
-    "q_lora_rank": 256,
-    "kv_lora_rank": 512,
-    "qk_nope_head_dim": 128,
-    "qk_rope_head_dim": 64,
-    "v_head_dim": 128,
-    "scoring_func": "sigmoid",
-    "topk_method": "noaux_tc",
-}
-_DSA: dict[str, Any] = {"index_n_heads": 8, "index_head_dim": 128, "index_topk": 256}
-_DELTA: dict[str, Any] = {
-    "linear_num_value_heads": 8,
-    "linear_num_key_heads": 4,
-    "linear_key_head_dim": 128,
-    "linear_value_head_dim": 128,
-    "linear_conv_kernel_dim": 4,
-    "full_attention_interval": 4,
-}
-_QSA: dict[str, Any] = {
-    "hc_count": 4,
-    "hc_lowrank": 64,
-    "indexer_n_heads": 4,
-    "indexer_head_dim": 128,
-    "indexer_budget": 256,
-    "indexer_compress_ratio": 16,
-    "layer_types": (["linear_attention"] * 3 + ["full_attention"]) * 2,
-}
-_SLIDE = ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"]
-_KDA: dict[str, Any] = {
-    "linear_attn_config": {
-        "full_attn_layers": [4],
-        "short_conv_kernel_size": 4,
-        "head_dim": 64,
-        "num_heads": 8,
-    },
-    "num_shared_experts": 1,
-}
-
-
-_LING3: dict[str, Any] = {
-    **_MOE,
-    **_MLA,
-    "num_hidden_layers": 8,
-    "layer_group_size": 4,
-    "first_k_dense_replace": 1,
-    "num_shared_experts": 1,
-    "moe_shared_expert_intermediate_size": 256,
-    "norm_topk_prob": True,
-    "routed_scaling_factor": 2.5,
-}
-
-
-def _named(name: str, *parts: dict[str, Any], **more: Any) -> dict[str, Any]:
-    merged: dict[str, Any] = {"architectures": [name], **_GQA}
-    for part in parts:
-        merged |= part
-    merged |= more
-    return {key: value for key, value in merged.items() if value is not None}
-
-
-_NEMOTRON: dict[str, Any] = {
-    "mamba_num_heads": 16,
-    "mamba_head_dim": 64,
-    "ssm_state_size": 128,
-    "n_groups": 4,
-    "conv_kernel": 4,
-}
+from tests.llm.llm_small_parts import MOE, ROUTED, SLIDE, named
 
 SMALL: dict[str, dict[str, Any]] = {
     **CLASSIC,
     **OTHER,
-    "llama": _named("LlamaForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
-    "llama-moe": _named("MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
-    "llama-biased": _named("LlamaForCausalLM", attention_bias=True, mlp_bias=True),
-    "mistral3": _named(
+    **LATENT,
+    "llama": named("LlamaForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
+    "llama-moe": named("MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
+    "llama-biased": named("LlamaForCausalLM", attention_bias=True, mlp_bias=True),
+    "mistral3": named(
         "Ministral3ForCausalLM",
         rope_parameters={
             "rope_type": "yarn",
@@ -105,147 +22,76 @@ SMALL: dict[str, dict[str, Any]] = {
             "original_max_position_embeddings": 8192,
         },
     ),
-    "llama4": _named(
+    "llama4": named(
         "Llama4ForCausalLM",
         num_local_experts=4,
         num_experts_per_tok=1,
         intermediate_size_mlp=2048,
         interleave_moe_layer_step=2,
     ),
-    "granite": _named("GraniteForCausalLM", tie_word_embeddings=True, logits_scaling=16.0),
-    "granitemoe": _named(
+    "granite": named("GraniteForCausalLM", tie_word_embeddings=True, logits_scaling=16.0),
+    "granitemoe": named(
         "GraniteMoeSharedForCausalLM",
         num_local_experts=8,
         num_experts_per_tok=2,
         shared_intermediate_size=512,
     ),
-    "granitehybrid": _named(
-        "GraniteMoeHybridForCausalLM",
-        num_local_experts=8,
-        num_experts_per_tok=2,
-        shared_intermediate_size=512,
-        layer_types=["mamba", "mamba", "attention", "mamba"],
-        mamba_n_heads=16,
-        mamba_n_groups=1,
-        tie_word_embeddings=True,
-    ),
-    "granitehybrid-dense": _named(
-        "GraniteMoeHybridForCausalLM",
-        num_local_experts=0,
-        shared_intermediate_size=2048,
-        layer_types=["mamba", "mamba", "attention", "mamba"],
-        mamba_n_heads=16,
-        tie_word_embeddings=True,
-    ),
-    "smollm3": _named("SmolLM3ForCausalLM", tie_word_embeddings=True),
-    "seed_oss": _named("SeedOssForCausalLM"),
-    "exaone4": _named(
+    "smollm3": named("SmolLM3ForCausalLM", tie_word_embeddings=True),
+    "seed_oss": named("SeedOssForCausalLM"),
+    "exaone4": named(
         "Exaone4ForCausalLM",
         num_hidden_layers=64,
         sliding_window=4096,
         sliding_window_pattern="LLLG",
         rope_scaling={"rope_type": "llama3", "factor": 16.0},
     ),
-    "qwen2": _named("Qwen2ForCausalLM"),
-    "qwen2vl": _named("Qwen2VLForConditionalGeneration"),
-    "qwen2moe": _named("Qwen2MoeForCausalLM", _MOE, shared_expert_intermediate_size=512),
-    "qwen3": _named("Qwen3ForCausalLM", tie_word_embeddings=True),
-    "qwen3vl": _named(
+    "qwen2": named("Qwen2ForCausalLM"),
+    "qwen2vl": named("Qwen2VLForConditionalGeneration"),
+    "qwen2moe": named("Qwen2MoeForCausalLM", MOE, shared_expert_intermediate_size=512),
+    "qwen3": named("Qwen3ForCausalLM", tie_word_embeddings=True),
+    "qwen3vl": named(
         "Qwen3VLForConditionalGeneration", vision_config={"deepstack_visual_indexes": [5, 11, 17]}
     ),
-    "qwen3moe": _named("Qwen3MoeForCausalLM", _MOE),
-    "qwen3vlmoe": _named("Qwen3VLMoeForConditionalGeneration", _MOE),
-    "qwen3next": _named(
-        "Qwen3NextForCausalLM", _MOE, _DELTA, head_dim=128, shared_expert_intermediate_size=256
-    ),
-    "qwen35": _named("Qwen3_5ForConditionalGeneration", _DELTA, head_dim=128),
-    "qwen35-mtp": _named(
-        "Qwen3_5ForConditionalGeneration",
-        _DELTA,
-        head_dim=128,
-        mtp_num_hidden_layers=1,
-        keep_nextn=True,
-    ),
-    "qwen35moe": _named(
-        "Qwen3_5MoeForConditionalGeneration",
-        _MOE,
-        _DELTA,
-        head_dim=128,
-        shared_expert_intermediate_size=256,
-    ),
-    "qwen35moe-mtp": _named(
-        "Qwen3_5MoeForConditionalGeneration",
-        _MOE,
-        _DELTA,
-        head_dim=128,
-        shared_expert_intermediate_size=256,
-        mtp_num_hidden_layers=1,
-        keep_nextn=True,
-    ),
-    "qwen4exp": _named(
-        "Qwen4ExpForConditionalGeneration",
-        _MOE,
-        _DELTA,
-        _QSA,
-        head_dim=128,
-        num_hidden_layers=8,
-        shared_expert_intermediate_size=256,
-    ),
-    "qwen4exp-tables": _named(
-        "Qwen4ExpForCausalLM",
-        _MOE,
-        _DELTA,
-        _QSA,
-        head_dim=128,
-        num_hidden_layers=8,
-        shared_expert_intermediate_size=256,
-        mtp_num_hidden_layers=1,
-        keep_nextn=True,
-        ple_layer_ids=[3],
-        ngram_size=3,
-        heads_per_ngram=4,
-        ngram_vocab_size_base=4096,
-        ple_conv_kernel_size=4,
-        ple_embed_dim=512,
-    ),
-    "gemma2": _named("Gemma2ForCausalLM", sliding_window=1024),
-    "gemma3": _named("Gemma3ForCausalLM", num_hidden_layers=7, sliding_window=1024),
-    "gemma3n": _named(
+    "qwen3moe": named("Qwen3MoeForCausalLM", MOE),
+    "qwen3vlmoe": named("Qwen3VLMoeForConditionalGeneration", MOE),
+    "gemma2": named("Gemma2ForCausalLM", sliding_window=1024),
+    "gemma3": named("Gemma3ForCausalLM", num_hidden_layers=7, sliding_window=1024),
+    "gemma3n": named(
         "Gemma3nForCausalLM",
         num_hidden_layers=25,
         intermediate_size=[1024] * 25,
         sliding_window=512,
         layer_types=(["sliding_attention"] * 4 + ["full_attention"]) * 5,
     ),
-    "gemma4": _named(
+    "gemma4": named(
         "Gemma4ForConditionalGeneration",
         num_hidden_layers=4,
-        layer_types=_SLIDE,
+        layer_types=SLIDE,
         sliding_window=1024,
         global_head_dim=128,
         num_global_key_value_heads=1,
         attention_k_eq_v=True,
     ),
-    "gemma4-moe": _named(
+    "gemma4-moe": named(
         "Gemma4ForConditionalGeneration",
-        _MOE,
-        layer_types=_SLIDE,
+        MOE,
+        layer_types=SLIDE,
         sliding_window=1024,
         global_head_dim=128,
         num_global_key_value_heads=1,
         attention_k_eq_v=True,
     ),
-    "gemma4-small": _named(
+    "gemma4-small": named(
         "Gemma4ForConditionalGeneration",
         num_hidden_layers=8,
-        layer_types=_SLIDE * 2,
+        layer_types=SLIDE * 2,
         sliding_window=512,
         global_head_dim=128,
         hidden_size_per_layer_input=256,
         num_kv_shared_layers=4,
         use_double_wide_mlp=True,
     ),
-    "gpt-oss": _named(
+    "gpt-oss": named(
         "GptOssForCausalLM",
         num_local_experts=8,
         num_experts_per_tok=2,
@@ -255,14 +101,14 @@ SMALL: dict[str, dict[str, Any]] = {
             "original_max_position_embeddings": 4096,
         },
     ),
-    "phi3": _named(
+    "phi3": named(
         "Phi3ForCausalLM",
         long_rope=True,
         original_max_position_embeddings=4096,
         rope_scaling={"rope_type": "longrope"},
         sliding_window=2047,
     ),
-    "phimoe": _named(
+    "phimoe": named(
         "PhiMoEForCausalLM",
         num_local_experts=4,
         num_experts_per_tok=2,
@@ -270,118 +116,25 @@ SMALL: dict[str, dict[str, Any]] = {
         long_rope=True,
         rope_scaling={"rope_type": "longrope"},
     ),
-    "deepseek2": _named("DeepseekV3ForCausalLM", _ROUTED, _MLA),
-    "deepseek2-lite": _named(
-        "DeepseekV2ForCausalLM", _ROUTED, _MLA, num_hidden_layers=27, q_lora_rank=None
+    "glm4": named("Glm4ForCausalLM", attention_bias=True),
+    "glm4-ocr": named(
+        "GlmOcrForConditionalGeneration",
+        model_type="glm_ocr",
+        num_nextn_predict_layers=1,
+        rope_parameters={"mrope_section": [16, 24, 24], "rope_type": "default"},
     ),
-    "deepseek2-mtp": _named(
-        "Glm4MoeLiteForCausalLM", _ROUTED, _MLA, num_nextn_predict_layers=1, keep_nextn=True
-    ),
-    "mistral4": _named(
-        "Mistral3ForConditionalGeneration",
-        text_config={
-            **_GQA,
-            **_ROUTED,
-            **_MLA,
-            "model_type": "mistral4",
-            "scoring_func": "softmax",
-            "topk_method": None,
-        },
-    ),
-    "deepseek32": _named("DeepseekV32ForCausalLM", _ROUTED, _MLA, _DSA),
-    "deepseek32-mtp": _named(
-        "DeepseekV32ForCausalLM", _ROUTED, _MLA, _DSA, num_nextn_predict_layers=1, keep_nextn=True
-    ),
-    "glm-dsa": _named(
-        "GlmMoeDsaForCausalLM",
-        _ROUTED,
-        _MLA,
-        _DSA,
-        indexer_types=["full", "full", "shared", "shared"],
-    ),
-    "deepseek4": _named(
-        "DeepseekV4ForCausalLM",
-        _ROUTED,
-        head_dim=512,
-        num_key_value_heads=1,
-        q_lora_rank=256,
-        o_lora_rank=128,
-        o_groups=2,
-        index_n_heads=8,
-        index_head_dim=128,
-        index_topk=256,
-        compress_ratios=[0, 4, 128, 4],
-        num_hash_layers=1,
-        rope_scaling={"type": "yarn", "factor": 16, "original_max_position_embeddings": 65536},
-    ),
-    "glm4": _named("Glm4ForCausalLM", attention_bias=True),
-    "glm4moe": _named(
+    "glm4moe": named(
         "Glm4MoeForCausalLM",
-        _ROUTED,
+        ROUTED,
         attention_bias=True,
         use_qk_norm=True,
         num_nextn_predict_layers=1,
         keep_nextn=True,
     ),
-    "glm5-next": _named(
-        "Glm5NextForConditionalGeneration",
-        _ROUTED,
-        _MLA,
-        _DSA,
-        _KDA,
-        qk_rope_head_dim=0,
-        layer_types=["linear_attention"] * 3 + ["full_attention"],
-        index_kpool=4,
-        num_nextn_predict_layers=1,
-        keep_nextn=True,
-    ),
-    "hy_v4": _named(
-        "HYV4ForCausalLM",
-        _ROUTED,
-        _MLA,
-        hc_mult=4,
-        hc_eps=1e-6,
-        hc_magnitude=2.0,
-        mlp_layer_types=["dense", "sparse", "sparse", "sparse"],
-    ),
-    "hy_v4-sparse": _named(
-        "HYV4ForCausalLM",
-        _ROUTED,
-        _MLA,
-        _DSA,
-        hc_mult=4,
-        swiglu_limit=7.0,
-        indexer_types=["full", "shared", "full", "shared"],
-    ),
-    "bailingmoe3": _named("BailingMoeV3ForCausalLM", _LING3, tie_word_embeddings=True),
-    "bailingmoe3-limited": _named(
-        "BailingMoeV3VLForConditionalGeneration",
-        _LING3,
-        q_lora_rank=None,
-        n_group=4,
-        topk_group=2,
-        expert_swiglu_limit_list=[0, 0, 0, 4, 4, 4, 4, 4],
-        share_expert_swiglu_limit_list=[0, 0, 0, 0, 0, 5, 5, 7],
-        mrope_section=[8, 12, 12],
-        num_nextn_predict_layers=1,
-        keep_nextn=True,
-    ),
-    "kimi-linear": _named(
-        "KimiLinearForCausalLM", _MOE, _MLA, _KDA, first_k_dense_replace=1, q_lora_rank=None
-    ),
-    "kimi-k3": _named(
-        "KimiK3ForConditionalGeneration",
-        _MOE,
-        _MLA,
-        _KDA,
-        first_k_dense_replace=1,
-        routed_expert_hidden_size=256,
-        attn_res_block_size=2,
-    ),
-    "minimax-m2": _named(
+    "minimax-m2": named(
         "MiniMaxM2ForCausalLM", num_local_experts=8, num_experts_per_tok=2, rotary_dim=32
     ),
-    "minimax-m3": _named(
+    "minimax-m3": named(
         "MiniMaxM3SparseForCausalLM",
         num_local_experts=8,
         num_experts_per_tok=2,
@@ -397,27 +150,8 @@ SMALL: dict[str, dict[str, Any]] = {
             "sparse_local_block": 1,
         },
     ),
-    "nemotron_h": _named("NemotronHForCausalLM", _NEMOTRON, hybrid_override_pattern="M-M*-"),
-    "nemotron_h_moe": _named(
-        "NemotronHForCausalLM",
-        _NEMOTRON,
-        _ROUTED,
-        hybrid_override_pattern="MEM*E",
-        moe_shared_expert_intermediate_size=512,
-    ),
-    "nemotron_h_moe-latent": _named(
-        "NemotronHForCausalLM",
-        _NEMOTRON,
-        _ROUTED,
-        hybrid_override_pattern="MEM*E",
-        moe_shared_expert_intermediate_size=512,
-        moe_latent_size=256,
-    ),
-    "falcon-h1": _named(
-        "FalconH1ForCausalLM", mamba_d_ssm=768, mamba_d_state=128, mamba_d_head=64, mamba_n_groups=1
-    ),
-    "hunyuan-dense": _named("HunYuanDenseV1ForCausalLM", num_experts=1, tie_word_embeddings=True),
-    "hunyuan-moe": _named(
+    "hunyuan-dense": named("HunYuanDenseV1ForCausalLM", num_experts=1, tie_word_embeddings=True),
+    "hunyuan-moe": named(
         "HunYuanMoEV1ForCausalLM",
         num_experts=8,
         moe_topk=[2, 2, 2, 2],
@@ -425,15 +159,15 @@ SMALL: dict[str, dict[str, Any]] = {
         num_shared_expert=[1, 1, 1, 1],
         tie_word_embeddings=True,
     ),
-    "hy_v3": _named(
+    "hy_v3": named(
         "HYV3ForCausalLM",
-        _MOE,
+        MOE,
         first_k_dense_replace=1,
         num_nextn_predict_layers=1,
         keep_nextn=True,
     ),
-    "ernie4_5": _named("Ernie4_5ForCausalLM", tie_word_embeddings=True),
-    "ernie4_5-moe": _named(
+    "ernie4_5": named("Ernie4_5ForCausalLM", tie_word_embeddings=True),
+    "ernie4_5-moe": named(
         "Ernie4_5_MoeForCausalLM",
         moe_num_experts=8,
         moe_k=2,
@@ -442,9 +176,9 @@ SMALL: dict[str, dict[str, Any]] = {
         moe_layer_start_index=1,
         tie_word_embeddings=True,
     ),
-    "step35": _named(
+    "step35": named(
         "Step3p5ForCausalLM",
-        layer_types=["full_attention", *_SLIDE[:3]],
+        layer_types=["full_attention", *SLIDE[:3]],
         sliding_window=512,
         attention_other_setting={"num_attention_heads": 12, "num_attention_groups": 2},
         num_attention_groups=2,
@@ -459,21 +193,9 @@ SMALL: dict[str, dict[str, Any]] = {
         keep_nextn=True,
         rope_scaling={"rope_type": "llama3", "factor": 2.0},
     ),
-    "lfm2": _named(
-        "Lfm2ForCausalLM",
-        layer_types=["conv", "conv", "full_attention", "conv"],
-        conv_L_cache=3,
-    ),
-    "lfm2moe": _named(
-        "Lfm2MoeForCausalLM",
-        _MOE,
-        layer_types=["conv", "conv", "full_attention", "conv"],
-        conv_L_cache=3,
-        num_dense_layers=2,
-    ),
-    "mimo2": _named(
+    "mimo2": named(
         "MiMoV2FlashForCausalLM",
-        _ROUTED,
+        ROUTED,
         head_dim=192,
         v_head_dim=128,
         swa_num_key_value_heads=4,
@@ -482,38 +204,24 @@ SMALL: dict[str, dict[str, Any]] = {
         sliding_window=128,
         keep_nextn=True,
     ),
-    "gemma": _named("GemmaForCausalLM"),
-    "exaone": _named("ExaoneForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
-    "internlm2": _named("InternLM2ForCausalLM"),
-    "starcoder2": _named("Starcoder2ForCausalLM"),
-    "arcee": _named("ArceeForCausalLM"),
-    "apertus": _named("ApertusForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
-    "minicpm": _named("MiniCPMForCausalLM", scale_emb=12.0, scale_depth=1.4, dim_model_base=256),
-    "nemotron": _named("NemotronForCausalLM"),
-    "bailingmoe2": _named(
-        "BailingMoeV2ForCausalLM", _MOE, num_shared_experts=1, first_k_dense_replace=1
+    "gemma": named("GemmaForCausalLM"),
+    "exaone": named("ExaoneForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
+    "internlm2": named("InternLM2ForCausalLM"),
+    "starcoder2": named("Starcoder2ForCausalLM"),
+    "arcee": named("ArceeForCausalLM"),
+    "apertus": named("ApertusForCausalLM", rope_scaling={"rope_type": "llama3", "factor": 8.0}),
+    "minicpm": named("MiniCPMForCausalLM", scale_emb=12.0, scale_depth=1.4, dim_model_base=256),
+    "nemotron": named("NemotronForCausalLM"),
+    "bailingmoe2": named(
+        "BailingMoeV2ForCausalLM", MOE, num_shared_experts=1, first_k_dense_replace=1
     ),
-    "dots1": _named("Dots1ForCausalLM", _ROUTED, num_key_value_heads=8),
-    "olmo2": _named("Olmo2ForCausalLM"),
-    "olmo3": _named("Olmo3ForCausalLM", sliding_window=4096),
-    "olmoe": _named(
-        "OlmoeForCausalLM", num_experts=8, num_experts_per_tok=2, num_key_value_heads=8
-    ),
-    "command-r": _named("CohereForCausalLM", tie_word_embeddings=True),
-    "cohere2": _named("Cohere2ForCausalLM", sliding_window=4096, rotary_pct=1.0),
-    "mamba": _named("MambaForCausalLM", intermediate_size=1024),
-    "mamba2": _named("Mamba2ForCausalLM", expand=2, head_dim=64, n_groups=4),
-    "jamba": _named(
-        "JambaForCausalLM",
-        num_experts=4,
-        num_experts_per_tok=2,
-        attn_layer_offset=2,
-        attn_layer_period=4,
-        mamba_expand=2,
-        tie_word_embeddings=True,
-    ),
-    "rwkv7": _named("RWKV7ForCausalLM"),
-    "deci": _named(
+    "dots1": named("Dots1ForCausalLM", ROUTED, num_key_value_heads=8),
+    "olmo2": named("Olmo2ForCausalLM"),
+    "olmo3": named("Olmo3ForCausalLM", sliding_window=4096),
+    "olmoe": named("OlmoeForCausalLM", num_experts=8, num_experts_per_tok=2, num_key_value_heads=8),
+    "command-r": named("CohereForCausalLM", tie_word_embeddings=True),
+    "cohere2": named("Cohere2ForCausalLM", sliding_window=4096, rotary_pct=1.0),
+    "deci": named(
         "DeciLMForCausalLM",
         head_dim=None,
         num_key_value_heads=None,
@@ -529,51 +237,51 @@ SMALL: dict[str, dict[str, Any]] = {
         ],
         rope_scaling={"rope_type": "llama3", "factor": 8.0},
     ),
-    "exaone-moe": _named(
+    "exaone-moe": named(
         "ExaoneMoEForCausalLM",
-        _MOE,
-        layer_types=_SLIDE,
+        MOE,
+        layer_types=SLIDE,
         sliding_window=128,
         num_shared_experts=1,
         first_k_dense_replace=1,
         num_nextn_predict_layers=1,
     ),
-    "afmoe": _named(
+    "afmoe": named(
         "AfmoeForCausalLM",
-        _MOE,
-        layer_types=_SLIDE,
+        MOE,
+        layer_types=SLIDE,
         sliding_window=2048,
         num_shared_experts=1,
         num_dense_layers=1,
     ),
-    "laguna": _named(
+    "laguna": named(
         "LagunaForCausalLM",
-        _MOE,
-        layer_types=["full_attention", *_SLIDE[:3]],
+        MOE,
+        layer_types=["full_attention", *SLIDE[:3]],
         num_attention_heads_per_layer=[6, 8, 8, 8],
         sliding_window=512,
         gating=True,
         shared_expert_intermediate_size=256,
         mlp_layer_types=["dense", "sparse", "sparse", "sparse"],
     ),
-    "laguna-per-value": _named(
+    "laguna-per-value": named(
         "LagunaForCausalLM",
-        _MOE,
+        MOE,
         gating="per-element",
         shared_expert_intermediate_size=256,
         mlp_layer_types=["dense", "sparse", "sparse", "sparse"],
     ),
-    "muse-glimmer": _named(
+    "muse-glimmer": named(
         "MuseGlimmerForConditionalGeneration",
-        layer_types=_SLIDE,
+        layer_types=SLIDE,
         sliding_window=1024,
         output_multiplier=0.5,
         final_logit_softcapping=30.0,
     ),
-    "cohere2moe": _named(
+    "cohere2moe": named(
         "Cohere2MoeForCausalLM",
-        _MOE,
-        layer_types=["full_attention", *_SLIDE[:3]],
+        MOE,
+        layer_types=["full_attention", *SLIDE[:3]],
         sliding_window=4096,
         prefix_dense_intermediate_size=2048,
         first_k_dense_replace=1,
@@ -581,7 +289,7 @@ SMALL: dict[str, dict[str, Any]] = {
         num_nextn_predict_layers=1,
         keep_nextn=True,
     ),
-    "smallthinker": _named(
+    "smallthinker": named(
         "SmallThinkerForCausalLM",
         moe_num_primary_experts=8,
         moe_num_active_primary_experts=2,
@@ -589,34 +297,34 @@ SMALL: dict[str, dict[str, Any]] = {
         sliding_window_layout=[0, 1, 1, 1],
         sliding_window_size=4096,
     ),
-    "smallthinker-full": _named(
+    "smallthinker-full": named(
         "SmallThinkerForCausalLM",
         moe_num_primary_experts=8,
         moe_num_active_primary_experts=2,
         moe_ffn_hidden_size=256,
     ),
-    "grovemoe": _named("GroveMoeForCausalLM", _MOE),
-    "mellum": _named("MellumForCausalLM", _MOE, layer_types=_SLIDE, sliding_window=1024),
-    "maple": _named("MapleForCausalLM", _MOE, layer_types=_SLIDE, sliding_window=512),
-    "spark2_5": _named("Spark2_5ForCausalLM", layer_types=_SLIDE, sliding_window=512),
-    "granite_swa": _named(
+    "grovemoe": named("GroveMoeForCausalLM", MOE),
+    "mellum": named("MellumForCausalLM", MOE, layer_types=SLIDE, sliding_window=1024),
+    "maple": named("MapleForCausalLM", MOE, layer_types=SLIDE, sliding_window=512),
+    "spark2_5": named("Spark2_5ForCausalLM", layer_types=SLIDE, sliding_window=512),
+    "granite_swa": named(
         "GraniteSWAForCausalLM",
         sliding_window=128,
         no_rope_layers=[0, 1, 1, 1],
         tie_word_embeddings=True,
     ),
-    "granite_swa-moe": _named(
+    "granite_swa-moe": named(
         "GraniteMoeSWAForCausalLM",
         num_local_experts=8,
         num_experts_per_tok=2,
         shared_intermediate_size=512,
         tie_word_embeddings=True,
     ),
-    "plamo3": _named("Plamo3ForCausalLM", window_size=2048, sliding_window_pattern=8),
-    "maincoder": _named("MaincoderForCausalLM"),
-    "jais2": _named("Jais2ForCausalLM"),
-    "pangu-embedded": _named("PanguEmbeddedForCausalLM"),
-    "paddleocr": _named(
+    "plamo3": named("Plamo3ForCausalLM", window_size=2048, sliding_window_pattern=8),
+    "maincoder": named("MaincoderForCausalLM"),
+    "jais2": named("Jais2ForCausalLM"),
+    "pangu-embedded": named("PanguEmbeddedForCausalLM"),
+    "paddleocr": named(
         "PaddleOCRVLForConditionalGeneration",
         rope_scaling={"mrope_section": [16, 8, 8], "rope_type": "default"},
         tie_word_embeddings=False,

@@ -320,3 +320,5 @@ def test_what_a_config_leaves_out_is_what_its_class_means() -> None:
     assert tensors_of(left_out) == tensors_of(whole)
     silent = {k: v for k, v in SMALL["smollm3"].items() if k != "tie_word_embeddings"}
     assert tensors_of(silent) == tensors_of(SMALL["smollm3"])
+    named = {"architectures": ["modeling_grove_moe.GroveMoeForCausalLM"]}
+    assert tensors_of(SMALL["grovemoe"] | named) == tensors_of(SMALL["grovemoe"])

@@ -51,8 +51,10 @@ def test_an_entry_is_a_whole_model_with_its_sources(entry: CatalogueEntry) -> No
     assert entry.source
     assert entry.licence
     assert entry.released
-    assert not {"chat", "embedding", "reranking", "diffusion"}.isdisjoint(entry.abilities)
-    assert entry.model(entry.suggested_file_type).writes == entry.chats
+    assert not {"chat", "embedding", "reranking", "diffusion", "text-to-text"}.isdisjoint(
+        entry.abilities
+    )
+    assert entry.model(entry.suggested_file_type).served == entry.chats
     assert entry.native_file_type in entry.file_types
     assert entry.suggested_file_type in entry.file_types
     assert entry.model(entry.suggested_file_type) is entry.model(entry.suggested_file_type)

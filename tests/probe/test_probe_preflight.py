@@ -67,6 +67,6 @@ def test_what_writes_nothing_is_not_started():
     ready = prepare(entry.model("F16"), Rig(name="r", hosts=(Host(),)), RunSettings(ctx=512))
     (objection,) = ready.objections
     assert not objection.overridable
-    assert "BGE Small EN v1.5 writes no answers" in objection.sentence
+    assert "writes no answers token by token with BGE Small" in objection.sentence
     vectors = catalogue().find("Qwen/Qwen3-Embedding-0.6B").model("Q8_0")
     assert nothing_to_time(vectors) is None

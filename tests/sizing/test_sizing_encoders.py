@@ -11,6 +11,7 @@ from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.llm.model import Model
 from advisor.llm.quality import model_loss
+from advisor.probe.preflight import nothing_to_time
 from advisor.session import ModelChoice, Session
 from advisor.sizing import size
 from advisor.sizing.allocation import allocate
@@ -112,7 +113,22 @@ def test_a_reranker_keeps_two_rows_of_its_output() -> None:
     assert size(model, RIG, RunSettings(ctx=4096)).command[-1] == "--reranking"
 
 
-@pytest.mark.parametrize("name", ["bge-m3", "Qwen3-Embedding-8B", "Dream-v0-Instruct-7B"])
+def test_what_reads_with_an_encoder_first_is_not_for_llama_server() -> None:
+    model = catalogue().find("flan-t5-large").model("Q8_0")
+    assert nothing_to_time(model) is not None
+    found = size(model, RIG, RunSettings(ctx=512))
+    assert found.command[0] == "llama-completion"
+    assert found.speed.decode_tps is found.speed.prefill_tps is None
+    assert any("llama-server does not do that" in note for note in found.notes)
+    assert found.devices[0].context
+    alone = catalogue().find("umt5-xxl").model("Q8_0")
+    assert alone.pooling == "none"
+    assert size(alone, RIG, RunSettings(ctx=512)).command[-1] == "--embeddings"
+
+
+@pytest.mark.parametrize(
+    "name", ["bge-m3", "Qwen3-Embedding-8B", "Dream-v0-Instruct-7B", "flan-t5-large"]
+)
 def test_what_writes_no_answers_is_not_advised(name: str) -> None:
     entry = catalogue().find(name)
     assert not Wish().admits(entry)

@@ -33,6 +33,9 @@ class Bert(Encoder):
         "BertModel": "bert",
         "BertForMaskedLM": "bert",
         "BertForSequenceClassification": "bert",
+        "DistilBertModel": "bert",
+        "DistilBertForMaskedLM": "bert",
+        "DistilBertForSequenceClassification": "bert",
         "RobertaModel": "bert",
         "RobertaForSequenceClassification": "bert",
         "CamembertModel": "bert",
@@ -61,6 +64,8 @@ class Bert(Encoder):
         optional = set[str](super().convert(config, keys))
         keys["token_type_count"] = config.integer("type_vocab_size", default=1)
         kind = next(iter(config.texts("architectures")), "")
+        if kind.startswith("DistilBert"):
+            optional.discard("token_types.weight")
         if "Roberta" in kind and config.get("pad_token_id") is not None:
             # Positions count from behind the padding token (conversion/bert.py).
             keys["context_length"] = (

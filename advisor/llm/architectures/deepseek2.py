@@ -22,6 +22,7 @@ class DeepSeek2(Architecture):
         "KimiVLForConditionalGeneration": "deepseek2",
         "Glm4MoeLiteForCausalLM": "deepseek2",
         "YoutuForCausalLM": "deepseek2",
+        "YoutuVLForConditionalGeneration": "deepseek2",
         "Mistral4ForCausalLM": "mistral4",
     }
     model_types: ClassVar = {"mistral4": "mistral4"}
@@ -124,14 +125,16 @@ NEXTN_OPTIONAL = frozenset(
 )
 
 
-def convert_nextn(config: Config, keys: dict[str, Value]) -> frozenset[str]:
+def convert_nextn(
+    config: Config, keys: dict[str, Value], *, always: bool = False
+) -> frozenset[str]:
     """Add the NextN blocks where ``keep_nextn`` says that the converted files carry them.
 
     ``keep_nextn`` and ``nextn_shares_embeddings`` are not in config.json: catalogue entries add
     them from what the published GGUF files hold.
     """
     nextn = config.integer("num_nextn_predict_layers", "mtp_num_hidden_layers", default=0)
-    if not nextn or not config.flag("keep_nextn"):
+    if not nextn or not (always or config.flag("keep_nextn")):
         return frozenset()
     keys["block_count"] = config.integer("num_hidden_layers") + nextn
     keys["nextn_predict_layers"] = nextn

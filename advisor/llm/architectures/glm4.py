@@ -57,7 +57,10 @@ class Glm4(Transformer):
     gate = "packed"
     last_norms = ("post_ffw_norm",)
     has_nextn = True
-    huggingface: ClassVar = {"Glm4ForCausalLM": "glm4", "Glm4vForConditionalGeneration": "glm4"}
+    huggingface: ClassVar = dict.fromkeys(
+        ("Glm4ForCausalLM", "Glm4vForConditionalGeneration", "GlmOcrForConditionalGeneration"),
+        "glm4",
+    )
 
     def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
         keys["rope.dimension_count"] = config.rotary(0.5)
@@ -65,7 +68,8 @@ class Glm4(Transformer):
         optional = set[str](super().convert(config, keys))
         if config.flag("attention_bias"):
             optional |= QKV_BIASES
-        return optional
+        always = config.text("model_type").startswith("glm_ocr")
+        return optional | convert_nextn(config, keys, always=always)
 
 
 def _sections(config: Config, keys: dict[str, Value]) -> None:

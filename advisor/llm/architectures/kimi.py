@@ -60,7 +60,10 @@ class KimiLinear(Architecture):
     """llama.cpp: src/models/kimi-linear.cpp."""
 
     names = ("kimi-linear",)
-    huggingface: ClassVar = {"KimiLinearForCausalLM": "kimi-linear"}
+    huggingface: ClassVar = {
+        "KimiLinearForCausalLM": "kimi-linear",
+        "KimiLinearModel": "kimi-linear",
+    }
 
     def read(self, keys: Keys, hp: dict[str, Any]) -> None:
         read_kda(keys, hp)

@@ -70,7 +70,9 @@ class NeoBert(Encoder):
     square = True
     fused = True
     gate = "packed"
-    huggingface: ClassVar = {"NeoBERT": "neo-bert", "NeoBERTLMHead": "neo-bert"}
+    huggingface: ClassVar = dict.fromkeys(
+        ("NeoBERT", "NeoBERTLMHead", "NeoBERTForSequenceClassification"), "neo-bert"
+    )
 
     def ends(self, t: TensorList) -> None:
         hp = t.hp

@@ -116,6 +116,7 @@ class Qwen35(Qwen35Moe):
         "Qwen3_5ForConditionalGeneration": "qwen35",
         "Qwen3_5ForCausalLM": "qwen35",
         "MiniCPMV4_6ForConditionalGeneration": "qwen35",
+        "OpenJevModel": "qwen35",
     }
 
     def ffn(self, b: Block) -> None:

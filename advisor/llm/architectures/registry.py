@@ -139,10 +139,13 @@ def from_config(config: Mapping[str, Any]) -> Hyperparameters:
     by_type = _BY_TYPE.get(wrapped.text("model_type"))
     if by_type is not None:
         return by_type.from_config(config)
-    classes = tuple(dict.fromkeys(_classes(config) + wrapped.texts("architectures")))
+    # "modeling_grove_moe.GroveMoeForCausalLM" names the file of its code, too.
+    named = (name.rpartition(".")[2] for name in _classes(config) + wrapped.texts("architectures"))
+    classes = tuple(dict.fromkeys(named))
     for name in classes or _class_of(wrapped.text("model_type")):
         if name in _BY_CLASS:
-            told = config if classes else {**config, "architectures": [name]}
+            given = name in _classes(config) or name in wrapped.texts("architectures")
+            told = config if given else {**config, "architectures": [name]}
             return _BY_CLASS[name].from_config(told)
     shown = " and ".join(classes)
     raise ModelError(

@@ -21,6 +21,7 @@ class StableLm(Transformer):
     huggingface: ClassVar = {
         "StableLmForCausalLM": "stablelm",
         "StableLMEpochForCausalLM": "stablelm",
+        "LlavaStableLMEpochForCausalLM": "stablelm",
     }
 
     def attention(self, b: Block) -> None:

@@ -97,3 +97,6 @@ class T5Encoder(T5):
     names = ("t5encoder",)
     huggingface: ClassVar = {"T5EncoderModel": "t5encoder", "UMT5EncoderModel": "t5encoder"}
     parts = ("enc",)
+
+    def convert(self, config: Config, keys: dict[str, Value]) -> Iterable[str]:
+        return set(super().convert(config, keys)) - {"output.weight"}  # It ends in vectors.

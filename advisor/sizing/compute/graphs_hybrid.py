@@ -30,9 +30,23 @@ from advisor.sizing.compute.recurrent import (
 )
 
 
-def _hybrid_inputs(b: Builder, layers: list[int]) -> tuple[StateInput, AttentionInput]:
-    """Inputs of both memories (build_inp_mem_hybrid)."""
-    return state_input(b), attention_input(b, "attn", layers)
+def _hybrid_inputs(
+    b: Builder, attending: list[int] | None = None
+) -> tuple[StateInput, AttentionInput]:
+    """Inputs of both memories (build_inp_mem_hybrid); what keeps no state attends."""
+    if attending is None:
+        attending = [il for il in range(b.hp.n_layer) if not b.hp.is_recurrent(il)]
+    return state_input(b), attention_input(b, "attn", attending)
+
+
+def _normed_attention(
+    b: Builder, cache: AttentionInput, cur: Node, il: int, positions: Node
+) -> Node:
+    """Attention of queries and keys that are normalised and turned by their positions."""
+    q, k, v = qkv(b, cur, il)
+    q = ops.rope(b.norm(q, "attn_q_norm", il), positions)
+    k = ops.rope(b.norm(k, "attn_k_norm", il), positions)
+    return attention(b, cache, q, k, v, il)
 
 
 def _nemotron_experts(b: Builder, cur: Node, il: int, routing: Routing) -> Node:
@@ -74,8 +88,7 @@ def granite_hybrid(b: Builder) -> None:
     """Granite 4.0 H: Mamba 2 or attention, then experts or a dense network, all scaled."""
     hp = b.hp
     cur = b.embeddings()
-    attending = [il for il in range(hp.n_layer) if not hp.is_recurrent(il)]
-    states, cache = _hybrid_inputs(b, attending)
+    states, cache = _hybrid_inputs(b)
     rows = output_rows(b)
     positions = b.positions()
     rotates = bool(hp.metadata.get("rope.scaling.finetuned", True))
@@ -171,8 +184,7 @@ def plamo2(b: Builder) -> None:
     hp = b.hp
     cur = b.embeddings()
     positions = b.positions()
-    attending = [il for il in range(hp.n_layer) if not hp.is_recurrent(il)]
-    states, cache = _hybrid_inputs(b, attending)
+    states, cache = _hybrid_inputs(b)
     rows = output_rows(b)
     for il in b.blocks():
         residual = cur
@@ -180,10 +192,7 @@ def plamo2(b: Builder) -> None:
         if hp.is_recurrent(il):
             cur = mamba_heads(b, states, cur, il)
         else:
-            q, k, v = qkv(b, cur, il)
-            q = ops.rope(b.norm(q, "attn_q_norm", il), positions)
-            k = ops.rope(b.norm(k, "attn_k_norm", il), positions)
-            cur = attention(b, cache, q, k, v, il)
+            cur = _normed_attention(b, cache, cur, il, positions)
         cur, residual = rows.pick(il, cur, residual)
         residual = ops.add(b.norm(cur, "post_attention_norm", il), residual)
         cur = ffn(b, b.norm(residual, "ffn_norm", il), il, activation="packed_swiglu")
@@ -195,8 +204,7 @@ def minimax_01(b: Builder) -> None:
     """MiniMax Text-01 and M1: lightning attention in seven of eight blocks, experts in all."""
     hp = b.hp
     cur = b.embeddings()
-    attending = [il for il in range(hp.n_layer) if not hp.is_recurrent(il)]
-    states, cache = _hybrid_inputs(b, attending)
+    states, cache = _hybrid_inputs(b)
     positions = b.positions()
     rows = output_rows(b)
     lightning = Lightning(b, states)
@@ -247,8 +255,7 @@ def lfm2(b: Builder) -> None:
     """LFM 2: short convolutions and attention."""
     hp = b.hp
     cur = b.embeddings()
-    attending = [il for il in range(hp.n_layer) if not hp.is_recurrent(il)]
-    states, cache = _hybrid_inputs(b, attending)
+    states, cache = _hybrid_inputs(b)
     positions = b.positions()
     rows = output_rows(b)
     routing = replace(routing_of(hp, gating="sigmoid"), normalise=True)
@@ -258,10 +265,7 @@ def lfm2(b: Builder) -> None:
         if hp.is_recurrent(il):
             cur = _short_convolution(b, states, cur, il)
         else:
-            q, k, v = qkv(b, cur, il)
-            q = ops.rope(b.norm(q, "attn_q_norm", il), positions)
-            k = ops.rope(b.norm(k, "attn_k_norm", il), positions)
-            cur = attention(b, cache, q, k, v, il)
+            cur = _normed_attention(b, cache, cur, il, positions)
         cur, residual = rows.pick(il, cur, residual)
         cur = ops.add(residual, cur)
         normed = b.norm(cur, "ffn_norm", il)

@@ -55,7 +55,7 @@ def projector_compute(projector: Projector, backend: str) -> tuple[int, int] | N
     graph = GRAPHS.get(projector.kind)
     names = {tensor.name for tensor in projector.tensors}
     # Sound has an encoder of its own; LLaVA of Yi has another projector.
-    if graph is None or any(name.startswith("a.") for name in names):
+    if graph is None or any(name.startswith(("a.", "mm.a.")) for name in names):
         return None
     if projector.kind == "mlp" and "mm.3.weight" in names:
         return None

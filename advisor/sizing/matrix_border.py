@@ -58,23 +58,32 @@ class Border:
     ) -> Iterator[tuple[int, Verdict]]:
         """The verdicts of the cells that are near, by place: ``models`` have a column each."""
         n = len(columns)
-        longest = sorted(range(n), key=lambda at: -columns[at].settings.ctx)
+        order = sorted(range(n), key=lambda at: columns[at].settings.ctx)
         for line, model in enumerate(models):
             codes = verdicts[line * n : line * n + n]
             if NEAR not in codes:
                 continue
+            near = [at for at in order if codes[at] == NEAR]
             # What holds a context with a part in RAM holds every shorter one.
-            held = 0
-            for at in longest:
-                code, place, ctx = codes[at], line * n + at, columns[at].settings.ctx
-                verdict: Verdict | None = "offload" if code == OFFLOAD else None
-                if code == NEAR:
-                    verdict = "offload"
-                    if ctx > held:
-                        verdict = self._verdict(model, columns[at], host_totals[place] or 0)
-                    yield place, verdict
+            held = max(
+                (columns[at].settings.ctx for at in order if codes[at] == OFFLOAD), default=0
+            )
+            low = sum(columns[at].settings.ctx <= held for at in near)
+            for at in near[:low]:
+                yield line * n + at, "offload"
+            high = len(near)
+            # The longest and the shortest may tell all of them; then what lies between halves.
+            tries = [high - 1, low]
+            while low < high:
+                middle = tries.pop(0) if tries else (low + high) // 2
+                total = host_totals[line * n + near[middle]] or 0
+                verdict = self._verdict(model, columns[near[middle]], total)
                 if verdict == "offload":
-                    held = max(held, ctx)
+                    some, low = near[low : middle + 1], middle + 1
+                else:
+                    some, high = near[middle:high], middle
+                for at in some:
+                    yield line * n + at, verdict
 
     def _verdict(self, model: Model, column: Column, host_total: int) -> Verdict:
         settings, case = _cases(model, (column.settings, self._space.backends))

@@ -41,7 +41,7 @@ EXACT_SOURCE: Final = "exact source"
 """Tag of a product over experts that may not round its source, which CUDA does not offer."""
 _ROW_PADDING: Final = 512
 _SUPER_BLOCK: Final = 256
-_OFFLOAD_MIN_BATCH: Final = 32
+OFFLOAD_MIN_BATCH: Final = 32
 _CONVERTED_KV: Final = frozenset({"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"})
 _FEW_TOKENS_KV: Final = frozenset({"F16", "BF16", "Q4_0", "Q8_0"})
 """Types of K and V, equal ones, that the kernel for few tokens is built for by default
@@ -191,7 +191,7 @@ def wants_offload(node: Node, rules: Rules = "cuda") -> bool:
         batch = node.ne[2]
     else:
         batch = node.ne[1] * node.ne[2] * node.ne[3]
-    return batch >= _OFFLOAD_MIN_BATCH
+    return batch >= OFFLOAD_MIN_BATCH
 
 
 def _elements(a: Node) -> int:
@@ -222,7 +222,7 @@ def _metal_attention(node: Node) -> int:
     mask = node.src[3] if len(node.src) > 3 else None
     batch, shared = q.ne[1], _shares_k(k, v)
     k_row, v_row = k.nb[1], v.nb[1]
-    if batch >= _OFFLOAD_MIN_BATCH and k.type.block > 1:
+    if batch >= OFFLOAD_MIN_BATCH and k.type.block > 1:
         k_row, v_row = 2 * k.ne[0], 2 * (k.ne[0] if shared else v.ne[0])
     masked = 2 * mask.ne[1] * mask.ne[2] * mask.ne[3] if mask is not None else 0
     size = _METAL_COLUMNS * (k_row * k.ne[2] * k.ne[3] + v_row * v.ne[2] * v.ne[3] + masked)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from advisor.llm.tensor import TYPES
-from advisor.sizing.compute.backends import device_supports
+from advisor.sizing.compute.backends import OFFLOAD_MIN_BATCH, device_supports
 from advisor.sizing.compute.builder import Builder, Shape
 from advisor.sizing.compute.hyper_connections import COMB, POST, PRE
 from advisor.sizing.compute.layout import Selection
+from advisor.sizing.compute.nodes import VIEW_OPS
 from advisor.sizing.compute.question import Question, Recipe, shape_of
 from advisor.sizing.compute.scheduler import Scheduler
 
@@ -47,6 +48,34 @@ class Fusing:
         Scheduler(question.rules, n_copies=question.n_copies).assign(builder.nodes, builder.leafs)
         return builder
 
+    def _stays(self, builder: Builder) -> bool:
+        """Whether flash attention is sure to land on its block's device in the small graph too.
+
+        It follows what stores V in the block's own cache, which lies there already, and is taken
+        along (passes 1 and 2). On the CPU no device takes it from behind either: what comes next
+        multiplies by a weight in RAM, and is not worth copying for so few tokens.
+        """
+        question, layers = self.question, self.question.backends.layers
+        scheduler = Scheduler(question.rules, n_copies=question.n_copies)
+        few = question.n_seqs < OFFLOAD_MIN_BATCH
+        nodes = [node for node in builder.nodes if node.op not in VIEW_OPS]
+        at = {id(node): place for place, node in enumerate(nodes)}
+        for node, il in builder.fused:
+            place, home = at[id(node)], layers[il]
+            before, after = nodes[place - 1], nodes[place + 1 : place + 2]
+            if before.op != "SET_ROWS" or scheduler.home(before) != home:
+                return False
+            if not scheduler.supports(home, node):
+                return False
+            projects = few and after and after[0].op == "MUL_MAT"
+            if home == question.backends.cpu and not (
+                projects
+                and after[0].src[0].name.endswith("attn_output.weight")
+                and after[0].src[0].buffer == home
+            ):
+                return False
+        return True
+
     def resolve(self) -> Builder:
         """Decide, and build the graph. A quantized V cache means flash attention
         (llama_init_from_model).
@@ -54,11 +83,12 @@ class Fusing:
         question, layers = self.question, self.question.backends.layers
         quantized_v = TYPES[question.ctv.upper()].block > 1
         strays: Builder | None = None
+        made: Builder | None = None
         if question.flash == "off" or self.recipe.hp.arch == "grok":
             self.flash = False
         elif question.flash == "auto" and question.backends.cpu > 0 and not quantized_v:
+            made = self.build()
             if question.simple:
-                made = self.build()
                 if all(
                     device_supports(node, rules)
                     for node, _ in made.fused
@@ -66,7 +96,7 @@ class Fusing:
                 ):
                     return made
                 self.flash = False
-            else:
+            elif not self._stays(made):
                 strays = self._strays()
                 if any(node.backend != layers[il] for node, il in strays.fused):
                     self.flash, strays = False, None
@@ -76,4 +106,6 @@ class Fusing:
                 if any(node.backend != layers[il] for node, il in strays.hyper if node.op == op):
                     self.unfused |= {op}
                     strays = None
+        if made is not None and self.flash and not self.unfused:
+            return made
         return self.build()

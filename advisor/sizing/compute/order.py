@@ -18,14 +18,13 @@ class GraphOrder:
     def _visit(self, node: Node, *, compute: bool) -> None:
         if compute and node.op != "NONE":
             node.computed = True
-        if node.visited:
-            if compute:
-                for source in node.src:
-                    if source.op != "NONE" and not source.computed:
-                        self._visit(source, compute=True)
-            return
+        visited = node.visited
         node.visited = True
         for source in node.src:
-            self._visit(source, compute=compute)
-            source.uses += 1
-        (self.leafs if node.op == "NONE" else self.nodes).append(node)
+            # What is computed has sources that are.
+            if not source.visited or (compute and not source.computed and source.op != "NONE"):
+                self._visit(source, compute=compute)
+            if not visited:
+                source.uses += 1
+        if not visited:
+            (self.leafs if node.op == "NONE" else self.nodes).append(node)

@@ -40,7 +40,8 @@ class Scheduler:
         self.copies_grow = False
         """Whether blocks hand over more than their result, so that copies add up with them."""
 
-    def _supports(self, backend: int, node: Node) -> bool:
+    def supports(self, backend: int, node: Node) -> bool:
+        """Whether a backend can run an op on what lies where it does."""
         if backend == self._cpu:
             return True
         # An op cannot read what lies on another device.
@@ -52,10 +53,14 @@ class Scheduler:
     def _home(self, tensor: Node, op: Node) -> int:
         """Backend of memory that exists already (…_backend_from_buffer)."""
         buffer = (tensor.view_src or tensor).buffer
-        return buffer if buffer >= 0 and self._supports(buffer, op) else UNASSIGNED
+        return buffer if buffer >= 0 and self.supports(buffer, op) else UNASSIGNED
+
+    def home(self, node: Node) -> int:
+        """Backend of the memory that a node writes to, UNASSIGNED where that is free to choose."""
+        return self._home(node, node)
 
     def _first_choice(self, node: Node) -> int:
-        home = self._home(node, node)
+        home = self.home(node)
         if home != UNASSIGNED:
             return home
         if node.is_input:
@@ -68,7 +73,7 @@ class Scheduler:
                 if self._op_offload and home == self._cpu:
                     for backend in range(self._cpu):
                         rules = self._rules[backend]
-                        if self._supports(backend, node) and wants_offload(node, rules):
+                        if self.supports(backend, node) and wants_offload(node, rules):
                             return backend
                 return home
         return UNASSIGNED
@@ -81,7 +86,7 @@ class Scheduler:
             if node.backend != UNASSIGNED:
                 skip = only_devices and node.backend == self._cpu
                 current = UNASSIGNED if skip else node.backend
-            elif current != UNASSIGNED and self._supports(current, node):
+            elif current != UNASSIGNED and self.supports(current, node):
                 node.backend = current
 
     def _readable(self, source: Node, backend: int) -> bool:
@@ -97,7 +102,7 @@ class Scheduler:
         """Backend that can read most of the sources, for nodes that no neighbour could take."""
         best, count = UNASSIGNED, -1
         for backend in range(self._cpu + 1):
-            if self._supports(backend, node):
+            if self.supports(backend, node):
                 readable = sum(self._readable(source, backend) for source in node.src)
                 if readable > count:
                     best, count = backend, readable
@@ -123,7 +128,7 @@ class Scheduler:
                     owner = source.view_src or node
                     source.backend = owner.backend
             if node.backend == UNASSIGNED:
-                node.backend = next(b for b in range(self._cpu + 1) if self._supports(b, node))
+                node.backend = next(b for b in range(self._cpu + 1) if self.supports(b, node))
 
     def _copy(self, source: Node, backend: int) -> list[Node]:
         copies: list[Node] = []

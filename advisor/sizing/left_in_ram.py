@@ -25,6 +25,11 @@ def scannable(d_state: int, head: int, heads: int, *, scalar: bool) -> bool:
     return d_state == 16 and head == 1 and heads % 128 == 0
 
 
+def may_be_left(name: str) -> bool:
+    """Whether a weight of this name may be left for more than its type."""
+    return ".ssm_" in name or name == "d2t"
+
+
 def left_in_ram(
     hp: Hyperparameters | None, name: str, type_name: str, shape: tuple[int, ...]
 ) -> bool:

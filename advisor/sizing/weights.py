@@ -14,7 +14,7 @@ from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model, Projector
 from advisor.llm.tensor import Tensor, TensorType
 from advisor.sizing import overrides
-from advisor.sizing.left_in_ram import left_in_ram
+from advisor.sizing.left_in_ram import NO_PRODUCT, left_in_ram, may_be_left
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.tables import PerModel
@@ -245,11 +245,15 @@ def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> Weigh
 
 def _refused(model: Model, backend: str) -> NDArray[np.bool_]:
     """Which tensors a backend leaves on the host."""
+    kinds = model.kinds
     if backend not in _LEAVES:
-        return np.zeros(len(model.tensors), dtype=np.bool_)
-    return np.array(
-        [left_in_ram(model.hp, t.name, t.type.name, t.shape) for t in model.tensors], dtype=np.bool_
-    )
+        return np.zeros(len(kinds.of), dtype=np.bool_)
+    refused = np.array([kind.type.name in NO_PRODUCT for kind in kinds.kinds], dtype=np.bool_)
+    found: NDArray[np.bool_] = refused[kinds.of]
+    for at, tensor in enumerate(model.tensors):
+        if may_be_left(tensor.name):
+            found[at] = left_in_ram(model.hp, tensor.name, tensor.type.name, tensor.shape)
+    return found
 
 
 def _sums(slot: NDArray[np.intp], sizes: NDArray[np.int64], slots: int) -> list[int]:

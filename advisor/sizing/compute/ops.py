@@ -15,7 +15,11 @@ from advisor.sizing.compute.nodes import (
 
 def like(op: str, a: Node, *src: Node | None) -> Node:
     """Create an op whose result has the shape and type of ``a`` and whose first source is ``a``."""
-    return new(a.type, a.ne, op, (a, *(s for s in src if s is not None)))
+    sources = (a, *[s for s in src if s is not None])
+    if a.view_src is None:
+        # What has memory of its own lies in one piece.
+        return Node(op, a.type, a.ne, a.nb, sources, None, a.size)
+    return new(a.type, a.ne, op, sources)
 
 
 def mul_mat(a: Node, b: Node) -> Node:

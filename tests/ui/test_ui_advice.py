@@ -16,17 +16,12 @@ from advisor.advice.whatif import name
 from advisor.advice.wording import standing
 from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.pages.advice_cards import best_of_each
-from advisor.ui.pages.advice_numbers import Bounds, parse, shown
 from advisor.ui.pages.advice_plot import picture
 from advisor.ui.pages.advice_prices import NAME, OWN, PricesDialog
 from advisor.ui.state import AppState
 
 MODEL = "Qwen/Qwen3-32B"
 LONG = 120_000
-COUNT = Bounds("count", Decimal(1), Decimal(1_000_000))
-TOKENS = Bounds("tokens", Decimal(1), Decimal(1 << 27))
-PERCENT = Bounds("percent", Decimal(0), Decimal(100))
-MONEY = Bounds("amount", Decimal(0), Decimal(10**9), none="no limit")
 
 
 def words(widget: QWidget) -> str:
@@ -69,39 +64,6 @@ def typed(page: AdvicePage, key: str, content: str) -> None:
 def picked(box: QComboBox, value: object) -> None:
     box.setCurrentIndex(box.findData(value))
     box.activated.emit(box.currentIndex())
-
-
-@pytest.mark.parametrize(
-    ("content", "bounds", "value"),
-    [
-        ("1,200", COUNT, 1200),
-        ("12k", COUNT, 12_000),
-        ("32k", TOKENS, 32_768),
-        ("70 %", PERCENT, Decimal("0.7")),
-        ("0,31", MONEY, Decimal("0.31")),
-        ("0,310", MONEY, Decimal("0.310")),
-        ("2,500", MONEY, Decimal(2500)),
-        ("1,234.50", MONEY, Decimal("1234.50")),
-        ("", MONEY, None),
-        ("no limit", MONEY, None),
-    ],
-)
-def test_numbers_are_read_as_people_write_them(content: str, bounds: Bounds, value) -> None:
-    assert parse(content, bounds) == value
-
-
-@pytest.mark.parametrize(
-    ("content", "bounds"),
-    [("", COUNT), ("0", COUNT), ("1.5", COUNT), ("many", COUNT), ("101", PERCENT), ("nan", MONEY)],
-)
-def test_what_is_no_number_of_the_field_is_refused(content: str, bounds: Bounds) -> None:
-    with pytest.raises(ValueError, match=f"^{content}$"):
-        parse(content, bounds)
-
-
-@pytest.mark.parametrize("value", [None, Decimal("0.31"), Decimal(1000), Decimal("1E+3")])
-def test_what_is_shown_is_read_back(value: Decimal | None) -> None:
-    assert parse(shown(value, MONEY), MONEY) == value
 
 
 def test_asks_for_a_model_first(page: AdvicePage, state: AppState, qtbot) -> None:

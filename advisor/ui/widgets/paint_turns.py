@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator
 from typing import Final
 
+import shiboken6
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QWidget
 
@@ -21,12 +22,14 @@ class PaintTurns:
     def __init__(self) -> None:
         self._spent = 0.0
         self._counting = False
+        self._put_off: dict[QWidget, None] = {}
+        """Widgets that are painted again in the next turn."""
 
     def allows(self, widget: QWidget) -> bool:
         """Whether ``widget`` may paint now; if not, it is updated soon."""
         if self._spent < BUDGET_S:
             return True
-        QTimer.singleShot(0, widget, widget.update)
+        self._put_off[widget] = None
         return False
 
     @contextlib.contextmanager
@@ -41,6 +44,10 @@ class PaintTurns:
 
     def _next(self) -> None:
         self._spent, self._counting = 0.0, False
+        put_off, self._put_off = self._put_off, {}
+        for widget in put_off:
+            if shiboken6.isValid(widget):
+                widget.update()
 
 
 turns: Final = PaintTurns()

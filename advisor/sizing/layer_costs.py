@@ -5,7 +5,7 @@ what depends on the placement as a whole, so a solver ranks with these and asks 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,14 @@ from advisor.sizing.speed_load import (
     machine,
 )
 from advisor.sizing.speed_sums import Floats, ModelSums
-from advisor.sizing.speed_terms import Number, Work, decode_parts, prefill_parts, touched
+from advisor.sizing.speed_terms import (
+    Number,
+    Work,
+    decode_parts,
+    pipelined,
+    prefill_parts,
+    touched,
+)
 
 _RAM_SLOWER = 20.0
 """Where no speed is known: RAM against the slowest device, bytes for bytes."""
@@ -50,6 +57,10 @@ class LayerCosts:
     """For every device in use."""
     once: float
     """Where any device is in use: outside the blocks, less the hand-over that the first has not."""
+    prompt: Floats | None = None
+    """The part of ``whole`` that devices work off in a pipeline, if they do; None: nothing."""
+    pipeline: Callable[[float], float] = lambda _stages: 1.0
+    """Share of it that is left, by the time of all devices over that of the slowest."""
 
 
 def layer_costs(
@@ -74,7 +85,11 @@ def layer_costs(
     if not prompt:
         return found
     added = _prefill(model, known, judged, box)
+    ubatch = min(judged.ubatch_size, judged.batch_size, judged.n_prompt)
+    power = min(device.costs.pipeline for device in box.devices.values())
     return LayerCosts(
+        prompt=prompt * added.whole,
+        pipeline=lambda stages: float(pipelined(stages, judged.n_prompt, ubatch, power)),
         whole=once * found.whole + prompt * added.whole,
         thin=once * found.thin + prompt * added.thin,
         host=once * found.host + prompt * added.host,

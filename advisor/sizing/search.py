@@ -18,12 +18,13 @@ import numpy as np
 
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.sizing.allocation import Allocation, Room, allocate
+from advisor.sizing.allocation import Allocation, Room, allocate, place_model
 from advisor.sizing.borders import Bytes, Floats, cheapest
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.goal import goal_seconds
 from advisor.sizing.layer_bytes import LayerBytes
 from advisor.sizing.layer_costs import layer_costs
+from advisor.sizing.pipeline import Pipeline
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.search_needs import Needs
 from advisor.sizing.settings import RunSettings
@@ -71,6 +72,11 @@ class Search:
         self.by_hand = (
             len(self.devices) > 1 and asked.split_mode == "layer" and not asked.tensor_split
         )
+        self.pipeline: Pipeline | None = None
+        """With everything on devices, where they read a prompt in a pipeline."""
+        whole = place_model(model, asked, space.backends, space.free)
+        if self.by_hand and self.costs.prompt is not None and whole.n_copies > 1:
+            self.pipeline = Pipeline(self.costs.prompt[self.devices], self.costs.pipeline)
         self.host_rest = {False: 0, True: 0}
         """Bytes on the host that do not depend on the placement: with everything on devices, where
         llama.cpp may keep copies for a pipeline, and with a part in RAM, which ends that.
@@ -99,6 +105,8 @@ class Search:
         dense = np.concatenate(([0], np.cumsum(needs.dense)))
         caches = context[layers] if self.asked.kv_offload else context[n]
         ram = dense[layers] + parts[border] + caches + 0 * border
+        if self.pipeline is not None:
+            bound[0, 0] -= self.pipeline.most()
         return bound + (costs.step + costs.once) * (layers < n), kept, ram
 
     def _given(self, counts: Sequence[int], layers: int, experts: int) -> float | None:
@@ -109,7 +117,12 @@ class Search:
         for number, (end, count) in enumerate(zip(accumulate(counts), counts, strict=True)):
             if count:
                 total += float(costs[number, end - count : end].sum()) + self.costs.step
-        return total
+        return total - self._saved(counts, layers, experts)
+
+    def _saved(self, counts: Sequence[int], layers: int, experts: int) -> float:
+        """What a pipeline saves of the cost."""
+        piped = self.pipeline if not layers and not experts else None
+        return 0.0 if piped is None else piped.saved(counts)
 
     def _costs_of(self, layers: int, experts: int) -> Floats:
         """Per device and layer behind ``layers``."""
@@ -132,7 +145,9 @@ class Search:
         found = None
         if self.needs.may_fit(layers, experts):
             need, costs = self.needs.need(layers, experts), self._costs_of(layers, experts)
-            found = cheapest(need, self.needs.room(), costs, self.costs.step)
+            piped = self.pipeline if not layers and not experts else None
+            search = cheapest if piped is None else piped.cheapest
+            found = search(need, self.needs.room(), costs, self.costs.step)
         if found is None:
             return None
         plain = self._given(self.needs.usual(layers), layers, experts)

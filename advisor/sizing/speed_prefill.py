@@ -120,7 +120,9 @@ def prefill(
     terms = [term for found in each for term in found[2]]
     if n > 1 and in_pipeline:
         power = min(device.costs.pipeline for device in box.devices.values())
-        pipe = float(pipelined(n, settings.n_prompt, ubatch, power))
+        # The slowest holds the others up: as many alike devices would take as long.
+        stages = total / max(found[0] for found in each)
+        pipe = float(pipelined(stages, settings.n_prompt, ubatch, power))
         terms = [replace(t, seconds=t.seconds * pipe) for t in terms]
         total, doubt = total * pipe, doubt * pipe
     elif cut:

@@ -192,6 +192,9 @@ def prefill_parts(
 
 
 def pipelined(n_devices: Number, n_prompt: Number, ubatch: Number, exponent: Number) -> Number:
-    """Share of the time that is left when micro-batches pass through devices like a pipeline."""
+    """Share of the time that is left when micro-batches pass through devices like a pipeline.
+
+    ``n_devices``: alike ones; of unlike ones the time of all over that of the slowest.
+    """
     chunks = np.ceil(np.asarray(n_prompt) / ubatch)
     return ((chunks + n_devices - 1) / (n_devices * chunks)) ** exponent

@@ -91,6 +91,7 @@ ASKED = st.builds(
     n_gpu_layers=st.just("fit"),
     n_cpu_moe=st.just("fit"),
     goal=st.sampled_from(("decode", "prefill", "balanced")),
+    n_prompt=st.sampled_from((512, 8192)),
     fit_kv=st.booleans(),
 )
 
@@ -161,6 +162,27 @@ def test_no_other_placement_is_faster(
         assert mine <= least.get(settled.ctk, inf) * CLOSE
         if settled.ctk == "f16" and not whole and "q8_0" in least:
             assert mine * (1 - WORTH) <= least["q8_0"] * CLOSE
+
+
+@pytest.mark.parametrize(
+    ("rig", "goal"),
+    [
+        ("2x RTX 3090 + 64 GB DDR5-6000", "balanced"),
+        ("RTX 5090 + RTX 4090 + 64 GB DDR5-6000", "prefill"),
+        ("RTX 3060 12GB + RTX 4090 + 64 GB DDR5-6000", "prefill"),
+    ],
+)
+def test_no_other_borders_read_a_prompt_sooner_in_a_pipeline(rig: str, goal: str) -> None:
+    model, machine = catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M"), parse_rig(rig)
+    asked = FIT.model_copy(update={"goal": goal, "n_prompt": 4096})
+    whole = {"n_gpu_layers": "all", "n_cpu_moe": 0}
+    mine = seconds_if_it_fits(model, machine, solve(model, machine, asked))
+    assert mine is not None
+    assert model.hp is not None
+    for counts in every_split(model.hp.n_layer_all + 1, 2)[::3]:
+        other = asked.model_copy(update={**whole, "tensor_split": tuple(map(float, counts))})
+        seconds = seconds_if_it_fits(model, machine, other)
+        assert seconds is None or mine <= seconds * CLOSE
 
 
 def test_a_first_card_without_layers_needs_room_for_what_is_copied_from_ram() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from advisor.sizing.borders import NO_RUN, Bytes, Floats, cheapest
 
-_STAGES = (1.02, 1.05, 1.1, 1.2, 1.35, 1.6, 2.0, 3.0)
+_STAGES = (1.03, 1.08, 1.15, 1.3, 1.6, 2.2)
 """Longest stages that are tried, in parts of the shortest there can be."""
 
 

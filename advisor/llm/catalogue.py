@@ -75,7 +75,7 @@ class Catalogue:
             found.append(entry)
 
     def _alike(self, name: str) -> list[CatalogueEntry]:
-        """Entries that have most of a name's words in theirs."""
+        """Entries that have most of a name's words in theirs, and least besides first."""
         parts = re.findall(r"([a-z]+)([\d.]*)", name.lower())
 
         def shared(entry: CatalogueEntry) -> int:
@@ -84,7 +84,8 @@ class Catalogue:
             return whole + sum(len(word) for word, _number in parts if word in known)
 
         most, letters = max(map(shared, self.entries)), sum(len(word) for word, _ in parts)
-        return [entry for entry in self.entries if most > letters // 2 and shared(entry) == most]
+        alike = [entry for entry in self.entries if most > letters // 2 and shared(entry) == most]
+        return sorted(alike, key=lambda entry: len(entry.id))
 
     def _named(self, name: str) -> list[CatalogueEntry]:
         """The entry of that id, or those of that short name."""
@@ -164,7 +165,7 @@ class Catalogue:
             return sorted(self.entries, key=among_alike)
         scored = [(_score(entry, words), entry) for entry in self.entries]
         hits = [(score, entry) for score, entry in scored if score]
-        hits.sort(key=lambda hit: (-hit[0], among_alike(hit[1]), hit[1].id.lower()))
+        hits.sort(key=lambda hit: (-hit[0], among_alike(hit[1]), hit[1].name.lower()))
         if hits:
             return [entry for _, entry in hits]
         # Names of repositories have words that no entry has.

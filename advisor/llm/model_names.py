@@ -25,6 +25,7 @@ _ENDS: Final = tuple(
         r"[-._](?:unsloth[-._])?bnb$",
         r"[-._](?:base|pt)$",
         r"[-._](?:abliterated|heretic|uncensored)(?:[-._]v?\d+)?$",
+        r"[-._]hauhaucs(?:[-._]\w+)?$",
     )
 )
 

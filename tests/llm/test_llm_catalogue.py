@@ -106,6 +106,11 @@ def test_what_was_quantized_before_march_2026_is_marked(entry: CatalogueEntry) -
         ("unsloth/gemma-4-26B-A4B-it-GGUF:UD-Q4_K_XL", "google/gemma-4-26B-A4B-it"),
         ("DeepSeek-R1-Q4_K_M-00001-of-00009.gguf", "deepseek-ai/DeepSeek-R1"),
         ("Huihui-gpt-oss-20b-BF16-abliterated-v2", "openai/gpt-oss-20b"),
+        ("HauhauCS/Qwen3.5-9B-Uncensored-HauhauCS-Aggressive", "Qwen/Qwen3.5-9B"),
+        (
+            "bartowski/cerebras_Qwen3-Coder-REAP-25B-A3B-GGUF",
+            "cerebras/Qwen3-Coder-REAP-25B-A3B",
+        ),
         ("Qwen/Qwen3.6-35B-A3B-FP8", "Qwen/Qwen3.6-35B-A3B"),
         ("llama3.3", "meta-llama/Llama-3.3-70B-Instruct"),
         ("llama3.1:8b-instruct-q4_K_M", "meta-llama/Llama-3.1-8B-Instruct"),

@@ -1,6 +1,5 @@
 """The window: left rail, header, page, status line. Shows itself first, loads everything after."""
 
-import functools
 import importlib
 import logging
 from collections.abc import Callable
@@ -13,14 +12,10 @@ from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
     QDropEvent,
-    QKeySequence,
     QResizeEvent,
 )
 from PySide6.QtWidgets import (
-    QApplication,
-    QFileDialog,
     QFrame,
-    QMenu,
     QScrollArea,
     QStackedWidget,
     QWidget,
@@ -30,6 +25,7 @@ from advisor.ui import design, jobs, pauses, recolour
 from advisor.ui.ahead import Ahead
 from advisor.ui.header import Header
 from advisor.ui.rail import Rail
+from advisor.ui.session_menu import SessionMenu
 from advisor.ui.status import StatusLine
 from advisor.ui.widgets.basics import Banner, EmptyState, column, row, translate
 
@@ -47,7 +43,6 @@ HEAVY: Final = (
     "advisor.ui.pages.machine",
 )
 """Imported on a worker thread after the first paint; none of them creates Qt objects."""
-SESSION_FILTER: Final = "*.rig.json *.json *.pdf *.gguf"
 LEAST: Final = QSize(720, 420)
 """Of the window, where the screen has as much: an enlarged one on a laptop may have less."""
 LEAST_PAGE: Final = QSize(760, 520)
@@ -113,8 +108,8 @@ class MainWindow(QWidget):
         self._pages: dict[str, Page] = {}
         self._current = "machine"
         self._ahead: Ahead | None = None
-        self._menu = QMenu(self)
-        self.rail = Rail([(e.key, e.title) for e in self._entries.values()], self._menu)
+        self.menu = SessionMenu(self, preferences)
+        self.rail = Rail([(e.key, e.title) for e in self._entries.values()], self.menu)
         self.rail.chosen.connect(self.show_page)
         self.rail.mark(self._current)
         self.header = Header()
@@ -135,7 +130,6 @@ class MainWindow(QWidget):
         self.setLayout(row(self.rail, right, spacing=0))
         self.banner.closed.connect(self._banner_gap)
         self._banner_area = banner_area
-        self._fill_menu()
         design.dress(self)
         self._restore_size()
 
@@ -275,130 +269,10 @@ class MainWindow(QWidget):
         self._stack.addWidget(page)
         return page
 
-    # session menu
-
-    def _fill_menu(self) -> None:
-        keys = QKeySequence.StandardKey
-        for label, shortcut, slot in (
-            (self.tr("New session"), keys.New, self._new),
-            (self.tr("Open…"), keys.Open, self._open),
-            (self.tr("Save"), keys.Save, self._save),
-            (self.tr("Save as…"), keys.SaveAs, self._save_as),
-        ):
-            action = self._menu.addAction(label)
-            action.setShortcut(QKeySequence(shortcut))
-            action.triggered.connect(slot)
-            self.addAction(action)
-        self._menu.addSeparator()
-        self._undo = self._menu.addAction(self.tr("Undo the last change"))
-        self._undo.setShortcut(QKeySequence(keys.Undo))
-        self._undo.triggered.connect(lambda: self.state is not None and self.state.undo())
-        self._redo = self._menu.addAction(self.tr("Redo"))
-        self._redo.setShortcut(QKeySequence(keys.Redo))
-        self._redo.triggered.connect(lambda: self.state is not None and self.state.redo())
-        for action in (self._undo, self._redo):
-            action.setEnabled(False)
-            self.addAction(action)
-        self._menu.addSeparator()
-        self._recent = self._menu.addMenu(self.tr("Open recent"))
-        self._recent.aboutToShow.connect(self._fill_recent)
-        self._menu.addSeparator()
-        read = self._menu.addAction(self.tr("Read this machine again"))
-        read.setShortcut(QKeySequence(keys.Refresh))
-        read.triggered.connect(self.detect)
-        self.addAction(read)
-        model = self._menu.addAction(self.tr("Choose a model…"))
-        model.setShortcut(QKeySequence("Ctrl+M"))
-        model.triggered.connect(self.header.open_model_picker)
-        self.addAction(model)
-        theme = self._menu.addMenu(self.tr("Colours"))
-        schemes: tuple[tuple[design.Scheme, str], ...] = (
-            ("system", self.tr("As the desktop")),
-            ("light", self.tr("Light")),
-            ("dark", self.tr("Dark")),
-        )
-        for scheme, label in schemes:
-            theme.addAction(label).triggered.connect(functools.partial(self._choose_theme, scheme))
-        self._menu.addAction(self.tr("About Rig Advisor…")).triggered.connect(self._about)
-        self._menu.addSeparator()
-        leave = self._menu.addAction(self.tr("Quit"))
-        leave.setShortcut(QKeySequence(keys.Quit))
-        leave.triggered.connect(self.close)
-        self.addAction(leave)
-
-    def _new(self) -> None:
-        if self.state is not None:
-            self.state.begin_session()
-
-    def _open(self) -> None:
-        if self.state is None:
-            return
-        dialog = QFileDialog(self, self.tr("Open a session, a report, a rig or a model"))
-        dialog.setNameFilters(
-            [
-                self.tr("Sessions, reports, rigs, models ({pattern})").format(
-                    pattern=SESSION_FILTER
-                ),
-                self.tr("All files (*)"),
-            ]
-        )
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda name: self.open_path(Path(name)))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
-
     def open_path(self, path: Path) -> None:
         """Open any file that the app understands; others give a sentence."""
         if self.state is not None:
             self.state.open_file(path)
-
-    def _save(self) -> None:
-        if self.state is None:
-            return
-        if self.state.path is None:
-            self._save_as()
-        else:
-            self.state.save(self.state.path)
-
-    def _save_as(self) -> None:
-        state = self.state
-        if state is None:
-            return
-        dialog = QFileDialog(self, self.tr("Save the session"))
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(self.tr("Rig Advisor sessions (*.rig.json)"))
-        dialog.selectFile("session.rig.json")
-        dialog.setDefaultSuffix("rig.json")
-        dialog.fileSelected.connect(lambda name: state.save(Path(name), replace=True))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
-
-    def _fill_recent(self) -> None:
-        from advisor import session  # noqa: PLC0415 - loaded by now
-
-        self._recent.clear()
-        files = session.recent_files()
-        for path in files:
-            self._recent.addAction(path.name).triggered.connect(
-                lambda _checked=False, path=path: self.open_path(path)
-            )
-        if not files:
-            self._recent.addAction(self.tr("No files yet")).setEnabled(False)
-
-    def _about(self) -> None:
-        if self.state is None:
-            return
-        from advisor.ui.about import AboutDialog  # noqa: PLC0415 - its libraries are loaded now
-
-        dialog = AboutDialog(self)
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
-
-    def _choose_theme(self, scheme: design.Scheme, _checked: bool = False) -> None:
-        self._preferences.setValue("window/theme", scheme)
-        app = QApplication.instance()
-        if isinstance(app, QApplication):
-            recolour.change(app, scheme)
 
     # what the user is told
 
@@ -415,8 +289,7 @@ class MainWindow(QWidget):
         state = self.state
         if state is None:
             return
-        self._undo.setEnabled(state.history.can_undo)
-        self._redo.setEnabled(state.history.can_redo)
+        self.menu.show_history(state.history)
         name = state.path.name if state.path is not None else ""
         mark = "*" if state.modified and name else ""
         self.setWindowTitle(f"{name}{mark} – Rig Advisor" if name else "Rig Advisor")

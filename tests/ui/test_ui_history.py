@@ -72,15 +72,15 @@ def test_a_long_history_forgets_its_beginning() -> None:
 def test_the_menu_offers_what_there_is(qtbot, state: AppState) -> None:
     window = MainWindow(preferences())
     qtbot.addWidget(window)
-    assert not window._undo.isEnabled()
+    assert not window.menu.undo.isEnabled()
     window.state = state
     state.history.clear()
     state.file_changed.connect(window._show_title)
     state.change_settings(ctx=8192)
-    assert window._undo.shortcut() == QKeySequence(QKeySequence.StandardKey.Undo)
-    window._undo.trigger()
+    assert window.menu.undo.shortcut() == QKeySequence(QKeySequence.StandardKey.Undo)
+    window.menu.undo.trigger()
     assert state.settings.ctx == 32768
-    assert not window._undo.isEnabled()
-    window._redo.trigger()
+    assert not window.menu.undo.isEnabled()
+    window.menu.redo.trigger()
     assert state.settings.ctx == 8192
     window.state = None

@@ -122,7 +122,7 @@ def test_a_session_is_saved_opened_and_restored(window: MainWindow, qtbot, tmp_p
     with qtbot.waitSignal(state.saved):
         state.save(file)
     assert "mine" in window.windowTitle()
-    window._new()
+    window.menu.begin()
     assert state.choice is None
     window.open_path(file)
     qtbot.waitUntil(lambda: state.choice is not None, timeout=10_000)
@@ -133,7 +133,7 @@ def test_a_session_is_saved_opened_and_restored(window: MainWindow, qtbot, tmp_p
 
 
 def test_theme_choice_is_kept_and_repaints(qtbot, window: MainWindow, qapp: QApplication) -> None:
-    window._choose_theme("dark")
+    window.menu.choose_theme("dark")
     assert design.colours() is design.DARK
     assert not window.updatesEnabled()
     qtbot.waitUntil(window.updatesEnabled)

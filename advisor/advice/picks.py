@@ -33,7 +33,7 @@ _SOUND: Final = 0.97
 _SAME_SHAPE: Final = 0.02
 """Difference in parameters up to which two releases have the same shape."""
 _GREEN: Final = ("fits", "tight")
-_TOGETHER: Final = 16
+TOGETHER: Final = 8
 """Models that are judged together, once the first ones are there."""
 _DENSE: Final = 0.9
 """Share of the parameters from which on a model counts as dense."""
@@ -178,7 +178,7 @@ def picks(
             continue
         if len(together) >= enough:
             yield from _picked(matrices, together, wish)
-            together, enough = [], min(2 * enough, _TOGETHER)
+            together, enough = [], min(2 * enough, TOGETHER)
     yield from _picked(matrices, together, wish)
 
 

@@ -10,6 +10,7 @@ from itertools import count
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from advisor.advice.picks import TOGETHER
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
@@ -24,8 +25,6 @@ SETTINGS = RunSettings()
 LIMITS = {"matrix": 0.016, "catalogue": 0.250, "plan": 0.005, "solver": 0.020}
 """Seconds."""
 FILE_TYPES = 13
-TOGETHER = 16
-"""Models that are judged together, as in the list of what runs (``advice.picks``)."""
 
 
 @pytest.fixture(scope="module")

@@ -144,13 +144,13 @@ def check_layers(n_layer: int) -> None:
 
 
 def _check_sizes(expected: Iterable[NamedShape], found: Mapping[str, Sequence[int]]) -> None:
-    """Raise BadModelFile for a tensor of another size than the header's numbers make it.
+    """Raise BadModelFile for a matrix of another size than the header's numbers make it.
 
     llama-model-loader.cpp:check_tensor_dims; shapes of one size may differ (some are reshaped).
     Stand-ins, of which only the name is known, have no shape.
     """
     for name, shape in expected:
-        if found.get(name) and math.prod(shape) != math.prod(found[name]):
+        if len(shape) > 1 and found.get(name) and math.prod(shape) != math.prod(found[name]):
             have, want = (" × ".join(map(str, dims)) for dims in (found[name], shape))
             message = (
                 f"The model's header contradicts itself: {name} is {have}, and by its other "

@@ -392,7 +392,10 @@ def explain(
     output: list[tuple[str, str, int, str, str]] = []
     if allocation.output is not None and model.hp is not None:
         rows = memory.output_rows(model.memory, settings)
-        formula = f"{model.hp.n_vocab:,} tokens × {rows} rows × 4 B"
+        row = f"{model.hp.n_vocab:,} tokens"
+        if vector := allocation.output // (4 * rows) - model.hp.n_vocab:
+            row = f"({row} + {vector:,} values of a vector)"
+        formula = f"{row} × {rows} rows × 4 B"
         source = "llama-context.cpp:output_reserve"
         output.append(("output", "Output buffer", allocation.output, formula, source))
     output += _companions(model, allocation, HOST, "host")

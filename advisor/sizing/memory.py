@@ -298,20 +298,24 @@ def checkpoint_bytes(model: Model, settings: RunSettings) -> int | None:
 
 
 def output_bytes(model: Model, settings: RunSettings) -> int | None:
-    """Rows of logits that a context holds on the host, F32 (llama-context.cpp:output_reserve)."""
-    return None if model.hp is None else 4 * model.hp.n_vocab * output_rows(model.memory, settings)
+    """Rows of logits that a context holds on the host, F32 (llama-context.cpp:output_reserve).
+
+    T5 keeps what its encoder gives for each token as well.
+    """
+    if model.hp is None:
+        return None
+    row = model.hp.n_vocab + (model.hp.n_embd if model.hp.arch == "t5" else 0)
+    return 4 * row * output_rows(model.memory, settings)
 
 
 def output_rows(rule: MemoryRule | None, settings: RunSettings) -> int:
     """Rows of logits that are needed at once.
 
     One per sequence at the start; what diffuses has one for every token that it refines, as
-    llama-diffusion-cli leaves ``n_outputs_max`` alone (llama-context.cpp:encode). So has what may
-    encode: for every token of a batch.
+    llama-diffusion-cli leaves ``n_outputs_max`` alone. So has what may encode before it decodes;
+    both are given no more than a micro-batch at once (llama-context.cpp:encode).
     """
-    sizes = resolve(settings, causal=rule is None or rule.keeps)
-    if rule is not None and rule.every_row:
-        return sizes.n_batch
-    if rule is not None and rule.diffuses:
-        return min(sizes.n_ctx, sizes.n_ubatch)
-    return settings.parallel
+    if rule is None or not (rule.every_row or rule.diffuses):
+        return settings.parallel
+    sizes = resolve(settings, causal=rule.keeps)
+    return min(sizes.n_ctx, sizes.n_ubatch)

@@ -121,6 +121,9 @@ def test_what_reads_with_an_encoder_first_is_not_for_llama_server() -> None:
     assert found.speed.decode_tps is found.speed.prefill_tps is None
     assert any("llama-server does not do that" in note for note in found.notes)
     assert found.devices[0].context
+    assert found.host.output == 512 * 4 * (32128 + 1024)  # a micro-batch: logits and vectors
+    formula = found.explanations["host.output"].formula
+    assert formula.startswith("(32,128 tokens + 1,024 values of a vector) × 512 rows × 4 B")
     alone = catalogue().find("umt5-xxl").model("Q8_0")
     assert alone.pooling == "none"
     assert size(alone, RIG, RunSettings(ctx=512)).command[-1] == "--embeddings"

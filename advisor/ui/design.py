@@ -318,7 +318,6 @@ def _css(role: QPalette.ColorRole) -> str:
 
 _SHEET: Final = """
 QToolTip { color: @text; background: @surface; border: 1px solid @line_strong; padding: 2px 4px; }
-QLabel { background: transparent; }
 QLabel[role="muted"] { color: @muted; }
 QLabel[role="explained"] { border-bottom: 1px dotted @line_strong; }
 QLabel[role="small"] { color: @muted; font-size: 11px; }

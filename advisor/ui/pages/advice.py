@@ -67,7 +67,6 @@ class AdvicePage(Page):
         self.banner = Banner()
         self._empty = self._empty_state()
         self._content = QWidget()
-        # From the outside in: what is put into a parent is styled anew with all that it holds.
         layout = column(self.banner, self._empty, self._content, spacing=design.GAP)
         layout.setStretch(2, 1)
         layout.setContentsMargins(18, 16, 18, 16)

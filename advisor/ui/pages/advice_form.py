@@ -67,10 +67,11 @@ class UsageForm(QWidget):
         """Further inputs and limits, folded away."""
         made = QWidget()
         made.hide()
-        self._layout.insertWidget(self._layout.count() - 1, made)
         grid = _grid()
         made.setLayout(grid)
         self._fill_more(grid)
+        # Last: in the window each piece that is added would be styled by itself.
+        self._layout.insertWidget(self._layout.count() - 1, made)
         self._show(self._state.usage)
         return made
 

@@ -108,7 +108,7 @@ class FitPage(Page):
     # layout
 
     def _lay_out_content(self) -> None:
-        """From the outside in: what is put into a parent is styled anew with all that it holds."""
+        """The matrix' card, and beside it the chosen cell's."""
         self._card = self._switched_card()
         side = QWidget()
         self._side = scrolling(side)
@@ -167,15 +167,14 @@ class FitPage(Page):
     @functools.cached_property
     def _form(self) -> QScrollArea:
         """Settings under the matrix."""
+        self._settings = SettingsForm(self.state)
         content = QWidget()
+        content.setLayout(column(self._settings))
         made = scrolling(content)
         made.hide()
-        self._body.addWidget(made)
-        held = column()
-        content.setLayout(held)
-        self._settings = SettingsForm(self.state, content)
-        held.addWidget(self._settings)
         self._fit_form(made)
+        # Last: in the window each piece that is added would be styled by itself.
+        self._body.addWidget(made)
         return made
 
     def _fit_form(self, form: QScrollArea) -> None:

@@ -27,8 +27,8 @@ LEAST_FIELD: Final = 84
 class SettingsForm(QWidget):
     """Shows the session's run settings and changes them one by one."""
 
-    def __init__(self, state: AppState, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
         self._state = state
         self._show: list[Callable[[RunSettings], None]] = []
         self._grid = QGridLayout()

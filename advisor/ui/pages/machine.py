@@ -42,7 +42,6 @@ class MachinePage(Page):
         """The answer does not belong to the rig and context in question yet."""
         self.banner = Banner()
         self.edits = MachineEdits(self, state, self.banner)
-        # From the outside in: what is put into a parent is styled anew with all that it holds.
         content = QWidget()
         above = column(self.banner)
         above.setContentsMargins(18, 0, 12, 0)

@@ -41,7 +41,7 @@ def model_of_header(header: GgufHeader) -> Model:
     family = architecture(str(header.metadata.get("general.architecture", "")))
     if family is None:
         hp = generic.hyperparameters(header.metadata, shapes)
-        memory = None if hp is None else generic.memory(hp)
+        memory = None if hp is None else generic.memory(hp, shapes)
     else:
         required.check(header.metadata, header.path.name)
         hp = family.from_gguf(header.metadata, shapes)

@@ -325,6 +325,8 @@ def test_an_unknown_architecture_keeps_its_weights_and_the_plain_rule(tmp_path: 
         ({"brandnew.ssm.state_size": 16}, True),
         ({"brandnew.attention.kv_lora_rank": 16}, True),
         ({"brandnew.attention.sliding_window": 512}, True),
+        ({"brandnew.rope.dimension_count_swa": 64}, True),
+        ({"brandnew.num_loops": 2}, True),
         ({"brandnew.attention.head_count": 0}, True),
         ({"brandnew.block_count": "two"}, False),
     ],
@@ -335,6 +337,21 @@ def test_what_an_unknown_architecture_keeps_is_unknown_when_its_keys_say_more(
     model = open_gguf(plain_file(tmp_path, {**GENERIC, **extra}))
     assert (model.hp is not None) == has_hp
     assert model.memory is None
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("blk.0.attn_q.weight", True),
+        ("blk.0.attn_k.weight", False),  # twice as wide as the heads that the keys tell of
+        ("blk.1.ssm_in.weight", False),
+        ("blk.0.attn_kv_a_mqa.weight", False),
+    ],
+)
+def test_tensors_of_an_unknown_architecture_may_tell_against_the_plain_rule(
+    tmp_path: Path, name: str, plain: bool
+) -> None:
+    assert (open_gguf(plain_file(tmp_path, GENERIC, name)).memory is not None) == plain
 
 
 def test_a_header_without_an_architecture_still_has_its_weights(tmp_path: Path) -> None:

@@ -11,12 +11,22 @@ from advisor.llm.architectures.keys import Keys
 from advisor.llm.caches import MemoryRule
 from advisor.llm.hyperparameters import Hyperparameters, Scalar, Value
 
-# Keys whose presence means that the context is not plain K and V for every layer.
-_SPECIAL: Final = (
-    "ssm.", "kda.", "wkv.", "shortconv.", "hyper_connection.", "ple.",
-    "attention.sliding_window", "attention.kv_lora_rank", "attention.indexer.",
-    "attention.compress", "attention.recurrent_layers", "attention.shared_kv_layers",
-    "attention.causal", "full_attention_interval", "decoder_block_count", "nextn_predict_layers",
+# Keys that change nothing in what a context keeps. Any other may: loops, windows, states, adapters.
+_PLAIN: Final = frozenset(
+    {
+        "block_count", "context_length", "embedding_length", "vocab_size", "feed_forward_length",
+        "attention.head_count", "attention.head_count_kv", "attention.key_length",
+        "attention.value_length", "attention.scale", "attention.clamp_kqv",
+        "attention.max_alibi_bias", "attn_logit_softcapping", "final_logit_softcapping",
+        "logit_scale", "residual_scale", "embedding_scale", "leading_dense_block_count",
+        "use_parallel_residual", "tensor_data_layout", "pooling_type", "n_deepstack_layers",
+    }
+)  # fmt: skip
+_PLAIN_KINDS: Final = ("attention.layer_norm_", "attention.group_norm_", "expert_", "rope.")
+# Tensors of blocks that keep something else, or attend in another way.
+_OTHER_KINDS: Final = (
+    "ssm_", "kda_", "time_mix_", "shortconv.", "attn_kv_a", "attn_kv_b", "attn_k_b", "attn_kv.",
+    "indexer.", "hc_", "cross_attn_", "nextn.",
 )  # fmt: skip
 
 
@@ -43,11 +53,25 @@ def hyperparameters(
     return Hyperparameters(**hp, optional=bare_names(tensors), metadata=values)
 
 
-def memory(hp: Hyperparameters) -> MemoryRule | None:
-    """Plain K and V for every layer, None where the keys speak of anything else."""
-    if any(key.startswith(_SPECIAL) for key in hp.metadata):
+def memory(hp: Hyperparameters, tensors: Sequence[NamedShape]) -> MemoryRule | None:
+    """Plain K and V for every layer, None where keys or tensors speak of anything else."""
+    if not all(_says_nothing(key) for key in hp.metadata):
         return None
-    per_token = [(hp.k_gqa(il), hp.v_gqa(il)) for il in range(hp.n_layer)]
-    if not all(k > 0 and v > 0 for k, v in per_token):
+    if any(name.startswith(_OTHER_KINDS) for name in hp.optional):
         return None
+    shapes = dict(tensors)
+    for il in range(hp.n_layer):
+        k, v = hp.k_gqa(il), hp.v_gqa(il)
+        if k <= 0 or v <= 0:
+            return None
+        q = hp.head_k(il) * hp.n_head[il]
+        for name, width in (("attn_k", k), ("attn_v", v), ("attn_qkv", q + k + v)):
+            shape = shapes.get(f"blk.{il}.{name}.weight", ())
+            if len(shape) == 2 and shape[1] != width:
+                return None
     return rules.standard(hp)
+
+
+def _says_nothing(key: str) -> bool:
+    """Whether a key changes nothing in what a context keeps; one of windows (``…_swa``) does."""
+    return key in _PLAIN or (key.startswith(_PLAIN_KINDS) and not key.endswith("_swa"))

@@ -10,7 +10,7 @@ by the weight of Student's t distribution (Lange, Little and Taylor 1989).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -157,15 +157,20 @@ class Joint:
         cases: Sequence[Case],
         groups: Sequence[object],
         backends: Sequence[str],
-        depth: float,
+        scales: tuple[float, float],
     ) -> None:
+        """``scales``: see ``likeness``."""
         self.formula, self.groups, self.backends = formula, groups, backends
-        self.alike = likeness(cases, cases, depth)
+        self.alike = likeness(cases, cases, *scales)
+        little = [replace(case, built=None, flash=True) for case in cases]
+        self.asked = likeness(little, cases, *scales)
+        """The same to questions about each row that tell neither build nor Flash Attention."""
 
-    def shared(self, how: Similar) -> Array:
-        """Covariance of the errors of all rows."""
+    def shared(self, how: Similar, *, told: bool = True) -> Array:
+        """Covariance of the errors of all rows, or of questions about them with all rows."""
+        alike = self.alike if told else self.asked
         return sum(
-            (getattr(how, name) ** 2 * matrix for name, matrix in self.alike.items()),
+            (getattr(how, name) ** 2 * matrix for name, matrix in alike.items()),
             np.zeros((len(self.groups), len(self.groups))),
         )
 
@@ -207,6 +212,25 @@ class Joint:
         _, spread = without_own(inner, fit.target, members)
         return np.sqrt(np.maximum(spread**2 - noise / fit.weight, 0) + noise)
 
+    def untold(self, fit: Fit, how: Similar) -> tuple[Array, Array]:
+        """What the errors of the training rows gain, each without its group, where neither build
+        nor Flash Attention is told; and their spread then."""
+        at = np.ix_(fit.train, fit.train)
+        alike, asked = self.shared(how)[at], self.shared(how, told=False)[at]
+        inverse = np.linalg.inv(alike + np.diag(how.noise**2 / fit.weight))
+        left = (self.formula.measured - fit.computed)[fit.train]
+        gain, spread = np.empty(len(left)), np.empty(len(left))
+        for rows in self._members(fit, None):
+            others = np.setdiff1d(np.arange(len(left)), rows)
+            across = inverse[np.ix_(others, rows)]
+            block = np.linalg.solve(inverse[np.ix_(rows, rows)], across.T)
+            without = inverse[np.ix_(others, others)] - across @ block
+            known, little = alike[np.ix_(rows, others)], asked[np.ix_(rows, others)]
+            gain[rows] = (known - little) @ without @ left[others]
+            explained = np.einsum("ij,jk,ik->i", little, without, little)
+            spread[rows] = np.sqrt(np.maximum(np.diag(alike)[rows] - explained, 0) + how.noise**2)
+        return gain, spread
+
     def fit(self, train: Array, how: Similar, priors: dict[str, Prior]) -> Fit:
         """The constants that explain the rows ``train`` best."""
         parameters = self.formula.parameters
@@ -229,11 +253,13 @@ class Joint:
         found.computed = self.formula.log_time(found.vector)
         return found
 
-    def predict(self, fit: Fit, test: Array, how: Similar) -> tuple[Array, Array]:
+    def predict(
+        self, fit: Fit, test: Array, how: Similar, *, told: bool = True
+    ) -> tuple[Array, Array]:
         """Error and spread of other rows, as a prediction has them (``speed_similar.Process``)."""
         shared = self.shared(how)
         own = shared[np.ix_(fit.train, fit.train)] + np.diag(how.noise**2 / fit.weight)
-        across = shared[np.ix_(test, fit.train)]
+        across = self.shared(how, told=told)[np.ix_(test, fit.train)]
         weights = np.linalg.solve(own, across.T).T
         left = self.formula.measured - fit.computed
         error = left[test] - weights @ left[fit.train]

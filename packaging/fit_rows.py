@@ -73,6 +73,17 @@ class Row:
         return int(self.raw["depth"] or 0)
 
     @property
+    def flash(self) -> bool:
+        """Whether with Flash Attention: said in the words of each source."""
+        return not re.search(r"no -fa|fa= |-fa 0", self.raw["flags"] or "")
+
+    @property
+    def without_output(self) -> bool:
+        """Whether a prompt was read in micro-batches of one token: logits of the last alone are
+        asked for (llama-bench's ``test_prompt``), so all others skip the output layer."""
+        return bool(re.search(r"ubatch 1\b", self.raw["tg_test"] or ""))
+
+    @property
     def group(self) -> tuple[str, ...]:
         """Rows of one group are on the same side of every split."""
         raw = self.raw
@@ -103,7 +114,8 @@ class Row:
     @property
     def columns(self) -> Floats:
         """Column sums over all blocks, weights scaled to the file's size."""
-        total = np.asarray(self.sums.layers.sum(axis=0))
+        layers = self.sums.layers[:-1] if self.without_output else self.sums.layers
+        total = np.asarray(layers.sum(axis=0))
         total[sums.DENSE] *= self.scale
         total[sums.EXPERTS] *= self.scale
         total[sums.ALL_EXPERTS] *= self.scale

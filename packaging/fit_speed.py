@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 from zlib import crc32
 
 import numpy as np
-from fit_assumed import DECODE, DEPTH, PREFILL
+from fit_assumed import BUILT, DECODE, DEPTH, PREFILL
 from fit_choose import BLOCKS, Assumed, Chooser
 from fit_given import QUANTIZED_CACHE, SLOW_MEMORY, WITHOUT_BF16
 from fit_joint import Array, Fitted, Joint, Parameters
@@ -33,6 +33,7 @@ from fit_rows import DOUBTED, Row, read
 
 from advisor.sizing import speed_terms as terms
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_data import year
 from advisor.sizing.speed_load import attention_along
 from advisor.sizing.speed_prefill import type_group
 from advisor.sizing.speed_similar import Case
@@ -143,7 +144,7 @@ class Decode(Problem):
 
 
 class Prefill(Problem):
-    inside_several = 0.93
+    inside_several = 0.86
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -214,6 +215,7 @@ def case(row: Row) -> Case:
     return Case(
         model=row.model.shape, gpu=row.gpu, backend=row.backend, speed_class=row.speed_class,
         file_type=row.model.file_type, experts=bool(row.sums.n_expert), depth=row.depth,
+        built=year(row.raw["date"]), flash=row.flash,
     )  # fmt: skip
 
 
@@ -222,7 +224,7 @@ def chooser(problem: Problem) -> Chooser:
     backends = [name.split("-")[0] for name in problem.classes]
     cases = [case(r) for r in rows]
     return Chooser(
-        Joint(problem, cases, [r.group for r in rows], backends, DEPTH),
+        Joint(problem, cases, [r.group for r in rows], backends, (DEPTH, BUILT)),
         experts=np.array([bool(r.sums.n_expert) for r in rows]),
         depth=np.array([r.depth for r in rows]),
         scale=problem.scale,
@@ -232,19 +234,16 @@ def chooser(problem: Problem) -> Chooser:
     )
 
 
-def cross_validated(
-    problem: Problem, start: Assumed, salt: str = "", *, usual: bool = False
-) -> tuple[Array, Array]:
-    """Error, and error over the range, of every row, each from a fit without its fold.
-
-    ``usual``: with only usual facts told about the rows that are predicted (``Problem.untold``).
+def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> Array:
+    """Error, and error over the range, of every row, each from a fit without its fold; then both
+    again where the build is not told (``Joint.asked``), nor the micro-batch (``Problem.untold``).
 
     What is assumed for a block of folds is chosen by the rows of the other blocks.
     """
     rows, choose = problem.rows, chooser(problem)
     # By a hash, so that added rows move none of the others.
     fold = np.array([crc32((salt + repr(r.group)).encode()) % FOLDS for r in rows])
-    error, relative = np.empty(len(rows)), np.empty(len(rows))
+    found = np.empty((3, 2, len(rows)))
     for block in range(BLOCKS):
         elsewhere = np.flatnonzero(trusted(rows) & (fold % BLOCKS != block))
         assumed = choose.assume(start, elsewhere)
@@ -253,15 +252,16 @@ def cross_validated(
                 np.flatnonzero(trusted(rows) & (fold != k)), assumed.how, assumed.priors
             )
             test = np.flatnonzero(fold == k)
-            error[test], spread = choose.joint.predict(fit, test, assumed.how)
-            error[test] -= assumed.how.centre
-            if usual:
-                error[test] += problem.untold(fit.vector)[test]
             known = {choose.machines[i] for i in fit.train}
             new = np.array([choose.machines[int(i)] not in known for i in test], dtype=bool)
             wide = choose.multiples(assumed.how, test) * np.where(new, assumed.how.unmeasured, 1.0)
-            relative[test] = np.abs(error[test]) / (spread * wide)
-    return error, relative
+            for untold in range(3):
+                error, spread = choose.joint.predict(fit, test, assumed.how, told=not untold)
+                error -= assumed.how.centre
+                if untold == 2:
+                    error += problem.untold(fit.vector)[test]
+                found[untold, :, test] = np.array([error, np.abs(error) / (spread * wide)]).T
+    return found
 
 
 def trusted(rows: Sequence[Row]) -> Array:
@@ -274,6 +274,7 @@ def shown(rows: Sequence[Row]) -> Array:
     return np.array([not r.left_out for r in rows])
 
 
+UNTOLD = ("all, build not told", "all, nor the micro-batch")
 GROUPINGS: dict[str, Callable[[Row], bool]] = {
     "all": lambda _: True,
     "dense": lambda r: not r.sums.n_expert,
@@ -334,9 +335,12 @@ def main() -> None:
     fits: list[Fitted] = []
     errors: dict[str, dict[str, Any]] = {}
     for name, problem, start in (("decode", decode, DECODE), ("prefill", prefill, PREFILL)):
-        every = [cross_validated(problem, start, salt) for salt in SPLITS]
-        error, relative = (np.array(of) for of in zip(*every, strict=True))
+        every = np.array([cross_validated(problem, start, salt) for salt in SPLITS])
+        error, relative = every[:, 0, 0], every[:, 0, 1]
         errors[name] = table(problem.rows, error, relative, shown(problem.rows))
+        for i, untold in enumerate(UNTOLD if name == "prefill" else UNTOLD[:1], 1):
+            less = table(problem.rows, every[:, i, 0], every[:, i, 1], shown(problem.rows))
+            errors[name][untold] = less["all"]
         show(name, errors[name])
         everything = np.ones(len(problem.rows), dtype=bool)
         show(f"{name}, nothing left out", table(problem.rows, error, relative, everything))

@@ -79,8 +79,9 @@ def write(
         f"over {splits} such splits together, nested: what the fit assumes is chosen for each "
         "block of folds by the rows of the others, from a start that was chosen earlier on other "
         "splits of the same rows; ranges are chosen to hold "
-        "with a row's micro-batch told and untold; rows that a rule leaves out (left_out) count in "
-        "neither",
+        "with a row's micro-batch and build told and untold; rows read in micro-batches of one "
+        "token are computed without the output layer; rows that a rule leaves out "
+        "(left_out) count in neither",
         "data": f"{len(decode.fit.train)} decode and {len(prefill.fit.train)} prefill rows of "
         "resources/bench.json; many CUDA rows are of May 2024 and slower than today's builds",
         "classes": classes,
@@ -148,7 +149,8 @@ def _row(
         "gpu": row.gpu, "n_gpu": raw["gpu_count"], "backend": row.backend,
         "speed_class": row.speed_class, "experts": bool(row.sums.n_expert), "depth": row.depth,
         "decode_tps": raw["tg_tps"], "prefill_tps": raw["pp_tps"], "n_prompt": row.n_prompt,
-        "ubatch": row.ubatch, "date": raw["date"], "url": raw["url"], "by": raw["src"],
+        "ubatch": row.ubatch, "flash": row.flash, "date": raw["date"], "url": raw["url"],
+        "by": raw["src"],
         "decode_error": d_error, "prefill_error": p_error, "decode_weight": d_weight,
         "prefill_weight": p_weight, "left_out": row.left_out or DOUBTED.get(raw["id"], ""),
     }  # fmt: skip

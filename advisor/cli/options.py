@@ -118,6 +118,7 @@ def add_settings(parser: argparse.ArgumentParser, *, ctx: int = RunSettings().ct
         choices=("on", "off", "auto"),
         help="flash attention",
     )
+    add("--built", dest="built", help="when llama.cpp was built (2026-08): older ones read slower")
     add(
         "-sm",
         "--split-mode",

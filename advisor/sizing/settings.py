@@ -89,6 +89,8 @@ class RunSettings(BaseModel):
     """Tokens already in the context when speed is asked for."""
     n_prompt: int = Field(default=512, gt=0)
     """Prompt length for prefill speed and time to first token."""
+    built: str = Field(default="", pattern=r"^(\d{4}(-(0[1-9]|1[0-2])(-\d{2})?)?)?$")
+    """When llama.cpp was built, as “2026-08”: older ones read prompts more slowly. "": not told."""
     margin: int = Field(default=1 << 30, ge=0)
     """Bytes to leave free on each device for a plan to count as comfortable (llama.cpp's -fitt)."""
 

@@ -20,7 +20,7 @@ from advisor.sizing.interconnect import slowest_link
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Speed, SpeedTerm
 from advisor.sizing.settings import RunSettings, first_device
-from advisor.sizing.speed_data import BenchRow, speed_data
+from advisor.sizing.speed_data import BenchRow, speed_data, year
 from advisor.sizing.speed_load import (
     DeviceSpeed,
     Load,
@@ -74,6 +74,8 @@ def depends_on(rig: Rig, settings: RunSettings, calibration: Calibration) -> Has
         settings.ctk,
         settings.ctv,
         settings.split_mode,
+        settings.flash_attn,
+        settings.built,
         first_device(settings),
         min(settings.ubatch_size, settings.batch_size),
         calibration,
@@ -315,6 +317,8 @@ def device_correction(
         file_type=model.file_type,
         experts=bool(model.hp and model.hp.n_expert),
         depth=settings.depth,
+        built=year(settings.built),
+        flash=settings.flash_attn != "off",
     )
     return correction("decode", case, alike)
 

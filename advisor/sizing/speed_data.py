@@ -17,6 +17,15 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def year(date: str | None) -> float | None:
+    """A day, month or year as a number of years; its middle where only a month or year is told."""
+    if not date:
+        return None
+    parts = [int(part) for part in date.split("-")]
+    month = parts[1] - 0.5 if len(parts) > 1 else 6.0
+    return parts[0] + month / 12
+
+
 class SpeedClass(_Frozen):
     """One kind of GPU under one backend, fitted to its measured rows."""
 
@@ -186,7 +195,13 @@ class Similar(_Frozen):
     gpu_model_slope: float
     """Of an error that grows with depth."""
     class_type: float
+    class_built: float
+    """Of builds of llama.cpp of the same time, on the same kind of card."""
+    class_flash: float
+    """The same where both run with or both without Flash Attention."""
     depth: float
+    built: float
+    """Years between builds over which their likeness falls to 1/e."""
     noise: float
     z: float
     """Multiple of the spread that held 80 % of rows kept back in cross-validation, dense models."""
@@ -270,6 +285,8 @@ class BenchRow(_Frozen):
     prefill_tps: float | None
     n_prompt: int | None
     ubatch: int
+    flash: bool
+    """Whether with Flash Attention, which is what llama.cpp chooses where nothing is said."""
     date: str | None
     url: str | None
     by: str

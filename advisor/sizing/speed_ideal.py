@@ -20,7 +20,7 @@ from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import bench_data, speed_data
+from advisor.sizing.speed_data import bench_data, speed_data, year
 from advisor.sizing.speed_load import DeviceSpeed, host_times, layer_caches, machine
 from advisor.sizing.speed_similar import Case, correction
 from advisor.sizing.speed_sums import Floats
@@ -46,6 +46,9 @@ class Ideal:
     """Along the prompt: ``speed_terms.FLOPS`` to ``SCORES``."""
     used: float = 1.0
     """Share of the experts that one token uses."""
+    built: float | None = None
+    flash: bool = True
+    """Both as in ``speed_similar.Case``."""
     experts_in_ram: float = 1.0
     """How much longer RAM takes for a byte of experts than for one of 4 bits and more, at least."""
 
@@ -83,6 +86,8 @@ class Least:
             file_type=asked.model.file_type,
             experts=bool(hp and hp.n_expert),
             depth=asked.depth,
+            built=asked.built,
+            flash=asked.flash,
         )
         return seconds / granted * math.exp(correction("decode", case, 0).error)
 
@@ -101,6 +106,8 @@ def ideal(model: Model, settings: RunSettings) -> Ideal:
         float(flops.sum()),
         tuple(along.sum(axis=0).tolist()),
         known.n_expert_used / known.n_expert if known.n_expert else 1.0,
+        year(settings.built),
+        settings.flash_attn != "off",
         _few_bits(known.layers[:, sums.EXPERTS]),
     )
 

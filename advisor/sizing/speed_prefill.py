@@ -11,7 +11,7 @@ from advisor.sizing.interconnect import link_name, slowest_link
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_data import speed_data, year
 from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, cut_across
 from advisor.sizing.speed_similar import NORMAL_80, Case, correction
 from advisor.sizing.speed_sums import ModelSums
@@ -227,4 +227,6 @@ def _case(model: Model, known: ModelSums, device: DeviceSpeed, settings: RunSett
         file_type=model.file_type,
         experts=bool(known.n_expert),
         depth=settings.depth,
+        built=year(settings.built),
+        flash=settings.flash_attn != "off",
     )

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from advisor.sizing.speed_data import BenchRow, Similar, bench_data, speed_data
+from advisor.sizing.speed_data import BenchRow, Similar, bench_data, speed_data, year
 from advisor.sizing.speed_sums import Floats
 
 NORMAL_80 = 1.2816
@@ -35,6 +35,9 @@ class Case:
     file_type: str
     experts: bool
     depth: int
+    built: float | None = None
+    """When llama.cpp was built, in years; None: not told."""
+    flash: bool = True
 
     @classmethod
     def of(cls, row: BenchRow) -> "Case":
@@ -47,6 +50,8 @@ class Case:
             file_type=row.file_type,
             experts=row.experts,
             depth=row.depth,
+            built=year(row.date),
+            flash=row.flash,
         )
 
 
@@ -61,10 +66,22 @@ class Columns:
     def __init__(self, cases: Sequence[Case]) -> None:
         self._fields = {
             name: np.array([_number(str(getattr(case, name))) for case in cases], dtype=np.int64)
-            for name in ("model", "gpu", "backend", "speed_class", "file_type", "experts")
+            for name in ("model", "gpu", "backend", "speed_class", "file_type", "experts", "flash")
         }
         self.depth: Floats = np.log2(1 + np.array([case.depth for case in cases]) / 4096)
         """Doublings from 4,096 tokens on."""
+        self.built: Floats = np.array(
+            [np.nan if case.built is None else case.built for case in cases], dtype=np.float64
+        )
+        self._usual: tuple[float, Floats] | None = None
+
+    def usual(self, years: float) -> Floats:
+        """How near in time each case is, on average, to the others of its kind of card."""
+        if self._usual is None or self._usual[0] != years:
+            kind = self.equal(self, "speed_class")
+            near = np.nan_to_num(np.exp(-np.abs(self.built[:, None] - self.built) / years))
+            self._usual = years, (kind * near).sum(axis=1) / kind.sum(axis=1)
+        return self._usual[1]
 
     def __len__(self) -> int:
         return len(self.depth)
@@ -83,12 +100,22 @@ def _columns(cases: Sequence[Case] | Columns) -> Columns:
     return cases if isinstance(cases, Columns) else Columns(cases)
 
 
+def _near_in_time(left: Columns, right: Columns, years: float) -> Floats:
+    """How near builds are, 0 to 1; one that is not told as near as measured ones on average."""
+    a, b = left.built[:, None], right.built[None, :]
+    near = np.exp(-np.abs(a - b) / years)
+    near = np.where(np.isnan(a), right.usual(years)[None, :], near)
+    near = np.where(np.isnan(b), left.usual(years)[:, None], near)
+    return np.where(np.isnan(a) & np.isnan(b), 1.0, near)
+
+
 def likeness(
-    left: Sequence[Case] | Columns, right: Sequence[Case] | Columns, depth: float
+    left: Sequence[Case] | Columns, right: Sequence[Case] | Columns, depth: float, years: float
 ) -> dict[str, Floats]:
     """By field of ``Similar``: how alike cases are in that respect, 0 to 1.
 
-    depth: distance in depth (doublings from 4,096 tokens) over which likeness falls to 1/e.
+    depth: distance in depth (doublings from 4,096 tokens) over which likeness falls to 1/e;
+    years: the same between builds.
     """
     left, right = _columns(left), _columns(right)
     model, gpu, backend, kind, type_, experts = (
@@ -98,6 +125,7 @@ def likeness(
     a, b = left.depth, right.depth
     near = np.exp(-np.abs(a[:, None] - b[None, :]) / depth)
     same_gpu = gpu * backend
+    lately = kind * _near_in_time(left, right, years)
     return {
         "model": model,
         "model_backend": model * backend * near,
@@ -108,6 +136,8 @@ def likeness(
         "gpu_model_depth": same_gpu * model * near,
         "gpu_model_slope": gpu * model * a[:, None] * b[None, :] / 9,
         "class_type": kind * type_ * experts,
+        "class_built": lately * (0.5 + 0.5 * experts),
+        "class_flash": lately * left.equal(right, "flash"),
     }
 
 
@@ -124,7 +154,7 @@ def covariance(
     left: Sequence[Case] | Columns, right: Sequence[Case] | Columns, how: Similar
 ) -> Floats:
     """How much the errors of two cases have in common."""
-    alike = likeness(left, right, how.depth)
+    alike = likeness(left, right, how.depth, how.built)
     total = np.zeros((len(left), len(right)))
     for name, matrix in alike.items():
         total += float(getattr(how, name)) ** 2 * matrix
@@ -229,5 +259,9 @@ def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
     own = float(np.median(errors))
     # Beside a row its own error holds; further along the depth the process takes over.
     weight = math.exp(-nearest / process.how.depth)
+    if kind == "prefill" and case.built is not None:
+        # Prompts are read faster by newer builds: a row of another time speaks less for this one.
+        apart = [abs(built - case.built) for r in rows if (built := year(r.date)) is not None]
+        weight *= math.exp(-min(apart, default=0.0) / process.how.built)
     error = weight * own + (1 - weight) * likely
     return Correction(error, spread, rows if nearest < 1 else ())

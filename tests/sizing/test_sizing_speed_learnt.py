@@ -6,6 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from advisor.basis import Range
+from advisor.cli.request import Sizer
+from advisor.errors import SettingsError
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
@@ -15,9 +18,12 @@ from advisor.sizing.speed_data import (
     BenchRow,
     bench_data,
     speed_data,
+    year,
 )
-from advisor.sizing.speed_similar import Case, Process, correction, deepness
+from advisor.sizing.speed_similar import Case, Process, correction, deepness, likeness
 from tests.sizing.speed_cases import mid, model, speed
+
+STRIX = "Ryzen AI Max+ 395 (Strix Halo, 128GB)"
 
 
 def rows_of_one_case() -> list[BenchRow]:
@@ -25,12 +31,12 @@ def rows_of_one_case() -> list[BenchRow]:
     seen: dict[tuple[object, ...], int] = {}
     rows = [r for r in bench_data().rows if r.decode_error is not None and r.model in ids]
     for r in rows:
-        key = (r.model, r.gpu, r.backend, r.file_type, r.n_gpu, r.depth)
+        key = (r.shape, r.gpu, r.backend, r.file_type, r.n_gpu, r.depth)
         seen[key] = seen.get(key, 0) + 1
     return [
         r
         for r in rows
-        if seen[r.model, r.gpu, r.backend, r.file_type, r.n_gpu, r.depth] == 1 and r.n_gpu == 1
+        if seen[r.shape, r.gpu, r.backend, r.file_type, r.n_gpu, r.depth] == 1 and r.n_gpu == 1
     ]
 
 
@@ -160,3 +166,41 @@ def test_ranges_follow_what_kept_back_rows_needed() -> None:
     assert how.multiple(experts=True, far=1.0) == how.z_experts_deep
     assert deepness(0) == 0
     assert deepness(1_000_000) == 1
+
+
+def test_an_older_build_reads_a_prompt_as_its_time_did() -> None:
+    def reads(model_id: str = "Qwen/Qwen3-14B", **told: object) -> Range:
+        asked = {"model": model_id, "file_type": "Q8_0", "rig": STRIX, "ctx": 8192}
+        found = Sizer().plan({**asked, "backend": "vulkan", **told}).speed.prefill_tps
+        assert found is not None
+        return found
+
+    old, new, untold = reads(built="2025-07"), reads(built="2026-08"), reads()
+    assert old.mid < untold.mid < new.mid
+    assert old.mid < 0.8 * new.mid
+    # A row of July 2025 speaks for its own time, less for another.
+    assert reads("Qwen/Qwen3-32B").mid < reads("Qwen/Qwen3-32B", built="2026-08").mid
+    # What is not told may be either, so its range is the wider one.
+    assert untold.high / untold.low > new.high / new.low
+
+
+def test_months_of_builds_are_years() -> None:
+    assert year(None) is None
+    assert year("") is None
+    assert year("2026-01") == pytest.approx(2026 + 1 / 24)
+    assert year("2026-01-28") == year("2026-01")
+    assert year("2025") == 2025.5
+    with pytest.raises(SettingsError, match="built"):
+        Sizer().plan({"model": "Qwen/Qwen3-8B", "rig": "RTX 4090", "ctx": 512, "built": "b9000"})
+
+
+def test_a_build_that_is_not_told_is_as_near_as_measured_ones_are() -> None:
+    rows = [Case.of(row) for row in bench_data().rows[:40]]
+    asked = replace(rows[0], built=None)
+    now = likeness([asked], rows, 1.4, 1.0)["class_built"][0]
+    told = np.array(
+        [likeness([replace(asked, built=r.built)], rows, 1.4, 1.0)["class_built"][0] for r in rows]
+    )
+    alike = [r.speed_class == asked.speed_class for r in rows]
+    assert now == pytest.approx(told[alike].mean(axis=0))
+    assert likeness([asked], [asked], 1.4, 1.0)["class_flash"][0, 0] == 1

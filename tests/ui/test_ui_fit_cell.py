@@ -7,7 +7,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLabel, QPushButton
 
-from advisor import answers
+from advisor import answers, llm
 from advisor.advice.hardware_prices import shipped_names
 from advisor.advice.instead import priced
 from advisor.advice.usage import Usage
@@ -25,6 +25,7 @@ from advisor.sizing.ways_out import Change
 from advisor.ui import checks
 from advisor.ui.focus import LINE
 from advisor.ui.pages.fit import FitPage
+from advisor.ui.pages.fit_run import RunCard
 from advisor.ui.widgets.figures import FigureRow
 from tests import tiny
 
@@ -264,3 +265,24 @@ def test_a_rig_that_was_read_elsewhere_is_not_checked_here(fit, state, qtbot) ->
     state.choose_model("Qwen/Qwen3-8B", "Q4_K_M")
     qtbot.waitUntil(lambda: "not in this machine" in fit.plan.check.sentence, timeout=30_000)
     assert not fit.plan.check._ask.isVisible()
+
+
+def test_what_llama_server_does_not_run_is_told_of_the_program_that_does(qtbot, state):
+    card = RunCard(state)
+    qtbot.addWidget(card)
+
+    def offered() -> list[str]:
+        buttons = card.findChildren(QPushButton)
+        return [b.text() for b in buttons if b.isCheckable() and not b.isHidden()]
+
+    rig = parse_rig(ONE_CARD)
+    card.show_plan(size(llm.load("Qwen/Qwen3-0.6B", "Q8_0"), rig, RunSettings()))
+    assert offered() == ["llama-server", "Ollama", "LM Studio"]
+    qtbot.mouseClick(
+        next(b for b in card.findChildren(QPushButton) if b.text() == "Ollama"),
+        Qt.MouseButton.LeftButton,
+    )
+    assert "Modelfile" in card.content
+    card.show_plan(size(llm.load("google/flan-t5-small", "Q8_0"), rig, RunSettings()))
+    assert offered() == ["llama-completion"]
+    assert card.content.startswith("llama-completion")

@@ -12,7 +12,9 @@ from advisor.ui import design, services
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Card, button, clear, column, row, text
 
-PROGRAMS: Final = ("llama-server", "Ollama", "LM Studio")
+SERVER: Final = "llama-server"
+OTHERS: Final = ("Ollama", "LM Studio")
+"""Programs that run what llama-server runs."""
 MOST_LINES: Final = 14
 
 
@@ -23,17 +25,18 @@ class RunCard(Card):
         super().__init__(self.tr("Run it"))
         self._state = state
         self._plan: Plan | None = None
-        self._program = PROGRAMS[0]
+        self._program = SERVER
         group = QButtonGroup(self)
         group.setExclusive(True)
         segments: list[QPushButton] = []
-        for name in PROGRAMS:
+        for name in (SERVER, *OTHERS):
             segment = button(name, role="segment")
             segment.setCheckable(True)
             segment.setChecked(name == self._program)
             segment.clicked.connect(lambda _checked=False, name=name: self._choose(name))
             group.addButton(segment)
             segments.append(segment)
+        self._own, *self._others = segments
         self.body.addLayout(row(*segments, None, spacing=2))
         self.head.addWidget(button(self.tr("Copy"), self._copy, "link"))
         self._text = CommandText()
@@ -54,6 +57,12 @@ class RunCard(Card):
         """Another plan."""
         self._plan = plan
         self._warning.setVisible(plan.verdict == "no")
+        self._own.setText(plan.command[0])
+        for segment in self._others:
+            segment.setVisible(plan.command[0] == SERVER)
+        if plan.command[0] != SERVER:
+            self._program = SERVER
+            self._own.setChecked(True)
         self._refresh()
 
     def _choose(self, program: str) -> None:
@@ -68,7 +77,8 @@ class RunCard(Card):
 
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.content)
-        self._state.noticed.emit(self.tr("Copied the text for {name}").format(name=self._program))
+        name = self._program if self._program in OTHERS else self._own.text()
+        self._state.noticed.emit(self.tr("Copied the text for {name}").format(name=name))
 
 
 class CommandText(QPlainTextEdit):

@@ -91,6 +91,8 @@ def _other(entry: CatalogueEntry, asked: CatalogueEntry | None) -> Other | None:
         if share < _LEAST_ABLE:
             return None
         words = f"{able.words} instead of {before.words} of 100 on the {data().index}."
+        if before.estimated:
+            words = f"{able.words} of 100 on the {data().index}; the one asked for is not on it."
         away = max(-log2(share), 0.0) * _STEPS
     return Other(f"{words} {loss.sentence}", away, made)
 

@@ -19,6 +19,7 @@ from advisor.llm.quality import QualityNote, model_loss
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.matrix import Asked, Cell, Matrices, Matrix
 from advisor.sizing.settings import RunSettings
+from advisor.units import GIB
 
 Licence = Literal["any", "open", "commercial"]
 
@@ -33,6 +34,9 @@ _SOUND: Final = 0.97
 _SAME_SHAPE: Final = 0.02
 """Difference in parameters up to which two releases have the same shape."""
 _GREEN: Final = ("fits", "tight")
+_SYSTEM: Final = 4 * GIB
+"""RAM that is left to the system of a rig that nobody reads: Windows 11 asks for as much
+(learn.microsoft.com/windows/whats-new/windows-11-requirements)."""
 TOGETHER: Final = 8
 """Models that are judged together, once the first ones are there."""
 _DENSE: Final = 0.9
@@ -156,6 +160,7 @@ def picks(
     that each entry suggests is sized, which takes a fraction of the time. Models that cannot be
     sized are left out.
     """
+    rig = _in_use(rig)
     wanted = [entry for entry in entries if wish.admits(entry)]
     if not wish.words:
         wanted = current(wanted)
@@ -180,6 +185,15 @@ def picks(
             yield from _picked(matrices, together, wish)
             together, enough = [], min(2 * enough, TOGETHER)
     yield from _picked(matrices, together, wish)
+
+
+def _in_use(rig: Rig) -> Rig:
+    """The rig with its system running, where nobody read what is free of its RAM."""
+    host = rig.host
+    if not rig.imagined or host.ram_total is None or host.ram_available != host.ram_total:
+        return rig
+    left = host.model_copy(update={"ram_available": max(host.ram_total - _SYSTEM, 0)})
+    return rig.model_copy(update={"hosts": (left, *rig.hosts[1:])})
 
 
 def _offered(entry: CatalogueEntry, file_type: str) -> bool:

@@ -13,7 +13,7 @@ from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import speed_data, year
 from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, cut_across
-from advisor.sizing.speed_similar import NORMAL_80, Case, correction
+from advisor.sizing.speed_similar import NORMAL_80, Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
 from advisor.sizing.speed_terms import (
     FLOPS,
@@ -82,7 +82,6 @@ def prefill(
     used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
     notes: list[str] = []
     n = len(box.devices)
-    case_count = n if len(box.kinds) == 1 else 0
     on_devices = [load for load in parts if load.where != HOST]
     cut = settings.split_mode == "tensor" and len(on_devices) > 1
     each: list[tuple[float, float, list[SpeedTerm]]] = []
@@ -98,17 +97,12 @@ def prefill(
             read,
             ubatch,
         )
-        change = correction("prefill", _case(model, known, device, settings), case_count)
-        error, spread, widen = (
-            (change.error, change.spread, change.widen)
-            if box.calibration.is_identity
-            else (0.0, box.calibration.spread, 1.0)
-        )
-        factor = math.exp(error)
+        change = device_correction(model, known, settings, device, box)
+        factor = math.exp(change.error)
         seconds = float(found.total) * factor
         named = _named(found, device.title, factor, load.where)
-        each.append((seconds, seconds * spread * max(widen, device.widen), named))
-        if change.rows and box.calibration.is_identity:
+        each.append((seconds, seconds * change.spread * max(change.widen, device.widen), named))
+        if change.rows:
             row = change.rows[0]
             notes.append(
                 f"Prefill follows a measured row: {row.prefill_tps:,.0f} tok/s on {row.gpu} "
@@ -216,6 +210,16 @@ def _named(found: PrefillParts, title: str, factor: float, where: int) -> list[S
         for label in _LABELS
         if (value := float(getattr(found, label))) > 0
     ]
+
+
+def device_correction(
+    model: Model, known: ModelSums, settings: RunSettings, device: DeviceSpeed, box: Machine
+) -> Correction:
+    """What measured rows, or this rig's probe, say about one device's time per prompt token."""
+    if not box.calibration.is_identity:
+        return Correction(0.0, box.calibration.spread)
+    alike = len(box.devices) if len(box.kinds) == 1 else 0
+    return correction("prefill", _case(model, known, device, settings), alike)
 
 
 def _case(model: Model, known: ModelSums, device: DeviceSpeed, settings: RunSettings) -> Case:

@@ -37,6 +37,7 @@ log: Final = logging.getLogger(__name__)
 HEAVY: Final = (
     "numpy",
     "pydantic",
+    "pyqtgraph",
     "advisor.ui.state",
     "advisor.ui.earlier_probes",
     "advisor.ui.texts",

@@ -179,7 +179,7 @@ def test_a_command_loads_neither_window_nor_engine() -> None:
     code = (
         "import sys\nfrom advisor.__main__ import main\n"
         "main(['size', 'Qwen3-8B', '--rig', 'RTX 4090 + 64 GB'])\n"
-        "heavy = {'PySide6', 'xllamacpp', 'psutil'} & set(sys.modules)\n"
+        "heavy = {'PySide6', 'xllamacpp', 'pyqtgraph', 'psutil'} & set(sys.modules)\n"
         "sys.exit(str(sorted(heavy)) if heavy else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

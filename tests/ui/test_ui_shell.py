@@ -18,7 +18,7 @@ from advisor.ui.page import Page
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.window import MainWindow, page_entries
 
-HEAVY = {"pydantic", "numpy", "xllamacpp", "pynvml", "psutil"}
+HEAVY = {"pydantic", "numpy", "pyqtgraph", "xllamacpp", "pynvml", "psutil"}
 
 
 def test_first_paint_needs_no_heavy_library() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 from PySide6.QtCore import QEvent, QItemSelectionModel, Qt
-from PySide6.QtGui import QAccessible, QFocusEvent, QImage
-from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from PySide6.QtGui import QAccessible, QColor, QFocusEvent, QImage
+from PySide6.QtWidgets import QApplication, QGraphicsView, QLabel, QWidget
 
 from advisor.advice.capability import capability
 from advisor.advice.picks import Wish
@@ -227,20 +227,27 @@ def test_chip_is_as_wide_as_its_words(qtbot) -> None:
     assert chip.sizeHint().width() > chip.fontMetrics().horizontalAdvance(chip.text())
 
 
+def apart(one: QColor, other: QColor) -> int:
+    return sum(abs(a - b) for a, b in zip(one.getRgb(), other.getRgb(), strict=True))
+
+
 def test_a_curve_within_its_range_draws_and_follows_the_scheme(qtbot, qapp: QApplication) -> None:
     plot = RangeCurve("Decode speed by depth", height=120)
+    design.dress(plot)
     qtbot.addWidget(plot)
     plot.resize(320, 120)
     points = tuple((float(x), Range(low=8.0 - x, mid=9.0 - x, high=10.0 - x)) for x in range(8))
     ticks = ((0.0, "0"), (7.0, "8k"))
     plot.show_points(points, across=ticks, up=((0.0, "0"), (10.0, "10")), words="from 9 to 2")
     plot.show()
+    qtbot.waitUntil(lambda: plot.findChild(QGraphicsView) is not None)
     schemes: tuple[design.Scheme, ...] = ("light", "dark")
     for scheme in schemes:
         design.apply(qapp, scheme)
-        drawn, accent = grab(plot), design.colours().accent
-        line = {y for y in range(120) if drawn.pixelColor(160, y).name() == accent}
-        assert max(line) - min(line) < 4
+        drawn, accent = grab(plot), QColor(design.colours().accent)
+        assert drawn.pixelColor(2, 2).name() == design.colours().surface
+        near = (drawn.pixelColor(x, y) for x in range(60, 240) for y in range(100))
+        assert any(apart(pixel, accent) < 40 for pixel in near)
     assert name_of(plot) == "Decode speed by depth: from 9 to 2"
     design.apply(qapp, "light")
 

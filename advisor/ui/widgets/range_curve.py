@@ -1,11 +1,17 @@
-"""A small curve within its range, over two axes from nothing."""
+"""A small pyqtgraph plot: a curve within its range, over two axes from nothing.
+
+Ranges are set, not found: nothing moves under the reader's eye. pyqtgraph tells screen readers
+nothing, so the curve's words stand for it.
+"""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QSizePolicy, QWidget
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, QSize, Qt, QTimer
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from advisor.basis import Range
 from advisor.ui import design
@@ -15,8 +21,6 @@ Tick = tuple[float, str]
 OPACITY: Final = 0.18
 HEAD: Final = 1.12
 """How far the axis goes beyond the highest value."""
-WORDS: Final = 16
-"""Px for a line of an axis' words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,13 @@ class RangeCurve(QWidget):
         self._name = name
         self._height = height
         self._shown: _Shown | None = None
+        self._plot: _Plot | None = None
+        self._making = QTimer(self, singleShot=True, interval=0)
+        self._making.timeout.connect(self._make)
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._inside = QVBoxLayout(self)
+        self._inside.setContentsMargins(0, 0, 0, 0)
 
     def show_points(
         self,
@@ -48,63 +57,78 @@ class RangeCurve(QWidget):
         """Other points, at least two from left to right, ticks, and what they say in words."""
         self._shown = _Shown(points, across, up)
         self.setAccessibleName(f"{self._name}: {words}")
-        self.update()
+        if self._plot is None:
+            # As long a turn of the window's thread as the rest of its card: not in the same one.
+            self._making.start()
+        else:
+            self._plot.draw(self._shown)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Takes the width it gets."""
         return QSize(200, self._height)
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
-        """Axes with their words, the range, the line."""
-        del event
-        shown = self._shown
-        if shown is None:
-            return
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+        """Another colour scheme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self._plot is not None:
+            self._plot.restyle()
+
+    def _make(self) -> None:
+        if self._plot is None and self._shown is not None:
+            self._plot = _Plot()
+            self._plot.draw(self._shown)
+            self._inside.addWidget(self._plot)
+
+
+class _Plot(pg.PlotWidget):
+    """The line, its ground and the axes; nothing that answers to the mouse."""
+
+    def __init__(self) -> None:
+        # A menu that is only switched off would be made all the same, a third of the plot's cost.
+        super().__init__(enableMenu=False)
+        self.setMouseEnabled(False, False)
+        self.hideButtons()
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFrameShape(self.Shape.NoFrame)
+        self.getViewBox().disableAutoRange()
+        self.setAntialiasing(True)
+        inside: Any = self.getPlotItem()  # its ``layout`` hides QGraphicsWidget's method
+        inside.layout.setContentsMargins(2, 8, 16, 2)
+        self._line = pg.PlotDataItem(antialias=True)
+        self._line.setZValue(10)
+        self._low, self._high = pg.PlotDataItem(), pg.PlotDataItem()
+        self._ground = pg.FillBetweenItem(self._low, self._high)
+        self._ground.setZValue(-5)
+        self.addItem(self._ground)
+        self.addItem(self._line)
+        self.restyle()
+
+    def draw(self, shown: _Shown) -> None:
+        """Other points."""
+        x = np.array([place for place, _ in shown.points])
+        high = np.array([found.high for _, found in shown.points])
+        self.getViewBox().setRange(
+            xRange=(0.0, float(x[-1])), yRange=(0.0, float(high.max()) * HEAD), padding=0
+        )
+        self.getAxis("bottom").setTicks([list(shown.across)])
+        self.getAxis("left").setTicks([list(shown.up)])
+        self._low.setData(x, np.array([found.low for _, found in shown.points]))
+        self._high.setData(x, high)
+        self._line.setData(x, np.array([found.mid for _, found in shown.points]))
+
+    def restyle(self) -> None:
+        """The colours of the scheme."""
         c = design.colours()
-        with QPainter(self) as painter:
-            painter.setFont(design.font(design.SMALL))
-            metrics = QFontMetricsF(painter.font())
-            left = max(metrics.horizontalAdvance(words) for _, words in shown.up)
-            right = metrics.horizontalAdvance(shown.across[-1][1]) / 2
-            area = QRectF(self.rect()).adjusted(left + 8, 8, -right - 4, -WORDS - 2)
-            at = _Scale(area, shown.points[-1][0], max(r.high for _, r in shown.points))
-            self._axes(painter, area, at, shown)
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            ground = QColor(c.accent)
-            ground.setAlphaF(OPACITY)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(ground)
-            lower = [at(x, r.low) for x, r in shown.points]
-            upper = [at(x, r.high) for x, r in shown.points]
-            painter.drawPolygon(QPolygonF([*lower, *reversed(upper)]))
-            painter.setPen(QPen(QColor(c.accent), 2))
-            painter.drawPolyline(QPolygonF([at(x, r.mid) for x, r in shown.points]))
-
-    def _axes(self, painter: QPainter, area: QRectF, at: "_Scale", shown: _Shown) -> None:
-        c = design.colours()
-        painter.setPen(QColor(c.line))
-        painter.drawLine(area.bottomLeft(), area.bottomRight())
-        painter.drawLine(area.bottomLeft(), area.topLeft())
-        painter.setPen(QColor(c.muted))
-        for x, words in shown.across:
-            place = at(x, 0)
-            below = QRectF(place.x() - 60, place.y() + 2, 120, WORDS)
-            painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, words)
-        for y, words in shown.up:
-            beside = QRectF(0, at(0, y).y() - WORDS / 2, area.left() - 5, WORDS)
-            sides = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(beside, sides, words)
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """From figures to px."""
-
-    area: QRectF
-    furthest: float
-    highest: float
-
-    def __call__(self, x: float, y: float) -> QPointF:
-        across = x / self.furthest * self.area.width()
-        up = y / (self.highest * HEAD) * self.area.height()
-        return QPointF(self.area.left() + across, self.area.bottom() - up)
+        self.setBackground(QColor(c.surface))
+        for side in ("bottom", "left"):
+            axis = self.getAxis(side)
+            axis.setPen(pg.mkPen(QColor(c.line)))
+            axis.setTextPen(pg.mkPen(QColor(c.muted)))
+            axis.setStyle(
+                tickFont=design.font(design.SMALL), tickLength=-3, hideOverlappingLabels=False
+            )
+        ground = QColor(c.accent)
+        ground.setAlphaF(OPACITY)
+        self._ground.setBrush(pg.mkBrush(ground))
+        self._line.setPen(pg.mkPen(QColor(c.accent), width=2.0))
+        self.showGrid(x=False, y=True, alpha=0.12)

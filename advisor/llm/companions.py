@@ -45,15 +45,7 @@ def _changed(name: str) -> int:
 
 @lru_cache(maxsize=16)
 def _draft(name: str, _changed_at: int) -> Model:
-    model = load(name)
-    if _is_projector(model.tensors[0].name if model.tensors else "", model.hp is None):
-        message = f"{name} holds a projector (--mmproj), not a model that can draft."
-        raise ModelError(message)
-    return model
-
-
-def _is_projector(first: str, unknown: bool) -> bool:
-    return unknown and first.startswith(("v.", "a.", "mm."))
+    return load(name)
 
 
 def _projector(name: str) -> Projector:

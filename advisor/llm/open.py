@@ -16,6 +16,13 @@ from advisor.llm.model_names import stated_type
 _MAGIC: Final = b"GGUF"
 _ONE_EXPERT: Final = re.compile(r"blk\.\d+\.ffn_(?:gate|up|down)\.\d+\.weight$")
 """llama-arch.cpp:LLM_TENSOR_FFN_GATE_EXP of b11434, which nothing there loads any more."""
+_OTHERS: Final = {
+    "adapter": "an adapter (LoRA), which changes another model: size that one",
+    "clip": "a projector (--mmproj), which a model takes along: choose that model",
+    "controlvector": "a control vector, which steers another model: size that one",
+    "imatrix": "an importance matrix, by which a model is quantized: size that one",
+}
+"""By ``general.type`` (gguf-py:GGUFType) or architecture: GGUF files that hold no model."""
 
 
 def open_gguf(path: Path) -> Model:
@@ -30,7 +37,14 @@ def open_gguf(path: Path) -> Model:
 
 
 def model_of_header(header: GgufHeader) -> Model:
-    """The model that a header describes. Raises BadModelFile where it contradicts itself."""
+    """The model that a header describes.
+
+    Raises BadModelFile where it contradicts itself or describes no model.
+    """
+    arch = str(header.metadata.get("general.architecture", ""))
+    other = _OTHERS.get(str(header.metadata.get("general.type", ""))) or _OTHERS.get(arch)
+    if other:
+        raise BadModelFile(f"{header.path.name} holds {other}.")
     shapes = [(tensor.name, tensor.shape) for tensor in header.tensors]
     if any(_ONE_EXPERT.match(name) for name, _ in shapes):
         message = (
@@ -38,7 +52,7 @@ def model_of_header(header: GgufHeader) -> Model:
             "April 2024 do. llama.cpp no longer loads that: download a newer file of the model."
         )
         raise BadModelFile(message)
-    family = architecture(str(header.metadata.get("general.architecture", "")))
+    family = architecture(arch)
     if family is None:
         hp = generic.hyperparameters(header.metadata, shapes)
         memory = None if hp is None else generic.memory(hp, shapes)

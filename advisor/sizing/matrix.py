@@ -9,7 +9,7 @@ asked for at one depth, whatever the context.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain, groupby, repeat
 from typing import Final, NamedTuple, cast
 
 from advisor.basis import Range
@@ -19,6 +19,7 @@ from advisor.sizing import speculative
 from advisor.sizing.allocation import place_model, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.cell_speed import CellSpeeds
+from advisor.sizing.compute.layout import fused_types
 from advisor.sizing.family import family
 from advisor.sizing.matrix_border import Border, opened
 from advisor.sizing.matrix_loads import Loads, loads
@@ -28,7 +29,7 @@ from advisor.sizing.placement import Placement
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import spill_room
-from advisor.sizing.tables import Latest
+from advisor.sizing.tables import Latest, PerModel
 
 
 class Cell(NamedTuple):
@@ -85,6 +86,8 @@ _cell: Final = partial(_new, Cell)
 
 _room: Final = Latest(room)
 _spare: Final = Latest(spill_room)
+_fused: Final[PerModel[str, object]] = PerModel(lambda model, _key: fused_types(model))
+"""Whether routed and shared experts run together is the one thing that types decide of buffers."""
 
 
 class _Part(NamedTuple):
@@ -144,7 +147,11 @@ class Matrices:
         alike = not plain.n_cpu_moe and plain.n_gpu_layers == "all" and not plain.override_tensor
         # A draft model is split by what the main model leaves free.
         alike = alike and plain.spec_type != "draft-simple"
-        groups = [tuple(models.items())] if alike else [(item,) for item in models.items()]
+        groups = (
+            [tuple(group) for _, group in groupby(models.items(), lambda item: _fused(item[1], ""))]
+            if alike
+            else [(item,) for item in models.items()]
+        )
         asked = tuple(contexts)
         return Asked(plain, asked, [self._part(group, plain, asked) for group in groups])
 

@@ -68,22 +68,22 @@ class Border:
             held = max(
                 (columns[at].settings.ctx for at in order if codes[at] == OFFLOAD), default=0
             )
-            low = sum(columns[at].settings.ctx <= held for at in near)
-            for at in near[:low]:
-                yield line * n + at, "offload"
-            high = len(near)
+            for at in near:
+                if columns[at].settings.ctx <= held:
+                    yield line * n + at, "offload"
+            open_cells = [at for at in near if columns[at].settings.ctx > held]
             # The longest and the shortest may tell all of them; then what lies between halves.
-            tries = [high - 1, low]
-            while low < high:
-                middle = tries.pop(0) if tries else (low + high) // 2
-                total = host_totals[line * n + near[middle]] or 0
-                verdict = self._verdict(model, columns[near[middle]], total)
-                if verdict == "offload":
-                    some, low = near[low : middle + 1], middle + 1
-                else:
-                    some, high = near[middle:high], middle
-                for at in some:
-                    yield line * n + at, verdict
+            tries = [-1, 0]
+            while open_cells:
+                middle = tries.pop(0) if tries else len(open_cells) // 2
+                at = open_cells[middle]
+                verdict = self._verdict(model, columns[at], host_totals[line * n + at] or 0)
+                start = 0 if verdict == "offload" else open_cells.index(at)
+                end = len(open_cells) if verdict == "no" else open_cells.index(at) + 1
+                # Another split of the cards, which the search may find, speaks for itself only.
+                for told in open_cells[start:end]:
+                    yield line * n + told, verdict
+                del open_cells[start:end]
 
     def _verdict(self, model: Model, column: Column, host_total: int) -> Verdict:
         settings, case = _cases(model, (column.settings, self._space.backends))

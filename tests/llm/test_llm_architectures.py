@@ -234,6 +234,15 @@ def test_a_header_that_contradicts_itself_is_refused(change: dict[str, Any]) -> 
         family.from_gguf({"general.architecture": "qwen3moe", **keys}, [])
 
 
+def test_one_expert_of_a_dense_hunyuan_is_none() -> None:
+    hp = architectures.from_config(SMALL["hunyuan-dense"])
+    family = architectures.architecture("hunyuan-dense")
+    assert family is not None
+    keys = {f"hunyuan-dense.{key}": value for key, value in hp.metadata.items()}
+    header = {"general.architecture": "hunyuan-dense", **keys, "hunyuan-dense.expert_count": 1}
+    assert family.from_gguf(header, family.tensors(hp)).n_expert == 0
+
+
 @pytest.mark.parametrize(
     "change",
     [{"attention.head_count": 3}, {"expert_feed_forward_length": 96}, {"feed_forward_length": 1}],

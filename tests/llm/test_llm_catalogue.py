@@ -361,6 +361,22 @@ def test_a_header_without_an_architecture_still_has_its_weights(tmp_path: Path) 
         add_from_gguf(plain_file(tmp_path, {"general.name": "odd"}))
 
 
+@pytest.mark.parametrize(
+    ("header", "holds"),
+    [
+        ({"general.architecture": "llama", "general.type": "adapter"}, "an adapter"),
+        ({"general.architecture": "clip"}, "a projector"),
+        ({"general.architecture": "controlvector"}, "a control vector"),
+        ({"general.type": "imatrix"}, "an importance matrix"),
+    ],
+)
+def test_a_file_that_holds_no_model_is_called_what_it_is(
+    tmp_path: Path, header: dict[str, Any], holds: str
+) -> None:
+    with pytest.raises(BadModelFile, match=f"holds {holds}"):
+        open_gguf(plain_file(tmp_path, header))
+
+
 def test_a_header_without_a_key_that_llama_cpp_requires_is_refused(tmp_path: Path) -> None:
     known = {key.replace("brandnew", "llama"): value for key, value in GENERIC.items()}
     known["general.architecture"] = "llama"

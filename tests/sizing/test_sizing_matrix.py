@@ -140,6 +140,19 @@ def test_a_longer_context_that_fits_speaks_for_shorter_ones() -> None:
         assert together.cell("Q8_0", ctx) == alone.cell("Q8_0", ctx)
 
 
+@pytest.mark.parametrize("ctx", [106496, 122880])
+def test_no_cell_takes_the_split_or_the_buffers_of_another(ctx: int) -> None:
+    rig = parse_rig("GTX 1080 Ti + RTX A6000 + RTX 4070 + 16 GB DDR4-3200")
+    entry = catalogue().find("zai-org/GLM-4.5-Air")
+    models = {kind: entry.model(kind) for kind in ("F16", "IQ2_M")}
+
+    together = matrix(models, rig, RunSettings(), (106496, 122880))
+
+    for kind, model in models.items():
+        alone = matrix({kind: model}, rig, RunSettings(), (ctx,))
+        assert together.cell(kind, ctx) == alone.cell(kind, ctx)
+
+
 def test_on_unlike_cards_a_cell_looked_at_closely_says_what_its_plan_says() -> None:
     random = Random(3)
     entry, mib = catalogue().find("Qwen/Qwen3-0.6B"), 1 << 20

@@ -172,6 +172,9 @@ def common_hyperparameters(arch: str, keys: Keys) -> dict[str, Any]:
             f"{n_layer_nextn} of them for prediction."
         )
     n_expert, n_used = keys.integer("expert_count", 0), keys.most("expert_used_count")
+    # Their converter writes the one that a dense model's config counts.
+    if n_expert == 1 and arch in {"hunyuan-dense", "hunyuan_vl"}:
+        n_expert = n_used = 0
     if not bool(n_expert) <= n_used <= n_expert <= _MAX_EXPERTS:
         raise BadModelFile(
             f"The model's header gives {n_expert} experts of which {n_used} are used."

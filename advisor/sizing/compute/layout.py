@@ -59,6 +59,21 @@ def _fused_types(tensors: dict[str, Tensor]) -> tuple[object, ...]:
     return (len(set(types)), [t.block > 1 for t in types] == [True] * 4)
 
 
+def fused_types(model: Model) -> tuple[tuple[object, ...], ...]:
+    """What types decide of a model's graph wherever its weights lie, block by block.
+
+    Quicker than its layout; empty where no block has both routed and shared experts.
+    """
+    if model.hp is None or not (model.hp.n_expert and model.hp.n_ff_shexp):
+        return ()
+    blocks: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
+    for tensor in model.tensors:
+        if tensor.name.endswith(("exps.weight", "shexp.weight")):
+            block, _, name = tensor.name.removeprefix("blk.").partition(".")
+            blocks[block][name] = tensor
+    return tuple(map(_fused_types, blocks.values()))
+
+
 def layout(model: Model) -> Layout:
     """The layout of a model, made once per model."""
     known = _layouts.get(id(model))

@@ -256,9 +256,9 @@ def _apis(
     models: Sequence[CatalogueEntry | Model], current: Model | None, usage: Usage, at: dt.datetime
 ) -> list[Candidate]:
     """APIs for any acceptable model: all of the family, and the cheapest of like class."""
-    asked = {m.id: m.n_params for m in models}
+    asked = {m.weights_of if isinstance(m, Model) else m.id: m.n_params for m in models}
     if current is not None:
-        asked.setdefault(current.id, current.n_params)
+        asked.setdefault(current.weights_of, current.n_params)
     found: dict[str, Candidate] = {}
     for model_id, n_params in asked.items():
         like = 0

@@ -63,11 +63,11 @@ def _others(model: Model, settings: RunSettings, *, same: bool) -> Iterator[Othe
 
     ``same``: of the same maker, else of others.
     """
-    asked = next((e for e in catalogue().entries if e.id == model.id), None)
+    asked = next((e for e in catalogue().entries if e.id == model.weights_of), None)
     for entry in _ranked(catalogue()):
         alike = asked is not None and entry.maker == asked.maker
         trained = entry.hp.n_ctx_train or settings.ctx
-        if alike != same or entry.id == model.id or trained < settings.ctx:
+        if alike != same or entry.id == model.weights_of or trained < settings.ctx:
             continue
         if entry.n_params < model.n_params and (other := _other(entry, asked)):
             yield other
@@ -101,7 +101,7 @@ def api_sentence(model: Model, at: dt.datetime) -> str:
     """What the same weights cost over an API at least, or their successor; empty: not known."""
     found: list[tuple[bool, Decimal, str]] = []
     for api in api_models():
-        if model.id not in (*api.weights, *api.succeeds):
+        if model.weights_of not in (*api.weights, *api.succeeds):
             continue
         try:
             price = api_price(api, at)
@@ -109,7 +109,7 @@ def api_sentence(model: Model, at: dt.datetime) -> str:
             continue
         into = sum((share * tariff.input.base for share, tariff in price.schedule), Decimal(0))
         out = sum((share * tariff.output.base for share, tariff in price.schedule), Decimal(0))
-        succeeds = model.id not in api.weights
+        succeeds = model.weights_of not in api.weights
         name = f"its successor, {api.title}," if succeeds else api.title
         sentence = (
             f"Over an API: {name} costs {into:.2f} USD per million tokens read and {out:.2f} "

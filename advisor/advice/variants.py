@@ -109,7 +109,7 @@ def variants(
             loss = _losses(model, kv)
             if not usage.accepts_loss(loss) or not _runs(model, base, kv):
                 continue
-            tier = tier_of(model.id, model.n_params)
+            tier = tier_of(model.weights_of, model.n_params)
             found.append(Variant(model, kv, loss, tier))
     found.sort(
         key=lambda v: (

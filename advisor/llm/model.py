@@ -65,6 +65,8 @@ class Model:
     missing: int = 0
     """Bytes that its files lack: a download that is not finished."""
     imatrix: bool = False
+    entry: str = ""
+    """Catalogue id of the model whose files these are, where ``id`` is their repository's."""
     published: str = ""
     """How its publisher's files differ from what llama-quantize makes, as far as it is known."""
     draft: "Model | None" = None
@@ -89,6 +91,11 @@ class Model:
         # T5's encoder alone has a cache, to which nothing is written.
         alone = self.hp is not None and self.hp.arch == "t5encoder"
         return POOLING[0] if encodes or alone else ""
+
+    @property
+    def weights_of(self) -> str:
+        """Catalogue id of a catalogue model, whoever published its files; else its ``id``."""
+        return self.entry or self.id
 
     @property
     def writes(self) -> bool:

@@ -132,6 +132,7 @@ def _model(entry: CatalogueEntry, place: str, habit: Habit, kind: str, *, imatri
     )
     return Model(
         id=place,
+        entry=entry.id,
         name=entry.name,
         file_type=kind,
         source="catalogue",

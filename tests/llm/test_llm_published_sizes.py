@@ -85,6 +85,7 @@ def test_a_repository_means_its_own_files() -> None:
     theirs = load("https://huggingface.co/unsloth/Qwen3.5-9B-GGUF:Q4_K_M")
     assert theirs.id == "unsloth/Qwen3.5-9B-GGUF"
     assert theirs.file_type == "Q4_K_M"
+    assert theirs.weights_of == plain.weights_of == "Qwen/Qwen3.5-9B"
     assert theirs.nbytes > plain.nbytes
     assert "unsloth" in theirs.published
     assert not plain.published

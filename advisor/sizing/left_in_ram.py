@@ -7,6 +7,8 @@ from typing import Final
 
 from advisor.llm.hyperparameters import Hyperparameters
 
+LEAVES: Final = frozenset({"cuda", "rocm"})
+"""Backends that leave some weights in RAM."""
 NO_PRODUCT: Final = frozenset({"TQ1_0", "TQ2_0"})
 """Types that CUDA cannot multiply with (ggml-cuda.cu:ggml_backend_cuda_device_supports_op)."""
 _SCANNING: Final = frozenset({

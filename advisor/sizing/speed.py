@@ -5,7 +5,7 @@ rows in ``speed_similar``.
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -17,6 +17,7 @@ from advisor.sizing import speed_prefill
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.interconnect import slowest_link
+from advisor.sizing.left_in_ram import LEAVES, NO_PRODUCT
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Speed, SpeedTerm
 from advisor.sizing.settings import RunSettings, first_device
@@ -146,12 +147,24 @@ def _run(  # noqa: PLR0917 - predict's own arguments
         scale=file_bytes / model.nbytes if file_bytes else 1.0,
         by_hand=sums.moved_sums(model, placement.overrides) if placement.overrides else {},
     )
-    if box.host_gbs is None and any(part.where == HOST for part in parts):
-        return _unknown(
+    why = _untold_ram(model, rig, box, {part.where for part in parts})
+    return _unknown(why) if why else _Run(known, parts, box)
+
+
+def _untold_ram(model: Model, rig: Rig, box: Machine, used: Collection[int]) -> str:
+    """Why the time of what lies in RAM is not known; empty where it is."""
+    if HOST in used and box.host_gbs is None:
+        return (
             "part of the model lies in RAM, whose bandwidth is not known "
             "(name the memory, for example “DDR5-6000”)."
         )
-    return _Run(known, parts, box)
+    leaves = any(rig.devices[device].backend in LEAVES for device in used if device != HOST)
+    if leaves and any(kind.type.name in NO_PRODUCT for kind in model.kinds.kinds):
+        return (
+            "nobody published figures of matrices that stay in RAM in every layer, as those do "
+            "that the device cannot multiply."
+        )
+    return ""
 
 
 def _not_timed(model: Model) -> str:

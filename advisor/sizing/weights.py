@@ -14,7 +14,7 @@ from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model, Projector
 from advisor.llm.tensor import Tensor, TensorType
 from advisor.sizing import overrides
-from advisor.sizing.left_in_ram import NO_PRODUCT, left_in_ram, may_be_left
+from advisor.sizing.left_in_ram import LEAVES, NO_PRODUCT, left_in_ram, may_be_left
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.tables import PerModel
@@ -26,9 +26,6 @@ _PADS_ROWS = frozenset({"cuda", "rocm", "sycl"})
 _ALIGNMENT = {"cuda": 128, "rocm": 128, "sycl": 128}
 _HOST_ALIGNMENT = 32
 """ggml-impl.h:TENSOR_ALIGNMENT, also of pinned host buffers; other backends are close to it."""
-
-_LEAVES = frozenset({"cuda", "rocm"})
-"""Backends that leave some weights in RAM (``left_in_ram``)."""
 
 NEVER_RUN_NEXTN = frozenset({"bailingmoe2", "exaone4", "exaone-moe", "glm4", "dots3note"})
 """Architectures that skip their NextN layers whatever ``load_mtp`` says (models/*.cpp)."""
@@ -246,7 +243,7 @@ def _make_table(model: Model, key: tuple[str, bool, overrides.Targets]) -> Weigh
 def _refused(model: Model, backend: str) -> NDArray[np.bool_]:
     """Which tensors a backend leaves on the host."""
     kinds = model.kinds
-    if backend not in _LEAVES:
+    if backend not in LEAVES:
         return np.zeros(len(kinds.of), dtype=np.bool_)
     refused = np.array([kind.type.name in NO_PRODUCT for kind in kinds.kinds], dtype=np.bool_)
     found: NDArray[np.bool_] = refused[kinds.of]

@@ -63,7 +63,11 @@ def test_files_made_by_other_rules_are_told_apart() -> None:
 
 
 def test_what_is_known_of_a_publisher_is_held_by_his_sizes() -> None:
-    held = [row for row in OURS["rows"] if "differs" not in row and row.get("repo")]
+    held = [
+        (row["repo"], catalogue().find(row["model"]), row["file_type"])
+        for row in OURS["rows"]
+        if "differs" not in row and row.get("repo")
+    ]
     unheld = [
         habit.name
         for habit in published.habits()
@@ -71,9 +75,8 @@ def test_what_is_known_of_a_publisher_is_held_by_his_sizes() -> None:
         if habit.exact and "deepseek-ai/DeepSeek-R1" not in habit.models
         for kind in (habit.file_types or ("",))
         if not any(
-            habit.of(row["repo"], catalogue().find(row["model"]), row["file_type"])
-            and kind in {"", row["file_type"]}
-            for row in held
+            kind in {"", file_type} and habit.of(repo, entry, file_type)
+            for repo, entry, file_type in held
         )
     ]
     # Known of other files of the same publisher and date.

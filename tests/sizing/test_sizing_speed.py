@@ -302,6 +302,17 @@ def test_bf16_is_multiplied_in_f32_where_a_device_lacks_it(
     assert (constants(box.devices[0], of, 1.0).bf16 < 1) == in_f32
 
 
+@pytest.mark.parametrize(
+    ("rig", "known"),
+    [("RTX 3090 + 64 GB DDR4-3200", False), ("CPU only + 64 GB DDR4-3200", True)],
+)
+def test_the_speed_of_matrices_that_no_device_multiplies_is_unknown(rig: str, known: bool) -> None:
+    plan = size(model("Qwen/Qwen3-8B", "TQ1_0"), parse_rig(rig), RunSettings())
+
+    assert plan.fits
+    assert (plan.speed.decode_tps is not None) == known
+
+
 def test_the_speed_of_a_card_that_is_nearly_full_is_unknown() -> None:
     of = model("Qwen/Qwen3-32B")
     rig = parse_rig("Radeon AI PRO R9700")

@@ -240,7 +240,7 @@ def test_a_curve_within_its_range_draws_and_follows_the_scheme(qtbot, qapp: QApp
     ticks = ((0.0, "0"), (7.0, "8k"))
     plot.show_points(points, across=ticks, up=((0.0, "0"), (10.0, "10")), words="from 9 to 2")
     plot.show()
-    qtbot.waitUntil(lambda: plot.findChild(QGraphicsView) is not None)
+    qtbot.waitUntil(lambda: [view.width() for view in plot.findChildren(QGraphicsView)] == [320])
     schemes: tuple[design.Scheme, ...] = ("light", "dark")
     for scheme in schemes:
         design.apply(qapp, scheme)

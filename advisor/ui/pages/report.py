@@ -316,6 +316,7 @@ class ReportPage(Page):
         self.preview.say(words, self.tr("Cancel"), self._cancel)
 
     def _cancel(self) -> None:
+        self._timer.stop()  # a change just before would begin again
         if self._job is not None:
             self._job.cancel()
         self._stale = True

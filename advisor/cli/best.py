@@ -60,6 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say_json({"rig": rig.name, "models": [_object(pick) for pick in found]})
         return DONE if found else NO
+    if not found:
+        say(
+            f"No model that you ask for runs on {rig.name} with a context of {wish.ctx:,} tokens, "
+            "where a rig in words leaves a part of its RAM to its system. Ask for a shorter "
+            "context (-c), or for less."
+        )
+        return NO
     rows = [["", "index", "type", "file", "on this rig", "decode", "quality loss", "licence"]]
     rows += [
         [
@@ -78,4 +85,4 @@ def run(arguments: argparse.Namespace) -> int:
     name = CODING if wish.purpose == "code" else data().index
     say(f"What is fast enough first; then by the {name} ({data().date}), less what the file")
     say("type loses. ~: not published; what size, age and maker let expect at the least.")
-    return DONE if found else NO
+    return DONE

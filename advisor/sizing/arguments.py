@@ -13,7 +13,7 @@ def file_name(model: Model) -> str:
     """The model's file, or the name that it would have: ``Qwen3-8B-Q4_K_M.gguf``."""
     if model.path is not None:
         return str(model.path)
-    return f"{_plain(model.id)}-{model.file_type}.gguf"
+    return f"{_plain(model.weights_of)}-{model.file_type}.gguf"
 
 
 def _projector_name(projector: Projector | None, settings: RunSettings) -> str:

@@ -141,6 +141,13 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert "flash attention" in captured.err
 
 
+def test_a_list_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--rig", "CPU only + 2 GB DDR4-3200", "--max-params", "0.05"]
+
+    assert cli.main(["best", *asked]) == 1
+    assert "No model that you ask for runs on CPU only" in capsys.readouterr().out
+
+
 def test_speed_that_cannot_be_had_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["size", "Qwen/Qwen3-32B", "--rig", "RTX 3060 12GB + 64 GB DDR5-6000", "-c", "8192"]
 

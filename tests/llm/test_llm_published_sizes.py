@@ -17,6 +17,7 @@ import pytest
 
 from advisor.llm import load, published
 from advisor.llm.catalogue import catalogue
+from advisor.sizing.arguments import file_name
 from tests.truth import TRUTH
 
 OURS: dict[str, Any] = json.loads(
@@ -91,6 +92,7 @@ def test_a_repository_means_its_own_files() -> None:
     assert theirs.weights_of == plain.weights_of == "Qwen/Qwen3.5-9B"
     assert theirs.nbytes > plain.nbytes
     assert "unsloth" in theirs.published
+    assert file_name(theirs) == "Qwen3.5-9B-Q4_K_M.gguf"
     assert not plain.published
     assert load("mradermacher/Qwen3.5-9B-GGUF", "Q4_K_M") is plain
     assert load(theirs.id, "Q4_K_M") is theirs

@@ -25,7 +25,7 @@ _running: Final[set["Job"]] = set()
 class Job(QObject):
     """One piece of work. Lives on the GUI thread; the worker only emits its signals."""
 
-    progressed = Signal(float, str)
+    _reported = Signal(float, str)
     """Share done from 0 to 1 (negative: not known), and what is being done."""
     finished = Signal()
     """After the result or the error was delivered, or dropped because of a cancellation."""
@@ -36,15 +36,18 @@ class Job(QObject):
         fn: "Callable[[Job], Any]",
         on_result: Callable[[Any], None],
         on_error: Callable[[RigAdvisorError], None] | None,
+        on_progress: Callable[[float, str], None] | None,
         owner: QObject | None,
     ) -> None:
         super().__init__()
         self._fn = fn
         self._on_result = on_result
         self._on_error = on_error
+        self._on_progress = on_progress
         self._owner = owner
         self._cancelled = False
         self._ended.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._reported.connect(self._tell, Qt.ConnectionType.QueuedConnection)
 
     @property
     def cancelled(self) -> bool:
@@ -58,7 +61,11 @@ class Job(QObject):
     def report(self, share: float, text: str = "") -> None:
         """Called by the work: how far it is."""
         if not self._cancelled:
-            self.progressed.emit(share, text)
+            self._reported.emit(share, text)
+
+    @property
+    def _unwanted(self) -> bool:
+        return self._cancelled or (self._owner is not None and not shiboken6.isValid(self._owner))
 
     def work(self) -> None:
         """The worker thread's part."""
@@ -73,13 +80,18 @@ class Job(QObject):
         if shiboken6.isValid(self):
             self._ended.emit(result, failure)
 
+    @Slot(float, str)
+    def _tell(self, share: float, text: str) -> None:
+        # Said before it was cancelled, heard only now.
+        if self._on_progress is not None and not self._unwanted:
+            self._on_progress(share, text)
+
     @Slot(object, object)
     def _deliver(self, result: object, failure: Exception | None) -> None:
         _running.discard(self)
         self.deleteLater()
-        gone = self._owner is not None and not shiboken6.isValid(self._owner)
         try:
-            if self._cancelled or gone:
+            if self._unwanted:
                 if failure is not None:
                     log.info("dropped the error of a cancelled job: %s", failure)
             elif failure is None:
@@ -107,9 +119,7 @@ def run_task(
     failures only (RigAdvisorError); anything else is a bug and is raised on the GUI thread, where
     the crash dialog shows it.
     """
-    job = Job(fn, on_result, on_error, owner)
-    if on_progress is not None:
-        job.progressed.connect(on_progress, Qt.ConnectionType.QueuedConnection)
+    job = Job(fn, on_result, on_error, on_progress, owner)
     _running.add(job)
     (pool or QThreadPool.globalInstance()).start(job.work)
     return job

@@ -89,6 +89,30 @@ def test_progress_is_told(qtbot) -> None:
     assert told == [(0.5, "half")]
 
 
+@pytest.mark.parametrize("how", ["cancelled", "owner deleted"])
+def test_progress_that_is_heard_too_late_is_dropped(qtbot, how: str) -> None:
+    said = threading.Event()
+    owner = QObject()
+
+    def work(job: Job) -> None:
+        job.report(0.5, "half")
+        said.set()
+
+    job = run_task(
+        work,
+        on_result=lambda _r: pytest.fail("late"),
+        on_progress=lambda _s, _t: pytest.fail("late"),
+        owner=owner,
+    )
+    assert said.wait(5)
+    if how == "cancelled":
+        job.cancel()
+    else:
+        shiboken6.delete(owner)
+    with qtbot.waitSignal(job.finished):
+        pass
+
+
 def test_cancel_all_waits_for_the_pool() -> None:
     run_task(lambda job: job.cancelled, on_result=lambda _r: None)
     assert cancel_all(5000)

@@ -308,8 +308,6 @@ class ReportPage(Page):
         )
 
     def _progressed(self, share: float, _text: str) -> None:
-        if self._job is not None and self._job.cancelled:
-            return  # said before it was cancelled, heard only now
         words = self.tr("Working out the report: sizes, speeds, costs of every option.")
         if share > 0:
             words += " " + self.tr("{percent} % done.").format(percent=round(100 * share))

@@ -55,6 +55,8 @@ class Chooser:
     """Card and backend of each row."""
     inside_several: float
     """``INSIDE`` for several cards."""
+    ignored: frozenset[str]
+    """Likeness that is not looked for."""
 
     def loss(self, fit: Fit, assumed: Assumed) -> float:
         """Mean absolute error in scales, each at most ``CAP``."""
@@ -65,7 +67,7 @@ class Chooser:
 
     def _neighbours(self, now: Assumed) -> Iterator[list[Assumed]]:
         """Other settings, one field at a time."""
-        for name in (*self.joint.alike, "noise"):
+        for name in (*(n for n in self.joint.alike if n not in self.ignored), "noise"):
             value = getattr(now.how, name)
             tried = [value * 1.4, value / 1.4]
             if name != "noise":

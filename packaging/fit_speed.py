@@ -54,6 +54,9 @@ class Problem(ABC):
     """Share of rows of several cards that ranges are made to hold: six runs or so of each kind
     tell less than they seem, in prefill, where a row may not tell its micro-batch, least."""
 
+    ignored: ClassVar[frozenset[str]] = frozenset()
+    """See ``Chooser``."""
+
     rows: list[Row]
     classes: list[str]
     scale: float
@@ -145,6 +148,8 @@ class Decode(Problem):
 
 class Prefill(Problem):
     inside_several = 0.86
+    # Cards of other kinds say little of a build's prompts: where no build is told it did harm.
+    ignored = frozenset({"backend_built"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -170,6 +175,7 @@ class Prefill(Problem):
         self.by_backend("mla_attention", 1.0)
         self.by_backend("sharing", 0.35)
         self.by_backend("score", 128.0)
+        self.by_backend("tile", 16.0)
         self.by_backend("pipeline", 0.5)
 
     def log_time(self, vector: Array) -> Array:
@@ -183,9 +189,11 @@ class Prefill(Problem):
             type_factor=np.append(g("types"), 1.0)[self.type], memory=g("memory")[0],
             launch=g("launch")[backend], mla_attention=g("mla_attention")[backend],
             bend=g("bend")[kind], sharing=g("sharing")[backend],
-            score=g("score")[backend],
+            score=g("score")[backend], tile=g("tile")[backend],
         )  # fmt: skip
-        parts = terms.prefill_parts(k, self.columns, self.attention, self.read, self.ubatch)
+        parts = terms.prefill_parts(
+            k, self.columns, self.attention, self.read, self.ubatch, used=self.used
+        )
         pipe = terms.pipelined(self.n, self.prompt, self.ubatch, g("pipeline")[backend])
         return np.log(parts.total * pipe)
 
@@ -231,6 +239,7 @@ def chooser(problem: Problem) -> Chooser:
         several=problem.n > 1,
         machines=[(case.gpu, case.backend) for case in cases],
         inside_several=problem.inside_several,
+        ignored=problem.ignored,
     )
 
 

@@ -67,6 +67,7 @@ def write(
             "hand_over_us": _r(d("hand_over")[i] * 1e6),
             "prefill_launch_us": _r(p("launch")[i] * 1e6),
             "prefill_sharing": _r(p("sharing")[i]), "prefill_score": _r(p("score")[i]),
+            "prefill_tile": _r(p("tile")[i]),
             "pipeline": _r(p("pipeline")[i]),
         }  # fmt: skip
     backends["sycl"] = backends["vulkan"]
@@ -77,8 +78,8 @@ def write(
         "errors, fitted together to the logarithm of the time; rows that the others contradict "
         "count less; errors by ten-fold cross-validation split by GPU, model, backend and source, "
         f"over {splits} such splits together, nested: what the fit assumes is chosen for each "
-        "block of folds by the rows of the others, from a start that was chosen earlier on other "
-        "splits of the same rows; ranges are chosen to hold "
+        "block of folds by the rows of the others, from a start that was chosen knowing these "
+        "rows and splits; ranges are chosen to hold "
         "with a row's micro-batch and build told and untold; rows read in micro-batches of one "
         "token are computed without the output layer; rows that a rule leaves out "
         "(left_out) count in neither",

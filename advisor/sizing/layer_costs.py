@@ -174,7 +174,8 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
         read = touched(columns, used, ubatch)
         attention = prompt if settings.kv_offload else np.zeros_like(prompt)
         attention = attention if along is None else along
-        seconds = np.asarray(prefill_parts(constants, columns, attention, read, ubatch).total)
+        parts = prefill_parts(constants, columns, attention, read, ubatch, used=used)
+        seconds = np.asarray(parts.total)
         change = speed_prefill.device_correction(model, known, settings, device, box)
         return seconds * math.exp(change.error)
 

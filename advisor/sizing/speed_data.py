@@ -75,6 +75,8 @@ class BackendCosts(_Frozen):
     """Power of the heads per KV head by which attention gets faster in prefill."""
     prefill_score: float
     """Softmax of one score in prefill, in operations."""
+    prefill_tile: float
+    """Tokens by which an expert's last tile is empty in prefill, on average."""
     pipeline: float
     """Power of what a perfect pipeline of several cards would leave of the time of a prompt: 1 is
     perfect, 0 is no gain."""
@@ -195,8 +197,10 @@ class Similar(_Frozen):
     gpu_model_slope: float
     """Of an error that grows with depth."""
     class_type: float
+    backend_built: float
+    """Of builds of llama.cpp of the same time, with the same backend."""
     class_built: float
-    """Of builds of llama.cpp of the same time, on the same kind of card."""
+    """The same on the same kind of card."""
     class_flash: float
     """The same where both run with or both without Flash Attention."""
     depth: float

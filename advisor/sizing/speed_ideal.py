@@ -159,7 +159,8 @@ def least(
             type_factor=factors,
             bf16=np.where(is_bf16, found.costs.bf16_prefill, 1.0),
         )
-        prefill[i] = prefill_parts(constants, columns, along, read, ubatch).total * granted[1]
+        prompt = prefill_parts(constants, columns, along, read, ubatch, used=used)
+        prefill[i] = prompt.total * granted[1]
     unknown = [a.columns is None for a in asked]
     decode[:, unknown] = prefill[:, unknown] = 0.0
     return Least(decode, prefill, copy, asked, devices)

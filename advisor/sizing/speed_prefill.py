@@ -62,6 +62,7 @@ def constants(device: DeviceSpeed, model: Model, factor: float) -> PrefillConsta
         bend=device.fitted.prefill_bend,
         sharing=device.costs.prefill_sharing,
         score=device.costs.prefill_score,
+        tile=device.costs.prefill_tile,
     )
 
 
@@ -96,6 +97,7 @@ def prefill(
             load.prefill_attention,
             read,
             ubatch,
+            used=used,
         )
         change = device_correction(model, known, settings, device, box)
         factor = math.exp(change.error)

@@ -125,7 +125,8 @@ def likeness(
     a, b = left.depth, right.depth
     near = np.exp(-np.abs(a[:, None] - b[None, :]) / depth)
     same_gpu = gpu * backend
-    lately = kind * _near_in_time(left, right, years)
+    near_in_time = _near_in_time(left, right, years)
+    lately = kind * near_in_time
     return {
         "model": model,
         "model_backend": model * backend * near,
@@ -136,6 +137,7 @@ def likeness(
         "gpu_model_depth": same_gpu * model * near,
         "gpu_model_slope": gpu * model * a[:, None] * b[None, :] / 9,
         "class_type": kind * type_ * experts,
+        "backend_built": backend * near_in_time,
         "class_built": lately * (0.5 + 0.5 * experts),
         "class_flash": lately * left.equal(right, "flash"),
     }

@@ -119,6 +119,8 @@ class PrefillConstants:
     """Power of the heads per KV head by which attention gets faster."""
     score: Number
     """Softmax of one score, in operations."""
+    tile: Number
+    """Tokens by which an expert's last tile is empty, on average."""
 
 
 @dataclass(slots=True)
@@ -168,11 +170,20 @@ def attention_effort(k: PrefillConstants, work: Floats) -> Number:
 
 
 def prefill_parts(
-    k: PrefillConstants, columns: Floats, attention: Floats, read: Number, ubatch: Number
+    k: PrefillConstants,
+    columns: Floats,
+    attention: Floats,
+    read: Number,
+    ubatch: Number,
+    *,
+    used: Number,
 ) -> PrefillParts:
     """Time per prompt token on one device, in micro-batches of ``ubatch`` tokens.
 
-    ``attention``: arithmetic along the prompt, last axis as ``FLOPS`` to ``SCORES``.
+    ``attention``: arithmetic along the prompt, last axis as ``FLOPS`` to ``SCORES``; ``used``: see
+    ``touched``. Matrices are multiplied in tiles of whole numbers of tokens, and every expert has
+    its own (ggml-cuda/mmq.cuh, ``expert_bounds`` and ``J``): with few tokens for each, tiles are
+    mostly empty.
     """
     matrices = 2 * columns[..., sums.DENSE_Q] / (k.quantized * k.type_factor) + 2 * columns[
         ..., sums.DENSE_16
@@ -180,6 +191,7 @@ def prefill_parts(
     experts = 2 * columns[..., sums.EXPERTS_Q] / (k.experts * k.type_factor) + 2 * columns[
         ..., sums.EXPERTS_16
     ] / (k.experts * k.bf16)
+    experts = experts * (1 + k.tile / (used * ubatch))
     kernels = 3 * columns[..., sums.BLOCKS] + 4 * columns[..., sums.MOE]
     return PrefillParts(
         matrices=matrices / k.rate,

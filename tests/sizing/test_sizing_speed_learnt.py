@@ -204,3 +204,25 @@ def test_a_build_that_is_not_told_is_as_near_as_measured_ones_are() -> None:
     alike = [r.speed_class == asked.speed_class for r in rows]
     assert now == pytest.approx(told[alike].mean(axis=0))
     assert likeness([asked], [asked], 1.4, 1.0)["class_flash"][0, 0] == 1
+
+
+def test_builds_of_one_time_err_alike_with_the_same_backend_whatever_the_card() -> None:
+    known = Case("a", "GeForce RTX 3090", "cuda", "cuda-ampere", "Q4_K_M", False, 0, 2024.0)
+    other = replace(known, model="b", gpu="L40S", speed_class="cuda-ada")
+    process = Process([known], np.array([0.3]), np.array([1.0]), speed_data().similar_decode)
+    then, later, elsewhere = process(
+        [other, replace(other, built=2026.0), replace(other, backend="vulkan")]
+    )[0]
+    assert then > later > elsewhere == 0
+
+
+def test_experts_compute_slower_where_a_micro_batch_gives_each_few_tokens() -> None:
+    def experts(ubatch: int) -> float:
+        asked = {"model": "Qwen/Qwen3-30B-A3B", "rig": STRIX, "backend": "vulkan", "ctx": 8192}
+        plan = Sizer().plan({**asked, "n_prompt": 2048, "ubatch_size": ubatch})
+        return sum(t.seconds for t in plan.speed.prefill_terms if t.name.endswith(": experts"))
+
+    # 8 of 128 experts: each gets a sixteenth of the tokens.
+    tile = speed_data().backends["vulkan"].prefill_tile
+    expected = (1 + tile / (128 / 16)) / (1 + tile / (1024 / 16))
+    assert experts(128) / experts(1024) == pytest.approx(expected)

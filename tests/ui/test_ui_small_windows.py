@@ -64,10 +64,9 @@ def test_a_narrow_advice_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
     page.shown()
     qtbot.waitUntil(lambda: page.advice is not None, timeout=120_000)
     page.catch_up()
-    qtbot.wait(50)
     area = page.verdict.parentWidget().parentWidget().parentWidget()
     assert isinstance(area, QScrollArea)
-    assert not reaches_out(area)
+    qtbot.waitUntil(lambda: not reaches_out(area), timeout=10_000)
     page.closing()
 
 

@@ -104,7 +104,10 @@ _BY_REASON: Final[Mapping[str, tuple[Cause, str]]] = {
     ),
     "settings": ("crashed", "llama.cpp refuses these settings: {text}."),
     "address": ("crashed", "llama.cpp could not listen for our requests: {text}."),
-    "bad-file": ("bad-file", "llama.cpp cannot load this file: it is damaged or incomplete."),
+    "bad-file": (
+        "bad-file",
+        "llama.cpp cannot load this file: it is damaged or incomplete. Download it again.",
+    ),
     "assertion": ("crashed", "llama.cpp gave up {when} on an error of its own."),
 }
 

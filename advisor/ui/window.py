@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from PySide6.QtCore import QSettings, QSize, Qt, QTimer
+from PySide6.QtCore import QCoreApplication, QEvent, QSettings, QSize, Qt, QTimer
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
@@ -48,6 +48,8 @@ LEAST: Final = QSize(720, 420)
 """Of the window, where the screen has as much: an enlarged one on a laptop may have less."""
 LEAST_PAGE: Final = QSize(760, 520)
 """What a page is laid out for at the least; a smaller window scrolls it."""
+NESTED: Final = 12
+"""Layouts within each other, at the most, from a line's words to the window."""
 NARROW: Final = 1120
 """Below this width the rail gives room to the page."""
 
@@ -313,6 +315,17 @@ class MainWindow(QWidget):
         if geometry is None or not self.restoreGeometry(geometry):  # pyright: ignore[reportArgumentType] - QByteArray as saved below
             screen = self.screen().availableSize()
             self.resize(QSize(1280, 800).boundedTo(screen))
+
+    def event(self, event: QEvent) -> bool:
+        """Lay out all that has changed before it is painted.
+
+        A layout that grows tells its parent by an event, which comes after the next painting:
+        until the last of them is told, cards are squashed into the height that they had.
+        """
+        if event.type() == QEvent.Type.UpdateRequest:
+            for _level in range(NESTED):
+                QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
+        return super().event(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Where room is short the page gets it."""

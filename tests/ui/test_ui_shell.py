@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QSettings, Qt
+from PySide6.QtCore import QEvent, QObject, QSettings, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
@@ -14,8 +14,9 @@ from advisor.hardware.rig import Rig
 from advisor.ui import crash, design, jobs, services
 from advisor.ui.about import AboutDialog
 from advisor.ui.app import preferences
-from advisor.ui.page import Page
+from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.machine import MachinePage
+from advisor.ui.widgets.basics import Card, column, text
 from advisor.ui.window import MainWindow, page_entries
 
 HEAVY = {"pydantic", "numpy", "pyqtgraph", "xllamacpp", "pynvml", "psutil"}
@@ -256,3 +257,33 @@ def test_a_hidden_page_draws_once_when_it_is_seen(qtbot) -> None:
     page.when_seen(page.second)
     page.catch_up()
     assert page.drawn[3:] == ["second"]
+
+
+class _Look(QObject):
+    """The heights in which a label was painted."""
+
+    def __init__(self, label: QLabel) -> None:
+        super().__init__()
+        self.heights: list[int] = []
+        label.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Paint and isinstance(watched, QLabel):
+            self.heights.append(watched.height())
+        return False
+
+
+def test_nothing_is_painted_before_its_card_has_grown_with_it(window: MainWindow, qtbot) -> None:
+    label = text("one line", wrap=True)
+    inner, content = Card("inner"), QWidget()
+    inner.body.addWidget(label)
+    between = QWidget()
+    between.setLayout(column(inner))
+    content.setLayout(column(between, text("\n".join("a page that scrolls" * 5), wrap=True)))
+    window._stack.addWidget(scrolling(content))
+    window._stack.setCurrentIndex(window._stack.count() - 1)
+    qtbot.waitUntil(lambda: label.isVisible() and label.height() > 0)
+    look = _Look(label)
+    label.setText("\n".join("many lines"))
+    QApplication.sendEvent(window, QEvent(QEvent.Type.UpdateRequest))
+    assert set(look.heights) == {label.heightForWidth(label.width())}

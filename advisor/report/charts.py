@@ -8,7 +8,7 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
 
 from advisor.report.convention import Convention
-from advisor.report.document import Bar, Bars, Chart, Series
+from advisor.report.document import Bar, Bars, Chart, Mark, Series
 from advisor.report.style import (
     ACCENT,
     BAR_FILLS,
@@ -198,7 +198,6 @@ def _draw_limits(painter: QPainter, chart: Chart, axes: _Axes) -> list[tuple[flo
 
 
 def _draw_marks(painter: QPainter, chart: Chart, axes: _Axes) -> None:
-    row_ends = [-math.inf] * _MARK_ROWS
     marks = sorted(chart.marks, key=lambda m: m.x)
     for mark in marks:
         across = axes.x(mark.x)
@@ -208,13 +207,29 @@ def _draw_marks(painter: QPainter, chart: Chart, axes: _Axes) -> None:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(ACCENT)
             painter.drawEllipse(QPointF(across, axes.y(mark.y)), 3.4, 3.4)
-    for mark in marks:
-        across = axes.x(mark.x)
-        text = set_text(mark.label, face(TINY), 160)
-        left = min(across + 2, axes.frame.right() - text.width)
-        row = next((r for r, end in enumerate(row_ends) if left > end + 8), _MARK_ROWS - 1)
-        row_ends[row] = left + text.width
+    for left, row, text in _mark_names(marks, axes):
         text.draw(painter, left, axes.frame.top() - 4 - (row + 1) * _MARK_ROW, INK)
+
+
+def _mark_names(marks: Sequence[Mark], axes: _Axes) -> list[tuple[float, int, SetText]]:
+    """Left edge, row and words of each name; of marks too close for two names, one holds both."""
+    groups = [[mark] for mark in marks]
+    while True:
+        row_ends = [-math.inf] * _MARK_ROWS
+        placed: list[tuple[float, int, SetText]] = []
+        for group in groups:
+            words = ", ".join(mark.label for mark in group)
+            text = set_text(words, face(TINY), axes.frame.width())
+            left = min(axes.x(group[0].x) + 2, axes.frame.right() - text.width)
+            row = next((r for r, end in enumerate(row_ends) if left > end + 8), None)
+            if row is None:
+                break
+            row_ends[row] = left + text.width
+            placed.append((left, row, text))
+        if len(placed) == len(groups):
+            return placed
+        crowded = groups.pop(len(placed))
+        groups[len(placed) - 1] += crowded
 
 
 def _draw_side_labels(

@@ -3,6 +3,8 @@
 The same document becomes the PDF, the web page and the JSON, so that they cannot disagree.
 """
 
+import re
+import textwrap
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
@@ -16,6 +18,8 @@ Tone = Literal["plain", "good", "tight", "offload", "bad", "muted"]
 """Meaning of a cell. Colour repeats it; the cell's words say it."""
 
 
+_LONGEST_STEM: Final = 70
+"""Letters of a file's name, its ending left out."""
 _NOT_READ: Final = frozenset(
     {"kind", "style", "align", "tone", "language", "region", "app_version"}
 )
@@ -227,6 +231,14 @@ class Document(_Frozen):
     region: str = ""
     """Locale that figures are written for (`convention.Convention`); empty: international."""
     blocks: tuple[Block, ...]
+
+    @property
+    def file_stem(self) -> str:
+        """What its file is called: the title's first clause, of letters that every system takes."""
+        clause = re.split(r"[,;:](?: |$)", self.title, maxsplit=1)[0]
+        safe = "".join(c if c.isalnum() or c in " -_." else " " for c in clause)
+        whole_words = textwrap.shorten(safe, _LONGEST_STEM, placeholder="").strip(" .")
+        return whole_words or safe.strip(" .")[:_LONGEST_STEM] or "report"
 
     def texts(self) -> list[str]:
         """Every string a reader sees, in reading order, for checking what was extracted."""

@@ -210,7 +210,9 @@ def speed_by_depth(
     calibration = learn(rig, probes)
     found: list[tuple[int, Range]] = []
     for step in range(DEPTHS + 1):
-        at = settings.model_copy(update={"depth": (settings.ctx - 1) * step // DEPTHS})
+        # Closer together where the curve falls fastest.
+        depth = (settings.ctx - 1) * step * step // (DEPTHS * DEPTHS)
+        at = settings.model_copy(update={"depth": depth})
         speed = size(model, rig, at, calibration=calibration).speed.decode_tps
         if speed is None:
             return []

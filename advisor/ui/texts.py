@@ -1,9 +1,10 @@
 """Rigs and models in a few words, for headers and lists."""
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
 from advisor import units
 from advisor.advice.capability import Capability
@@ -16,6 +17,14 @@ from advisor.ui.widgets.figures import range_text
 
 if TYPE_CHECKING:
     from advisor.ui.state import AppState
+
+
+def moment(when: dt.datetime) -> str:
+    """Day and time as the desktop writes them; international where it has no region."""
+    here, at = QLocale(), QDateTime.fromSecsSinceEpoch(int(when.timestamp()))
+    if here.language() is QLocale.Language.C:
+        return at.toString("yyyy-MM-dd HH:mm")
+    return here.toString(at, QLocale.FormatType.ShortFormat)
 
 
 def rig_in_short(rig: Rig) -> str:

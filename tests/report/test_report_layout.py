@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
+from PySide6.QtCore import QRectF
 from PySide6.QtGui import QGuiApplication
 
 from advisor.basis import Basis
 from advisor.errors import ReportError
-from advisor.report.charts import nice_ticks, spread
+from advisor.report.charts import _Axes, _mark_names, nice_ticks, spread
 from advisor.report.document import (
     Band,
     Bar,
@@ -247,6 +248,39 @@ def test_labels_are_spread_without_overlap(wanted: list[float]) -> None:
     placed = sorted(spread(wanted, 12, 0, 500))
     assert all(b - a >= 12 - 1e-6 for a, b in itertools.pairwise(placed))
     assert placed[-1] <= 500 + 1e-6
+
+
+@settings(max_examples=25)
+@given(st.lists(st.floats(0, 60), min_size=1, max_size=7))
+def test_names_of_marks_never_meet(qapp: QGuiApplication, moments: list[float]) -> None:
+    marks = [Mark(x=x, label=f"phase {n}") for n, x in enumerate(sorted(moments))]
+    chart = Chart(title="", x_label="", y_label="", summary="", marks=tuple(marks), x_max=60.0)
+    axes = _Axes(chart, QRectF(58, 0, 300, 200))
+    placed = _mark_names(marks, axes)
+    for row in range(2):
+        inside = [(left, left + text.width) for left, at, text in placed if at == row]
+        assert all(a[1] < b[0] for a, b in itertools.pairwise(inside))
+        assert all(left >= 58 and right <= 358.01 for left, right in inside)
+    named = ", ".join(text.layout.text() for _, _, text in placed)
+    assert named == ", ".join(mark.label for mark in marks)
+
+
+@pytest.mark.parametrize(
+    ("title", "stem"),
+    [
+        (
+            "Probe Qwen3 0.6B Q4_K_M on this rig first, its time",
+            "Probe Qwen3 0.6B Q4_K_M on this rig first",
+        ),
+        ("Add a card: 2,000 USD", "Add a card"),
+        ("a/b\\c: d", "a b c"),
+        (f"{'word ' * 30}", " ".join(["word"] * 14)),
+        ("模型" * 60, "模型" * 35),
+        ("…", "report"),
+    ],
+)
+def test_a_report_is_called_by_the_first_clause_of_its_title(title: str, stem: str) -> None:
+    assert document().model_copy(update={"title": title}).file_stem == stem
 
 
 @given(st.floats(0.001, 1e9))

@@ -93,6 +93,9 @@ def test_a_probe_from_the_button_to_the_result(page, here, qtbot):
     # The result stays although the session changed and was planned anew.
     page._prepare()
     assert page.head.state.accessibleName() == "The probe ran to its end."
+    assert page.head.run_button.text() == "Probe again"
+    page.head.show_question(page._ready.question)
+    assert page.head.run_button.text() == "Start probe"
 
 
 @pytest.mark.engine

@@ -267,7 +267,7 @@ class _Look(QObject):
         self.heights: list[int] = []
         label.installEventFilter(self)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         if event.type() == QEvent.Type.Paint and isinstance(watched, QLabel):
             self.heights.append(watched.height())
         return False

@@ -249,6 +249,8 @@ def test_a_curve_within_its_range_draws_and_follows_the_scheme(qtbot, qapp: QApp
         near = (drawn.pixelColor(x, y) for x in range(60, 240) for y in range(100))
         assert any(apart(pixel, accent) < 40 for pixel in near)
     assert name_of(plot) == "Decode speed by depth: from 9 to 2"
+    # A wheel turned over it scrolls what it stands in.
+    assert plot.childAt(plot.rect().center()) is None
     design.apply(qapp, "light")
 
 

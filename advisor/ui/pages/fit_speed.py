@@ -1,5 +1,7 @@
 """The chosen cell's speed: decode, prefill, first token, and decode by depth."""
 
+import math
+
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QWidget
 
@@ -80,12 +82,14 @@ class SpeedCard(Card):
             _rate(speed.prefill_tps),
             basis=speed.basis if speed.prefill_tps else None,
             explanation=found.get("speed.prefill"),
+            note="" if speed.prefill_tps else self.tr("a probe measures it"),
         )
         seconds = speed.ttft_s
         self._first.show_value(
             units.UNKNOWN if seconds is None else f"{range_text(seconds)} s",
             basis=speed.basis if seconds else None,
             explanation=found.get("speed.ttft"),
+            note="" if seconds else self.tr("a probe measures it"),
             name=self.tr("First token after a prompt of {count}").format(
                 count=f"{plan.settings.n_prompt:,}"
             ),
@@ -128,7 +132,7 @@ class SpeedCard(Card):
         top = f"{highest:,.0f}" if highest >= 10 else f"{highest:.1f}"
         self._plot.show_points(
             tuple((float(depth), speed) for depth, speed in points),
-            across=tuple((d, _tokens(d)) for d in (0.0, (furthest + 1) / 2 - 1, furthest)),
+            across=tuple((d, _tokens(d)) for d in (0.0, _middle(furthest), furthest)),
             up=((0.0, "0"), (highest, top)),
             words=words,
         )
@@ -137,6 +141,12 @@ class SpeedCard(Card):
 def _tokens(depth: float) -> str:
     """A depth as a round number: the fullest context holds one token less than its length."""
     return units.tokens(int(depth) + 1) if depth else "0"
+
+
+def _middle(furthest: float) -> float:
+    """The half of it, or what people call a length near that."""
+    half = round(furthest + 1) // 2
+    return float(half if half % 1024 == 0 else 1 << round(math.log2(half))) - 1
 
 
 def _rate(span: Range | None) -> str:

@@ -105,7 +105,13 @@ class WhyCard(Card):
             return self.tr("Only {left} stay free; {margin} are comfortable.").format(
                 left=units.size(plan.headroom), margin=units.size(plan.settings.margin)
             )
-        return found.missing or self.tr("A part lies in RAM, which makes it slower.")
+        missing = found.missing or self.tr("A part lies in RAM, which makes it slower.")
+        known, wanted = plan.speed.decode_tps, self._state.usage.min_decode_tps
+        if plan.verdict == "no" and known is not None and known.mid < wanted:
+            slow = self.tr("It would also decode {speed}; you want {least}.")
+            rates = slow.format(speed=units.rate(known.mid), least=units.rate(wanted))
+            return f"{missing} {rates}"
+        return missing
 
     def _way(self, change: Change, plan: Plan) -> QWidget:
         title = text(change.title, "strong", wrap=True)

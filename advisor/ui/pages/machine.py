@@ -168,6 +168,7 @@ class MachinePage(Page):
         self._stale = False
         pauses.keep_caches()
         self.answer.show_answer(found, rig)
+        self.parts.host.offer_measuring(offered=not self.answer.offers_measuring)
         self.models.show_models(found, on_devices=bool(rig.devices))
 
     def _look_at(self, pick: Pick) -> None:
@@ -185,6 +186,7 @@ class MachinePage(Page):
             self.answer.headline.setText(self.tr("Sizing the catalogue…"))
         self._lost.clear()
         self.parts.show_rig(rig)
+        self.parts.host.offer_measuring(offered=not self.answer.offers_measuring)
         self._soon.start()
         if self.isVisible():
             self._live.watch(rig if self.state.here else None)

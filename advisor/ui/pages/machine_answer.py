@@ -92,6 +92,11 @@ class AnswerCard(Card):
         self._look.setVisible(bool(self._suggested))
         self._fit_suggestions()
 
+    @property
+    def offers_measuring(self) -> bool:
+        """Whether a button here measures the RAM."""
+        return not self.measure_ram.isHidden()
+
     def _fit_suggestions(self) -> None:
         """Leave out those that the line has no room for."""
         around = self._around()

@@ -26,6 +26,9 @@ class HostCard(Card):
         self._used = ReadingRow(self.tr("RAM used by other programs"))
         self._bandwidth = ReadingRow(self.tr("RAM bandwidth"))
         self._measure = button(self.tr("Measure RAM bandwidth (1 s)"), role="link")
+        self._measure.hide()
+        self._measurable = False
+        """Whether it is this machine's, and its bandwidth was read or is not known."""
         self._cpu = ReadingRow(self.tr("Processor"))
         self._disk = ReadingRow(self.tr("Free disk for models"))
         self._swap = ReadingRow(self.tr("Swap in use"))
@@ -50,6 +53,10 @@ class HostCard(Card):
         self._facts.clicked.connect(facts)
         self._measure.clicked.connect(measure)
         self._remove.clicked.connect(remove)
+
+    def offer_measuring(self, *, offered: bool) -> None:
+        """Where no other part of the page does, and nothing was measured yet."""
+        self._measure.setVisible(offered and self._measurable)
 
     def set_measuring(self, *, busy: bool) -> None:
         """While the measurement runs."""
@@ -122,7 +129,7 @@ class HostCard(Card):
             note=short_source(note) if value is not None else "",
             tip=note or host.unknown.get("ram_bandwidth_gbs", ""),
         )
-        self._measure.setVisible(live and not measured)
+        self._measurable = live and not measured
         cores = "" if host.cores is None else self.tr("{count} cores").format(count=host.cores)
         self._cpu.setVisible(bool(host.cpu) or not imagined)
         self._cpu.show_value(

@@ -80,6 +80,7 @@ class ProbeHead(QWidget):
                 context=units.tokens(question.settings.ctx),
             )
         )
+        self.run_button.setText(self.tr("Start probe"))
         self.ghost.setVisible(question.model.whole is None)
         self.state.say(self.tr("Nothing runs yet; this is what is predicted."))
 
@@ -95,7 +96,6 @@ class ProbeHead(QWidget):
         self.budget.show()
         self.run_button.show()
         self.run_button.setEnabled(True)
-        self.run_button.setText(self.tr("Probe again"))
         if self.stop_button.hasFocus():  # else it would go to whatever comes next
             self.run_button.setFocus()
         self.stop_button.hide()
@@ -114,6 +114,7 @@ class ProbeHead(QWidget):
 
     def show_result(self, result: ProbeResult) -> None:
         """What was run, and how it ended."""
+        self.run_button.setText(self.tr("Probe again"))
         words = self.tr("{model} at {context}")
         if result.method == "llama-bench":
             words = self.tr("{model} by llama-bench")

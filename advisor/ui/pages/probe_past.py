@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
-from PySide6.QtCore import QDateTime, QLocale
 from PySide6.QtWidgets import QMenu, QWidget
 
 from advisor import units
 from advisor.probe.compare import Difference, differences
 from advisor.probe.result import EngineFacts, ProbeResult
 from advisor.probe.store import Entry
+from advisor.ui.texts import moment
 from advisor.ui.widgets.basics import Card, Elided, RowButton, button, clear, column, row, text
 from advisor.ui.widgets.figures import FigureRow
 
@@ -34,8 +34,7 @@ class CompareCard(Card):
     def show_pair(self, shown: ProbeResult, other: ProbeResult) -> None:
         """The figures of ``shown``, with how far they are from those of ``other``."""
         clear(self._rows)
-        moment = QDateTime.fromSecsSinceEpoch(int(other.created.timestamp()))
-        when = QLocale().toString(moment, QLocale.FormatType.ShortFormat)
+        when = moment(other.created)
         words = self.tr("Dotted line and grey figures: {title} at {context}, {when}")
         if other.method == "llama-bench":
             words = self.tr("Dotted line and grey figures: {title} by llama-bench, {when}")
@@ -126,8 +125,7 @@ class PastCard(Card):
             self._rows.addWidget(self._row(entry))
 
     def _row(self, entry: Entry) -> QWidget:
-        moment = QDateTime.fromSecsSinceEpoch(int(entry.created.timestamp()))
-        when = QLocale().toString(moment, QLocale.FormatType.ShortFormat)
+        when = moment(entry.created)
         speed = units.rate(entry.decode_tps) if entry.decode_tps else entry.state
         press = RowButton()
         press.setCheckable(True)

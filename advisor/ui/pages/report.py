@@ -346,9 +346,8 @@ class ReportPage(Page):
     # export
 
     def _suggested(self, suffix: str) -> str:
-        name = self._document.title if self._document else "report"
-        safe = "".join(c if c.isalnum() or c in " -_" else " " for c in name)
-        return str(Path.home() / f"{' '.join(safe.split())[:80]}{suffix}")
+        name = self._document.file_stem if self._document else "report"
+        return str(Path.home() / f"{name}{suffix}")
 
     def _ask(self, title: str, filter_: str, suffix: str, then: Callable[[Path], None]) -> None:
         if self._document is None:

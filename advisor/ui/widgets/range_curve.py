@@ -87,6 +87,8 @@ class _Plot(pg.PlotWidget):
         # A menu that is only switched off would be made all the same, a third of the plot's cost.
         super().__init__(enableMenu=False)
         self.setMouseEnabled(False, False)
+        # Or the page would not scroll where the wheel is turned over it.
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.hideButtons()
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setFrameShape(self.Shape.NoFrame)

@@ -38,7 +38,7 @@ class Shelf:
     """Free bytes on all cards, less what their drivers take where no probe may know better."""
     cards: Floats
     ram: Floats
-    """Bytes beside the cards; 0 where it is the same memory."""
+    """Bytes beside the cards; of memory that they share, what their drivers leave."""
     ram_bandwidth: Floats
     changes: Flags
     here: Flags
@@ -98,14 +98,13 @@ def shelve(found: Sequence[Build]) -> Shelf:
             kind, driver = kinds[part, build.here]
             mine.append((kind, (device.memory_free or 0) - driver))
         rooms.append(tuple(mine))
-        shared = any(d.unified for d in devices)
         rows[:, i] = (
             float(build.usd),
             *watts[parts],
             sum(room for _, room in mine),
             len(devices),
-            0 if shared else host.ram_available or host.ram_total or 0,
-            0 if shared else host.ram_bandwidth_gbs or 0.0,
+            _beside(build.rig),
+            host.ram_bandwidth_gbs or 0.0,
         )
         changes[i] = EFFORT[build.kind] >= CHANGES_SOMETHING
         possible[i] = not build.impossible and not build.unpriced
@@ -123,6 +122,13 @@ def shelve(found: Sequence[Build]) -> Shelf:
         kind=np.array(kind, dtype=np.int64).reshape(n, most),
         rooms=tuple(rooms),
     )
+
+
+def _beside(rig: Rig) -> int:
+    """Free bytes of RAM; of a pool that its devices share, what their drivers leave of it."""
+    free = rig.host.ram_available or rig.host.ram_total or 0
+    shared = sum(d.memory_free or 0 for d in rig.devices if d.unified)
+    return max(0, free - shared) if shared else free
 
 
 def shelf_for(rig: Rig, usage: Usage, book: PriceBook, today: dt.date) -> Shelf:

@@ -57,6 +57,8 @@ class AdvicePage(Page):
         self._depth: Depth | None = None
         """How exact the answer to this usage is that is on screen; None: to an earlier one, or
         none."""
+        self._about = "", ""
+        """Model and rig of the answer that is on screen."""
         self._case: Answer | None = None
         """The built-in case that is answered, None where none is asked."""
         self._wait = QTimer(self, singleShot=True, interval=WAIT_MS)
@@ -72,7 +74,8 @@ class AdvicePage(Page):
         layout.setContentsMargins(18, 16, 18, 16)
         self.setLayout(layout)
         right = QWidget()
-        self._content.setLayout(row(self._left(), scrolling(right), spacing=design.GAP))
+        self._right = scrolling(right)
+        self._content.setLayout(row(self._left(), self._right, spacing=design.GAP))
         self._fill(right)
         self.make_in_turns("form", "further", "case")
         for signal in (
@@ -379,6 +382,10 @@ class AdvicePage(Page):
             return
         if not self._stale:
             self.state.advised(advice)
+        about = choice_name(self.state), self.state.rig.name if self.state.rig else ""
+        if self._about != about:
+            self._about = about
+            self._right.verticalScrollBar().setValue(0)
         self._show_verdict(advice)
         self._case = case
         self._answers.show()

@@ -49,6 +49,8 @@ class FitPage(Page):
         super().__init__(state)
         self.title = self.tr("Fit")
         self._job: Job | None = None
+        self._about = "", ""
+        """Model and rig of the plan that is shown."""
         self._wait = QTimer(self, singleShot=True, interval=20)
         self._wait.timeout.connect(self._compute)
         self._probe = button(self.tr("Probe this"), self._go_probe, "primary")
@@ -304,6 +306,9 @@ class FitPage(Page):
         if plan is None or rig is None or model is None:
             return
         self.banner.dismiss()
+        if self._about != (model.id, rig.name):
+            self._about = model.id, rig.name
+            self._side.verticalScrollBar().setValue(0)
         headline, reason = answer(plan, choice_name(self.state), rig)
         self._answer.setText(headline)
         self._reason.setText(reason)

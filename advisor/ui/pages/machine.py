@@ -157,8 +157,7 @@ class MachinePage(Page):
     def _show_so_far(self, share: float, found: Capability) -> None:
         rig = self.state.rig
         if rig is not None:
-            words = self.tr("Sizing the catalogue: {share} % done")
-            self.answer.headline.setText(words.format(share=round(100 * share)))
+            self.answer.show_progress(share)
             self.models.show_models(found, on_devices=bool(rig.devices))
 
     def _show_capability(self, found: Capability) -> None:

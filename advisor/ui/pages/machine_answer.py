@@ -78,6 +78,13 @@ class AnswerCard(Card):
         self.measure_ram.show_where(unknown=True)
         self._keep_room()
 
+    def show_progress(self, share: float) -> None:
+        """How far its answer is; what the last one suggested is of another rig."""
+        words = self.tr("Sizing the catalogue: {share} % done")
+        self.headline.setText(words.format(share=round(100 * share)))
+        for suggestion in (self._look, *self._suggested):
+            suggestion.hide()
+
     def show_answer(self, found: Capability, rig: Rig) -> None:
         """What the rig can run."""
         self._answered = True

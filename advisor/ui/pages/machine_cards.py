@@ -243,7 +243,12 @@ class DeviceCard(Card):
         used = self.tr("In use") if self._small else self.tr("Used by other programs")
         self._used.show_value("", name=used)
         if imagined and not device.memory_used:
-            self._used.show_value(units.gib(total), name=self.tr("Memory"))
+            self._used.show_value(
+                units.gib(total),
+                note=self.tr("the share its driver allows") if device.unified else "",
+                tip=device.sources.get("memory_total", ""),
+                name=self.tr("Memory"),
+            )
             self._bar.show_parts((), total, device.name)
         elif total is None:
             why = device.unknown.get("memory_total", "")
@@ -291,7 +296,7 @@ class DeviceCard(Card):
 
 
 def pcie_text(link: PcieLink) -> str:
-    """``"4.0 × 16"``, and what it could do where that is more: idle cards slow their link down."""
+    """``"4.0 ×16"``, and what it could do where that is more: idle cards slow their link down."""
     now = _link(link.generation, link.width)
     best = _link(link.max_generation, link.max_width)
     if now is None or best is None or best == now:
@@ -300,7 +305,7 @@ def pcie_text(link: PcieLink) -> str:
 
 
 def _link(generation: int | None, width: int | None) -> str | None:
-    return None if generation is None or width is None else f"{generation}.0 × {width}"
+    return None if generation is None or width is None else f"{generation}.0 ×{width}"
 
 
 def _rate(value: float | None) -> str:

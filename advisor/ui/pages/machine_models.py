@@ -169,6 +169,7 @@ class ModelsCard(Card):
         self._search.setFixedWidth(230)
         self._which = QComboBox()
         self._which.setAccessibleName(self.tr("Which models"))
+        self._which.hide()
         for words, verdicts in (
             (self.tr("all that run"), frozenset[str]()),
             (self.tr("fit wholly"), frozenset({"fits", "tight"})),

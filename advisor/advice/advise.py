@@ -91,7 +91,7 @@ def advise(
         rig_name=rig.name,
         at=at,
         unknowns=_unknowns(asked.prices, at.date(), usage, complete=found.complete),
-        assumptions=(reviewed(),),
+        assumptions=(reviewed(), *_calibrated(calibration)),
         searched=found.searched + len(apis),
         openings=near.openings,
         ask=asked.other,
@@ -271,6 +271,13 @@ def _apis(
             if known is None or known.relation == "like class":
                 found[candidate.price.api.id] = candidate
     return list(found.values())
+
+
+def _calibrated(by: Calibration | None) -> tuple[str, ...]:
+    """That speeds of the rig as it is follow a probe of it."""
+    return (
+        () if by is None else (f"Speeds of this rig as it is are calibrated by the {by.source}.",)
+    )
 
 
 def _unknowns(book: PriceBook, today: dt.date, usage: Usage, *, complete: bool) -> tuple[str, ...]:

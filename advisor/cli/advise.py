@@ -12,7 +12,7 @@ from advisor.advice.scenarios import Answer, scenario
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
 from advisor.cli.output import DONE, NO, complain, say, say_json, table
-from advisor.cli.session import rig_of, session_of
+from advisor.cli.session import rig_of, session_of, with_probes
 
 _SHOWN = 8
 
@@ -75,7 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
             show_case(answer)
         return DONE
     session = session_of(arguments)
-    advice = answers.advice_of(session, rig_of(session), at=dt.datetime.now(dt.UTC))
+    rig = rig_of(session)
+    session = with_probes(session, rig, arguments)
+    advice = answers.advice_of(session, rig, at=dt.datetime.now(dt.UTC))
     if advice is None:
         complain("this session has no model yet")
         return NO

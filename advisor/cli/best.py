@@ -41,7 +41,9 @@ def _object(pick: Pick) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the list. 1: nothing that is wanted runs."""
-    rig = with_backend(Sizer().rig(arguments.rig), arguments.backend)
+    sizer = Sizer(calibrated=not arguments.uncalibrated)
+    rig = with_backend(sizer.rig(arguments.rig), arguments.backend)
+    calibration = sizer.calibration(rig)
     wish = Wish(
         ctx=arguments.ctx,
         least_tps=arguments.min_tps,
@@ -52,13 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     settings = RunSettings(ctx=wish.ctx)
     found: list[Pick] = []
     complain(f"Sizing the catalogue on {rig.name}…")
-    for pick in picks(catalogue().entries, rig, wish, settings):
+    for pick in picks(catalogue().entries, rig, wish, settings, calibration=calibration):
         found.append(pick)
         if len(found) % _TOLD == 0:
             complain(f"{len(found)} models run so far…")
     found = sorted(found, key=lambda pick: pick.order)[: arguments.top]
     if arguments.json:
-        say_json({"rig": rig.name, "models": [_object(pick) for pick in found]})
+        by = {} if calibration is None else {"calibrated_by": calibration.source}
+        say_json({"rig": rig.name, **by, "models": [_object(pick) for pick in found]})
         return DONE if found else NO
     if not found:
         say(
@@ -85,4 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
     name = CODING if wish.purpose == "code" else data().index
     say(f"What is fast enough first; then by the {name} ({data().date}), less what the file")
     say("type loses. ~: not published; what size, age and maker let expect at the least.")
+    if calibration is not None:
+        say(f"Speeds are calibrated by the {calibration.source}.")
     return DONE

@@ -71,10 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
     except ValidationError as error:
         raise SettingsError(first_problem(error)) from error
     models = _models(arguments)
-    rig = with_backend(Sizer().rig(arguments.rig), arguments.backend)
+    sizer = Sizer(calibrated=not arguments.uncalibrated)
+    rig = with_backend(sizer.rig(arguments.rig), arguments.backend)
+    calibration = sizer.calibration(rig)
     first = next(iter(models.values()))
     contexts = arguments.contexts or answers.contexts_of(first, settings)
-    found = matrix(models, rig, settings, contexts, closely=True)
+    found = matrix(models, rig, settings, contexts, calibration=calibration, closely=True)
     if arguments.json:
         rows = [
             {
@@ -84,7 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
             }
             for name, cells in zip(found.file_types, found.rows, strict=True)
         ]
-        say_json({"model": first.id, "rig": rig.name, "rows": rows, "llama_cpp": LLAMA_CPP})
+        by = {} if calibration is None else {"calibrated_by": calibration.source}
+        answer = {"model": first.id, "rig": rig.name, "rows": rows, **by, "llama_cpp": LLAMA_CPP}
+        say_json(answer)
     else:
         say(f"{first.name} on {rig.name}")
         show(found, models, rig)

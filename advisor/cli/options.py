@@ -80,6 +80,11 @@ def add_rig(parser: argparse.ArgumentParser) -> None:
         help="“this”, a saved rig's file, or text such as “2x RTX 4090 + 128 GB DDR5-6000”",
     )
     parser.add_argument("--backend", help="cuda, rocm, vulkan, metal, sycl or cpu")
+    parser.add_argument(
+        "--uncalibrated",
+        action="store_true",
+        help="as if this machine had never been probed",
+    )
 
 
 def add_settings(parser: argparse.ArgumentParser, *, ctx: int = RunSettings().ctx) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from advisor.advice.export import advice_data, answer_data
 from advisor.cli.output import DONE, USAGE, complain, say, say_json
-from advisor.cli.session import rig_of, session_of
+from advisor.cli.session import rig_of, session_of, with_probes
 from advisor.errors import ReportError
 from advisor.report import gather
 from advisor.report.build import Findings, ReportOptions, build
@@ -71,8 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
         if not folder.is_dir():  # a wrong letter or a disk that is not there, and the work is long
             raise ReportError(f"{folder} is no folder; make it first or choose another.")
     session = _printed(session_of(arguments), arguments)
+    rig = rig_of(session)
+    session = with_probes(session, rig, arguments)
     now = datetime.now(UTC).astimezone()
-    found = gather.findings(session, rig_of(session), now)
+    found = gather.findings(session, rig, now)
     options = ReportOptions.of(session)
     document = build(session, found, options, now)
     session = stamped(session, found.rig, found.plan, found.advice)

@@ -15,9 +15,13 @@ from advisor.llm.companions import with_companions
 from advisor.llm.filetypes import is_own_mix, nearest
 from advisor.llm.model import Model
 from advisor.llm.open import load
+from advisor.probe.calibrate import learn
+from advisor.probe.kept import teaching
+from advisor.probe.result import ProbeResult
 from advisor.sizing import size
 from advisor.sizing.between import explain_traffic
 from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottleneck
+from advisor.sizing.calibration import Calibration
 from advisor.sizing.card_order import better_order
 from advisor.sizing.plan import DevicePlan, Plan
 from advisor.sizing.settings import RunSettings
@@ -61,6 +65,11 @@ def with_backend(rig: Rig, backend: Any) -> Rig:  # noqa: ANN401 - JSON, checked
     return rig.model_copy(update={"devices": tuple(driven(d, backend) for d in rig.devices)})
 
 
+def probes_of(rig: Rig) -> tuple[ProbeResult, ...]:
+    """Kept probes of this machine, where the rig is this machine: they calibrate what is said."""
+    return () if rig.imagined else teaching(rig)
+
+
 def first_problem(error: ValidationError) -> str:
     """The first thing wrong, as a sentence."""
     first = error.errors()[0]
@@ -84,9 +93,14 @@ class Findings:
 
 
 class Sizer:
-    """Answers requests; keeps models and rigs that come again."""
+    """Answers requests; keeps models and rigs that come again.
 
-    def __init__(self) -> None:
+    calibrated: what probes of this machine taught counts, where it is this machine that is asked.
+    """
+
+    def __init__(self, *, calibrated: bool = True) -> None:
+        self._calibrated = calibrated
+        self._calibrations: dict[str, Calibration | None] = {}
         self._models: dict[tuple[str, str | None, bool], Model] = {}
         self._accompanied: dict[tuple[int, str, str], Model] = {}
         self._rigs: dict[str, Rig] = {}
@@ -115,6 +129,15 @@ class Sizer:
             self._rigs[key] = resolve_rig(spec)
         return self._rigs[key]
 
+    def calibration(self, rig: Rig) -> Calibration | None:
+        """What its probes teach about a rig; None where there are none, or none are to count."""
+        if not self._calibrated or rig.imagined:
+            return None
+        key = repr(rig)
+        if key not in self._calibrations:
+            self._calibrations[key] = learn(rig, probes_of(rig))
+        return self._calibrations[key]
+
     def plan(self, request: dict[str, Any]) -> Plan:
         """The plan for one request of the contract. Raises RigAdvisorError."""
         missing = [key for key in _REQUIRED if request.get(key) is None]
@@ -139,7 +162,10 @@ class Sizer:
             file_bytes = round(file_bytes)
         if not isinstance(file_bytes, int | None) or (file_bytes is not None and file_bytes <= 0):
             raise SettingsError("“file_bytes” must be a number of bytes.")
-        plan = size(model, rig, settings, file_bytes=file_bytes, finely=True)
+        calibration = self.calibration(rig)
+        plan = size(
+            model, rig, settings, calibration=calibration, file_bytes=file_bytes, finely=True
+        )
         if unknown:
             ignored = f"Not understood and ignored: {', '.join(unknown)}."
             plan = plan.model_copy(update={"notes": (*plan.notes, ignored)})
@@ -158,10 +184,11 @@ class Sizer:
         asked = {k: v for k, v in request.items() if k in known and v is not None}
         order = None
         if len(rig.devices) > 1:
-            order = better_order(model, rig, RunSettings.model_validate(asked), plan)
+            settings = RunSettings.model_validate(asked)
+            order = better_order(model, rig, settings, plan, self.calibration(rig))
         return Findings(
             order=None if order is None else order.sentence,
-            slots=slot_changes(model, rig, plan),
+            slots=slot_changes(model, rig, plan, self.calibration(rig)),
             traffic=explain_traffic(model, rig, plan),
         )
 
@@ -188,7 +215,10 @@ def _beside(plan: Plan) -> tuple[str, ...]:
 
 
 def as_json(plan: Plan, request_id: Any = None) -> dict[str, Any]:  # noqa: ANN401 - as it came
-    """A plan under the contract's keys and no others; sizes in bytes, unknown is null."""
+    """A plan under the contract's keys; sizes in bytes, unknown is null.
+
+    ``calibrated_by`` is there only where a probe of this machine calibrated the speeds.
+    """
     speed = plan.speed
     host = plan.host
     beside = _beside(plan)
@@ -213,6 +243,7 @@ def as_json(plan: Plan, request_id: Any = None) -> dict[str, Any]:  # noqa: ANN4
         "ttft_s": speed.ttft_s.model_dump() if speed.ttft_s else None,
         "command": list(plan.command),
         "basis": plan.basis.value,
+        **({"calibrated_by": speed.calibrated_by} if speed.calibrated_by else {}),
         "llama_cpp": plan.llama_cpp,
         "notes": [*plan.notes, *speed.notes],
     }

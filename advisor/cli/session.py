@@ -11,7 +11,7 @@ from advisor.advice.price_list import price_list
 from advisor.advice.scenarios import scenario
 from advisor.advice.usage import Limits, Usage, preset, presets
 from advisor.cli.options import settings_of
-from advisor.cli.request import first_problem, resolve_rig, with_backend
+from advisor.cli.request import first_problem, probes_of, resolve_rig, with_backend
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
@@ -130,3 +130,10 @@ def _with_prices(usage: Usage, prices: list[str]) -> Usage:
 def rig_of(session: Session) -> Rig:
     """The session's rig, or this machine."""
     return session.rig or resolve_rig("this")
+
+
+def with_probes(session: Session, rig: Rig, arguments: argparse.Namespace) -> Session:
+    """With what earlier probes of this machine taught, unless a file says what counts."""
+    if arguments.session or arguments.uncalibrated:
+        return session
+    return session.model_copy(update={"probes": probes_of(rig)})

@@ -73,11 +73,7 @@ def show(plan: Plan, found: Findings | None = None, *, terms: bool = False) -> N
             say(f"{place}, in the total: {parts}")
     largest = "unknown" if plan.max_ctx is None else f"{plan.max_ctx:,} tokens"
     say(f"verdict: {plan.verdict}; headroom {people(plan.headroom)}; largest context {largest}")
-    speed = plan.speed
-    hedge = ", if it did fit" if plan.fits is False else ""
-    for label, known in (("decode", speed.decode_tps), ("prefill", speed.prefill_tps)):
-        if known is not None:
-            say(f"{label}{hedge}: {rate(known.mid)} ({rate(known.low)} to {rate(known.high)})")
+    _show_speed(plan)
     for sentence in (decode_bottleneck(plan), prefill_bottleneck(plan)):
         if sentence:
             say(f"bottleneck: {sentence}")
@@ -90,9 +86,21 @@ def show(plan: Plan, found: Findings | None = None, *, terms: bool = False) -> N
         if found.traffic is not None:
             sent, share = found.traffic[0]
             say(f"between cards: {sent} a token{f', {share}' if share else ''}")
-    for note in (*plan.notes, *speed.notes):
+    for note in (*plan.notes, *plan.speed.notes):
         say(f"note: {note}")
     say(f"basis: {plan.basis.value}, rules of llama.cpp {plan.llama_cpp}")
+
+
+def _show_speed(plan: Plan) -> None:
+    speed = plan.speed
+    hedge = ", if it did fit" if plan.fits is False else ""
+    by = ", calibrated" if speed.calibrated_by else ""
+    for label, known in (("decode", speed.decode_tps), ("prefill", speed.prefill_tps)):
+        if known is not None:
+            span = f"{rate(known.mid)} ({rate(known.low)} to {rate(known.high)})"
+            say(f"{label}{hedge}: {span}{by}")
+    if by:
+        say(f"calibrated: by the {speed.calibrated_by}")
 
 
 def show_terms(plan: Plan) -> None:
@@ -125,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model is None:
         complain("size needs a model, or --batch FILE")
         return USAGE
-    sizer, request = Sizer(), request_of(arguments)
+    sizer, request = Sizer(calibrated=not arguments.uncalibrated), request_of(arguments)
     plan = sizer.plan(request)
     found = sizer.findings(request, plan)
     if arguments.json:

@@ -65,7 +65,7 @@ def _hopeless(case: Case, model: Model, rig: Rig | None = None) -> bool:
     )
     if asked.fit_kv or asked.spec_type != "none" or model.draft is not None:
         return False
-    seconds = least_seconds(model, rig or case.rig, asked, case.buffer, case.calibration)
+    seconds = least_seconds(model, rig or case.rig, asked, case.buffer, case.known_of(rig))
     slowest = math.inf if case.least_tps is None else 1 / case.least_tps
     return seconds == math.inf or seconds > slowest * _CLOSE
 

@@ -197,6 +197,10 @@ class Case:
             and too_slow(model, rig.devices, asked, self.least_tps)
         )
 
+    def known_of(self, rig: Rig | None) -> Calibration | None:
+        """What probes taught about ``rig``: of one that is not there yet, nothing was measured."""
+        return None if rig is not None and rig.imagined else self.calibration
+
     def plan(
         self,
         fields: Mapping[str, object],
@@ -217,7 +221,7 @@ class Case:
                 model or self.model,
                 rig or self.rig,
                 settings,
-                calibration=self.calibration,
+                calibration=self.known_of(rig),
                 longest=longest,
             )
         except SettingsError:

@@ -174,20 +174,30 @@ class FitMatrix:
 
     contexts: tuple[int, ...]
     rows: tuple[FitRow, ...]
+    calibrated_by: str = ""
+    """Which probes of this machine its speeds are calibrated by; empty: by none."""
 
 
 def fit_matrix(
     choice: ModelChoice, rig: Rig, settings: RunSettings, probes: Probes = ()
 ) -> FitMatrix:
     """Every file type of a catalogue model, or a GGUF's own, by contexts."""
-    found, models = answers.matrix_of(choice, rig, settings, learn(rig, probes))
+    calibration = learn(rig, probes)
+    found, models = answers.matrix_of(choice, rig, settings, calibration)
     return FitMatrix(
         found.contexts,
         tuple(
             _row(name, models[name], cells, rig)
             for name, cells in zip(found.file_types, found.rows, strict=True)
         ),
+        calibrated_by="" if calibration is None else calibration.source,
     )
+
+
+def calibrated_by(rig: Rig, probes: Probes) -> str:
+    """Which probes of this machine calibrate the speeds of a list; empty: none does."""
+    calibration = learn(rig, probes)
+    return "" if calibration is None else calibration.source
 
 
 def _row(file_type: str, model: Model, cells: tuple[Cell, ...], rig: Rig) -> FitRow:

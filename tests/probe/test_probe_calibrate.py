@@ -4,6 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from advisor.cli import request
+from advisor.cli.request import Sizer
+from advisor.cli.size import show
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Host, Rig
 from advisor.probe import store
@@ -200,3 +203,26 @@ def test_a_model_that_is_gone_teaches_nothing():
     gone = probe(HERE, tiny.tiny(BIG), model_id="no/such-model").result
     found = learn(HERE, [gone])
     assert found is None or found.is_identity
+
+
+def test_the_command_line_answers_as_the_machine_was_measured(monkeypatch, capsys):
+    named = {"id": "20261123T120000-cli", "model_id": "Qwen/Qwen3-0.6B"}
+    store.save(probe(HERE, tiny.tiny(BIG), decode=31.0, **named).result)
+    monkeypatch.setattr(request, "resolve_rig", lambda _spec: HERE)
+    asked = {"model": "Qwen3 1.7B", "file_type": "Q8_0", "rig": "this", "ctx": 4096}
+    plain = Sizer(calibrated=False).answer(asked)
+    assert plain["decode_tps"] is None
+    assert "calibrated_by" not in plain
+    found = Sizer().answer(asked)
+    assert found["decode_tps"] is not None
+    assert found["calibrated_by"] == "probe of Tiny qwen3 Q8_0, 2026-11-23"
+    # Of a machine that is not here nothing was measured.
+    monkeypatch.setattr(request, "resolve_rig", lambda _spec: CARD)
+    assert "calibrated_by" not in Sizer().answer(asked)
+    show(Sizer().plan(asked))
+    assert "calibrated" not in capsys.readouterr().out
+    monkeypatch.setattr(request, "resolve_rig", lambda _spec: HERE)
+    show(Sizer().plan(asked))
+    out = capsys.readouterr().out
+    assert "), calibrated\n" in out
+    assert "calibrated: by the probe of Tiny" in out

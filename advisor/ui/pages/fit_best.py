@@ -101,7 +101,8 @@ class BestList(QWidget):
         super().__init__()
         self._state = state
         self._job: Job | None = None
-        self._found: list[Pick] = []
+        self._calibrated_by = ""
+        """Which probes of this machine the speeds are calibrated by; empty: by none."""
         self._search = QLineEdit()
         self._search.setPlaceholderText(self.tr("Name or maker"))
         self._search.setAccessibleName(self.tr("Name or maker"))
@@ -149,6 +150,7 @@ class BestList(QWidget):
         self._least.valueChanged.connect(self._wait.start)
         state.rig_changed.connect(self._renew)
         state.settings_changed.connect(self._renew)
+        state.results_changed.connect(self._renew)
 
     def _made_table(self) -> QTableView:
         table = row_table(self.picks, self.tr("What this rig runs best"), ROW_HEIGHT)
@@ -200,6 +202,7 @@ class BestList(QWidget):
             self._job.cancel()
         rig, settings, probes, wish = state.rig, state.settings, state.session.probes, self.wish()
         arrived: list[Pick] = []
+        self._calibrated_by = ""
         self._said.setText(self.tr("Sizing the catalogue…"))
 
         def work(job: Job) -> list[Pick]:
@@ -209,9 +212,13 @@ class BestList(QWidget):
                     job.report(-1.0, "")
             return arrived
 
+        def done(found: list[Pick]) -> None:
+            self._calibrated_by = services.calibrated_by(rig, probes)
+            self._show(found, done=True)
+
         self._job = run_task(
             work,
-            on_result=lambda found: self._show(found, done=True),
+            on_result=done,
             on_progress=lambda _share, _text: self._show(list(arrived), done=False),
             owner=self,
         )
@@ -226,6 +233,8 @@ class BestList(QWidget):
                 "{count} models run at {ctx}, {good} of them fast enough. In the order of the "
                 "{index} ({date}), less what the file type loses; ~ is estimated."
             )
+            if self._calibrated_by:
+                words += " " + self.tr("Speeds are calibrated by the {source}.")
         else:
             words = self.tr("Nothing in the catalogue is like this and runs here.")
         self._said.setText(
@@ -235,6 +244,7 @@ class BestList(QWidget):
                 ctx=units.tokens(self._state.settings.ctx),
                 index=CODING if self.wish().purpose == "code" else data().index,
                 date=data().date,
+                source=self._calibrated_by,
             )
         )
 

@@ -82,13 +82,15 @@ class MatrixView(QWidget):
         self.map.show()
         self._filler.hide()
         fast = any(cell.sub.endswith("t/s") for line in cells for cell in line)
-        self.unit.setText(
+        unit = (
             self.tr("GiB left or in RAM · tok/s when empty")
             if fast and not self._state.settings.depth
             else self.tr("GiB left or in RAM · tok/s")
             if fast
             else self.tr("GiB left or in RAM")
         )
+        calibrated = self.tr(", calibrated") if fast and matrix.calibrated_by else ""
+        self.unit.setText(unit + calibrated)
 
     def _cell(self, file_type: str, ctx: int, cell: services.FitCell) -> HeatCell:
         checked = self._checked.get((file_type, ctx))
@@ -114,7 +116,7 @@ class MatrixView(QWidget):
         words = [
             f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
             self._memory_words(cell),
-            "" if cell.decode_tps is None else units.rate(cell.decode_tps),
+            self._speed_words(cell),
             "" if checked is None else self._said_words(checked, differs=differs),
         ]
         story = ", ".join(word for word in words if word)
@@ -123,6 +125,13 @@ class MatrixView(QWidget):
             "" if checked is None else "d≠" if differs else "d",
         )
         return HeatCell(main, speed, tone, story, short, mark)
+
+    def _speed_words(self, cell: services.FitCell) -> str:
+        if cell.decode_tps is None:
+            return ""
+        by = self.found.calibrated_by if self.found is not None else ""
+        words = self.tr("{speed}, calibrated") if by else "{speed}"
+        return words.format(speed=units.rate(cell.decode_tps))
 
     def _said_words(self, checked: CheckedCell, *, differs: bool) -> str:
         engine = checked.checked.engine

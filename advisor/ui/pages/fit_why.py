@@ -84,6 +84,11 @@ class WhyCard(Card):
             self._add(text(self.tr("Looking for more…"), "muted", wrap=True))
         elif not found.changes:
             self._add(text(self.tr("No single change is enough; see Advice."), "muted", wrap=True))
+        elif plan.speed.calibrated_by:
+            words = self.tr(
+                "Speeds on this machine are calibrated by a probe; bought ones are not."
+            )
+            self._add(text(words, "muted", wrap=True))
         if found.nearest and not looking:
             self._add(text(found.nearest, "muted", wrap=True))
         self.setEnabled(not looking)

@@ -11,6 +11,7 @@ from advisor import units
 from advisor.advice.capability import Capability
 from advisor.advice.picks import Pick
 from advisor.hardware.rig import Rig
+from advisor.ui import services
 from advisor.ui.pages.measure_ram import MeasureRam
 from advisor.ui.state import AppState
 from advisor.ui.texts import capability_text, rig_in_short, rig_name
@@ -72,9 +73,7 @@ class AnswerCard(Card):
         self._imagined.setText(self.tr("imagined") if rig.imagined else self.tr("recorded"))
         self._back.setVisible(not here)
         self._name.say("" if here else rig_name(self._state) or rig_in_short(rig))
-        self._caption.setText(
-            self.tr("What this machine can run") if here else self.tr("What this rig could run")
-        )
+        self._say_calibrated("")
         self.measure_ram.show_where(unknown=True)
         self._keep_room()
 
@@ -89,6 +88,7 @@ class AnswerCard(Card):
         """What the rig can run."""
         self._answered = True
         self.headline.setText(capability_text(found, rig))
+        self._say_calibrated(services.calibrated_by(rig, self._state.session.probes))
         self.measure_ram.show_where(any(pick.cell.decode is None for pick in found.models))
         for old in self._suggested:
             old.hide()
@@ -103,6 +103,13 @@ class AnswerCard(Card):
     def offers_measuring(self) -> bool:
         """Whether a button here measures the RAM."""
         return not self.measure_ram.isHidden()
+
+    def _say_calibrated(self, source: str) -> None:
+        here = self._state.here
+        plain = self.tr("What this machine can run") if here else self.tr("What this rig could run")
+        words = self.tr("{what}, speeds calibrated by a probe") if source else "{what}"
+        self._caption.setText(words.format(what=plain))
+        self._caption.setToolTip(source)
 
     def _fit_suggestions(self) -> None:
         """Leave out those that the line has no room for."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from fit_given import (
     BORROWED,
+    CALIBRATED,
     HOST,
     LINKS_ON_BOARD,
     MATRIX_RATES,
@@ -95,6 +96,7 @@ def write(
             for b, a, like, w in BORROWED
         ],
         "host": HOST,
+        "calibrated": CALIBRATED,
         "tensor_split": TENSOR_SPLIT,
         "pcie": PCIE,
         "links_on_board": LINKS_ON_BOARD,

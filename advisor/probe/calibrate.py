@@ -19,11 +19,9 @@ from advisor.sizing import size
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Speed
 from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_similar import NORMAL_80
 
 Floats = NDArray[np.float64]
-
-MIN_SPREAD: Final = 0.08
-"""Spread (natural logarithm) that one probe leaves: another model on the same machine."""
 
 MOST_PROBES: Final = 3
 """As many of the newest probes are used: a machine changes."""
@@ -128,8 +126,14 @@ def calibrate(probes: Sequence[Measured]) -> Calibration | None:
         found = _fit(found, on_host, _host_prefill, _prefill)
     # Held back, a probe tells where to look, not how near: as wide as where nothing was measured.
     held_back = any(disturbed(p.result) for p in probes)
-    least = speed_data().host.spread if held_back else MIN_SPREAD
-    return replace(found, spread=max(least, _residual(found, probes)))
+    left = speed_data().calibrated
+    return replace(
+        found,
+        spread=math.inf if held_back else left.spread,
+        prefill_spread=math.inf if held_back else left.prefill_spread,
+        missed=_missed(found, probes, _decode),
+        prefill_missed=_missed(found, probes, _prefill),
+    )
 
 
 def _source(probes: Sequence[Measured]) -> str:
@@ -328,15 +332,15 @@ def _solve(
     return low
 
 
-def _residual(calibration: Calibration, probes: Sequence[Measured]) -> float:
-    """Spread of what is left between measured and predicted decode speeds."""
-    errors: list[float] = []
-    for probe in probes:
-        for point in probe.result.speeds:
-            target, tps = _decode(point), _decode(predicted(probe, point, calibration))
-            if target and tps:
-                errors.append(math.log(target / tps))
-    return statistics.pstdev(errors) if len(errors) > 1 else 0.0
+def _missed(found: Calibration, probes: Sequence[Measured], quantity: Quantity) -> float:
+    """The spread at which every speed that the newest probe measured still lies in its range."""
+    newest = max(probes, key=lambda p: p.result.created)
+    errors = [0.0]
+    for point in newest.result.speeds:
+        target, tps = quantity(point), quantity(predicted(newest, point, found))
+        if target and tps:
+            errors.append(abs(math.log(target / tps)))
+    return max(errors) / NORMAL_80
 
 
 def _drivers(probes: Sequence[Measured]) -> tuple[int, ...] | None:

@@ -1,5 +1,6 @@
 """What a probe taught about one rig: factors on the speed model, and the driver's own memory."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,10 +23,25 @@ class Calibration:
     """Effective rate of the CPU in prefill, 10**12 operations per second."""
     driver_bytes: tuple[int, ...] | None = None
     """Driver context per device, in the rig's order."""
-    spread: float = 0.08
-    """Spread (natural logarithm) that is left in a calibrated prediction."""
+    spread: float = math.inf
+    """Spread (natural logarithm) that other models leave in calibrated decoding, about."""
+    prefill_spread: float = math.inf
+    """The same in prefill."""
+    missed: float = 0.0
+    """Spread that the probes' own decoding leaves: no range is narrower."""
+    prefill_missed: float = 0.0
+    """The same in prefill."""
     source: str = ""
     """Which probe, and when."""
+
+    def decode_spread(self, uncalibrated: float) -> float:
+        """Spread of calibrated decoding: where rows tell more than a probe of another model does,
+        it stays as narrow as they make it."""
+        return max(min(uncalibrated, self.spread), self.missed)
+
+    def reading_spread(self, uncalibrated: float) -> float:
+        """The same in prefill."""
+        return max(min(uncalibrated, self.prefill_spread), self.prefill_missed)
 
     @property
     def is_identity(self) -> bool:

@@ -316,12 +316,13 @@ def _decode(model: Model, settings: RunSettings, run: _Run) -> _Sum:
 def device_correction(
     model: Model, settings: RunSettings, device: DeviceSpeed, alike: int, box: Machine
 ) -> Correction:
-    """What measured rows, or this rig's probe, say about one device's time per token.
+    """What measured rows say about one device's time per token, and how far with a probe of it.
 
-    ``alike``: how many cards are in use where all are the same, else 0.
+    ``alike``: how many cards are in use where all are the same, else 0. What a probe taught comes
+    on top of the rows' correction, which tells how this model differs from the one that was run;
+    the build that it ran with is in what it measured.
     """
-    if not box.calibration.is_identity:
-        return Correction(0.0, box.calibration.spread)
+    plain = box.calibration.is_identity
     case = Case(
         model=model.shape,
         gpu=device.gpu,
@@ -330,10 +331,13 @@ def device_correction(
         file_type=model.file_type,
         experts=bool(model.hp and model.hp.n_expert),
         depth=settings.depth,
-        built=year(settings.built),
+        built=year(settings.built) if plain else None,
         flash=settings.flash_attn != "off",
     )
-    return correction("decode", case, alike)
+    found = correction("decode", case, alike).on(device.widen)
+    if plain:
+        return found
+    return Correction(found.error, box.calibration.decode_spread(found.spread))
 
 
 def _device_terms(
@@ -344,7 +348,7 @@ def _device_terms(
     result = _Sum()
     found = decode_parts(k, Work(part.columns, part.cache_bytes, effort))
     factor = math.exp(change.error)
-    spread = change.spread * max(change.widen, device.widen)
+    spread = change.spread
     where = f"{device.title}: " if several else ""
     near = f", × {factor:.2f} by measured rows" if abs(factor - 1) >= 0.005 else ""
     rate = f"{float(k.bandwidth) / 1e9:,.0f} GB/s × {float(k.eta):.2f}"
@@ -405,8 +409,9 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
     part = next((p for p in parts if p.where == HOST), None)
     if part is None:
         return
-    calibrated = box.calibration.host_bandwidth_gbs is not None
-    spread = box.calibration.spread if calibrated else speed_data().host.spread
+    spread = speed_data().host.spread
+    if box.calibration.host_bandwidth_gbs is not None:
+        spread = box.calibration.decode_spread(spread)
     weights, experts, cache, latency = map(
         float, host_seconds(box, part.columns, part.cache_bytes, part.attention_flops)
     )

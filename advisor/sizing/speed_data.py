@@ -110,6 +110,15 @@ class HostCosts(_Frozen):
     """Where ``tau_us`` and ``attention_gflops`` are from."""
 
 
+class Calibrated(_Frozen):
+    """What one probe leaves open about other models on the same rig."""
+
+    spread: float
+    """Of decoding: standard deviation of the logarithm that held 80 %."""
+    prefill_spread: float
+    source: str
+
+
 class TensorSplit(_Frozen):
     """Cost of one all-reduce."""
 
@@ -252,6 +261,7 @@ class SpeedData(_Frozen):
     memory_prefill: float
     borrowed: tuple[Borrowed, ...]
     host: HostCosts
+    calibrated: Calibrated
     tensor_split: TensorSplit
     pcie: Pcie
     links_on_board: LinksOnBoard

@@ -75,8 +75,6 @@ class Least:
         seconds, (granted, _) = float(self.decode[kind, model]), _granted(asked.model.shape)
         if device is None or asked.model.shape in _fastest():
             return seconds
-        if not calibration.is_identity:
-            return seconds / granted
         hp = asked.model.hp
         case = Case(
             model=asked.model.shape,
@@ -86,7 +84,7 @@ class Least:
             file_type=asked.model.file_type,
             experts=bool(hp and hp.n_expert),
             depth=asked.depth,
-            built=asked.built,
+            built=asked.built if calibration.is_identity else None,
             flash=asked.flash,
         )
         return seconds / granted * math.exp(correction("decode", case, 0).error)

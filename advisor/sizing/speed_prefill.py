@@ -103,7 +103,7 @@ def prefill(
         factor = math.exp(change.error)
         seconds = float(found.total) * factor
         named = _named(found, device.title, factor, load.where)
-        each.append((seconds, seconds * change.spread * max(change.widen, device.widen), named))
+        each.append((seconds, seconds * change.spread, named))
         if change.rows:
             row = change.rows[0]
             notes.append(
@@ -197,11 +197,9 @@ def _host(
     attention = float(load.prefill_attention[FLOPS])
     work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum()) + attention
     memory = float(touched(load.columns, used, ubatch)) / ((box.host_gbs or 1e-9) * 1e9) / ubatch
+    spread = box.calibration.reading_spread(spread)
     return [
-        (
-            SpeedTerm(name="CPU: arithmetic", seconds=work / box.host_rate, where=HOST),
-            box.calibration.spread,
-        ),
+        (SpeedTerm(name="CPU: arithmetic", seconds=work / box.host_rate, where=HOST), spread),
         (SpeedTerm(name="CPU: read weights", seconds=memory, where=HOST), spread),
     ]
 
@@ -217,11 +215,14 @@ def _named(found: PrefillParts, title: str, factor: float, where: int) -> list[S
 def device_correction(
     model: Model, known: ModelSums, settings: RunSettings, device: DeviceSpeed, box: Machine
 ) -> Correction:
-    """What measured rows, or this rig's probe, say about one device's time per prompt token."""
-    if not box.calibration.is_identity:
-        return Correction(0.0, box.calibration.spread)
+    """What measured rows say about one device's time per prompt token; as ``speed`` has it."""
+    plain = box.calibration.is_identity
     alike = len(box.devices) if len(box.kinds) == 1 else 0
-    return correction("prefill", _case(model, known, device, settings), alike)
+    asked = settings if plain else settings.model_copy(update={"built": None})
+    found = correction("prefill", _case(model, known, device, asked), alike).on(device.widen)
+    if plain:
+        return found
+    return Correction(found.error, box.calibration.reading_spread(found.spread))
 
 
 def _case(model: Model, known: ModelSums, device: DeviceSpeed, settings: RunSettings) -> Case:

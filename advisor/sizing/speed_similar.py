@@ -9,7 +9,7 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -238,6 +238,11 @@ class Correction:
     """Rows of the same card, model and type; empty: only similar ones."""
     widen: float = 1.0
     """Of the spread, where nobody measured the card with this backend, or for several cards."""
+
+    def on(self, widen: float) -> "Correction":
+        """With its spread as wide as it is on a device whose kind borrows its constants, or not."""
+        widest = max(self.widen, widen)
+        return self if widest == 1 else replace(self, spread=self.spread * widest, widen=1.0)
 
 
 @functools.lru_cache(maxsize=4096)

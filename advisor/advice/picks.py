@@ -5,7 +5,7 @@ type loses; a model without one is ranked by the least that its size, age and ma
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final, Literal, NamedTuple
 
@@ -17,9 +17,10 @@ from advisor.llm.intelligence import Purpose, Standing, is_copy, kept, standing
 from advisor.llm.model import Model
 from advisor.llm.quality import QualityNote, model_loss
 from advisor.sizing.calibration import Calibration
-from advisor.sizing.matrix import Asked, Cell, Matrices, Matrix
-from advisor.sizing.settings import RunSettings
-from advisor.units import GIB
+from advisor.sizing.matrix import Asked, Cell, Matrices
+from advisor.sizing.other_splits import nothing_asked, unlike
+from advisor.sizing.settings import FIT, RunSettings
+from advisor.units import tokens
 
 Licence = Literal["any", "open", "commercial"]
 
@@ -27,16 +28,16 @@ OPEN: Final = frozenset({"apache-2.0", "mit"})
 _NOT_COMMERCIAL: Final = ("-nc-", "research", "exaone")
 _ALIKE: Final = 0.3
 _ALIKE_IN_RAM: Final = 3.0
-"""Per cent: file types that lose less are alike, and the smallest of them is taken. With a part in
-RAM a smaller one is faster, and a small loss is worth it."""
+"""Per cent: file types that lose less are alike, as are those that are near lossless, and the
+smallest of them is taken. With a part in RAM a smaller one is faster, and a small loss is worth it.
+"""
 _SOUND: Final = 0.97
 """Share of its ability from which a file type is not worth leaving the devices for a better one."""
+_USABLE: Final = 0.5
+"""Share of its ability below which a file type is taken only where no other runs."""
 _SAME_SHAPE: Final = 0.02
 """Difference in parameters up to which two releases have the same shape."""
 _GREEN: Final = ("fits", "tight")
-_SYSTEM: Final = 4 * GIB
-"""RAM that is left to the system of a rig that nobody reads: Windows 11 asks for as much
-(learn.microsoft.com/windows/whats-new/windows-11-requirements)."""
 TOGETHER: Final = 8
 """Models that are judged together, once the first ones are there."""
 _DENSE: Final = 0.9
@@ -87,10 +88,19 @@ class Pick:
     cell: Cell
     loss: QualityNote
     ctx: int
+    """What it is sized for: what is wanted, or what it was trained for where that is less."""
+    wanted_ctx: int
     fast: bool
     """At least the wanted speed; False also where it is not known."""
     standing: Standing
     """How able the model is in 16 bits."""
+    placed: bool = False
+    """The solver places it: on cards that are not alike its split is faster than llama.cpp's."""
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """The run settings that a plan of it needs beside its context."""
+        return FIT if self.placed else {}
 
     @property
     def whole(self) -> bool:
@@ -110,9 +120,32 @@ class Pick:
         return index * (share if index > 0 else 2 - share)
 
     @property
-    def order(self) -> tuple[bool, float]:
-        """What is fast enough first, then the ablest; a part in RAM is no fault at that speed."""
-        return not self.fast, -self.score
+    def name(self) -> str:
+        """The model's name, and the context that it was trained for where more is wanted."""
+        trained = "" if self.long_enough else f" ({tokens(self.ctx)})"
+        return f"{self.entry.name}{trained}"
+
+    @property
+    def long_enough(self) -> bool:
+        """Whether the model was trained for the context that is wanted."""
+        return self.ctx >= self.wanted_ctx
+
+    @property
+    def order(self) -> tuple[bool, int, bool, bool, float, float]:
+        """What is fast and long enough first, then the ablest.
+
+        The index is told in whole points and is no better than that: of models that are alike by
+        it, those come first whose index is published, then what needs no RAM, then the fastest.
+        """
+        tps = self.cell.decode.mid if self.cell.decode is not None else 0.0
+        return (
+            not (self.fast and self.long_enough),
+            -round(self.score),
+            self.standing.estimated,
+            not self.whole,
+            -tps,
+            -self.score,
+        )
 
 
 def likely_order(
@@ -156,15 +189,19 @@ def picks(
 
     Releases that newer ones replaced are left out unless they are looked for by name. The file type
     is, among those that are fast enough, one that keeps the model's ability, wholly
-    on devices if it can be, with the least loss; else the fastest. With ``usual_type`` only the one
-    that each entry suggests is sized, which takes a fraction of the time. Models that cannot be
-    sized are left out.
+    on devices if it can be, with the least loss; else the fastest that keeps it. Where nobody asked
+    for a placement on cards that are not alike, the solver makes it (``Pick.fields``). With
+    ``usual_type`` only the one that each entry suggests is sized, which takes a fraction of the
+    time. Models that cannot be sized are left out.
     """
-    rig = _in_use(rig)
     wanted = [entry for entry in entries if wish.admits(entry)]
     if not wish.words:
         wanted = current(wanted)
-    matrices = Matrices(rig, settings, calibration=calibration)
+    rigs = [rig]
+    if unlike(rig) and nothing_asked(settings):
+        rigs, settings = list(_fastest_first(rig)), settings.model_copy(update=FIT)
+    matrices = [Matrices(each, settings, calibration=calibration) for each in rigs]
+    close = Matrices(rig, settings, calibration=calibration, closely=True)
     together: list[_Candidate] = []
     enough = 1
     for entry in likely_order(wanted, wish.purpose):
@@ -178,22 +215,28 @@ def picks(
         try:
             ctx = min(wish.ctx, entry.hp.n_ctx_train or wish.ctx)
             models = {name: entry.model(name) for name in types}
-            together.append(_Candidate(entry, models, ctx, matrices.ask(models, (ctx,))))
+            asked = [each.ask(models, (ctx,)) for each in matrices]
+            together.append(_Candidate(entry, models, ctx, asked))
         except RigAdvisorError:
             continue
         if len(together) >= enough:
-            yield from _picked(matrices, together, wish)
+            yield from _picked(matrices, close, together, wish)
             together, enough = [], min(2 * enough, TOGETHER)
-    yield from _picked(matrices, together, wish)
+    yield from _picked(matrices, close, together, wish)
 
 
-def _in_use(rig: Rig) -> Rig:
-    """The rig with its system running, where nobody read what is free of its RAM."""
-    host = rig.host
-    if not rig.imagined or host.ram_total is None or host.ram_available != host.ram_total:
-        return rig
-    left = host.model_copy(update={"ram_available": max(host.ram_total - _SYSTEM, 0)})
-    return rig.model_copy(update={"hosts": (left, *rig.hosts[1:])})
+def _fastest_first(rig: Rig) -> Iterator[Rig]:
+    """The rig with its fastest kind of card alone free, then with the next kind too, then whole."""
+    rates = sorted({device.bandwidth_gbs or 0.0 for device in rig.devices}, reverse=True)
+    for least in rates[:-1]:
+        devices = tuple(
+            device
+            if (device.bandwidth_gbs or 0.0) >= least
+            else device.model_copy(update={"memory_used": device.memory_total})
+            for device in rig.devices
+        )
+        yield rig.model_copy(update={"devices": devices})
+    yield rig
 
 
 def _offered(entry: CatalogueEntry, file_type: str) -> bool:
@@ -209,22 +252,46 @@ class _Candidate(NamedTuple):
     entry: CatalogueEntry
     models: Mapping[str, Model]
     ctx: int
-    asked: Asked
+    asked: Sequence[Asked]
+    """For every rig that is tried; the last has all cards."""
 
 
-def _picked(matrices: Matrices, candidates: Sequence[_Candidate], wish: Wish) -> Iterator[Pick]:
-    """Those of the candidates that run, each in its best file type."""
-    filled = matrices.fill([candidate.asked for candidate in candidates])
-    for candidate, found in zip(candidates, filled, strict=True):
-        pick = _best(candidate, found, wish)
+def _picked(
+    matrices: Sequence[Matrices], close: Matrices, candidates: Sequence[_Candidate], wish: Wish
+) -> Iterator[Pick]:
+    """Those of the candidates that run, each in its best file type.
+
+    ``close`` tells what the solver makes of all cards, where those of one kind are not enough.
+    """
+    columns = zip(*(candidate.asked for candidate in candidates), strict=True)
+    filled = [each.fill(asked) for each, asked in zip(matrices, columns, strict=False)]
+    for place, candidate in enumerate(candidates):
+        *parts, whole = (found[place] for found in filled)
+        cells = [cell for (cell,) in whole.rows]
+        kinds = len(parts)
+        used = [kinds] * len(cells)
+        for kind, part in reversed(list(enumerate(parts))):
+            for row, (cell,) in enumerate(part.rows):
+                if cell.verdict in _GREEN and cell.decode is not None:
+                    cells[row], used[row] = cell, kind
+        pick = _best(candidate, cells, wish)
+        if pick is not None and kinds:
+            pick = replace(pick, placed=True)
+            if pick.whole and used[cells.index(pick.cell)] == kinds:
+                model = {pick.cell.file_type: pick.model}
+                found = close.fill([close.ask(model, (pick.ctx,))])[0]
+                pick = _best(candidate, [found.rows[0][0]], wish, placed=True)
         if pick is not None:
             yield pick
 
 
-def _best(candidate: _Candidate, found: Matrix, wish: Wish) -> Pick | None:
+def _best(
+    candidate: _Candidate, cells: Sequence[Cell], wish: Wish, *, placed: bool = False
+) -> Pick | None:
     entry, models, ctx, _ = candidate
     best: tuple[tuple[float, ...], Cell] | None = None
-    for name, (cell,) in zip(found.file_types, found.rows, strict=True):
+    for cell in cells:
+        name = cell.file_type
         if cell.verdict not in {*_GREEN, "offload"}:
             continue
         tps = cell.decode.mid if cell.decode is not None else 0.0
@@ -232,9 +299,12 @@ def _best(candidate: _Candidate, found: Matrix, wish: Wish) -> Pick | None:
         loss = model_loss(models[name])
         alike = _ALIKE if whole else _ALIKE_IN_RAM
         lost = max(alike, 100.0 if loss.typical is None else loss.typical)
+        if kept(loss) == 1:
+            lost = alike
         good = min(kept(loss), _SOUND)
-        # Fast before good before whole; what is too slow is taken as fast as it comes.
-        rank = (fast, *((good, whole, -lost) if fast else (tps,)), -models[name].nbytes)
+        # Fast before good before whole; what is too slow is taken as fast as it comes, but sound.
+        rest = (good, whole, -lost) if fast else (good, tps)
+        rank = (kept(loss) > _USABLE, fast, *rest, -models[name].nbytes)
         if best is None or rank > best[0]:
             best = rank, cell
     if best is None:
@@ -247,6 +317,8 @@ def _best(candidate: _Candidate, found: Matrix, wish: Wish) -> Pick | None:
         cell,
         model_loss(model),
         ctx,
-        bool(best[0][0]),
+        wish.ctx,
+        bool(best[0][1]),
         standing(entry, wish.purpose),
+        placed,
     )

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows = [["", "index", "type", "file", "on this rig", "decode", "quality loss", "licence"]]
     rows += [
         [
-            pick.entry.name,
+            pick.name,
             pick.standing.words,
             pick.cell.file_type,
             people(pick.model.nbytes),
@@ -88,6 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
     name = CODING if wish.purpose == "code" else data().index
     say(f"What is fast enough first; then by the {name} ({data().date}), less what the file")
     say("type loses. ~: not published; what size, age and maker let expect at the least.")
+    if not all(pick.long_enough for pick in found):
+        say("In brackets: the context that a model was trained for, where it is shorter.")
+    if any(pick.placed for pick in found):
+        say("Layers are split by the speed of the cards: “size … -ngl fit -ncmoe fit” says how.")
     if calibration is not None:
         say(f"Speeds are calibrated by the {calibration.source}.")
     return DONE

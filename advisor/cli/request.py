@@ -22,7 +22,7 @@ from advisor.sizing import size
 from advisor.sizing.between import explain_traffic
 from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottleneck
 from advisor.sizing.calibration import Calibration
-from advisor.sizing.card_order import better_order
+from advisor.sizing.card_order import better_cards
 from advisor.sizing.plan import DevicePlan, Plan
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.slots import SlotChange, slot_changes, slot_sentences
@@ -82,14 +82,15 @@ def first_problem(error: ValidationError) -> str:
 class Findings:
     """What else is worth knowing of a plan's cards."""
 
-    order: str | None
+    order: str
+    """What another split or order of the cards would change; empty: nothing."""
     slots: tuple[SlotChange, ...]
     traffic: tuple[tuple[str, str], Explanation] | None
 
     @property
     def sentences(self) -> list[str]:
         """What a change of order or slots would do."""
-        return [*([self.order] if self.order else []), *slot_sentences(self.slots)]
+        return [*filter(None, [self.order]), *slot_sentences(self.slots)]
 
 
 class Sizer:
@@ -182,12 +183,12 @@ class Sizer:
         rig = with_backend(self.rig(request["rig"]), request.get("backend"))
         known = RunSettings.model_fields
         asked = {k: v for k, v in request.items() if k in known and v is not None}
-        order = None
+        order = ""
         if len(rig.devices) > 1:
             settings = RunSettings.model_validate(asked)
-            order = better_order(model, rig, settings, plan, self.calibration(rig))
+            order = better_cards(model, rig, settings, plan, self.calibration(rig))
         return Findings(
-            order=None if order is None else order.sentence,
+            order=order,
             slots=slot_changes(model, rig, plan, self.calibration(rig)),
             traffic=explain_traffic(model, rig, plan),
         )

@@ -29,6 +29,9 @@ _CPU_ONLY = re.compile(r"\b(cpu[\s-]*only|no gpu|without (?:a )?gpu)\b", re.IGNO
 _PARTS = re.compile(r"[+;\n&]|,(?!\d{3}\b)(?![^()]*\))")
 MAX_DEVICES = 128
 MAX_MACHINES = 16
+_SYSTEM = 4 * GIB
+"""RAM that is left to the system of a machine that nobody reads: Windows 11 asks for as much
+(learn.microsoft.com/windows/whats-new/windows-11-requirements). A quarter where there is little."""
 
 
 @dataclass
@@ -66,7 +69,7 @@ def _read_ram(words: list[str], host: _HostParts) -> None:
         host.sources["ram_type"] = "as you wrote"
     if speed and host.bandwidth is None:
         host.bandwidth, host.bandwidth_source = theoretical_bandwidth(
-            speed, channels or 2, assumed=channels is None
+            speed, channels, host.ram_total
         )
 
 
@@ -85,10 +88,14 @@ def _host(parts: _HostParts, devices: list[Device], pool: int | None) -> Host:
     if bandwidth is None:
         bandwidth_source = None
         unknown["ram_bandwidth_gbs"] = 'not stated: add its type and speed, as in "DDR5-5600"'
+    available = None
+    if total is not None:
+        available = total - min(_SYSTEM, total // 4)
+        parts.sources["ram_available"] = "all but what is left to the system"
     return Host(
         cpu=parts.cpu,
         ram_total=total,
-        ram_available=total,
+        ram_available=available,
         ram_type=parts.ram_type,
         ram_bandwidth_gbs=bandwidth,
         ram_bandwidth_source=bandwidth_source,
@@ -118,7 +125,8 @@ def parse_rig(text: str) -> Rig:
     """An imagined rig from words. Raises RigError that says which part is not understood.
 
     ``"2x RTX 4090 + 128 GB DDR5-6000"``, ``"M3 Ultra 512GB"``, ``"CPU only 64 GB DDR5-5600"``,
-    ``"8x H200 + 2 TB 12-channel DDR5-4800"``. Two memory channels are assumed unless stated.
+    ``"8x H200 + 2 TB 12-channel DDR5-4800"``. Two memory channels are assumed unless stated,
+    eight beyond 256 GB.
     ``"2x RTX 3090 + 64 GB DDR4-3200 over 10GbE with M2 Ultra 192GB"`` is several machines, each
     joined to the first; ``"2x DGX Spark over 200GbE"`` and ``"3 machines with RTX 3090 over
     10GbE"`` are several alike.

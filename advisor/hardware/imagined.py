@@ -171,9 +171,23 @@ def with_field(device: Device, name: str, value: object) -> Device:
     )
 
 
-def theoretical_bandwidth(mts: int, channels: int, *, assumed: bool = False) -> tuple[float, str]:
-    """GB/s of DDR memory and the words for its source: channels × MT/s × 8 bytes (JEDEC)."""
-    doubt = " (two channels assumed: a desktop board)" if assumed else ""
+_DESKTOP_RAM = 256 * GIB
+"""Boards with two channels take no more: four modules of 64 GB (Intel Core Ultra 200S, AMD AM5)."""
+
+
+def theoretical_bandwidth(
+    mts: int, channels: int | None, total: int | None = None
+) -> tuple[float, str]:
+    """GB/s of DDR memory and the words for its source: channels × MT/s × 8 bytes (JEDEC).
+
+    Where the channels are not known, as many are assumed as boards have that take ``total`` bytes.
+    """
+    doubt = ""
+    if channels is None:
+        server = total is not None and total > _DESKTOP_RAM
+        channels = 8 if server else 2
+        board = "eight channels assumed: a server" if server else "two channels assumed: a desktop"
+        doubt = f" ({board} board)"
     lanes = "1 channel" if channels == 1 else f"{channels} channels"
     source = f"{lanes} × {mts} MT/s × 8 B{doubt}, theoretical"
     return channels * mts * 8 / 1000, source

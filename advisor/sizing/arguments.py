@@ -1,6 +1,7 @@
 """A plan's settings as arguments of llama-server, in llama.cpp's own names."""
 
 import re
+from collections.abc import Sequence
 
 from advisor.llm.model import Model, Projector
 from advisor.sizing import speculative
@@ -73,12 +74,18 @@ def _companions(model: Model, settings: RunSettings) -> list[str]:
 
 
 def server_arguments(
-    model: Model, settings: RunSettings, *, n_devices: int, n_remote_hosts: int = 0
+    model: Model,
+    settings: RunSettings,
+    *,
+    n_devices: int,
+    n_remote_hosts: int = 0,
+    devices: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Arguments behind ``llama-server``. ``settings`` must be resolved (no "fit").
 
     Hosts that are reached through RPC get names to be replaced: ``host2:50052`` (the port that
-    rpc-server listens on by default).
+    rpc-server listens on by default). ``devices``: llama.cpp's names of those to use, where it
+    would not take these in this order by itself.
 
     Everything that llama.cpp would otherwise choose by itself and that changes memory (slots,
     layers on devices) is always written out (common/arg.cpp of b11434).
@@ -86,6 +93,8 @@ def server_arguments(
     words = ["-m", file_name(model), "-c", str(settings.ctx)]
     if n_remote_hosts:
         words += ["--rpc", ",".join(f"host{n + 2}:50052" for n in range(n_remote_hosts))]
+    if devices:
+        words += ["-dev", ",".join(devices)]
     words += _placement(settings, n_devices=n_devices)
     words += ["-fa", settings.flash_attn]
     if settings.ctk != _DEFAULTS.ctk:

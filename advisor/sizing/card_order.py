@@ -1,6 +1,7 @@
-"""What another order of the cards would change: llama.cpp fills them in the order it is given.
+"""What another order or split of the cards would change.
 
-The first also takes everything that a prompt needs from RAM, over its own slot.
+llama.cpp fills them in the order it is given, each by its free memory. The first also takes
+everything that a prompt needs from RAM, over its own slot.
 """
 
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.interconnect import link_of
+from advisor.sizing.other_splits import nothing_asked, unlike
 from advisor.sizing.overrides import device_names
 from advisor.sizing.plan import Plan
 from advisor.sizing.planner import size
-from advisor.sizing.settings import RunSettings
+from advisor.sizing.settings import FIT, RunSettings
 from advisor.units import tokens
 
 _WORTH_TOKENS = 1024
@@ -70,6 +72,37 @@ def _gains(longer: int, faster: float, sooner: float) -> list[str]:
     return gains
 
 
+def better_split(
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    plan: Plan,
+    calibration: Calibration | None = None,
+) -> str:
+    """A split of unlike cards that decodes faster, and what it costs; empty where none does.
+
+    ``plan``: of the same run as llama.cpp splits it by itself.
+    """
+    if not (unlike(rig) and nothing_asked(settings) and _RANK[plan.verdict] > _RANK["offload"]):
+        return ""
+    found = size(model, rig, settings.model_copy(update=FIT), calibration=calibration)
+    faster = _times(plan.speed.decode_tps, found.speed.decode_tps)
+    if _RANK[found.verdict] < _RANK[plan.verdict] or faster < _WORTH_SPEED:
+        return ""
+    shares = ",".join(f"{share:g}" for share in found.settings.tensor_split)
+    idle = [device.title for device in found.devices if not device.layers]
+    without = f", without {' and '.join(dict.fromkeys(idle))}" if idle else ""
+    sooner = _times(plan.speed.prefill_tps, found.speed.prefill_tps)
+    cost = "" if sooner > 1 / _WORTH_PROMPTS else f", prompts {sooner - 1:.0%}"
+    longest = found.max_ctx or 0
+    if longest < (plan.max_ctx or 0):
+        cost += f", at most {tokens(longest)} of context"
+    return (
+        f"Split the layers by speed (-ts {shares}{without}; -ngl fit chooses it): "
+        f"+{faster - 1:.0%} decode speed{cost}."
+    )
+
+
 def better_order(
     model: Model,
     rig: Rig,
@@ -105,3 +138,18 @@ def better_order(
         if best is None or rank > best[0]:
             best = rank, CardOrder(other, found, sentence)
     return None if best is None else best[1]
+
+
+def better_cards(
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    plan: Plan,
+    calibration: Calibration | None = None,
+) -> str:
+    """What a faster split or else a better order would change, in a sentence; empty for neither."""
+    split = better_split(model, rig, settings, plan, calibration)
+    if split:
+        return split
+    order = better_order(model, rig, settings, plan, calibration)
+    return "" if order is None else order.sentence

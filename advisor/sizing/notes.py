@@ -1,6 +1,7 @@
 """What a person should know beside a plan's figures."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model, Projector
@@ -14,6 +15,9 @@ from advisor.sizing.verdict import headrooms
 from advisor.sizing.weights import weight_table
 from advisor.units import GIB, MIB, tokens
 from advisor.units import size as people
+
+_LISTED: Final = ("cuda", "rocm", "metal", "sycl", "vulkan", "cpu")
+"""Backends in the order in which llama.cpp registers them."""
 
 
 def _unknowns(model: Model, rig: Rig, allocation: Allocation, space: Room) -> list[str]:
@@ -71,6 +75,35 @@ def _weights(model: Model, settings: RunSettings, allocation: Allocation) -> lis
         found.append(
             "On the CPU llama.cpp may repack part of the weights (CPU_REPACK): same bytes, which "
             "its own “Host” figure leaves out."
+        )
+    return found
+
+
+def to_be_named(rig: Rig) -> bool:
+    """Whether llama.cpp would use other devices by itself, or these in another order.
+
+    It lists one backend after the other (ggml-backend-reg.cpp), and leaves integrated graphics out
+    where this machine has another GPU (llama.cpp:llama_prepare_model_devices).
+    """
+    local = [device for device in rig.devices if not device.host_index]
+    places = [_LISTED.index(device.backend) for device in local]
+    return places != sorted(places) or len({device.integrated for device in local}) > 1
+
+
+def _names(rig: Rig) -> list[str]:
+    found: list[str] = []
+    if to_be_named(rig):
+        found.append(
+            "llama.cpp would not take these devices in this order by itself, so -dev names them. "
+            "Where one backend sees another's cards it numbers them too: llama-server "
+            "--list-devices tells."
+        )
+    rates = [d.fp16_tflops or 0.0 for d in rig.devices if d.backend == "cuda" and not d.host_index]
+    if rates != sorted(rates, reverse=True):
+        found.append(
+            "CUDA counts the fastest card as the first, whatever its slot: set "
+            "CUDA_DEVICE_ORDER=PCI_BUS_ID for the order of the slots, and compare the order here "
+            "with llama-server --list-devices."
         )
     return found
 
@@ -245,6 +278,7 @@ def notes(
             "A quantized KV cache needs an F16 copy of one layer's K and V while it computes; at "
             "long contexts this eats a part of the saving. It is in the compute buffer."
         )
+    found += _names(rig)
     found += _encoder(model, settings)
     found += _backends(settings, space)
     found += _weights(model, settings, allocation)

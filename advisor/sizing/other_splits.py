@@ -3,7 +3,7 @@
 A plan looks for the fastest split that leaves the margin. A cell asks the same search, but only
 where the layers could be packed at all beside buffers that are about as small as those of the split
 that llama.cpp would choose. Where "fit" is asked for, a plan also gives up what does not leave the
-margin: so does a cell.
+margin, and takes the fastest split of cards that are not alike: so does a cell.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,18 @@ _REMEMBER: Final = 512
 """Such cells kept per model; more start anew."""
 
 
+def unlike(rig: Rig) -> bool:
+    """Whether cards differ in speed: what llama.cpp gives each follows from its memory alone."""
+    rates = {device.bandwidth_gbs for device in rig.devices}
+    return len(rates) > 1 and None not in rates
+
+
+def nothing_asked(settings: RunSettings) -> bool:
+    """Whether nobody asked for a placement."""
+    asked = settings.tensor_split or settings.override_tensor or settings.n_cpu_moe
+    return settings.n_gpu_layers == "all" and settings.split_mode == "layer" and not asked
+
+
 class Held(NamedTuple):
     """What another split makes of a cell. Sizes in bytes."""
 
@@ -54,6 +66,7 @@ class OtherSplits:
         """``fit``: the settings as asked for, where they leave a placement to the solver."""
         self._fit = fit
         self._rig = rig
+        self._unlike = unlike(rig) and fit is not None and fit.split_mode == "layer"
         self._space = space
         self._calibration = calibration or IDENTITY
         self._room = [
@@ -63,11 +76,8 @@ class OtherSplits:
 
     def open_in(self, settings: RunSettings) -> bool:
         """Whether a plan may choose: where nobody asked for a placement on several devices."""
-        space = self._space
-        asked = settings.tensor_split or settings.override_tensor or settings.n_cpu_moe
-        several = len(space.free) > 1 and all(free is not None for free in space.free)
-        plain = settings.n_gpu_layers == "all" and settings.split_mode == "layer"
-        return several and plain and not asked
+        free = self._space.free
+        return len(free) > 1 and None not in free and nothing_asked(settings)
 
     def of(
         self,
@@ -88,7 +98,9 @@ class OtherSplits:
         ):
             if headroom is None or total is None:
                 continue
-            if self._fit is not None and 0 <= headroom < column.settings.margin:
+            if self._fit is not None and (
+                0 <= headroom < column.settings.margin or (headroom >= 0 and self._unlike)
+            ):
                 held = self._held(model, column, fits=True)
                 if held is not None:
                     found[place] = held

@@ -10,10 +10,10 @@ from advisor.sizing.arguments import server_arguments
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.expert_parts import in_parts
 from advisor.sizing.explain import explain, explain_speed
-from advisor.sizing.notes import notes, too_full
+from advisor.sizing.notes import notes, to_be_named, too_full
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan, Speed
-from advisor.sizing.settings import RunSettings
+from advisor.sizing.settings import FIT, RunSettings
 from advisor.sizing.solver import solve
 from advisor.sizing.speed import predict
 from advisor.sizing.verdict import headrooms, judged
@@ -198,7 +198,11 @@ def size(
         command=(
             program,
             *server_arguments(
-                model, settings, n_devices=len(devices), n_remote_hosts=len(rig.hosts) - 1
+                model,
+                settings,
+                n_devices=len(devices),
+                n_remote_hosts=len(rig.hosts) - 1,
+                devices=names if to_be_named(rig) else (),
             ),
             *mode,
         ),
@@ -220,7 +224,7 @@ def size_anywhere(
     plan = size(model, rig, settings, calibration=calibration, finely=True)
     nothing_asked = settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0
     if plan.verdict == "no" and nothing_asked and rig.devices:
-        placed = settings.model_copy(update={"n_gpu_layers": "fit", "n_cpu_moe": "fit"})
+        placed = settings.model_copy(update=FIT)
         elsewhere = size(model, rig, placed, calibration=calibration, finely=True)
         if elsewhere.verdict != "no":
             return elsewhere

@@ -1,6 +1,7 @@
 """Run settings under llama.cpp's own names and defaults."""
 
-from typing import Annotated, Literal, cast
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -93,6 +94,10 @@ class RunSettings(BaseModel):
     """When llama.cpp was built, as “2026-08”: older ones read prompts more slowly. "": not told."""
     margin: int = Field(default=1 << 30, ge=0)
     """Bytes to leave free on each device for a plan to count as comfortable (llama.cpp's -fitt)."""
+
+
+FIT: Final[Mapping[str, object]] = {"n_gpu_layers": "fit", "n_cpu_moe": "fit"}
+"""The settings that leave a placement to the solver."""
 
 
 def first_device(settings: RunSettings) -> int:

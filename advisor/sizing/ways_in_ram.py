@@ -7,8 +7,9 @@ from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.llm.quality import model_loss
 from advisor.sizing.plan import Plan, Verdict
+from advisor.sizing.settings import FIT
 from advisor.sizing.solver import least_seconds
-from advisor.sizing.ways_out import FIT, Case, Change, free, lost, smaller
+from advisor.sizing.ways_out import Case, Change, free, lost, smaller
 from advisor.units import GIB, rate
 
 _KEPT_SPEED = 0.02

@@ -12,7 +12,7 @@ from advisor.llm.quality import kv_loss, model_loss
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.planner import size
-from advisor.sizing.settings import RunSettings
+from advisor.sizing.settings import FIT, RunSettings
 from advisor.sizing.ways_bounds import no_ram, too_large, too_slow
 from advisor.units import tokens
 
@@ -49,7 +49,6 @@ GREEN: frozenset[Verdict] = frozenset({"fits", "tight"})
 _WIDE = frozenset({"f16", "bf16", "f32"})
 _KV_SIZE = 0.8
 """How much a cache in q8_0 takes away."""
-FIT: Mapping[str, object] = {"n_gpu_layers": "fit", "n_cpu_moe": "fit"}
 
 
 @dataclass(frozen=True, slots=True)

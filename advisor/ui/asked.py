@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from advisor.advice.picks import Pick
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
 from advisor.errors import MissingFile, RigAdvisorError
@@ -190,6 +191,11 @@ class Asked(QObject):
         if changed_settings:
             self.settings_changed.emit()
         self._plan_anew()
+
+    def take(self, pick: Pick) -> None:
+        """Ask about what a list names, placed as it was there."""
+        self.choose_model(pick.entry.id, pick.cell.file_type)
+        self.change_settings(**pick.fields)
 
     def change_settings(self, **changes: Any) -> None:  # noqa: ANN401 - RunSettings' own fields
         """Change some run settings. Emits ``failed`` with a sentence when they are refused."""

@@ -28,7 +28,7 @@ from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice
 from advisor.sizing import size
 from advisor.sizing.between import explain_traffic
-from advisor.sizing.card_order import better_order
+from advisor.sizing.card_order import better_cards
 from advisor.sizing.matrix import Cell, lacking
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import RunSettings
@@ -243,12 +243,12 @@ def card_findings(
 ) -> CardFindings:
     """Worked out beside the plan: every order is sized again."""
     calibration = learn(rig, probes)
-    order = None
+    order = ""
     if len(rig.devices) > 1:
-        order = better_order(model, rig, settings, plan, calibration)
+        order = better_cards(model, rig, settings, plan, calibration)
     slots = slot_sentences(slot_changes(model, rig, plan, calibration))
     return CardFindings(
-        sentences=(*([order.sentence] if order else []), *slots),
+        sentences=(*filter(None, [order]), *slots),
         traffic=explain_traffic(model, rig, plan),
     )
 

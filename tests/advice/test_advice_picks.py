@@ -5,6 +5,8 @@ import pytest
 from advisor.advice.picks import Pick, Wish, current, likely_order, picks
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
+from advisor.sizing import size
+from advisor.sizing.matrix import matrix
 from advisor.sizing.settings import RunSettings
 
 NAMES = ("Qwen/Qwen3-8B", "Qwen/Qwen3-32B", "google/gemma-3-27b-it", "CohereLabs/aya-expanse-8b")
@@ -58,6 +60,58 @@ def test_code_ranks_every_model_by_its_code() -> None:
     coder, chat = "mistralai/Devstral-Small-2-24B-Instruct-2512", "Qwen/Qwen3.5-9B"
     assert ahead(general, chat, coder)
     assert ahead(order, coder, chat)
+
+
+def test_of_models_that_are_alike_the_one_that_fits_comes_first() -> None:
+    rig = parse_rig("RTX 5090 + RTX 3060 12GB + 64 GB DDR5-6000")
+    both = [catalogue().find(name) for name in ("MiniMaxAI/MiniMax-M2.7", "Qwen/Qwen3.6-27B")]
+    best = sorted(picks(both, rig, Wish(), RunSettings()), key=lambda pick: pick.order)
+
+    # The index of both, less what their file types lose, is 38.
+    assert [round(pick.score) for pick in best] == [38, 38]
+    assert [pick.cell.verdict for pick in best] == ["fits", "offload"]
+
+
+@pytest.mark.parametrize("name", ["Qwen/Qwen3.6-27B", "Qwen/Qwen3-VL-32B-Instruct"])
+@pytest.mark.parametrize(
+    "words",
+    ["RTX 3060 12GB + RTX 3090 + 64 GB DDR4-3200", "Ryzen AI Max+ 395 128GB + RTX 5090"],
+)
+def test_unlike_cards_are_filled_by_their_speed(name: str, words: str) -> None:
+    rig, settings = parse_rig(words), RunSettings(ctx=16384)
+    entry = catalogue().find(name)
+    (pick,) = picks([entry], rig, Wish(ctx=16384), settings, usual_type=True)
+    plan = size(pick.model, rig, settings.model_copy(update=pick.fields))
+    plain = size(pick.model, rig, settings)
+
+    assert pick.cell.decode is not None
+    assert plan.speed.decode_tps is not None
+    assert plain.speed.decode_tps is not None
+    assert plan.verdict == pick.cell.verdict
+    assert pick.cell.decode.mid == pytest.approx(plan.speed.decode_tps.mid, rel=0.02)
+    assert pick.cell.decode.mid > plain.speed.decode_tps.mid
+    asked = settings.model_copy(update=pick.fields)
+    (cell,) = matrix({"": pick.model}, rig, asked, (16384,), closely=True).rows[0]
+    assert cell.decode == plan.speed.decode_tps
+
+
+def test_what_was_trained_for_less_comes_after_what_reaches_the_context() -> None:
+    best = found(Wish(ctx=65536))
+
+    assert [pick.long_enough for pick in best] == [True, False, False, False]
+    assert best[0].name == "Gemma 3 27B"
+    assert best[-1].name.endswith("(8k)")
+
+
+def test_a_broken_file_type_is_only_taken_where_no_other_runs() -> None:
+    (pick,) = picks(
+        [catalogue().find("google/gemma-4-12b-it")],
+        parse_rig("MacBook M1 16GB"),
+        Wish(least_tps=10),
+        RunSettings(),
+    )
+    assert "broken" not in pick.loss.word
+    assert not pick.fast
 
 
 def test_a_good_file_type_in_ram_beats_a_broken_one_on_the_card() -> None:

@@ -98,6 +98,9 @@ def test_what_is_not_said_is_unknown_with_a_reason():
     assert rig.host.ram_total is None
     assert "not stated" in rig.host.unknown["ram_total"]
     assert "two channels assumed" in str(parse_rig("64 GB DDR5-5600").host.ram_bandwidth_source)
+    server = parse_rig("8x H100 + 1 TB DDR5-4800").host
+    assert "eight channels assumed" in str(server.ram_bandwidth_source)
+    assert server.ram_bandwidth_gbs == pytest.approx(8 * 4800 * 8 / 1000)
     assert "assumed" not in str(parse_rig("64 GB quad-channel DDR4-3200").host.ram_bandwidth_source)
 
 

@@ -101,7 +101,7 @@ def test_a_machine_without_a_gpu_serves_its_cpu():
     served = rig.devices[0]
     assert (served.backend, served.host_index) == ("cpu", 1)
     assert served.name == "EPYC 9654"
-    assert served.memory_total == 512 * GIB
+    assert served.memory_total == 508 * GIB  # 4 GiB are left to its system
     assert served.bandwidth_gbs == pytest.approx(460.8)
     assert rig.host.ram_total == 64 * GIB
 

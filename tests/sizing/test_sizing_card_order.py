@@ -8,7 +8,7 @@ from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import PcieLink
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
-from advisor.sizing.card_order import better_order
+from advisor.sizing.card_order import better_cards, better_order, better_split
 from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
 
@@ -32,6 +32,42 @@ def test_an_order_that_is_named_is_better(rig: str, file_type: str) -> None:
         assert now.speed.decode_tps is not None
         longer = (plan.max_ctx or 0) > (now.max_ctx or 0)
         assert longer or plan.speed.decode_tps.mid > now.speed.decode_tps.mid
+
+
+def test_a_faster_split_of_unlike_cards_is_named() -> None:
+    model = catalogue().find("Qwen/Qwen3.6-27B").model("Q4_K_M")
+    rig, asked = parse_rig("RTX 5090 + RTX 3060 12GB + 64 GB DDR5-6000"), RunSettings(ctx=16384)
+    now = size(model, rig, asked)
+
+    sentence = better_cards(model, rig, asked, now)
+
+    faster = size(model, rig, RunSettings(ctx=16384, n_gpu_layers="fit", n_cpu_moe="fit"))
+    assert now.speed.decode_tps is not None
+    assert faster.speed.decode_tps is not None
+    gain = faster.speed.decode_tps.mid / now.speed.decode_tps.mid - 1
+    assert f"+{gain:.0%} decode speed" in sentence
+    assert "-ts 65,0, without RTX 3060 12GB" in sentence
+    assert better_split(model, parse_rig("2x RTX 3090"), asked, now) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("RTX 5090 + RTX 3060 12GB", ""),
+        ("RTX 4090 + RX 7900 XTX", ""),
+        ("RX 7900 XTX + RTX 4090", "Vulkan0,CUDA0"),
+        ("Ryzen AI Max+ 395 128GB + RTX 5090", "Vulkan0,CUDA0"),
+        ("Strix Halo 128GB over 10GbE with RTX 3090", ""),
+    ],
+)
+def test_devices_are_named_where_llama_cpp_would_choose_others(words: str, names: str) -> None:
+    model = catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M")
+    plan = size(model, parse_rig(words), RunSettings(ctx=4096))
+
+    assert ("-dev" in plan.command) == bool(names)
+    if names:
+        assert plan.command[plan.command.index("-dev") + 1] == names
+        assert any("--list-devices" in note for note in plan.notes)
 
 
 def test_the_card_in_the_wide_slot_comes_first_where_experts_lie_in_ram() -> None:

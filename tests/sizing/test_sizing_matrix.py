@@ -85,7 +85,7 @@ def test_a_verdict_without_a_search_is_the_solvers(
 
 
 def test_a_placement_that_the_search_misses_is_found() -> None:
-    rig = parse_rig("RX 7900 XTX + RTX 3060 + 32 GB DDR4-3200")
+    rig = parse_rig("RX 7900 XTX + RTX 3060 + 36 GB DDR4-3200")
     model = catalogue().find("Qwen/Qwen3.5-122B-A10B").model("IQ4_XS")
     asked = RunSettings(ctx=65536, n_gpu_layers="fit", n_cpu_moe="fit")
 
@@ -97,7 +97,7 @@ def test_less_memory_than_was_too_little_is_too_little() -> None:
     """What only the search for the fastest placement can tell is not searched for again."""
     model = catalogue().find("Qwen/Qwen3-30B-A3B").model("Q8_0")
     asked = RunSettings(ctx=65536, n_gpu_layers="fit", n_cpu_moe="fit")
-    rig = parse_rig("RTX 3060 12GB + 26 GB DDR4-3200")
+    rig = parse_rig("RTX 3060 12GB + 30 GB DDR4-3200")
     space, beside = room(rig), (1 << 30,) * 2
     less = replace(space, free=tuple((free or 0) - 1 for free in space.free))
     more = replace(space, host=(space.host or 0) + (64 << 30))

@@ -141,7 +141,7 @@ def one_step_less(
 CASES = (
     # kind of cell, model, file type, rig, settings, wanted speed, ways that have to be among them
     ("MoE beyond RAM", "zai-org/GLM-4.5-Air", "Q4_K_M",
-     "RTX 4090 + 32 GB DDR5-6000", {}, None, {"smaller_in_ram", "more_ram"}),
+     "RTX 4090 + 36 GB DDR5-6000", {}, None, {"smaller_in_ram", "more_ram"}),
     ("no GPU, RAM too small", "meta-llama/Llama-3.3-70B-Instruct", "Q8_0",
      "CPU only 64 GB DDR5-5600", {}, None, {"file_type", "more_ram"}),
     ("no GPU, too slow", "Qwen/Qwen3-8B", "Q8_0",

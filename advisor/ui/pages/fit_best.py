@@ -59,10 +59,10 @@ class PickTable(RowsModel):
 
     def words(self, pick: Pick, column: int) -> str:
         """What a cell says."""
-        cell, entry = pick.cell, pick.entry
+        cell = pick.cell
         speed = "" if cell.decode is None else units.rate(cell.decode.mid)
         return (
-            entry.name,
+            pick.name,
             pick.standing.words,
             cell.file_type,
             speed if pick.fast or not speed else tr("{speed}, slow").format(speed=speed),
@@ -250,5 +250,5 @@ class BestList(QWidget):
 
     def _take(self, index: QModelIndex) -> None:
         pick = self.picks.picks[index.row()]
-        self._state.choose_model(pick.entry.id, pick.cell.file_type)
+        self._state.take(pick)
         self.taken.emit()

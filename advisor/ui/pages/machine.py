@@ -171,7 +171,7 @@ class MachinePage(Page):
         self.models.show_models(found, on_devices=bool(rig.devices))
 
     def _look_at(self, pick: Pick) -> None:
-        self.state.choose_model(pick.entry.id, pick.cell.file_type)
+        self.state.take(pick)
         self.state.show_page("fit")
 
     # parts

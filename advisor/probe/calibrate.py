@@ -115,7 +115,8 @@ def calibrate(probes: Sequence[Measured]) -> Calibration | None:
     """
     if not probes:
         return None
-    found = Calibration(source=_source(probes))
+    left = speed_data().calibrated
+    found = Calibration(source=_source(probes), spread=left.spread, host_spread=left.spread)
     on_host = [p for p in probes if not p.result.rig.devices]
     on_devices = [p for p in probes if p.result.rig.devices]
     found = _costs(found, probes)
@@ -124,13 +125,14 @@ def calibrate(probes: Sequence[Measured]) -> Calibration | None:
         found = replace(found, driver_bytes=_drivers(on_devices))
     if on_host:
         found = _fit(found, on_host, _host_prefill, _prefill)
+    if found.prefill_factor != 1.0 or found.host_prefill_tflops is not None:
+        found = replace(found, prefill_spread=left.prefill_spread)
     # Held back, a probe tells where to look, not how near: as wide as where nothing was measured.
     held_back = any(disturbed(p.result) for p in probes)
-    left = speed_data().calibrated
+    if held_back:
+        found = replace(found, spread=math.inf, host_spread=math.inf, prefill_spread=math.inf)
     return replace(
         found,
-        spread=math.inf if held_back else left.spread,
-        prefill_spread=math.inf if held_back else left.prefill_spread,
         missed=_missed(found, probes, _decode),
         prefill_missed=_missed(found, probes, _prefill),
     )
@@ -247,8 +249,28 @@ def _costs(base: Calibration, probes: Sequence[Measured]) -> Calibration:
     found = start
     for cost, log in zip(costs, logs, strict=True):
         found = cost.doubled(found, math.exp(log))
-    in_ram = any(row[2] > 0 for row in rows)
-    return found if in_ram else replace(found, host_bandwidth_gbs=None)
+    return _as_far_as_told(found, np.array(rows))
+
+
+_LITTLE: Final = 0.1
+_MUCH: Final = 0.5
+"""Shares of the time: of cards that have less than the first, a probe tells nothing; of what has
+less than the second, too little for a narrower range."""
+
+
+def _as_far_as_told(found: Calibration, rows: Floats) -> Calibration:
+    """Devices and RAM that had no part in the runs are as they were."""
+    shares = rows / rows.sum(axis=1, keepdims=True)
+    on_devices, on_host = (float(shares[:, at : at + 2].sum(axis=1).max()) for at in (0, 2))
+    if on_devices < _LITTLE:
+        found = replace(found, devices_told=False, bandwidth_factor=1.0, latency_factor=1.0)
+    if not shares[:, 2].any():
+        found = replace(found, host_bandwidth_gbs=None)
+    return replace(
+        found,
+        spread=found.spread if on_devices >= _MUCH else math.inf,
+        host_spread=found.host_spread if on_host >= _MUCH else math.inf,
+    )
 
 
 def _nominal_ram(probes: Sequence[Measured]) -> float | None:
@@ -333,14 +355,20 @@ def _solve(
 
 
 def _missed(found: Calibration, probes: Sequence[Measured], quantity: Quantity) -> float:
-    """The spread at which every speed that the newest probe measured still lies in its range."""
+    """The spread of what is left between measured and predicted speeds.
+
+    At least as much that every speed of the newest probe lies in its range.
+    """
     newest = max(probes, key=lambda p: p.result.created)
-    errors = [0.0]
-    for point in newest.result.speeds:
-        target, tps = quantity(point), quantity(predicted(newest, point, found))
-        if target and tps:
-            errors.append(abs(math.log(target / tps)))
-    return max(errors) / NORMAL_80
+    errors, latest = [0.0], [0.0]
+    for probe in probes:
+        for point in probe.result.speeds:
+            target, tps = quantity(point), quantity(predicted(probe, point, found))
+            if target and tps:
+                error = abs(math.log(target / tps))
+                errors.append(error)
+                latest.append(error if probe is newest else 0.0)
+    return max(max(latest) / NORMAL_80, math.sqrt(statistics.fmean(e * e for e in errors)))
 
 
 def _drivers(probes: Sequence[Measured]) -> tuple[int, ...] | None:

@@ -23,10 +23,14 @@ class Calibration:
     """Effective rate of the CPU in prefill, 10**12 operations per second."""
     driver_bytes: tuple[int, ...] | None = None
     """Driver context per device, in the rig's order."""
+    devices_told: bool = True
+    """Whether the probes ran on the devices at all; else what they do stays as it was."""
     spread: float = math.inf
-    """Spread (natural logarithm) that other models leave in calibrated decoding, about."""
+    """Spread (natural logarithm) about which other models decode on devices."""
+    host_spread: float = math.inf
+    """The same of the host."""
     prefill_spread: float = math.inf
-    """The same in prefill."""
+    """The same in prefill, wherever it was measured."""
     missed: float = 0.0
     """Spread that the probes' own decoding leaves: no range is narrower."""
     prefill_missed: float = 0.0
@@ -35,13 +39,22 @@ class Calibration:
     """Which probe, and when."""
 
     def decode_spread(self, uncalibrated: float) -> float:
-        """Spread of calibrated decoding: where rows tell more than a probe of another model does,
+        """Spread of a device's decoding: where rows tell more than a probe of another model does,
         it stays as narrow as they make it."""
         return max(min(uncalibrated, self.spread), self.missed)
 
+    def on_host(self, uncalibrated: float) -> float:
+        """Spread of the host's decoding."""
+        return max(min(uncalibrated, self.host_spread), self.missed)
+
     def reading_spread(self, uncalibrated: float) -> float:
-        """The same in prefill."""
+        """Spread of prefill."""
         return max(min(uncalibrated, self.prefill_spread), self.prefill_missed)
+
+    @property
+    def of_devices(self) -> bool:
+        """Whether what devices do was measured."""
+        return self.devices_told and not self.is_identity
 
     @property
     def is_identity(self) -> bool:

@@ -207,8 +207,17 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
         ttft_s=ttft,
         decode_terms=tuple(decode.terms),
         prefill_terms=prefill_terms,
-        calibrated_by=calibration.source,
+        calibrated_by=calibration.source if _calibrated(run) else "",
         notes=(*decode.notes, *prefill_notes),
+    )
+
+
+def _calibrated(run: _Run) -> bool:
+    """Whether any place that is in use was measured."""
+    told = run.box.calibration
+    return any(
+        told.host_bandwidth_gbs is not None if part.where == HOST else told.of_devices
+        for part in run.parts
     )
 
 
@@ -322,7 +331,7 @@ def device_correction(
     on top of the rows' correction, which tells how this model differs from the one that was run;
     the build that it ran with is in what it measured.
     """
-    plain = box.calibration.is_identity
+    plain = not box.calibration.of_devices
     case = Case(
         model=model.shape,
         gpu=device.gpu,
@@ -411,7 +420,7 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
         return
     spread = speed_data().host.spread
     if box.calibration.host_bandwidth_gbs is not None:
-        spread = box.calibration.decode_spread(spread)
+        spread = box.calibration.on_host(spread)
     weights, experts, cache, latency = map(
         float, host_seconds(box, part.columns, part.cache_bytes, part.attention_flops)
     )

@@ -84,7 +84,7 @@ class Least:
             file_type=asked.model.file_type,
             experts=bool(hp and hp.n_expert),
             depth=asked.depth,
-            built=asked.built if calibration.is_identity else None,
+            built=None if calibration.of_devices else asked.built,
             flash=asked.flash,
         )
         return seconds / granted * math.exp(correction("decode", case, 0).error)

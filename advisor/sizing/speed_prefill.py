@@ -216,7 +216,7 @@ def device_correction(
     model: Model, known: ModelSums, settings: RunSettings, device: DeviceSpeed, box: Machine
 ) -> Correction:
     """What measured rows say about one device's time per prompt token; as ``speed`` has it."""
-    plain = box.calibration.is_identity
+    plain = not box.calibration.of_devices
     alike = len(box.devices) if len(box.kinds) == 1 else 0
     asked = settings if plain else settings.model_copy(update={"built": None})
     found = correction("prefill", _case(model, known, device, asked), alike).on(device.widen)

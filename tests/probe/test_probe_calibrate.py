@@ -93,7 +93,7 @@ def test_several_probes_agree_on_a_middle():
     slow, mid, fast = (probe(HERE, model, decode=d) for d in (10.0, 20.0, 21.0))
     found = calibrate([slow, mid, fast])
     assert predicted(mid, mid.result.speeds[0], found).decode_tps.mid == pytest.approx(20, rel=0.02)
-    assert found.spread == speed_data().calibrated.spread
+    assert found.missed > 0.2
 
 
 def truth(measured: Measured, calibration: Calibration, **changes) -> Measured:
@@ -137,6 +137,19 @@ def test_a_card_alone_says_nothing_about_ram():
     found = calibrate([probe(CARD, tiny.tiny(BIG), decode=300.0)])
     assert found.host_bandwidth_gbs is None
     assert found.bandwidth_factor != pytest.approx(1, abs=0.01)
+
+
+def test_a_run_in_ram_alone_says_nothing_about_the_card():
+    model, settings = tiny.tiny(BIG), RunSettings(ctx=8192, n_gpu_layers=0)
+    found = calibrate([probe(CARD, model, decode=9.0, prefill=None, settings=settings)])
+    assert found.host_bandwidth_gbs is not None
+    on_card = probe(CARD, model)
+    (point,) = on_card.result.speeds
+    assert predicted(on_card, point, found) == predicted(on_card, point, Calibration())
+    in_ram = probe(CARD, model, settings=settings)
+    known = predicted(in_ram, point, found)
+    assert known.calibrated_by
+    assert known.decode_tps.mid == pytest.approx(9, rel=0.03)
 
 
 def test_what_the_driver_takes_is_kept():

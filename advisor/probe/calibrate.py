@@ -14,7 +14,7 @@ from advisor import llm
 from advisor.errors import ModelError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.probe.result import ObservationKind, ProbeResult, SpeedPoint
+from advisor.probe.result import ObservationKind, ProbeResult, SpeedPoint, reads_from
 from advisor.sizing import size
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Speed
@@ -121,10 +121,10 @@ def calibrate(probes: Sequence[Measured]) -> Calibration | None:
     on_devices = [p for p in probes if p.result.rig.devices]
     found = _costs(found, probes)
     if on_devices:
-        found = _fit(found, on_devices, _device_prefill, _prefill)
+        found = _fit(found, on_devices, _device_prefill)
         found = replace(found, driver_bytes=_drivers(on_devices))
     if on_host:
-        found = _fit(found, on_host, _host_prefill, _prefill)
+        found = _fit(found, on_host, _host_prefill)
     if found.prefill_factor != 1.0 or found.host_prefill_tflops is not None:
         found = replace(found, prefill_spread=left.prefill_spread)
     # Held back, a probe tells where to look, not how near: as wide as where nothing was measured.
@@ -172,11 +172,13 @@ def _prefill(speed: Speed | SpeedPoint) -> float | None:
     return None if speed.prefill_tps is None else speed.prefill_tps.mid
 
 
-def predicted(probe: Measured, point: SpeedPoint, calibration: Calibration) -> Speed:
-    """What the speed model says of one measured point."""
-    # A prompt's speed is its mean from an empty context on; decoding starts behind it.
+def predicted(
+    probe: Measured, point: SpeedPoint, calibration: Calibration, *, reading: bool = False
+) -> Speed:
+    """What the speed model says of one measured point: as it decodes, or as it reads its prompt."""
+    depth = reads_from(probe.result.method, point) if reading else point.depth
     settings = probe.result.settings.model_copy(
-        update={"depth": point.depth, "n_prompt": max(1, point.n_prompt)}
+        update={"depth": depth, "n_prompt": max(1, point.n_prompt)}
     )
     return size(probe.model, probe.result.rig, settings, calibration=calibration).speed
 
@@ -315,29 +317,25 @@ def _solved(rows: Floats, targets: Floats, doubts: Sequence[float]) -> Floats:
 # --- Prefill: every point by itself --------------------------------------------------------------
 
 
-def _fit(
-    base: Calibration, probes: Sequence[Measured], change: Change, quantity: Quantity
-) -> Calibration:
+def _fit(base: Calibration, probes: Sequence[Measured], change: Change) -> Calibration:
     """``base`` with one rate changed so that the points' median is met."""
     rates = [
         rate
         for probe in probes
         for point in probe.result.speeds
-        if (rate := _solve(base, probe, point, change, quantity)) is not None
+        if (rate := _solve(base, probe, point, change)) is not None
     ]
     return change(base, statistics.median(rates)) if rates else base
 
 
-def _solve(
-    base: Calibration, probe: Measured, point: SpeedPoint, change: Change, quantity: Quantity
-) -> float | None:
+def _solve(base: Calibration, probe: Measured, point: SpeedPoint, change: Change) -> float | None:
     """The rate under which this point is predicted as measured; None where it has no say."""
-    target = quantity(point)
+    target = _prefill(point)
     if not target:
         return None
 
     def seconds(rate: float) -> float | None:
-        tps = quantity(predicted(probe, point, change(base, rate)))
+        tps = _prefill(predicted(probe, point, change(base, rate), reading=True))
         return 1 / tps if tps else None
 
     low, high = 1.0, 2.0
@@ -363,7 +361,8 @@ def _missed(found: Calibration, probes: Sequence[Measured], quantity: Quantity) 
     errors, latest = [0.0], [0.0]
     for probe in probes:
         for point in probe.result.speeds:
-            target, tps = quantity(point), quantity(predicted(probe, point, found))
+            reading = quantity is _prefill
+            target, tps = quantity(point), quantity(predicted(probe, point, found, reading=reading))
             if target and tps:
                 error = abs(math.log(target / tps))
                 errors.append(error)

@@ -16,9 +16,11 @@ from advisor.probe.result import (
     ProbeResult,
     SpeedPoint,
     now,
+    reads_from,
 )
 from advisor.probe.trace import Trace
 from advisor.sizing import size
+from advisor.sizing.plan import Speed
 
 
 @dataclass
@@ -94,13 +96,15 @@ def beside_predicted(question: Question, points: Sequence[SpeedPoint]) -> tuple[
 
 
 def _beside_predicted(question: Question, point: SpeedPoint) -> SpeedPoint:
-    at = {"depth": point.depth, "n_prompt": max(1, point.n_prompt)}
-    settings = question.settings.model_copy(update=at)
-    known = question.calibration
-    speed = size(question.model, question.rig, settings, calibration=known).speed
-    update = {"decode_predicted": speed.decode_tps}
+    def speed(depth: int) -> Speed:
+        at = {"depth": depth, "n_prompt": max(1, point.n_prompt)}
+        settings = question.settings.model_copy(update=at)
+        known = question.calibration
+        return size(question.model, question.rig, settings, calibration=known).speed
+
+    update = {"decode_predicted": speed(point.depth).decode_tps}
     if point.prefill_tps is not None:
-        update["prefill_predicted"] = speed.prefill_tps
+        update["prefill_predicted"] = speed(reads_from(question.method, point)).prefill_tps
     return point.model_copy(update=update)
 
 

@@ -123,6 +123,12 @@ class SpeedPoint(_Frozen):
     """What was predicted of it before the run, in tok/s; None: unknown, or not kept."""
 
 
+def reads_from(method: Method, point: SpeedPoint) -> int:
+    """Depth at which a point's prompt began: our prompts fill an empty context, llama-bench reads
+    its own behind one that is filled already."""
+    return point.depth if method == "llama-bench" else 0
+
+
 class PowerResult(_Frozen):
     """Electricity of one device while tokens were made."""
 

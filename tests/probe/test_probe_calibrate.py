@@ -75,7 +75,8 @@ def test_the_measured_point_is_met(rig):
     found = calibrate([measured])
     speed = predicted(measured, measured.result.speeds[0], found)
     assert speed.decode_tps.mid == pytest.approx(decode, rel=0.02)
-    assert speed.prefill_tps.mid == pytest.approx(prefill, rel=0.05)
+    read = predicted(measured, measured.result.speeds[0], found, reading=True)
+    assert read.prefill_tps.mid == pytest.approx(prefill, rel=0.05)
     assert speed.calibrated_by == "probe of Tiny qwen3 Q8_0, 2026-11-23"
     assert "Tiny qwen3" in found.source
 
@@ -235,12 +236,22 @@ def test_a_range_holds_what_the_newest_probe_measured(rig):
     measured = probe(rig, model, speeds=points)
     found = calibrate([measured])
     for point in points:
-        speed = predicted(measured, point, found)
         for span, value in (
-            (speed.decode_tps, point.decode_tps),
-            (speed.prefill_tps, point.prefill_tps),
+            (predicted(measured, point, found).decode_tps, point.decode_tps),
+            (predicted(measured, point, found, reading=True).prefill_tps, point.prefill_tps),
         ):
             assert span.low * 0.999 <= value <= span.high * 1.001
+
+
+def test_a_prompt_of_ours_begins_where_the_context_is_empty_and_llama_benchs_behind_it():
+    deep = probe(CARD, tiny.tiny(BIG), depth=60_000)
+    (point,) = deep.result.speeds
+    bench = probe(CARD, deep.model, depth=60_000, method="llama-bench")
+    ours, theirs = (
+        predicted(measured, point, Calibration(), reading=True).prefill_tps.mid
+        for measured in (deep, bench)
+    )
+    assert ours > 1.2 * theirs
 
 
 def test_a_probe_says_less_of_another_models_prompts_than_of_its_decoding():

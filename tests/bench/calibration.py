@@ -4,16 +4,19 @@
 
 All ghosts stay loaded and generate in turn. On a machine with other work the clock tells how long
 the engine had to wait; so what counts is the processor time of the thread that computes, and the
-clock is shown beside it. Each model's median is what the app's own calibration learns from, and
-what it is held against on every other model. How far two halves of the same model's rounds differ
-shows what cannot be told here. Nothing is saved.
+clock is shown beside it. Other work also takes its part of caches and memory: a disturbance only
+ever adds time, and adds more to a type that is read as fast as RAM delivers it (Q8_0) than to one
+that the processor has to unpack (Q4_K). So each model's fastest round is what the app's own
+calibration learns from, and what it is held against on every other model; what medians give is
+told too. How far two halves of the same model's rounds differ shows what cannot be told here.
+Nothing is saved.
 """
 
 import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -77,9 +80,9 @@ class Runner:
         return max(thread.user_time + thread.system_time for thread in self.engine.threads())
 
     def noise(self, depth: int) -> float:
-        """Ratio of the medians of every other round and the rest."""
+        """Ratio of the fastest of every other round and of the rest."""
         found = self.processor[depth]
-        return statistics.median(found[::2]) / statistics.median(found[1::2] or found)
+        return min(found[::2]) / min(found[1::2] or found)
 
 
 def named(text: str) -> Model:
@@ -96,8 +99,8 @@ def started(model: Model, folder: Path, threads: int) -> Runner:
     return Runner(model, server, psutil.Process(server.process.pid))
 
 
-def measured(runner: Runner, rig: Rig) -> Measured:
-    """As a probe would have stored it, by processor time."""
+def measured(runner: Runner, rig: Rig, of: Callable[[Iterable[float]], float] = min) -> Measured:
+    """As a probe would have stored it, by processor time; ``of``: which of the rounds."""
     points = tuple(
         SpeedPoint(
             depth=depth,
@@ -105,7 +108,7 @@ def measured(runner: Runner, rig: Rig) -> Measured:
             prefill_tps=None,
             ttft_s=None,
             n_decode=64,
-            decode_tps=1 / statistics.median(runner.processor[depth]),
+            decode_tps=1 / of(runner.processor[depth]),
         )
         for depth in DEPTHS
     )
@@ -164,20 +167,31 @@ def main() -> int:
         for depth in DEPTHS:
             print(
                 f"{runner.model.name} {runner.model.file_type} at {depth}: "
-                f"{1000 * statistics.median(runner.processor[depth]):.1f} ms of the processor per "
-                f"token, {1000 * statistics.median(runner.clock[depth]):.1f} ms by the clock; "
+                f"{1000 * min(runner.processor[depth]):.1f} ms of the processor per token "
+                f"(median {1000 * statistics.median(runner.processor[depth]):.1f}), "
+                f"{1000 * min(runner.clock[depth]):.1f} ms by the clock; "
                 f"two halves of its rounds {runner.noise(depth):.3f}"
             )
-    found = [measured(runner, rig) for runner in runners]
+    by_medians = _errors([measured(runner, rig, statistics.median) for runner in runners])
+    errors = _errors([measured(runner, rig) for runner in runners], tell=True)
+    for how, found in (("medians", by_medians), ("fastest rounds", errors)):
+        good = sum(error <= GOAL for error in found)
+        print(
+            f"by {how} {good} of {len(found)} within 10 %; "
+            f"median {100 * statistics.median(found):.1f} %, worst {100 * max(found):.1f} %"
+        )
+    return 0 if max(errors) <= GOAL else 1
+
+
+def _errors(found: Sequence[Measured], *, tell: bool = False) -> list[float]:
     errors: list[float] = []
     for taught, asked in permutations(found, 2):
         pair = ratios([taught], asked)
         errors += [abs(ratio - 1) for ratio in pair]
-        shown = ", ".join(f"{ratio:.2f}" for ratio in pair)
-        print(f"{taught.result.title} → {asked.result.title}: predicted / measured {shown}")
-    good = sum(error <= GOAL for error in errors)
-    print(f"{good} of {len(errors)} within 10 %; median {100 * statistics.median(errors):.1f} %")
-    return 0 if good == len(errors) else 1
+        if tell:
+            shown = ", ".join(f"{ratio:.2f}" for ratio in pair)
+            print(f"{taught.result.title} → {asked.result.title}: predicted / measured {shown}")
+    return errors
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 
 from advisor.cli.options import settings_of
 from advisor.cli.output import DONE, NO, USAGE, complain, say, say_json, table
-from advisor.cli.request import Sizer, first_problem
+from advisor.cli.request import Sizer, first_problem, probes_of
 from advisor.engine import folders
 from advisor.engine.builds import EMBEDDED, Build, ask, discover
 from advisor.engine.machine import read_machine
 from advisor.errors import EngineError, ProbeError, SettingsError
 from advisor.probe import store
+from advisor.probe.calibrate import disturbed, measures_speed, teaches
 from advisor.probe.consequences import consequences
 from advisor.probe.devices import MonitoredDevices
 from advisor.probe.prepare import prepare, probe_of
@@ -75,8 +76,25 @@ def show(result: ProbeResult) -> None:
         say(_speeds(point))
     for observation in result.observations:
         say(f"note: {observation.sentence}")
-    for sentence in consequences(result):
-        say(f"note: {sentence}")
+    for sentence in (*consequences(result), _taught(result)):
+        if sentence:
+            say(f"note: {sentence}")
+
+
+def _taught(result: ProbeResult) -> str:
+    """What becomes of other figures of this machine."""
+    if result.ending.state != "done":
+        return ""
+    if not measures_speed(result):
+        return "This probe does not calibrate other figures."
+    if not teaches(result):
+        return "Too few tokens were generated for it to calibrate other figures."
+    if disturbed(result):
+        return (
+            "This probe calibrates other figures only while no undisturbed one is there, and their "
+            "ranges stay wide."
+        )
+    return "Speeds on this machine are calibrated by this probe from now on."
 
 
 def _builds(named: str | None, *, bench: bool) -> tuple[tuple[Build, ...], str | None]:
@@ -119,6 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         method="llama-bench" if arguments.bench else "server",
         seconds=arguments.seconds,
         anyway=arguments.anyway,
+        probes=probes_of(rig),
     )
     complain(f"with {prepared.choice.build.title}")
     for objection in prepared.objections:

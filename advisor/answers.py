@@ -14,6 +14,7 @@ from advisor.advice.scenarios import Answer, Depth, scenario
 from advisor.advice.timing import MeasuredRun
 from advisor.advice.verdict import Advice
 from advisor.advice.workings import Workings
+from advisor.engine.told import embedded_version, told
 from advisor.errors import ModelError
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
@@ -133,7 +134,7 @@ def advice_of(
         models,
         at=at,
         current=current,
-        settings=session.settings,
+        settings=told(session.settings, rig),
         calibration=learn(rig, session.probes),
         measured=measured_runs(session.probes, rig),
         workings=_workings(),
@@ -171,6 +172,7 @@ def scenario_of(
         usage=session.usage,
         depth=depth,
         workings=_workings(),
+        llama_cpp=session.settings.built or embedded_version(),
         cancelled=cancelled,
         progress=progress,
     )

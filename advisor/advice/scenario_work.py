@@ -110,6 +110,8 @@ class _Pair:
     entry: CatalogueEntry
     usage: Usage
     workings: Workings
+    llama_cpp: str
+    """Which one runs it: ``RunSettings.built``."""
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -148,7 +150,7 @@ class _Pair:
     def outcome(self, variant: Variant, *, rough: bool) -> Timed | None:
         """Its fit and speed for the usage's lengths, worked out once."""
         how = roughly if rough else timed
-        engine = self.workings.engine(RunSettings())
+        engine = self.workings.engine(RunSettings(built=self.llama_cpp))
         return engine.once(
             ("case", rough, self.rig.rig, variant.key, lengths(self.usage)),
             lambda: how(variant, self.built, self.usage, engine),
@@ -228,13 +230,15 @@ def work_out(
     usage: Usage | None = None,
     depth: Depth = "whole",
     workings: Workings | None = None,
+    llama_cpp: str = "",
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[float, str], None] = lambda _share, _text: None,
 ) -> Answer:
     """Every table of a case. ``at`` must carry a time zone. Nothing goes over the network.
 
     ``depth``: "first" takes a second or two, "verdict" a few times that, "whole" as much again.
-    ``workings``: what earlier questions left.
+    ``workings``: what earlier questions left. ``llama_cpp``: which one runs the rigs, as in
+    ``RunSettings.built``.
     """
     need = usage or case.usage
     kept = workings or Workings()
@@ -246,7 +250,7 @@ def work_out(
     for step, (rig, model_id) in enumerate(both):
         if cancelled():
             break
-        pair = _Pair(case, rig, catalogue().find(model_id), need, kept)
+        pair = _Pair(case, rig, catalogue().find(model_id), need, kept, llama_cpp)
         if depth == "whole":
             progress(step / len(both), f"{pair.entry.name}, {rig.title}")
         if depth == "whole" or pair.has_rows:
@@ -289,7 +293,7 @@ def work_out(
         ),
         rules=(
             *rules_of_cost(crossings, choices, need),
-            *_mixed(case, need, apis, kept),
+            *_mixed(case, need, apis, kept, llama_cpp),
             *rules_of_length(speeds, need),
             *outlook([catalogue().find(m) for m in case.models], need, kept, at.date()),
         ),
@@ -359,14 +363,18 @@ def _settle(
 
 
 def _mixed(
-    case: Scenario, usage: Usage, apis: Sequence[ApiPrice], workings: Workings
+    case: Scenario,
+    usage: Usage,
+    apis: Sequence[ApiPrice],
+    workings: Workings,
+    llama_cpp: str,
 ) -> Iterable[str]:
     """The rule about mixing, from rigs sized roughly."""
     need = mixed_need(usage)
     if need is None:
         return
     pairs = [
-        _Pair(case, rig, catalogue().find(model_id), need, workings)
+        _Pair(case, rig, catalogue().find(model_id), need, workings, llama_cpp)
         for rig, model_id in product(case.rigs, case.models)
     ]
     choices = [option for pair in pairs for option in pair.options(rough=True)]

@@ -7,8 +7,7 @@ from decimal import Decimal
 from advisor import answers
 from advisor.advice.export import advice_data, answer_data
 from advisor.advice.money import Span
-from advisor.advice.scenario_work import work_out
-from advisor.advice.scenarios import Answer, scenario
+from advisor.advice.scenarios import Answer
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
 from advisor.cli.output import DONE, NO, complain, say, say_json, table
@@ -67,17 +66,17 @@ def show_case(answer: Answer) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Advise. 1: nothing known meets the need."""
-    if arguments.scenario:
-        answer = work_out(scenario(arguments.scenario), at=dt.datetime.now(dt.UTC))
+    session, now = session_of(arguments), dt.datetime.now(dt.UTC)
+    answer = answers.scenario_of(session, at=now) if arguments.scenario else None
+    if answer is not None:
         if arguments.json:
             say_json(answer_data(answer))
         else:
             show_case(answer)
         return DONE
-    session = session_of(arguments)
     rig = rig_of(session)
     session = with_probes(session, rig, arguments)
-    advice = answers.advice_of(session, rig, at=dt.datetime.now(dt.UTC))
+    advice = answers.advice_of(session, rig, at=now)
     if advice is None:
         complain("this session has no model yet")
         return NO

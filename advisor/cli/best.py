@@ -6,6 +6,7 @@ from typing import Any
 from advisor.advice.picks import Pick, Wish, picks
 from advisor.cli.output import DONE, NO, complain, say, say_json, table
 from advisor.cli.request import Sizer, with_backend
+from advisor.engine.told import told
 from advisor.llm.catalogue import catalogue
 from advisor.llm.intelligence import CODING, data
 from advisor.sizing.settings import RunSettings
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         licence=arguments.licence,
         most_params=None if arguments.max_params is None else round(arguments.max_params * 1e9),
     )
-    settings = RunSettings(ctx=wish.ctx)
+    settings = told(RunSettings(ctx=wish.ctx), rig)
     found: list[Pick] = []
     complain(f"Sizing the catalogue on {rig.name}…")
     for pick in picks(catalogue().entries, rig, wish, settings, calibration=calibration):

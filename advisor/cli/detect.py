@@ -3,7 +3,7 @@
 import argparse
 
 from advisor.cli.output import DONE, complain, say, say_json, table
-from advisor.engine.machine import read_machine
+from advisor.engine.machine import read_machine, with_engine
 from advisor.hardware.bandwidth import measure_ram_bandwidth
 from advisor.hardware.doctor import examine
 from advisor.hardware.rig import Device, Rig
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         measure_ram_bandwidth(rig.host.cpu)
         rig = read_machine()
     if arguments.json:
+        rig = with_engine(rig)
         say_json(rig.model_dump(mode="json"))
     else:
         show(rig)

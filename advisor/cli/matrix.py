@@ -9,6 +9,7 @@ from advisor import answers
 from advisor.cli.options import settings_of
 from advisor.cli.output import DONE, NO, USAGE, complain, say, say_json, table
 from advisor.cli.request import Sizer, first_problem, with_backend
+from advisor.engine.told import told
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
 from advisor.llm import load
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     sizer = Sizer(calibrated=not arguments.uncalibrated)
     rig = with_backend(sizer.rig(arguments.rig), arguments.backend)
     calibration = sizer.calibration(rig)
-    first = next(iter(models.values()))
+    first, settings = next(iter(models.values())), told(settings, rig)
     contexts = arguments.contexts or answers.contexts_of(first, settings)
     found = matrix(models, rig, settings, contexts, calibration=calibration, closely=True)
     if arguments.json:

@@ -123,7 +123,10 @@ def add_settings(parser: argparse.ArgumentParser, *, ctx: int = RunSettings().ct
         choices=("on", "off", "auto"),
         help="flash attention",
     )
-    add("--built", dest="built", help="when llama.cpp was built (2026-08): older ones read slower")
+    add(
+        "--built", dest="built", metavar="WHEN",
+        help="which llama.cpp: a month (2026-08) or build (b10549); older ones read prompts slower",
+    )  # fmt: skip
     add(
         "-sm",
         "--split-mode",

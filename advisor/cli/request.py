@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from advisor.basis import Explanation
+from advisor.engine.told import told
 from advisor.errors import ModelError, RigAdvisorError, RigError, SettingsError
 from advisor.hardware.compose import rig_from_spec
 from advisor.hardware.rig import Backend, Device, Rig
@@ -35,9 +36,10 @@ _REQUIRED = ("model", "rig", "ctx")
 def resolve_rig(spec: Any) -> Rig:  # noqa: ANN401 - JSON, checked here
     """A rig from text, from JSON, from a saved file, or this machine. Raises RigError."""
     if isinstance(spec, str) and spec.strip().lower() == "this":
-        from advisor.engine.machine import read_machine  # noqa: PLC0415 - asks drivers; only when wanted
+        # It asks drivers and programs: only when wanted.
+        from advisor.engine.machine import read_machine, with_engine  # noqa: PLC0415
 
-        return read_machine()
+        return with_engine(read_machine())
     if isinstance(spec, str) and spec.lower().endswith(".json") and Path(spec).is_file():
         from advisor.hardware.saved import load_rig  # noqa: PLC0415
 
@@ -158,6 +160,8 @@ class Sizer:
         model = self.model(name, mix, imatrix=bool(request.get("imatrix")))
         model = self.accompanied(model, settings)
         rig = with_backend(self.rig(request["rig"]), request.get("backend"))
+        if rig.llama_cpp is not None:  # of a rig in words any measured build may be meant
+            settings = told(settings, rig)
         file_bytes = request.get("file_bytes")
         if isinstance(file_bytes, float) and math.isfinite(file_bytes):
             file_bytes = round(file_bytes)
@@ -183,6 +187,7 @@ class Sizer:
         rig = with_backend(self.rig(request["rig"]), request.get("backend"))
         known = RunSettings.model_fields
         asked = {k: v for k, v in request.items() if k in known and v is not None}
+        asked["built"] = plan.settings.built
         order = ""
         if len(rig.devices) > 1:
             settings = RunSettings.model_validate(asked)

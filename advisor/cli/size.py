@@ -10,10 +10,13 @@ from typing import Any, TextIO
 from advisor.cli.options import request_of
 from advisor.cli.output import DONE, NO, USAGE, complain, say, say_json, table
 from advisor.cli.request import Findings, Sizer, as_json, terms_as_json
+from advisor.sizing import build_dates
 from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottleneck
 from advisor.sizing.plan import Plan
 from advisor.units import rate, tokens
 from advisor.units import size as people
+
+_ANY_BUILD = "any that was measured; --built 2026-08 tells its age"
 
 
 def _lines(file: TextIO) -> int:
@@ -67,10 +70,7 @@ def show(plan: Plan, found: Findings | None = None, *, terms: bool = False) -> N
         ]
     )
     table(rows)
-    for place, what in (*((device.name, device) for device in plan.devices), ("host", host)):
-        if what.draft or what.projector:
-            parts = f"draft {people(what.draft)}, projector {people(what.projector)}"
-            say(f"{place}, in the total: {parts}")
+    _show_companions(plan)
     largest = "unknown" if plan.max_ctx is None else f"{plan.max_ctx:,} tokens"
     say(f"verdict: {plan.verdict}; headroom {people(plan.headroom)}; largest context {largest}")
     _show_speed(plan)
@@ -99,8 +99,18 @@ def _show_speed(plan: Plan) -> None:
         if known is not None:
             span = f"{rate(known.mid)} ({rate(known.low)} to {rate(known.high)})"
             say(f"{label}{hedge}: {span}{by}")
+    if plan.devices and speed.prefill_tps is not None and not by:
+        say(f"llama.cpp: {build_dates.words(plan.settings.built) or _ANY_BUILD}")
     if by:
         say(f"calibrated: by the {speed.calibrated_by}")
+
+
+def _show_companions(plan: Plan) -> None:
+    places = (*((device.name, device) for device in plan.devices), ("host", plan.host))
+    for place, what in places:
+        if what.draft or what.projector:
+            parts = f"draft {people(what.draft)}, projector {people(what.projector)}"
+            say(f"{place}, in the total: {parts}")
 
 
 def show_terms(plan: Plan) -> None:

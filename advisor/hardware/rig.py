@@ -187,6 +187,8 @@ class Rig(_Frozen):
     imagined: bool = False
     detected_at: str | None = None
     """ISO time, UTC."""
+    llama_cpp: str | None = None
+    """The llama.cpp that it would run, ``"b10549"``; None: imagined, or nobody has looked."""
 
     @property
     def host(self) -> Host:

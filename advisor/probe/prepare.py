@@ -8,6 +8,7 @@ import psutil
 from advisor import paths
 from advisor.engine import bench, folders
 from advisor.engine.builds import Build, Choice, choose, discover, newer
+from advisor.engine.told import told
 from advisor.errors import EngineError, ModelError
 from advisor.hardware.rig import Rig
 from advisor.llm import ghost
@@ -95,6 +96,9 @@ def prepare(
     if not used.devices:
         # Without accelerators there is nothing to place.
         settings = settings.model_copy(update={"n_cpu_moe": 0, "n_gpu_layers": "all"})
+    if not rig.imagined:
+        used = used.model_copy(update={"llama_cpp": choice.build.version})
+    settings = told(settings, used)
     calibration = learn(used, probes)
     plan = size_anywhere(model, used, settings, calibration=calibration)
     if method == "llama-bench":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from advisor import answers
 from advisor.advice.advise import Progress
+from advisor.engine.told import told
 from advisor.errors import ModelError, ReportError, SettingsError
 from advisor.files import write_atomically
 from advisor.hardware.rig import Rig
@@ -38,9 +39,10 @@ def findings(
     probe = _newest(session.probes, model.id, model.file_type)
     progress(0.05, "")
     calibration = learn(rig, session.probes)
+    settings = told(session.settings, rig)
     try:
-        plan = answers.plan_of(model, rig, session.settings, calibration)
-        matrix, models = answers.matrix_of(choice, rig, session.settings, calibration)
+        plan = answers.plan_of(model, rig, settings, calibration)
+        matrix, models = answers.matrix_of(choice, rig, settings, calibration)
     except SettingsError as error:
         # llama.cpp would refuse these settings; the rest of the report does not depend on them.
         return Findings(rig=rig, probe=probe, scenario=scenario, problem=str(error))

@@ -6,12 +6,12 @@ from advisor.basis import Explanation, Range, Term
 from advisor.hardware.rig import Device
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
-from advisor.sizing import memory
+from advisor.sizing import build_dates, memory
 from advisor.sizing.allocation import Allocation, flash_attention
 from advisor.sizing.compute import ROUGH_BACKENDS
 from advisor.sizing.driver import driver_context
 from advisor.sizing.placement import HOST
-from advisor.sizing.plan import Speed
+from advisor.sizing.plan import Speed, SpeedTerm
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import moved_weights, tied_twice, weight_table
 from advisor.units import MIB, duration, rate
@@ -304,22 +304,25 @@ def _server_caches(model: Model, settings: RunSettings) -> dict[str, Explanation
 
 
 def explain_speed(speed: Speed, settings: RunSettings) -> dict[str, Explanation]:
-    """Time per token, and of a prompt, as the sum of their terms."""
+    """Time per token, decoded or of a prompt, as the sum of its terms."""
     found: dict[str, Explanation] = {}
     kinds = (
-        ("speed.decode", "Decode", speed.decode_tps, speed.decode_terms, 1),
-        ("speed.prefill", "Prefill", speed.prefill_tps, speed.prefill_terms, settings.n_prompt),
+        ("speed.decode", "Decode", speed.decode_tps, speed.decode_terms),
+        ("speed.prefill", "Prefill", speed.prefill_tps, speed.prefill_terms),
     )
-    for key, title, known, terms, count in kinds:
+    for key, title, known, terms in kinds:
         if known is None:
             continue
         shown = " + ".join(f"{duration(term.seconds)} {term.name}" for term in terms)
         found[key] = Explanation(
             title=f"{title} speed",
-            formula=f"{count} / ({shown}) ≈ {rate(known.mid)}",
-            terms=tuple(
-                Term(name=term.name, value=term.seconds, unit="s", source=term.detail)
-                for term in terms
+            formula=f"1 / ({shown}) ≈ {rate(known.mid)}",
+            terms=(
+                *(
+                    Term(name=term.name, value=term.seconds, unit="s", source=term.detail)
+                    for term in terms
+                ),
+                *_build(speed, terms, settings),
             ),
             basis=speed.basis,
             notes=(
@@ -330,6 +333,23 @@ def explain_speed(speed: Speed, settings: RunSettings) -> dict[str, Explanation]
     if speed.ttft_s is not None:
         found["speed.ttft"] = _first_token(speed, speed.ttft_s, settings.n_prompt)
     return found
+
+
+def _build(speed: Speed, terms: Sequence[SpeedTerm], settings: RunSettings) -> tuple[Term, ...]:
+    """Which llama.cpp a figure is about, where measured rows have a say in it."""
+    if speed.calibrated_by or all(term.where in {None, HOST} for term in terms):
+        return ()
+    told = build_dates.words(settings.built)
+    if not told:
+        why = "when it was built is not told (--built): the range is that of all builds measured"
+        return (Term(name="llama.cpp", value="any build", source=why),)
+    newest = build_dates.newest_month()
+    taken = f"; taken as one of {newest}, the newest measured" if told[:7] > newest else ""
+    return (
+        Term(
+            name="llama.cpp", value=f"of {told}", source=f"rows of builds near it count more{taken}"
+        ),
+    )
 
 
 def _first_token(speed: Speed, seconds: Range, n_prompt: int) -> Explanation:

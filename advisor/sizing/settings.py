@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from advisor.errors import SettingsError
-from advisor.sizing import overrides
+from advisor.sizing import build_dates, overrides
 
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 FlashAttention = Literal["auto", "on", "off"]
@@ -90,8 +90,9 @@ class RunSettings(BaseModel):
     """Tokens already in the context when speed is asked for."""
     n_prompt: int = Field(default=512, gt=0)
     """Prompt length for prefill speed and time to first token."""
-    built: str = Field(default="", pattern=r"^(\d{4}(-(0[1-9]|1[0-2])(-\d{2})?)?)?$")
-    """When llama.cpp was built, as “2026-08”: older ones read prompts more slowly. "": not told."""
+    built: Annotated[str, AfterValidator(build_dates.check)] = ""
+    """When llama.cpp was built, “2026-08”, or which it is, “b10549”: older ones read prompts more
+    slowly. "": not told, which a session fills in with what its rig would run; "any": whichever."""
     margin: int = Field(default=1 << 30, ge=0)
     """Bytes to leave free on each device for a plan to count as comfortable (llama.cpp's -fitt)."""
 

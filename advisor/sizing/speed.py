@@ -15,13 +15,14 @@ from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.sizing import speed_prefill
 from advisor.sizing import speed_sums as sums
+from advisor.sizing.build_dates import built_year
 from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.interconnect import slowest_link
 from advisor.sizing.left_in_ram import LEAVES, NO_PRODUCT
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Speed, SpeedTerm
 from advisor.sizing.settings import RunSettings, first_device
-from advisor.sizing.speed_data import BenchRow, speed_data, year
+from advisor.sizing.speed_data import BenchRow, speed_data
 from advisor.sizing.speed_load import (
     DeviceSpeed,
     Load,
@@ -76,7 +77,7 @@ def depends_on(rig: Rig, settings: RunSettings, calibration: Calibration) -> Has
         settings.ctv,
         settings.split_mode,
         settings.flash_attn,
-        settings.built,
+        built_year(settings.built),
         first_device(settings),
         min(settings.ubatch_size, settings.batch_size),
         calibration,
@@ -340,7 +341,7 @@ def device_correction(
         file_type=model.file_type,
         experts=bool(model.hp and model.hp.n_expert),
         depth=settings.depth,
-        built=year(settings.built) if plain else None,
+        built=built_year(settings.built) if plain else None,
         flash=settings.flash_attn != "off",
     )
     found = correction("decode", case, alike).on(device.widen)

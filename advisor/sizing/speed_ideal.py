@@ -17,10 +17,11 @@ from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.sizing import speed_prefill
 from advisor.sizing import speed_sums as sums
+from advisor.sizing.build_dates import built_year
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import bench_data, speed_data, year
+from advisor.sizing.speed_data import bench_data, speed_data
 from advisor.sizing.speed_load import DeviceSpeed, host_times, layer_caches, machine
 from advisor.sizing.speed_similar import Case, correction
 from advisor.sizing.speed_sums import Floats
@@ -28,8 +29,9 @@ from advisor.sizing.speed_terms import ENTRIES, Work, decode_parts, prefill_part
 
 _DECODE_GRANTED: Final = 0.85
 _PREFILL_GRANTED: Final = 0.65
-"""No correction of a model without rows of its own was below these factors on the time; where a
-model has rows, the fastest of them counts (tests/advice hold every bound against predictions)."""
+"""No correction of a model without rows of its own was below these factors on the time, but for
+prefill on cards whose rows say less of any model (``_prefill_on``); where a model has rows, the
+fastest of them counts (tests/advice hold every bound against predictions)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def ideal(model: Model, settings: RunSettings) -> Ideal:
         float(flops.sum()),
         tuple(along.sum(axis=0).tolist()),
         known.n_expert_used / known.n_expert if known.n_expert else 1.0,
-        year(settings.built),
+        built_year(settings.built),
         settings.flash_attn != "off",
         _few_bits(known.layers[:, sums.EXPERTS]),
     )
@@ -158,10 +160,36 @@ def least(
             bf16=np.where(is_bf16, found.costs.bf16_prefill, 1.0),
         )
         prompt = prefill_parts(constants, columns, along, read, ubatch, used=used)
-        prefill[i] = prompt.total * granted[1]
+        prefill[i] = prompt.total * np.minimum(granted[1], _prefill_on(found, asked))
     unknown = [a.columns is None for a in asked]
     decode[:, unknown] = prefill[:, unknown] = 0.0
     return Least(decode, prefill, copy, asked, devices)
+
+
+def _prefill_on(device: DeviceSpeed, asked: Sequence[Ideal]) -> Floats:
+    """What rows of this card and of builds of the time say of any model's prefill, as a factor."""
+    told = [(bool(a.model.hp and a.model.hp.n_expert), a.built, a.flash) for a in asked]
+    known = {
+        (experts, built, flash): math.exp(
+            correction(
+                "prefill",
+                Case(
+                    model="",
+                    gpu=device.gpu,
+                    backend=device.backend,
+                    speed_class=device.class_key,
+                    file_type="",
+                    experts=experts,
+                    depth=0,
+                    built=built,
+                    flash=flash,
+                ),
+                0,
+            ).error
+        )
+        for experts, built, flash in set(told)
+    }
+    return np.array([known[key] for key in told])
 
 
 def _alone(device: Device, calibration: Calibration) -> DeviceSpeed | None:

@@ -7,11 +7,12 @@ from advisor.basis import Range
 from advisor.hardware.rig import Device
 from advisor.llm.model import Model
 from advisor.sizing import speed_sums as sums
+from advisor.sizing.build_dates import built_year
 from advisor.sizing.interconnect import link_name, slowest_link
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import speed_data, year
+from advisor.sizing.speed_data import speed_data
 from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, cut_across
 from advisor.sizing.speed_similar import NORMAL_80, Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
@@ -218,7 +219,7 @@ def device_correction(
     """What measured rows say about one device's time per prompt token; as ``speed`` has it."""
     plain = not box.calibration.of_devices
     alike = len(box.devices) if len(box.kinds) == 1 else 0
-    asked = settings if plain else settings.model_copy(update={"built": None})
+    asked = settings if plain else settings.model_copy(update={"built": ""})
     found = correction("prefill", _case(model, known, device, asked), alike).on(device.widen)
     if plain:
         return found
@@ -234,6 +235,6 @@ def _case(model: Model, known: ModelSums, device: DeviceSpeed, settings: RunSett
         file_type=model.file_type,
         experts=bool(known.n_expert),
         depth=settings.depth,
-        built=year(settings.built),
+        built=built_year(settings.built),
         flash=settings.flash_attn != "off",
     )

@@ -271,4 +271,4 @@ def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
         apart = [abs(built - case.built) for r in rows if (built := year(r.date)) is not None]
         weight *= math.exp(-min(apart, default=0.0) / process.how.built)
     error = weight * own + (1 - weight) * likely
-    return Correction(error, spread, rows if nearest < 1 else ())
+    return Correction(error, spread, rows if weight >= 0.5 else ())

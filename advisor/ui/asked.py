@@ -116,8 +116,8 @@ class Asked(QObject):
 
     @property
     def settings(self) -> RunSettings:
-        """Run settings in question."""
-        return self.session.settings
+        """Run settings in question, with the llama.cpp that would run them."""
+        return services.in_full(self.session.settings, self.rig)
 
     @property
     def usage(self) -> Usage:
@@ -132,11 +132,27 @@ class Asked(QObject):
 
     def set_detected(self, rig: Rig) -> None:
         """This machine was read (again)."""
+        fresh = rig.llama_cpp is None
+        if fresh and self.detected is not None:  # until it is looked for again
+            rig = rig.model_copy(update={"llama_cpp": self.detected.llama_cpp})
         self.detected = rig
         self.unread = False
         self.machine_read.emit()
         self._come_home()
         if self.session.rig is None:
+            self._advice = None
+            self.rig_changed.emit()
+            self._plan_anew()
+        if fresh:
+            run_task(lambda _job: services.engine_of(rig), on_result=self.set_engine, owner=self)
+
+    def set_engine(self, version: str) -> None:
+        """Which llama.cpp this machine would run a model with: speeds depend on its age."""
+        rig, before = self.detected, self.settings
+        if rig is None or rig.llama_cpp == version:
+            return
+        self.detected = rig.model_copy(update={"llama_cpp": version})
+        if self.settings != before:
             self._advice = None
             self.rig_changed.emit()
             self._plan_anew()

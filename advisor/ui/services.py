@@ -12,7 +12,8 @@ from advisor import answers
 from advisor.advice import capability, hardware_prices, picks
 from advisor.basis import Basis, Explanation, Range
 from advisor.engine import command
-from advisor.engine.machine import read_machine
+from advisor.engine.machine import read_machine, with_engine
+from advisor.engine.told import told
 from advisor.errors import SettingsError, UnknownModel
 from advisor.hardware import corrections, doctor, edits, network, report, saved
 from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
@@ -26,7 +27,7 @@ from advisor.llm.model import Model
 from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice
-from advisor.sizing import size
+from advisor.sizing import build_dates, size
 from advisor.sizing.between import explain_traffic
 from advisor.sizing.card_order import better_cards
 from advisor.sizing.matrix import Cell, lacking
@@ -93,6 +94,24 @@ def plan(
 def detect() -> Rig:
     """This machine."""
     return read_machine()
+
+
+def engine_of(rig: Rig) -> str:
+    """Which llama.cpp this machine would run; asks every program that is found."""
+    return with_engine(rig).llama_cpp or ""
+
+
+def in_full(settings: RunSettings, rig: Rig | None) -> RunSettings:
+    """The settings with the llama.cpp that would run them on a rig, where they tell none."""
+    return settings if rig is None else told(settings, rig)
+
+
+ANY_BUILD: Final = build_dates.ANY
+
+
+def build_words(settings: RunSettings) -> str:
+    """Which llama.cpp the settings tell, as ``"2026-08 (b10549)"``; empty where its age is not."""
+    return build_dates.words(settings.built)
 
 
 def read_catalogue() -> tuple[CatalogueEntry, ...]:
@@ -302,7 +321,7 @@ def what_runs(
 
 
 def _plain(settings: RunSettings) -> RunSettings:
-    return RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv)
+    return RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv, built=settings.built)
 
 
 ABILITIES: Final = ("reasoning", "tools", "code", "vision", "audio", "multilingual")

@@ -231,3 +231,21 @@ def test_without_a_screen_the_window_says_so(
     monkeypatch.setattr("sys.platform", "linux")
     assert main([]) == 2
     assert "no screen" in capsys.readouterr().err
+
+
+def test_a_machine_that_was_read_tells_its_llama_cpp_and_words_tell_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = "Ryzen AI Max+ 395 128GB"
+    read = parse_rig(words).model_copy(update={"imagined": False, "llama_cpp": "b6077"})
+    file = tmp_path / "rig.json"
+    file.write_text(read.model_dump_json())
+    ask = {"model": "Qwen/Qwen3-8B", "ctx": 4096}
+    told = ({"built": "any"}, {"built": "2025-08"}, {"built": "b6077"}, {})
+    lines = [json.dumps({**ask, "rig": words, **built}) for built in told]
+
+    *by_words, plain = (answer["prefill_tps"] for answer in batch(lines, monkeypatch, capsys))
+    (saved,) = batch([json.dumps({**ask, "rig": str(file)})], monkeypatch, capsys)
+
+    assert plain == by_words[0]
+    assert saved["prefill_tps"] == by_words[1] == by_words[2] != plain

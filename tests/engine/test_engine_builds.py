@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from advisor.engine import asking, builds
+from advisor.engine import asking, builds, machine
 from advisor.engine.builds import Build, ask, choose, embedded, parse_version, programs
 from advisor.engine.install import instruction
 from advisor.engine.launch import worker_command
+from advisor.engine.told import embedded_version, told
 from advisor.errors import EngineError
 from advisor.hardware.rig import Device, Rig
+from advisor.sizing.settings import RunSettings
 
 CUDA = Build(kind="program", path="/opt/cuda/llama-server", version="b8000", backends=("cuda",))
 VULKAN = Build(kind="program", path="/opt/vk/llama-server", version="b9000", backends=("vulkan",))
@@ -221,3 +223,29 @@ def test_what_an_older_app_read_is_asked_anew(program):
     kept.write_text(kept.read_text().replace('"schema_version":2', '"schema_version":1'))
     ask(program)
     assert program.with_name("llama-server.calls").read_text().count("x") == 6
+
+
+def test_a_machine_runs_the_build_that_a_probe_would_choose(monkeypatch):
+    monkeypatch.setattr(machine, "programs", lambda _named: [Path("llama-server")])
+    monkeypatch.setattr(machine, "discover", lambda _named: (OLD_CUDA, CUDA, INSIDE))
+    rig = machine.with_engine(NVIDIA)
+    assert rig.llama_cpp == "b8000"
+    assert told(RunSettings(), rig).built == "b8000"
+    assert told(RunSettings(built="2025-07"), rig).built == "2025-07"
+    assert told(RunSettings(built="any"), rig).built == "any"
+    # A CPU computes with the app's own, as `choose` says, and so does what is imagined.
+    assert machine.with_engine(NO_GPU).llama_cpp == embedded_version()
+    assert told(RunSettings(), NVIDIA).built == embedded_version()
+
+
+def test_a_build_of_unknown_age_tells_nothing(monkeypatch):
+    hidden = CUDA.model_copy(update={"version": "unknown"})
+    monkeypatch.setattr(machine, "programs", lambda _named: [Path("llama-server")])
+    monkeypatch.setattr(machine, "discover", lambda _named: (hidden, INSIDE))
+    rig = machine.with_engine(NVIDIA)
+    assert rig.llama_cpp == "unknown"
+    assert told(RunSettings(), rig) == RunSettings()
+
+
+def test_the_embedded_build_is_known_without_starting_it():
+    assert embedded().version == embedded_version()

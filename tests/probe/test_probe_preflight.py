@@ -4,6 +4,7 @@ import pytest
 
 from advisor import answers
 from advisor.engine.builds import Build
+from advisor.engine.told import embedded_version, told
 from advisor.hardware.rig import Device, Host, Rig
 from advisor.llm.catalogue import catalogue
 from advisor.probe.preflight import nothing_to_time, preflight
@@ -53,13 +54,15 @@ def test_a_probe_predicts_what_the_fit_page_says(imagined: bool):
     card = card.model_copy(update={"memory_total": whole - (1 << 20)})
     rig = rig.model_copy(update={"devices": (card,)})
     assert size(model, rig, settings).verdict == "no"  # else nothing has to go to RAM
-    cuda = Build(kind="program", path="/llama-server", version="b1", backends=("cuda", "cpu"))
+    cuda = Build(kind="program", path="/llama-server", version="b9870", backends=("cuda", "cpu"))
     ready = prepare(model, rig, settings, builds=(cuda,))
-    expected = answers.plan_of(model, rig, settings)
+    read = rig if imagined else rig.model_copy(update={"llama_cpp": cuda.version})
+    expected = answers.plan_of(model, rig, told(settings, read))
     assert expected.verdict == "offload"
     assert ready.question.plan is not None
     assert ready.question.plan.devices == expected.devices
     assert ready.question.settings == expected.settings
+    assert ready.question.settings.built == (embedded_version() if imagined else "b9870")
 
 
 def test_what_writes_nothing_is_not_started():

@@ -192,7 +192,7 @@ def test_months_of_builds_are_years() -> None:
     assert year("2026-01-28") == year("2026-01")
     assert year("2025") == 2025.5
     with pytest.raises(SettingsError, match="built"):
-        Sizer().plan({"model": "Qwen/Qwen3-8B", "rig": "RTX 4090", "ctx": 512, "built": "b9000"})
+        Sizer().plan({"model": "Qwen/Qwen3-8B", "rig": "RTX 4090", "ctx": 512, "built": "now"})
 
 
 def test_a_build_that_is_not_told_is_as_near_as_measured_ones_are() -> None:

@@ -2,6 +2,7 @@
 
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
+from advisor.engine.told import embedded_version
 from advisor.ui.pages.fit_settings import SettingsForm
 
 
@@ -63,3 +64,44 @@ def test_a_models_own_projector_is_one_tick_where_it_is_known(qtbot, state) -> N
     assert "no projector" in box.toolTip()
     state.choose_model("/nowhere/model.gguf")
     assert not box.isEnabled()
+
+
+def test_the_build_is_the_rigs_own_until_another_is_told(qtbot, state, big_rig) -> None:
+    form = SettingsForm(state)
+    qtbot.addWidget(form)
+    line = next(b for b in form.findChildren(QLineEdit) if b.accessibleName() == "llama.cpp build")
+    state.set_rig(None)
+    state.set_detected(big_rig.model_copy(update={"llama_cpp": "b10549"}))
+    assert line.text() == "2026-08 (b10549), as found"
+    assert state.settings.built == "b10549"
+    assert not state.session.settings.built, "a session's file follows the machine it is opened on"
+
+    typed(form, "llama.cpp build", "2025-09")
+    assert state.settings.built == line.text() == "2025-09"
+    state.set_engine("b11000")
+    assert state.settings.built == "2025-09", "what was told stays"
+    with qtbot.waitSignal(state.failed) as said:
+        typed(form, "llama.cpp build", "the newest")
+    assert "say a month (2026-08)" in said.args[0]
+    assert line.text() == "2025-09"
+
+    state.undo()
+    assert line.text() == "2026-09 (b11000), as found"
+    state.redo()
+    assert line.text() == "2025-09"
+    typed(form, "llama.cpp build", "any")
+    assert state.settings.built == "any"
+    typed(form, "llama.cpp build", "")
+    assert state.settings.built == "b11000"
+
+
+def test_another_build_of_this_machine_is_another_question(qtbot, state, big_rig) -> None:
+    state.set_rig(None)
+    state.set_detected(big_rig.model_copy(update={"llama_cpp": "b10549"}))
+    with qtbot.waitSignal(state.rig_changed):
+        state.set_engine("b7423")
+    assert (state.rig.llama_cpp, state.settings.built) == ("b7423", "b7423")
+    state.set_rig(big_rig.model_copy(update={"imagined": True}))
+    with qtbot.assertNotEmitted(state.rig_changed, wait=50):
+        state.set_engine("b6500")
+    assert state.settings.built == embedded_version(), "an imagined rig runs what is current"

@@ -8,6 +8,7 @@ from typing import Final
 from advisor.hardware.rig import Rig
 from advisor.report.document import Block, Bullets, Cell, Column, Heading, Paragraph, Table
 from advisor.session import Session
+from advisor.sizing import build_dates
 from advisor.sizing.plan import LLAMA_CPP, Plan
 from advisor.units import large_unit
 
@@ -96,9 +97,11 @@ def _assumptions(session: Session, plan: Plan | None) -> list[str]:
     if plan is not None:
         settings, count = plan.settings, plan.settings.parallel
         slots = "one request at a time" if count == 1 else f"{count} requests at a time"
+        told = build_dates.words(settings.built)
+        build = f", speeds as of a llama.cpp of {told}" if told else ""
         facts.append(
             f"Context {settings.ctx:,} tokens for {slots}, KV cache {settings.ctk}/{settings.ctv}, "
-            f"flash attention {settings.flash_attn}, micro-batch {settings.ubatch_size}."
+            f"flash attention {settings.flash_attn}, micro-batch {settings.ubatch_size}{build}."
         )
     return facts
 

@@ -251,7 +251,7 @@ class FitPage(Page):
         self._empty.setVisible(not chosen)
         self._content.setVisible(chosen)
         self._probe.setEnabled(chosen and rig is not None)
-        self._short.setText(settings_in_short(state.settings, self.tr))
+        self._short.setText(settings_in_short(state.session.settings, self.tr))
         if rig is None or choice is None:
             return
         if self._job is not None:

@@ -1,7 +1,7 @@
 """Run settings as a form: the names are llama.cpp's, the words are for people."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -111,9 +111,11 @@ class SettingsForm(QWidget):
         )
         self._number(self.tr("Prompt cache, MiB"), "--cache-ram", "cache_ram", -1, 1 << 30)
         self._number(self.tr("Checkpoints"), "--ctx-checkpoints", "ctx_checkpoints", 0, 1 << 20)
+        self._build()
         self.lay_out(COLUMNS)
         state.model_changed.connect(self.refresh)
         state.settings_changed.connect(self.refresh)
+        state.rig_changed.connect(self.refresh)
         self.refresh()
 
     def lay_out(self, columns: int) -> None:
@@ -220,6 +222,47 @@ class SettingsForm(QWidget):
         self._show.append(show)
         self._add(name, option, line)
 
+    def _build(self) -> None:
+        """Which llama.cpp: the one that the rig would run, any, or another that is typed."""
+        name = self.tr("llama.cpp build")
+        box = _Choice()
+        box.setEditable(True)
+        box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        for value, words in (("", ""), (services.ANY_BUILD, self.tr("any"))):
+            box.addItem(words, value)
+        editor = cast("QLineEdit", box.lineEdit())
+        editor.setAccessibleName(name)
+
+        def entered() -> None:
+            typed = editor.text().strip()
+            known = {box.itemText(index): str(box.itemData(index)) for index in range(2)}
+            self._state.change_settings(built=known.get(typed, typed))
+            self.refresh()
+
+        def show(_settings: RunSettings) -> None:
+            # What the session says itself, not what its rig fills in.
+            own, rig = self._state.session.settings, self._state.rig
+            found = services.build_words(
+                services.in_full(own.model_copy(update={"built": ""}), rig)
+            )
+            looked = rig is not None and rig.llama_cpp is not None
+            words = self.tr("{build}, as found") if looked else self.tr("{build}, current")
+            box.setItemText(0, words.format(build=found) if found else self.tr("not known"))
+            names = {"": box.itemText(0), services.ANY_BUILD: box.itemText(1)}
+            box.setCurrentIndex(0)
+            box.setEditText(names.get(own.built, own.built))
+            editor.setCursorPosition(0)
+
+        box.activated.connect(entered)
+        editor.editingFinished.connect(entered)
+        self._show.append(show)
+        self._add(name, "--built", box)
+        tip = self.tr(
+            "Prompts are read at a speed that changes with llama.cpp's builds: a month (2026-08), "
+            "a build (b10549) or any (--built)"
+        )
+        box.setToolTip(tip)
+
     def _own_projector(self) -> None:
         """The projector that was published with the model, where the catalogue knows it."""
         name = self.tr("With its own projector")
@@ -309,6 +352,8 @@ def settings_in_short(settings: RunSettings, tr: Callable[[str], str]) -> str:
         parts.append(tr("drafting"))
     if settings.mmproj:
         parts.append(tr("with projector"))
+    if settings.built:
+        parts.append(tr("llama.cpp {build}").format(build=settings.built))
     if settings.split_mode != "layer":
         parts.append(f"-sm {settings.split_mode}")
     if not settings.kv_offload:

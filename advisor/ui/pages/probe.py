@@ -193,7 +193,7 @@ class ProbePage(Page):
         self.controller.prepare(
             state.model,
             rig,
-            state.settings,
+            state.session.settings,
             seconds=self.head.seconds,
             method=self.head.method,
             probes=state.session.probes,
@@ -218,6 +218,9 @@ class ProbePage(Page):
         return (state.choice, state.settings, state.rig, state.model is not None)
 
     def _have_prepared(self, ready: Prepared) -> None:
+        build = ready.choice.build
+        if not ready.question.rig.imagined and not build.problem:
+            self.state.set_engine(build.version)
         if not self.controller.running:
             self._ready, self._asked = ready, self._question()
             self.when_seen(self._show_prepared)
@@ -275,7 +278,7 @@ class ProbePage(Page):
         self.controller.prepare(
             state.model,
             rig,
-            state.settings,
+            state.session.settings,
             seconds=self.head.seconds,
             method=self.head.method,
             run=True,

@@ -173,6 +173,8 @@ def term_value(term: "Term") -> str:
         return value
     if term.unit in {"B", "bytes"}:
         return units.size(int(value))
+    if term.unit == "s":
+        return units.duration(value)
     number = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
     return f"{number} {term.unit}".strip()
 

@@ -19,7 +19,9 @@ from advisor.sizing import size
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Speed
 from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_load import few_bits
 from advisor.sizing.speed_similar import NORMAL_80
+from advisor.sizing.speed_sums import model_sums
 
 Floats = NDArray[np.float64]
 
@@ -251,7 +253,12 @@ def _costs(base: Calibration, probes: Sequence[Measured]) -> Calibration:
     found = start
     for cost, log in zip(costs, logs, strict=True):
         found = cost.doubled(found, math.exp(log))
-    return _as_far_as_told(found, np.array(rows))
+    few = [
+        few_bits(known.layers.sum(axis=0))
+        for probe, _ in points
+        if (known := model_sums(probe.model)) is not None
+    ]
+    return _as_far_as_told(replace(found, few_bits=statistics.fmean(few)), np.array(rows))
 
 
 _LITTLE: Final = 0.1

@@ -21,6 +21,8 @@ class Calibration:
     """Measured over assumed time that the CPU takes per block beside reading."""
     host_prefill_tflops: float | None = None
     """Effective rate of the CPU in prefill, 10**12 operations per second."""
+    few_bits: float = 0.0
+    """Share that types of less than 4 bits had in the time of what was read from RAM."""
     driver_bytes: tuple[int, ...] | None = None
     """Driver context per device, in the rig's order."""
     devices_told: bool = True

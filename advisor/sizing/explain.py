@@ -327,6 +327,7 @@ def explain_speed(speed: Speed, settings: RunSettings) -> dict[str, Explanation]
             basis=speed.basis,
             notes=(
                 f"Four times out of five between {rate(known.low)} and {rate(known.high)}.",
+                *([f"Calibrated by the {speed.calibrated_by}."] if speed.calibrated_by else []),
                 *speed.notes,
             ),
         )

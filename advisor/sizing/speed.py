@@ -29,6 +29,7 @@ from advisor.sizing.speed_load import (
     Machine,
     attention_effort,
     cut_across,
+    few_bits,
     host_seconds,
     loads,
     machine,
@@ -421,7 +422,7 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
         return
     spread = speed_data().host.spread
     if box.calibration.host_bandwidth_gbs is not None:
-        spread = box.calibration.on_host(spread)
+        spread = _apart(part, box, box.calibration.on_host(spread))
     weights, experts, cache, latency = map(
         float, host_seconds(box, part.columns, part.cache_bytes, part.attention_flops)
     )
@@ -438,6 +439,13 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
         words = f"{part.cache_bytes / 1e9:.2f} GB {rate}"
         result.add("RAM: read KV cache", cache, spread, words, HOST)
     result.add("CPU: start layers", latency, spread, where=HOST)
+
+
+def _apart(part: Load, box: Machine, spread: float) -> float:
+    """Wider by how far types of few bits have another share of the time than where it was measured:
+    the processor may take four times as long for a byte of them, or none where RAM is the limit."""
+    apart = abs(few_bits(part.columns) - box.calibration.few_bits)
+    return spread + apart * max(speed_data().calibrated.few_bits_spread - spread, 0.0)
 
 
 def _measured(rows: tuple[BenchRow, ...]) -> str:

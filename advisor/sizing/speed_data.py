@@ -116,6 +116,8 @@ class Calibrated(_Frozen):
     spread: float
     """Of decoding: standard deviation of the logarithm that held 80 %."""
     prefill_spread: float
+    few_bits_spread: float
+    """Of what is read from RAM where one has types of less than 4 bits and the other has not."""
     source: str
 
 

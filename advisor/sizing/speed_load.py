@@ -419,6 +419,12 @@ def host_times() -> Floats:
     return times
 
 
+def few_bits(columns: Floats) -> float:
+    """Share of the time of reading weights in RAM that types of less than 4 bits have, 0 to 1."""
+    times = (columns[sums.DENSE] + columns[sums.EXPERTS]) * host_times()
+    return float(times[LOW_GROUPS].sum() / max(times.sum(), _PICO))
+
+
 def host_seconds(
     box: Machine, columns: Floats, cache_bytes: Number, attention_flops: Number
 ) -> tuple[Number, Number, Number, Number]:

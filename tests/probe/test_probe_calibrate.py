@@ -26,6 +26,7 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import speed_data
 from tests import tiny
+from tests.sizing.speed_cases import model as named_model
 
 HERE = Rig(name="This machine", hosts=(Host(cpu="EPYC", threads=2, ram_available=32 << 30),))
 CARD = parse_rig("RTX 4090 + 64 GB DDR5-6000").model_copy(update={"imagined": False})
@@ -151,6 +152,18 @@ def test_a_run_in_ram_alone_says_nothing_about_the_card():
     known = predicted(in_ram, point, found)
     assert known.calibrated_by
     assert known.decode_tps.mid == pytest.approx(9, rel=0.03)
+
+
+@pytest.mark.parametrize(("taught", "near", "far"), [("Q4_K_M", "Q8_0", "IQ2_XXS"),
+                                                     ("IQ2_XXS", "IQ3_XXS", "Q8_0")])  # fmt: skip
+def test_few_bits_are_told_by_few_bits_alone(taught, near, far):
+    found = calibrate([probe(HERE, named_model("Qwen/Qwen3-0.6B", taught))])
+    alike, other = (
+        predicted(asked, asked.result.speeds[0], found).decode_tps
+        for asked in (probe(HERE, named_model("Qwen/Qwen3-1.7B", t)) for t in (near, far))
+    )
+    assert alike.high / alike.mid < 1.35
+    assert other.high / other.mid > 1.3 * alike.high / alike.mid
 
 
 def test_what_the_driver_takes_is_kept():
@@ -301,7 +314,9 @@ def test_the_command_line_answers_as_the_machine_was_measured(monkeypatch, capsy
     show(Sizer().plan(asked))
     assert "calibrated" not in capsys.readouterr().out
     monkeypatch.setattr(request, "resolve_rig", lambda _spec: HERE)
-    show(Sizer().plan(asked))
+    plan = Sizer().plan(asked)
+    assert "Calibrated by the probe of Tiny qwen3" in plan.explanations["speed.decode"].notes[1]
+    show(plan)
     out = capsys.readouterr().out
     assert "), calibrated\n" in out
     assert "calibrated: by the probe of Tiny" in out

@@ -51,9 +51,11 @@ def kib(size: int) -> str:
 
 
 def size(value: int | None) -> str:
-    """A size in the unit that reads best: GiB from 0.1 GiB upwards, KiB below 1 MiB."""
+    """A size in the unit that reads best: GiB from 0.1 GiB upwards, KiB below 1 MiB, bytes."""
     if value is None:
         return UNKNOWN
+    if 0 < abs(value) < 512:
+        return f"{value} B"
     if 0 < abs(value) < MIB:
         return kib(value)
     return gib(value) if abs(value) >= GIB // 10 else mib(value)

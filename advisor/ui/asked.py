@@ -341,6 +341,9 @@ class Asked(QObject):
     # what follows from it
 
     def _plan_anew(self) -> None:
+        # Or its answer, to the question before, would pass for the model of this one.
+        if self._job is not None:
+            self._job.cancel()
         self._planned_for = False
         self._replan.start()
 
@@ -349,8 +352,6 @@ class Asked(QObject):
         return self.plan if self._planned_for else None
 
     def _start_planning(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
         rig, choice, settings = self.rig, self.choice, self.settings
         self.problem, self.missing = "", None
         if rig is None or choice is None:

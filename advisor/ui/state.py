@@ -105,7 +105,9 @@ class AppState(Asked):
                 self._add_projector(opened.projector)
             elif opened.folder is not None:
                 name = opened.folder.name
-                self.noticed.emit(self.tr("Models are looked for in {name} too").format(name=name))
+                self.noticed.emit(
+                    self.tr("Models are looked for in “{name}” too").format(name=name)
+                )
                 self.model_wanted.emit()
 
         run_task(

@@ -10,13 +10,14 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from advisor.errors import UnknownModel
+from advisor.errors import ModelError, UnknownModel
 from advisor.llm import model_folders
 from advisor.llm.catalogue import catalogue
 from advisor.llm.ghost import MARK, ghost_of
 from advisor.ui import opening
 from advisor.ui.app import preferences
 from advisor.ui.missing import tell_problem
+from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Banner
@@ -199,3 +200,43 @@ def test_a_file_that_is_gone_can_be_found_again(state: AppState, folder: Path, q
     assert state.missing is None
     assert state.model is not None
     assert state.model.path == there
+
+
+def test_a_file_that_cannot_be_read_leaves_nothing_of_the_model_before(
+    state: AppState, folder: Path, qtbot
+) -> None:
+    fit = FitPage(state)
+    qtbot.addWidget(fit)
+    fit.show()
+    state.choose_model(str(folder / "Mein Modell (Kopie) – überlang.gguf"))
+    qtbot.waitUntil(lambda: bool(fit.matrix.map.cells.rows), timeout=30_000)
+    state.choose_model(str(folder / "kaputt.gguf"))
+    qtbot.waitUntil(lambda: fit._answer.text() == "kaputt.gguf cannot be sized.", timeout=30_000)
+    qtbot.waitUntil(lambda: not fit.matrix.map.cells.rows, timeout=30_000)
+    assert fit._reason.text() == fit.matrix.unit.text() == ""
+    assert not any(part.isVisible() for part in (fit._every, fit.matrix.check_all))
+    assert not any(part.isEnabled() for part in (fit._probe, fit._bigger))
+    fit.closing()
+
+
+def test_an_answer_that_comes_late_is_not_of_the_model_chosen_since(state: AppState, qtbot) -> None:
+    state.choose_model("Qwen/Qwen3-8B", "Q8_0")
+    qtbot.waitUntil(lambda: state._job is not None, timeout=10_000)
+    state.choose_model("kaputt.gguf")
+    with qtbot.waitSignal(state.plan_changed, timeout=20_000):
+        pass  # the first one heard
+    assert state.problem
+    assert state.plan is state.model is None
+
+
+def test_where_there_is_no_advice_the_last_one_is_gone(state: AppState, qtbot) -> None:
+    page = AdvicePage(state)
+    qtbot.addWidget(page)
+    page._answers.show()
+    page.verdict.headline.setText("Keep this rig")
+    page._complain(ModelError("kaputt.gguf ends in the middle of its header."))
+    assert page.verdict.headline.text() == "There is no advice."
+    assert page._answers.isHidden()
+    assert page.verdict._rests.isHidden()
+    assert page.banner.sentence.startswith("kaputt.gguf")
+    page.closing()

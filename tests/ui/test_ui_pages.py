@@ -215,6 +215,7 @@ def test_columns_give_way_to_the_models_names(state: AppState, qtbot) -> None:
     card = ModelsCard(state)
     qtbot.addWidget(card)
     card.show()
+    card.table.show()  # as with the first models
     header = card.table.horizontalHeader()
     wanted = LEAST_NAME + sum(card._widths.values())
     for less, hidden in ((-80, 0), (20, 1), (-80, 0)):

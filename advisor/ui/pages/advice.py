@@ -292,9 +292,8 @@ class AdvicePage(Page):
         self._progress.setValue(round(PERCENT * max(0.0, share)))
         name = choice_name(self.state) if self.state.choice is not None else self.tr("the example")
         if self.advice is None:
-            self.verdict.headline.setText(
-                self.tr("Working out what to do about {name}…").format(name=name)
-            )
+            words = self.tr("Working out what to do about {name}…").format(name=name)
+            self.verdict.show_none(words)
             self.verdict.note.setText(doing)
         elif self._depth == "first":
             words = self.tr("sized roughly so far; exactly now: {what}").format(what=doing)
@@ -360,9 +359,10 @@ class AdvicePage(Page):
     def _complain(self, error: RigAdvisorError) -> None:
         self._slow.stop()
         self._progress.hide()
-        self.verdict.note.setText("")
-        if self.advice is None:
-            self.verdict.headline.setText(self.tr("There is no advice."))
+        self.advice = None
+        self.verdict.show_none(self.tr("There is no advice."))
+        self._answers.hide()
+        self.case.hide()
         self.banner.say(str(error), "bad")
 
     def _show(self, advice: Advice | None, case: Answer | None, depth: Depth) -> None:

@@ -68,6 +68,7 @@ class VerdictCard(Card):
         self.head.addWidget(self.probe)
         self._rests = button(self.tr("What it rests on"), role="segment")
         self._rests.setCheckable(True)
+        self._rests.hide()
         self.head.addWidget(self._rests)
         self._reasons = QVBoxLayout()
         self._reasons.setSpacing(2)
@@ -80,9 +81,19 @@ class VerdictCard(Card):
         self.body.addLayout(self._reasons)
         self.body.addWidget(self._ground)
 
+    def show_none(self, words: str) -> None:
+        """No verdict, and why."""
+        self.headline.setText(words)
+        self._to_probe = None
+        self.probe.hide()
+        self._rests.setChecked(False)
+        self._rests.hide()
+        clear(self._reasons)
+
     def show_advice(self, advice: Advice, *, here: bool = False) -> None:
         """Another verdict. ``here``: its rig is this machine, so that a probe can be run."""
         self.headline.setText(advice.headline)
+        self._rests.show()
         self._to_probe = advice.to_probe if here else None
         self.probe.setVisible(self._to_probe is not None)
         if self._to_probe is not None:

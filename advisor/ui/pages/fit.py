@@ -250,7 +250,7 @@ class FitPage(Page):
         chosen = choice is not None
         self._empty.setVisible(not chosen)
         self._content.setVisible(chosen)
-        self._probe.setEnabled(chosen and rig is not None)
+        self._probe.setEnabled(chosen and rig is not None and not state.problem)
         self._short.setText(settings_in_short(state.session.settings, self.tr))
         if rig is None or choice is None:
             return
@@ -267,7 +267,7 @@ class FitPage(Page):
 
     def _say_working(self) -> None:
         """Until there is an answer, say what is being worked out."""
-        if self.state.plan is None:
+        if self.state.plan is None and not self.state.problem:
             name = choice_name(self.state)
             self._answer.setText(self.tr("Sizing {name}…").format(name=name))
             self._reason.setText("")
@@ -297,6 +297,9 @@ class FitPage(Page):
             tell_problem(self.banner, self.state, self)
             words = self.tr("{name} cannot be sized.").format(name=choice_name(self.state))
             self._answer.setText(words)
+            self._reason.setText("")
+            self._every.hide()
+            self._probe.setEnabled(False)
         known = plan is not None and rig is not None and model is not None
         if not known:
             for part in (self.plan, self.speed, self.places, self.run, self.notes):
@@ -306,6 +309,7 @@ class FitPage(Page):
         if plan is None or rig is None or model is None:
             return
         self.banner.dismiss()
+        self._probe.setEnabled(True)
         if self._about != (model.id, rig.name):
             self._about = model.id, rig.name
             self._side.verticalScrollBar().setValue(0)

@@ -47,8 +47,14 @@ class MatrixView(QWidget):
         self._filler.setText(self.tr("Sizing every file type at every context…"))
 
     def say_nothing(self) -> None:
-        """Nothing is worked out any more."""
+        """What cannot be worked out leaves no cells of another question."""
+        self.found = None
+        self.map.show_cells((), (), ())
+        self.map.hide()
         self._filler.setText("")
+        self._filler.show()
+        self.unit.setText("")
+        self.check_all.hide()
 
     def draw(self) -> None:
         """Show what was found."""
@@ -56,6 +62,7 @@ class MatrixView(QWidget):
             return
         choice, rig = self._state.choice, self._state.rig_to_probe
         if choice is not None and rig is not None:
+            self.check_all.show()
             self.check_all.show_matrix(choice, rig, self._state.settings, self.found.contexts)
         self._draw_cells(self.found)
         self.mark()
@@ -67,7 +74,7 @@ class MatrixView(QWidget):
 
     def _draw_cells(self, matrix: FitMatrix) -> None:
         rows = tuple(
-            HeatRow(title=r.file_type, sub=units.gib(r.nbytes), note=r.loss, story=r.story)
+            HeatRow(title=r.file_type, sub=units.size(r.nbytes), note=r.loss, story=r.story)
             for r in matrix.rows
         )
         columns = tuple(units.tokens(ctx) for ctx in matrix.contexts)

@@ -190,8 +190,11 @@ class ModelsCard(Card):
         self.table.activated.connect(self._open)
         self.table.clicked.connect(self._open)
         self._empty = text(self.tr("Sizing the catalogue…"), "muted", wrap=True)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setMinimumHeight(self.table.minimumHeight())
+        self.table.hide()
         self.body.addWidget(self.table, 1)
-        self.body.addWidget(self._empty)
+        self.body.addWidget(self._empty, 1)
         self._fit_columns()
         self._search.textChanged.connect(self._narrow)
         self._which.currentIndexChanged.connect(self._narrow)
@@ -246,6 +249,7 @@ class ModelsCard(Card):
     def _tell_empty(self) -> None:
         empty = self._models.rowCount() == 0
         self._empty.setVisible(empty)
+        self.table.setVisible(not empty)
         self._empty.setText(self.tr("No model matches.") if empty else "")
 
     def _open(self, index: QModelIndex) -> None:

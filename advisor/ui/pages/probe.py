@@ -177,7 +177,9 @@ class ProbePage(Page):
         state = self.state
         ready = state.model is not None and state.rig is not None
         self._empty.setVisible(state.choice is None)
-        self._content.setVisible(state.choice is not None)
+        # What was predicted for the model before says nothing about one that cannot be read.
+        unread = bool(state.problem) and state.model is None and not self.controller.running
+        self._content.setVisible(state.choice is not None and not unread)
         self.head.run_button.setEnabled(ready)
         if state.problem:
             tell_problem(self.banner, state, self)

@@ -38,7 +38,7 @@ from advisor.paths import without_home
 from advisor.ui import design, opening, services
 from advisor.ui.jobs import run_task
 from advisor.ui.state import AppState
-from advisor.ui.texts import billions
+from advisor.ui.texts import billions, tr
 from advisor.ui.widgets.basics import button, column, row, text
 
 Index = QModelIndex | QPersistentModelIndex
@@ -80,7 +80,8 @@ def _catalogue_lines() -> dict[str, Choice]:
 def file_choice(file: LocalFile) -> Choice:
     """A file: its size and whose folder it lies in."""
     words = f"{file.name} {file.place} {file.path}".lower()
-    return Choice(str(file.path), file.name, units.size(file.size), file.place, words)
+    size = units.size(file.size) if file.size else tr("empty")
+    return Choice(str(file.path), file.name, size, file.place, words)
 
 
 class _Choices(QAbstractListModel):

@@ -21,11 +21,16 @@ from advisor.llm.intelligence import data, kept, standing
 from advisor.llm.model import Model
 from advisor.llm.quality import model_loss
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.ways_out import Change, Instead, Offer, Other
+from advisor.sizing.ways_out import AtMost, Change, Instead, Offer, Other
 from advisor.units import GIB
 
 _LEAST_ABLE: Final = 0.25
 """A model that keeps less of the asked one's ability does not do its work."""
+_LEAST: Final = 0.5
+"""Bytes per parameter of the types that are suggested, at the least: 4.25 bits (MXFP4), 4.5 (Q4_K).
+"""
+_NOT_LOOKED_UP: Final = 0.6
+"""Of a model's parameters, as many at the least are none of an embedding (Gemma 4 E2B: 0.64)."""
 _STEPS: Final = 3.0
 """Steps that half of the ability counts for."""
 
@@ -36,8 +41,8 @@ def instead(rig: Rig, model: Model, settings: RunSettings, usage: Usage, today: 
     return Instead(
         cards=lambda: _offers(with_cards(rig, usage, book, today), usage),
         machines=lambda: _offers(new_ones(usage, book, today), usage),
-        siblings=lambda: _others(model, settings, same=True),
-        models=lambda: _others(model, settings, same=False),
+        siblings=lambda most: _others(model, settings, most, same=True),
+        models=lambda most: _others(model, settings, most, same=False),
     )
 
 
@@ -58,10 +63,11 @@ def _cost(build: Build, usage: Usage) -> str:
     return f"{price}; it asks for {asks}." if asks else f"{price}."
 
 
-def _others(model: Model, settings: RunSettings, *, same: bool) -> Iterator[Other]:
+def _others(model: Model, settings: RunSettings, most: AtMost, *, same: bool) -> Iterator[Other]:
     """Models on the index with fewer parameters and as long a context.
 
-    ``same``: of the same maker, else of others.
+    ``same``: of the same maker, else of others. What parameters alone show to take more than
+    ``most`` is left out: to make a model's tensors takes far longer than to count them.
     """
     asked = next((e for e in catalogue().entries if e.id == model.weights_of), None)
     for entry in _ranked(catalogue()):
@@ -69,8 +75,16 @@ def _others(model: Model, settings: RunSettings, *, same: bool) -> Iterator[Othe
         trained = entry.hp.n_ctx_train or settings.ctx
         if alike != same or entry.id == model.weights_of or trained < settings.ctx:
             continue
+        if entry.n_params * _LEAST > most.file or _read(entry) > most.read:
+            continue
         if entry.n_params < model.n_params and (other := _other(entry, asked)):
             yield other
+
+
+def _read(entry: CatalogueEntry) -> float:
+    """Bytes that a token reads at least; 0 where that takes a look at the tensors."""
+    dense = 0 if entry.hp.n_expert else entry.n_params
+    return (entry.active_params or dense) * _LEAST * _NOT_LOOKED_UP
 
 
 @functools.lru_cache(maxsize=1)

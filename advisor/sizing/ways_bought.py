@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from advisor.hardware.rig import Rig
 from advisor.hardware.table import is_module
 from advisor.sizing.plan import Verdict
-from advisor.sizing.ways_out import Case, Change, Kind, Offer, Other
+from advisor.sizing.ways_out import AtMost, Case, Change, Kind, Offer, Other, free
 
 _MORE_CARDS = 3
 """As many more cards of a kind are tried."""
@@ -68,7 +68,8 @@ def _cheapest(
     seen = {_devices(change.rig) for change in found}
     for offer in offers:
         alike = _devices(offer.rig)
-        if alike in seen or case.hopeless(case.model, offer.rig, _WHOLE):
+        margin = case.settings.margin
+        if alike in seen or case.hopeless(case.model, offer.rig, _WHOLE, left=margin):
             continue
         # More RAM beside the same cards does not help what lies on cards.
         seen.add(alike)
@@ -87,14 +88,23 @@ def _devices(rig: Rig) -> tuple[tuple[object, ...], ...]:
     return tuple(sorted((d.name, d.memory_total or 0, d.memory_used or 0) for d in rig.devices))
 
 
+def _at_most(case: Case) -> AtMost:
+    """What all memory holds, and what the fastest of it reads in the time for a token."""
+    host, devices = case.rig.host, case.rig.devices
+    rates = [device.bandwidth_gbs for device in devices] or [host.ram_bandwidth_gbs]
+    if case.least_tps is None or None in rates or case.settings.split_mode != "layer":
+        return AtMost(free(case.rig))
+    return AtMost(free(case.rig), max(rate or 0.0 for rate in rates) * 1e9 / case.least_tps)
+
+
 def siblings(case: Case) -> Iterator[Change]:
     """The ablest smaller model of the same maker that is enough here."""
-    yield from _ablest(case, "sibling", case.instead.siblings())
+    yield from _ablest(case, "sibling", case.instead.siblings(_at_most(case)))
 
 
 def models(case: Case) -> Iterator[Change]:
     """The ablest smaller model of another maker that is enough here."""
-    yield from _ablest(case, "model", case.instead.models())
+    yield from _ablest(case, "model", case.instead.models(_at_most(case)))
 
 
 def _ablest(case: Case, kind: Kind, others: Iterable[Other]) -> Iterator[Change]:

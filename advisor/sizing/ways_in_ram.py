@@ -10,6 +10,7 @@ from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import FIT
 from advisor.sizing.solver import least_seconds
 from advisor.sizing.ways_out import Case, Change, free, lost, smaller
+from advisor.sizing.weights import weight_table
 from advisor.units import GIB, rate
 
 _KEPT_SPEED = 0.02
@@ -66,7 +67,11 @@ def _hopeless(case: Case, model: Model, rig: Rig | None = None) -> bool:
     )
     if asked.fit_kv or asked.spec_type != "none" or model.draft is not None:
         return False
-    seconds = least_seconds(model, rig or case.rig, asked, case.buffer, case.known_of(rig))
+    machine = rig or case.rig
+    loaded = weight_table(model, "cpu", load_mtp=asked.load_mtp)
+    if sum(loaded.dense) + sum(loaded.experts) > free(machine):
+        return True
+    seconds = least_seconds(model, machine, asked, case.buffer, case.known_of(rig))
     slowest = math.inf if case.least_tps is None else 1 / case.least_tps
     return seconds == math.inf or seconds > slowest * _CLOSE
 

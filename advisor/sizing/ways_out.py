@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
@@ -90,6 +90,15 @@ class Other:
     model: Model
 
 
+class AtMost(NamedTuple):
+    """What another model may take at most to be worth a look, in bytes."""
+
+    file: float = math.inf
+    """Of its file, in memory."""
+    read: float = math.inf
+    """Of that, read for a token at the wanted speed."""
+
+
 @dataclass(frozen=True)
 class Instead:
     """What could be had instead of what is here, asked for only where little else helps."""
@@ -98,9 +107,9 @@ class Instead:
     """This rig with more or other cards, the cheapest first."""
     machines: Callable[[], Iterable[Offer]] = tuple
     """Other rigs, the cheapest first."""
-    siblings: Callable[[], Iterable[Other]] = tuple
-    """Models of the same maker, the ablest first."""
-    models: Callable[[], Iterable[Other]] = tuple
+    siblings: Callable[[AtMost], Iterable[Other]] = lambda _most: ()
+    """Models of the same maker, the ablest first; what takes more may be left out."""
+    models: Callable[[AtMost], Iterable[Other]] = lambda _most: ()
     """Models of others, the ablest first."""
 
 
@@ -174,10 +183,12 @@ class Case:
         """The model in the file type that was asked for."""
         return self.models[self.file_type]
 
-    def hopeless(self, model: Model, rig: Rig, fields: Mapping[str, object]) -> bool:
+    def hopeless(
+        self, model: Model, rig: Rig, fields: Mapping[str, object], *, left: int = 0
+    ) -> bool:
         """Whether data sheets and bytes alone tell that a run wholly on devices is no way out.
 
-        It spares most plans.
+        It spares most plans. ``left``: bytes that have to stay free on every device.
         """
         asked = self.settings.model_copy(update=fields)
         on_devices = asked.n_gpu_layers in {"all", "fit"} and not asked.override_tensor
@@ -190,7 +201,7 @@ class Case:
         buffer = self.buffer
         if model.id != self.model.id or not fields.keys() <= _SAME_CACHES:
             caches = buffer = 0
-        return too_large(model, rig.devices, caches, buffer) or (
+        return too_large(model, rig.devices, caches, buffer + left) or (
             self.least_tps is not None
             and asked.n_gpu_layers == "all"
             and too_slow(model, rig.devices, asked, self.least_tps)

@@ -1,7 +1,8 @@
 """Why a run does not fit, and the smallest changes that make it fit, each with what it costs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
@@ -109,8 +110,8 @@ def why_not(
     ``models``: the same model in the file types that may be taken instead. ``least_tps``: a run
     that decodes slower is not green. ``instead``: what could be had. A part in RAM counts as a way
     out, although such a cell is not green. ``cancelled`` is asked before every plan; what was found
-    until then comes back. ``so_far`` gets what is known before the changes that take a search for a
-    placement. Raises SettingsError where llama.cpp would refuse the run as asked for.
+    until then comes back. ``so_far`` gets what is known as soon as it is. Raises SettingsError
+    where llama.cpp would refuse the run as asked for.
     """
     now = size(models[file_type], rig, settings, calibration=calibration)
     # What fits with little left is helped by nothing that leaves as little.
@@ -141,9 +142,10 @@ def why_not(
 
     found = _without_search(case, now)
     so_far(told(found))
-    found += _in_ram(case, now, found)
-    so_far(told(found))
-    found += _instead(case, now, found)
+    for more in chain([_in_ram(case, now, found)], _instead(case, now, found)):
+        if more:
+            found += more
+            so_far(told(found))
     return told(found)
 
 
@@ -176,21 +178,22 @@ def _in_ram(case: Case, now: Plan, found: Sequence[Change]) -> list[Change]:
     return ways_out
 
 
-def _instead(case: Case, now: Plan, found: Sequence[Change]) -> list[Change]:
-    """What has to be bought, and other models, as far as they may be among the smallest."""
-    more: list[Change] = []
+def _instead(case: Case, now: Plan, found: Sequence[Change]) -> Iterator[list[Change]]:
+    """What has to be bought, and other models, as far as they may be among the smallest.
+
+    ``found`` grows by what comes from here.
+    """
     if not _settled(found, _BOUGHT):
-        more += bought.gpu(case)
+        yield list(bought.gpu(case))
         if not any(way.kind == "ram" for way in found):
-            more += ways_in_ram.more_ram(case, now)
-    if not _settled([*found, *more], _ANOTHER):
-        more += bought.siblings(case)
-    if len(found) + len(more) < SHOWN:
-        more += bought.models(case)
+            yield list(ways_in_ram.more_ram(case, now))
+    if not _settled(found, _ANOTHER):
+        yield list(bought.siblings(case))
+    if len(found) < SHOWN:
+        yield list(bought.models(case))
     for way in (bought.cards, bought.machines):
-        if len(found) + len(more) < SHOWN:
-            more += way(case, [*found, *more])
-    return more
+        if len(found) < SHOWN:
+            yield list(way(case, found))
 
 
 def _settled(found: Sequence[Change], size: float) -> bool:

@@ -165,8 +165,14 @@ def test_every_kind_of_cell_gets_its_ways_out(case) -> None:
     asked = RunSettings.model_validate({"ctx": 16384, **settings_})
     kinds, machine = models(name), parse_rig(rig)
     cards = Instead(cards=lambda: [Offer("Add an RTX 3060", "280 USD", with_a_3060(machine))])
-    found = why_not(kinds, file_type, machine, asked, least_tps=least, instead=cards)
+    told: list[WhyNot] = []
+    found = why_not(
+        kinds, file_type, machine, asked, least_tps=least, instead=cards, so_far=told.append
+    )
 
+    counts = [len(earlier.changes) for earlier in told]
+    assert counts == sorted(counts)
+    assert told[-1] == found
     assert wanted <= {change.kind for change in found.changes}
     assert found.missing
     for change in found.changes:

@@ -23,6 +23,9 @@ would take seconds."""
 _MOST_CONNECTED: Final = 96
 """The same where every block has several streams (DeepSeek V4 Pro: 61 blocks)."""
 
+_MOST_OF: Final = 0.7
+"""Share of the blocks from which on another attempt that may fail costs more than it saves."""
+
 CONTRADICTIONS = (ArithmeticError, LookupError, ValueError)
 """What building a graph raises where a header's keys and tensors do not belong together."""
 
@@ -160,15 +163,18 @@ def _first_attempt(layout: int, n_copies: int, n_devices: int) -> list[int]:
     return [0]
 
 
+def _most_built(recipe: Recipe) -> int:
+    return _MOST_CONNECTED if recipe.hp.n_hyper_connections else _MOST_BLOCKS
+
+
 def _trace_of(question: Question, recipe: Recipe, which: Chosen, units: tuple[int, ...]) -> _Trace:
     known = _known(which.key)
     made = next((trace for trace in known if trace.region.holds(units)), None)
     if made is None:
         region = Region(units)
         broken = _Trace(region, (), (), (), (), complete=False, broken=True)
-        most = _MOST_CONNECTED if recipe.hp.n_hyper_connections else _MOST_BLOCKS
         try:
-            fits = len(which.selection.blocks) <= most
+            fits = len(which.selection.blocks) <= _most_built(recipe)
             made = _simulate(question, recipe, which.selection, region) if fits else broken
         except CONTRADICTIONS:
             made = broken
@@ -187,17 +193,24 @@ def measure(question: Question, recipe: Recipe, units: tuple[int, ...]) -> tuple
 
 
 def _measured(question: Question, recipe: Recipe, units: tuple[int, ...]) -> tuple[int, ...] | None:
+    whole = recipe.hp.n_layer <= _most_built(recipe)
     first = _first_attempt(recipe.layout.key, question.n_copies, question.backends.cpu)
     for attempt in range(first[0], ATTEMPTS):
         which = chosen(question, recipe, attempt)
-        made = None if which is None else _trace_of(question, recipe, which, units)
-        if which is None or made is None or made.grows:
+        if which is None or (
+            attempt and whole and len(which.selection.blocks) > _MOST_OF * recipe.hp.n_layer
+        ):
+            break
+        made = _trace_of(question, recipe, which, units)
+        if made.grows:
+            # So it does wherever the borders of this many devices lie.
+            first[0] = ATTEMPTS if whole else 0
             break
         if made.broken:
             return None
         if made.complete:
             return made.sizes(which, units)
-        first[0] = min(attempt + 1, ATTEMPTS - 1)
+        first[0] = min(attempt + 1, ATTEMPTS if whole else ATTEMPTS - 1)
     which = everything(question, recipe)
     made = _trace_of(question, recipe, which, units)
     return None if made.broken else made.sizes(which, units)

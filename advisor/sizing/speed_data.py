@@ -104,6 +104,9 @@ class HostCosts(_Frozen):
     """Attention while decoding, 10**9 operations per second and core."""
     cores: int
     """Cores of a processor that is not known."""
+    types: dict[str, float]
+    """Time of a byte over that of one of 4 bits; keys are speed_sums.GROUPS. Of those that are not
+    here it is as on devices."""
     spread: float
     source: str
     block_source: str

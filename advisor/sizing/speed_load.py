@@ -411,10 +411,10 @@ def host_times() -> Floats:
 
     Below 4 bits the processor is the limit. Of other types it unpacks some faster than others, much
     as devices do: on one thread a byte of Q8_0 took 0.92 of the time of one of Q4_K, on devices
-    0.93 too (``SpeedData.groups``).
+    0.93 too (``SpeedData.groups``); ``HostCosts.types`` are those that differ.
     """
     data = speed_data()
-    times = np.array([data.groups["q4"] / data.groups[name] for name in GROUPS])
+    times = np.array([data.host.types.get(g, data.groups["q4"] / data.groups[g]) for g in GROUPS])
     times[LOW_GROUPS] = data.host.eta / data.host.eta_low
     return times
 

@@ -8,9 +8,10 @@ read where they lie.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
-from advisor.hardware.rig import Device, Rig
+from advisor.hardware.rig import Device, NetworkLink, Rig
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.sizing.speed_data import speed_data
 
@@ -48,6 +49,20 @@ def all_reduce_bytes(hp: Hyperparameters, cards: int, *, value_bytes: int = 2) -
 def hand_over_bytes(hp: Hyperparameters) -> int:
     """Bytes over one border of a layer split, per token."""
     return max(1, hp.n_hyper_connections) * hp.n_embd * 4
+
+
+def crossings(rig: Rig, hosts: Sequence[int]) -> list[NetworkLink | None]:
+    """Networks that what is computed crosses, one way each; None: not known.
+
+    ``hosts``: of the devices in use, in their order. Everything begins and ends at the first host,
+    and two others send each other through it (ggml-rpc.cpp: inputs are set, results are got by the
+    client, buffers of two servers are copied by it).
+    """
+    found: list[NetworkLink | None] = []
+    for a, b in pairwise((0, *hosts, 0)):
+        if a != b:
+            found += [rig.link_to(host) for host in (a, b) if host]
+    return found
 
 
 def pcie_gbs(generation: int, lanes: int) -> float | None:

@@ -17,7 +17,7 @@ from advisor.sizing import speed_prefill
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.build_dates import built_year
 from advisor.sizing.calibration import IDENTITY, Calibration
-from advisor.sizing.interconnect import slowest_link
+from advisor.sizing.interconnect import crossings, slowest_link
 from advisor.sizing.left_in_ram import LEAVES, NO_PRODUCT
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Speed, SpeedTerm
@@ -319,7 +319,7 @@ def _decode(model: Model, settings: RunSettings, run: _Run) -> _Sum:
         if cut:
             _all_reduces(result, known, [box.rig.devices[part.where] for part in on_devices])
         else:
-            _hand_overs(result, known, on_devices, box, slowest)
+            _hand_overs(result, model, known, on_devices, box)
     _host_terms(result, parts, box)
     return result
 
@@ -361,15 +361,16 @@ def _device_terms(
     factor = math.exp(change.error)
     spread = change.spread
     where = f"{device.title}: " if several else ""
-    near = f", × {factor:.2f} by measured rows" if abs(factor - 1) >= 0.005 else ""
+    near = speed_prefill.by_rows(factor)
     rate = f"{float(k.bandwidth) / 1e9:,.0f} GB/s × {float(k.eta):.2f}"
+    attention = float(k.attention * k.rate) / 1e12
     dense = float(part.columns[sums.DENSE].sum() + part.columns[sums.STATE])
     experts = float(part.columns[sums.EXPERTS].sum())
     rows = (
         ("Read weights", found.weights, f"{dense / 1e9:.2f} GB at {rate}"),
         ("Read experts", found.experts, f"{experts / 1e9:.2f} GB at {rate}"),
         ("Read KV cache", found.cache, f"{part.cache_bytes / 1e9:.2f} GB at {rate}"),
-        ("Attention", found.attention, f"{effort / 1e9:.1f} GFLOP"),
+        ("Attention", found.attention, f"{effort / 1e9:.1f} GFLOP at {attention:,.0f} TFLOP/s"),
         ("Launches and waits", found.latency, f"{int(part.columns[sums.BLOCKS])} blocks"),
     )
     for name, seconds, detail in rows:
@@ -395,25 +396,34 @@ def _all_reduces(result: _Sum, known: ModelSums, devices: Sequence[Device]) -> N
     )
 
 
+_UNKNOWN_LINK: Final = "The link between two hosts of the rig is not known; left out."
+
+
 def _hand_overs(
-    result: _Sum, known: ModelSums, parts: list[Load], box: Machine, device: DeviceSpeed
+    result: _Sum, model: Model, known: ModelSums, on_devices: list[Load], box: Machine
 ) -> None:
-    """A token passes from device to device once; over a network it takes the link's time."""
-    hosts = [box.devices[part.where].host_index for part in reversed(parts)]
-    local = network = 0
-    seconds = 0.0
-    for a, b in pairwise(hosts):
-        if a == b:
-            local += 1
-            continue
-        link = next((x for x in box.rig.links if {x.from_host, x.to_host} == {a, b}), None)
-        if link is None:
-            result.notes.append("The link between two hosts of the rig is not known; left out.")
-            continue
-        network += 1
-        seconds += link.latency_us * 1e-6 + known.n_embd * 4 / (link.bandwidth_gbs * 1e9)
-    result.add("Hand over", local * device.costs.hand_over_us * 1e-6, 0.3, f"{local} × per token")
-    result.add("Network", seconds, 0.5, f"{network} × {known.n_embd * 4:,} bytes per token")
+    """A token passes from device to device once, over a network and back at the link's speed."""
+    devices = [box.devices[at] for at in sorted(part.where for part in on_devices)]
+    hosts = [device.host_index for device in devices]
+    local = [
+        max(a.costs.hand_over_us, b.costs.hand_over_us)
+        for a, b in pairwise(devices)
+        if a.host_index == b.host_index
+    ]
+    each = f"{len(local)} × {max(local, default=0):.0f} µs"
+    result.add("Hand over", sum(local) * 1e-6, 0.3, each)
+    links = crossings(box.rig, hosts)
+    if None in links:
+        result.notes.append(_UNKNOWN_LINK)
+    seconds, size = 0.0, known.n_embd * 4
+    for link in filter(None, links):
+        seconds += link.latency_us * 1e-6 + size / (link.bandwidth_gbs * 1e9)
+    words = f"{len(links)} × one way, {size:,} bytes each"
+    if links and hosts[-1] and links[-1] is not None and model.hp is not None:
+        # The output layer lies on another machine: what it says of every token comes back.
+        seconds += model.hp.n_vocab * 4 / (links[-1].bandwidth_gbs * 1e9)
+        words += f", and {model.hp.n_vocab * 4:,} bytes of logits"
+    result.add("Network", seconds, 0.5, words)
 
 
 def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
@@ -438,7 +448,9 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
     else:
         words = f"{part.cache_bytes / 1e9:.2f} GB {rate}"
         result.add("RAM: read KV cache", cache, spread, words, HOST)
-    result.add("CPU: start layers", latency, spread, where=HOST)
+    starts = int(part.columns[sums.BLOCKS] + part.columns[sums.MOE])
+    words = f"{starts} attention and expert layers"
+    result.add("CPU: start layers", latency, spread, words, HOST)
 
 
 def _apart(part: Load, box: Machine, spread: float) -> float:

@@ -8,7 +8,7 @@ from advisor.hardware.rig import Device
 from advisor.llm.model import Model
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.build_dates import built_year
-from advisor.sizing.interconnect import link_name, slowest_link
+from advisor.sizing.interconnect import crossings, link_name, slowest_link
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
@@ -18,18 +18,18 @@ from advisor.sizing.speed_similar import NORMAL_80, Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
 from advisor.sizing.speed_terms import (
     FLOPS,
+    Number,
     PrefillConstants,
     PrefillParts,
     pipelined,
     prefill_parts,
     touched,
 )
+from advisor.units import MIB
 
 MIN_OFFLOAD = 32
 """Tokens from which llama.cpp copies weights in RAM to the GPU for a batch
 (ggml-cuda.cu:ggml_backend_cuda_device_offload_op)."""
-
-_LABELS = ("matrices", "experts", "attention", "memory", "latency")
 
 
 def type_group(file_type: str) -> str:
@@ -103,7 +103,16 @@ def prefill(
         change = device_correction(model, known, settings, device, box)
         factor = math.exp(change.error)
         seconds = float(found.total) * factor
-        named = _named(found, device.title, factor, load.where)
+        named = [
+            SpeedTerm(
+                name=f"{device.title}: {label}",
+                seconds=value * factor,
+                detail=how + by_rows(factor),
+                where=load.where,
+            )
+            for label, how in _details(found, load, device, read, ubatch)
+            if (value := float(getattr(found, label))) > 0
+        ]
         each.append((seconds, seconds * change.spread, named))
         if change.rows:
             row = change.rows[0]
@@ -132,7 +141,7 @@ def prefill(
     extra = _host(parts, box, ubatch, used)
     if isinstance(extra, str):
         return None, (), (extra,)
-    for term, spread in extra:
+    for term, spread in (*_network(known, on_devices, box, ubatch), *extra):
         terms.append(term)
         total += term.seconds
         doubt += term.seconds * spread
@@ -158,9 +167,23 @@ def _all_reduces(known: ModelSums, devices: list[Device], ubatch: int) -> SpeedT
     return SpeedTerm(
         name="All-reduce",
         seconds=2 * blocks * (wait / ubatch + size / (link[0] * 1e9 * split.prefill_share)),
-        detail=f"{2 * blocks:.0f} × {size * ubatch / (1 << 20):.1f} MiB per micro-batch over "
+        detail=f"{2 * blocks:.0f} × {size * ubatch / MIB:.1f} MiB per micro-batch over "
         f"{split.prefill_share:.2f} of {link[1]} ({split.source})",
     )
+
+
+def _network(
+    known: ModelSums, on_devices: list[Load], box: Machine, ubatch: int
+) -> list[tuple[SpeedTerm, float]]:
+    """Every micro-batch's hidden states cross to other machines and back; as in decoding."""
+    hosts = [box.devices[at].host_index for at in sorted(load.where for load in on_devices)]
+    links = [link for link in crossings(box.rig, hosts) if link is not None]
+    if not links:
+        return []
+    size = known.n_embd * 4
+    seconds = sum(x.latency_us * 1e-6 / ubatch + size / (x.bandwidth_gbs * 1e9) for x in links)
+    detail = f"{len(links)} × one way, {size * ubatch / MIB:.1f} MiB per micro-batch each"
+    return [(SpeedTerm(name="Network", seconds=seconds, detail=detail), 0.5)]
 
 
 def _host(
@@ -197,20 +220,50 @@ def _host(
         )
     attention = float(load.prefill_attention[FLOPS])
     work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum()) + attention
-    memory = float(touched(load.columns, used, ubatch)) / ((box.host_gbs or 1e-9) * 1e9) / ubatch
+    read = float(touched(load.columns, used, ubatch))
+    memory = read / ((box.host_gbs or 1e-9) * 1e9) / ubatch
     spread = box.calibration.reading_spread(spread)
+    rate = f"{work / 1e9:,.3g} GFLOP a token at {box.host_rate / 1e12:,.3g} TFLOP/s"
+    once = f"{read / 1e9:,.3g} GB per micro-batch of {ubatch} at {box.host_gbs or 0:,.0f} GB/s"
     return [
-        (SpeedTerm(name="CPU: arithmetic", seconds=work / box.host_rate, where=HOST), spread),
-        (SpeedTerm(name="CPU: read weights", seconds=memory, where=HOST), spread),
+        (SpeedTerm("CPU: arithmetic", work / box.host_rate, rate, HOST), spread),
+        (SpeedTerm("CPU: read weights", memory, once, HOST), spread),
     ]
 
 
-def _named(found: PrefillParts, title: str, factor: float, where: int) -> list[SpeedTerm]:
-    return [
-        SpeedTerm(name=f"{title}: {label}", seconds=value * factor, where=where)
-        for label in _LABELS
-        if (value := float(getattr(found, label))) > 0
-    ]
+def _details(
+    found: PrefillParts, load: Load, device: DeviceSpeed, read: float, ubatch: int
+) -> tuple[tuple[str, str], ...]:
+    """Each part of the time, and how it comes about."""
+    rate = device.matrix_rate or 0.0
+
+    def arithmetic(operations: float, seconds: Number) -> str:
+        """As much work at such a share of the card's rate: all that slows kernels is in it."""
+        reached = operations / max(float(seconds) * rate, 1e-30)
+        return (
+            f"{operations / 1e9:,.3g} GFLOP a token at {rate / 1e12:,.0f} TFLOP/s × {reached:.2f}"
+        )
+
+    dense, experts = (
+        2 * float(load.columns[[quantized, sixteen]].sum())
+        for quantized, sixteen in (
+            (sums.DENSE_Q, sums.DENSE_16),
+            (sums.EXPERTS_Q, sums.EXPERTS_16),
+        )
+    )
+    batch = f"per micro-batch of {ubatch}"
+    return (
+        ("matrices", arithmetic(dense, found.matrices)),
+        ("experts", arithmetic(experts, found.experts)),
+        ("attention", arithmetic(float(load.prefill_attention[FLOPS]), found.attention)),
+        ("memory", f"{read / 1e9:,.3g} GB read {batch}"),
+        ("latency", f"launches of {int(load.columns[sums.BLOCKS])} blocks {batch}"),
+    )
+
+
+def by_rows(factor: float) -> str:
+    """What measured rows change of a time, as the end of a sentence."""
+    return f", × {factor:.2f} by measured rows" if abs(factor - 1) >= 0.005 else ""
 
 
 def device_correction(

@@ -15,6 +15,7 @@ from advisor.sizing import size
 from advisor.sizing import speed as sizing_speed
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import IDENTITY, Calibration
+from advisor.sizing.interconnect import crossings
 from advisor.sizing.matrix import matrix
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
@@ -197,8 +198,24 @@ def test_a_network_between_hosts_is_a_term() -> None:
             "links": (NetworkLink(from_host=0, to_host=1, bandwidth_gbs=1.25, latency_us=200),),
         }
     )
-    terms = {t.name: t.seconds for t in speed(model("Qwen/Qwen3-32B"), apart).decode_terms}
-    assert terms["Network"] == pytest.approx(200e-6 + 5120 * 4 / 1.25e9)
+    found = speed(model("Qwen/Qwen3-32B"), apart)
+    terms = {t.name: t.seconds for t in found.decode_terms}
+    logits = 151_936 * 4  # the output layer lies on the far card
+    assert terms["Network"] == pytest.approx(2 * (200e-6 + 5120 * 4 / 1.25e9) + logits / 1.25e9)
+    of_prompt = {t.name: t.seconds for t in found.prefill_terms}
+    assert of_prompt["Network"] == pytest.approx(2 * (200e-6 / 512 + 5120 * 4 / 1.25e9))
+
+
+def test_two_far_machines_send_each_other_through_the_first() -> None:
+    rig = parse_rig("RTX 3090 over 10GbE with RTX 3090 over 1GbE with RTX 3090")
+    assert [device.host_index for device in rig.devices] == [1, 2, 0]
+    near, far = rig.links
+    assert crossings(rig, [1, 2, 0]) == [near, near, far, far]
+    assert crossings(rig, [1]) == [near, near]
+    assert crossings(rig, [0, 0]) == []
+    terms = {t.name: t for t in speed(model("Qwen/Qwen3-32B"), rig).decode_terms}
+    assert terms["Network"].detail == "4 × one way, 20,480 bytes each"
+    assert "Hand over" not in terms
 
 
 def test_unknown_is_none_with_a_reason() -> None:

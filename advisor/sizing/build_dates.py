@@ -150,6 +150,7 @@ def newest_row() -> float:
     return max(when for row in bench_data().rows if (when := year(row.date)) is not None)
 
 
+@functools.cache
 def newest_month() -> str:
     """The same as ``"2026-09"``."""
     return max(row.date[:7] for row in bench_data().rows if row.date and "-" in row.date)

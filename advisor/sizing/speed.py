@@ -464,6 +464,6 @@ def _measured(rows: tuple[BenchRow, ...]) -> str:
     row = rows[0]
     more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
     return (
-        f"Follows a measured row of this card and model: {row.decode_tps:,.1f} tok/s at depth "
-        f"{row.depth:,} in {row.quant} ({row.by}, {row.date}, {row.url}){more}."
+        f"Decode follows a measured row of this card and model: {row.decode_tps:,.1f} tok/s at "
+        f"depth {row.depth:,} in {row.quant} ({row.by}, {row.date}, {row.url}){more}."
     )

@@ -20,6 +20,9 @@ from advisor.sizing.speed_sums import Floats
 NORMAL_80 = 1.2816
 """Standard deviations about the middle that hold 80 % of a normal distribution."""
 
+_SEASON = 0.25
+"""Years within which builds count as of one time."""
+
 Kind = Literal["decode", "prefill"]
 
 
@@ -262,13 +265,16 @@ def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
     distance = [abs(math.log2(1 + r.depth / 4096) - math.log2(1 + case.depth / 4096)) for r in same]
     nearest = min(distance)
     rows = tuple(r for r, d in zip(same, distance, strict=True) if d <= nearest + 1e-9)
-    errors = [e for r in rows if (e := _error(r, kind)) is not None]
-    own = float(np.median(errors))
     # Beside a row its own error holds; further along the depth the process takes over.
     weight = math.exp(-nearest / process.how.depth)
     if kind == "prefill" and case.built is not None:
-        # Prompts are read faster by newer builds: a row of another time speaks less for this one.
-        apart = [abs(built - case.built) for r in rows if (built := year(r.date)) is not None]
-        weight *= math.exp(-min(apart, default=0.0) / process.how.built)
+        # Prompts are read faster by newer builds: rows of another time speak less for this one.
+        then = case.built
+        apart = [abs((year(r.date) or then) - then) for r in rows]
+        soonest = min(apart)
+        rows = tuple(r for r, years in zip(rows, apart, strict=True) if years <= soonest + _SEASON)
+        weight *= math.exp(-soonest / process.how.built)
+    errors = [e for r in rows if (e := _error(r, kind)) is not None]
+    own = float(np.median(errors))
     error = weight * own + (1 - weight) * likely
     return Correction(error, spread, rows if weight >= 0.5 else ())

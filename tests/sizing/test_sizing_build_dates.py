@@ -114,3 +114,13 @@ def test_no_card_reads_a_prompt_faster_than_its_bound(built: str) -> None:
         assert plan.speed.prefill_tps is not None
         bound = least([(rig.devices[0], IDENTITY)], [ideal(model, settings)], 512)
         assert bound.prefill[0, 0] * plan.speed.prefill_tps.mid <= 1.001
+
+
+def test_a_prompt_follows_the_rows_of_its_own_builds_time() -> None:
+    """Vulkan read this mixture twice as fast in April 2026 as in August 2025, by rows of both."""
+    model, rig = load("Qwen/Qwen3-30B-A3B", "Q4_K_M"), parse_rig("Ryzen AI Max+ 395 128GB")
+    for built, measured in (("2025-08", 646), ("b8600", 1342)):
+        found = size(model, rig, RunSettings(ctx=4096, built=built)).speed
+        assert found.prefill_tps is not None
+        assert found.prefill_tps.mid == pytest.approx(measured, rel=0.06)
+        assert any(f"measured row: {measured:,} tok/s" in note for note in found.notes)

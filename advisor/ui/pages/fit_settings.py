@@ -327,7 +327,7 @@ class _Choice(QComboBox):
 
     def showPopup(self) -> None:  # noqa: N802 - Qt's name
         """Wide enough for the words, however narrow the field."""
-        self.view().setMinimumWidth(130)
+        self.view().setMinimumWidth(max(130, self.view().sizeHintForColumn(0) + 16))
         super().showPopup()
 
 

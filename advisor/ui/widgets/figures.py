@@ -124,6 +124,10 @@ class FigureRow(QWidget):
             self._view.show()
 
 
+TIMES: Final = ("s", "ms")
+"""Units of parts whose source says how each comes about."""
+
+
 class ExplanationView(QFrame):
     """The formula with the numbers put in, each input with its unit and source, notes."""
 
@@ -143,7 +147,8 @@ class ExplanationView(QFrame):
             grid.setHorizontalSpacing(10)
             grid.setVerticalSpacing(2)
             grid.setColumnStretch(0, 1)
-            for line, term in enumerate(explanation.terms):
+            for place, term in enumerate(explanation.terms):
+                line = 2 * place
                 name = Elided(term.name, "small")
                 value = text(term_value(term), "small")
                 value.setAlignment(Qt.AlignmentFlag.AlignRight)
@@ -152,8 +157,13 @@ class ExplanationView(QFrame):
                 if term.source:
                     name.setToolTip(term.source)
                     value.setToolTip(term.source)
+                if term.source and term.unit in TIMES:
+                    how = text(term.source, "small", wrap=True)
+                    how.setContentsMargins(14, 0, 0, 3)
+                    grid.addWidget(how, line + 1, 0, 1, 2)
             layout.addLayout(grid)
-        sources = list(dict.fromkeys(term.source for term in explanation.terms if term.source))
+        others = [term.source for term in explanation.terms if term.unit not in TIMES]
+        sources = list(dict.fromkeys(filter(None, others)))
         if sources:
             layout.addWidget(
                 text(_tr("Sources: {names}").format(names="; ".join(sources)), "small", wrap=True)

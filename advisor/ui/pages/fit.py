@@ -212,7 +212,7 @@ class FitPage(Page):
             card.head.insertWidget(number, segment)
         self._this.setChecked(True)
         self._all.toggled.connect(self._show_list)
-        legend = row()
+        legend = row(spacing=5)
         for verdict in ("fits", "tight", "offload", "no"):
             for part in (ToneSwatch(VERDICT_TONES[verdict]), text(verdict_word(verdict), "small")):
                 legend.addWidget(part)

@@ -119,7 +119,8 @@ class MatrixView(QWidget):
         elif cell.verdict == "no":
             main, speed = "✕", f"−{_gib(cell.lacking)}" if cell.lacking else ""
         else:
-            main = f"+{_gib(left)}"
+            short = _gib(left)
+            main = f"+{short}"
         words = [
             f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
             self._memory_words(cell),

@@ -60,7 +60,7 @@ class HeadroomPlot(QWidget):
         """The two no longer show what they should."""
         # Nothing shines through: what is behind need not be painted with every new sample.
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.setMinimumSize(*((200, 92) if compact else (360, 170)))
+        self.setMinimumSize(*((200, 92) if compact else (310, 170)))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName(title)
 

@@ -394,6 +394,7 @@ class AdvicePage(Page):
             self._show_movers,
             self._show_cards,
             self._show_options,
+            self._reveal_options,
             self._show_front,
             self._show_case,
         )
@@ -420,7 +421,10 @@ class AdvicePage(Page):
     def _show_options(self) -> None:
         if self.advice is not None:
             self.options.show_advice(self.advice)
-            self.options.show()
+
+    def _reveal_options(self) -> None:
+        """Laying its table and cards out takes as long as filling them."""
+        self.options.setVisible(self.advice is not None)
 
     def _show_front(self) -> None:
         if self.advice is not None:

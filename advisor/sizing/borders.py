@@ -1,8 +1,8 @@
 """Borders between devices: runs of neighbouring layers at the least cost within each memory.
 
 llama.cpp gives every device one run of neighbouring layers. Dynamic programming over the borders
-looks at every way to cut: after device d, best[j] is the least cost of the first j layers on the
-devices up to d.
+looks at every way to cut: after device d, best[m][j] is the least cost of the first j layers on the
+devices up to d, the last of which is one of machine m.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,8 @@ from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
+
+from advisor.sizing.steps import Steps
 
 Floats = NDArray[np.float64]
 Bytes = NDArray[np.int64]
@@ -19,35 +21,40 @@ NO_RUN = 1 << 62
 
 
 def cheapest(
-    needs: Sequence[Bytes], room: Sequence[int], costs: Floats, step: float = 0.0
+    needs: Sequence[Bytes], room: Sequence[int], costs: Floats, steps: Steps
 ) -> tuple[float, tuple[int, ...]] | None:
     """Least cost, and layers per device; None when nothing fits.
 
     ``needs``: per device, at [j, i] bytes of the layers i … j-1 on it, NO_RUN where i >= j.
-    ``costs``: per device and layer. ``step``: what every device in use adds.
+    ``costs``: per device and layer. ``steps``: what every device in use adds.
     """
     n = len(needs[0]) - 1
-    best = np.full(n + 1, inf)
-    best[0] = 0.0
-    starts: list[NDArray[np.intp]] = []
+    best = steps.begin(n)
+    starts: list[tuple[NDArray[np.intp], NDArray[np.intp] | None]] = []
     layers = np.arange(n + 1)
-    for need, capacity, cost in zip(needs, room, costs, strict=True):
+    for need, capacity, cost, machine in zip(needs, room, costs, steps.machine, strict=True):
+        before, came = steps.arrive(best, machine)
         sums = np.concatenate(([0.0], np.cumsum(cost)))
-        value = np.where(need > capacity, inf, best - sums)
+        value = np.where(need > capacity, inf, before - sums)
         start = value.argmin(axis=1)
-        after = value[layers, start] + sums + step
+        after = value[layers, start] + sums + steps.each
         # Without layers on this device the cost is what it was.
-        idle = best <= after
-        starts.append(np.where(idle, layers, start))
-        best = np.where(idle, best, after)
-    if not np.isfinite(best[n]):
+        idle = best[machine] <= after
+        starts.append((np.where(idle, layers, start), came))
+        best[machine] = np.where(idle, best[machine], after)
+    ends = [float(found[n]) + back for found, back in zip(best, steps.back, strict=True)]
+    least = min(ends)
+    if least == inf:
         return None
     counts: list[int] = []
-    end = n
-    for start in reversed(starts):
-        counts.append(end - int(start[end]))
-        end = int(start[end])
-    return float(best[n]), tuple(reversed(counts))
+    end, at = n, ends.index(least)
+    for (start, came), machine in zip(reversed(starts), reversed(steps.machine), strict=True):
+        first = int(start[end]) if machine == at else end
+        counts.append(end - first)
+        if first != end and came is not None:
+            at = int(came[first])
+        end = first
+    return least, tuple(reversed(counts))
 
 
 def packs(sizes: Sequence[int] | Bytes, room: Sequence[int]) -> bool:

@@ -36,6 +36,7 @@ from advisor.sizing.speed_terms import (
     prefill_parts,
     touched,
 )
+from advisor.sizing.steps import Steps
 
 _RAM_SLOWER = 20.0
 """Where no speed is known: RAM against the slowest device, bytes for bytes."""
@@ -53,7 +54,7 @@ class LayerCosts:
     """Per layer that lies in RAM as a whole."""
     experts: Floats
     """Per layer, what its experts cost in RAM."""
-    step: float
+    steps: Steps
     """For every device in use."""
     once: float
     """Where any device is in use: outside the blocks, less the hand-over that the first has not."""
@@ -94,7 +95,7 @@ def layer_costs(
         thin=once * found.thin + prompt * added.thin,
         host=once * found.host + prompt * added.host,
         experts=once * found.experts + prompt * added.experts,
-        step=once * found.step,
+        steps=found.steps.times(once, added.steps, prompt),
         once=once * found.once,
     )
 
@@ -106,7 +107,29 @@ def _by_bytes(rig: Rig, layer_bytes: Sequence[int]) -> LayerCosts:
     sizes = np.array(layer_bytes, dtype=float)
     whole = np.array([sizes / (rate * 1e9) for rate in rates])
     host = sizes * _RAM_SLOWER / (slowest * 1e9)
-    return LayerCosts(whole, np.zeros_like(whole), host, host, 0.0, 0.0)
+    steps = Steps(0.0, (0,) * len(rates))
+    return LayerCosts(whole, np.zeros_like(whole), host, host, steps, 0.0)
+
+
+def _steps(
+    model: Model, known: ModelSums, box: Machine, *, each: float, ubatch: int = 1, logits: bool
+) -> Steps:
+    """Seconds per token as ``speed`` and ``speed_prefill`` count them.
+
+    A network that is not known counts as a hand-over.
+    """
+    machine = tuple(device.host_index for device in box.devices.values())
+    there, back = [0.0], [0.0]
+    for host in range(1, max(machine, default=0) + 1):
+        link = box.rig.link_to(host)
+        way = returns = each
+        if link is not None:
+            rate = link.bandwidth_gbs * 1e9
+            way = returns = link.latency_us * 1e-6 / ubatch + known.n_embd * 4 / rate
+            returns += model.hp.n_vocab * 4 / rate if logits and model.hp is not None else 0.0
+        there.append(way)
+        back.append(returns)
+    return Steps(each, machine, tuple(there), tuple(back))
 
 
 def _total(parts: Iterable[Number]) -> Floats:
@@ -149,7 +172,7 @@ def _decode(model: Model, known: ModelSums, settings: RunSettings, box: Machine)
         thin=np.array([on(device, thin) for device in box.devices.values()]),
         host=host,
         experts=experts,
-        step=step,
+        steps=_steps(model, known, box, each=step, logits=True),
         once=fixed - step,
     )
 
@@ -187,6 +210,6 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
         host=np.asarray(touched(full, used, ubatch)) * copied,
         experts=np.asarray(touched(moved, used, ubatch)) * copied
         + on(first, work, np.zeros_like(prompt)),
-        step=0.0,
+        steps=_steps(model, known, box, each=0.0, ubatch=ubatch, logits=False),
         once=0.0,
     )

@@ -7,6 +7,7 @@ from math import inf
 import numpy as np
 
 from advisor.sizing.borders import NO_RUN, Bytes, Floats, cheapest
+from advisor.sizing.steps import Steps
 
 _STAGES = (1.03, 1.08, 1.15, 1.3, 1.6, 2.2)
 """Longest stages that are tried, in parts of the shortest there can be."""
@@ -41,7 +42,7 @@ class Pipeline:
         return total * (1 - self._left(total / max(stages))) if total else 0.0
 
     def cheapest(
-        self, needs: Sequence[Bytes], room: Sequence[int], costs: Floats, step: float
+        self, needs: Sequence[Bytes], room: Sequence[int], costs: Floats, steps: Steps
     ) -> tuple[float, tuple[int, ...]] | None:
         """As ``borders.cheapest``, less what the pipeline saves.
 
@@ -53,7 +54,7 @@ class Pipeline:
                 np.where(runs > limit, NO_RUN, need)
                 for runs, need in zip(self._runs, needs, strict=True)
             ]
-            found = cheapest(limited, room, costs, step)
+            found = cheapest(limited, room, costs, steps)
             if found is not None:
                 cost = found[0] - self.saved(found[1])
                 if best is None or cost < best[0]:

@@ -69,6 +69,7 @@ class Search:
         self.devices, self.n = needs.devices, needs.n
         everything = (needs.dense + needs.experts + needs.context).tolist()
         self.costs = layer_costs(model, rig, asked, everything, calibration)
+        self.steps = self.costs.steps.on(self.devices)
         self.by_hand = (
             len(self.devices) > 1 and asked.split_mode == "layer" and not asked.tensor_split
         )
@@ -107,7 +108,7 @@ class Search:
         ram = dense[layers] + parts[border] + caches + 0 * border
         if self.pipeline is not None:
             bound[0, 0] -= self.pipeline.most()
-        return bound + (costs.step + costs.once) * (layers < n), kept, ram
+        return bound + (self.steps.least() + costs.once) * (layers < n), kept, ram
 
     def _given(self, counts: Sequence[int], layers: int, experts: int) -> float | None:
         """The cost of given borders; None where they do not fit."""
@@ -115,9 +116,8 @@ class Search:
             return None
         costs, total = self._costs_of(layers, experts), 0.0
         for number, (end, count) in enumerate(zip(accumulate(counts), counts, strict=True)):
-            if count:
-                total += float(costs[number, end - count : end].sum()) + self.costs.step
-        return total - self._saved(counts, layers, experts)
+            total += float(costs[number, end - count : end].sum())
+        return total + self.steps.total(counts) - self._saved(counts, layers, experts)
 
     def _saved(self, counts: Sequence[int], layers: int, experts: int) -> float:
         """What a pipeline saves of the cost."""
@@ -147,7 +147,7 @@ class Search:
             need, costs = self.needs.need(layers, experts), self._costs_of(layers, experts)
             piped = self.pipeline if not layers and not experts else None
             search = cheapest if piped is None else piped.cheapest
-            found = search(need, self.needs.room(), costs, self.costs.step)
+            found = search(need, self.needs.room(), costs, self.steps)
         if found is None:
             return None
         plain = self._given(self.needs.usual(layers), layers, experts)

@@ -24,10 +24,14 @@ from advisor.sizing.placement import HOST
 from advisor.sizing.search import ALIKE
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import WORTH, solve
+from advisor.sizing.steps import Steps
 from advisor.sizing.verdict import headrooms
 
 SIZES = st.lists(st.integers(0, 20), min_size=1, max_size=7)
-DEVICES = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), min_size=1, max_size=4)
+DEVICES = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(1, 9), st.integers(0, 2)), min_size=1, max_size=4
+)
+WAYS = st.tuples(st.integers(1, 30), st.integers(1, 30))
 
 
 def every_split(n_layers: int, n_devices: int) -> list[tuple[int, ...]]:
@@ -40,26 +44,45 @@ def sums(values: Sequence[float], counts: Sequence[int]) -> list[float]:
     return [sum(values[end - count : end]) for end, count in zip(ends, counts, strict=True)]
 
 
-@given(SIZES, DEVICES)
-def test_no_other_borders_are_cheaper(sizes: list[int], devices: list[tuple[int, int]]) -> None:
-    space = [capacity for capacity, _ in devices]
-    costs = np.array([[size * price for size in sizes] for _, price in devices], dtype=float)
+def passing(used: Sequence[int], there: Sequence[int], each: int, logits: int) -> int:
+    """What machines in use hand over to each other, from the first and back to it."""
+    networks = sum(there[a] + there[b] for a, b in pairwise((0, *used, 0)) if a != b)
+    local = sum(a == b for a, b in pairwise(used)) * each
+    return networks + local + (logits if used[-1] else 0)
+
+
+@given(SIZES, DEVICES, WAYS, st.integers(0, 5), st.integers(0, 9))
+def test_no_other_borders_are_cheaper(
+    sizes: list[int],
+    devices: list[tuple[int, int, int]],
+    ways: tuple[int, int],
+    each: int,
+    logits: int,
+) -> None:
+    space = [capacity for capacity, _, _ in devices]
+    costs = np.array([[size * price for size in sizes] for _, price, _ in devices], dtype=float)
+    there, machine = (0, *ways), tuple(at for _, _, at in devices)
+    back = (0, *(way + logits for way in ways))
+    steps = Steps(each, machine, there, back)
     total = np.concatenate(([0], np.cumsum(sizes)))
     need = total[:, None] - total
     need[np.triu_indices_from(need)] = NO_RUN
     fitting = {
         counts: sum(sums(costs[d], counts)[d] for d in range(len(devices)))
+        + each  # the first hand-over, that of no device before it
+        + passing([m for m, n in zip(machine, counts, strict=True) if n], there, each, logits)
         for counts in every_split(len(sizes), len(devices))
         if all(a <= b for a, b in zip(sums(sizes, counts), space, strict=True))
     }
 
-    found = cheapest([need] * len(space), space, costs)
+    found = cheapest([need] * len(space), space, costs, steps)
 
     assert packs(sizes, space) == bool(fitting) == (found is not None)
     if found is not None:
         cost, counts = found
         assert fitting[counts] == pytest.approx(cost)
         assert cost == pytest.approx(min(fitting.values()))
+        assert steps.total(counts) >= steps.least()
 
 
 # --- The whole search against all placements ------------------------------------------------------
@@ -70,12 +93,17 @@ CLOSE = (1 + ALIKE) * 1.0001
 SHARES = st.floats(0.02, 1.2)
 
 
-def question(
-    kind: str, cards: Sequence[tuple[str, float]], asked: RunSettings
-) -> tuple[Model, Rig]:
-    """A tiny model, and cards with memory for their buffers and a share of what it needs."""
+def question(kind: str, cards: Sequence[tuple[str, float]], network: str) -> tuple[Model, Rig]:
+    """A tiny model, and cards with memory for their buffers and a share of what it needs.
+
+    ``network``: what all but the first card are behind; "" where they are beside it.
+    """
     model = MODELS[kind]
-    rig = parse_rig(" + ".join((*(name for name, _ in cards), "64 GB DDR5-6000")))
+    names, ram = [name for name, _ in cards], "64 GB DDR5-6000"
+    text = " + ".join((*names, ram))
+    if network:
+        text = f" over {network} with ".join((f"{names[0]} + {ram}", *names[1:]))
+    rig = parse_rig(text)
     whole, buffers = model.nbytes + (8 << 20), 18 << 20
     devices = tuple(
         device.model_copy(update={"memory_total": (driver or 0) + buffers + int(whole * share)})
@@ -136,12 +164,13 @@ def seconds_if_it_fits(model: Model, rig: Rig, settled: RunSettings) -> float | 
 @given(
     st.sampled_from(sorted(MODELS)),
     st.lists(st.tuples(st.sampled_from(CARDS), SHARES), min_size=1, max_size=2),
+    st.sampled_from(("", "1GbE", "100GbE")),
     ASKED,
 )
 def test_no_other_placement_is_faster(
-    kind: str, cards: list[tuple[str, float]], asked: RunSettings
+    kind: str, cards: list[tuple[str, float]], network: str, asked: RunSettings
 ) -> None:
-    model, rig = question(kind, cards, asked)
+    model, rig = question(kind, cards, network)
 
     settled = solve(model, rig, asked)
 

@@ -34,6 +34,7 @@ HOST = {
     "attention_gflops": 8.0,
     "cores": 8,
     "types": {"f32": 0.75, "f16": 0.8, "bf16": 0.8, "q5": 1.25},
+    "core_gbs": {"q4": 6.3, "iq4": 5.3, "iq3": 2.2, "iq2": 2.1, "iq1": 1.5},
     "spread": 0.3,
     "source": "back-solved from four published runs with experts in RAM (0.40 to 0.52 of the "
     "bandwidth at 4 bits; 0.25 at 2 bits, where the processor is the limit)",
@@ -41,7 +42,9 @@ HOST = {
     "of 256 wide differ by 72 µs per block, 49 of which their weights take; 176 more positions "
     "take 0.12 ms per 10**6 operations of attention, over six models. Cores: a usual desktop. "
     "Types: kernels alone on that thread take for a byte of F32 0.70 times as long as for one of "
-    "Q4_K, of BF16 0.78, of Q5_K 1.17 and of Q5_0 1.22; ghosts in F16 0.8, with Q5_0 1.3",
+    "Q4_K, of BF16 0.78, of Q5_K 1.17 and of Q5_0 1.22; ghosts in F16 0.8, with Q5_0 1.3. "
+    "Rates of a core: kernels of b11434 alone on that thread, weights in the processor's cache; "
+    "a desktop's core may be quicker",
 }
 CALIBRATED = {
     "spread": 0.125,

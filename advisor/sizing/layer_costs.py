@@ -140,6 +140,7 @@ def _without_experts(columns: Floats) -> Floats:
     # A batch's arithmetic stays on the device, which gets its experts copied.
     thin = columns.copy()
     thin[:, sums.EXPERTS] = 0.0
+    thin[:, sums.HARD_EXPERTS] = 0.0
     thin[:, sums.ALL_EXPERTS] = 0.0
     return thin
 

@@ -439,8 +439,9 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
     rate = f"at {box.host_gbs:,.0f} GB/s effective"
     dense = float(part.columns[sums.DENSE].sum() + part.columns[sums.STATE])
     used = float(part.columns[sums.EXPERTS].sum())
-    result.add("RAM: read weights", weights, spread, f"{dense / 1e9:.2f} GB {rate}", HOST)
-    result.add("RAM: read experts", experts, spread, f"{used / 1e9:.2f} GB {rate}", HOST)
+    hard, hard_used = _unpacked(part, sums.HARD_DENSE, box), _unpacked(part, sums.HARD_EXPERTS, box)
+    result.add("RAM: read weights", weights, spread, f"{dense / 1e9:.2f} GB {rate}{hard}", HOST)
+    result.add("RAM: read experts", experts, spread, f"{used / 1e9:.2f} GB {rate}{hard_used}", HOST)
     computed = part.attention_flops / box.host_attention
     if computed >= cache:
         words = f"{part.attention_flops / 1e9:.2f} GFLOP at {box.host_attention / 1e9:,.0f} GFLOP/s"
@@ -451,6 +452,12 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
     starts = int(part.columns[sums.BLOCKS] + part.columns[sums.MOE])
     words = f"{starts} attention and expert layers"
     result.add("CPU: start layers", latency, spread, words, HOST)
+
+
+def _unpacked(part: Load, kinds: slice, box: Machine) -> str:
+    """What of it the processor's cores hold up."""
+    held_up = float(part.columns[kinds][box.hard_times > 0].sum())
+    return f", {held_up / 1e9:.2f} GB of it as fast as the cores unpack I-quants" if held_up else ""
 
 
 def _apart(part: Load, box: Machine, spread: float) -> float:

@@ -107,6 +107,8 @@ class HostCosts(_Frozen):
     types: dict[str, float]
     """Time of a byte over that of one of 4 bits; keys are speed_sums.GROUPS. Of those that are not
     here it is as on devices."""
+    core_gbs: dict[str, float]
+    """What one core unpacks, 10**9 bytes per second: of "q4" and of the types speed_sums.HARD."""
     spread: float
     source: str
     block_source: str

@@ -21,6 +21,7 @@ from advisor.sizing.speed_terms import BEND_POSITIONS, ENTRIES, Constants, Numbe
 LOW_GROUPS = [GROUPS.index("q3"), GROUPS.index("q2")]
 """Types of less than 4 bits, which the CPU unpacks more slowly than RAM delivers them."""
 _PICO = 1e-9
+_BYTES = (sums.DENSE, sums.EXPERTS, sums.ALL_EXPERTS, sums.HARD_DENSE, sums.HARD_EXPERTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Machine:
     """By index, those that the placement uses."""
     host_gbs: float | None
     """Effective bandwidth of RAM at 4 bits, GB/s (``host_times``)."""
+    hard_times: Floats
+    """Of the types ``speed_sums.HARD``, over one of a 4-bit type (``hard_times``)."""
     host_rate: float | None
     """Operations per second of the CPU in prefill."""
     host_attention: float
@@ -189,6 +192,7 @@ def machine(
     return Machine(
         devices=devices,
         host_gbs=high,
+        hard_times=hard_times(None if nominal is None else nominal * host.eta, rig.host.cores),
         host_rate=None if rate is None else rate * 1e12,
         host_attention=(rig.host.cores or host.cores) * host.attention_gflops * 1e9,
         copies_to=target,
@@ -253,7 +257,7 @@ def loads(
         if kept.any():
             away = mask & kept
             taken = rows[away].sum(axis=0)
-            for part in (sums.EXPERTS, sums.ALL_EXPERTS):
+            for part in (sums.EXPERTS, sums.ALL_EXPERTS, sums.HARD_EXPERTS):
                 on_host[part] += taken[part]
                 columns[part] -= taken[part]
             on_host[sums.MOE] += taken[sums.MOE]
@@ -280,7 +284,7 @@ def loads(
         _add_to_host(result, on_host, host_cache, host_flops, host_prompt)
     for load in result:
         load.columns = load.columns.copy()
-        for part in (sums.DENSE, sums.EXPERTS, sums.ALL_EXPERTS):
+        for part in _BYTES:
             load.columns[part] *= scale
     return result
 
@@ -419,6 +423,22 @@ def host_times() -> Floats:
     return times
 
 
+@functools.lru_cache(maxsize=256)
+def hard_times(ram_gbs: float | None, cores: int | None) -> Floats:
+    """How much longer than a byte of its group one of ``speed_sums.HARD`` takes, in the unit of
+    ``host_times``.
+
+    ``ram_gbs``: what RAM delivers at 4 bits before any probe. A byte takes as long as RAM or all
+    cores take for it, whichever is longer; a core gets no more of 4 bits than it can unpack. Where
+    RAM is not known the processor is the limit. A probe scales all types alike.
+    """
+    host = speed_data().host
+    unpacks = host.core_gbs["q4"]
+    fed = unpacks if ram_gbs is None else min(ram_gbs / (cores or host.cores), unpacks)
+    groups = host_times()[[GROUPS.index(sums.HARD_GROUPS[name]) for name in sums.HARD]]
+    return np.maximum(fed / np.array([host.core_gbs[name] for name in sums.HARD]) - groups, 0.0)
+
+
 def few_bits(columns: Floats) -> float:
     """Share of the time of reading weights in RAM that types of less than 4 bits have, 0 to 1."""
     times = (columns[sums.DENSE] + columns[sums.EXPERTS]) * host_times()
@@ -435,9 +455,10 @@ def host_seconds(
     """
     high = (box.host_gbs or _PICO) * 1e9
     times = host_times()
-    weights = (columns[..., sums.DENSE] @ times + columns[..., sums.STATE]) / high
-    experts = columns[..., sums.EXPERTS] @ times / high
+    weights = columns[..., sums.DENSE] @ times + columns[..., sums.HARD_DENSE] @ box.hard_times
+    weights = (weights + columns[..., sums.STATE]) / high
+    experts = columns[..., sums.EXPERTS] @ times + columns[..., sums.HARD_EXPERTS] @ box.hard_times
     blocks = columns[..., sums.BLOCKS] + columns[..., sums.MOE]
     tau = speed_data().host.tau_us * 1e-6 * box.calibration.host_latency_factor
     attention = np.asarray(attention_flops) / box.host_attention
-    return weights, experts, np.maximum(cache_bytes / high, attention), blocks * tau
+    return weights, experts / high, np.maximum(cache_bytes / high, attention), blocks * tau

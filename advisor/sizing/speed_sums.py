@@ -52,15 +52,23 @@ EXPERTS_Q: Final = 2 * N + 4
 EXPERTS_16: Final = 2 * N + 5
 ARITHMETIC: Final = [DENSE_Q, DENSE_16, EXPERTS_Q, EXPERTS_16]
 """What is multiplied with, of all kinds."""
-ATTENTION: Final = 2 * N + 6
+HARD_GROUPS: Final = {"iq4": "q4", "iq3": "q3", "iq2": "q2", "iq1": "q2"}
+"""I-quants and their groups: a processor looks their values up in tables, which may take longer
+than RAM does (ggml-cpu/arch/x86/quants.c); a device does not mind."""
+HARD: Final = tuple(HARD_GROUPS)
+HARD_DENSE: Final = slice(2 * N + 6, 2 * N + 6 + len(HARD))
+"""What of ``DENSE`` is of such types."""
+HARD_EXPERTS: Final = slice(HARD_DENSE.stop, HARD_DENSE.stop + len(HARD))
+"""What of ``EXPERTS`` is."""
+ATTENTION: Final = HARD_EXPERTS.stop
 """1 for a block of attention."""
-RECURRENT: Final = 2 * N + 7
-MLA: Final = 2 * N + 8
-MOE: Final = 2 * N + 9
-VECTORS: Final = 2 * N + 10
+RECURRENT: Final = ATTENTION + 1
+MLA: Final = ATTENTION + 2
+MOE: Final = ATTENTION + 3
+VECTORS: Final = ATTENTION + 4
 """Norms, biases and other small tensors beyond two: each is another kernel or two."""
-BLOCKS: Final = 2 * N + 11
-COLUMNS: Final = 2 * N + 12
+BLOCKS: Final = ATTENTION + 5
+COLUMNS: Final = BLOCKS + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +167,12 @@ def _runs(hp: Hyperparameters) -> Floats:
     return runs
 
 
+def _hard(type_name: str) -> int:
+    """Place in ``HARD``; -1 for all others. IQ4_NL is read as fast as Q4_0."""
+    name = type_name.lower()[:3]
+    return HARD.index(name) if name in HARD and type_name != "IQ4_NL" else -1
+
+
 def _weights(model: Model, hp: Hyperparameters, only: Marks | None = None) -> tuple[Floats, Floats]:
     """The sums of all tensors, or of those that ``only`` marks (one mark per tensor)."""
     trunk, share = hp.n_layer, hp.n_expert_used / hp.n_expert if hp.n_expert else 1.0
@@ -190,8 +204,12 @@ def _weights(model: Model, hp: Hyperparameters, only: Marks | None = None) -> tu
     add(layers, routed, ALL_EXPERTS, nbytes)
     add(layers, routed, np.where(wide, EXPERTS_16, EXPERTS_Q), values * share)
     layers[np.unique(roles.row[routed]), MOE] = 1
+    hard = np.array([_hard(t.type.name) for t in kinds], dtype=np.intp)[kind]
+    add(layers, routed & (hard >= 0), HARD_EXPERTS.start + hard, nbytes * share)
     add(by_group, routed, group, nbytes)
-    add(layers, other, group, np.where(roles.is_expert, nbytes * share, nbytes))
+    used = np.where(roles.is_expert, nbytes * share, nbytes)
+    add(layers, other, group, used)
+    add(layers, other & (hard >= 0), HARD_DENSE.start + hard, used)
     multiplied = other & roles.is_weight & matrix
     add(layers, multiplied, np.where(wide, DENSE_16, DENSE_Q), values)
     return layers * _runs(hp)[:, np.newaxis], by_group

@@ -25,7 +25,7 @@ from advisor.sizing.speed_data import (
     matrix_tflops,
     speed_data,
 )
-from advisor.sizing.speed_load import attention_along, machine
+from advisor.sizing.speed_load import attention_along, host_seconds, machine
 from advisor.sizing.speed_prefill import constants, type_group
 from advisor.sizing.speed_similar import Correction
 from advisor.sizing.speed_terms import FLOPS, SCORES, attention_effort
@@ -138,6 +138,45 @@ def test_experts_in_ram_as_people_measured() -> None:
     assert found.decode_tps.low <= 25.6 <= found.decode_tps.high
     assert any(term.name == "RAM: read experts" for term in found.decode_terms)
     assert any(term.name == "Copy weights from RAM" for term in found.prefill_terms)
+
+
+def with_cores(rig: Rig, cores: int) -> Rig:
+    return rig.model_copy(update={"hosts": (rig.host.model_copy(update={"cores": cores}),)})
+
+
+@pytest.mark.parametrize(("few", "more"), [("IQ2_XXS", "Q2_K"), ("IQ3_M", "Q3_K_M")])
+def test_i_quants_in_ram_are_as_fast_as_the_cores_unpack_them(few: str, more: str) -> None:
+    rig = parse_rig("CPU only 64 GB DDR5-5600")
+    by_cores = [
+        [mid(speed(model("qwen3-8b", kind), with_cores(rig, cores))) for cores in (4, 8, 32)]
+        for kind in (few, more)
+    ]
+    slow, plain = by_cores
+    assert slow[0] < slow[1] < slow[2]
+    assert plain[0] == pytest.approx(plain[2], rel=0.02)
+    assert slow[0] < plain[0]
+    card = parse_rig("RTX 4090 + 64 GB DDR5-5600")
+    on_card = [mid(speed(model("qwen3-8b", few), with_cores(card, cores))) for cores in (4, 32)]
+    assert on_card[0] == on_card[1]
+
+
+def test_what_i_quants_take_is_the_solvers_and_the_predictions() -> None:
+    """Blocks in RAM one by one come to what they take together, and a probe scales all types."""
+    known = sums.model_sums(model("qwen3-30b-a3b", "IQ2_XXS"))
+    assert known is not None
+    rig = with_cores(parse_rig("CPU only 64 GB DDR5-5600"), 4)
+    box = machine(rig, Placement(layer_device=(-1,)), IDENTITY)
+    probed = machine(rig, Placement(layer_device=(-1,)), Calibration(host_bandwidth_gbs=20.0))
+    assert not isinstance(box, str)
+    assert not isinstance(probed, str)
+    each = host_seconds(box, known.layers, 0.0, 0.0)
+    whole = host_seconds(box, known.layers.sum(axis=0), 0.0, 0.0)
+    for one, total in zip(each[:2], whole[:2], strict=True):
+        assert np.sum(one) == pytest.approx(total)
+    assert box.host_gbs is not None
+    slower = host_seconds(probed, known.layers.sum(axis=0), 0.0, 0.0)
+    assert slower[1] == pytest.approx(whole[1] * box.host_gbs / 20.0)
+    assert (known.layers[:, sums.HARD_EXPERTS].sum(axis=1) > 0).any()
 
 
 def test_tensor_split_helps_dense_models_more_than_experts() -> None:

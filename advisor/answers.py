@@ -6,9 +6,11 @@ The window, the command line and the report all ask here, so that they give the 
 import datetime as dt
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from advisor import llm
 from advisor.advice.advise import Progress, advise
+from advisor.advice.options import Option
 from advisor.advice.scenario_work import work_out
 from advisor.advice.scenarios import Answer, Depth, scenario
 from advisor.advice.timing import MeasuredRun
@@ -20,7 +22,7 @@ from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.companions import with_companions
 from advisor.llm.model import Model
-from advisor.probe.calibrate import disturbed, learn, measures_speed
+from advisor.probe.calibrate import disturbed, learn, measures_speed, same_machine, why_untaught
 from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice, Session
 from advisor.sizing import size_anywhere
@@ -128,7 +130,7 @@ def advice_of(
             "all the same."
         )
     models = [asked, *(entry for entry in also.values() if entry.id != asked.id)]
-    return advise(
+    advice = advise(
         session.usage,
         rig,
         models,
@@ -141,6 +143,28 @@ def advice_of(
         rough=rough,
         cancelled=cancelled,
         progress=progress,
+    )
+    tried = probed_in_vain(advice.to_probe, session.probes, rig)
+    return replace(advice, reasons=(tried, *advice.reasons)) if tried else advice
+
+
+def probed_in_vain(wanted: Option | None, probes: Sequence[ProbeResult], rig: Rig) -> str:
+    """That what advice wants probed was probed already, and why that taught too little."""
+    if wanted is None:
+        return ""
+    made = [
+        probe
+        for probe in probes
+        if (probe.model_id, probe.file_type) == (wanted.model_id, wanted.file_type)
+        and same_machine(rig, probe.rig)
+    ]
+    newest = max(made, key=lambda probe: probe.created, default=None)
+    why = "" if newest is None else why_untaught(newest)
+    if newest is None or not why:
+        return ""
+    return (
+        f"{newest.title} was probed on {newest.created:%Y-%m-%d %H:%M} UTC, which does not settle "
+        f"its speed because {why}."
     )
 
 

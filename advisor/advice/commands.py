@@ -8,7 +8,7 @@ from advisor.advice.serving import Way
 from advisor.advice.usage import Usage
 
 FIRST_PORT: Final = 8080
-"""llama-server's own default."""
+"""Always written out: llama-server's own default (8080) is announced to become 9931 (PR 26508)."""
 
 
 def way_of(a: Assessment) -> Way | None:

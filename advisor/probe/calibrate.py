@@ -31,6 +31,12 @@ SPOILING: Final[frozenset[ObservationKind]] = frozenset({"swap", "spill", "lost"
 """After these the speeds are those of a disk, a bus or a pause: no later run has to expect them."""
 DISTURBING: Final[frozenset[ObservationKind]] = frozenset({"busy", "throttled", "other-program"})
 """After these the machine may be faster than it was measured."""
+_SPOILT: Final[dict[ObservationKind, str]] = {
+    "swap": "the machine swapped",
+    "spill": "memory of the GPU spilled into RAM",
+    "lost": "a GPU stopped answering",
+    "asleep": "the machine was asleep meanwhile",
+}
 _MIN_DECODED: Final = 8
 """Points of fewer tokens say little."""
 _STEPS: Final = 4
@@ -69,6 +75,20 @@ def teaches(result: ProbeResult) -> bool:
 def disturbed(result: ProbeResult) -> bool:
     """Whether other programs or heat held it back, so that its speeds may be too low."""
     return any(seen.kind in DISTURBING for seen in result.observations)
+
+
+def why_untaught(result: ProbeResult) -> str:
+    """Why it calibrates nothing, or little, as the end of a sentence; empty where it does."""
+    if result.ending.state != "done":
+        return "it did not run to its end"
+    for seen in result.observations:
+        if seen.kind in SPOILING:
+            return _SPOILT[seen.kind]
+    if not measures_speed(result):
+        return "it did not measure the whole model's speed"
+    if not teaches(result):
+        return "too few tokens were generated"
+    return "other programs or heat held it back" if disturbed(result) else ""
 
 
 def usable(rig: Rig, results: Iterable[ProbeResult]) -> list[ProbeResult]:

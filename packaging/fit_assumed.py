@@ -17,32 +17,31 @@ _NONE = dict.fromkeys(("z", "z_deep", "z_experts", "z_experts_deep", "unmeasured
 
 DECODE = Assumed(
     Similar(
-        model=0.07, model_backend=0.006, model_class=0.0, gpu_backend=0.0, gpu_model=0.014,
-        gpu_model_backend=0.12, gpu_model_depth=0.036, gpu_model_slope=0.0, class_type=0.05,
-        backend_built=0.05, class_built=0.06, class_flash=0.05, depth=DEPTH,
-        built=BUILT, noise=0.06, **_NONE,
+        model=0.0, model_backend=0.006, model_class=0.0, gpu_backend=0.05, gpu_model=0.014,
+        gpu_model_backend=0.05, gpu_model_depth=0.024, gpu_model_slope=0.0, class_type=0.05,
+        backend_built=0.0, class_built=0.0, class_flash=0.033, depth=DEPTH,
+        built=BUILT, noise=0.04, **_NONE,
     ),
     {
-        "eta": Prior(0.56, 0.6, 0.3), "tau": Prior(0.8, 0.5), "rho": Prior(1.1, 0.5),
-        "attention": Prior(1.0, 0.0, 0.5), "groups": Prior(0.13), "gather": Prior(0.067),
-        "bf16_experts": Prior(0.75), "quantized_kv": Prior(0.7), "moe": Prior(2.0),
-        "recurrent": Prior(0.7, 0.5),
-        "mla": Prior(0.6, 0.8), "vector": Prior(0.27), "mla_attention": Prior(0.11),
-        "hand_over": Prior(0.7), "fixed": Prior(0.7),
+        "eta": Prior(0.56, 0.6, 0.3), "tau": Prior(0.8, 0.5), "rho": Prior(1.76, 0.5),
+        "attention": Prior(0.18, 0.0, 0.5), "groups": Prior(0.13), "gather": Prior(0.067),
+        "bf16_experts": Prior(0.75), "quantized_kv": Prior(0.42), "moe": Prior(0.6),
+        "recurrent": Prior(0.2, 0.5), "mla": Prior(0.6, 0.8), "vector": Prior(0.27, 0.5),
+        "mla_attention": Prior(0.033), "hand_over": Prior(1.12), "fixed": Prior(0.7),
     },
 )  # fmt: skip
 PREFILL = Assumed(
     Similar(
-        model=0.0, model_backend=0.0, model_class=0.0, gpu_backend=0.2, gpu_model=0.07,
-        gpu_model_backend=0.0, gpu_model_depth=0.0, gpu_model_slope=0.0, class_type=0.0,
-        backend_built=0.0, class_built=0.25, class_flash=0.15, depth=DEPTH,
+        model=0.0, model_backend=0.0, model_class=0.0, gpu_backend=0.133, gpu_model=0.047,
+        gpu_model_backend=0.0, gpu_model_depth=0.0, gpu_model_slope=0.0, class_type=0.08,
+        backend_built=0.0, class_built=0.12, class_flash=0.0, depth=DEPTH,
         built=BUILT, noise=0.09, **_NONE,
     ),
     {
-        "quantized": Prior(1.05), "sixteen": Prior(0.7, 0.0, 0.8), "experts": Prior(1.5, 0.0, 0.5),
-        "attention": Prior(3.0, 0.3, 0.5), "bend": Prior(2.2), "types": Prior(0.3),
-        "bf16": Prior(0.23), "memory": Prior(0.45), "launch": Prior(1.2, 0.8),
-        "mla_attention": Prior(0.056), "sharing": Prior(0.3, 0.5), "score": Prior(2.0, 0.3),
-        "pipeline": Prior(1.0), "tile": Prior(0.7, 0.5),
+        "quantized": Prior(0.63), "sixteen": Prior(0.7, 0.5), "experts": Prior(1.5, 0.0, 0.5),
+        "attention": Prior(3.0, 0.5), "bend": Prior(1.32), "types": Prior(0.3),
+        "bf16": Prior(0.23), "memory": Prior(0.45), "launch": Prior(0.72, 0.8),
+        "mla_attention": Prior(0.056), "sharing": Prior(1.0, 0.5), "camping": Prior(1.0),
+        "score": Prior(3.2, 0.3), "pipeline": Prior(0.18), "tile": Prior(0.7, 0.5),
     },
 )  # fmt: skip

@@ -11,6 +11,9 @@ BORROWED = (
     ("vulkan", "gb10", "vulkan-nvidia", 1.6),
     ("vulkan", "hbm", "vulkan-nvidia", 2.0),
 )
+CAMPING = frozenset({"vulkan-strix-halo"})
+"""Kinds whose attention gets slower where a KV head lies on few memory channels; on an R9700 and
+under ROCm the same models tell no such thing."""
 SLOW_MEMORY = {"cuda-hbm": 0.5, "metal-apple-m1": 0.55}
 """Kinds whose kernels are known to reach less of the bandwidth than 0.72: A100 and H100 (HBM) and
 Apple's M1 (0.40 and 0.49 where a simpler formula was fitted to these rows)."""
@@ -57,12 +60,15 @@ CALIBRATED = {
     "Q3_K 1.6, of IQ2_XXS 4.0 and of IQ3_S 4.4 times",
 }
 TENSOR_SPLIT = {
-    "dense_us": 45.0,
-    "moe_us": 78.0,
-    "spread": 0.25,
+    "dense_us": 30.0,
+    "moe_us": 55.0,
+    "spread": 0.35,
     "prefill_share": 0.15,
     "prefill_spread": 0.6,
-    "source": "back-solved from RTX 4090s without NVLink, llama.cpp pull request 19378",
+    "source": "between what llama.cpp took at first (45 and 78 us back-solved from two RTX 4090s "
+    "without NVLink, pull request 19378) and what newer builds leave (0 to 10 us: four RTX 4090s "
+    "there in April 2026; two RTX 5060 Ti, A5000 and 3060 in August 2026, "
+    "github.com/sudoingX/qwen38-mtp, sweeps/multi-gpu.md)",
 }
 SPILL = {
     "backends": ["vulkan"],

@@ -1,11 +1,13 @@
 """Fit the speed model to benchmark rows: writes resources/speed.json and resources/bench.json.
 
-    python packaging/fit_speed.py BENCH.jsonl [MORE.jsonl…] [--check] [--date YYYY-MM-DD]
+    python packaging/fit_speed.py BENCH.jsonl [MORE.jsonl…] [--held HELD.jsonl] [--check]
 
 Constants and likeness of rows are fitted together (fit_joint). Errors are those of ten-fold
-cross-validation, split by (GPU, model, backend, source); what the fit assumes (priors, likeness,
-width of ranges) is chosen for each block of folds by the rows of the other blocks (fit_choose).
---check prints them without writing.
+cross-validation, split by (GPU, model, backend, source). Priors and likeness (fit_assumed) were
+chosen knowing the rows; the width of ranges is chosen for each block of folds by the rows of the
+other blocks (fit_choose).
+Rows of --held (packaging/bench_held.jsonl) are never fitted to: they tell how far the model holds
+on pages that nobody chose it by. --check prints all errors without writing.
 """
 
 import os
@@ -27,7 +29,7 @@ from zlib import crc32
 import numpy as np
 from fit_assumed import BUILT, DECODE, DEPTH, PREFILL
 from fit_choose import BLOCKS, Assumed, Chooser
-from fit_given import QUANTIZED_CACHE, SLOW_MEMORY, WITHOUT_BF16
+from fit_given import BORROWED, CAMPING, QUANTIZED_CACHE, SLOW_MEMORY, WITHOUT_BF16
 from fit_joint import Array, Fitted, Joint, Parameters
 from fit_rows import DOUBTED, Row, read
 
@@ -41,6 +43,8 @@ from advisor.sizing.speed_sums import GROUPS
 
 BACKENDS = ("cuda", "rocm", "vulkan", "metal")
 FOLDS = 10
+FEW = 5
+"""Rows below which a kind of GPU borrows the constants of another."""
 SPLITS = ("", "a", "b", "c", "d")
 """Ways to deal the rows to folds: one alone tells too little (p90 of prefill 44 to 50 %)."""
 
@@ -50,17 +54,14 @@ class Problem(ABC):
     """Rows as arrays, and the formula that they are fitted to."""
 
     measured: Array = field(init=False)
+    inside: ClassVar[float]
+    """Share of rows that ranges are made to hold: more where never fitted ones needed it."""
     inside_several: ClassVar[float]
     """Share of rows of several cards that ranges are made to hold: six runs or so of each kind
     tell less than they seem, in prefill, where a row may not tell its micro-batch, least."""
 
-    ignored: ClassVar[frozenset[str]] = frozenset()
-    """See ``Chooser``."""
-
     rows: list[Row]
     classes: list[str]
-    scale: float
-    """Of an ordinary error."""
 
     def __post_init__(self) -> None:
         rows = self.rows
@@ -98,6 +99,7 @@ class Problem(ABC):
 
 
 class Decode(Problem):
+    inside = 0.86
     inside_several = 0.86
 
     def __post_init__(self) -> None:
@@ -147,9 +149,8 @@ class Decode(Problem):
 
 
 class Prefill(Problem):
+    inside = 0.825
     inside_several = 0.86
-    # Cards of other kinds say little of a build's prompts: where no build is told it did harm.
-    ignored = frozenset({"backend_built"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,6 +164,7 @@ class Prefill(Problem):
         names = {name: i for i, name in enumerate(TYPE_NAMES)}
         self.type = np.array([names.get(type_group(r.model.file_type), -1) for r in self.rows])
         self.measured = np.array([-np.log(r.raw["pp_tps"]) for r in self.rows])
+        self.camps = np.array([r.speed_class in CAMPING for r in self.rows])
         self.by_class("quantized", 0.35)
         self.by_class("sixteen", 0.4)
         self.by_class("experts", 0.2)
@@ -173,7 +175,8 @@ class Prefill(Problem):
         self.parameters.add("memory", 1.7)
         self.by_backend("launch", 60e-6)
         self.by_backend("mla_attention", 1.0)
-        self.by_backend("sharing", 0.35)
+        self.by_class("sharing", 0.35)
+        self.parameters.add("camping", 1.0)
         self.by_backend("score", 128.0)
         self.by_backend("tile", 16.0)
         self.by_backend("pipeline", 0.5)
@@ -188,7 +191,8 @@ class Prefill(Problem):
             bf16=np.where(self.widened_bf16, g("bf16")[0], 1.0),
             type_factor=np.append(g("types"), 1.0)[self.type], memory=g("memory")[0],
             launch=g("launch")[backend], mla_attention=g("mla_attention")[backend],
-            bend=g("bend")[kind], sharing=g("sharing")[backend],
+            bend=g("bend")[kind], sharing=g("sharing")[kind],
+            camping=np.where(self.camps, g("camping")[0], 0.0),
             score=g("score")[backend], tile=g("tile")[backend],
         )  # fmt: skip
         parts = terms.prefill_parts(
@@ -235,11 +239,10 @@ def chooser(problem: Problem) -> Chooser:
         Joint(problem, cases, [r.group for r in rows], backends, (DEPTH, BUILT)),
         experts=np.array([bool(r.sums.n_expert) for r in rows]),
         depth=np.array([r.depth for r in rows]),
-        scale=problem.scale,
         several=problem.n > 1,
         machines=[(case.gpu, case.backend) for case in cases],
+        inside=problem.inside,
         inside_several=problem.inside_several,
-        ignored=problem.ignored,
     )
 
 
@@ -247,7 +250,7 @@ def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> Array:
     """Error, and error over the range, of every row, each from a fit without its fold; then both
     again where the build is not told (``Joint.asked``), nor the micro-batch (``Problem.untold``).
 
-    What is assumed for a block of folds is chosen by the rows of the other blocks.
+    The width of ranges for a block of folds is chosen by the rows of the other blocks.
     """
     rows, choose = problem.rows, chooser(problem)
     # By a hash, so that added rows move none of the others.
@@ -273,6 +276,32 @@ def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> Array:
     return found
 
 
+def never_fitted(make: type[Problem], rows: list[Row], held: list[Row], start: Assumed) -> Array:
+    """Errors of ``held``, and over the range, from a fit to all trusted ``rows``; told, untold."""
+    problem = make(rows + held, sorted({r.speed_class for r in rows}))
+    choose = chooser(problem)
+    train = np.flatnonzero(trusted(rows))
+    assumed = choose.assume(start, train)
+    fit = choose.joint.fit(train, assumed.how, assumed.priors)
+    test = np.arange(len(rows), len(rows) + len(held))
+    found = np.empty((2, 2, len(held)))
+    for untold in range(2):
+        error, spread = choose.joint.predict(fit, test, assumed.how, told=not untold)
+        error -= assumed.how.centre
+        wide = spread * choose.multiples(assumed.how, test)
+        found[untold] = np.array([error, np.abs(error) / wide])
+    return found
+
+
+def lend(rows: Sequence[Row]) -> None:
+    """Give rows of a kind that few have measured to the kind that it borrows from."""
+    count = Counter(row.speed_class for row in rows)
+    like = {f"{backend}-{name}": other for backend, name, other, _ in BORROWED}
+    for row in rows:
+        if count[row.speed_class] < FEW:
+            row.speed_class = like.get(row.speed_class, row.speed_class)
+
+
 def trusted(rows: Sequence[Row]) -> Array:
     """Rows that constants are fitted to."""
     return shown(rows) & np.array([r.raw["id"] not in DOUBTED for r in rows])
@@ -283,6 +312,7 @@ def shown(rows: Sequence[Row]) -> Array:
     return np.array([not r.left_out for r in rows])
 
 
+NEVER = ("never fitted", "never fitted, build not told")
 UNTOLD = ("all, build not told", "all, nor the micro-batch")
 GROUPINGS: dict[str, Callable[[Row], bool]] = {
     "all": lambda _: True,
@@ -317,15 +347,11 @@ def show(title: str, errors: dict[str, Any]) -> None:
         print(f"  {name:22}{e['rows']:6}{e['median']:8.1f}%{e['p90']:7.1f}%{e['coverage']:9.1f}%")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bench", type=Path, nargs="+")
-    parser.add_argument("--date", default=date.today().isoformat())  # noqa: DTZ011 - for people
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args()
+def usable(paths: Sequence[Path]) -> list[Row]:
+    """Rows to fit to; says what is left out."""
     rows: list[Row] = []
     reasons: Counter[str] = Counter()
-    for row in chain.from_iterable(read(path) for path in options.bench):
+    for row in chain.from_iterable(read(path) for path in paths):
         if isinstance(row, Row):
             # Server runs state no depth and often speculate; they are shown, not fitted.
             server = row.raw["src"] == "localmaxxing-server"
@@ -335,12 +361,32 @@ def main() -> None:
             reasons[row.split(": ", 1)[1]] += 1
     for reason, count in sorted(reasons.items()):
         print(f"left out {count:3}: {reason}")
-    prefill_rows = [
-        r for r in rows if r.raw["pp_tps"] and (r.n_prompt or 0) >= 256 and r.rate is not None
-    ]
+    return rows
+
+
+def decoded(row: Row) -> bool:
+    """Whether its decode speed can be fitted to."""
+    return bool(row.raw["tg_tps"])
+
+
+def prefilled(row: Row) -> bool:
+    """Whether its prefill speed can be fitted to."""
+    return bool(row.raw["pp_tps"]) and (row.n_prompt or 0) >= 256 and row.rate is not None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bench", type=Path, nargs="+")
+    parser.add_argument("--held", type=Path)
+    parser.add_argument("--date", default=date.today().isoformat())  # noqa: DTZ011 - for people
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    rows = usable(options.bench)
+    held = usable([options.held]) if options.held else []
+    lend(rows)
     classes = sorted({r.speed_class for r in rows})
-    decode_rows = [r for r in rows if r.raw["tg_tps"]]
-    decode, prefill = Decode(decode_rows, classes, 0.12), Prefill(prefill_rows, classes, 0.25)
+    decode = Decode([r for r in rows if decoded(r)], classes)
+    prefill = Prefill([r for r in rows if prefilled(r)], classes)
     fits: list[Fitted] = []
     errors: dict[str, dict[str, Any]] = {}
     for name, problem, start in (("decode", decode, DECODE), ("prefill", prefill, PREFILL)):
@@ -350,6 +396,13 @@ def main() -> None:
         for i, untold in enumerate(UNTOLD if name == "prefill" else UNTOLD[:1], 1):
             less = table(problem.rows, every[:, i, 0], every[:, i, 1], shown(problem.rows))
             errors[name][untold] = less["all"]
+        unseen = [r for r in held if (decoded if name == "decode" else prefilled)(r)]
+        unseen = [r for r in unseen if r.speed_class in {x.speed_class for x in problem.rows}]
+        if unseen:
+            apart = never_fitted(type(problem), problem.rows, unseen, start)
+            for i, title in enumerate(NEVER):
+                less = table(unseen, apart[i : i + 1, 0], apart[i : i + 1, 1], shown(unseen))
+                errors[name][title] = less["all"]
         show(name, errors[name])
         everything = np.ones(len(problem.rows), dtype=bool)
         show(f"{name}, nothing left out", table(problem.rows, error, relative, everything))

@@ -8,6 +8,7 @@ from typing import Any
 from fit_given import (
     BORROWED,
     CALIBRATED,
+    CAMPING,
     HOST,
     LINKS_ON_BOARD,
     MATRIX_RATES,
@@ -52,6 +53,8 @@ def write(
             "attention": _r(d("attention")[i]), "prefill_q": _r(p("quantized")[i]),
             "prefill_16": _r(p("sixteen")[i]), "prefill_experts": _r(p("experts")[i]),
             "prefill_attention": _r(p("attention")[i]), "prefill_bend": _r(p("bend")[i]),
+            "prefill_sharing": _r(p("sharing")[i]),
+            "prefill_camping": _r(p("camping")[0]) if name in CAMPING else 0.0,
             "rows_decode": sum(r.speed_class == name for r in d_rows),
             "rows_prefill": sum(r.speed_class == name for r in p_rows),
         }  # fmt: skip
@@ -67,8 +70,7 @@ def write(
             "mla_prefill": _r(p("mla_attention")[i]), "fixed_us": _r(d("fixed")[i] * 1e6),
             "hand_over_us": _r(d("hand_over")[i] * 1e6),
             "prefill_launch_us": _r(p("launch")[i] * 1e6),
-            "prefill_sharing": _r(p("sharing")[i]), "prefill_score": _r(p("score")[i]),
-            "prefill_tile": _r(p("tile")[i]),
+            "prefill_score": _r(p("score")[i]), "prefill_tile": _r(p("tile")[i]),
             "pipeline": _r(p("pipeline")[i]),
         }  # fmt: skip
     backends["sycl"] = backends["vulkan"]
@@ -78,9 +80,10 @@ def write(
         "method": "packaging/fit_speed.py: constants with priors and a Gaussian process over the "
         "errors, fitted together to the logarithm of the time; rows that the others contradict "
         "count less; errors by ten-fold cross-validation split by GPU, model, backend and source, "
-        f"over {splits} such splits together, nested: what the fit assumes is chosen for each "
-        "block of folds by the rows of the others, from a start that was chosen knowing these "
-        "rows and splits; ranges are chosen to hold "
+        f"over {splits} such splits together. Priors and likeness (packaging/fit_assumed.py) were "
+        "chosen knowing these rows, by errors of rows without their groups; the width of ranges "
+        "is chosen for each block of folds by the rows of the others. Rows never fitted to "
+        "(packaging/bench_held.jsonl) were collected apart; ranges are chosen to hold "
         "with a row's micro-batch and build told and untold; rows read in micro-batches of one "
         "token are computed without the output layer; rows that a rule leaves out "
         "(left_out) count in neither",

@@ -44,6 +44,10 @@ class SpeedClass(_Frozen):
     prefill_attention: float
     prefill_bend: float
     """How much slower attention is at 65,536 positions, over its speed at none."""
+    prefill_sharing: float
+    """Power of the heads per KV head by which attention gets faster in prefill."""
+    prefill_camping: float
+    """Power of the missing memory channels (``CacheSums.camping``) by which it gets slower."""
     rows_decode: int
     rows_prefill: int
 
@@ -71,8 +75,6 @@ class BackendCosts(_Frozen):
     hand_over_us: float
     """Time to pass a token on to the next device."""
     prefill_launch_us: float
-    prefill_sharing: float
-    """Power of the heads per KV head by which attention gets faster in prefill."""
     prefill_score: float
     """Softmax of one score in prefill, in operations."""
     prefill_tile: float

@@ -45,7 +45,7 @@ class Ideal:
     cache_bytes: float = 0.0
     attention_flops: float = 0.0
     prefill_attention: tuple[float, ...] = (0.0,) * ENTRIES
-    """Along the prompt: ``speed_terms.FLOPS`` to ``SCORES``."""
+    """Along the prompt: ``speed_terms.FLOPS`` to ``CAMPED``."""
     used: float = 1.0
     """Share of the experts that one token uses."""
     built: float | None = None

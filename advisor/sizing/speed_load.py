@@ -212,7 +212,7 @@ class Load:
     attention_flops: float
     """At ``settings.depth``."""
     prefill_attention: Floats
-    """Mean over the prompt: ``speed_terms.FLOPS`` to ``SCORES``."""
+    """Mean over the prompt: ``speed_terms.FLOPS`` to ``CAMPED``."""
     moved_experts: Floats
     """Bytes by group of all experts, and of what ``-ot`` moved, that lie in RAM while their block
     lies on this device."""
@@ -377,7 +377,7 @@ def _put_by_hand(
 def layer_caches(known: ModelSums, settings: RunSettings) -> tuple[Floats, Floats, Floats]:
     """Per block: bytes and arithmetic of one token at the depth, arithmetic along the prompt.
 
-    The last has another axis: ``speed_terms.FLOPS`` to ``SCORES``.
+    The last has another axis: ``speed_terms.FLOPS`` to ``CAMPED``.
     """
     return _layer_caches(known, settings.ctk, settings.ctv, settings.depth, settings.n_prompt)
 
@@ -406,7 +406,8 @@ def attention_along(cache: sums.CacheSums, positions: float) -> Floats:
     """Arithmetic of one token against so many positions: by block, in ``speed_terms``' entries."""
     flops = positions * cache.flops
     far, shared = flops * positions / BEND_POSITIONS, flops * cache.sharing
-    return np.stack([flops, far, shared, positions * cache.scores], axis=-1)
+    camped = flops * cache.camping
+    return np.stack([flops, far, shared, positions * cache.scores, camped], axis=-1)
 
 
 @functools.cache

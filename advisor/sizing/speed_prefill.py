@@ -61,7 +61,8 @@ def constants(device: DeviceSpeed, model: Model, factor: float) -> PrefillConsta
         launch=device.costs.prefill_launch_us * 1e-6,
         mla_attention=device.costs.mla_prefill,
         bend=device.fitted.prefill_bend,
-        sharing=device.costs.prefill_sharing,
+        sharing=device.fitted.prefill_sharing,
+        camping=device.fitted.prefill_camping,
         score=device.costs.prefill_score,
         tile=device.costs.prefill_tile,
     )

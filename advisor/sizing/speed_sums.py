@@ -33,6 +33,11 @@ _GROUP_OF: Final = {
 _LAST: Final = len(GROUPS) - 1
 _MOST_SHARED: Final = 16
 """Heads per KV head beyond which nobody has measured."""
+_INTERLEAVED: Final = 256
+"""Bytes that one memory channel takes before the next one does (AMD OpenCL Optimization Guide)."""
+_CHANNELS: Final = 16
+_ENOUGH: Final = 8
+"""Channels beyond which more make attention no faster (rows of Strix Halo at several depths)."""
 N: Final = len(GROUPS)
 
 # Columns of ``ModelSums.layers``.
@@ -87,6 +92,8 @@ class CacheSums:
     sharing: Floats
     """Logarithm of the heads that share a KV head, over eight, by block; 0 where the cache is
     latent."""
+    camping: Floats
+    """Logarithm of how few memory channels hold one KV head, by block (``_camping``)."""
 
     def positions(self, depth: float) -> float:
         """Positions that a token at ``depth`` attends to in this cache."""
@@ -226,6 +233,18 @@ def _flops(hp: Hyperparameters, rule: CacheRule, il: int, k_width: int) -> float
     return 2.0 * heads * (hp.head_k(il) + hp.head_v(il))
 
 
+def _camping(width: int, heads: int) -> float:
+    """Logarithm of ``_ENOUGH`` over the channels that hold one KV head's part of a cache in F16.
+
+    Positions lie ``width`` values apart (llama-kv-cache.cpp: one row of all heads for each), so
+    where that is a power of two, a head's parts of all positions fall on the same few channels.
+    """
+    row = 2 * max(1, width)
+    places = _CHANNELS * _INTERLEAVED // math.gcd(row, _CHANNELS * _INTERLEAVED)
+    blocks = math.ceil(row / heads / _INTERLEAVED)
+    return math.log(_ENOUGH / min(_ENOUGH, places * blocks))
+
+
 def _make(model: Model, _key: str) -> ModelSums | None:
     hp = model.hp
     if hp is None or model.memory is None or not model.memory.keeps:
@@ -236,7 +255,7 @@ def _make(model: Model, _key: str) -> ModelSums | None:
     caches: list[CacheSums] = []
     attended: set[int] = set()
     for rule in model.memory.caches:
-        k, v, flops, scores, sharing = (np.zeros(hp.n_layer_all + 1) for _ in range(5))
+        k, v, flops, scores, sharing, camping = (np.zeros(hp.n_layer_all + 1) for _ in range(6))
         for il, k_width, v_width in zip(rule.layers, rule.k_width, rule.v_width, strict=True):
             k[il], v[il] = k_width, v_width
             flops[il] = _flops(hp, rule, il, k_width)
@@ -244,10 +263,11 @@ def _make(model: Model, _key: str) -> ModelSums | None:
             if not hp.is_mla:
                 heads = max(1, hp.n_head[il]) / max(1, hp.n_head_kv[il])
                 sharing[il] = math.log(min(heads, _MOST_SHARED) / 8)
+                camping[il] = _camping(k_width, max(1, hp.n_head_kv[il]))
             attended.add(il)
         sparse = hp.indexer_top_k and rule.kind not in {"lid", "raw_swa", "swa", "hca"}
         limit = hp.indexer_top_k if sparse else 0
-        caches.append(CacheSums(rule, k, v, flops, scores, limit, sharing))
+        caches.append(CacheSums(rule, k, v, flops, scores, limit, sharing, camping))
     for state in model.memory.states:
         for il, values in zip(state.layers, state.values, strict=True):
             layers[il, STATE] += 8.0 * values

@@ -117,6 +117,8 @@ class PrefillConstants:
     """How much slower attention gets per 65,536 positions, over its speed at none."""
     sharing: Number
     """Power of the heads per KV head by which attention gets faster."""
+    camping: Number
+    """Power of the missing memory channels by which attention gets slower."""
     score: Number
     """Softmax of one score, in operations."""
     tile: Number
@@ -149,10 +151,11 @@ def touched(columns: Floats, used: Number, ubatch: Number) -> Number:
 
 
 BEND_POSITIONS = 65536
-FLOPS, FAR, SHARED, SCORES = range(4)
+FLOPS, FAR, SHARED, SCORES, CAMPED = range(5)
 """Entries of the arithmetic of attention along a prompt: itself, times positions in units of
-``BEND_POSITIONS``, times ``CacheSums.sharing``, and how many scores it has."""
-ENTRIES = 4
+``BEND_POSITIONS``, times ``CacheSums.sharing``, how many scores it has, and times
+``CacheSums.camping``."""
+ENTRIES = 5
 
 
 def attention_effort(k: PrefillConstants, work: Floats) -> Number:
@@ -161,11 +164,16 @@ def attention_effort(k: PrefillConstants, work: Floats) -> Number:
     AMD's kernels lose speed along the cache, CUDA's and Metal's hardly; and they gain where many
     heads share what is read (``packaging/fit_speed.py``, rows measured at several depths). A
     score's softmax costs the same however wide its head is, so narrow heads (gpt-oss) take longer
-    for the same arithmetic and wide ones (latent caches, Gemma) less.
+    for the same arithmetic and wide ones (latent caches, Gemma) less. Strix Halo under Vulkan gets
+    slower where a KV head lies on few memory channels: at 66,000 positions 1.5 to 1.8 TFLOPS on
+    two (MiniMax M2.7, Ministral 3), 2.1 to 3.6 on four (Qwen3.6 27B, gpt-oss), 8 to 9 on eight
+    (Qwen3.5 122B, Gemma 4 26B), 11 on all (GLM 4.7 Flash).
     """
     flops = work[..., FLOPS]
     one = np.maximum(flops, 1.0)
-    slower = (1 + k.bend * work[..., FAR] / one) * np.exp(-k.sharing * work[..., SHARED] / one)
+    slower = (1 + k.bend * work[..., FAR] / one) * np.exp(
+        (k.camping * work[..., CAMPED] - k.sharing * work[..., SHARED]) / one
+    )
     return (flops + k.score * work[..., SCORES]) * slower
 
 

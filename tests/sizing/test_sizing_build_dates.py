@@ -97,7 +97,7 @@ def test_a_speed_says_which_build_it_is_about() -> None:
 
     assert said("2025-08") == ("of 2025-08", "rows of builds near it count more")
     assert said("b99999")[0] == "of 2026-10 or later (b99999)"
-    assert build_dates.newest_month() in said("b99999")[1]
+    assert build_dates.newest_month() in said("2099-01")[1]
     assert said("")[0] == said("any")[0] == "any build"
     on_cpu = size(model, with_backend(rig, "cpu"), RunSettings(ctx=4096))
     assert all(term.unit == "s" for term in on_cpu.explanations["speed.decode"].terms)
@@ -117,10 +117,13 @@ def test_no_card_reads_a_prompt_faster_than_its_bound(built: str) -> None:
 
 
 def test_a_prompt_follows_the_rows_of_its_own_builds_time() -> None:
-    """Vulkan read this mixture twice as fast in April 2026 as in August 2025, by rows of both."""
+    """Vulkan read this mixture twice as fast in April 2026 as in August 2025, by rows of both.
+
+    Another machine's of February 2026 (779 tok/s) takes part of that back.
+    """
     model, rig = load("Qwen/Qwen3-30B-A3B", "Q4_K_M"), parse_rig("Ryzen AI Max+ 395 128GB")
     for built, measured in (("2025-08", 646), ("b8600", 1342)):
         found = size(model, rig, RunSettings(ctx=4096, built=built)).speed
         assert found.prefill_tps is not None
-        assert found.prefill_tps.mid == pytest.approx(measured, rel=0.06)
+        assert found.prefill_tps.mid == pytest.approx(measured, rel=0.1)
         assert any(f"measured row: {measured:,} tok/s" in note for note in found.notes)

@@ -300,20 +300,22 @@ def test_attention_costs_more_far_along_and_less_where_heads_share() -> None:
     box = machine(parse_rig("Strix Halo"), Placement(layer_device=(0,)), IDENTITY)
     assert not isinstance(box, str)
     k = constants(box.devices[0], model("Qwen/Qwen3-8B"), 1.0)
-    near, far, shared, narrow = (
+    near, far, shared, narrow, camped = (
         float(attention_effort(k, np.array(work)))
         for work in (
-            [1e9, 0.0, 0.0, 0.0],
-            [1e9, 1e9, 0.0, 0.0],
-            [1e9, 0.0, 1e9 * math.log(2), 0.0],
-            [1e9, 0.0, 0.0, 1e6],
+            [1e9, 0.0, 0.0, 0.0, 0.0],
+            [1e9, 1e9, 0.0, 0.0, 0.0],
+            [1e9, 0.0, 1e9 * math.log(2), 0.0, 0.0],
+            [1e9, 0.0, 0.0, 1e6, 0.0],
+            [1e9, 0.0, 0.0, 0.0, 1e9 * math.log(2)],
         )
     )
     assert near == pytest.approx(1e9)
     assert far == pytest.approx(1e9 * (1 + k.bend))
     assert shared == pytest.approx(1e9 * 2 ** -float(k.sharing))
     assert narrow == pytest.approx(1e9 + 1e6 * float(k.score))
-    assert shared < near < min(far, narrow)
+    assert camped == pytest.approx(1e9 * 2 ** float(k.camping))
+    assert shared < near < min(far, narrow, camped)
 
 
 def test_heads_half_as_wide_have_twice_the_scores_for_the_same_arithmetic() -> None:

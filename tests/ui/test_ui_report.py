@@ -131,7 +131,9 @@ def test_a_saved_session_goes_on_with_this_machine_and_elsewhere_with_the_record
     assert state.rig_to_probe.imagined
     assert rig_name(state) == "This machine, as read on 2026-11-25"
     state.set_rig(None)
-    assert state.rig == machine(big_rig, "RTX 3060")
+    # Which llama.cpp it runs is looked for meanwhile.
+    assert state.rig is not None
+    assert state.rig.model_copy(update={"llama_cpp": None}) == machine(big_rig, "RTX 3060")
 
 
 def test_saved_results_belong_to_what_was_asked(

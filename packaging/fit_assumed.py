@@ -34,7 +34,7 @@ PREFILL = Assumed(
     Similar(
         model=0.0, model_backend=0.0, model_class=0.0, gpu_backend=0.133, gpu_model=0.047,
         gpu_model_backend=0.0, gpu_model_depth=0.0, gpu_model_slope=0.0, class_type=0.08,
-        backend_built=0.0, class_built=0.12, class_flash=0.0, depth=DEPTH,
+        backend_built=0.0, class_built=0.15, class_flash=0.0, depth=DEPTH,
         built=BUILT, noise=0.09, **_NONE,
     ),
     {

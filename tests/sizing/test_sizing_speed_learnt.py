@@ -75,11 +75,11 @@ def test_a_card_that_nobody_measured_gets_a_wider_range() -> None:
         return correction("decode", case, 1).widen
 
     assert "GeForce RTX 4090" in measured
-    assert "L40S" not in measured
+    assert "L40" not in measured
     assert widen_of("GeForce RTX 4090") == 1
     assert widen_of("GeForce RTX 4090", "vulkan-of-no-row") > 1
-    assert widen_of("L40S") == speed_data().similar_decode.unmeasured > 1
-    assert spread_of("L40S") > 1.1 * spread_of("RTX 4090")
+    assert widen_of("L40") == speed_data().similar_decode.unmeasured > 1
+    assert spread_of("L40") > 1.1 * spread_of("RTX 4090")
 
 
 def test_corrections_of_every_shipped_case_are_its_own_error() -> None:
@@ -114,9 +114,10 @@ def test_recorded_errors_are_what_is_promised() -> None:
     assert prefill["all"].p90 <= 40
     assert prefill["never fitted"].p90 <= 40
     for name, group in (*decode.items(), *prefill.items()):
-        # Cards of other pages differ more, and so do prompts read in unknown steps.
-        least = 75 if name.startswith(("never fitted", "all, nor")) else 78
-        assert least <= group.coverage <= 90
+        # Few rows of other pages, and prompts read in unknown steps.
+        few = name.startswith("never fitted")
+        least = 65 if few else 75 if name.startswith("all, nor") else 78
+        assert least <= group.coverage <= (95 if few else 90)
 
 
 def test_calibration_narrows_and_is_said() -> None:
@@ -182,10 +183,11 @@ def test_an_older_build_reads_a_prompt_as_its_time_did() -> None:
         return found
 
     old, new, untold = reads(built="2025-07"), reads(built="2026-08"), reads()
-    assert old.mid < untold.mid < new.mid
+    assert old.mid < untold.mid
     assert old.mid < 0.8 * new.mid
     # A row of July 2025 speaks for its own time, less for another.
-    assert reads("Qwen/Qwen3-32B").mid < reads("Qwen/Qwen3-32B", built="2026-08").mid
+    then = reads("Qwen/Qwen3-32B", built="2025-07").mid
+    assert then < reads("Qwen/Qwen3-32B", built="2026-08").mid
     # What is not told may be either, so its range is the wider one.
     assert untold.high / untold.low > new.high / new.low
 

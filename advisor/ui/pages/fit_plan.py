@@ -147,7 +147,7 @@ class PlanCard(Card):
             picker.setVisible(number < len(places))
             if number < len(places):
                 picker.setProperty("place", places[number].key)
-                picker.show_place(places[number], self.tr("Other programs"))
+                picker.show_place(places[number], self._others(places[number]))
                 picker.setChecked(places[number].key == self._chosen)
         self._show_figures(next(place for place in places if place.key == self._chosen))
 
@@ -234,6 +234,12 @@ class PlanCard(Card):
             )
         return self.tr("{count} layers").format(count=total)
 
+    def _others(self, place: Place) -> str:
+        """Who holds what is not the model's; of an imagined machine's RAM the system alone."""
+        if self._rig is not None and self._rig.imagined and place.key == "host" and place.others:
+            return self.tr("Left to the system")
+        return self.tr("Other programs")
+
     def _show_figures(self, place: Place) -> None:
         plan, rig = self._plan, self._rig
         if plan is None or rig is None:
@@ -241,7 +247,7 @@ class PlanCard(Card):
         imagined = rig.imagined
         lines = [
             Line(
-                self.tr("Other programs"),
+                self._others(place),
                 _size(place.others),
                 swatch="other",
                 basis=None if imagined or place.others is None else Basis.MEASURED,

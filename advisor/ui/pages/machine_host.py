@@ -113,11 +113,14 @@ class HostCard(Card):
         self._chip.setVisible(bool(words) or imagined)
         basis = None if imagined else Basis.MEASURED
         total, available = host.ram_total, host.ram_available
+        whose = (self.tr("System"), self.tr("RAM left to the system")) if imagined else None
         if total is None:
             self._used.show_value(units.UNKNOWN, note=host.unknown.get("ram_total", ""))
             self._bar.show_parts((), None, self.tr("RAM"))
         else:
-            self.show_used(None if available is None else total - available, total, basis=basis)
+            self.show_used(
+                None if available is None else total - available, total, basis=basis, whose=whose
+            )
             if imagined and available in {None, total}:
                 self._used.show_value(units.gib(total), name=self.tr("RAM"))
         value = host.ram_bandwidth_gbs
@@ -151,18 +154,24 @@ class HostCard(Card):
         self._line.setVisible(live)
         self._caption.setVisible(live)
 
-    def show_used(self, used: int | None, total: int, *, basis: Basis | None) -> None:
-        """RAM in use now."""
+    def show_used(
+        self,
+        used: int | None,
+        total: int,
+        *,
+        basis: Basis | None,
+        whose: tuple[str, str] | None = None,
+    ) -> None:
+        """RAM in use now; ``whose``: a word for the bar and one for the row."""
         used = used or 0
-        self._bar.show_parts(
-            (Part(self.tr("Other programs"), "other", used),), total, self.tr("RAM")
-        )
+        short, long = whose or (self.tr("Other programs"), self.tr("RAM used by other programs"))
+        self._bar.show_parts((Part(short, "other", used),), total, self.tr("RAM"))
         self._used.show_value(
             self.tr("{used} of {total}").format(
                 used=f"{used / units.GIB:,.1f}", total=units.gib(total)
             ),
             basis=basis,
-            name=self.tr("RAM used by other programs"),
+            name=long,
         )
 
     def show_history(self, history: list[float], total: int) -> None:

@@ -15,6 +15,7 @@ from advisor import session as sessions
 from advisor.basis import Basis
 from advisor.errors import ReportError
 from advisor.hardware.compose import parse_rig
+from advisor.hardware.rig import Host, Rig
 from advisor.report import gather
 from advisor.report.build import ReportOptions, Section, build
 from advisor.report.document import Document, Heading, Paragraph, Table
@@ -188,6 +189,16 @@ def test_memory_of_several_cards_is_told_of_each() -> None:
     assert table.rows[0][1].text == "24.0 GiB each"
     table = next(b for b in machine_blocks(parse_rig("RTX 4090 + 64 GB")) if isinstance(b, Table))
     assert table.rows[0][1].text == "24.0 GiB"
+
+
+def test_ram_that_stays_the_system_s_is_not_called_free() -> None:
+    table = next(b for b in machine_blocks(parse_rig("RTX 4090 + 64 GB")) if isinstance(b, Table))
+    assert (table.rows[1][2].text, table.rows[1][2].second) == ("4.0 GiB", "left to the system")
+    assert {cell.basis for line in table.rows for cell in line} == {None}
+    read = Rig(name="read", hosts=(Host(ram_total=64 << 30, ram_available=50 << 30),))
+    table = next(b for b in machine_blocks(read) if isinstance(b, Table))
+    assert table.rows[0][2].text == "14.0 GiB"
+    assert [cell.basis for cell in table.rows[0][1:3]] == [Basis.MEASURED] * 2
 
 
 def test_refused_settings_leave_a_report_that_says_why() -> None:

@@ -100,6 +100,10 @@ def _host_row(rig: Rig, index: int) -> tuple[Cell, ...]:
     used = None
     if host.ram_total is not None and host.ram_available is not None:
         used = host.ram_total - host.ram_available
+    sensed = None if rig.imagined else Basis.MEASURED
+    taken = Cell(text=gib(used), basis=sensed if used is not None else None)
+    if rig.imagined:
+        taken = Cell(text=gib(used), second="left to the system") if used else Cell(text="–")
     known = host.ram_bandwidth_gbs is not None
     cores = f"{host.cores} cores" if host.cores else ""
     which = f"computer {index + 1} of {len(rig.hosts)}" if len(rig.hosts) > 1 else ""
@@ -107,8 +111,8 @@ def _host_row(rig: Rig, index: int) -> tuple[Cell, ...]:
     over = "–" if link is None else f"{link.name or 'network'}, {link.bandwidth_gbs:,.2f} GB/s"
     return (
         Cell(text=host.cpu or "Computer", second=about, strong=True),
-        Cell(text=f"{gib(host.ram_total)} RAM"),
-        Cell(text="–" if rig.imagined else gib(used)),
+        Cell(text=f"{gib(host.ram_total)} RAM", basis=sensed if host.ram_total else None),
+        taken,
         Cell(text=f"{host.ram_bandwidth_gbs:,.0f} GB/s" if known else UNKNOWN),
         Cell(text=over),
         Cell(text="–"),

@@ -12,6 +12,7 @@ from advisor.ui.widgets.basics import Chip, Elided, row, text
 
 if TYPE_CHECKING:  # loads pydantic and numpy: only after the first paint
     from advisor.ui.state import AppState
+    from advisor.ui.widgets.model_picker import ModelPicker
 
 CONTEXTS: Final = tuple(1024 << n for n in range(2, 11))
 """4k to 1M."""
@@ -88,8 +89,10 @@ class Header(QWidget):
         self.model = Picker(self.tr("Model"), self.tr("choose"))
         self.context = Picker(self.tr("Context"), "32k")
         self._pickers = (self.rig, self.model, self.context)
-        for picker in self._pickers:
+        for picker in (self.rig, self.context):
             picker.setEnabled(False)
+        self._model_picker: ModelPicker | None = None
+        self.model.clicked.connect(self.open_model_picker)
         self._buttons = QHBoxLayout()
         self._buttons.setSpacing(10)
         layout = row(*self._pickers, None, self._buttons, spacing=10)
@@ -99,8 +102,6 @@ class Header(QWidget):
 
     def bind(self, state: "AppState") -> None:
         """Show and change ``state`` from now on."""
-        from advisor.ui.widgets.model_picker import ModelPicker  # noqa: PLC0415 - after first paint
-
         self._state = state
         self._rig_menu = QMenu(self)
         self._rig_menu.aboutToShow.connect(self._fill_rig_menu)
@@ -108,8 +109,7 @@ class Header(QWidget):
         self._context_menu = QMenu(self)
         self._context_menu.aboutToShow.connect(self._fill_context_menu)
         self.context.setMenu(self._context_menu)
-        self._model_picker = ModelPicker(state, self)
-        self.model.clicked.connect(self.open_model_picker)
+        self.model_picker.bind(state)
         for picker in self._pickers:
             picker.setEnabled(True)
         state.rig_changed.connect(self._show_rig)
@@ -121,9 +121,17 @@ class Header(QWidget):
         self._show_context()
 
     def open_model_picker(self) -> None:
-        """Let the user choose a model."""
-        if self._state is not None:
-            self._model_picker.open_below(self.model)
+        """Let the user choose a model; before the libraries are loaded, type its name."""
+        self.model_picker.open_below(self.model)
+
+    @property
+    def model_picker(self) -> "ModelPicker":
+        """The popup, made when it is first wanted."""
+        from advisor.ui.widgets.model_picker import ModelPicker  # noqa: PLC0415 - after first paint
+
+        if self._model_picker is None:
+            self._model_picker = ModelPicker(self)
+        return self._model_picker
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Captions where there is room for them."""

@@ -88,8 +88,6 @@ class SessionMenu(QMenu):
         self._window.header.open_model_picker()
 
     def _open(self) -> None:
-        if self._state is None:
-            return
         dialog = QFileDialog(self._window, self.tr("Open a session, a report, a rig or a model"))
         dialog.setNameFilters(
             [

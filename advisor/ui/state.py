@@ -197,8 +197,8 @@ class AppState(Asked):
             pool=self._writer,
         )
 
-    def restore(self, then: Callable[[], None] = lambda: None) -> None:
-        """Take up the session of the last window that ended, ``then`` go on."""
+    def restore(self) -> Job:
+        """Take up the session of the last window that ended."""
 
         def done(left: Restored) -> None:
             if left.problem:
@@ -209,9 +209,8 @@ class AppState(Asked):
                 self.file_changed.emit()
             if left.session is None or not _worth_keeping(left.session):
                 self.session_begun.emit()
-            then()
 
-        run_task(lambda _job: self._autosave.restore(), on_result=done, owner=self)
+        return run_task(lambda _job: self._autosave.restore(), on_result=done, owner=self)
 
     def close(self) -> None:
         """The window closes: nothing may run on, and the session is kept."""

@@ -107,6 +107,8 @@ class MainWindow(QWidget):
         self._open_first = open_first
         self.state: AppState | None = None
         """None until the libraries are loaded."""
+        self._restored = False
+        """Whether what the last window left is taken up: what is asked before would be lost."""
         self._entries = {entry.key: entry for entry in page_entries()}
         self._pages: dict[str, Page] = {}
         self._current = "machine"
@@ -176,11 +178,11 @@ class MainWindow(QWidget):
         state.model_wanted.connect(self.header.open_model_picker)
         state.file_changed.connect(self._show_title)
         state.machine_read.connect(self._show_detection)
-        self.header.bind(state)
         state.saved.connect(
             lambda path: self.status.notice(self.tr("Saved {name}").format(name=path.name))
         )
-        state.restore(self._open_named)
+        restoring = state.restore()
+        restoring.finished.connect(lambda: None if restoring.cancelled else self._begin())
         self.show_page(self._current)
         self.detect()
         self._ahead = Ahead(
@@ -190,10 +192,15 @@ class MainWindow(QWidget):
             self,
         )
 
-    def _open_named(self) -> None:
-        """The file of the command line comes after what the last window left."""
-        if self.state is not None and self._open_first is not None:
-            self.state.open_file(self._open_first)
+    def _begin(self) -> None:
+        """What was asked meanwhile, on the command line first, comes after what was left."""
+        state = self.state
+        if state is None:
+            return
+        self._restored = True
+        self.header.bind(state)
+        if self._open_first is not None:
+            state.open_file(self._open_first)
 
     def detect(self) -> None:
         """Read this machine (again) in the background."""
@@ -274,8 +281,10 @@ class MainWindow(QWidget):
 
     def open_path(self, path: Path) -> None:
         """Open any file that the app understands; others give a sentence."""
-        if self.state is not None:
+        if self.state is not None and self._restored:
             self.state.open_file(path)
+        else:
+            self._open_first = path
 
     # what the user is told
 

@@ -135,7 +135,7 @@ def test_turns_of_the_whole_window(benchmark, qtbot, qapp, window: MainWindow):
             acts.do(f"{key}: this machine", lambda: state.set_rig(None))
             acts.do(f"{key}: another model", lambda: state.choose_model("Qwen/Qwen3-8B", "Q8_0"))
             acts.do(f"{key}: and back again", lambda: state.choose_model(MODEL, "Q4_K_M"))
-        picker = window.header._model_picker
+        picker = window.header.model_picker
         acts.do("picker opened", window.header.open_model_picker)
         for letter in "qwen3":
             acts.do(f"picker: types {letter}", lambda c=letter: QTest.keyClicks(picker.search, c))

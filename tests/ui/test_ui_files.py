@@ -49,7 +49,8 @@ def test_a_folder_of_models_is_looked_in_from_now_on(state: AppState, folder: Pa
     assert found == {"Mein Modell (Kopie) – überlang", "nur halb da", "kaputt"}
     window = QWidget()
     qtbot.addWidget(window)
-    picker = ModelPicker(state, window)
+    picker = ModelPicker(window)
+    picker.bind(state)
     picker._found(opening.local_files())
     picker._forget_folder(folder)
     assert model_folders.named() == ()
@@ -59,7 +60,8 @@ def test_a_folder_of_models_is_looked_in_from_now_on(state: AppState, folder: Pa
 def test_enter_waits_for_the_catalogue(state: AppState, qtbot) -> None:
     window = QWidget()
     qtbot.addWidget(window)
-    picker = ModelPicker(state, window)
+    picker = ModelPicker(window)
+    picker.bind(state)
     QTest.keyClicks(picker.search, "Qwen3 4")
     QTest.keyClick(picker.search, Qt.Key.Key_Return)
     QTest.keyClicks(picker.search, "B")  # goes on: Enter was for something else
@@ -76,7 +78,8 @@ def test_enter_waits_for_the_catalogue(state: AppState, qtbot) -> None:
 def test_a_mistyped_name_finds_what_comes_nearest(state: AppState, qtbot) -> None:
     window = QWidget()
     qtbot.addWidget(window)
-    picker = ModelPicker(state, window)
+    picker = ModelPicker(window)
+    picker.bind(state)
     picker._ready({})
     picker.search.setText("Quen3 8B")
     assert picker._choices.items[0].model == "Qwen/Qwen3-8B"

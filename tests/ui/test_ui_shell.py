@@ -5,12 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QEvent, QObject, QSettings, Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QEvent, QMimeData, QObject, QPointF, QSettings, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
-from advisor import __version__, third_party
+from advisor import __version__, paths, third_party
+from advisor import session as sessions
 from advisor.hardware.rig import Rig
+from advisor.session import Session
 from advisor.ui import crash, design, jobs, services
 from advisor.ui.about import AboutDialog
 from advisor.ui.app import preferences
@@ -96,6 +99,57 @@ def test_pages_follow_the_keyboard(window: MainWindow, qtbot) -> None:
     entries = window.rail.findChildren(QPushButton)
     stops = [e.text() for e in entries if e.focusPolicy() & Qt.FocusPolicy.TabFocus]
     assert stops == ["Fit", "Session…"]
+    window.close()
+
+
+def keys_to_popup(words: str) -> None:
+    """Typed as a person does: they go to the popup on screen, whatever that is."""
+    popup = QApplication.activePopupWidget()
+    assert popup is not None
+    QTest.keyClicks(popup.focusWidget() or popup, words)
+
+
+@pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
+def test_a_model_can_be_looked_for_before_the_libraries_are_loaded(
+    window: MainWindow, qtbot
+) -> None:
+    qtbot.mouseClick(window.header.model, Qt.MouseButton.LeftButton)
+    keys_to_popup("qwen3 0.")
+    picker = window.header.model_picker
+    start(window, qtbot)
+    qtbot.waitUntil(window.header.rig.isEnabled, timeout=30_000)
+    assert QApplication.activePopupWidget() is picker
+    assert QApplication.focusWidget() is picker.search
+    keys_to_popup("6B")
+    assert picker.search.text() == "qwen3 0.6B"
+    QTest.keyClick(picker.search, Qt.Key.Key_Return)
+    state = window.state
+    assert state is not None
+    qtbot.waitUntil(lambda: state.choice is not None, timeout=120_000)
+    assert state.choice is not None
+    assert state.choice.model == "Qwen/Qwen3-0.6B"
+    assert not picker.isVisible()
+    assert window._current == "fit"
+    window.close()
+
+
+def test_what_is_dropped_before_the_libraries_are_loaded_is_opened_after_what_was_left(
+    window: MainWindow, qtbot, tmp_path: Path
+) -> None:
+    ended = paths.data() / "sessions" / "autosave-1234abcd-999999999.rig.json"
+    sessions.save(Session(title="left by the last window"), ended)
+    file = tmp_path / "dropped.rig.json"
+    sessions.save(Session(title="dropped"), file)
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(file))])
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    window.dropEvent(QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, left, none))
+    start(window, qtbot)
+    state = window.state
+    assert state is not None
+    qtbot.waitUntil(lambda: state.session.title == "dropped", timeout=30_000)
+    assert state.path == file
+    assert not ended.exists()
     window.close()
 
 

@@ -1,9 +1,12 @@
-"""The model picker: search the catalogue and the files on this machine, or open or drop a file."""
+"""The model picker: search the catalogue and the files on this machine, or open or drop a file.
+
+Light to import: it opens and is typed into as soon as the window is there, and has its lines once
+the libraries are loaded that make them.
+"""
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from PySide6.QtCore import (
     QAbstractListModel,
@@ -15,6 +18,7 @@ from PySide6.QtCore import (
     QRect,
     QSize,
     Qt,
+    Signal,
 )
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QHideEvent, QKeyEvent, QPainter
 from PySide6.QtWidgets import (
@@ -29,59 +33,18 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from advisor import units
 from advisor.errors import ModelError
-from advisor.llm import model_folders
-from advisor.llm.catalogue import CatalogueEntry
-from advisor.llm.local_files import LocalFile
 from advisor.paths import without_home
-from advisor.ui import design, opening, services
-from advisor.ui.jobs import run_task
-from advisor.ui.state import AppState
-from advisor.ui.texts import billions, tr
+from advisor.ui import design
+from advisor.ui.jobs import Job, run_task
 from advisor.ui.widgets.basics import button, column, row, text
 
+if TYPE_CHECKING:  # these load pydantic and numpy: only after the first paint
+    from advisor.llm.local_files import LocalFile
+    from advisor.ui.state import AppState
+    from advisor.ui.widgets.model_lines import Choice
+
 Index = QModelIndex | QPersistentModelIndex
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One line of the list."""
-
-    model: str
-    """Catalogue id or path."""
-    title: str
-    detail: str
-    place: str
-    """Whose folder a file lies in; empty for the catalogue."""
-    words: str
-    """What a search looks at, in lower case."""
-    added: bool = False
-    """In the catalogue because the user put it there."""
-
-
-def entry_choice(entry: CatalogueEntry) -> Choice:
-    """A catalogue model: maker, size, age, what it can do, licence."""
-    size = billions(entry.n_params)
-    if entry.active < entry.n_params * 0.9:
-        size += f", {billions(entry.active)} active"
-    year = f"{entry.released:%b %Y}" if entry.released else ""
-    # Nearly every model chats.
-    able = ", ".join(ability for ability in entry.abilities if ability != "chat")
-    parts = [entry.maker, size, year, able, entry.licence or ""]
-    detail = " · ".join(part for part in parts if part)
-    return Choice(entry.id, entry.name, detail, "", entry.id.lower(), entry.added)
-
-
-def _catalogue_lines() -> dict[str, Choice]:
-    return {entry.id: entry_choice(entry) for entry in services.read_catalogue()}
-
-
-def file_choice(file: LocalFile) -> Choice:
-    """A file: its size and whose folder it lies in."""
-    words = f"{file.name} {file.place} {file.path}".lower()
-    size = units.size(file.size) if file.size else tr("empty")
-    return Choice(str(file.path), file.name, size, file.place, words)
 
 
 class _Choices(QAbstractListModel):
@@ -89,7 +52,7 @@ class _Choices(QAbstractListModel):
         super().__init__(parent)
         self.items: list[Choice] = []
 
-    def show_items(self, items: list[Choice]) -> None:
+    def show_items(self, items: "list[Choice]") -> None:
         self.beginResetModel()
         self.items = items
         self.endResetModel()
@@ -149,11 +112,17 @@ class _LinePainter(QStyledItemDelegate):
 class ModelPicker(QFrame):
     """A popup with a search line and one list: files on this machine first, then the catalogue."""
 
-    def __init__(self, state: AppState, parent: QWidget) -> None:
+    _chosen = Signal(str)
+    """A catalogue id or the path of a file."""
+    _opened = Signal(Path)
+    _failed = Signal(str)
+
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setProperty("role", "popup")
         self.setAccessibleName(self.tr("Choose a model"))
-        self._state = state
+        self._bound = False
+        """Whether the libraries are loaded that make its lines."""
         self._files: tuple[LocalFile, ...] = ()
         self._known: dict[str, Choice] = {}
         """Lines of the catalogue, which are made once."""
@@ -181,15 +150,17 @@ class ModelPicker(QFrame):
         self._count = text("", "small")
         self._beyond = text("", "small", wrap=True)
         self._beyond.hide()
-        open_file = button(self.tr("Open a GGUF file…"), self._open, "link")
+        self._open_file = button(self.tr("Open a GGUF file…"), self._open, "link")
         self._folders = button(
             self.tr("Folders…"), self._show_folders, "link", tip=self.tr("Where files are found")
         )
+        for part in (self._folders, self._open_file):
+            part.setEnabled(False)
         layout = column(
             self.search,
             self._beyond,
             self.list,
-            row(self._count, None, self._folders, open_file),
+            row(self._count, None, self._folders, self._open_file),
             text(
                 self.tr("or drop a .gguf file, a folder or a model's config.json on the window"),
                 "small",
@@ -208,11 +179,32 @@ class ModelPicker(QFrame):
         self._refresh()
         self.show()
         self.search.setFocus(Qt.FocusReason.PopupFocusReason)
-        if not self._read:
-            run_task(lambda _job: _catalogue_lines(), on_result=self._ready, owner=self)
-        run_task(lambda _job: opening.local_files(), on_result=self._found, owner=self)
+        if self._bound:
+            self._read_lines()
 
-    def _ready(self, known: dict[str, Choice]) -> None:
+    def bind(self, state: "AppState") -> None:
+        """Choose for ``state`` from now on, and look for what was typed before."""
+        self._chosen.connect(state.choose_model)
+        self._chosen.connect(lambda _model: state.show_page("fit"))
+        self._opened.connect(state.open_file)
+        self._failed.connect(state.failed)
+        self._bound = True
+        for part in (self._folders, self._open_file):
+            part.setEnabled(True)
+        if self.isVisible():
+            # The first page took the keyboard when it came.
+            self.search.setFocus(Qt.FocusReason.PopupFocusReason)
+            self._read_lines()
+
+    def _read_lines(self) -> None:
+        if not self._read:
+            run_task(_catalogue_lines, on_result=self._ready, owner=self)
+        self._look_for_files()
+
+    def _look_for_files(self) -> None:
+        run_task(_local_files, on_result=self._found, owner=self)
+
+    def _ready(self, known: "dict[str, Choice]") -> None:
         self._known = known
         self._read = True
         self._refresh()
@@ -245,58 +237,36 @@ class ModelPicker(QFrame):
                 return True
         return super().eventFilter(watched, event)
 
-    def _found(self, files: tuple[LocalFile, ...]) -> None:
+    def _found(self, files: "tuple[LocalFile, ...]") -> None:
+        line = self.list.currentIndex().row()
+        model = self._choices.items[line].model if line > 0 else None
         self._files = files
         self._refresh()
+        # Where somebody went on from the first line, Enter takes what is marked then.
+        for line, item in enumerate(self._choices.items):
+            if item.model == model:
+                self.list.setCurrentIndex(self._choices.index(line, 0))
 
     def _refresh(self) -> None:
         if not self._read:
             self._count.setText(self.tr("Reading the catalogue…"))
             return
-        wanted = self.search.text().strip()
-        words = wanted.lower().split()
-        files = [file_choice(file) for file in self._files]
-        files = [file for file in files if all(word in file.words for word in words)]
-        found = services.search_models(wanted)
-        alike = not found and not files
-        beyond = services.unsupported_model(wanted, begun=alike)
-        if beyond is not None:
-            found = list({entry.id: entry for entry in (*beyond[1], *found)}.values())
-        elif alike:
-            found = services.nearest_models(wanted)
-        self._beyond.setText(beyond[0] if beyond is not None else "")
-        self._beyond.setVisible(beyond is not None)
-        for entry in found:
-            if entry.id not in self._known:
-                self._known[entry.id] = entry_choice(entry)
-        entries = [self._known[entry.id] for entry in found]
-        if own := services.files_of_publisher(wanted):
-            entry, place = own
-            detail = self.tr("as the files of {place} are").format(place=place)
-            entries.insert(0, Choice(place, entry.name, detail, "", ""))
-        self._choices.show_items(files + entries)
+        from advisor.ui.widgets.model_lines import search  # noqa: PLC0415 - loaded by now
+
+        found = search(self.search.text().strip(), self._files, self._known)
+        self._beyond.setText(found.beyond)
+        self._beyond.setVisible(bool(found.beyond))
+        self._choices.show_items(found.lines)
         # What nobody asked for is not taken by Enter alone.
-        if self._choices.rowCount() and beyond is None:
+        if found.lines and not found.beyond:
             self.list.setCurrentIndex(self._choices.index(0, 0))
-        if alike and beyond is None:
-            self._count.setText(
-                self.tr("No model is called that; these come nearest.")
-                if entries
-                else self.tr("No model is called that.")
-            )
-            return
-        self._count.setText(
-            self.tr("{files} on this machine, {entries} in the catalogue").format(
-                files=len(files), entries=len(entries)
-            )
-        )
+        self._count.setText(found.count)
 
     def _take(self, line: int) -> None:
         if 0 <= line < self._choices.rowCount():
             choice = self._choices.items[line]
             self.hide()
-            self._state.choose_model(choice.model)
-            self._state.show_page("fit")
+            self._chosen.emit(choice.model)
 
     def _offer_to_forget(self, place: QPoint) -> None:
         """A model that the user put into the catalogue may go again."""
@@ -310,11 +280,15 @@ class ModelPicker(QFrame):
         menu.popup(self.list.viewport().mapToGlobal(place))
 
     def _forget(self, model: str) -> None:
-        opening.forget_model(model)
+        from advisor.ui.opening import forget_model  # noqa: PLC0415 - loaded by now
+
+        forget_model(model)
         self._refresh()
 
     def _show_folders(self) -> None:
         """The user's own folders: one more, or one fewer."""
+        from advisor.llm import model_folders  # noqa: PLC0415 - loaded by now
+
         menu = QMenu(self)
         menu.addAction(self.tr("Add a folder of models…"), self._add_folder)
         folders = model_folders.named()
@@ -331,25 +305,39 @@ class ModelPicker(QFrame):
         dialog = QFileDialog(self.window(), self.tr("Add a folder of models"))
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        dialog.fileSelected.connect(lambda name: self._state.open_file(Path(name)))
+        dialog.fileSelected.connect(lambda name: self._opened.emit(Path(name)))
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
 
     def _forget_folder(self, folder: Path) -> None:
+        from advisor.llm import model_folders  # noqa: PLC0415 - loaded by now
+
         try:
             model_folders.forget(folder)
         except ModelError as error:
-            self._state.failed.emit(str(error))
-        run_task(lambda _job: opening.local_files(), on_result=self._found, owner=self)
+            self._failed.emit(str(error))
+        self._look_for_files()
 
     def _open(self) -> None:
         self.hide()
         dialog = QFileDialog(self.window(), self.tr("Open a model"))
         dialog.setNameFilter(self.tr("GGUF models (*.gguf)"))
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda name: self._state.open_file(Path(name)))
+        dialog.fileSelected.connect(lambda name: self._opened.emit(Path(name)))
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
+
+
+def _catalogue_lines(_job: Job) -> "dict[str, Choice]":
+    from advisor.ui.widgets.model_lines import catalogue_lines  # noqa: PLC0415 - for a thread
+
+    return catalogue_lines()
+
+
+def _local_files(_job: Job) -> "tuple[LocalFile, ...]":
+    from advisor.ui.opening import local_files  # noqa: PLC0415 - for a thread
+
+    return local_files()
 
 
 _SELECTED: Final[int] = QStyle.StateFlag.State_Selected.value

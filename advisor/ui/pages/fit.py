@@ -132,6 +132,8 @@ class FitPage(Page):
         self._stacked.setContentsMargins(0, 0, 10, 0)
         side.setLayout(self._stacked)
         for card in (self.why, self.plan, self.places, self.run, self.notes):
+            # Until it has something to say: each is filled in a turn of its own.
+            card.hide()
             self._stacked.addWidget(card)
         self._stacked.addStretch(1)
         ReadingOrder(side)

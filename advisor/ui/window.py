@@ -46,8 +46,9 @@ HEAVY: Final = (
 """Imported on a worker thread after the first paint; none of them creates Qt objects."""
 LEAST: Final = QSize(720, 420)
 """Of the window, where the screen has as much: an enlarged one on a laptop may have less."""
-LEAST_PAGE: Final = QSize(760, 520)
-"""What a page is laid out for at the least; a smaller window scrolls it."""
+LEAST_PAGE: Final = QSize(735, 450)
+"""What a page is laid out for at the least; a smaller window scrolls it. 1280 x 800 enlarged by
+half (853 x 533) has as much beside the rail."""
 NESTED: Final = 12
 """Layouts within each other, at the most, from a line's words to the window."""
 NARROW: Final = 1120

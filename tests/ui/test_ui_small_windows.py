@@ -1,7 +1,7 @@
 """Small windows and enlarged desktops: what is said stays readable, the rest can be scrolled to."""
 
 import pytest
-from PySide6.QtCore import QSize
+from PySide6.QtCore import QPoint, QSize
 from PySide6.QtWidgets import QScrollArea, QWidget
 
 from advisor.hardware.compose import parse_rig
@@ -67,7 +67,26 @@ def test_a_narrow_advice_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
     area = page.verdict.parentWidget().parentWidget().parentWidget()
     assert isinstance(area, QScrollArea)
     qtbot.waitUntil(lambda: not reaches_out(area), timeout=10_000)
+    # The form's scroll bar stands within its card, off the fields.
+    form = next(a for a in page._usage.findChildren(QScrollArea))
+    assert form.verticalScrollBar().isVisible()
+    assert not reaches_out(form)
+    fields_end = page.form.mapTo(page._usage, page.form.rect().topRight()).x()
+    bar_begins = form.verticalScrollBar().mapTo(page._usage, QPoint(0, 0)).x()
+    assert fields_end < bar_begins < page._usage.width() - form.verticalScrollBar().width()
     page.closing()
+
+
+def test_a_screen_enlarged_by_half_scrolls_no_page_sideways(qtbot) -> None:
+    window = MainWindow(preferences())
+    qtbot.addWidget(window)
+    window.resize(853, 533)
+    window.show()
+    area = next(a for a in window.findChildren(QScrollArea) if a.isAncestorOf(window._stack))
+    across, down = area.horizontalScrollBar(), area.verticalScrollBar()
+    qtbot.waitUntil(lambda: across.maximum() == down.maximum() == 0)
+    assert window._stack.width() > LEAST_PAGE.width()
+    window.close()
 
 
 RIGS = (

@@ -34,6 +34,8 @@ WAIT_MS: Final = 0
 SLOW_MS: Final = 100
 """What takes longer shows that it is being worked out."""
 FORM_WIDTH: Final = 306
+BESIDE_BAR: Final = 12
+"""Px between the form and its scroll bar."""
 MOVERS_WIDTH: Final = 262
 NARROW: Final = 1000
 """Below this width what moves the costs stands under their plot."""
@@ -114,10 +116,15 @@ class AdvicePage(Page):
 
     def _left(self) -> QWidget:
         self._usage = Card(self.tr("How you use it"))
-        area = scrolling(self._usage)
-        area.setFixedWidth(FORM_WIDTH)
-        self._usage.setProperty("role", "card")
-        return area
+        self._usage.setFixedWidth(FORM_WIDTH)
+        inner = QWidget()
+        self._inputs = column()
+        # The scroll bar stands in the card's margin, off the fields.
+        self._inputs.setContentsMargins(0, 0, BESIDE_BAR, 0)
+        self._usage.body.setContentsMargins(0, 0, -BESIDE_BAR, 0)
+        inner.setLayout(self._inputs)
+        self._usage.body.addWidget(scrolling(inner))
+        return self._usage
 
     def _fill(self, right: QWidget) -> None:
         self._column = column(spacing=design.GAP)
@@ -176,7 +183,7 @@ class AdvicePage(Page):
         made = UsageForm(self.state)
         made.refused.connect(lambda sentence: self.banner.say(sentence, "tight"))
         made.accepted.connect(self.banner.dismiss)
-        self._usage.body.addWidget(made)
+        self._inputs.addWidget(made)
         return made
 
     @functools.cached_property

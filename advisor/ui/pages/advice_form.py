@@ -18,7 +18,7 @@ from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import button, column, row, text
 
 FIELD_WIDTH: Final = 124
-_NAMES_WIDTH: Final = 178
+_NAMES_WIDTH: Final = 172
 """Of a box whose entries are names, longer than a number."""
 _POPUP_WIDTH: Final = 250
 _LIMITS: Final = "limits."

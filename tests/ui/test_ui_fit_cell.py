@@ -26,6 +26,7 @@ from advisor.ui import checks
 from advisor.ui.focus import LINE
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.fit_run import RunCard
+from advisor.ui.state import AppState
 from advisor.ui.widgets.figures import FigureRow
 from tests import tiny
 
@@ -286,3 +287,19 @@ def test_what_llama_server_does_not_run_is_told_of_the_program_that_does(qtbot, 
     card.show_plan(size(llm.load("google/flan-t5-small", "Q8_0"), rig, RunSettings()))
     assert offered() == ["llama-completion"]
     assert card.content.startswith("llama-completion")
+
+
+def test_a_card_is_shown_once_it_has_something_to_say(state: AppState, qtbot) -> None:
+    page = FitPage(state)
+    qtbot.addWidget(page)
+    state.choose_model("Qwen/Qwen3-0.6B", "Q8_0")
+    qtbot.waitUntil(lambda: state.plan is not None, timeout=30_000)
+    page.show()
+    cards = (page.plan, page.places, page.run, page.notes)
+    assert all(card.isHidden() for card in cards)
+    page.catch_up()
+    assert not any(card.isHidden() for card in cards)
+    assert page.run.content
+    pickers = [picker for picker in page.plan._buttons if not picker.isHidden()]
+    assert len(pickers) == 3  # two cards and the RAM
+    page.closing()

@@ -77,7 +77,7 @@ class FitPage(Page):
         layout.setContentsMargins(18, 16, 18, 16)
         self.setLayout(layout)
         self._lay_out_content()
-        self.make_in_turns("speed", "best", "_form")
+        self.make_in_turns("speed", "best", "_form", "_plan_widgets")
         for signal in (
             state.rig_changed,
             state.model_changed,
@@ -158,6 +158,12 @@ class FitPage(Page):
         made.hide()
         self._stacked.insertWidget(self._stacked.indexOf(self.places), made)
         return made
+
+    @functools.cached_property
+    def _plan_widgets(self) -> PlanCard:
+        """The plan's, ahead of the first look."""
+        self.plan.make_ahead()
+        return self.plan
 
     @functools.cached_property
     def best(self) -> BestList:

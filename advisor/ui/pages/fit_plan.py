@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QWidget
@@ -21,6 +22,17 @@ from advisor.ui.widgets.stacked_bar import Part, StackedBar
 
 Figure = tuple[str, str, design.Series, int | None]
 """Key, name, series, bytes."""
+_USUAL_PLACES: Final = 3
+"""Two cards and the RAM."""
+_USUAL_PARTS: Final[tuple[design.Series, ...]] = (
+    "other",
+    "weights",
+    "context",
+    "compute",
+    "driver",
+    "left",
+)
+"""Of a card's memory, in the order in which they are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +123,11 @@ class PlanCard(Card):
         self.body.addWidget(self._figures)
         self.body.addWidget(self.check)
 
+    def make_ahead(self) -> None:
+        """The widgets that most plans need: making them takes longer than filling them."""
+        self._make_pickers(_USUAL_PLACES)
+        self._figures.show_lines([Line("", "", swatch=series) for series in _USUAL_PARTS])
+
     def show_plan(self, plan: Plan, model: Model, rig: Rig) -> None:
         """Another plan."""
         if plan is not self._plan or rig is not self._rig:
@@ -137,12 +154,7 @@ class PlanCard(Card):
         keys = [place.key for place in places]
         if self._chosen not in keys:
             self._chosen = self._tightest(places)
-        while len(self._buttons) < len(places):
-            picker = PlacePicker()
-            picker.clicked.connect(self._pick)
-            self._group.addButton(picker)
-            self._pickers.addWidget(picker)
-            self._buttons.append(picker)
+        self._make_pickers(len(places))
         for number, picker in enumerate(self._buttons):
             picker.setVisible(number < len(places))
             if number < len(places):
@@ -150,6 +162,14 @@ class PlanCard(Card):
                 picker.show_place(places[number], self._others(places[number]))
                 picker.setChecked(places[number].key == self._chosen)
         self._show_figures(next(place for place in places if place.key == self._chosen))
+
+    def _make_pickers(self, count: int) -> None:
+        while len(self._buttons) < count:
+            picker = PlacePicker()
+            picker.clicked.connect(self._pick)
+            self._group.addButton(picker)
+            self._pickers.addWidget(picker)
+            self._buttons.append(picker)
 
     def _longest(self, plan: Plan) -> str:
         if plan.max_ctx is None:

@@ -14,7 +14,7 @@ BLOCKS = 5
 INSIDE_DEEP = 0.03
 """More than ``Chooser.inside`` far along a context, where few runs give many rows and so tell less
 than they seem."""
-CENTRES = np.linspace(0.0, 0.05, 11)
+CENTRES = np.linspace(0.0, 0.5, 11)
 TAIL = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of rows below the errors that ``Similar.centre`` makes least, on average."""
 
@@ -27,9 +27,9 @@ class Assumed:
     priors: dict[str, Prior]
 
 
-def _centre(error: Array) -> float:
+def _centre(error: Array, spread: Array) -> float:
     """See ``Similar.centre``; ``error``: logarithms of measured over computed time."""
-    tails = [np.quantile(np.abs(np.exp(error - c) - 1), TAIL).mean() for c in CENTRES]
+    tails = [np.quantile(np.abs(np.exp(error - c * spread) - 1), TAIL).mean() for c in CENTRES]
     return round(float(CENTRES[np.argmin(tails)]), 3)
 
 
@@ -60,9 +60,10 @@ class Chooser:
         # A question may not tell what a row was measured with, and its range has to hold too.
         gain, wider = self.joint.untold(fit, start.how)
         untold = error + gain + self.joint.formula.untold(fit.vector)[train]
-        centre = _centre(error)
+        errors, spreads = np.concatenate([error, untold]), np.concatenate([spread, wider])
+        centre = _centre(errors, spreads)
         found: dict[str, float] = {"centre": centre}
-        off = np.abs(np.concatenate([error, untold]) - centre) / np.concatenate([spread, wider])
+        off = np.abs(errors / spreads - centre)
         far, experts = (np.tile(of[train], 2) for of in (deepness(self.depth), self.experts))
         for name, has in (("z", ~experts), ("z_experts", experts)):
             near = float(np.quantile(off[has & (far == 0)], self.inside))
@@ -86,7 +87,7 @@ class Chooser:
         """
         error, _ = self.joint.left_out(fit, start.how, covariance, self.machines)
         spread = self.joint.spread_left_out(fit, start.how, self.machines)
-        needed = np.abs(error - wide.centre) / (spread * self.multiples(wide, fit.train))
+        needed = np.abs(error / spread - wide.centre) / self.multiples(wide, fit.train)
         count = Counter(self.machines[i] for i in fit.train)
         order = np.argsort(needed)
         machines = [self.machines[int(fit.train[i])] for i in order]

@@ -8,6 +8,8 @@ BORROWED = (
     ("vulkan", "cdna", "vulkan-rdna", 2.5),
     ("vulkan", "arc", "vulkan-rdna", 2.5),
     ("sycl", "arc", "vulkan-rdna", 2.5),
+    ("vulkan", "alchemist", "vulkan-rdna", 2.5),
+    ("sycl", "alchemist", "vulkan-rdna", 2.5),
     ("vulkan", "gb10", "vulkan-nvidia", 1.6),
     ("vulkan", "hbm", "vulkan-nvidia", 2.0),
 )
@@ -93,6 +95,7 @@ MATRIX_RATES = (
 MATRIX_SHARES = (
     (
         "hopper",
+        None,
         0.63,
         (
             "llama.cpp multiplies with mma.sync (ggml-cuda/mma.cuh), which reaches 63 to 65 % of "
@@ -101,8 +104,20 @@ MATRIX_SHARES = (
             "read); rows of an H100 over those of an A100 say 0.55 to 0.57"
         ),
     ),
+    (
+        "alchemist",
+        "vulkan",
+        0.286,
+        (
+            "llama.cpp uses cooperative matrices on Intel from Xe2 on alone (pull request 14001; "
+            "“matrix cores: none” on an A770), so FP16 runs at twice the FP32 rate (39.3 TFLOPS "
+            "of an A770) and not at that of XMX (137.6): 562 tok/s of an 8B Q4_K_M there "
+            "(github.com/brand-o/normiebench/issues/12) are 9 TFLOPS"
+        ),
+    ),
 )
-"""Architectures whose data sheet counts instructions that llama.cpp does not use: share of it."""
+"""Architectures whose data sheet counts instructions that llama.cpp does not use, under one backend
+or any: share of it."""
 PCIE = {
     "gbs_per_lane": {"1": 0.25, "2": 0.5, "3": 0.985, "4": 1.969, "5": 3.938, "6": 7.563},
     "share": 0.8,

@@ -39,7 +39,7 @@ GPUS = {
 }
 
 RATES = {card: rate for card, rate, _ in MATRIX_RATES}
-SHARES = {architecture: share for architecture, share, _ in MATRIX_SHARES}
+SHARES = {(architecture, backend): share for architecture, backend, share, _ in MATRIX_SHARES}
 
 DOUBTED = {
     318: "fell out of video memory at this depth (5 tok/s after 25 at half of it)",
@@ -215,6 +215,7 @@ def read(path: Path) -> Iterator[Row | str]:
             yield f"{raw['id']}: {raw['model']} {raw['quant']} on {raw['gpu']} is not known"
             continue
         bandwidth, rate = entry.bandwidth_gbs, entry.fp16_tflops or RATES.get(entry.name)
+        share = SHARES.get((entry.architecture, backend), SHARES.get((entry.architecture, None), 1))
         if bandwidth is None:
             yield f"{raw['id']}: bandwidth of {raw['gpu']} is not known"
             continue
@@ -226,7 +227,7 @@ def read(path: Path) -> Iterator[Row | str]:
             sums=found,
             gpu=entry.name,
             bandwidth=bandwidth * 1e9,
-            rate=rate * SHARES.get(entry.architecture, 1.0) * 1e12 if rate else None,
+            rate=rate * share * 1e12 if rate else None,
             speed_class=class_key(backend, entry.architecture, bandwidth),
             architecture=entry.architecture,
             backend=backend,

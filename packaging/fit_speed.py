@@ -269,7 +269,7 @@ def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> Array:
             wide = choose.multiples(assumed.how, test) * np.where(new, assumed.how.unmeasured, 1.0)
             for untold in range(3):
                 error, spread = choose.joint.predict(fit, test, assumed.how, told=not untold)
-                error -= assumed.how.centre
+                error -= assumed.how.centre * spread
                 if untold == 2:
                     error += problem.untold(fit.vector)[test]
                 found[untold, :, test] = np.array([error, np.abs(error) / (spread * wide)]).T
@@ -287,7 +287,7 @@ def never_fitted(make: type[Problem], rows: list[Row], held: list[Row], start: A
     found = np.empty((2, 2, len(held)))
     for untold in range(2):
         error, spread = choose.joint.predict(fit, test, assumed.how, told=not untold)
-        error -= assumed.how.centre
+        error -= assumed.how.centre * spread
         wide = spread * choose.multiples(assumed.how, test)
         found[untold] = np.array([error, np.abs(error) / wide])
     return found

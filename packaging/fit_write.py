@@ -111,8 +111,8 @@ def write(
             for card, rate, source in MATRIX_RATES
         ],
         "matrix_shares": [
-            {"architecture": architecture, "share": share, "source": source}
-            for architecture, share, source in MATRIX_SHARES
+            {"architecture": architecture, "backend": backend, "share": share, "source": source}
+            for architecture, backend, share, source in MATRIX_SHARES
         ],
         "similar_decode": decode.how.model_dump(),
         "similar_prefill": prefill.how.model_dump(),

@@ -198,6 +198,8 @@ class MatrixShare(_Frozen):
     """Part of an architecture's FP16 matrix rate that the instructions llama.cpp uses can reach."""
 
     architecture: str
+    backend: Backend | None = None
+    """Under which alone; None: under any."""
     share: float
     source: str
 
@@ -232,9 +234,10 @@ class Similar(_Frozen):
     z_experts: float
     z_experts_deep: float
     centre: float
-    """Logarithm by which the middle is set below what is likeliest: a figure that is too high is
-    further off, relative to what is measured, than one too low, so this makes the largest errors
-    least."""
+    """Spreads by which the middle is set below what is likeliest: a figure that is too high is
+    further off, relative to what is measured, than one too low, so the less is known, the lower is
+    the middle that errs least (absolute percentage error in Gneiting 2011, "Making and evaluating
+    point forecasts")."""
     several: float
     """Multiple of the range where several cards share the work."""
     unmeasured: float
@@ -349,14 +352,16 @@ def _stand_ins() -> dict[str, float]:
 
 
 @functools.cache
-def _shares() -> dict[str, float]:
-    return {of.architecture: of.share for of in speed_data().matrix_shares}
+def _shares() -> dict[tuple[str, Backend | None], float]:
+    return {(of.architecture, of.backend): of.share for of in speed_data().matrix_shares}
 
 
 def matrix_tflops(device: Device) -> float | None:
     """FP16 matrix rate that llama.cpp can reach, or what stands in; None where neither is known."""
     if device.fp16_tflops is not None:
-        return device.fp16_tflops * _shares().get(device.architecture or "", 1.0)
+        shares, name = _shares(), device.architecture or ""
+        share = shares.get((name, device.backend), shares.get((name, None), 1.0))
+        return device.fp16_tflops * share
     return _stand_ins().get(device.table_id or device.name)
 
 

@@ -255,7 +255,7 @@ def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
     mean, deviation = process([case])
     multiple = process.how.multiple(case.experts, float(deepness(case.depth)))
     spread = float(deviation[0]) * multiple / NORMAL_80
-    likely = float(mean[0]) + process.how.centre
+    likely = float(mean[0]) + process.how.centre * float(deviation[0])
     same = _by_machine(kind).get((case.model, case.gpu, case.backend, case.file_type, n_gpu), ())
     if not same:
         known = (case.gpu, case.backend) in _machines(kind)

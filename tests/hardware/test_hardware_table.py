@@ -10,7 +10,7 @@ from advisor.units import GIB, MIB
 
 CLASSES = {
     *("pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "gb10"),
-    *("rdna2", "rdna3", "rdna4", "cdna", "strix-halo", "arc"),
+    *("rdna2", "rdna3", "rdna4", "cdna", "strix-halo", "arc", "alchemist"),
     *(f"apple-m{n}" for n in range(1, 6)),
 }
 

@@ -197,6 +197,7 @@ class Probe(Running):
                 client = Client(self._address or f"unix://{address.host}", address.api_key)
                 question = self._question
                 Measurement(question.settings, question.seconds, self._tokens, self).run(client)
+                self._sampler.take()
                 self._look_at_pages(process, files.model)
         except EngineError as error:
             raise self._explain(process, error) from error
@@ -303,7 +304,7 @@ class Probe(Running):
                 self._ready.set()
 
     def _sampled(self, at: int, values: Sample) -> None:
-        """On the sampler's thread."""
+        """On the sampler's thread, one sample at a time, or at the end on the probe's."""
         self._watchdog.look(values.get((HOST, "used")))
         for happened in self._noticing.look(
             at,

@@ -152,6 +152,7 @@ class Sampler:
         self._interval = interval
         self._recorder = Recorder()
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._started = 0.0
@@ -202,6 +203,17 @@ class Sampler:
         with self._lock:
             return self._recorder.since(index)
 
+    def take(self) -> None:
+        """Take one sample now: the last before a child ends, whether or not the thread had a turn
+        since it began to work."""
+        with self._turn:
+            values = self.sample()
+            at = self.elapsed_ms
+            with self._lock:
+                self._recorder.add(at, values)
+            if self._on_sample is not None:
+                self._on_sample(at, values)
+
     def sample(self) -> Sample:
         """Read everything once."""
         values: Sample = {(HOST, "available"): _kib(available_memory())}
@@ -243,12 +255,7 @@ class Sampler:
     def _run(self) -> None:
         due = time.monotonic()
         while not self._stopping.is_set():
-            values = self.sample()
-            at = self.elapsed_ms
-            with self._lock:
-                self._recorder.add(at, values)
-            if self._on_sample is not None:
-                self._on_sample(at, values)
+            self.take()
             due += self._interval
             wait = due - time.monotonic()
             if wait < -1:  # the machine was asleep or very busy: do not catch up

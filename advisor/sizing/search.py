@@ -108,7 +108,26 @@ class Search:
         ram = dense[layers] + parts[border] + caches + 0 * border
         if self.pipeline is not None:
             bound[0, 0] -= self.pipeline.most()
-        return bound + (self.steps.least() + costs.once) * (layers < n), kept, ram
+        apart, devices = self._apart(kept)
+        steps = self.steps.least(devices)
+        return bound + apart + (steps + costs.once) * (layers < n), kept, ram
+
+    def _apart(self, kept: Bytes) -> tuple[Floats, Bytes]:
+        """What no placement of so many bytes avoids beside the fastest time of every layer: the
+        seconds that slower devices add, since the fastest hold no more than their room, and how
+        many devices there are at least.
+        """
+        costs, needs = self.costs, self.needs
+        room = np.maximum(needs.room(), 0)
+        times = np.array([costs.thin[self.devices], costs.whole[self.devices]])
+        sizes = np.array([needs.thin, needs.thin + needs.experts])
+        slower = times - times.min(axis=1, keepdims=True)
+        each = (slower / np.maximum(sizes, 1)[:, None]).min(axis=(0, 2))
+        order = each.argsort()
+        ends = np.concatenate(([0], np.cumsum(room[order])))
+        seconds = np.concatenate(([0.0], np.cumsum((room * each)[order])))
+        largest = np.cumsum(np.sort(room)[::-1])
+        return np.interp(kept, ends, seconds), np.searchsorted(largest, kept) + 1
 
     def _given(self, counts: Sequence[int], layers: int, experts: int) -> float | None:
         """The cost of given borders; None where they do not fit."""

@@ -94,6 +94,7 @@ class Needs:
             self.model, self.space.backends, targets, load_mtp=self.asked.load_mtp
         )
         self._by_others = list(moved)
+        self.forget()
 
     def forget(self) -> None:
         """Begin to propose anew: what was derived no longer follows from what was learnt."""

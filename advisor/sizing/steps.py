@@ -43,9 +43,15 @@ class Steps:
         """From one machine to another, beside what every device adds."""
         return self.there[before] + self.there[machine] - self.each
 
-    def least(self) -> float:
-        """No devices add less than this together."""
-        return self.each + min(self.there[at] + self.back[at] for at in set(self.machine))
+    def least(self, devices: NDArray[np.intp]) -> NDArray[np.float64]:
+        """So many devices or more add no less than this together.
+
+        Of several machines one device counts: a network may cost less than a hand-over.
+        """
+        machines = set(self.machine)
+        first = self.each + min(self.there[at] + self.back[at] for at in machines)
+        more = self.each if len(machines) == 1 else 0.0
+        return np.asarray(first + (devices - 1) * more, dtype=np.float64)
 
     def total(self, counts: Sequence[int]) -> float:
         """What those of the devices add that have layers."""

@@ -145,7 +145,11 @@ def advice_of(
         progress=progress,
     )
     tried = probed_in_vain(advice.to_probe, session.probes, rig)
-    return replace(advice, reasons=(tried, *advice.reasons)) if tried else advice
+    if not tried:
+        return advice
+    # After the first, which goes on from the headline: "It holds ...".
+    first, others = advice.reasons[:1], advice.reasons[1:]
+    return replace(advice, reasons=(*first, tried, *others))
 
 
 def probed_in_vain(wanted: Option | None, probes: Sequence[ProbeResult], rig: Rig) -> str:

@@ -49,6 +49,8 @@ def test_a_narrow_fit_page_shows_every_context_with_its_speed(asked: AppState, q
     assert page.matrix.map.horizontalScrollBar().maximum() == 0
     assert page.matrix.map.rowHeight(0) >= 34
     assert page._legend.isVisible()
+    # The sentence does not share its line with what the cells' figures are.
+    assert page._reason.width() > page.matrix.map.width() // 2
     assert not reaches_out(page._side)
     page.resize(1132, 700)
     assert page._legend.parentWidget() is page._card

@@ -4,7 +4,14 @@ import functools
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QScrollArea, QSizePolicy, QWidget
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QButtonGroup,
+    QHBoxLayout,
+    QScrollArea,
+    QSizePolicy,
+    QWidget,
+)
 
 from advisor.errors import RigAdvisorError
 from advisor.ui import design, services
@@ -26,6 +33,7 @@ from advisor.ui.texts import VERDICT_TONES, answer, choice_name, verdict_word, w
 from advisor.ui.widgets.basics import (
     Banner,
     Card,
+    Elided,
     EmptyState,
     button,
     column,
@@ -143,10 +151,10 @@ class FitPage(Page):
         self._reason = text("", "muted", wrap=True)
         self.matrix = MatrixView(self.state)
         self.matrix.map.opened.connect(lambda _row, _column: self._go_probe())
-        below = row(self._reason, self.matrix.unit)
-        below.setStretch(0, 1)
+        self._below = row(self._reason, self.matrix.unit)
+        self._below.setStretch(0, 1)
         self._body.addWidget(self._answer)
-        self._body.addLayout(below)
+        self._body.addLayout(self._below)
         self._body.addWidget(self.matrix, 1)
         self._body.addWidget(rule())
         self._body.addLayout(self._foot())
@@ -193,7 +201,7 @@ class FitPage(Page):
 
     def _foot(self) -> QHBoxLayout:
         """Settings in short, the form that changes them, and other file types of a file."""
-        self._short = text("", "muted")
+        self._short = Elided("", "muted")
         self._every = button(
             self.tr("Size it in every file type"), self.state.size_in_every_file_type, "link"
         )
@@ -244,6 +252,9 @@ class FitPage(Page):
         if narrow == (self._side.width() == NARROW_SIDE_WIDTH):
             return
         self._side.setFixedWidth(NARROW_SIDE_WIDTH if narrow else SIDE_WIDTH)
+        way = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        self._below.setDirection(way)
+        self._below.setSpacing(0 if narrow else design.SPACE)
         self.matrix.map.show_notes(shown=not narrow)
         if narrow:
             self._body.insertWidget(self._body.indexOf(self.matrix), self._legend, 0, _LEFT)
@@ -259,7 +270,7 @@ class FitPage(Page):
         self._empty.setVisible(not chosen)
         self._content.setVisible(chosen)
         self._probe.setEnabled(chosen and rig is not None and not state.problem)
-        self._short.setText(settings_in_short(state.session.settings, self.tr))
+        self._short.say(settings_in_short(state.session.settings, self.tr))
         if rig is None or choice is None:
             return
         if self._job is not None:

@@ -16,10 +16,26 @@ BORROWED = (
 CAMPING = frozenset({"vulkan-strix-halo"})
 """Kinds whose attention gets slower where a KV head lies on few memory channels; on an R9700 and
 under ROCm the same models tell no such thing."""
+COMPUTE_BOUND = frozenset({"cuda-hbm"})
+"""Kinds with so much bandwidth for their cores that unpacking weights, not reading them, takes the
+time of many types."""
+UNPACKING = (
+    "fitted; an H200 reads an 8B model in F16 at 3.3 TB/s, in Q8_0 at 2.0, in Q4_K_M at 1.2, in "
+    "Q3_K_M at 0.75 (rows from 3000 on of resources/bench.json)"
+)
 SLOW_MEMORY = {"cuda-hbm": 0.5, "metal-apple-m1": 0.55}
 """Kinds whose kernels are known to reach less of the bandwidth than 0.72: A100 and H100 (HBM) and
 Apple's M1 (0.40 and 0.49 where a simpler formula was fitted to these rows)."""
 
+LAUNCHES = {
+    "extra": {
+        "gemma3n": 2.0, "deepseek4": 3.45, "hy_v4": 3.15, "kimi-k3": 2.6, "qwen4exp": 2.02,
+        "glm5-next": 1.98, "minimax-m3": 1.27, "rwkv7": 1.26, "bailingmoe3": 1.09,
+    },
+    "source": "kernels per block in llama.cpp's own graph of one token (advisor/sizing/compute), "
+    "over the 19.3 of a plain attention block, beyond what blocks, experts and small tensors tell "
+    "of other architectures; tests/sizing/test_sizing_speed_launches.py counts them",
+}  # fmt: skip
 WITHOUT_BF16 = {
     "backend": "vulkan",
     "architectures": ["rdna2", "rdna3", "strix-halo"],

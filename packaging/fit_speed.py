@@ -29,7 +29,14 @@ from zlib import crc32
 import numpy as np
 from fit_assumed import BUILT, DECODE, DEPTH, PREFILL
 from fit_choose import BLOCKS, Assumed, Chooser
-from fit_given import BORROWED, CAMPING, QUANTIZED_CACHE, SLOW_MEMORY, WITHOUT_BF16
+from fit_given import (
+    BORROWED,
+    CAMPING,
+    COMPUTE_BOUND,
+    QUANTIZED_CACHE,
+    SLOW_MEMORY,
+    WITHOUT_BF16,
+)
 from fit_joint import Array, Fitted, Joint, Parameters
 from fit_rows import DOUBTED, Row, read
 
@@ -111,11 +118,13 @@ class Decode(Problem):
             [r.kv_width < 2 and r.backend in QUANTIZED_CACHE["backends"] for r in self.rows]
         )
         self.measured = np.array([-np.log(r.raw["tg_tps"]) for r in self.rows])
+        self.unpacked = np.array([[r.speed_class in COMPUTE_BOUND] for r in self.rows])
         self.by_class("eta", [SLOW_MEMORY.get(name, 0.72) for name in self.classes])
         self.by_class("tau", 25e-6)
         self.by_class("rho", 1.2)
         self.by_class("attention", 0.08)
         self.parameters.add("groups", 1.0, len(GROUPS))
+        self.parameters.add("unpacking", 1.0, len(GROUPS))
         self.by_backend("gather", 1.0)
         self.parameters.add("bf16_experts", 1.0)
         self.parameters.add("quantized_kv", 2.0)
@@ -130,7 +139,7 @@ class Decode(Problem):
     def log_time(self, vector: Array) -> Array:
         g = lambda name: self.parameters.get(vector, name)  # noqa: E731 - as in the formulas
         kind, backend = self.kind, self.backend
-        groups = np.broadcast_to(g("groups"), (len(kind), len(GROUPS)))
+        groups = g("groups") * np.where(self.unpacked, g("unpacking"), 1.0)
         experts = groups * g("gather")[backend][:, None]
         experts[:, GROUPS.index("bf16")] *= np.where(
             backend == BACKENDS.index("vulkan"), g("bf16_experts")[0], 1.0

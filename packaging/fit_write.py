@@ -9,7 +9,9 @@ from fit_given import (
     BORROWED,
     CALIBRATED,
     CAMPING,
+    COMPUTE_BOUND,
     HOST,
+    LAUNCHES,
     LINKS_ON_BOARD,
     MATRIX_RATES,
     MATRIX_SHARES,
@@ -17,6 +19,7 @@ from fit_given import (
     QUANTIZED_CACHE,
     SPILL,
     TENSOR_SPLIT,
+    UNPACKING,
     WITHOUT_BF16,
 )
 from fit_joint import Fitted
@@ -103,6 +106,12 @@ def write(
         "tensor_split": TENSOR_SPLIT,
         "pcie": PCIE,
         "links_on_board": LINKS_ON_BOARD,
+        "launches": LAUNCHES,
+        "unpacking": {
+            "classes": sorted(COMPUTE_BOUND),
+            "groups": {g: _r(v) for g, v in zip(GROUPS, d("unpacking"), strict=True)},
+            "source": UNPACKING,
+        },
         "quantized_cache": {"slower": _r(max(1.0, d("quantized_kv")[0])), **QUANTIZED_CACHE},
         "without_bf16": WITHOUT_BF16,
         "spill": SPILL,

@@ -128,6 +128,23 @@ class Calibrated(_Frozen):
     source: str
 
 
+class Launches(_Frozen):
+    """Architectures whose blocks start more kernels than their tensors tell."""
+
+    extra: dict[str, float]
+    """Launches per block beside the usual ones, in blocks of plain attention."""
+    source: str
+
+
+class Unpacking(_Frozen):
+    """How fast types are read where cores, not memory, hold reading up; beside ``groups``."""
+
+    classes: tuple[str, ...]
+    """Kinds of GPU with so much bandwidth for their cores."""
+    groups: dict[str, float]
+    source: str
+
+
 class TensorSplit(_Frozen):
     """Cost of one all-reduce."""
 
@@ -277,6 +294,8 @@ class SpeedData(_Frozen):
     tensor_split: TensorSplit
     pcie: Pcie
     links_on_board: LinksOnBoard
+    launches: Launches
+    unpacking: Unpacking
     quantized_cache: QuantizedCache
     without_bf16: WithoutBf16
     spill: Spill

@@ -94,6 +94,8 @@ def _constants(
     bandwidth_factor, latency_factor = factors
     fitted, costs = data.classes[key], data.backends[backend]
     groups = np.array([data.groups[name] for name in GROUPS])
+    if key in data.unpacking.classes:
+        groups = groups * np.array([data.unpacking.groups[name] for name in GROUPS])
     experts = groups * costs.gather
     experts[GROUPS.index("bf16")] *= costs.bf16_experts
     return Constants(

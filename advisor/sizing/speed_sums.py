@@ -17,6 +17,7 @@ from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
 from advisor.sizing.overrides import Targets, target
 from advisor.sizing.placement import HOST
+from advisor.sizing.speed_data import speed_data
 from advisor.sizing.tables import PerModel
 
 Floats = NDArray[np.float64]
@@ -280,6 +281,7 @@ def _make(model: Model, _key: str) -> ModelSums | None:
             layers[il, MLA if hp.is_mla else ATTENTION] = 1
         elif not layers[il, RECURRENT]:
             layers[il, ATTENTION] = 0.5
+    layers[: hp.n_layer, ATTENTION] += speed_data().launches.extra.get(hp.arch, 0.0)
     return ModelSums(
         layers=layers,
         caches=tuple(caches),

@@ -169,7 +169,8 @@ def load(label: str, kind: str) -> Model | None:
     )
 
 
-def _file_type(quant: str) -> str | None:
+def file_type(quant: str) -> str | None:
+    """The file type that a row's words mean; None where none does."""
     try:
         return nearest(quant).name
     except ModelError:
@@ -196,7 +197,7 @@ def read(path: Path) -> Iterator[Row | str]:
     for line in path.read_text(encoding="utf-8").splitlines():
         raw = json.loads(line)
         backend = {"rocm/vulkan": "vulkan"}.get(raw["backend"].lower(), raw["backend"].lower())
-        kind = _file_type(raw["quant"])
+        kind = file_type(raw["quant"])
         if raw["engine"] != "llama.cpp" or backend not in {"cuda", "rocm", "vulkan", "metal"}:
             yield f"{raw['id']}: another engine"
             continue

@@ -10,7 +10,6 @@ from fit_given import (
     CALIBRATED,
     CAMPING,
     COMPUTE_BOUND,
-    HOST,
     LAUNCHES,
     LINKS_ON_BOARD,
     MATRIX_RATES,
@@ -29,6 +28,7 @@ from advisor.sizing.speed_sums import GROUPS
 from advisor.units import GIB
 
 RESOURCES = Path(__file__).parents[1] / "resources"
+SPEED = RESOURCES / "speed.json"
 BACKENDS = ("cuda", "rocm", "vulkan", "metal")
 
 
@@ -101,7 +101,7 @@ def write(
             {"backend": b, "architecture": a, "like": like, "widen": w}
             for b, a, like, w in BORROWED
         ],
-        "host": HOST,
+        "host": json.loads(SPEED.read_text(encoding="utf-8"))["host"],  # fit_host.py's
         "calibrated": CALIBRATED,
         "tensor_split": TENSOR_SPLIT,
         "pcie": PCIE,
@@ -128,9 +128,7 @@ def write(
         "errors_decode": errors["decode"],
         "errors_prefill": errors["prefill"],
     }
-    (RESOURCES / "speed.json").write_text(
-        json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    SPEED.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     d_found, p_found = _found(decode), _found(prefill)
     found = [_row(row, d_found, p_found) for row in rows]
     text = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in found)

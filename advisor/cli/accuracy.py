@@ -63,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     reference = against_reference(shipped.cases)
     engine = None if arguments.no_engine else against_engine(one_per_architecture(arguments.models))
     speed = speed_data()
+    decode = speed.errors_decode | speed.host.errors["decode"]
+    prefill = speed.errors_prefill | speed.host.errors["prefill"]
     if arguments.json:
         say_json(
             {
@@ -84,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
                 "speed": {
                     "method": speed.method,
                     "date": speed.date,
-                    "decode": {k: v.model_dump() for k, v in speed.errors_decode.items()},
-                    "prefill": {k: v.model_dump() for k, v in speed.errors_prefill.items()},
+                    "decode": {k: v.model_dump() for k, v in decode.items()},
+                    "prefill": {k: v.model_dump() for k, v in prefill.items()},
                 },
             }
         )
@@ -112,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
     say()
     say("Speed against published measurements, each predicted without its like:")
     say()
-    rows = _speed_rows("decode", speed.errors_decode)
-    rows += _speed_rows("prefill", speed.errors_prefill)
+    rows = _speed_rows("decode", decode)
+    rows += _speed_rows("prefill", prefill)
     _print([_SPEED_HEAD, *rows], markdown=arguments.markdown)
     return DONE

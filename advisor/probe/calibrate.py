@@ -304,7 +304,8 @@ def _as_far_as_told(found: Calibration, rows: Floats) -> Calibration:
 
 def _nominal_ram(probes: Sequence[Measured]) -> float | None:
     rates = {probe.result.rig.host.ram_bandwidth_gbs for probe in probes} - {None}
-    return max((rate for rate in rates if rate), default=0.0) * speed_data().host.eta or None
+    known = max((rate for rate in rates if rate), default=0.0)
+    return speed_data().host.effective(known) if known else None
 
 
 def _linear(

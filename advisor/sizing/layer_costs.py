@@ -154,7 +154,7 @@ def _decode(model: Model, known: ModelSums, settings: RunSettings, box: Machine)
     n = len(known.layers)
     host = _total(host_seconds(box, full, cached, flops))
     alone[:, sums.STATE] = alone[:, sums.BLOCKS] = 0.0
-    experts = _total(host_seconds(box, alone, np.zeros(n), np.zeros(n)))
+    experts = _total(host_seconds(box, alone, np.zeros(n), np.zeros(n), alone[:, sums.MOE]))
     if not settings.kv_offload:
         on_host = np.asarray(host_seconds(box, np.zeros_like(full), cached, flops)[2])
         cached, flops = np.zeros(n), np.zeros(n)

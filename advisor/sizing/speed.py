@@ -430,11 +430,11 @@ def _host_terms(result: _Sum, parts: list[Load], box: Machine) -> None:
     part = next((p for p in parts if p.where == HOST), None)
     if part is None:
         return
-    spread = speed_data().host.spread
+    spread = box.host.spread_beside if box.devices else box.host.spread
     if box.calibration.host_bandwidth_gbs is not None:
         spread = _apart(part, box, box.calibration.on_host(spread))
     weights, experts, cache, latency = map(
-        float, host_seconds(box, part.columns, part.cache_bytes, part.attention_flops)
+        float, host_seconds(box, part.columns, part.cache_bytes, part.attention_flops, part.beside)
     )
     rate = f"at {box.host_gbs:,.0f} GB/s effective"
     dense = float(part.columns[sums.DENSE].sum() + part.columns[sums.STATE])

@@ -1,8 +1,10 @@
 """Constants of the speed model (resources/speed.json) and measured rows (resources/bench.json)."""
 
 import functools
-from typing import Final
+from typing import Final, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from advisor import resources
@@ -93,13 +95,26 @@ class Borrowed(_Frozen):
     widen: float
 
 
-class HostCosts(_Frozen):
-    """The host's memory and processor."""
+Rates = TypeVar("Rates", float, NDArray[np.float64])
 
+
+class HostCosts(_Frozen):
+    """The host's memory and processor: packaging/fit_host.py."""
+
+    date: str
+    method: str
+    data: str
     eta: float
-    """Share of the RAM bandwidth that the CPU backend reaches, 4 bits and more."""
-    eta_low: float
-    """The same below 4 bits, where the processor is the limit."""
+    """Share of the RAM's bandwidth that the CPU backend reaches at 4 bits, where that is
+    ``USUAL_RAM``."""
+    power: float
+    """By which power of the bandwidth that share falls, below 1: more memory is never slower."""
+    low: float
+    """Time of a byte of less than 4 bits over that of one of 4: the processor may be the limit."""
+    experts: float
+    """Time of a byte of experts beside a device over that of one without."""
+    beside_us: float
+    """Time per layer of experts in RAM while its block lies on a device, beside reading."""
     tau_us: float
     """Time per block beside reading, at one thread."""
     attention_gflops: float
@@ -112,9 +127,30 @@ class HostCosts(_Frozen):
     core_gbs: dict[str, float]
     """What one core unpacks, 10**9 bytes per second: of "q4" and of the types speed_sums.HARD."""
     spread: float
+    """Of what lies in RAM without a device: standard deviation of the logarithm that held 80 %."""
+    spread_beside: float
+    """The same of experts and layers beside a device."""
+    copy_share: float
+    """Share of the link's rate that copies of weights in RAM to a device reach: mapped from their
+    file they lie in pageable memory (llama-model-loader.cpp, ``use_mmap``)."""
+    copy_spread: float
+    prefill_gflops: dict[str, float]
+    """Prompts on the processor, 10**9 operations per second and core; keys are
+    speed_sums.GROUPS."""
+    prefill_spread: float
     source: str
     block_source: str
     """Where ``tau_us`` and ``attention_gflops`` are from."""
+    errors: dict[str, dict[str, "Errors"]]
+    """By kind (decode, prefill) and group, of rows predicted without their page's rows."""
+
+    def effective(self, nominal_gbs: Rates) -> Rates:
+        """What RAM of so many GB/s delivers to the CPU backend at 4 bits, GB/s."""
+        return self.eta * USUAL_RAM * (nominal_gbs / USUAL_RAM) ** (1 - self.power)
+
+
+USUAL_RAM: Final = 100.0
+"""GB/s: about two channels of DDR5-6000."""
 
 
 class Calibrated(_Frozen):

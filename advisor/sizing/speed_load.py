@@ -14,7 +14,14 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.interconnect import pcie_gbs
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings, first_device
-from advisor.sizing.speed_data import BackendCosts, SpeedClass, class_of, matrix_tflops, speed_data
+from advisor.sizing.speed_data import (
+    BackendCosts,
+    HostCosts,
+    SpeedClass,
+    class_of,
+    matrix_tflops,
+    speed_data,
+)
 from advisor.sizing.speed_sums import GROUPS, Floats, ModelSums
 from advisor.sizing.speed_terms import BEND_POSITIONS, ENTRIES, Constants, Number
 
@@ -50,6 +57,7 @@ class Machine:
 
     devices: dict[int, DeviceSpeed]
     """By index, those that the placement uses."""
+    host: HostCosts
     host_gbs: float | None
     """Effective bandwidth of RAM at 4 bits, GB/s (``host_times``)."""
     hard_times: Floats
@@ -79,7 +87,7 @@ def _copy_rate(device: Device) -> float | None:
     generation = device.pcie.max_generation or device.pcie.generation
     width = device.pcie.max_width or device.pcie.width
     rate = pcie_gbs(generation, width) if generation and width else None
-    return None if rate is None else rate * speed_data().pcie.share * 1e9
+    return None if rate is None else rate * speed_data().host.copy_share * 1e9
 
 
 @functools.lru_cache(maxsize=256)
@@ -185,16 +193,15 @@ def machine(
         devices[index] = found
     host = speed_data().host
     nominal = rig.host.ram_bandwidth_gbs
-    if calibration.host_bandwidth_gbs is not None:
-        high = calibration.host_bandwidth_gbs
-    else:
-        high = None if nominal is None else nominal * host.eta
+    unprobed = None if nominal is None else host.effective(nominal)
+    high = calibration.host_bandwidth_gbs
     rate = calibration.host_prefill_tflops
     target = next((device for device in rig.devices[first:] if not device.host_index), None)
     return Machine(
         devices=devices,
-        host_gbs=high,
-        hard_times=hard_times(None if nominal is None else nominal * host.eta, rig.host.cores),
+        host=host,
+        host_gbs=unprobed if high is None else high,
+        hard_times=hard_times(unprobed, rig.host.cores),
         host_rate=None if rate is None else rate * 1e12,
         host_attention=(rig.host.cores or host.cores) * host.attention_gflops * 1e9,
         copies_to=target,
@@ -218,6 +225,8 @@ class Load:
     moved_experts: Floats
     """Bytes by group of all experts, and of what ``-ot`` moved, that lie in RAM while their block
     lies on this device."""
+    beside: float = 0.0
+    """Of the host: how many blocks have their experts in RAM while they lie on a device."""
 
 
 def loads(
@@ -284,6 +293,7 @@ def loads(
         result.append(load)
     if on_host.any() or host_cache or host_flops:
         _add_to_host(result, on_host, host_cache, host_flops, host_prompt)
+        result[-1].beside = float(on_host[sums.MOE])
     for load in result:
         load.columns = load.columns.copy()
         for part in _BYTES:
@@ -420,9 +430,14 @@ def host_times() -> Floats:
     as devices do: on one thread a byte of Q8_0 took 0.92 of the time of one of Q4_K, on devices
     0.93 too (``SpeedData.groups``); ``HostCosts.types`` are those that differ.
     """
-    data = speed_data()
-    times = np.array([data.host.types.get(g, data.groups["q4"] / data.groups[g]) for g in GROUPS])
-    times[LOW_GROUPS] = data.host.eta / data.host.eta_low
+    return type_times(speed_data().host)
+
+
+def type_times(host: HostCosts) -> Floats:
+    """``host_times`` by other constants than the shipped ones."""
+    groups = speed_data().groups
+    times = np.array([host.types.get(g, groups["q4"] / groups[g]) for g in GROUPS])
+    times[LOW_GROUPS] = host.low
     return times
 
 
@@ -449,19 +464,27 @@ def few_bits(columns: Floats) -> float:
 
 
 def host_seconds(
-    box: Machine, columns: Floats, cache_bytes: Number, attention_flops: Number
+    box: Machine,
+    columns: Floats,
+    cache_bytes: Number,
+    attention_flops: Number,
+    beside: Number = 0.0,
 ) -> tuple[Number, Number, Number, Number]:
     """Seconds per token that the host takes: weights, experts, caches, latency.
 
-    ``columns``: of one load, or of every layer (last axis). A processor computes attention more
-    slowly than RAM delivers the caches, unless it has many cores.
+    ``columns``: of one load, or of every layer (last axis). ``beside``: experts layers of blocks
+    that lie on a device, for each of which the two wait for each other. A processor computes
+    attention more slowly than RAM delivers the caches, unless it has many cores.
     """
-    high = (box.host_gbs or _PICO) * 1e9
-    times = host_times()
+    host, high = box.host, (box.host_gbs or _PICO) * 1e9
+    times = type_times(host)
     weights = columns[..., sums.DENSE] @ times + columns[..., sums.HARD_DENSE] @ box.hard_times
     weights = (weights + columns[..., sums.STATE]) / high
     experts = columns[..., sums.EXPERTS] @ times + columns[..., sums.HARD_EXPERTS] @ box.hard_times
+    if box.devices:
+        experts = experts * host.experts
     blocks = columns[..., sums.BLOCKS] + columns[..., sums.MOE]
-    tau = speed_data().host.tau_us * 1e-6 * box.calibration.host_latency_factor
+    latency = blocks * host.tau_us * box.calibration.host_latency_factor
+    latency = latency + np.asarray(beside) * host.beside_us
     attention = np.asarray(attention_flops) / box.host_attention
-    return weights, experts / high, np.maximum(cache_bytes / high, attention), blocks * tau
+    return weights, experts / high, np.maximum(cache_bytes / high, attention), latency * 1e-6

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Final
 
 from advisor.basis import Range
 from advisor.hardware.rig import Device
@@ -12,7 +13,7 @@ from advisor.sizing.interconnect import crossings, link_name, slowest_link
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_data import HostCosts, speed_data
 from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, cut_across
 from advisor.sizing.speed_similar import NORMAL_80, Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
@@ -194,7 +195,6 @@ def _host(
     load = next((p for p in parts if p.where == HOST), None)
     if load is None:
         return []
-    spread = speed_data().host.spread
     if box.devices and ubatch >= MIN_OFFLOAD:
         if box.copies_to is None or box.copy_rate is None:
             return (
@@ -211,25 +211,63 @@ def _host(
                     seconds=size / box.copy_rate / ubatch,
                     detail=f"{detail} at {box.copy_rate / 1e9:.1f} GB/s{over}",
                 ),
-                spread,
+                box.host.copy_spread,
             )
         ]
-    if box.host_rate is None:
+    return _on_processor(load, box, ubatch, used)
+
+
+def _on_processor(
+    load: Load, box: Machine, ubatch: int, used: float
+) -> list[tuple[SpeedTerm, float]] | str:
+    """Arithmetic and reading of prompts that the CPU computes, by a probe or by its cores."""
+    cores, spread = box.rig.host.cores, box.host.prefill_spread
+    if box.host_rate is not None:
+        work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum())
+        work += float(load.prefill_attention[FLOPS])
+        seconds = work / box.host_rate
+        rate = f"{work / 1e9:,.3g} GFLOP a token at {box.host_rate / 1e12:,.3g} TFLOP/s"
+        spread = box.calibration.reading_spread(spread)
+    elif cores is None:
         return (
-            "Prefill on the CPU is unknown: no measurements of processors are shipped. A probe "
+            "Prefill on the CPU is unknown: how many cores the processor has is not. A probe "
             "measures it."
         )
-    attention = float(load.prefill_attention[FLOPS])
-    work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum()) + attention
+    else:
+        seconds = host_arithmetic(box.host, load, cores)
+        rate = f"on {cores} cores, as published runs reached by type"
     read = float(touched(load.columns, used, ubatch))
     memory = read / ((box.host_gbs or 1e-9) * 1e9) / ubatch
-    spread = box.calibration.reading_spread(spread)
-    rate = f"{work / 1e9:,.3g} GFLOP a token at {box.host_rate / 1e12:,.3g} TFLOP/s"
     once = f"{read / 1e9:,.3g} GB per micro-batch of {ubatch} at {box.host_gbs or 0:,.0f} GB/s"
     return [
-        (SpeedTerm("CPU: arithmetic", work / box.host_rate, rate, HOST), spread),
+        (SpeedTerm("CPU: arithmetic", seconds, rate, HOST), spread),
         (SpeedTerm("CPU: read weights", memory, once, HOST), spread),
     ]
+
+
+def host_arithmetic(host: HostCosts, load: Load, cores: int) -> float:
+    """Seconds per token of a prompt that so many cores take for its arithmetic."""
+    read = load.columns[sums.DENSE] + load.columns[sums.EXPERTS]
+    hard = load.columns[sums.HARD_DENSE] + load.columns[sums.HARD_EXPERTS]
+    plain = dict(zip(sums.GROUPS, read, strict=True))
+    for name, part in zip(sums.HARD, hard, strict=True):
+        plain[sums.HARD_GROUPS[name]] -= part
+    weights = {
+        name: float(part) / _BYTES_EACH[name]
+        for name, part in (plain | dict(zip(sums.HARD, hard, strict=True))).items()
+    }
+    rates = host.prefill_gflops
+    one = sum(part / rates[name] for name, part in weights.items()) / sum(weights.values())
+    work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum())
+    attention = float(load.prefill_attention[FLOPS]) / host.attention_gflops
+    return (work * one + attention) / (cores * 1e9)
+
+
+_BYTES_EACH: Final = {
+    "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8": 1.0625, "q6": 0.82, "q5": 0.688, "q4": 0.5625,
+    "fp4": 0.531, "q3": 0.43, "q2": 0.328, "iq4": 0.531, "iq3": 0.406, "iq2": 0.28, "iq1": 0.2,
+}  # fmt: skip
+"""Of a weight, about: it only shares out a token's arithmetic among types."""
 
 
 def _details(

@@ -129,7 +129,7 @@ def test_experts_in_ram_teach_about_ram_and_not_about_the_card():
     fields = {"settings": settings}
     slow_ram = Calibration(host_bandwidth_gbs=12.0, source="machine")
     found = calibrate([truth(probe(CARD, model, **fields), slow_ram, **fields)])
-    nominal = CARD.host.ram_bandwidth_gbs * speed_data().host.eta
+    nominal = speed_data().host.effective(CARD.host.ram_bandwidth_gbs)
     assert found.host_bandwidth_gbs < 0.5 * nominal
     # The card did its small part as always: a run without RAM is hardly touched.
     assert found.bandwidth_factor == pytest.approx(1, abs=0.1)

@@ -1,0 +1,443 @@
+"""Fit what lies in RAM to measured rows: writes the section “host” of resources/speed.json.
+
+    python packaging/fit_host.py [ROWS.jsonl…] [--check]
+
+ROWS: in the form of packaging/bench_host.jsonl, which is always read. What a row's device does is
+counted as the app counts it; the rest of its time is the host's (speed_load.host_seconds). Errors
+are those of rows predicted without their page's rows. --check prints without writing.
+fit_speed.py keeps the section as it is: run this after it, since devices' constants matter here.
+"""
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fit_given import HOST
+from fit_rows import GPUS, file_type, load
+
+from advisor.errors import RigAdvisorError
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
+from advisor.sizing import speed_sums as sums
+from advisor.sizing.calibration import IDENTITY
+from advisor.sizing.placement import HOST as IN_RAM
+from advisor.sizing.placement import Placement, place
+from advisor.sizing.plan import Speed, SpeedTerm
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed import predict
+from advisor.sizing.speed_data import Errors, HostCosts, speed_data
+from advisor.sizing.speed_load import Load, Machine, host_seconds, loads, machine
+from advisor.sizing.speed_prefill import host_arithmetic
+from advisor.sizing.speed_similar import NORMAL_80
+from advisor.units import GIB
+
+ROWS = Path(__file__).parent / "bench_host.jsonl"
+SPEED = Path(__file__).parents[1] / "resources" / "speed.json"
+COPIED = "Copy weights from RAM"
+BESIDE, ALONE = "experts in RAM", "CPU only"
+NOISE = 0.15
+"""Standard deviation of a row's logarithm beside what its whole page has in common."""
+OF_PAGE = 0.2
+"""Standard deviation of what all rows of a page have in common: its machine and how it was set."""
+PRIORS = {
+    "eta": (0.7, 0.3),
+    "power": (0.2, 0.15),
+    "low": (1.4, 0.25),
+    "experts": (1.2, 0.3),
+    "beside_us": (60.0, 0.7),
+    "fp4": (1.2, 0.25),
+}
+"""Constant: what it is near, and how far the rows may take it (``power``: as it is; of the others
+the logarithm). Bandwidth falls short of the data sheet by a third as a rule (STREAM on desktops);
+a hand-over to a device and back costs tens of µs (its launch and a copy of a few KB)."""
+
+
+@dataclass(frozen=True)
+class HostRow:
+    """One measurement with what the app counts for it."""
+
+    raw: dict[str, Any]
+    model: Model
+    rig: Rig
+    settings: RunSettings
+    box: Machine
+    load: Load
+    found: Speed
+
+    @property
+    def page(self) -> str:
+        return str(self.raw["url"])
+
+    @property
+    def group(self) -> str:
+        return BESIDE if self.rig.devices else ALONE
+
+    @property
+    def tells(self) -> bool:
+        """Whether its decoding says something of RAM: half of its time or more is the host's."""
+        if self.rig.host.ram_bandwidth_gbs is None or self.found.decode_tps is None:
+            return False
+        return self.rest(prefill=False)[0] * self.found.decode_tps.mid <= 0.5
+
+    def host(self, costs: HostCosts) -> float:
+        """Seconds per token of what lies in RAM."""
+        gbs = costs.effective(self.rig.host.ram_bandwidth_gbs or math.nan)
+        box = replace(self.box, host=costs, host_gbs=gbs)
+        load = self.load
+        return float(
+            sum(
+                np.asarray(part)
+                for part in host_seconds(
+                    box, load.columns, load.cache_bytes, load.attention_flops, load.beside
+                )
+            )
+        )
+
+    def rest(self, prefill: bool) -> tuple[float, float]:
+        """Seconds per token of everything else, and what of them is in doubt."""
+        if not self.rig.devices:
+            return 0.0, 0.0
+        mine = COPIED if prefill else None
+        speed = self.found.prefill_tps if prefill else self.found.decode_tps
+        terms = self.found.prefill_terms if prefill else self.found.decode_terms
+        if speed is None:
+            return 0.0, 0.0
+        ours = [term for term in terms if term.where == IN_RAM or term.name == mine]
+        costs = self.box.host
+        spread = costs.copy_spread if prefill else costs.spread_beside
+        taken = _seconds(ours)
+        doubt = math.log(speed.high / speed.mid) / NORMAL_80 / speed.mid - taken * spread
+        return 1 / speed.mid - taken, max(doubt, 0.0)
+
+    @property
+    def copied(self) -> float:
+        """Seconds per token of a prompt that its copies take at the link's full rate."""
+        terms = [term for term in self.found.prefill_terms if term.name == COPIED]
+        return _seconds(terms) * self.box.host.copy_share
+
+    @property
+    def arithmetic(self) -> float:
+        """Seconds per token of a prompt by ``fit_given.HOST``'s rates."""
+        costs = self.box.host.model_copy(update=HOST)
+        return host_arithmetic(costs, self.load, self.rig.host.cores or costs.cores)
+
+
+def _seconds(terms: Iterable[SpeedTerm]) -> float:
+    return sum(term.seconds for term in terms)
+
+
+def _settings(raw: dict[str, Any]) -> RunSettings:
+    flags = raw["flags"] or ""
+
+    def told(pattern: str, otherwise: str) -> str:
+        found = re.search(pattern, flags)
+        return found[1] if found else otherwise
+
+    prompt = int((raw["pp_test"] or "pp512").removeprefix("pp"))
+    return RunSettings(
+        ctx=max(4096, raw["depth"] + prompt + 512),
+        depth=raw["depth"],
+        n_prompt=prompt,
+        n_gpu_layers="all",
+        n_cpu_moe=raw["n_cpu_moe"] or 0,
+        ubatch_size=int(told(r"-ub (\d+)", "512")),
+        batch_size=int(told(r"-b (\d+)", "2048")),
+        ctk=told(r"-ctk (\S+)", "f16"),
+        ctv=told(r"-ctv (\S+)", "f16"),
+        built=re.sub(r"^(\d{4}-\d\d).*", r"\1", raw["date"]) if "-" in raw["date"] else "",
+    )
+
+
+def _rig(raw: dict[str, Any]) -> Rig:
+    card = GPUS.get(raw["gpu"], raw["gpu"])
+    rig = parse_rig(f"{raw['gpu_count']}x {card} + 1024 GB" if card else "CPU only 1024 GB")
+    told = {"ram_bandwidth_gbs": raw["ram_gbs"], "cores": raw["threads"] or raw["cores"]}
+    if raw["threads"] and raw["cores"]:
+        told["cores"] = min(raw["threads"], raw["cores"])
+    devices = tuple(d.model_copy(update={"backend": raw["backend"].lower()}) for d in rig.devices)
+    hosts = (rig.host.model_copy(update=told),)
+    return rig.model_copy(update={"devices": devices, "hosts": hosts})
+
+
+def _placement(model: Model, rig: Rig, settings: RunSettings) -> Placement:
+    n_layer_all = model.hp.n_layer_all if model.hp else 0
+    if not rig.devices:
+        return Placement((IN_RAM,) * (n_layer_all + 1))
+    return place(
+        n_layer_all=n_layer_all,
+        settings=settings,
+        free=[d.memory_free for d in rig.devices],
+        backends=[d.backend for d in rig.devices],
+    )
+
+
+def read(path: Path) -> Iterator[HostRow | str]:
+    """Usable rows, and a sentence for each that is not."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        raw = json.loads(line)
+        if raw.get("left_out"):
+            yield f"{raw['id']}: {raw['left_out']}"
+            continue
+        kind = file_type(raw["quant"])
+        try:
+            model = load(raw["model"], kind) if kind else None
+            rig = _rig(raw)
+        except RigAdvisorError as error:
+            yield f"{raw['id']}: {error}"
+            continue
+        known = sums.model_sums(model) if model else None
+        if model is None or known is None:
+            yield f"{raw['id']}: {raw['model']} {raw['quant']} is not known"
+            continue
+        settings = _settings(raw)
+        placement = _placement(model, rig, settings)
+        size = round(raw["file_gib"] * GIB) if raw["file_gib"] else None
+        box = machine(rig, placement, IDENTITY)
+        if isinstance(box, str):
+            yield f"{raw['id']}: {box}"
+            continue
+        scale = size / model.nbytes if size else 1.0
+        parts = loads(known, settings, placement, scale=scale)
+        # Where RAM is not told only prompts are used, which hardly depend on it.
+        usual = rig.host.model_copy(update={"ram_bandwidth_gbs": rig.host.ram_bandwidth_gbs or 80})
+        counted = rig.model_copy(update={"hosts": (usual,)})
+        found = predict(model, counted, settings, placement, file_bytes=size)
+        host = next(part for part in parts if part.where == IN_RAM)
+        yield HostRow(raw, model, rig, settings, box, host, found)
+
+
+def _costs(given: HostCosts, values: Sequence[float]) -> HostCosts:
+    told = dict(zip(PRIORS, values, strict=True))
+    types = {**given.types, "fp4": told.pop("fp4")}
+    return given.model_copy(update={**told, "types": types})
+
+
+def _start() -> np.ndarray[Any, Any]:
+    return np.array([m if name == "power" else math.log(m) for name, (m, _) in PRIORS.items()])
+
+
+def _values(vector: np.ndarray[Any, Any]) -> list[float]:
+    return [
+        float(min(max(v, 0.0), 0.9)) if name == "power" else math.exp(v)
+        for name, v in zip(PRIORS, vector, strict=True)
+    ]
+
+
+def fit(rows: Sequence[HostRow], given: HostCosts) -> HostCosts:
+    """Constants by least squares on the logarithm of the time, rows of a page going together."""
+    measured = np.log([1 / row.raw["tg_tps"] for row in rows])
+    pages = np.array([row.page for row in rows])
+    covariance = NOISE**2 * np.eye(len(rows)) + OF_PAGE**2 * (pages[:, None] == pages[None, :])
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance))
+    doubts = np.array([doubt for _, doubt in PRIORS.values()])
+    start = vector = _start()
+    rest = [row.rest(prefill=False)[0] for row in rows]
+
+    def left(at: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        costs = _costs(given, _values(at))
+        times = np.log([row.host(costs) + more for row, more in zip(rows, rest, strict=True)])
+        return np.concatenate([whiten @ (measured - times), (start - at) / doubts])
+
+    for _ in range(30):
+        now, step = left(vector), 1e-4
+        slopes = np.stack(
+            [(left(vector + step * unit) - now) / step for unit in np.eye(len(vector))], axis=1
+        )
+        # Rows that the others contradict count less (as Student's t of 4 degrees would have it).
+        weight = np.sqrt(5 / (4 + now**2))
+        weight[len(rows) :] = 1.0
+        vector = vector - np.linalg.lstsq(slopes * weight[:, None], now * weight, rcond=None)[0]
+    return _costs(given, _values(vector))
+
+
+@dataclass(frozen=True)
+class Held:
+    """One row predicted without its page."""
+
+    row: HostRow
+    error: float
+    """Natural logarithm of measured over computed time."""
+    host: float
+    """The host's share of the computed time."""
+    doubt: float
+    """What else is in doubt, as a part of the computed time."""
+
+    @property
+    def needed(self) -> float:
+        """Spread of the host's part that just holds the row."""
+        return max((abs(self.error) / NORMAL_80 - self.doubt) / self.host, 0.0)
+
+
+def _without(rows: Sequence[HostRow], page: str) -> tuple[list[HostRow], list[HostRow]]:
+    others = [row for row in rows if row.page != page]
+    return others, [row for row in rows if row.page == page]
+
+
+def _held(
+    rows: Sequence[HostRow],
+    found: Callable[[Sequence[HostRow]], Callable[[HostRow], float]],
+    *,
+    prefill: bool,
+) -> list[Held]:
+    """``found``: what rows teach, as the host's seconds of another row."""
+    result: list[Held] = []
+    for page in dict.fromkeys(row.page for row in rows):
+        others, mine = _without(rows, page)
+        seconds = found(others)
+        for row in mine:
+            rest, doubt = row.rest(prefill)
+            total = rest + seconds(row)
+            measured = 1 / row.raw["pp_tps" if prefill else "tg_tps"]
+            result.append(
+                Held(row, math.log(measured / total), seconds(row) / total, doubt / total)
+            )
+    return result
+
+
+def _spread(held: Sequence[Held]) -> float:
+    """Spread that holds 80 % of the rows, every page counting as the root of its rows, and of a
+    page not seen yet: of n pages that is the n + 1st part more."""
+    pages = [one.row.page for one in held]
+    weights = np.array([pages.count(page) ** -0.5 for page in pages])
+    needed = np.array([one.needed for one in held])
+    order = np.argsort(needed)
+    reached = np.cumsum(weights[order]) / weights.sum()
+    level = min(0.8 * (1 + 1 / len(set(pages))), 1.0)
+    return float(needed[order][min(np.searchsorted(reached, level), len(held) - 1)])
+
+
+def _errors(held: Sequence[Held]) -> Errors:
+    """In per cent of what was measured; each page's range chosen by the other pages."""
+    off = np.array([abs(math.expm1(one.error)) for one in held]) * 100
+    inside = [
+        one.needed <= _spread([other for other in held if other.row.page != one.row.page])
+        for one in held
+    ]
+    return Errors(
+        rows=len(held),
+        median=round(float(np.median(off)), 2),
+        p90=round(float(np.percentile(off, 90)), 2),
+        coverage=round(100 * float(np.mean(inside)), 2),
+    )
+
+
+def _middle(values: Sequence[tuple[str, float]]) -> float:
+    """Geometric mean over pages of each page's own."""
+    pages = dict.fromkeys(page for page, _ in values)
+    own = [np.mean([math.log(v) for p, v in values if p == page]) for page in pages]
+    return math.exp(float(np.mean(own)))
+
+
+def _copies(rows: Sequence[HostRow]) -> Callable[[HostRow], float]:
+    """Copies at the share of their link that other pages' rows say."""
+    share = _copy_share(rows)
+    return lambda row: row.copied / share
+
+
+def _copy_share(rows: Sequence[HostRow]) -> float:
+    told = [
+        (row.page, row.copied / max(1 / row.raw["pp_tps"] - row.rest(prefill=True)[0], 1e-9))
+        for row in rows
+    ]
+    return _middle([(page, min(max(share, 0.1), 1.0)) for page, share in told])
+
+
+def _reads(rows: Sequence[HostRow]) -> Callable[[HostRow], float]:
+    scale = _core_scale(rows)
+    return lambda row: row.arithmetic / scale
+
+
+def _core_scale(rows: Sequence[HostRow]) -> float:
+    """By how much a core is faster than the rates that the types are compared by."""
+    return _middle([(row.page, row.arithmetic * row.raw["pp_tps"]) for row in rows])
+
+
+def _print(title: str, held: Sequence[Held]) -> None:
+    print(f"\n{title}: {_errors(held)}")
+    for one in held:
+        raw = one.row.raw
+        name = f"{raw['id']} {raw['model']} {raw['quant']} {raw['gpu'] or ''} {raw['cpu'] or ''}"
+        print(f"  {name:<70} {math.expm1(one.error) * 100:+6.1f} %  host {one.host:.2f}")
+
+
+def _r(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def main() -> None:
+    """Fit, print the errors, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", type=Path)
+    parser.add_argument("--check", action="store_true")
+    asked = parser.parse_args()
+    rows: list[HostRow] = []
+    for path in [ROWS, *asked.rows]:
+        for found in read(path):
+            if isinstance(found, str):
+                print(found)
+            else:
+                rows.append(found)
+    given = speed_data().host.model_copy(update=HOST)
+    decoded = [row for row in rows if row.raw["tg_tps"] and row.tells]
+    copied = [row for row in rows if row.raw["pp_tps"] and row.group == BESIDE]
+    computed = [row for row in rows if row.raw["pp_tps"] and row.group == ALONE]
+
+    def seconds(others: Sequence[HostRow]) -> Callable[[HostRow], float]:
+        costs = fit(others, given)
+        return lambda row: row.host(costs)
+
+    held = _held(decoded, seconds, prefill=False)
+    beside = [one for one in held if one.row.group == BESIDE]
+    alone = [one for one in held if one.row.group == ALONE]
+    copies = _held(copied, _copies, prefill=True)
+    reads = _held(computed, _reads, prefill=True)
+    costs = fit(decoded, given)
+    scale = _core_scale(computed)
+    for title, part in (
+        (f"decode, {BESIDE}", beside),
+        (f"decode, {ALONE}", alone),
+        (f"prefill, {BESIDE}", copies),
+        (f"prefill, {ALONE}", reads),
+    ):
+        _print(title, part)
+    section = {
+        "date": date.today().isoformat(),  # noqa: DTZ011 - the day where it is fitted
+        "method": "packaging/fit_host.py: least squares on the logarithm of the time with the "
+        "priors there, rows of a page taken together; errors and ranges of rows predicted without "
+        "their page; each page's range in “errors” is chosen by the other pages",
+        "data": f"{len(decoded)} decode and {len(copied) + len(computed)} prefill rows of "
+        f"{len({row.page for row in rows})} pages (packaging/bench_host.jsonl"
+        + "".join(f", {path.name}" for path in asked.rows)
+        + ")",
+        **{name: _r(getattr(costs, name)) for name in PRIORS if name != "fp4"},
+        **HOST,
+        "types": {**HOST["types"], "fp4": _r(costs.types["fp4"])},
+        "spread": _r(_spread(alone)),
+        "spread_beside": _r(_spread(beside)),
+        "copy_share": _r(_copy_share(copied)),
+        "copy_spread": _r(_spread(copies)),
+        "prefill_gflops": {k: _r(v * scale) for k, v in HOST["prefill_gflops"].items()},
+        "prefill_spread": _r(_spread(reads)),
+        "errors": {
+            "decode": {g: _errors(p).model_dump() for g, p in ((BESIDE, beside), (ALONE, alone))},
+            "prefill": {g: _errors(p).model_dump() for g, p in ((BESIDE, copies), (ALONE, reads))},
+        },
+    }
+    HostCosts.model_validate(section)
+    print(json.dumps({k: v for k, v in section.items() if k != "errors"}, indent=1))
+    if not asked.check:
+        document = json.loads(SPEED.read_text(encoding="utf-8")) | {"host": section}
+        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        SPEED.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What lies in RAM: its bandwidth, experts beside a device, prompts on the processor."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor.hardware.compose import parse_rig
+from advisor.hardware.rig import Rig
+from advisor.sizing.plan import Speed
+from advisor.sizing.speed_data import speed_data
+from tests.sizing.speed_cases import mid, model, speed
+
+CPU = "CPU only 1024 GB"
+CARD = "RTX 3060 + 1024 GB"
+
+
+def with_host(words: str, ram_gbs: float, cores: int | None = 16) -> Rig:
+    rig = parse_rig(words)
+    told = {"ram_bandwidth_gbs": ram_gbs, "cores": cores}
+    return rig.model_copy(update={"hosts": (rig.host.model_copy(update=told),)})
+
+
+@given(st.floats(5.0, 2000.0), st.floats(1.0, 4.0))
+def test_more_bandwidth_delivers_more_but_less_of_it(ram_gbs: float, times: float) -> None:
+    host = speed_data().host
+    less, more = host.effective(ram_gbs), host.effective(ram_gbs * times)
+    assert less <= more <= less * times * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"), [(CPU, {"n_gpu_layers": 0}), (CARD, {"n_cpu_moe": "all"})]
+)
+def test_faster_ram_is_never_slower(words: str, changes: dict[str, object]) -> None:
+    of = model("Qwen3 30B-A3B")
+    found = [mid(speed(of, with_host(words, gbs), **changes)) for gbs in (30, 51, 90, 460, 900)]
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"), [(CPU, {"n_gpu_layers": 0}), (CARD, {"n_cpu_moe": "all"})]
+)
+def test_terms_of_ram_sum_to_the_total(words: str, changes: dict[str, object]) -> None:
+    found = speed(model("Qwen3 30B-A3B"), with_host(words, 90), **changes)
+    assert sum(term.seconds for term in found.decode_terms) == pytest.approx(1 / mid(found))
+    assert found.prefill_tps is not None
+    total = sum(term.seconds for term in found.prefill_terms)
+    assert total == pytest.approx(1 / found.prefill_tps.mid)
+
+
+def test_every_layer_of_experts_beside_a_card_waits_for_it() -> None:
+    of, rig = model("Qwen3 30B-A3B"), with_host(CARD, 90)
+    assert of.hp is not None
+
+    def starts(found: Speed) -> float:
+        return sum(t.seconds for t in found.decode_terms if t.name == "CPU: start layers")
+
+    one, all_of_them = (starts(speed(of, rig, n_cpu_moe=n)) for n in (1, "all"))
+    host = speed_data().host
+    assert one == pytest.approx((host.tau_us + host.beside_us) * 1e-6)
+    assert all_of_them == pytest.approx(of.hp.n_layer * one)
+
+
+def test_prompts_on_a_processor_need_its_cores() -> None:
+    of = model("Llama 3.1 8B", "Q8_0")
+    by_cores = [
+        speed(of, with_host(CPU, 80, cores), n_gpu_layers=0).prefill_tps for cores in (4, 8, 16)
+    ]
+    tps = [found.mid for found in by_cores if found is not None]
+    assert len(tps) == 3
+    assert tps == sorted(tps)
+    unknown = speed(of, with_host(CPU, 80, None), n_gpu_layers=0)
+    assert unknown.prefill_tps is None
+    assert "how many cores" in unknown.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "file_type", "words", "ram_gbs", "cores", "changes", "measured"),
+    [
+        ("GLM-4.5 Air", "Q4_K_S", "2x RTX 3060 + 96 GB", 89.6, 12, {"n_cpu_moe": "all"}, 10.83),
+        ("Qwen3.5 35B-A3B", "Q8_0", "RTX 5080 + 128 GB", 76.8, 16, {"n_cpu_moe": "all"}, 35.7),
+        ("Mixtral 8x7B", "Q8_0", CPU, 57.6, 12, {"n_gpu_layers": 0}, 3.58),
+        ("Phi-4", "Q8_0", CPU, 460.8, 64, {"n_gpu_layers": 0}, 19.194),
+    ],
+)
+def test_ranges_hold_published_rows(  # noqa: PLR0917 - one row
+    name: str,
+    file_type: str,
+    words: str,
+    ram_gbs: float,
+    cores: int,
+    changes: dict[str, object],
+    measured: float,
+) -> None:
+    """Of packaging/bench_host.jsonl, with their pages."""
+    found = speed(model(name, file_type), with_host(words, ram_gbs, cores), **changes).decode_tps
+    assert found is not None
+    assert found.low <= measured <= found.high
+
+
+def test_ranges_hold_published_prompts() -> None:
+    """Llama 3.1 8B on 16 cores (ik_llama.cpp, discussion 164); GLM-4.5 Air beside two RTX 3060."""
+    of = model("Llama 3.1 8B", "Q8_0")
+    alone = speed(of, with_host(CPU, 80), n_gpu_layers=0, n_prompt=512).prefill_tps
+    beside = speed(
+        model("GLM-4.5 Air", "Q4_K_S"),
+        with_host("2x RTX 3060 + 96 GB", 89.6),
+        n_cpu_moe="all",
+        n_prompt=512,
+    ).prefill_tps
+    assert alone is not None
+    assert beside is not None
+    assert alone.low <= 147.92 <= alone.high
+    assert beside.low <= 98.54 <= beside.high

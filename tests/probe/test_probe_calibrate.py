@@ -163,7 +163,7 @@ def test_few_bits_are_told_by_few_bits_alone(taught, near, far):
         for asked in (probe(HERE, named_model("Qwen/Qwen3-1.7B", t)) for t in (near, far))
     )
     assert alike.high / alike.mid < 1.35
-    assert other.high / other.mid > 1.3 * alike.high / alike.mid
+    assert other.high / other.mid > 1.2 * alike.high / alike.mid
 
 
 def test_what_the_driver_takes_is_kept():

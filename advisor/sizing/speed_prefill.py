@@ -249,13 +249,13 @@ def host_arithmetic(host: HostCosts, load: Load, cores: int) -> float:
     """Seconds per token of a prompt that so many cores take for its arithmetic."""
     read = load.columns[sums.DENSE] + load.columns[sums.EXPERTS]
     hard = load.columns[sums.HARD_DENSE] + load.columns[sums.HARD_EXPERTS]
-    plain = dict(zip(sums.GROUPS, read, strict=True))
-    for name, part in zip(sums.HARD, hard, strict=True):
-        plain[sums.HARD_GROUPS[name]] -= part
-    weights = {
-        name: float(part) / _BYTES_EACH[name]
-        for name, part in (plain | dict(zip(sums.HARD, hard, strict=True))).items()
-    }
+    by_type: dict[str, float] = {}
+    for at, group in enumerate(sums.GROUPS):
+        by_type[group] = float(read[at])
+    for at, kind in enumerate(sums.HARD):
+        by_type[kind] = float(hard[at])
+        by_type[sums.HARD_GROUPS[kind]] -= by_type[kind]
+    weights = {name: part / _BYTES_EACH[name] for name, part in by_type.items()}
     rates = host.prefill_gflops
     one = sum(part / rates[name] for name, part in weights.items()) / sum(weights.values())
     work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum())
@@ -263,7 +263,7 @@ def host_arithmetic(host: HostCosts, load: Load, cores: int) -> float:
     return (work * one + attention) / (cores * 1e9)
 
 
-_BYTES_EACH: Final = {
+_BYTES_EACH: Final[dict[str, float]] = {
     "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8": 1.0625, "q6": 0.82, "q5": 0.688, "q4": 0.5625,
     "fp4": 0.531, "q3": 0.43, "q2": 0.328, "iq4": 0.531, "iq3": 0.406, "iq2": 0.28, "iq1": 0.2,
 }  # fmt: skip

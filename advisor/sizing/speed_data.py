@@ -146,7 +146,9 @@ class HostCosts(_Frozen):
 
     def effective(self, nominal_gbs: Rates) -> Rates:
         """What RAM of so many GB/s delivers to the CPU backend at 4 bits, GB/s."""
-        return self.eta * USUAL_RAM * (nominal_gbs / USUAL_RAM) ** (1 - self.power)
+        # A float to the power of a float may be complex as far as types tell.
+        fallen = (nominal_gbs / USUAL_RAM) ** (1 - self.power)
+        return self.eta * USUAL_RAM * fallen  # pyright: ignore[reportReturnType]
 
 
 USUAL_RAM: Final = 100.0

@@ -24,10 +24,11 @@ DECODE = Assumed(
     ),
     {
         "eta": Prior(0.56, 0.6, 0.3), "tau": Prior(0.8, 0.5), "rho": Prior(1.76, 0.5),
-        "attention": Prior(0.18, 0.0, 0.5), "groups": Prior(0.13), "unpacking": Prior(0.4), "gather": Prior(0.067),
-        "bf16_experts": Prior(0.75), "quantized_kv": Prior(0.42), "moe": Prior(0.6),
-        "recurrent": Prior(0.2, 0.5), "mla": Prior(0.6, 0.8), "vector": Prior(0.27, 0.5),
-        "mla_attention": Prior(0.033), "hand_over": Prior(1.12), "fixed": Prior(0.7),
+        "attention": Prior(0.18, 0.0, 0.5), "groups": Prior(0.13), "unpacking": Prior(0.4),
+        "gather": Prior(0.067), "bf16_experts": Prior(0.75), "quantized_kv": Prior(0.42),
+        "moe": Prior(0.6), "recurrent": Prior(0.2, 0.5), "mla": Prior(0.6, 0.8),
+        "vector": Prior(0.27, 0.5), "mla_attention": Prior(0.033), "hand_over": Prior(1.12),
+        "fixed": Prior(0.7),
     },
 )  # fmt: skip
 PREFILL = Assumed(

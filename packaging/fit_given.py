@@ -21,7 +21,7 @@ COMPUTE_BOUND = frozenset({"cuda-hbm"})
 time of many types."""
 UNPACKING = (
     "fitted; an H200 reads an 8B model in F16 at 3.3 TB/s, in Q8_0 at 2.0, in Q4_K_M at 1.2, in "
-    "Q3_K_M at 0.75 (rows from 3000 on of resources/bench.json)"
+    "Q3_K_M at 0.75 (rows from 4000 on of resources/bench.json)"
 )
 SLOW_MEMORY = {"cuda-hbm": 0.5, "metal-apple-m1": 0.55}
 """Kinds whose kernels are known to reach less of the bandwidth than 0.72: A100 and H100 (HBM) and

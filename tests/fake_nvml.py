@@ -172,6 +172,38 @@ CARDS: dict[str, Facts] = {
         "field90": 25_000,
         **{f"nvlink{link}": 1 for link in range(18)},
     },
+    # In a virtual machine, by this project's own run of 2026-11-26 (driver 580.159.04).
+    "h200": {
+        "name": "NVIDIA H200",
+        "pci_id": 0x233510DE,
+        "total": 143771 * MIB,
+        "reserved": 644_939_776,
+        "used": 0,
+        "capability": 90,
+        "cores": 16896,
+        "bus_width": 6016,
+        "max_clock2": 3201,
+        "max_clock1": 1980,
+        "clock1": 345,
+        "clock2": 3201,
+        "power": 81_481,
+        "power_limit": 700_000,
+        "power_default": 700_000,
+        "temperature0": 37,
+        "utilisation": 0,
+        "throttle": 1,
+        "pcie_gen": 5,
+        "pcie_width": 16,
+        "pcie_max_gen": 5,
+        "pcie_max_width": 16,
+        "ecc": 1,
+        "mig": 0,
+        "display": 0,
+        "display_mode": 1,
+        "compute": "",
+        "graphics": "",
+        **{f"nvlink{link}": 0 for link in range(18)},
+    },
     # DGX Spark as recorded with driver 580.126.09 (ArcticTraining#345, nvtop#426, llama-swap#782):
     # no memory, no power limit, a made-up PCIe link, but programs with their memory.
     "gb10": {
@@ -305,6 +337,7 @@ SCENARIOS: dict[str, Facts] = {
         "pid114687": "/usr/local/bin/python",
     },
     "gh200": _cards("gh200"),
+    "h200": {**_cards("h200", driver="580.159.04"), "0.pci_address": "00000000:00:06.0"},
     # WSL 2: no per-process memory, no PCIe link, no clocks.
     "wsl": _without(
         _cards("4090", driver="581.42"),

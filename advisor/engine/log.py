@@ -93,6 +93,11 @@ class LoadingTensors:
 
 
 @dataclass(frozen=True, slots=True)
+class NewContext:
+    """A context is made: caches, buffers and outputs from now on are its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadingDraft:
     """Buffers from now on are those of what drafts tokens: another model, or an MTP context."""
 
@@ -161,6 +166,7 @@ Event = (
     | CacheSize
     | Offloaded
     | LoadingTensors
+    | NewContext
     | LoadingDraft
     | ProjectorOn
     | ProjectorNeeds
@@ -343,6 +349,8 @@ def _progress(text: str) -> Event | None:
     event: Event | None = None
     if "loading model tensors" in text:
         event = LoadingTensors()
+    elif "constructing llama_context" in text:
+        event = NewContext()
     elif "warming up the model" in text:
         event = WarmingUp()
     elif text == _PREPARED:

@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from advisor.engine.log import BufferKind, BufferSize, Event, LoadingDraft, ProjectorOn
+from advisor.engine.log import (
+    BufferKind,
+    BufferSize,
+    Event,
+    LoadingDraft,
+    NewContext,
+    ProjectorOn,
+)
 from advisor.probe.sampler import HOST
 
 _SHARED: Final = "Meta("
@@ -23,10 +30,17 @@ _PARTS: Final[Mapping[BufferKind, str]] = {
 
 
 class Buffers:
-    """The main model's buffers, those of what drafts, and the projector's."""
+    """The main model's buffers, those of what drafts, and the projector's.
+
+    llama-bench makes a context for each test, one after the other (llama-bench.cpp:main): of those,
+    every place counts the one that took most there.
+    """
 
     def __init__(self, model: Iterable[BufferSize] = ()) -> None:
         self.model = list(model)
+        """Its weights, and the context that is there now."""
+        self._contexts: list[list[BufferSize]] = []
+        """Weights with each context that was there before."""
         self._draft: list[BufferSize] = []
         self._projector: list[BufferSize] = []
         self._projector_on = HOST
@@ -36,6 +50,8 @@ class Buffers:
         """One event of the log, in its order."""
         if isinstance(event, LoadingDraft):
             self._drafting = True
+        elif isinstance(event, NewContext):
+            self._renew()
         elif isinstance(event, ProjectorOn):
             self._projector_on = event.place
         elif isinstance(event, BufferSize):
@@ -46,11 +62,17 @@ class Buffers:
             if len(wanted) < _MOST:
                 wanted.append(event)
 
+    def _renew(self) -> None:
+        weights = [b for b in self.model if b.kind == "model"]
+        if not self._drafting and len(weights) < len(self.model) and len(self._contexts) < _MOST:
+            self._contexts.append(self.model)
+            self.model = weights
+
     @property
     def pinned(self) -> int:
         """Bytes of RAM that llama.cpp shares with GPUs on purpose."""
-        every = (*self.model, *self._draft)
-        return sum(b.size for b in every if b.place.endswith("_Host"))
+        every = ((*model, *self._draft) for model in (*self._contexts, self.model))
+        return max(sum(b.size for b in some if b.place.endswith("_Host")) for some in every)
 
     @property
     def mapped(self) -> int:
@@ -60,8 +82,10 @@ class Buffers:
     def by_place(self, devices: Sequence[str]) -> dict[str, dict[str, int]]:
         """Bytes by place (``"host"`` for all that is no device) and part."""
         sums: dict[str, dict[str, int]] = {}
-        for place, parts in _summed(self.model, devices).items():
-            sums.setdefault(place, {}).update(parts)
+        for model in (*self._contexts, self.model):
+            for place, parts in _summed(model, devices).items():
+                if sum(parts.values()) > sum(sums.get(place, {}).values()):
+                    sums[place] = parts
         for place, parts in _summed(self._draft, devices).items():
             sums.setdefault(place, {})["draft"] = sum(parts.values())
         projector = [replace(b, place=b.place or self._projector_on) for b in self._projector[:1]]

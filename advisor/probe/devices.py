@@ -37,7 +37,8 @@ class MonitoredDevices:
             DeviceSample(
                 name=name,
                 used=device.used,
-                process=device.process,
+                # Without a child to follow, what was read of the last one stands there still.
+                process=None if pid is None else device.process,
                 utilisation=None if device.utilisation is None else 100 * device.utilisation,
                 power_w=device.power_w,
                 temperature_c=device.temperature_c,

@@ -2,8 +2,10 @@
 
 import contextlib
 import random
+import statistics
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Final, Protocol
 
 from advisor.engine.client import Client, Progress
@@ -89,6 +91,13 @@ class Measurement:
     def _run_point(
         self, client: Client, point: Point, *, measured: bool = True
     ) -> SpeedPoint | None:
+        speed = self._ask(client, point, measured=measured)
+        if speed is not None and measured:
+            speed = self._read_again(client, point, speed)
+            self._steps.measured(speed)
+        return speed
+
+    def _ask(self, client: Client, point: Point, *, measured: bool) -> SpeedPoint | None:
         prompt = self._random.choices(self._tokens, k=point.n_prompt)
         count = min(CHOICES, len(self._tokens))
         choices = self._random.sample(self._tokens, k=count)
@@ -97,10 +106,31 @@ class Measurement:
         if measured and point.n_prompt > 1:
             self._steps.enter("prefill", depth=0)
         with contextlib.closing(stream):
-            speed = self._follow(stream, point, measured=measured)
-        if speed is not None and measured:
-            self._steps.measured(speed)
-        return speed
+            return self._follow(stream, point, measured=measured)
+
+    def _read_again(self, client: Client, point: Point, speed: SpeedPoint) -> SpeedPoint:
+        """The speed of a prompt that was short the first time, measured behind that."""
+        if not speed.prefill_tps:
+            return speed
+        count = schedule.again(self._seconds, speed.n_prompt / speed.prefill_tps)
+        alone = replace(point, n_decode=1)
+        found: list[tuple[float, float]] = []
+        for _turn in range(count):
+            self._steps.enter("prefill", depth=0)
+            anew = self._ask(client, alone, measured=False)
+            if anew is None or not anew.prefill_tps or anew.ttft_s is None:
+                return speed
+            found.append((anew.prefill_tps, anew.ttft_s))
+        if not found:
+            return speed
+        rates, waits = zip(*found, strict=True)
+        return speed.model_copy(
+            update={
+                "prefill_tps": statistics.mean(rates),
+                "prefill_spread": statistics.stdev(rates) if len(rates) > 1 else None,
+                "ttft_s": statistics.mean(waits),
+            }
+        )
 
     def _follow(
         self, stream: Generator[Progress], point: Point, *, measured: bool

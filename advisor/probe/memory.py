@@ -61,6 +61,11 @@ def measuring_since(phases: Sequence[Phase]) -> int | None:
     return next((p.start_ms for p in phases if p.name in {"prefill", "decode"}), None)
 
 
+def stopping_since(phases: Sequence[Phase]) -> int | None:
+    """When it began to end: the child gives its memory back. None: it did not."""
+    return next((p.start_ms for p in phases if p.name == "stopping"), None)
+
+
 def in_bytes(kib: float | None) -> int | None:
     """Bytes of a sample in KiB."""
     return None if kib is None else int(kib) << 10

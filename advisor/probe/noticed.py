@@ -1,10 +1,9 @@
 """What happened beside memory and speed: told while it runs, and summed up at its end."""
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import accumulate
 from typing import Final
 
-from advisor.probe.memory import in_bytes, measuring_since
+from advisor.probe.memory import in_bytes, measuring_since, stopping_since
 from advisor.probe.result import Observation, ObservationKind, Phase
 from advisor.probe.sampler import HOST, Sample, power_limited
 from advisor.probe.trace import Quantity, Trace
@@ -14,6 +13,11 @@ from advisor.units import MIB, gib
 SWAP_NOTICED: Final = 64 * MIB
 OTHERS_NOTICED: Final = 512 * MIB
 SPILL_NOTICED: Final = 256 * MIB
+MOVED: Final = 64 * MIB
+"""A card's memory that changes by more than this moves."""
+SETTLED_MS: Final = 500
+"""The driver is asked what programs hold only every 250 ms (hardware/monitor.py), later than what a
+card holds in all: so long after memory moved, the two are not set against each other."""
 BUSY_NOTICED: Final = 10.0
 """Percent of the processor that others take, on average while speeds are measured."""
 IDLE_NEEDED: Final = 10.0
@@ -49,13 +53,31 @@ def _taken(size: int, place: str) -> str:
     return f"Other programs took {gib(size)} of {name} while the probe ran."
 
 
+class _Others:
+    """What other programs came to hold on one device while speeds were measured, in KiB."""
+
+    def __init__(self) -> None:
+        self._used: float | None = None
+        self._since = 0
+        self._least: float | None = None
+
+    def taken(self, at_ms: int, used: float, own: float | None, *, measuring: bool) -> int:
+        """More than the least that they held before; 0 while that cannot be said."""
+        if self._used is None or abs(used - self._used) > MOVED >> 10:
+            self._used, self._since = used, at_ms
+        if not own or not measuring or at_ms - self._since < SETTLED_MS:
+            return 0
+        held = max(0, used - own)
+        self._least = held if self._least is None else min(held, self._least)
+        return int(held - self._least)
+
+
 class Noticing:
     """Looks at each sample as it comes, and tells everything once, when it begins."""
 
     def __init__(self) -> None:
         self._told: set[tuple[ObservationKind, str]] = set()
-        self._others: dict[str, float] = {}
-        """The least KiB that other programs held since measuring began, by device."""
+        self._others: dict[str, _Others] = {}
         self._before: int | None = None
         """Milliseconds of the sample before."""
         self._free: float | None = None
@@ -92,8 +114,9 @@ class Noticing:
         spilled = in_bytes(values.get((HOST, "shared"))) or 0
         if spilled > SPILL_NOTICED + pinned:
             found.append(("spill", "", _spilled(spilled - pinned)))
+        found += self._others_on_devices(at_ms, values, measuring=measuring)
         if measuring:
-            found += self._others_came(values)
+            found += self._others_in_ram(values)
         news = [item for item in found if item[:2] not in self._told]
         self._told.update(item[:2] for item in news)
         return [
@@ -101,16 +124,22 @@ class Noticing:
             for kind, place, sentence in news
         ]
 
-    def _others_came(self, values: Sample) -> list[tuple[ObservationKind, str, str]]:
+    def _others_on_devices(
+        self, at_ms: int, values: Sample, *, measuring: bool
+    ) -> list[tuple[ObservationKind, str, str]]:
         found: list[tuple[ObservationKind, str, str]] = []
         for (place, quantity), own in values.items():
             used = values.get((place, "used"))
-            if quantity != "process" or not own or used is None:
+            if quantity != "process" or used is None:
                 continue
-            least = self._others[place] = min(used - own, self._others.get(place, used - own))
-            taken = int(used - own - least) << 10
+            others = self._others.setdefault(place, _Others())
+            taken = others.taken(at_ms, used, own, measuring=measuring) << 10
             if taken >= OTHERS_NOTICED:
                 found.append(("other-program", place, _taken(taken, place)))
+        return found
+
+    def _others_in_ram(self, values: Sample) -> list[tuple[ObservationKind, str, str]]:
+        found: list[tuple[ObservationKind, str, str]] = []
         used, free = values.get((HOST, "used")), values.get((HOST, "available"))
         if used is not None and free is not None:
             ours = free + used - (values.get((HOST, "file")) or 0)
@@ -182,27 +211,23 @@ def _above(trace: Trace, quantity: Quantity, limit: int) -> tuple[int, int] | No
 def _others_on_devices(trace: Trace, phases: Sequence[Phase]) -> list[Observation]:
     """Devices on which other programs took much while speeds were measured.
 
-    Drivers tell a process's share later than the whole, so while it loads it would seem theirs,
-    and for a moment after: what others took counts from the least that they held before.
+    What they took counts from the least that they held before.
     """
-    since = measuring_since(phases)
     found: list[Observation] = []
+    since, until = measuring_since(phases), stopping_since(phases)
     if since is None:
         return found
     for series in trace.series:
         own = trace.get(series.place, "process")
         if series.quantity != "used" or series.place == HOST or own is None:
             continue
-        held = [
-            (at, int(used) - int(mine))
+        others = _Others()
+        risen = [
+            (others.taken(at, used, mine, measuring=at >= since), at)
             for at, used, mine in zip(trace.times_ms, series.values, own.values, strict=True)
-            if at >= since and used is not None and mine
+            if used is not None and (until is None or at < until)
         ]
-        if len(held) < 3:
-            continue
-        least = accumulate((size for _at, size in held), min)
-        risen = ((at, size - low) for (at, size), low in zip(held, least, strict=True))
-        at, taken = max(risen, key=lambda pair: pair[1])
+        taken, at = max(risen, default=(0, 0), key=lambda pair: pair[0])
         if taken << 10 >= OTHERS_NOTICED:
             sentence = _taken(taken << 10, series.place)
             found.append(

@@ -25,7 +25,7 @@ from advisor.probe import child, outcome
 from advisor.probe.benching import Benching
 from advisor.probe.conclude import Notes, conclude
 from advisor.probe.measure import Measurement
-from advisor.probe.memory import measuring_since
+from advisor.probe.memory import measuring_since, stopping_since
 from advisor.probe.noticed import Noticing
 from advisor.probe.preflight import preflight
 from advisor.probe.question import Ended, Measured, Noticed, PhaseStarted, ProbeEvent, Question
@@ -305,13 +305,14 @@ class Probe(Running):
 
     def _sampled(self, at: int, values: Sample) -> None:
         """On the sampler's thread, one sample at a time, or at the end on the probe's."""
+        phases = self.phases
         self._watchdog.look(values.get((HOST, "used")))
         for happened in self._noticing.look(
             at,
             values,
             self._sampler.throttled,
             pinned=self._notes.buffers.pinned,
-            measuring=measuring_since(self.phases) is not None,
+            measuring=measuring_since(phases) is not None and stopping_since(phases) is None,
             lost=tuple(self._sampler.lost),
         ):
             self._tell(happened)

@@ -32,6 +32,11 @@ _DEEP_DECODE: Final = 0.20
 
 _PREFILL_LIMIT_FACTOR: Final = 3.0
 
+_AGAIN: Final = 0.05
+"""Share of the time in which a short prompt is read again."""
+_MOST_AGAIN: Final = 5
+"""As often as llama-bench reads its prompt by default."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -81,6 +86,15 @@ def first(settings: RunSettings, seconds: float, prefill_tps: float, decode_tps:
         prefill_tps=prefill_tps,
         decode_tps=decode_tps,
     )
+
+
+def again(seconds: float, took: float) -> int:
+    """How often to read a prompt anew that took so long the first time; 0: that time counts.
+
+    The first of its size pays for kernels that are loaded and graphs that are built, some 100 ms on
+    a GPU (llama-bench runs each prompt once before it measures). Beside seconds that is nothing.
+    """
+    return min(_MOST_AGAIN, int(_AGAIN * seconds / took))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,12 @@ llama.cpp's source comes from the ``llama-cpp-python`` source package: of the Py
 carried there as ``--source``, a tar file (9 MB as .xz without its models, docs, media and tests)
 or a folder; ``--programs`` are programs that were built before. Every model is
 asked for (dry run), probed as a ghost and run by llama-bench. FOLDER then holds per run a result
-with its trace and log, and ``summary.md`` with what differs from the plan; what belongs into
-``tests/data/probes`` is ready to be copied there. ``--cpu`` does all of it without a GPU.
+with its trace, the lines of its log that tell of memory, the whole log in ``logs``, and
+``summary.md`` with what differs from the plan; the results (*.json) and short logs (*.log) are
+ready to be copied into ``tests/data/probes``. ``--cpu`` does all of it without a GPU.
+
+So run on 2026-11-26 on one H200 (a virtual machine, driver 580.159, CUDA 13) with Qwen3 8B and
+gpt-oss 20B.
 """
 
 import argparse
@@ -23,6 +27,7 @@ from advisor import units
 from advisor.answers import load_model
 from advisor.engine.builds import Build, ask
 from advisor.engine.dry_run import DryRun, dry_run
+from advisor.engine.log import BufferSize, LoadingDraft, NewContext, ProjectorOn, read_line
 from advisor.engine.process import EngineProcess
 from advisor.errors import RigAdvisorError
 from advisor.hardware import detect
@@ -118,16 +123,24 @@ def record(
         result = cleaned(probe_of(ready, devices=devices).run())
         stem = f"{name.replace(' ', '-')}-{method}"
         (out / f"{stem}.json").write_text(result.model_dump_json() + "\n")
-        (out / f"{stem}.log").write_text("\n".join(logs.lines) + "\n")
+        (out / f"{stem}.log").write_text("\n".join(filter(_of_memory, logs.lines)) + "\n")
+        (out / "logs").mkdir(exist_ok=True)
+        (out / "logs" / f"{stem}.log").write_text("\n".join(logs.lines) + "\n")
         lines += _measured(result, method)
     return lines
+
+
+def _of_memory(line: str) -> bool:
+    return isinstance(read_line(line), BufferSize | NewContext | LoadingDraft | ProjectorOn)
 
 
 def cleaned(result: ProbeResult) -> ProbeResult:
     """Without what tells one machine from another of its kind."""
     devices = tuple(d.model_copy(update={"uuid": None}) for d in result.rig.devices)
     engine = result.engine.model_copy(update={"name": Path(result.engine.name).name})
-    hosts = tuple(h.model_copy(update={"os": h.os.split(",")[0]}) for h in result.rig.hosts)
+    hosts = tuple(
+        h.model_copy(update={"os": h.os.split(",")[0], "disk_path": None}) for h in result.rig.hosts
+    )
     rig = result.rig.model_copy(update={"devices": devices, "hosts": hosts})
     return result.model_copy(update={"rig": rig, "engine": engine, "path": None})
 

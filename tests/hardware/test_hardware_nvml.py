@@ -324,6 +324,18 @@ def test_the_engine_confirms_and_adds(machine: Machine):
     assert rig.devices[1].backend == "vulkan"
 
 
+def test_an_h200_in_a_virtual_machine_as_it_was_read_there(machine: Machine):
+    """The whole card as detection told of it on the machine itself (data/hardware/h200.json)."""
+    path = Path(__file__).resolve().parents[1] / "data" / "hardware" / "h200.json"
+    recorded = only(rig_from_json(path.read_text(encoding="utf-8")))
+    machine.become("h200")
+    found = only(detect())
+    assert found.processes == recorded.processes == ()
+    # The card's own name in this driver, and where the table's facts come from, may change.
+    told = found.model_copy(update={"uuid": recorded.uuid, "sources": recorded.sources})
+    assert told == recorded
+
+
 def test_real_loading_path_in_a_process_of_its_own(nvml_library: Path, tmp_path: Path):
     """The dynamic loader finds the library as it would find the driver's."""
     scenario = tmp_path / "scenario.txt"

@@ -1,7 +1,8 @@
 """A scripted llama-server on cards that are not there: what it "allocates" shows in the fake NVML.
 
 Both read the scenario file that ``FAKE_NVML`` names. ``STAND_IN_STORY`` names a JSON file: bytes of
-the parts at each place, seconds to load, tokens per second, and what happens to the cards.
+the parts at each place, seconds to load, tokens per second, what happens to the cards, and whether
+the driver lists no programs ("unlisted").
 
 By hand, on eight cards: ``python tests/probe/stand_in_gpus.py --make FOLDER MODEL CTX`` makes a
 folder with a llama-server, the library and a story for a model of the catalogue, and prints the
@@ -36,7 +37,8 @@ EVENTS = [
 class Cards:
     """The scenario while this program holds memory on its cards."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unlisted: bool = False) -> None:
+        self._unlisted = unlisted
         self._machine = Machine(Path(os.environ["FAKE_NVML"]))
         lines = self._machine.path.read_text().splitlines()
         self._machine.facts = dict(line.split("=", 1) for line in lines)
@@ -70,7 +72,8 @@ class Cards:
     def _write(self, facts: dict[str, object]) -> None:
         for card, held in enumerate(self._held):
             facts[f"{card}.used"] = self._base[card] + held + self._others[card]
-            facts[f"{card}.compute"] = f"{os.getpid()}:{held}" if held else ""
+            shown = held and not self._unlisted
+            facts[f"{card}.compute"] = f"{os.getpid()}:{held}" if shown else ""
         self._machine.change(facts)
 
 
@@ -124,8 +127,8 @@ def main() -> None:
     elif "--list-devices" in arguments:
         list_devices(Cards())
     else:
-        cards = Cards()
         story = json.loads(Path(os.environ["STAND_IN_STORY"]).read_text())
+        cards = Cards(unlisted=story.get("unlisted", False))
         load(cards, story)
         threading.Thread(target=happen, args=(cards, story), daemon=True).start()
         for card in range(cards.count):

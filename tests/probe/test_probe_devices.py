@@ -35,7 +35,7 @@ def cards(tmp_path, monkeypatch) -> Iterator[fake_nvml.Machine]:
 
 
 def run(
-    folder: Path, events: list[dict], *, cards: int, seconds: float
+    folder: Path, events: list[dict], *, cards: int, seconds: float, unlisted: bool = False
 ) -> tuple[ProbeResult, list]:
     story = {
         "places": {f"CUDA{card}": HELD for card in range(cards)},
@@ -43,6 +43,7 @@ def run(
         "load_s": 0.5,
         "tps": 40,
         "events": events,
+        "unlisted": unlisted,
     }
     (folder / "story.json").write_text(json.dumps(story))
     ready = prepare(
@@ -60,7 +61,7 @@ def test_eight_cards_and_what_happens_to_them(cards, tmp_path):
         {"after_s": 0.5, "card": 2, "facts": {"throttle": 0x40}},
         {"after_s": 0.8, "card": 5, "other": 3 << 30},
     ]
-    result, heard = run(tmp_path, events, cards=8, seconds=2.0)
+    result, heard = run(tmp_path, events, cards=8, seconds=4.0)
     assert result.ending.state == "done", result.ending
     assert [place.name for place in result.places] == [*(f"CUDA{n}" for n in range(8)), "host"]
     for place in result.places[:8]:
@@ -93,3 +94,17 @@ def test_a_card_that_falls_off_the_bus(cards, tmp_path):
     assert ("lost", "CUDA1") in {(o.kind, o.place) for o in result.observations}
     assert (ending.state, ending.cause) == ("failed", "device-lost")
     assert ending.sentence.startswith("CUDA1 stopped answering while")
+
+
+def test_a_driver_that_lists_no_programs(cards, tmp_path):
+    """As in many containers: what the card holds more than before is the run's, and none of it is
+    said to be another's."""
+    cards.become("h200")
+    result, _heard = run(tmp_path, [], cards=1, seconds=2.0, unlisted=True)
+    assert result.ending.state == "done", result.ending
+    place = result.place("CUDA0")
+    assert place.before == 0
+    assert place.peak == sum(HELD.values())
+    parts = {part.name: part.engine for part in place.components}
+    assert {name: parts[name] for name in HELD} == HELD
+    assert not [o for o in result.observations if o.kind == "other-program"]

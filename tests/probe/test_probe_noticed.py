@@ -8,6 +8,7 @@ from probe_cases import PHASES, trace_of
 
 from advisor.probe import noticed
 from advisor.probe.processor import Processor
+from advisor.probe.result import Phase
 from advisor.units import MIB
 
 
@@ -61,16 +62,20 @@ def test_everything_is_told_once_when_it_begins():
         ({("host", "used"): gib, ("host", "available"): 6 * gib}, {"CUDA0": "power"}),
         ({("CUDA0", "used"): 2 * gib, ("CUDA0", "process"): gib}, {}),
         ({("CUDA0", "used"): 4 * gib, ("CUDA0", "process"): gib}, {}),
+        ({("CUDA0", "used"): 4 * gib, ("CUDA0", "process"): gib}, {}),
+        ({("CUDA0", "used"): 5 * gib, ("CUDA0", "process"): gib}, {}),
         ({("CUDA0", "used"): 5 * gib, ("CUDA0", "process"): gib}, {}),
     ]
-    for at, (values, throttled) in enumerate(samples):
-        told += noticing.look(at, values, throttled, pinned=2 << 30, measuring=at > 2)
+    samples[6:6] = [samples[5]]
+    for turn, (values, throttled) in enumerate(samples):
+        at = 500 * turn
+        told += noticing.look(at, values, throttled, pinned=2 << 30, measuring=turn > 2)
     assert [(o.at_ms, o.kind, o.place) for o in told] == [
-        (1, "swap", "host"),
-        (1, "spill", ""),
-        (2, "throttled", "CUDA0"),
-        (4, "other-program", "host"),
-        (6, "other-program", "CUDA0"),
+        (500, "swap", "host"),
+        (500, "spill", ""),
+        (1000, "throttled", "CUDA0"),
+        (2000, "other-program", "host"),
+        (4000, "other-program", "CUDA0"),
     ]
     assert "1.0 GiB of GPU memory" in told[1].sentence
     assert "took 2.0 GiB of RAM" in told[3].sentence
@@ -136,13 +141,38 @@ def test_spilling_and_throttling_have_their_moment():
 
 
 def test_another_program_on_the_card_is_noticed():
+    """It came while speeds were measured, and stayed; on the other card the child itself grew,
+    which the driver tells of its processes a moment later than of the card."""
     gib = 1 << 20
     trace = trace_of(
-        CUDA0_used=[gib, 5 * gib, 5 * gib, 7 * gib, 5 * gib],
-        CUDA0_process=[0, 4 * gib, 4 * gib, 4 * gib, 4 * gib],
-        CUDA1_used=[gib, 5 * gib, 6 * gib, 6 * gib, 6 * gib],
-        CUDA1_process=[0, 4 * gib, 5 * gib, 5 * gib, 5 * gib],
+        CUDA0_used=[gib, *[5 * gib] * 7, *[7 * gib] * 7],
+        CUDA0_process=[0, *[4 * gib] * 14],
+        CUDA1_used=[gib, *[5 * gib] * 7, *[6 * gib] * 7],
+        CUDA1_process=[0, *[4 * gib] * 10, *[5 * gib] * 4],
     )
     (found,) = noticed.observations(trace, PHASES, {})
-    assert (found.kind, found.at_ms, found.place) == ("other-program", 300, "CUDA0")
+    assert (found.kind, found.at_ms, found.place) == ("other-program", 1300, "CUDA0")
     assert "2.0 GiB of CUDA0" in found.sentence
+
+
+def test_a_child_that_ends_is_no_other_program():
+    """The card is empty at once, the driver tells of the child for another 250 ms."""
+    gib = 1 << 20
+    trace = trace_of(
+        CUDA0_used=[0, *[7 * gib] * 9, *[gib] * 6],
+        CUDA0_process=[0, *[7 * gib] * 12, *[gib] * 3],
+    )
+    stopping = Phase(name="stopping", start_ms=1100, end_ms=1600)
+    assert not noticed.observations(trace, PHASES, {})
+    assert not noticed.observations(trace, (*PHASES, stopping), {})
+
+
+def test_what_others_give_back_while_a_child_ends_is_not_taken():
+    """From "stopping" on the driver's two figures are of different moments, however long."""
+    gib = 1 << 20
+    trace = trace_of(
+        CUDA0_used=[0, *[9 * gib] * 9, *[2 * gib] * 14],
+        CUDA0_process=[0, *[7 * gib] * 16, *[1] * 7],
+    )
+    stopping = Phase(name="stopping", start_ms=1000, end_ms=2400)
+    assert not noticed.observations(trace, (*PHASES, stopping), {})

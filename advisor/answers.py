@@ -167,9 +167,14 @@ def probed_in_vain(wanted: Option | None, probes: Sequence[ProbeResult], rig: Ri
     if newest is None or not why:
         return ""
     return (
-        f"{newest.title} was probed on {newest.created:%Y-%m-%d %H:%M} UTC, which does not settle "
-        f"its speed because {why}."
+        f"{newest.title} was probed on {_made(newest)}, which does not settle its speed because "
+        f"{why}."
     )
+
+
+def _made(probe: ProbeResult) -> str:
+    """When, in the reader's own time as the list of probes has it."""
+    return f"{probe.created.astimezone():%Y-%m-%d %H:%M}"
 
 
 @functools.cache
@@ -227,7 +232,7 @@ def measured_runs(probes: Sequence[ProbeResult], rig: Rig) -> list[MeasuredRun]:
                 decode_tps=point.decode_tps,
                 prefill_tps=point.prefill_tps,
                 device_watts=sum(p.mean_w for p in probe.power) or None,
-                source=f"probe of {probe.created:%Y-%m-%d %H:%M} UTC",
+                source=f"probe of {_made(probe)}",
             )
         )
     return found

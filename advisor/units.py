@@ -79,6 +79,12 @@ def rate(value: float | None, unit: str = "tok/s") -> str:
     return f"{value:,.1f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
 
 
+def rates(low: float, high: float, unit: str = "tok/s") -> str:
+    """A range of speeds, its unit once: ``"13 to 28 tok/s"``; one speed where they read alike."""
+    slow, fast = rate(low, ""), rate(high, "")
+    return rate(high, unit) if slow == fast else f"{slow}to {fast}{unit}"
+
+
 def duration(seconds: float) -> str:
     """A duration to three figures: ``"24.6 ms"``, ``"10.7 s"``."""
     return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"

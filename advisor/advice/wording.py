@@ -14,7 +14,7 @@ from advisor.advice.serving import Way
 from advisor.advice.usage import READING_TPS, Usage
 from advisor.advice.whatif import THIS_RIG, name
 from advisor.basis import Basis, Range
-from advisor.units import rate, tokens
+from advisor.units import rate, rates, tokens
 
 _NEAR: Final = 3
 """Near misses of different kinds that are told."""
@@ -113,7 +113,8 @@ def _weaknesses(a: Assessment, best: Assessment, usage: Usage) -> list[str]:
     if a.option.tier < best.option.tier:
         found.append("a less able model")
     if a.option.loss != best.option.loss and a.option.quality < best.option.quality:
-        found.append(f"its {a.option.loss} loss" if a.option.loss else "its loss")
+        loss = f" ({a.option.loss})" if a.option.loss else ""
+        found.append(f"its loss of quality{loss}")
     if a.decode_tps is not None:
         slow = a.decode_tps.mid
         fast = usage.fast_enough_tps if best.decode_tps is None else best.decode_tps.mid
@@ -149,7 +150,8 @@ def _action(option: Option, rig_name: str) -> str:
         case "close programs":
             return f"Close other programs on {here} and run {option.runs}"
         case "API":
-            return f"Use {option.title}"
+            the = "the " if " API" in option.title else ""
+            return f"Use {the}{option.title}"
         case "hybrid":
             rest = "" if option.api is None else option.api.api.title
             bought = option.title.removesuffix(f" plus {rest}")
@@ -257,8 +259,7 @@ def _does(best: Assessment, speed: Range, usage: Usage) -> str:
     way = way_of(best)
     each = [server.run.decode_tps for server in way.servers] if way is not None else []
     slowest, fastest = min(s.low for s in each or [speed]), max(s.high for s in each or [speed])
-    low, high = rate(slowest), rate(fastest)
-    pace = low if low == high else f"{low} to {high}"
+    pace = rates(slowest, fastest)
     text = f"It holds {tokens(usage.context)} tokens {where} and answers at {pace}"
     if best.busy_hours_per_day is not None:
         text += f", busy {a_day(best.busy_hours_per_day)}"
@@ -299,12 +300,13 @@ def _break_even(even: BreakEven, compared: tuple[Assessment, Assessment]) -> str
     short = f" (which falls short: {local.failures[0]})" if local.failures else ""
     pair = f"{_where(local.option)}{short} against {name(api)}"
     if even.mid is None:
-        return f"{pair}: never cheaper, its electricity alone costs more than the API."
+        return f"{pair}: never cheaper, since its electricity alone costs more than the API."
     if even.mid == 0:
         return f"{pair}: cheaper from the first request, nothing has to be bought."
     low = "0" if even.low is None else f"{two_digits(even.low):,}"
-    high = "never" if even.high is None else f"{two_digits(even.high):,}"
-    text = f"{pair}: cheaper from {two_digits(even.mid):,} requests a month ({low} to {high})"
+    high = even.high
+    span = f"from {low}, perhaps never" if high is None else f"{low} to {two_digits(high):,}"
+    text = f"{pair}: cheaper from {two_digits(even.mid):,} requests a month ({span})"
     if not even.reachable:
         text += f", more than the {two_digits(even.capacity):,} it can serve in the hours given"
     return text + "."

@@ -13,7 +13,7 @@ from advisor.cli.request import Findings, Sizer, as_json, terms_as_json
 from advisor.sizing import build_dates
 from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottleneck
 from advisor.sizing.plan import Plan
-from advisor.units import rate, tokens
+from advisor.units import rate, rates, tokens
 from advisor.units import size as people
 
 _ANY_BUILD = "any that was measured; --built 2026-08 tells its age"
@@ -97,7 +97,7 @@ def _show_speed(plan: Plan) -> None:
     by = ", calibrated" if speed.calibrated_by else ""
     for label, known in (("decode", speed.decode_tps), ("prefill", speed.prefill_tps)):
         if known is not None:
-            span = f"{rate(known.mid)} ({rate(known.low)} to {rate(known.high)})"
+            span = f"{rate(known.mid)} ({rates(known.low, known.high)})"
             say(f"{label}{hedge}: {span}{by}")
     if plan.devices and speed.prefill_tps is not None and not by:
         say(f"llama.cpp: {build_dates.words(plan.settings.built) or _ANY_BUILD}")

@@ -35,7 +35,7 @@ def preflight(
     if rig.imagined:
         return (
             Objection(
-                f"{rig.name} is imagined, or was read elsewhere; a probe runs on this machine. "
+                f"{rig.name} is not the machine at hand, and a probe runs here. "
                 "Choose “This machine”.",
                 overridable=False,
                 remedy="this-machine",

@@ -1,5 +1,6 @@
 """The header: the rig, the model and the context in question, changeable from every page."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QSize, Qt
@@ -19,12 +20,17 @@ CONTEXTS: Final = tuple(1024 << n for n in range(2, 11))
 NARROW: Final = 900
 """Below this width the pickers do without their captions."""
 
+LEAST: Final = 110
+"""Px of a picker."""
+
 
 class Picker(QToolButton):
     """A caption, the choice in bold, a few muted words; opens a menu or a popup."""
 
-    def __init__(self, caption: str, choice: str) -> None:
+    def __init__(self, caption: str, choice: str, room: Callable[[], int] = lambda: 0) -> None:
+        """``room``: px that it takes before others do, as far as its words need them."""
         super().__init__()
+        self._room = room
         self.setProperty("role", "picker")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -74,7 +80,7 @@ class Picker(QToolButton):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """May be shortened to this."""
-        return QSize(min(self.sizeHint().width(), 110), 32)
+        return QSize(min(self.sizeHint().width(), max(LEAST, self._room())), 32)
 
 
 class Header(QWidget):
@@ -86,7 +92,7 @@ class Header(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setFixedHeight(56)
         self.rig = Picker(self.tr("Rig"), self.tr("reading…"))
-        self.model = Picker(self.tr("Model"), self.tr("choose"))
+        self.model = Picker(self.tr("Model"), self.tr("choose"), room=self._room_for_model)
         self.context = Picker(self.tr("Context"), "32k")
         self._pickers = (self.rig, self.model, self.context)
         for picker in (self.rig, self.context):
@@ -95,7 +101,7 @@ class Header(QWidget):
         self.model.clicked.connect(self.open_model_picker)
         self._buttons = QHBoxLayout()
         self._buttons.setSpacing(10)
-        layout = row(*self._pickers, None, self._buttons, spacing=10)
+        layout = self._line = row(*self._pickers, None, self._buttons, spacing=10)
         layout.setContentsMargins(18, 0, 18, 0)
         self.setLayout(layout)
         self._state: AppState | None = None
@@ -138,6 +144,20 @@ class Header(QWidget):
         super().resizeEvent(event)
         for picker in self._pickers:
             picker.show_caption(shown=self.width() >= NARROW)
+        self.model.updateGeometry()
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """With the model shortened too: what it takes now must not keep a window wide."""
+        return QSize(self.width() - self._room_for_model() + LEAST, self.height())
+
+    def _room_for_model(self) -> int:
+        """Px that the others leave it at their shortest: the rig's name gives way first."""
+        margins, spacing, taken = self._line.contentsMargins(), self._line.spacing(), 0
+        for place in range(self._line.count()):
+            item = self._line.itemAt(place)
+            if item is not None and item.widget() is not self.model and not item.isEmpty():
+                taken += item.minimumSize().width() + spacing
+        return self.width() - margins.left() - margins.right() - taken
 
     def show_buttons(self, buttons: list[QWidget]) -> None:
         """The buttons of the page on screen; the previous page's are only taken out."""

@@ -145,7 +145,8 @@ def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
     speed = plan.speed.decode_tps
     words = tr(": {span} tok/s") if plan.settings.depth else tr(": {span} tok/s when empty")
     pace = "" if speed is None else words.format(span=range_text(speed))
-    pace = pace.replace("/", "\N{WORD JOINER}/\N{WORD JOINER}")  # a unit stays on one line
+    # A figure and its unit stay on one line.
+    pace = pace.replace(" tok/s", "\N{NO-BREAK SPACE}tok\N{WORD JOINER}/\N{WORD JOINER}s")
     left = plan.headroom
     spare = units.size(abs(left)) if left is not None else units.UNKNOWN
     sentence = {
@@ -251,8 +252,10 @@ def way_out(matrix: FitMatrix, plan: Plan, rig: Rig) -> str:
 
 
 def billions(count: int) -> str:
-    """A number of parameters: ``"8.2B"``, ``"671B"``, ``"596M"``."""
+    """A number of parameters: ``"8.2B"``, ``"671B"``, ``"596M"``, ``"1.03T"``."""
     if round(count / 10**6) < 1000:
         return f"{count / 10**6:.0f}M"
     value = count / 10**9
+    if round(value) >= 1000:
+        return f"{value / 1000:.2f}T"
     return f"{value:.0f}B" if value >= 100 else f"{value:.1f}B"

@@ -33,4 +33,5 @@ def test_a_probe_in_vain_is_told(changes: dict[str, object], why: str) -> None:
     told = probed_in_vain(wanted, [probe], probe.rig)
     assert told.endswith(f"because {why}." if why else "")
     assert bool(told) == bool(why)
+    assert not told or f"{probe.created.astimezone():%Y-%m-%d %H:%M}, which" in told
     assert not probed_in_vain(None, [probe], probe.rig)

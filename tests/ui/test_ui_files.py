@@ -75,6 +75,24 @@ def test_enter_waits_for_the_catalogue(state: AppState, qtbot) -> None:
     assert state.choice.model == "Qwen/Qwen3-8B"
 
 
+def test_arrow_keys_wait_for_the_catalogue(state: AppState, qtbot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    picker = ModelPicker(window)
+    picker.bind(state)
+    for key in (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Down):
+        QTest.keyClick(picker.search, key)
+    picker._ready({})
+    assert picker.list.currentIndex().row() == 2
+    QTest.keyClick(picker.search, Qt.Key.Key_Up)
+    assert picker.list.currentIndex().row() == 1
+    picker._read = False
+    QTest.keyClick(picker.search, Qt.Key.Key_PageDown)
+    picker.search.setText("Qwen3 8B")  # goes on: the keys were for something else
+    picker._ready({})
+    assert picker.list.currentIndex().row() == 0
+
+
 def test_a_mistyped_name_finds_what_comes_nearest(state: AppState, qtbot) -> None:
     window = QWidget()
     qtbot.addWidget(window)

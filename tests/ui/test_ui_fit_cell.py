@@ -99,6 +99,16 @@ def test_another_card_is_a_what_if(fit, state, qtbot) -> None:
     qtbot.waitUntil(lambda: not fit.why.isVisible(), timeout=30_000)
 
 
+def test_a_part_in_ram_that_was_asked_for_is_not_called_too_slow(fit, state, qtbot) -> None:
+    state.change_settings(n_cpu_moe="fit")
+    ask(qtbot, state, "Qwen/Qwen3-30B-A3B", "Q8_0", 32768)
+    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    assert state.plan.verdict == "offload"
+    assert state.plan.speed.decode_tps.mid > state.usage.min_decode_tps
+    assert "A part lies in RAM" in words(fit)
+    assert "you want" not in words(fit)
+
+
 def test_settings_are_changed_by_a_way_out(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-14B", "Q8_0", 40960, rig="RTX 3090 + 64 GB DDR4-3200")
     state.change_settings(parallel=4, ctx=65536)

@@ -53,7 +53,7 @@ def card(qtbot) -> DeviceCard:
 
 def test_compute_capability_is_called_so(card: DeviceCard) -> None:
     card.show_device(device(), imagined=False, live=True)
-    assert "CUDA · compute capability 8.9" in words(card)
+    assert "CUDA · compute capability 8.9 · Ada" in words(card)
 
 
 def test_a_lost_card_shows_no_old_readings(card: DeviceCard) -> None:
@@ -163,6 +163,8 @@ def test_who_fell_silent_is_told_once(qtbot, state) -> None:
         (596_049_920, "596M"),
         (671_026_419_200, "671B"),
         (999_400_000, "999M"),
+        (999_400_000_000, "999B"),
+        (1_026_000_000_000, "1.03T"),
     ],
 )
 def test_numbers_of_parameters(count: int, shown: str) -> None:

@@ -17,6 +17,7 @@ from advisor.session import Session
 from advisor.ui import crash, design, jobs, services
 from advisor.ui.about import AboutDialog
 from advisor.ui.app import preferences
+from advisor.ui.header import Header
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.widgets.basics import Card, column, text
@@ -341,3 +342,25 @@ def test_nothing_is_painted_before_its_card_has_grown_with_it(window: MainWindow
     label.setText("\n".join("many lines"))
     QApplication.sendEvent(window, QEvent(QEvent.Type.UpdateRequest))
     assert set(look.heights) == {label.heightForWidth(label.width())}
+
+
+def test_the_rigs_name_is_shortened_before_the_models(qtbot) -> None:
+    header = Header()
+    qtbot.addWidget(header)
+    header.rig.show_choice("2x RTX 4090 + 128 GB DDR5-6000", warning="imagined")
+    header.model.show_choice("DeepSeek V4 Flash 0731", "MXFP4_MOE")
+    header.show_buttons([QPushButton("Why not bigger?"), QPushButton("Probe this")])
+    for width in (900, 845, 760):  # without captions, it gives up what is too much for all three
+        header.resize(width, 56)
+        header.show()
+        QApplication.processEvents()
+        least = header.rig.minimumSizeHint().width()
+        assert header.model.width() == header.model.sizeHint().width() or (
+            header.rig.width() == least
+        )
+    assert header.rig.width() < header.rig.sizeHint().width()
+    header.resize(1400, 56)
+    QApplication.processEvents()
+    whole = header.model.sizeHint().width()
+    assert header.model.width() == whole
+    assert header.rig.width() == header.rig.sizeHint().width()

@@ -23,7 +23,7 @@ from advisor.ui.widgets.range_curve import RangeCurve
 from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.widgets.sparkline import Sparkline
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
-from advisor.units import GIB
+from advisor.units import GIB, rates
 
 EXPLAINED = Explanation(
     title="Weights",
@@ -31,6 +31,19 @@ EXPLAINED = Explanation(
     terms=(Term(name="blocks 0–31", value=10 * GIB, unit="B", source="llama-model.cpp"),),
     notes=("A note.",),
 )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (13.2, 27.8, "13 to 28 tok/s"),
+        (0.04, 1.2, "0.04 to 1.2 tok/s"),
+        (41.2, 41.4, "41 tok/s"),
+        (950.0, 1432.0, "950 to 1,432 tok/s"),
+    ],
+)
+def test_a_range_of_speeds_has_its_unit_once(low: float, high: float, shown: str) -> None:
+    assert rates(low, high) == shown
 
 
 def name_of(widget: QWidget) -> str:

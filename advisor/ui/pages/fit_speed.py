@@ -89,7 +89,6 @@ class SpeedCard(Card):
             units.UNKNOWN if seconds is None else f"{range_text(seconds)} s",
             basis=speed.basis if seconds else None,
             explanation=found.get("speed.ttft"),
-            note="" if seconds else self.tr("a probe measures it"),
             name=self.tr("First token after a prompt of {count}").format(
                 count=f"{plan.settings.n_prompt:,}"
             ),

@@ -1,6 +1,8 @@
 """The Machine page's cards of devices."""
 
+import re
 from collections.abc import Callable
+from typing import Final
 
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtGui import QResizeEvent
@@ -321,7 +323,7 @@ def _class(device: Device) -> str:
     if device.driver:
         words.append(f"driver {device.driver}")
     elif device.architecture:
-        words.append(device.architecture)
+        words.append(_architecture(device.architecture))
     if device.mig:
         words.append("MIG")
     if device.unified:
@@ -329,6 +331,15 @@ def _class(device: Device) -> str:
     if device.laptop:
         words.append("laptop")
     return " · ".join(words)
+
+
+def _architecture(key: str) -> str:
+    """``"RDNA 3"``, ``"Ada"``: the table's key as its maker writes it."""
+    words = re.sub(r"(?<=rdna)(?=\d)", " ", key.replace("-", " "))
+    return " ".join(w.upper() if w[:4] in _INITIALS else w.capitalize() for w in words.split())
+
+
+_INITIALS: Final = frozenset({"rdna", "cdna", "gb10"})
 
 
 def _tr(source: str) -> str:

@@ -129,6 +129,8 @@ class ModelPicker(QFrame):
         self._read = False
         self._entered = False
         """Whether Enter was pressed before there were lines to take."""
+        self._moved = 0
+        """Lines down that were asked for before there were any."""
         self.search = QLineEdit()
         self.search.setPlaceholderText(self.tr("Search by name, size, maker or ability"))
         self.search.setAccessibleName(self.tr("Search models"))
@@ -175,7 +177,7 @@ class ModelPicker(QFrame):
         self.resize(520, 460)
         self.move(anchor.mapToGlobal(anchor.rect().bottomLeft()) + QRect(0, 4, 0, 0).topLeft())
         self.search.clear()
-        self._entered = False
+        self._forget_keys()
         self._refresh()
         self.show()
         self.search.setFocus(Qt.FocusReason.PopupFocusReason)
@@ -208,34 +210,45 @@ class ModelPicker(QFrame):
         self._known = known
         self._read = True
         self._refresh()
+        if self._moved:
+            self._move(self._moved)
         if self._entered:
             self._take(self.list.currentIndex().row())
-        self._entered = False
+        self._forget_keys()
 
     def _typed(self) -> None:
-        self._entered = False
+        self._forget_keys()
         self._refresh()
+
+    def _forget_keys(self) -> None:
+        self._entered, self._moved = False, 0
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802 - Qt's name
         """Nothing is waited for any more."""
         super().hideEvent(event)
-        self._entered = False
+        self._forget_keys()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Arrow keys and Enter work in the list while one types."""
         if watched is self.search and isinstance(event, QKeyEvent):
             if event.type() == QEvent.Type.KeyPress and event.key() in _MOVES:
-                step = _MOVES[Qt.Key(event.key())]
-                count = self._choices.rowCount()
-                if count:
-                    line = max(0, min(count - 1, self.list.currentIndex().row() + step))
-                    self.list.setCurrentIndex(self._choices.index(line, 0))
+                self._move(_MOVES[Qt.Key(event.key())])
                 return True
             if event.type() == QEvent.Type.KeyPress and event.key() in _ENTER:
                 self._entered = not self._read
                 self._take(self.list.currentIndex().row())
                 return True
         return super().eventFilter(watched, event)
+
+    def _move(self, step: int) -> None:
+        """Mark another line; before there are any, once they have come."""
+        if not self._read:
+            self._moved = max(0, self._moved + step)
+            return
+        count = self._choices.rowCount()
+        if count:
+            line = max(0, min(count - 1, self.list.currentIndex().row() + step))
+            self.list.setCurrentIndex(self._choices.index(line, 0))
 
     def _found(self, files: "tuple[LocalFile, ...]") -> None:
         line = self.list.currentIndex().row()

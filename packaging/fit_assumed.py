@@ -19,7 +19,7 @@ DECODE = Assumed(
     Similar(
         model=0.0, model_backend=0.006, model_class=0.0, gpu_backend=0.05, gpu_model=0.014,
         gpu_model_backend=0.05, gpu_model_depth=0.024, gpu_model_slope=0.0, class_type=0.05,
-        backend_built=0.0, class_built=0.0, class_flash=0.033, depth=DEPTH,
+        backend_built=0.0, class_built=0.1, class_flash=0.033, depth=DEPTH,
         built=BUILT, noise=0.04, **_NONE,
     ),
     {

@@ -16,16 +16,20 @@ BORROWED = (
 CAMPING = frozenset({"vulkan-strix-halo"})
 """Kinds whose attention gets slower where a KV head lies on few memory channels; on an R9700 and
 under ROCm the same models tell no such thing."""
-COMPUTE_BOUND = frozenset({"cuda-hbm"})
-"""Kinds with so much bandwidth for their cores that unpacking weights, not reading them, takes the
-time of many types."""
-UNPACKING = (
-    "fitted; an H200 reads an 8B model in F16 at 3.3 TB/s, in Q8_0 at 2.0, in Q4_K_M at 1.2, in "
-    "Q3_K_M at 0.75 (rows from 4000 on of resources/bench.json)"
-)
-SLOW_MEMORY = {"cuda-hbm": 0.5, "metal-apple-m1": 0.55}
-"""Kinds whose kernels are known to reach less of the bandwidth than 0.72: A100 and H100 (HBM) and
-Apple's M1 (0.40 and 0.49 where a simpler formula was fitted to these rows)."""
+UNPACKING = {
+    "classes": ["cuda-hbm"],
+    "gbs": {
+        "f32": 40.0, "f16": 40.0, "bf16": 40.0, "q8": 23.0, "q6": 13.0, "q5": 14.0, "q4": 15.0,
+        "fp4": 15.0, "q3": 8.0, "q2": 9.0,
+    },
+    "source": "fitted, from where an H200's rows put it (from 7000 on in resources/bench.json): it "
+    "reads an 8B model in F16 at 3.3 TB/s, in Q8_0 at 2.0, in Q4_K_M at 1.2, in Q3_K_M at 0.75, "
+    "and an H100 with seven tenths of its bandwidth writes as fast",
+}  # fmt: skip
+"""GB/s that a multiprocessor unpacks of a type, of kinds whose memory may be faster than that."""
+SLOW_MEMORY = {"metal-apple-m1": 0.55}
+"""Kinds whose kernels are known to reach less of the bandwidth than 0.72: Apple's M1 (0.49 where a
+simpler formula was fitted to these rows)."""
 
 LAUNCHES = {
     "extra": {

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.sizing.speed_data import Similar
-from advisor.sizing.speed_similar import Case, likeness
+from advisor.sizing.speed_similar import Case, as_usual, likeness, usual_builds
 
 By = Literal["class", "backend", ""]
 Array = NDArray[Any]
@@ -162,13 +162,17 @@ class Joint:
         """``scales``: see ``likeness``."""
         self.formula, self.groups, self.backends = formula, groups, backends
         self.alike = likeness(cases, cases, *scales)
+        usual = usual_builds(cases)
         little = [replace(case, built=None, flash=True) for case in cases]
-        self.asked = likeness(little, cases, *scales)
-        """The same to questions about each row that tell neither build nor Flash Attention."""
+        self.asked = likeness([as_usual(case, usual) for case in little], cases, *scales)
+        """The same to questions about each row that tell neither build nor Flash Attention, so that
+        the build is the one that its card is usually measured with."""
+        self.unsure = likeness(little, cases, *scales)
+        """The same with builds as likely as they were measured, which says how far off that is."""
 
-    def shared(self, how: Similar, *, told: bool = True) -> Array:
+    def shared(self, how: Similar, alike: dict[str, Array] | None = None) -> Array:
         """Covariance of the errors of all rows, or of questions about them with all rows."""
-        alike = self.alike if told else self.asked
+        alike = self.alike if alike is None else alike
         return sum(
             (getattr(how, name) ** 2 * matrix for name, matrix in alike.items()),
             np.zeros((len(self.groups), len(self.groups))),
@@ -216,7 +220,8 @@ class Joint:
         """What the errors of the training rows gain, each without its group, where neither build
         nor Flash Attention is told; and their spread then."""
         at = np.ix_(fit.train, fit.train)
-        alike, asked = self.shared(how)[at], self.shared(how, told=False)[at]
+        alike, asked = self.shared(how)[at], self.shared(how, self.asked)[at]
+        unsure = self.shared(how, self.unsure)[at]
         inverse = np.linalg.inv(alike + np.diag(how.noise**2 / fit.weight))
         left = (self.formula.measured - fit.computed)[fit.train]
         gain, spread = np.empty(len(left)), np.empty(len(left))
@@ -227,7 +232,8 @@ class Joint:
             without = inverse[np.ix_(others, others)] - across @ block
             known, little = alike[np.ix_(rows, others)], asked[np.ix_(rows, others)]
             gain[rows] = (known - little) @ without @ left[others]
-            explained = np.einsum("ij,jk,ik->i", little, without, little)
+            less = unsure[np.ix_(rows, others)]
+            explained = np.einsum("ij,jk,ik->i", less, without, less)
             spread[rows] = np.sqrt(np.maximum(np.diag(alike)[rows] - explained, 0) + how.noise**2)
         return gain, spread
 
@@ -259,11 +265,14 @@ class Joint:
         """Error and spread of other rows, as a prediction has them (``speed_similar.Process``)."""
         shared = self.shared(how)
         own = shared[np.ix_(fit.train, fit.train)] + np.diag(how.noise**2 / fit.weight)
-        across = self.shared(how, told=told)[np.ix_(test, fit.train)]
+        at = np.ix_(test, fit.train)
+        across = (shared if told else self.shared(how, self.asked))[at]
         weights = np.linalg.solve(own, across.T).T
         left = self.formula.measured - fit.computed
         error = left[test] - weights @ left[fit.train]
-        variance = np.diag(shared)[test] - (weights * across).sum(axis=1)
+        sure = across if told else self.shared(how, self.unsure)[at]
+        explained = (np.linalg.solve(own, sure.T).T * sure).sum(axis=1)
+        variance = np.diag(shared)[test] - explained
         return error, np.sqrt(np.maximum(variance, 0) + how.noise**2)
 
 

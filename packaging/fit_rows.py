@@ -59,6 +59,8 @@ class Row:
     sums: ModelSums
     gpu: str
     bandwidth: float
+    cores: float
+    """Multiprocessors; infinite where the table does not tell."""
     rate: float | None
     speed_class: str
     architecture: str
@@ -228,6 +230,7 @@ def read(path: Path) -> Iterator[Row | str]:
             sums=found,
             gpu=entry.name,
             bandwidth=bandwidth * 1e9,
+            cores=entry.multiprocessors or np.inf,
             rate=rate * share * 1e12 if rate else None,
             speed_class=class_key(backend, entry.architecture, bandwidth),
             architecture=entry.architecture,

@@ -32,9 +32,9 @@ from fit_choose import BLOCKS, Assumed, Chooser
 from fit_given import (
     BORROWED,
     CAMPING,
-    COMPUTE_BOUND,
     QUANTIZED_CACHE,
     SLOW_MEMORY,
+    UNPACKING,
     WITHOUT_BF16,
 )
 from fit_joint import Array, Fitted, Joint, Parameters
@@ -118,13 +118,15 @@ class Decode(Problem):
             [r.kv_width < 2 and r.backend in QUANTIZED_CACHE["backends"] for r in self.rows]
         )
         self.measured = np.array([-np.log(r.raw["tg_tps"]) for r in self.rows])
-        self.unpacked = np.array([[r.speed_class in COMPUTE_BOUND] for r in self.rows])
+        self.cores = np.array(
+            [r.cores if r.speed_class in UNPACKING["classes"] else np.inf for r in self.rows]
+        )
         self.by_class("eta", [SLOW_MEMORY.get(name, 0.72) for name in self.classes])
         self.by_class("tau", 25e-6)
         self.by_class("rho", 1.2)
         self.by_class("attention", 0.08)
         self.parameters.add("groups", 1.0, len(GROUPS))
-        self.parameters.add("unpacking", 1.0, len(GROUPS))
+        self.parameters.add("unpacking", [UNPACKING["gbs"][name] for name in GROUPS])
         self.by_backend("gather", 1.0)
         self.parameters.add("bf16_experts", 1.0)
         self.parameters.add("quantized_kv", 2.0)
@@ -139,7 +141,10 @@ class Decode(Problem):
     def log_time(self, vector: Array) -> Array:
         g = lambda name: self.parameters.get(vector, name)  # noqa: E731 - as in the formulas
         kind, backend = self.kind, self.backend
-        groups = g("groups") * np.where(self.unpacked, g("unpacking"), 1.0)
+        effective = g("eta")[kind] * self.bandwidth
+        groups = terms.unpacked(
+            g("groups"), effective[:, None], self.cores[:, None] * g("unpacking") * 1e9
+        )
         experts = groups * g("gather")[backend][:, None]
         experts[:, GROUPS.index("bf16")] *= np.where(
             backend == BACKENDS.index("vulkan"), g("bf16_experts")[0], 1.0

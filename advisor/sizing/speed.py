@@ -93,6 +93,7 @@ def depends_on(rig: Rig, settings: RunSettings, calibration: Calibration) -> Has
                 d.architecture,
                 d.bandwidth_gbs,
                 d.fp16_tflops,
+                d.multiprocessors,
                 d.unified,
                 d.host_index,
                 d.pcie.max_generation or d.pcie.generation,

@@ -175,11 +175,11 @@ class Launches(_Frozen):
 
 
 class Unpacking(_Frozen):
-    """How fast types are read where cores, not memory, hold reading up; beside ``groups``."""
+    """Kinds of GPU whose memory may be faster than their cores unpack weights."""
 
     classes: tuple[str, ...]
-    """Kinds of GPU with so much bandwidth for their cores."""
-    groups: dict[str, float]
+    gbs: dict[str, float]
+    """GB/s that one multiprocessor unpacks, by ``speed_sums.GROUPS``."""
     source: str
 
 
@@ -431,10 +431,11 @@ def spill_room(rig: Rig) -> int:
 
 def architecture_key(architecture: str, bandwidth_gbs: float | None) -> str:
     """Class part of a GPU architecture: ``"hbm"``, ``"rdna"``, ``"apple-m1"``, ``"apple"`` …"""
-    if architecture in {"hopper", "volta"}:
+    gbs = bandwidth_gbs or 0.0
+    if architecture in {"hopper", "volta"} or (architecture == "ampere" and gbs > HBM_GBS):
         return "hbm"
-    if architecture == "ampere" and (bandwidth_gbs or 0) > HBM_GBS:
-        return "hbm"
+    if architecture == "blackwell" and gbs > 2 * HBM_GBS:
+        return "hbm"  # nobody measured a B200, whose memory outruns its cores too
     if architecture in {"rdna3", "rdna4"}:
         return "rdna"
     if architecture.startswith("apple") and architecture != "apple-m1":

@@ -23,7 +23,7 @@ from advisor.sizing.speed_data import (
     speed_data,
 )
 from advisor.sizing.speed_sums import GROUPS, Floats, ModelSums
-from advisor.sizing.speed_terms import BEND_POSITIONS, ENTRIES, Constants, Number
+from advisor.sizing.speed_terms import BEND_POSITIONS, ENTRIES, Constants, Number, unpacked
 
 LOW_GROUPS = [GROUPS.index("q3"), GROUPS.index("q2")]
 """Types of less than 4 bits, which the CPU unpacks more slowly than RAM delivers them."""
@@ -91,19 +91,21 @@ def _copy_rate(device: Device) -> float | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _constants(
+def _constants(  # noqa: PLR0917 - what a device is
     key: str,
     backend: Backend,
     bandwidth: float,
     rate: float | None,
     factors: tuple[float, float],
+    cores: int | None,
 ) -> Constants:
     data = speed_data()
     bandwidth_factor, latency_factor = factors
     fitted, costs = data.classes[key], data.backends[backend]
     groups = np.array([data.groups[name] for name in GROUPS])
-    if key in data.unpacking.classes:
-        groups = groups * np.array([data.unpacking.groups[name] for name in GROUPS])
+    if cores and key in data.unpacking.classes:
+        rates = np.array([data.unpacking.gbs[name] for name in GROUPS]) * 1e9 * cores
+        groups = unpacked(groups, fitted.eta * bandwidth * 1e9, rates)
     experts = groups * costs.gather
     experts[GROUPS.index("bf16")] *= costs.bf16_experts
     return Constants(
@@ -171,6 +173,7 @@ def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
             device.bandwidth_gbs,
             rate,
             (calibration.bandwidth_factor, calibration.latency_factor),
+            device.multiprocessors,
         ),
         matrix_rate=None if rate is None else rate * 1e12,
         copy_rate=_copy_rate(device),

@@ -8,7 +8,7 @@ sets the range: narrow beside measured rows, wide far from them.
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -166,6 +166,25 @@ def covariance(
     return total
 
 
+def usual_builds(cases: Iterable[Case]) -> dict[tuple[str, str], float]:
+    """When llama.cpp was built, in the middle, with which each card and backend was measured.
+
+    A question that tells no build is answered for that one, as the rows stand for it.
+    """
+    years: dict[tuple[str, str], list[float]] = {}
+    for case in cases:
+        if case.built is not None:
+            years.setdefault((case.gpu, case.backend), []).append(case.built)
+    return {machine: float(np.median(found)) for machine, found in years.items()}
+
+
+def as_usual(case: Case, usual: Mapping[tuple[str, str], float]) -> Case:
+    """The case with the build that its card is usually measured with, where it tells none."""
+    if case.built is not None:
+        return case
+    return replace(case, built=usual.get((case.gpu, case.backend)))
+
+
 class Process:
     """Errors of known cases, and what follows for others.
 
@@ -177,6 +196,7 @@ class Process:
     ) -> None:
         self._cases = Columns(cases)
         self.how = how
+        self.usual = usual_builds(cases)
         noisy = covariance(self._cases, self._cases, how) + np.diag(how.noise**2 / weights)
         self._inverse: Floats = np.linalg.inv(noisy).astype(np.float64)
         self._weights: Floats = self._inverse @ errors
@@ -253,6 +273,8 @@ def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
     """What measured rows change. Rows of the very same case beat everything else."""
     process = _process(kind)
     mean, deviation = process([case])
+    if case.built is None:
+        mean, _ = process([as_usual(case, process.usual)])
     multiple = process.how.multiple(case.experts, float(deepness(case.depth)))
     spread = float(deviation[0]) * multiple / NORMAL_80
     likely = float(mean[0]) + process.how.centre * float(deviation[0])

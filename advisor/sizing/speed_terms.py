@@ -5,6 +5,7 @@ and waits. Prefill is bound by arithmetic, with the weights read once per micro-
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -61,6 +62,20 @@ class DecodeParts:
     def total(self) -> Number:
         """Their sum."""
         return self.weights + self.experts + self.cache + self.attention + self.latency
+
+
+_SHARPNESS: Final = 4.0
+"""How abruptly the slower of memory and cores takes over."""
+
+
+def unpacked(groups: Floats, effective: Number, rate: Number) -> Floats:
+    """``groups`` where cores unpack ``rate`` bytes per second of a type at most.
+
+    ``effective``: bytes per second of the memory. Reading and unpacking overlap, so the slower one
+    counts, both a little where they are alike (llama.cpp: ggml-cuda/mmvq.cu unpacks in registers).
+    """
+    ratio = groups * effective / rate
+    return groups / (1 + ratio**_SHARPNESS) ** (1 / _SHARPNESS)
 
 
 def launches(k: Constants, columns: Floats) -> Number:

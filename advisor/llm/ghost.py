@@ -2,7 +2,8 @@
 
 llama.cpp allocates and computes with a ghost exactly as with the model, but its output is noise.
 Norms hold ones; some rows of the token embedding and a part of every router hold random numbers,
-so that different tokens choose different experts. All other weights are holes, which read as zeros.
+so that different tokens choose different experts. All other weights are holes, which read as zeros,
+but for those that are asked to be whole.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -22,7 +23,7 @@ import numpy as np
 import psutil
 
 from advisor.errors import ModelError
-from advisor.llm import ghost_fill
+from advisor.llm import ghost_data
 from advisor.llm.architectures.required import full_key
 from advisor.llm.gguf import LazyValue, read_header
 from advisor.llm.gguf_writer import (
@@ -36,8 +37,8 @@ from advisor.llm.gguf_writer import (
     string,
     wide,
 )
+from advisor.llm.ghost_data import Fill, Whole
 from advisor.llm.model import Model
-from advisor.llm.tensor import Tensor
 from advisor.units import MIB, size
 
 MARK: Final = "rig_advisor.ghost"
@@ -46,16 +47,11 @@ FIRST_TOKEN: Final = 512
 """First token with an embedding: past the control and byte tokens of the dummy vocabulary."""
 FILLED_TOKENS: Final = 1024
 """Rows of the token embedding that hold numbers; prompts and sampling keep to these tokens."""
-ROUTER_VALUES: Final = 256
-"""Values per expert that hold numbers in a router: one disk block instead of a whole row."""
 SPARE_DISK: Final = 64 * MIB
 """Bytes of disk that are left free beside a ghost."""
 
 _FEW_BYTES: Final = 2 * MIB
 """A file with a hole of 8 MiB takes less than this where there are holes."""
-_BLOCK: Final = 4096
-_CHUNK: Final = 8 * MIB
-"""Bytes that are made and written at a time."""
 _SEED: Final = 20260101
 _NAME: Final = re.compile(r"^ghost-(?P<pid>\d+)-.*\.gguf$")
 
@@ -71,6 +67,8 @@ class Ghost:
     """What it really takes."""
     tokens: range
     """Tokens with an embedding: the only ones worth prompting with or sampling."""
+    left_empty: bool = False
+    """Tensors that were to be whole are holes: the disk has no room for them."""
 
     def remove(self) -> None:
         """Delete the file. Missing is fine."""
@@ -177,17 +175,23 @@ def write_ghost(
     header_only: bool = False,
     every_token: bool = False,
     dense: bool = False,
+    whole: Collection[str] = (),
+    check: Callable[[], None] = lambda: None,
 ) -> Ghost:
     """Write a ghost of ``model`` into ``folder``.
 
     header_only: all weights are holes and there is no vocabulary: enough for a dry run.
     every_token: all rows of the token embedding hold numbers, for a run that may prompt with any.
     dense: it may take as much disk as it claims, where there are no sparse files.
+    whole: names of tensors to fill with random weights, where the disk has room for that.
+    check: called between pieces; what it raises ends the writing.
     Raises ModelError when the folder cannot have sparse files or too little disk is free, and
     when the architecture's metadata is not known.
     """
     plan = layout(_metadata(model, header_only=header_only), model.tensors)
-    fills = [] if header_only else list(_fills(model, plan, every_token=every_token))
+    fills: list[Fill | Whole] = []
+    if not header_only:
+        fills += ghost_data.fills(model, plan, _filled_tokens(model, every=every_token))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale(folder)
@@ -200,6 +204,9 @@ def write_ghost(
             "as RIG_ADVISOR_HOME in the environment."
         )
         raise ModelError(message, detail=str(error)) from error
+    filled = [] if header_only else list(ghost_data.whole(model, plan, whole))
+    fitting = free >= (_on_disk(plan, [*fills, *filled]) if sparse else plan.total) + SPARE_DISK
+    fills += filled if fitting else []
     _check_disk(folder, plan, fills, sparse=sparse, free=free, dense=dense)
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model.name}-{model.file_type}")[:80]
     path = folder / f"ghost-{os.getpid()}-{label}-{secrets.token_hex(4)}.gguf"
@@ -212,11 +219,14 @@ def write_ghost(
             rng = np.random.default_rng(_SEED)
             for fill in fills:
                 for offset, data in fill.pieces(rng):
+                    check()
                     file.seek(offset)
                     file.write(data)
         used = disk_bytes(path)
-    except OSError as error:
+    except BaseException as error:
         path.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         needed = _on_disk(plan, fills) if sparse else plan.total
         message = (
             f"The stand-in file for {model.name} could not be written to {folder}: "
@@ -225,8 +235,14 @@ def write_ghost(
         )
         raise ModelError(message, detail=str(error)) from error
     last = _n_vocab(model) if every_token else FIRST_TOKEN + FILLED_TOKENS
-    filled = range(FIRST_TOKEN, last) if fills else range(0)
-    return Ghost(path, plan.total, used, _within(filled, _n_vocab(model)))
+    tokens = _within(range(FIRST_TOKEN, last) if fills else range(0), _n_vocab(model))
+    return Ghost(path, plan.total, used, tokens, left_empty=bool(filled) and not fitting)
+
+
+def _filled_tokens(model: Model, *, every: bool) -> range:
+    n_vocab = _n_vocab(model)
+    few = _within(range(FIRST_TOKEN, FIRST_TOKEN + FILLED_TOKENS), n_vocab)
+    return range(n_vocab) if every else few
 
 
 def _within(tokens: range, n_vocab: int) -> range:
@@ -323,89 +339,21 @@ def _vocabulary(n_vocab: int) -> dict[str, GgufValue | RawArray]:
     }
 
 
-# --- Data ---------------------------------------------------------------------------------------
+# --- Disk ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Fill:
-    """Rows of one tensor that get numbers: ``width`` values at the start of each of ``rows``."""
-
-    tensor: Tensor
-    offset: int
-    rows: range
-    width: int
-    limit: int
-    """For integers: values are below this. 0: random weights. -1: ones."""
-
-    def on_disk(self) -> int:
-        """Disk blocks it touches at most, in bytes."""
-        row = self.tensor.type.row_bytes(self.tensor.shape[0])
-        piece = self.tensor.type.row_bytes(self.width)
-        if piece == row:
-            return (row * len(self.rows) // _BLOCK + 2) * _BLOCK
-        return (piece // _BLOCK + 2) * _BLOCK * len(self.rows)
-
-    def pieces(self, rng: np.random.Generator) -> Iterator[tuple[int, bytes]]:
-        """Where to write what."""
-        kind = self.tensor.type
-        row = kind.row_bytes(self.tensor.shape[0])
-        piece = kind.row_bytes(self.width)
-        if piece == row:
-            step = max(1, _CHUNK // row)
-            for start in range(self.rows.start, self.rows.stop, step):
-                count = min(step, self.rows.stop - start)
-                yield self.offset + start * row, self._values(count, rng)
-            return
-        data = self._values(len(self.rows), rng)
-        for index, number in enumerate(self.rows):
-            yield self.offset + number * row, data[index * piece : (index + 1) * piece]
-
-    def _values(self, rows: int, rng: np.random.Generator) -> bytes:
-        count = rows * self.width
-        if self.limit > 0:
-            # One expert twice for a token would be a set that no trained table holds.
-            start = rng.integers(0, self.limit, (rows, 1))
-            step = rng.integers(1, max(2, self.limit // self.width), (rows, 1))
-            table = (start + step * np.arange(self.width)) % self.limit
-            return table.astype("<i4").tobytes()
-        if self.limit < 0:
-            return ghost_fill.ones(self.tensor.type, count).tobytes()
-        return ghost_fill.random_values(self.tensor.type, count, rng).tobytes()
-
-
-def _fills(model: Model, plan: Layout, *, every_token: bool) -> Iterator[_Fill]:
-    n_vocab = _n_vocab(model)
-    n_expert = max(
-        (t.shape[1] for t in model.tensors if "ffn_gate_inp.weight" in t.name), default=0
-    )
-    for tensor, offset in zip(model.tensors, plan.offsets, strict=True):
-        name, shape, kind = tensor.name, tensor.shape, tensor.type
-        rows = range(tensor.n_elements // shape[0])
-        if name == "token_embd.weight":
-            if ghost_fill.can_fill(kind):
-                wanted = _within(range(FIRST_TOKEN, FIRST_TOKEN + FILLED_TOKENS), n_vocab)
-                wanted = range(n_vocab) if every_token else wanted
-                yield _Fill(tensor, offset, wanted, shape[0], 0)
-        elif "ffn_gate_tid2eid" in name and n_expert:
-            yield _Fill(tensor, offset, rows, shape[0], n_expert)
-        elif "ffn_gate_inp." in name and name.endswith(".weight"):
-            if ghost_fill.can_fill(kind):
-                yield _Fill(tensor, offset, rows, min(shape[0], ROUTER_VALUES), 0)
-        elif _is_ones(name) and kind.name in {"F32", "F16", "BF16"}:
-            yield _Fill(tensor, offset, rows, shape[0], -1)
-
-
-def _is_ones(name: str) -> bool:
-    """Norms, and rope factors, by which llama.cpp divides."""
-    return ("norm" in name and name.endswith(".weight")) or name.startswith("rope_f")
-
-
-def _on_disk(plan: Layout, fills: list[_Fill]) -> int:
-    return len(plan.header) + 2 * _BLOCK + sum(fill.on_disk() for fill in fills)
+def _on_disk(plan: Layout, fills: Sequence[Fill | Whole]) -> int:
+    return len(plan.header) + 2 * ghost_data.BLOCK + sum(fill.on_disk() for fill in fills)
 
 
 def _check_disk(
-    folder: Path, plan: Layout, fills: list[_Fill], *, sparse: bool, free: int, dense: bool
+    folder: Path,
+    plan: Layout,
+    fills: Sequence[Fill | Whole],
+    *,
+    sparse: bool,
+    free: int,
+    dense: bool,
 ) -> None:
     if not sparse and not dense:
         message = (

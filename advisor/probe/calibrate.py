@@ -27,8 +27,11 @@ Floats = NDArray[np.float64]
 
 MOST_PROBES: Final = 3
 """As many of the newest probes are used: a machine changes."""
-SPOILING: Final[frozenset[ObservationKind]] = frozenset({"swap", "spill", "lost", "asleep"})
-"""After these the speeds are those of a disk, a bus or a pause: no later run has to expect them."""
+SPOILING: Final[frozenset[ObservationKind]] = frozenset(
+    {"swap", "spill", "lost", "asleep", "slow-zeros"}
+)
+"""After these the speeds are those of a disk, a bus, a pause or of no real model: no later run has
+to expect them."""
 DISTURBING: Final[frozenset[ObservationKind]] = frozenset({"busy", "throttled", "other-program"})
 """After these the machine may be faster than it was measured."""
 _SPOILT: Final[dict[ObservationKind, str]] = {
@@ -36,6 +39,7 @@ _SPOILT: Final[dict[ObservationKind, str]] = {
     "spill": "memory of the GPU spilled into RAM",
     "lost": "a GPU stopped answering",
     "asleep": "the machine was asleep meanwhile",
+    "slow-zeros": "its disk had no room for numbers in place of zeros",
 }
 _MIN_DECODED: Final = 8
 """Points of fewer tokens say little."""

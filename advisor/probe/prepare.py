@@ -22,6 +22,7 @@ from advisor.probe.result import Method, ProbeResult
 from advisor.probe.run import Probe
 from advisor.probe.sampler import DeviceSource
 from advisor.probe.scaled_run import ScaledProbe
+from advisor.probe.slow_zeros import filling
 from advisor.sizing import size, size_anywhere
 from advisor.sizing.settings import RunSettings
 
@@ -118,6 +119,8 @@ def prepare(
     objections = list(preflight(model, used, plan, available=available))
     if choice.build.problem and not rig.imagined:
         objections.insert(0, Objection(choice.build.problem, False, "look-again"))
+    if not rig.imagined and not choice.build.problem:
+        objections += filling(question)
     parts = _short_parts(model)
     if parts is not None and not choice.build.problem:
         objections.insert(0, short_ghosts(parts))

@@ -41,6 +41,7 @@ ObservationKind = Literal[
     "estimate",
     "unread",
     "kept",
+    "slow-zeros",
 ]
 Method = Literal["server", "llama-bench"]
 """Prompts of our own to llama-server, or a run of llama-bench."""

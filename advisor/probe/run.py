@@ -42,6 +42,7 @@ from advisor.probe.result import (
 )
 from advisor.probe.running import Running
 from advisor.probe.sampler import HOST, DeviceSource, NoDevices, Sample, Sampler, child_memory
+from advisor.probe.slow_zeros import EMPTY, to_fill
 from advisor.probe.trace import Fresh, Trace
 from advisor.probe.watch import Limits, Watchdog
 
@@ -234,10 +235,15 @@ class Probe(Running):
             every = self._benching is not None
             dense = self._question.dense_ghost
             folder = paths.cache() / "ghosts"
-            ghost = write_ghost(model, folder, every_token=every, dense=dense)
+            slow = [t.name for t in to_fill(model, self._question)]
+            ghost = write_ghost(
+                model, folder, every_token=every, dense=dense, whole=slow, check=self.check
+            )
         except ModelError as error:
             raise _failed("no-disk", str(error), error.detail) from error
         stack.callback(_take_away, ghost)
+        if ghost.left_empty:
+            self.notice("slow-zeros", EMPTY)
         return ghost
 
     def _look_at_pages(self, process: EngineProcess, path: Path) -> None:

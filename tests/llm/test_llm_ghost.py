@@ -82,6 +82,58 @@ def test_almost_no_disk(tmp_path):
     assert made.disk_bytes < made.apparent_bytes / 40
 
 
+def test_what_may_not_be_zero_is_filled(tmp_path):
+    """An MXFP4 block's scale byte of 0 is a denormal number, not 0."""
+    if not has_sparse_files(tmp_path):
+        pytest.skip("no sparse files here")
+    model = in_mxfp4()
+    wanted = [t for t in model.tensors if t.name == "blk.1.ffn_up_exps.weight"]
+    made = write_ghost(model, tmp_path, whole=[t.name for t in wanted])
+    (tensor,) = wanted
+    assert not made.left_empty
+    assert made.disk_bytes > tensor.nbytes
+    data = {t.name: t.data for t in GGUFReader(made.path).tensors}
+    blocks = data[tensor.name].reshape(-1, tensor.type.size)
+    assert (blocks[:, 0] == 118).all()
+    assert len(np.unique(blocks[:, 1:])) == 256
+    assert not data["blk.0.ffn_up_exps.weight"].any()
+
+
+def in_mxfp4():
+    """The small MoE with its experts as gpt-oss has them."""
+    model = tiny.moe()
+    experts = tuple(
+        replace(t, type=TYPES["MXFP4"]) if "_exps." in t.name else t for t in model.tensors
+    )
+    return replace(model, tensors=experts)
+
+
+def test_without_room_what_may_not_be_zero_stays_empty(tmp_path, monkeypatch):
+    if not has_sparse_files(tmp_path):
+        pytest.skip("no sparse files here")
+    model = in_mxfp4()
+    names = [t.name for t in model.tensors if "_exps." in t.name]
+    room = ghost.SPARE_DISK + write_ghost(model, tmp_path).disk_bytes + (8 << 20)
+    usage = ghost.shutil.disk_usage(tmp_path)._replace(free=room)
+    monkeypatch.setattr(ghost.shutil, "disk_usage", lambda _folder: usage)
+    made = write_ghost(model, tmp_path, whole=names)
+    assert made.left_empty
+    assert made.disk_bytes < room
+
+
+def test_writing_can_be_ended(tmp_path):
+    model = in_mxfp4()
+    turns = iter(range(3))
+
+    def check() -> None:
+        if next(turns, None) is None:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_ghost(model, tmp_path, whole=[t.name for t in model.tensors], check=check)
+    assert not list(tmp_path.glob("ghost-*"))
+
+
 def test_header_only_for_dry_runs(tmp_path):
     made = write_ghost(tiny.moe(), tmp_path, header_only=True)
     assert made.disk_bytes < 64 << 10

@@ -1,0 +1,84 @@
+"""Which weights of a ghost are filled: those in RAM of a type whose zeros are denormal numbers."""
+
+from dataclasses import replace
+
+import psutil
+import pytest
+from probe_cases import result
+
+from advisor.engine.builds import Build
+from advisor.hardware.rig import Device, Host, Rig
+from advisor.llm.model import Model
+from advisor.llm.tensor import TYPES
+from advisor.probe import slow_zeros
+from advisor.probe.calibrate import teaches, why_untaught
+from advisor.probe.question import Question
+from advisor.probe.result import Observation
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+from tests import tiny
+
+CARD = Device(name="RTX 4090", vendor="NVIDIA", backend="cuda", memory_total=24 << 30)
+BUILD = Build(kind="embedded", path="", version="b11549")
+N_LAYER = tiny.MOE["num_hidden_layers"]
+
+
+def in_mxfp4() -> Model:
+    model = tiny.moe()
+    experts = tuple(
+        replace(t, type=TYPES["MXFP4"]) if "_exps." in t.name else t for t in model.tensors
+    )
+    return replace(model, tensors=experts)
+
+
+def question(model: Model, *devices: Device, **settings) -> Question:
+    ram = psutil.virtual_memory().total
+    rig = Rig(name="r", hosts=(Host(ram_total=ram, ram_available=ram),), devices=devices)
+    plan = size(model, rig, RunSettings(ctx=1024, **settings))
+    return Question(model=model, rig=rig, settings=plan.settings, plan=plan, build=BUILD)
+
+
+@pytest.mark.parametrize(
+    ("devices", "settings", "layers"),
+    [
+        ((), {}, range(N_LAYER)),
+        ((CARD,), {}, ()),
+        ((CARD,), {"n_cpu_moe": "all"}, range(N_LAYER)),
+        ((CARD,), {"n_cpu_moe": 1}, (0,)),
+        ((CARD,), {"n_gpu_layers": 1}, range(N_LAYER)),
+        ((CARD, CARD), {"override_tensor": r"blk\.2\.ffn_up_exps=CPU"}, (2,)),
+    ],
+)
+def test_what_the_processor_multiplies_with_is_filled(devices, settings, layers):
+    model = in_mxfp4()
+    found = slow_zeros.to_fill(model, question(model, *devices, **settings))
+    names = {t.name for t in found}
+    assert {int(name.split(".")[1]) for name in names} == set(layers)
+    assert all("_exps." in name for name in names)
+
+
+def test_other_types_stay_empty():
+    model = tiny.moe("Q4_K_M")
+    assert not slow_zeros.to_fill(model, question(model))
+
+
+def test_a_file_needs_no_numbers(tmp_path):
+    model = replace(in_mxfp4(), path=tmp_path / "model.gguf")
+    assert not slow_zeros.to_fill(model, question(model))
+
+
+def test_much_disk_is_said_before(monkeypatch):
+    model = in_mxfp4()
+    assert not slow_zeros.filling(question(model))
+    monkeypatch.setattr(slow_zeros, "MUCH", 1 << 20)
+    (objection,) = slow_zeros.filling(question(model))
+    assert objection.overridable
+    assert not slow_zeros.filling(question(model, CARD))
+
+
+def test_a_probe_of_slow_zeros_calibrates_nothing():
+    noticed = Observation(kind="slow-zeros", at_ms=0, sentence=slow_zeros.EMPTY)
+    assert teaches(result())
+    spoilt = result(observations=(noticed,))
+    assert not teaches(spoilt)
+    assert "no room" in why_untaught(spoilt)

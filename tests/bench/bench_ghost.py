@@ -1,10 +1,14 @@
 """Ghosts against the same files with random weights, and how evenly they use their experts.
 
-Run with ``make bench``; ``-s`` shows what they print.
+Run with ``make bench``; ``-s`` shows what they print. On a GPU ``tests/gpu/rows.py`` compares the
+two: on an H200 (2026-11-26) decode 0.999 and 1.017, prefill 1.001 and 1.025 (README).
 """
 
 import shutil
 import statistics
+import time
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +16,9 @@ import pytest
 
 from advisor.llm import ghost_fill
 from advisor.llm.gguf import GgufHeader, read_header
-from advisor.llm.ghost import Ghost, ghost_of
+from advisor.llm.ghost import Ghost, ghost_of, write_ghost
 from advisor.llm.model import Model
+from advisor.llm.tensor import TYPES, TensorType
 from advisor.probe.residency import look
 from tests import tiny
 from tests.bench.bench_probe import BIG, Server, ratios
@@ -29,6 +34,8 @@ MOE = {
     "norm_topk_prob": True,
 }
 PAIRS = 10
+SMALL = {**BIG, "num_hidden_layers": 6, "vocab_size": 2048}
+KINDS = [kind for kind in TYPES.values() if ghost_fill.can_fill(kind)]
 
 
 def filled(ghost: Ghost, target: Path) -> Path:
@@ -70,6 +77,57 @@ def test_a_ghost_is_as_fast_as_random_weights(benchmark, tmp_path, config, file_
     decode = [(ghostly[0], real[0]) for ghostly, real in rows]
     prefill = [(ghostly[1], real[1]) for ghostly, real in rows]
     print(f"\nghost against random, decode: {ratios(decode)}; prefill: {ratios(prefill)}")
+
+
+def of_kind(kind: TensorType) -> Model:
+    """The small model with every matrix of its blocks of one type."""
+    model = tiny.tiny(SMALL)
+    tensors = tuple(
+        replace(t, type=kind) if t.name.startswith("blk.") and len(t.shape) == 2 else t
+        for t in model.tensors
+    )
+    return replace(model, tensors=tensors)
+
+
+def costs(server: Server) -> tuple[float, float]:
+    """Processor time per token, decoding and reading a prompt, in seconds."""
+    clock = ((~server.process.pid) << 3) | 2  # clock_getcpuclockid(3)
+
+    def run(n_tokens: int) -> float:
+        before = time.clock_gettime(clock)
+        server.decode_tps(n_tokens, n_prompt=128)
+        return time.clock_gettime(clock) - before
+
+    prompt = run(1)
+    return (run(33) - prompt) / 32, prompt / 128
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+def test_zeros_of_a_type_cost_a_processor_what_numbers_cost(benchmark, tmp_path, kind):
+    """By the fastest of eight turns. Of MXFP4's they are slow (``ghost_fill.SLOW_ZEROS``)."""
+    model = of_kind(kind)
+    matrices = [t.name for t in model.tensors if t.type is kind]
+
+    def server(whole: Collection[str]) -> Server:
+        ghost = write_ghost(model, tmp_path, whole=whole)
+        return Server(model, ghost.path, ghost.tokens)
+
+    servers = [server(()), server(matrices)]
+
+    def alternate() -> list[list[tuple[float, float]]]:
+        found: list[list[tuple[float, float]]] = [[], []]
+        for turn in range(8):
+            for which in (0, 1) if turn % 2 else (1, 0):
+                found[which].append(costs(servers[which]))
+        return found
+
+    empty, filled_whole = benchmark.pedantic(alternate, rounds=1)
+    for running in servers:
+        running.close()
+    decode, prefill = (
+        min(row[of] for row in filled_whole) / min(row[of] for row in empty) for of in (0, 1)
+    )
+    print(f"\n{kind.name}: speed of zeros by that of numbers, decode {decode:.2f}, {prefill:.2f}")
 
 
 def routed(model: Model, header: GgufHeader, path: Path, tokens: range) -> list[np.ndarray]:

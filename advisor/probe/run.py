@@ -380,9 +380,9 @@ class Probe(Running):
 
     def _explain(self, process: EngineProcess, error: EngineError) -> _Over:
         """Why it did not go on: what we did, what the log says, how the child ended."""
-        phase = self.phase
         process.wait(0.5)
         ended = process.stop()
+        phase = self.phase  # now that all of its log was read
         if self._stop.is_set():
             return _Over(Ending(state="stopped", sentence="The probe was stopped."))
         return _Over(

@@ -197,11 +197,11 @@ def picks(
     wanted = [entry for entry in entries if wish.admits(entry)]
     if not wish.words:
         wanted = current(wanted)
-    rigs = [rig]
+    close: Matrices | None = None
     if unlike(rig) and nothing_asked(settings):
-        rigs, settings = list(_fastest_first(rig)), settings.model_copy(update=FIT)
-    matrices = [Matrices(each, settings, calibration=calibration) for each in rigs]
-    close = Matrices(rig, settings, calibration=calibration, closely=True)
+        settings = settings.model_copy(update=FIT)
+        close = Matrices(rig, settings, calibration=calibration, closely=True)
+    matrices = Matrices(rig, settings, calibration=calibration)
     together: list[_Candidate] = []
     enough = 1
     for entry in likely_order(wanted, wish.purpose):
@@ -215,28 +215,13 @@ def picks(
         try:
             ctx = min(wish.ctx, entry.hp.n_ctx_train or wish.ctx)
             models = {name: entry.model(name) for name in types}
-            asked = [each.ask(models, (ctx,)) for each in matrices]
-            together.append(_Candidate(entry, models, ctx, asked))
+            together.append(_Candidate(entry, models, ctx, matrices.ask(models, (ctx,))))
         except RigAdvisorError:
             continue
         if len(together) >= enough:
             yield from _picked(matrices, close, together, wish)
             together, enough = [], min(2 * enough, TOGETHER)
     yield from _picked(matrices, close, together, wish)
-
-
-def _fastest_first(rig: Rig) -> Iterator[Rig]:
-    """The rig with its fastest kind of card alone free, then with the next kind too, then whole."""
-    rates = sorted({device.bandwidth_gbs or 0.0 for device in rig.devices}, reverse=True)
-    for least in rates[:-1]:
-        devices = tuple(
-            device
-            if (device.bandwidth_gbs or 0.0) >= least
-            else device.model_copy(update={"memory_used": device.memory_total})
-            for device in rig.devices
-        )
-        yield rig.model_copy(update={"devices": devices})
-    yield rig
 
 
 def _offered(entry: CatalogueEntry, file_type: str) -> bool:
@@ -252,35 +237,25 @@ class _Candidate(NamedTuple):
     entry: CatalogueEntry
     models: Mapping[str, Model]
     ctx: int
-    asked: Sequence[Asked]
-    """For every rig that is tried; the last has all cards."""
+    asked: Asked
 
 
 def _picked(
-    matrices: Sequence[Matrices], close: Matrices, candidates: Sequence[_Candidate], wish: Wish
+    matrices: Matrices, close: Matrices | None, candidates: Sequence[_Candidate], wish: Wish
 ) -> Iterator[Pick]:
     """Those of the candidates that run, each in its best file type.
 
-    ``close`` tells what the solver makes of all cards, where those of one kind are not enough.
+    ``close`` tells what the solver makes of cards that are not alike.
     """
-    columns = zip(*(candidate.asked for candidate in candidates), strict=True)
-    filled = [each.fill(asked) for each, asked in zip(matrices, columns, strict=False)]
-    for place, candidate in enumerate(candidates):
-        *parts, whole = (found[place] for found in filled)
-        cells = [cell for (cell,) in whole.rows]
-        kinds = len(parts)
-        used = [kinds] * len(cells)
-        for kind, part in reversed(list(enumerate(parts))):
-            for row, (cell,) in enumerate(part.rows):
-                if cell.verdict in _GREEN and cell.decode is not None:
-                    cells[row], used[row] = cell, kind
-        pick = _best(candidate, cells, wish)
-        if pick is not None and kinds:
+    filled = matrices.fill([candidate.asked for candidate in candidates])
+    for candidate, found in zip(candidates, filled, strict=True):
+        pick = _best(candidate, [cell for (cell,) in found.rows], wish)
+        if pick is not None and close is not None:
             pick = replace(pick, placed=True)
-            if pick.whole and used[cells.index(pick.cell)] == kinds:
+            if pick.whole:
                 model = {pick.cell.file_type: pick.model}
-                found = close.fill([close.ask(model, (pick.ctx,))])[0]
-                pick = _best(candidate, [found.rows[0][0]], wish, placed=True)
+                placed = close.fill([close.ask(model, (pick.ctx,))])[0]
+                pick = _best(candidate, [placed.rows[0][0]], wish, placed=True)
         if pick is not None:
             yield pick
 

@@ -1,12 +1,15 @@
 """What fits best: filters, speed and order."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from advisor.advice.picks import Pick, Wish, current, likely_order, picks
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
+from advisor.llm.model import Model
 from advisor.sizing import size
-from advisor.sizing.matrix import matrix
+from advisor.sizing.matrix import Asked, Matrices, matrix
 from advisor.sizing.settings import RunSettings
 
 NAMES = ("Qwen/Qwen3-8B", "Qwen/Qwen3-32B", "google/gemma-3-27b-it", "CohereLabs/aya-expanse-8b")
@@ -93,6 +96,27 @@ def test_unlike_cards_are_filled_by_their_speed(name: str, words: str) -> None:
     asked = settings.model_copy(update=pick.fields)
     (cell,) = matrix({"": pick.model}, rig, asked, (16384,), closely=True).rows[0]
     assert cell.decode == plan.speed.decode_tps
+
+
+def test_unlike_cards_are_judged_once_and_solved_for_what_is_picked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[list[str]] = []
+    ask = Matrices.ask
+
+    def noted(matrices: Matrices, models: Mapping[str, Model], contexts: Sequence[int]) -> Asked:
+        asked.append(list(models))
+        return ask(matrices, models, contexts)
+
+    monkeypatch.setattr(Matrices, "ask", noted)
+    rig, entry = parse_rig("RTX 5090 + RTX 3060 + 64 GB DDR5-6000"), catalogue().find(NAMES[0])
+
+    (pick,) = picks([entry], rig, Wish(ctx=8192), RunSettings(ctx=8192))
+
+    assert pick.placed
+    assert len(asked) == 2
+    assert set(asked[0]) <= set(entry.file_types)
+    assert asked[1] == [pick.cell.file_type]
 
 
 def test_what_was_trained_for_less_comes_after_what_reaches_the_context() -> None:

@@ -101,10 +101,8 @@ def _read_part(path: Path, part: int, *, unfinished: bool) -> GgufHeader:
             message = f"{path.name} is not a file."
             raise BadModelFile(message)
         if status.st_size < 24:
-            message = (
-                f"{path.name} is not a GGUF file: it has only {status.st_size} bytes. Download it "
-                "again, or open one that ends in .gguf."
-            )
+            held = f"has only {status.st_size} bytes" if status.st_size else "is empty"
+            message = f"{path.name} is not a GGUF file: it {held}. Download it again."
             raise BadModelFile(message)
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

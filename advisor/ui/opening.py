@@ -59,8 +59,8 @@ def open_anything(path: Path) -> Opened:
             if own:
                 raise not_a_session from None
             message = (
-                f"{path.name} is nothing that opens here: that is a session, a report's PDF, a "
-                "saved rig, a GGUF model, a folder of such, or a model's config.json."
+                f"{path.name} cannot be opened. What can: a session, a report's PDF, a saved rig, "
+                "a GGUF model, a folder of GGUF models, or a model's config.json."
             )
             raise SessionError(message) from not_a_session
     except SessionError:

@@ -123,7 +123,8 @@ def test_agrees_with_the_gguf_package(tmp_path: Path) -> None:
 
 
 HOSTILE = {
-    "empty": (b"", "only 0 bytes"),
+    "empty": (b"", "it is empty"),
+    "eleven bytes": (b"GGUF is not", "only 11 bytes"),
     "not a GGUF": (b"PK\3\4" + bytes(60), "not a GGUF"),
     "version 1": (header(version=1), "version 1"),
     "version 4": (header(version=4), "version 4"),

@@ -6,6 +6,7 @@ import unicodedata
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,8 @@ from PySide6.QtGui import QGuiApplication
 
 from advisor.basis import Basis
 from advisor.errors import ReportError
+from advisor.hardware.compose import parse_rig
+from advisor.llm.catalogue import catalogue
 from advisor.report.charts import _Axes, _mark_names, nice_ticks, spread
 from advisor.report.document import (
     Band,
@@ -41,6 +44,9 @@ from advisor.report.document import (
 from advisor.report.flow import Paper, lay_out
 from advisor.report.html import to_html
 from advisor.report.pdf import render_page, write_pdf
+from advisor.report.sections.plan import _bars
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
 
 
 def document(*blocks: Block) -> Document:
@@ -303,3 +309,17 @@ def test_pages_that_were_closed_up_are_loosened_within_the_paper(
         gaps = [top - end for (top, _), end in zip(page.placed[1:], ends, strict=False)]
         assert all(gap == pytest.approx(gaps[0]) for gap in gaps)
         assert gaps[0] <= 8.01
+
+
+@pytest.mark.parametrize(
+    ("model", "n_cpu_moe", "drawn"), [("gpt-oss-120b", "fit", True), ("Qwen3-8B", 0, False)]
+)
+def test_ram_that_holds_more_than_a_card_has_its_whole_length(
+    model: str, n_cpu_moe: Literal["fit"] | int, drawn: bool
+) -> None:
+    found = catalogue().find(model).model("Q8_0" if not drawn else "MXFP4_MOE")
+    run = RunSettings(ctx=8192, n_cpu_moe=n_cpu_moe)
+    bars = _bars(size(found, parse_rig("RTX 4090 + 128 GB DDR5-6000"), run))
+    ram = bars.bars[-1]
+    assert (ram.capacity is not None) == drawn
+    assert ("in RAM what is free" in bars.summary) == drawn

@@ -132,7 +132,7 @@ def test_what_opens_nowhere_says_what_would(state: AppState, tmp_path: Path, qtb
     (tmp_path / "notes.txt").write_text("hello")
     with qtbot.waitSignal(state.failed, timeout=10_000) as told:
         state.open_file(tmp_path / "notes.txt")
-    assert "a GGUF model, a folder of such" in told.args[0]
+    assert "a GGUF model, a folder of GGUF models" in told.args[0]
 
 
 def test_a_projector_goes_beside_the_model(state: AppState, folder: Path, qtbot) -> None:

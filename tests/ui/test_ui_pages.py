@@ -211,6 +211,15 @@ def test_machine_says_what_it_can_run(machine: MachinePage, qtbot) -> None:
     assert machine.models._models.shown[0].pick.model.n_params == max(sizes)
 
 
+def test_another_rigs_suggestions_do_not_come_back(machine: MachinePage, qtbot) -> None:
+    answer = machine.answer
+    qtbot.waitUntil(lambda: bool(answer._suggested), timeout=60_000)
+    old = list(answer._suggested)
+    answer.show_progress(0.1)
+    answer.resize(answer.width() + 100, answer.height())
+    assert not any(button.isVisible() for button in old)
+
+
 def test_columns_give_way_to_the_models_names(state: AppState, qtbot) -> None:
     card = ModelsCard(state)
     qtbot.addWidget(card)

@@ -47,7 +47,8 @@ class Config:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 32:
-            raise ModelError(f"The config has no sensible {names[0]}.")
+            is_there = "does not tell" if value is None else "has no usable number for"
+            raise ModelError(f"This config.json {is_there} “{names[0]}”, which sizing needs.")
         return value
 
     def number(self, *names: str, default: float) -> float:

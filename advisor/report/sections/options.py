@@ -177,7 +177,7 @@ def _figures(advice: Advice) -> KeyFigures:
         value = "never" if even.mid is None else f"{two_digits(even.mid):,}"
         note = f"requests a month: {local.option.title} against {api.option.title}"
         if even.mid is None:
-            note = f"{local.option.title} gets no cheaper than {api.option.title} at any volume"
+            note = f"“{local.option.title}” costs more than {api.option.title} at any volume"
         elif even.low is not None and even.high is not None and even.low != even.high:
             value = f"{two_digits(even.low):,}–{two_digits(even.high):,}"
         if not even.reachable and even.mid is not None:

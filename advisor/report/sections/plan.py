@@ -81,6 +81,10 @@ def _bars(plan: Plan) -> Bars:
             )
         )
     host = plan.host
+    # Beside devices, the RAM's whole length would leave no room to see theirs; where it holds more
+    # than any of them, its bar without that length would look full.
+    most = max((device.total or 0 for device in plan.devices), default=0)
+    whole_ram = not plan.devices or (host.total or 0) > most
     bars.append(
         Bar(
             label="RAM",
@@ -91,12 +95,13 @@ def _bars(plan: Plan) -> Bars:
                 ("Drafting", host.draft),
                 ("Projector", host.projector),
             ),
-            # Beside devices, the RAM's whole length would leave no room to see theirs.
-            capacity=None if plan.devices else _in_gib(host.free_before),
+            capacity=_in_gib(host.free_before) if whole_ram else None,
             note=_left(host.headroom),
         )
     )
     there = "what the device has" if plan.devices else "what is free now"
+    if plan.devices and whole_ram:
+        there += ", in RAM what is free"
     return Bars(
         title="Memory",
         unit=large_unit()[1],

@@ -100,14 +100,26 @@ class SettingsForm(QWidget):
             ],
         )
         self._text(
-            self.tr("Draft model"), "-md", "model_draft", self.tr("file, or name in the catalogue")
+            self.tr("Draft model"),
+            "-md",
+            "model_draft",
+            self.tr("file or name"),
+            self.tr("a file, or a name in the catalogue"),
         )
         self._text(
-            self.tr("Projector"), "--mmproj", "mmproj", self.tr("mmproj file, or catalogue name")
+            self.tr("Projector"),
+            "--mmproj",
+            "mmproj",
+            self.tr("file or name"),
+            self.tr("an mmproj file, or a name in the catalogue"),
         )
         self._own_projector()
         self._text(
-            self.tr("Tensors by hand"), "-ot", "override_tensor", self.tr("pattern=CPU, …=CUDA0")
+            self.tr("Tensors by hand"),
+            "-ot",
+            "override_tensor",
+            self.tr("exps=CPU"),
+            self.tr("pattern=CPU, pattern=CUDA0, …"),
         )
         self._number(self.tr("Prompt cache, MiB"), "--cache-ram", "cache_ram", -1, 1 << 30)
         self._number(self.tr("Checkpoints"), "--ctx-checkpoints", "ctx_checkpoints", 0, 1 << 20)
@@ -201,8 +213,11 @@ class SettingsForm(QWidget):
 
         editor.editingFinished.connect(entered)
 
-    def _text(self, name: str, option: str, field: str, hint: str) -> None:
-        """A name, a path or patterns; commas separate several."""
+    def _text(self, name: str, option: str, field: str, hint: str, whole: str) -> None:
+        """A name, a path or patterns; commas separate several.
+
+        ``hint``: as much as the narrowest field has room for; the tooltip tells the ``whole``.
+        """
         line = QLineEdit()
         line.setPlaceholderText(hint)
         line.setClearButtonEnabled(True)
@@ -221,6 +236,7 @@ class SettingsForm(QWidget):
         line.editingFinished.connect(entered)
         self._show.append(show)
         self._add(name, option, line)
+        line.setToolTip(f"{line.toolTip()}: {whole}")
 
     def _build(self) -> None:
         """Which llama.cpp: the one that the rig would run, any, or another that is typed."""

@@ -81,8 +81,8 @@ class AnswerCard(Card):
         """How far its answer is; what the last one suggested is of another rig."""
         words = self.tr("Sizing the catalogue: {share} % done")
         self.headline.setText(words.format(share=round(100 * share)))
-        for suggestion in (self._look, *self._suggested):
-            suggestion.hide()
+        self._look.hide()
+        self._drop_suggestions()
 
     def show_answer(self, found: Capability, rig: Rig) -> None:
         """What the rig can run."""
@@ -90,9 +90,7 @@ class AnswerCard(Card):
         self.headline.setText(capability_text(found, rig))
         self._say_calibrated(services.calibrated_by(rig, self._state.session.probes))
         self.measure_ram.show_where(any(pick.cell.decode is None for pick in found.models))
-        for old in self._suggested:
-            old.hide()
-            old.deleteLater()
+        self._drop_suggestions()
         self._suggested = [self._suggestion(pick) for pick in found.suggestions(SUGGESTED)]
         for place, new in enumerate(self._suggested):
             self._last.insertWidget(1 + place, new)
@@ -110,6 +108,13 @@ class AnswerCard(Card):
         words = self.tr("{what}, speeds calibrated by a probe") if source else "{what}"
         self._caption.setText(words.format(what=plain))
         self._caption.setToolTip(source)
+
+    def _drop_suggestions(self) -> None:
+        """Another width would show them again."""
+        for old in self._suggested:
+            old.hide()
+            old.deleteLater()
+        self._suggested = []
 
     def _fit_suggestions(self) -> None:
         """Leave out those that the line has no room for."""

@@ -3,8 +3,8 @@
     python packaging/fit_host.py [ROWS.jsonl…] [--check]
 
 ROWS: in the form of packaging/bench_host.jsonl, which is always read. What a row's device does is
-counted as the app counts it; the rest of its time is the host's (speed_load.host_seconds). Errors
-are those of rows predicted without their page's rows. --check prints without writing.
+counted as the app counts it; the rest of its time is the host's (speed_machine.host_seconds).
+Errors are those of rows predicted without their page's rows. --check prints without writing.
 fit_speed.py keeps the section as it is: run this after it, since devices' constants matter here.
 """
 
@@ -34,7 +34,8 @@ from advisor.sizing.plan import Speed, SpeedTerm
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed import predict
 from advisor.sizing.speed_data import Errors, HostCosts, speed_data
-from advisor.sizing.speed_load import Load, Machine, host_seconds, loads, machine
+from advisor.sizing.speed_load import Load, loads
+from advisor.sizing.speed_machine import Machine, host_seconds, machine
 from advisor.sizing.speed_prefill import host_arithmetic
 from advisor.sizing.speed_similar import NORMAL_80
 from advisor.units import GIB

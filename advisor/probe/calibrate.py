@@ -19,7 +19,7 @@ from advisor.sizing import size
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Speed
 from advisor.sizing.speed_data import speed_data
-from advisor.sizing.speed_load import few_bits
+from advisor.sizing.speed_machine import few_bits
 from advisor.sizing.speed_similar import NORMAL_80
 from advisor.sizing.speed_sums import model_sums
 

@@ -18,13 +18,13 @@ from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.goal import goal_settings, weights_of
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings, first_device
-from advisor.sizing.speed import device_correction
-from advisor.sizing.speed_load import (
+from advisor.sizing.speed_decode import device_correction
+from advisor.sizing.speed_load import layer_caches
+from advisor.sizing.speed_machine import (
     DeviceSpeed,
     Machine,
     attention_effort,
     host_seconds,
-    layer_caches,
     machine,
 )
 from advisor.sizing.speed_sums import Floats, ModelSums

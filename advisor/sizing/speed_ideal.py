@@ -22,7 +22,8 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import bench_data, speed_data
-from advisor.sizing.speed_load import DeviceSpeed, host_times, layer_caches, machine
+from advisor.sizing.speed_load import layer_caches
+from advisor.sizing.speed_machine import DeviceSpeed, host_times, machine
 from advisor.sizing.speed_similar import Case, correction
 from advisor.sizing.speed_sums import Floats
 from advisor.sizing.speed_terms import ENTRIES, Work, decode_parts, prefill_parts, touched

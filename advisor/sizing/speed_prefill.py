@@ -14,7 +14,8 @@ from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import HostCosts, speed_data
-from advisor.sizing.speed_load import DeviceSpeed, Load, Machine, cut_across
+from advisor.sizing.speed_load import Load, cut_across
+from advisor.sizing.speed_machine import DeviceSpeed, Machine
 from advisor.sizing.speed_similar import NORMAL_80, Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
 from advisor.sizing.speed_terms import (

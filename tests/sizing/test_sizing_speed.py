@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Device, NetworkLink, PcieLink, Rig
 from advisor.llm.catalogue import CatalogueEntry, catalogue
-from advisor.sizing import size
-from advisor.sizing import speed as sizing_speed
+from advisor.sizing import size, speed_decode
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.interconnect import crossings
@@ -25,7 +24,8 @@ from advisor.sizing.speed_data import (
     matrix_tflops,
     speed_data,
 )
-from advisor.sizing.speed_load import attention_along, host_seconds, machine
+from advisor.sizing.speed_load import attention_along
+from advisor.sizing.speed_machine import host_seconds, machine
 from advisor.sizing.speed_prefill import constants, type_group
 from advisor.sizing.speed_similar import Correction
 from advisor.sizing.speed_terms import FLOPS, SCORES, attention_effort
@@ -77,7 +77,7 @@ def test_the_formula_never_gets_faster_with_depth(name: str, depths: list[int]) 
     rig, of = parse_rig("H200 SXM"), model(name)
     alone = Calibration(source="formula alone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sizing_speed, "correction", lambda *_: Correction(0.0, 0.1))
+        patch.setattr(speed_decode, "correction", lambda *_: Correction(0.0, 0.1))
         first, second = (mid(speed(of, rig, alone, ctx=131072, depth=d)) for d in depths)
     assert second <= first * (1 + 1e-9)
 

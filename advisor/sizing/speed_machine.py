@@ -1,0 +1,278 @@
+"""Who computes: the constants of every device of a rig and of its host."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.hardware.rig import Backend, Device, Rig
+from advisor.sizing import speed_sums as sums
+from advisor.sizing.calibration import Calibration
+from advisor.sizing.interconnect import pcie_gbs
+from advisor.sizing.placement import HOST, Placement
+from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_data import (
+    BackendCosts,
+    HostCosts,
+    SpeedClass,
+    class_of,
+    matrix_tflops,
+    speed_data,
+)
+from advisor.sizing.speed_sums import GROUPS, Floats
+from advisor.sizing.speed_terms import Constants, Number, unpacked
+
+LOW_GROUPS = [GROUPS.index("q3"), GROUPS.index("q2")]
+"""Types of less than 4 bits, which the CPU unpacks more slowly than RAM delivers them."""
+_PICO = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpeed:
+    """One device with its constants."""
+
+    title: str
+    gpu: str
+    """Name in the GPU table where it is known: how measured rows name it."""
+    backend: Backend
+    class_key: str
+    fitted: SpeedClass
+    costs: BackendCosts
+    widen: float
+    constants: Constants
+    matrix_rate: float | None
+    """Operations per second at FP16; None: prefill has no basis."""
+    copy_rate: float | None
+    """Bytes per second from the host's memory; None when the link is not known."""
+    host_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The rig as the speed model sees it."""
+
+    devices: dict[int, DeviceSpeed]
+    """By index, those that the placement uses."""
+    host: HostCosts
+    host_gbs: float | None
+    """Effective bandwidth of RAM at 4 bits, GB/s (``host_times``)."""
+    hard_times: Floats
+    """Of the types ``speed_sums.HARD``, over one of a 4-bit type (``hard_times``)."""
+    host_rate: float | None
+    """Operations per second of the CPU in prefill."""
+    host_attention: float
+    """Operations per second of the CPU in attention while decoding."""
+    copies_to: Device | None
+    """The first device of the host itself: it takes all batches' work on what lies in RAM, whether
+    it holds layers or not (ggml-backend.cpp:ggml_backend_sched_backend_id_from_cur); ggml-rpc.cpp
+    takes none."""
+    copy_rate: float | None
+    """Bytes per second from RAM to that device; None when its link is not known."""
+    calibration: Calibration
+    rig: Rig
+
+    @property
+    def kinds(self) -> set[tuple[str, str]]:
+        """Distinct cards in use."""
+        return {(d.gpu, d.backend) for d in self.devices.values()}
+
+
+def _copy_rate(device: Device) -> float | None:
+    if device.unified:
+        return None if device.bandwidth_gbs is None else device.bandwidth_gbs * 1e9
+    generation = device.pcie.max_generation or device.pcie.generation
+    width = device.pcie.max_width or device.pcie.width
+    rate = pcie_gbs(generation, width) if generation and width else None
+    return None if rate is None else rate * speed_data().host.copy_share * 1e9
+
+
+@functools.lru_cache(maxsize=256)
+def _constants(  # noqa: PLR0917 - what a device is
+    key: str,
+    backend: Backend,
+    bandwidth: float,
+    rate: float | None,
+    factors: tuple[float, float],
+    cores: int | None,
+) -> Constants:
+    data = speed_data()
+    bandwidth_factor, latency_factor = factors
+    fitted, costs = data.classes[key], data.backends[backend]
+    groups = np.array([data.groups[name] for name in GROUPS])
+    if cores and key in data.unpacking.classes:
+        rates = np.array([data.unpacking.gbs[name] for name in GROUPS]) * 1e9 * cores
+        groups = unpacked(groups, fitted.eta * bandwidth * 1e9, rates)
+    experts = groups * costs.gather
+    experts[GROUPS.index("bf16")] *= costs.bf16_experts
+    return Constants(
+        bandwidth=bandwidth * 1e9 * bandwidth_factor,
+        # Attention is a small part of decode; 50 TFLOPS is the rate of a small discrete card.
+        rate=(rate or 50.0) * 1e12 * bandwidth_factor,
+        eta=fitted.eta,
+        tau=fitted.tau_us * 1e-6 * latency_factor,
+        rho=fitted.rho,
+        attention=fitted.attention,
+        groups=groups,
+        expert_groups=experts,
+        moe=costs.moe,
+        recurrent=costs.recurrent,
+        mla=costs.mla,
+        vector=costs.vector,
+        mla_attention=costs.mla_attention,
+    )
+
+
+def attention_effort(backend: Backend, settings: RunSettings) -> float:
+    """Times the arithmetic of attention over an F16 cache while decoding."""
+    cache = speed_data().quantized_cache
+    plain = {"f16", "bf16", "f32"}
+    if backend not in cache.backends or {settings.ctk.lower(), settings.ctv.lower()} <= plain:
+        return 1.0
+    return cache.slower
+
+
+@functools.cache
+def _costs(backend: Backend, architecture: str | None) -> BackendCosts:
+    data = speed_data()
+    costs, without = data.backends[backend], data.without_bf16
+    if backend == without.backend and architecture in without.architectures:
+        return costs
+    return costs.model_copy(update={"bf16_prefill": 1.0})
+
+
+def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
+    if device.bandwidth_gbs is None:
+        return (
+            f"Speed is unknown: the memory bandwidth of {device.name} is not known. A probe "
+            "measures it."
+        )
+    found = class_of(device)
+    if found is None:
+        return (
+            f"Speed is unknown: there are no measurements of cards like {device.name} "
+            f"({device.architecture or 'unknown architecture'}, {device.backend}). A probe "
+            "measures it."
+        )
+    key, fitted, widen = found
+    rate = matrix_tflops(device)
+    return DeviceSpeed(
+        title=device.name,
+        gpu=device.table_id or device.name,
+        backend=device.backend,
+        class_key=key,
+        fitted=fitted,
+        costs=_costs(device.backend, device.architecture),
+        widen=widen,
+        constants=_constants(
+            key,
+            device.backend,
+            device.bandwidth_gbs,
+            rate,
+            (calibration.bandwidth_factor, calibration.latency_factor),
+            device.multiprocessors,
+        ),
+        matrix_rate=None if rate is None else rate * 1e12,
+        copy_rate=_copy_rate(device),
+        host_index=device.host_index,
+    )
+
+
+def machine(
+    rig: Rig, placement: Placement, calibration: Calibration, *, first: int = 0
+) -> Machine | str:
+    """Constants of everything that the placement uses, or why there are none.
+
+    ``first``: the device that llama.cpp counts first.
+    """
+    devices: dict[int, DeviceSpeed] = {}
+    for index in sorted(placement.places - {HOST}):
+        found = _device(rig.devices[index], calibration)
+        if isinstance(found, str):
+            return found
+        devices[index] = found
+    host = speed_data().host
+    nominal = rig.host.ram_bandwidth_gbs
+    unprobed = None if nominal is None else host.effective(nominal)
+    high = calibration.host_bandwidth_gbs
+    rate = calibration.host_prefill_tflops
+    target = next((device for device in rig.devices[first:] if not device.host_index), None)
+    return Machine(
+        devices=devices,
+        host=host,
+        host_gbs=unprobed if high is None else high,
+        hard_times=hard_times(unprobed, rig.host.cores),
+        host_rate=None if rate is None else rate * 1e12,
+        host_attention=(rig.host.cores or host.cores) * host.attention_gflops * 1e9,
+        copies_to=target,
+        copy_rate=None if target is None else _copy_rate(target),
+        calibration=calibration,
+        rig=rig,
+    )
+
+
+@functools.cache
+def host_times() -> Floats:
+    """How long RAM takes for a byte by type group, over one of a 4-bit type.
+
+    Below 4 bits the processor is the limit. Of other types it unpacks some faster than others, much
+    as devices do: on one thread a byte of Q8_0 took 0.92 of the time of one of Q4_K, on devices
+    0.93 too (``SpeedData.groups``); ``HostCosts.types`` are those that differ.
+    """
+    return type_times(speed_data().host)
+
+
+def type_times(host: HostCosts) -> Floats:
+    """``host_times`` by other constants than the shipped ones."""
+    groups = speed_data().groups
+    times = np.array([host.types.get(g, groups["q4"] / groups[g]) for g in GROUPS])
+    times[LOW_GROUPS] = host.low
+    return times
+
+
+@functools.lru_cache(maxsize=256)
+def hard_times(ram_gbs: float | None, cores: int | None) -> Floats:
+    """How much longer than a byte of its group one of ``speed_sums.HARD`` takes, in the unit of
+    ``host_times``.
+
+    ``ram_gbs``: what RAM delivers at 4 bits before any probe. A byte takes as long as RAM or all
+    cores take for it, whichever is longer; a core gets no more of 4 bits than it can unpack. Where
+    RAM is not known the processor is the limit. A probe scales all types alike.
+    """
+    host = speed_data().host
+    unpacks = host.core_gbs["q4"]
+    fed = unpacks if ram_gbs is None else min(ram_gbs / (cores or host.cores), unpacks)
+    groups = host_times()[[GROUPS.index(sums.HARD_GROUPS[name]) for name in sums.HARD]]
+    return np.maximum(fed / np.array([host.core_gbs[name] for name in sums.HARD]) - groups, 0.0)
+
+
+def few_bits(columns: Floats) -> float:
+    """Share of the time of reading weights in RAM that types of less than 4 bits have, 0 to 1."""
+    times = (columns[sums.DENSE] + columns[sums.EXPERTS]) * host_times()
+    return float(times[LOW_GROUPS].sum() / max(times.sum(), _PICO))
+
+
+def host_seconds(
+    box: Machine,
+    columns: Floats,
+    cache_bytes: Number,
+    attention_flops: Number,
+    beside: Number = 0.0,
+) -> tuple[Number, Number, Number, Number]:
+    """Seconds per token that the host takes: weights, experts, caches, latency.
+
+    ``columns``: of one load, or of every layer (last axis). ``beside``: experts layers of blocks
+    that lie on a device, for each of which the two wait for each other. A processor computes
+    attention more slowly than RAM delivers the caches, unless it has many cores.
+    """
+    host, high = box.host, (box.host_gbs or _PICO) * 1e9
+    times = type_times(host)
+    weights = columns[..., sums.DENSE] @ times + columns[..., sums.HARD_DENSE] @ box.hard_times
+    weights = (weights + columns[..., sums.STATE]) / high
+    experts = columns[..., sums.EXPERTS] @ times + columns[..., sums.HARD_EXPERTS] @ box.hard_times
+    if box.devices:
+        experts = experts * host.experts
+    blocks = columns[..., sums.BLOCKS] + columns[..., sums.MOE]
+    latency = blocks * host.tau_us * box.calibration.host_latency_factor
+    latency = latency + np.asarray(beside) * host.beside_us
+    attention = np.asarray(attention_flops) / box.host_attention
+    return weights, experts / high, np.maximum(cache_bytes / high, attention), latency * 1e-6

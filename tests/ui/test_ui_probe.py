@@ -159,7 +159,7 @@ def test_an_imagined_rig_is_not_run(page, here, qtbot, big_rig):
     with qtbot.waitSignal(page.controller.refused, timeout=20_000) as refused:
         page.start()
     ((objection,),) = refused.args
-    assert "imagined" in objection.sentence
+    assert "not the machine at hand" in objection.sentence
     assert objection.remedy == "this-machine"
 
 

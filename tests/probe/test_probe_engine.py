@@ -50,10 +50,13 @@ def wait_for(condition, seconds=20.0):
 
 @pytest.mark.parametrize("model", [tiny.dense(), tiny.moe()], ids=["dense", "moe"])
 def test_a_ghost_is_loaded_prompted_and_generates(model):
-    events = []
-    # On a busy machine two seconds may end before the prompt.
-    result = Probe(question(model, seconds=8.0), on_event=events.append).run()
-    assert result.ending.state == "done", result.ending
+    # Two threads that wait for each other beside other work may take all of the time to write.
+    for _turn in range(4):
+        events = []
+        result = Probe(question(model), on_event=events.append).run()
+        assert result.ending.state == "done", result.ending
+        if not any("before a prompt could be read" in o.sentence for o in result.observations):
+            break
     assert result.ghost
     names = [phase.name for phase in result.phases]
     assert names[:6] == ["starting", "loading", "warm-up", "decode", "prefill", "decode"]

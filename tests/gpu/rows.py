@@ -8,6 +8,9 @@ as it is there (``rows.jsonl``), and what each run said (``runs.log``).
 
 A line of the list: {"model": catalogue name, "file_type": "Q4_K_M", "flags": "-fa 1 -d 0,16384",
 "filled": false}.
+
+``date`` is the day of the run; bench_own.jsonl takes the build's instead, by which speeds differ,
+and the names of packaging/bench_models.json.
 """
 
 import argparse
@@ -74,9 +77,7 @@ def _piece(kind: TensorType, rng: np.random.Generator) -> bytes:
 def bench(program: Path, path: Path, flags: str, log: Path) -> Iterator[dict[str, Any]]:
     """llama-bench's own lines."""
     command = [str(program), "-m", str(path), *flags.split(), "-o", "jsonl"]
-    run = subprocess.run(
-        command, capture_output=True, text=True, timeout=LONGEST, check=False, env=None
-    )
+    run = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False)
     with log.open("a") as file:
         file.write(f"$ {flags}\n{run.stderr}\n{run.stdout}\n")
     for line in run.stdout.splitlines():

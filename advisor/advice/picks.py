@@ -7,8 +7,10 @@ type loses; a model without one is ranked by the least that its size, age and ma
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from math import inf
 from typing import Final, Literal, NamedTuple
 
+from advisor.basis import Range
 from advisor.errors import RigAdvisorError
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import Ability, CatalogueEntry
@@ -40,6 +42,9 @@ _SAME_SHAPE: Final = 0.02
 _GREEN: Final = ("fits", "tight")
 TOGETHER: Final = 8
 """Models that are judged together, once the first ones are there."""
+_UNTIMED, _TIMED, _SURE = range(3)
+_AT_ONCE: Final = Range.exactly(inf)
+"""A speed that nothing is known of yet."""
 _DENSE: Final = 0.9
 """Share of the parameters from which on a model counts as dense."""
 
@@ -190,7 +195,8 @@ def picks(
     Releases that newer ones replaced are left out unless they are looked for by name. The file type
     is, among those that are fast enough, one that keeps the model's ability, wholly
     on devices if it can be, with the least loss; else the fastest that keeps it. Where nobody asked
-    for a placement on cards that are not alike, the solver makes it (``Pick.fields``). With
+    for a placement on cards that are not alike, the solver makes it (``Pick.fields``), and every
+    file type is judged by what the solver makes of it on them. With
     ``usual_type`` only the one that each entry suggests is sized, which takes a fraction of the
     time. Models that cannot be sized are left out.
     """
@@ -240,6 +246,14 @@ class _Candidate(NamedTuple):
     asked: Asked
 
 
+class _Hope(NamedTuple):
+    """What a file type can be at best, or is, on cards that are not alike."""
+
+    cell: Cell
+    stage: int
+    """What is known: that devices may hold it, how fast it may be there at most, or what it is."""
+
+
 def _picked(
     matrices: Matrices, close: Matrices | None, candidates: Sequence[_Candidate], wish: Wish
 ) -> Iterator[Pick]:
@@ -249,20 +263,56 @@ def _picked(
     """
     filled = matrices.fill([candidate.asked for candidate in candidates])
     for candidate, found in zip(candidates, filled, strict=True):
-        pick = _best(candidate, [cell for (cell,) in found.rows], wish)
-        if pick is not None and close is not None:
-            pick = replace(pick, placed=True)
-            if pick.whole:
-                model = {pick.cell.file_type: pick.model}
-                placed = close.fill([close.ask(model, (pick.ctx,))])[0]
-                pick = _best(candidate, [placed.rows[0][0]], wish, placed=True)
+        cells = [cell for (cell,) in found.rows]
+        if close is None:
+            pick = _best(candidate, cells, wish)
+        else:
+            pick = _placed(candidate, cells, wish, close)
         if pick is not None:
             yield pick
 
 
-def _best(
-    candidate: _Candidate, cells: Sequence[Cell], wish: Wish, *, placed: bool = False
+def _placed(
+    candidate: _Candidate, cells: Sequence[Cell], wish: Wish, close: Matrices
 ) -> Pick | None:
+    """The best as the solver places it. ``cells``: as llama.cpp splits cards that are not alike.
+
+    The solver takes its time, so it is asked about what may be best only: every file type is first
+    what it can be at best, and the best of all becomes what it is, until that is what it was.
+    """
+    hopes = {cell.file_type: _hoped(candidate, cell, wish, close) for cell in cells}
+    while True:
+        pick = _best(candidate, [hope.cell for hope in hopes.values()], wish)
+        if pick is None:
+            return None
+        name = pick.cell.file_type
+        stage = hopes[name].stage
+        if stage == _SURE:
+            return replace(pick, placed=True)
+        fastest = None
+        if stage == _UNTIMED and len(hopes) > 1:
+            fastest = close.fastest_split(candidate.asked, name)
+        if fastest is not None:
+            cell = pick.cell._replace(decode=Range.exactly(fastest))
+            hopes[name] = _Hope(cell, _TIMED)
+        else:
+            filled = close.fill([close.ask({name: pick.model}, (candidate.ctx,))])[0]
+            hopes[name] = _Hope(filled.rows[0][0], _SURE)
+
+
+def _hoped(candidate: _Candidate, cell: Cell, wish: Wish, close: Matrices) -> _Hope:
+    """What the solver may make of a cell at best."""
+    whole = cell.verdict in _GREEN
+    known = cell.device_total is not None and cell.headroom is not None
+    if not known or not close.split_may_hold(candidate.asked, cell.file_type):
+        # A margin that is not left takes the solver to RAM.
+        return _Hope(cell, _TIMED if whole else _SURE)
+    if whole and cell.decode is not None and cell.decode.mid >= wish.least_tps:
+        return _Hope(cell, _TIMED)
+    return _Hope(cell._replace(verdict="fits", decode=_AT_ONCE), _UNTIMED)
+
+
+def _best(candidate: _Candidate, cells: Sequence[Cell], wish: Wish) -> Pick | None:
     entry, models, ctx, _ = candidate
     best: tuple[tuple[float, ...], Cell] | None = None
     for cell in cells:
@@ -295,5 +345,4 @@ def _best(
         wish.ctx,
         bool(best[0][1]),
         standing(entry, wish.purpose),
-        placed,
     )

@@ -22,6 +22,7 @@ from advisor.sizing.cell_speed import CellSpeeds
 from advisor.sizing.compute.layout import fused_types
 from advisor.sizing.family import family
 from advisor.sizing.matrix_border import Border, opened
+from advisor.sizing.matrix_columns import Column
 from advisor.sizing.matrix_loads import Loads, loads
 from advisor.sizing.matrix_verdicts import FITS, NEAR, NOWHERE, VERDICTS, Judgements, judge
 from advisor.sizing.other_splits import Held, OtherSplits
@@ -107,6 +108,12 @@ class Asked(NamedTuple):
     parts: list[_Part]
 
 
+def _of(asked: Asked, file_type: str) -> tuple[Model, Column]:
+    """A file type's model, and its column at the first context."""
+    part = next(part for part in asked.parts if file_type in part.file_types)
+    return part.models[part.file_types.index(file_type)], part.loads.columns.each[0]
+
+
 class Matrices:
     """Matrices of many models on one rig, which cost less together than one by one."""
 
@@ -164,6 +171,22 @@ class Matrices:
         found = loads(family(models), models[0], settings, contexts, space, placement=placement)
         return _Part(file_types, models, placement, found)
 
+    def split_may_hold(self, asked: Asked, file_type: str) -> bool:
+        """Whether devices can hold a file type at the first context, however they are split."""
+        model, column = _of(asked, file_type)
+        return self._others().packs(model, column)
+
+    def fastest_split(self, asked: Asked, file_type: str) -> float | None:
+        """Tokens per second that hardly any split of the devices that holds it decodes faster than.
+
+        None where it is not known.
+        """
+        model, column = _of(asked, file_type)
+        return self._others().fastest(model, column)
+
+    def _others(self) -> OtherSplits:
+        return OtherSplits(self._rig, self._space, self._calibration, self._fit)
+
     def fill(self, asked: Sequence[Asked]) -> list[Matrix]:
         """The matrices, in the order in which they were asked for."""
         plain = self._settings
@@ -194,7 +217,7 @@ class Matrices:
         columns = part.loads.columns.each
         devices, hosts = part.loads.device_totals, part.loads.host_totals
         held: dict[int, Held] = {}
-        others = OtherSplits(self._rig, self._space, self._calibration, self._fit)
+        others = self._others()
         if self._closely and (self._fit is not None or others.open_in(settings)):
             held = others.of(part.models, columns, found.headroom, devices)
         for place in held:

@@ -18,6 +18,7 @@ from advisor.sizing.borders import packs
 from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.layer_bytes import layer_bytes
 from advisor.sizing.matrix_columns import Column
+from advisor.sizing.placement import Placement
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import on_devices, solve
@@ -121,7 +122,7 @@ class OtherSplits:
         if key not in known:
             if len(known) >= _REMEMBER:
                 known.clear()
-            tried = fits or self._packs(model, column)
+            tried = fits or self.packs(model, column)
             known[key] = self._split(model, settings) if tried else None
         return known[key]
 
@@ -131,13 +132,41 @@ class OtherSplits:
         update = {"n_gpu_layers": asked.n_gpu_layers, "n_cpu_moe": asked.n_cpu_moe}
         return column.settings.model_copy(update=update)
 
-    def _packs(self, model: Model, column: Column) -> bool:
+    def packs(self, model: Model, column: Column) -> bool:
         """Whether the devices can hold all layers, one after the other."""
         loads = layer_bytes(model, column.settings, self._space.backends[0])
         if loads is None:
             return False
         beside = column.settings.margin + int(min(column.buffers) * (1 - _DOUBT))
         return packs(loads.sizes(0, 0), [free - beside for free in self._room])
+
+    def fastest(self, model: Model, column: Column) -> float | None:
+        """Tokens per second that hardly any split decodes faster than, with everything on devices.
+
+        As if layers could be cut anywhere: the fastest device holds what it has room for, the next
+        one what is left. None where it is not known.
+        """
+        settings = column.settings
+        loads = layer_bytes(model, settings, self._space.backends[0])
+        if loads is None:
+            return None
+        times: dict[object, float] = {}
+        devices: list[tuple[float, int]] = []
+        for index, (device, room) in enumerate(zip(self._rig.devices, self._room, strict=True)):
+            kind = device.name, device.bandwidth_gbs, device.backend, device.host_index
+            if kind not in times:
+                alone = Placement((index,) * len(loads.dense), kv_offload=settings.kv_offload)
+                speed = decode_range(model, self._rig, settings, alone, self._calibration)
+                if speed is None:
+                    return None
+                times[kind] = 1 / speed.mid
+            devices.append((times[kind], max(room - settings.margin, 0)))
+        total = left = sum(loads.sizes(0, 0))
+        seconds = 0.0
+        for each, room in sorted(devices):
+            seconds += each * min(left, room) / total
+            left -= min(left, room)
+        return 1 / seconds if seconds else None
 
     def _split(self, model: Model, asked: RunSettings) -> Held | None:
         """What the solver makes of a cell: all on devices unless "fit" was asked for."""

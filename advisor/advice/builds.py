@@ -90,7 +90,7 @@ class Build:
 
 
 def _n(count: int, name: str) -> str:
-    return name if count == 1 else f"{count}× {name}"
+    return name if count == 1 else f"{count}x {name}"
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _fewer_cards(rig: Rig) -> Iterator[Build]:
             devices = tuple(alike[:count])
             yield Build(
                 "take out cards",
-                f"Take out all cards but {_n(count, name)}",
+                f"Take out all cards but {'one ' if count == 1 else ''}{_n(count, name)}",
                 rig.model_copy(
                     update={
                         "devices": devices,

@@ -26,6 +26,13 @@ class Influence:
         """The whole width."""
         return abs(self.at_high - self.at_low)
 
+    @property
+    def inputs(self) -> str:
+        """Both ends of the input, their unit once: ``"0.09 … 0.36 USD/kWh"``."""
+        number, _, unit = self.low_input.partition(" ")
+        once = bool(unit) and self.high_input.endswith(f" {unit}")
+        return f"{number if once else self.low_input} … {self.high_input}"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -53,9 +60,12 @@ def influences(base: Comparison) -> tuple[Influence, ...]:
         return replace(base, usage=usage.model_copy(update=update))
 
     def scaled(name: str, value: int, low: Decimal, high: Decimal) -> Influence:
+        field, unit = _SCALED[name]
         ends = [max(1, int(value * factor)) for factor in (low, high)]
         return _influence(
-            name, [f"{end:,}" for end in ends], [used(**{_FIELD[name]: end}) for end in ends]
+            name,
+            [f"{end:,} {unit}".strip() for end in ends],
+            [used(**{field: end}) for end in ends],
         )
 
     half, double = Decimal("0.5"), Decimal(2)
@@ -68,7 +78,7 @@ def influences(base: Comparison) -> tuple[Influence, ...]:
         scaled("Horizon", usage.horizon_months, half, Decimal("1.5")),
         _influence(
             "Electricity price",
-            [f"{usage.electricity_price * f:.2f}" for f in (half, double)],
+            [f"{usage.electricity_price * f:.2f} {usage.currency}/kWh" for f in (half, double)],
             [used(electricity_price=usage.electricity_price * f) for f in (half, double)],
         ),
         _influence(
@@ -83,12 +93,12 @@ def influences(base: Comparison) -> tuple[Influence, ...]:
         ),
         _influence(
             "Power drawn",
-            [f"{run.power.busy.low:.0f} W", f"{run.power.busy.high:.0f} W"],
+            [f"{run.power.busy.low:,.0f} W", f"{run.power.busy.high:,.0f} W"],
             [replace(base, run=run.drawing("low")), replace(base, run=run.drawing("high"))],
         ),
         _influence(
             "Hardware price",
-            [f"{cents(hardware.low):,}", f"{cents(hardware.high):,}"],
+            [f"{cents(end):,} {usage.currency}" for end in (hardware.low, hardware.high)],
             [
                 replace(base, hardware=Span.exactly(hardware.low)),
                 replace(base, hardware=Span.exactly(hardware.high)),
@@ -99,12 +109,13 @@ def influences(base: Comparison) -> tuple[Influence, ...]:
     return tuple(sorted(moved, key=lambda i: (-i.swing, i.name)))
 
 
-_FIELD = {
-    "Requests a month": "requests_per_month",
-    "Answer length": "output_tokens",
-    "Prompt length": "prompt_tokens",
-    "Horizon": "horizon_months",
+_SCALED = {
+    "Requests a month": ("requests_per_month", ""),
+    "Answer length": ("output_tokens", "tokens"),
+    "Prompt length": ("prompt_tokens", "tokens"),
+    "Horizon": ("horizon_months", "months"),
 }
+"""By name: the field of the usage, and the unit where the name does not tell it."""
 
 
 def used_price(base: Comparison, factor: Decimal) -> Comparison:
@@ -117,7 +128,7 @@ def used_price(base: Comparison, factor: Decimal) -> Comparison:
 def _share(name: str, field: str, value: Decimal, used: Callable[..., Comparison]) -> Influence:
     ends = (max(Decimal(0), value - Decimal("0.2")), min(Decimal(1), value + Decimal("0.2")))
     return _influence(
-        name, [f"{end * 100:.0f} %" for end in ends], [used(**{field: end}) for end in ends]
+        name, [f"{end * 100:.0f}%" for end in ends], [used(**{field: end}) for end in ends]
     )
 
 

@@ -71,7 +71,7 @@ def rule_of_mixing(choices: Sequence[Option], usage: Usage) -> str:
     """What to do when most requests are short and few are as long as the case's."""
     share = 100 * (1 - usage.long_share)
     return (
-        f"If {share:.0f} % of the requests have only {usage.prompt_tokens:,} tokens, half of them "
+        f"If {share:.0f}% of the requests have only {usage.prompt_tokens:,} tokens, half of them "
         f"repeated, and the others {usage.long_prompt_tokens:,}: {said(choices, usage)}"
     )
 
@@ -122,5 +122,5 @@ def outlook(
 
 
 def _what(build: Build) -> str:
-    """``"a new machine with 8× H200 SXM and 512 GB"``."""
+    """``"a new machine with 8x H200 SXM and 512 GB"``."""
     return build.title.removeprefix("Build ").removeprefix("Buy ")

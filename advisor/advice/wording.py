@@ -24,6 +24,14 @@ _MINUTES: Final = 90
 """Below that many, hours are told in minutes."""
 
 
+def sentence(text: str) -> str:
+    """With a capital at its head and a full stop at its end."""
+    first = text.partition(" ")[0]
+    if first.isalpha():  # names of models keep their letters: "gpt-oss"
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?", "!")) else text + "."
+
+
 def headline(
     best: Assessment | None,
     runner_up: Assessment | None,
@@ -36,18 +44,18 @@ def headline(
     """The verdict as one sentence."""
     if best is None:
         return _nothing(ranked)
-    sentence = _action(best.option, rig_name)
+    said = _action(best.option, rig_name)
     blind = untried(best, ranked)
     if blind is not None:
         what = "speed" if blind.option.answer_tps is None else "time for a prompt"
         first = f"Probe {blind.option.runs} on this rig first, its {what} here is not known"
-        sentence = f"{first}; if that will not do, {sentence[0].lower()}{sentence[1:]}"
+        said = f"{first}; if that will not do, {said[0].lower()}{said[1:]}"
     if best.monthly is not None:
-        sentence += f": {about(best.monthly.mid, usage.currency)} a month"
+        said += f": {about(best.monthly.mid, usage.currency)} a month"
     both_apis = runner_up is not None and {best.option.kind, runner_up.option.kind} == {"API"}
     if close and not both_apis and runner_up is not None:
-        sentence += _as_good(best, runner_up, usage)
-    return sentence + "."
+        said += _as_good(best, runner_up, usage)
+    return said + "."
 
 
 def _as_good(best: Assessment, runner_up: Assessment, usage: Usage) -> str:
@@ -305,7 +313,9 @@ def _break_even(even: BreakEven, compared: tuple[Assessment, Assessment]) -> str
         return f"{pair}: cheaper from the first request, nothing has to be bought."
     low = "0" if even.low is None else f"{two_digits(even.low):,}"
     high = even.high
-    span = f"from {low}, perhaps never" if high is None else f"{low} to {two_digits(high):,}"
+    span = (
+        f"at best from {low}, perhaps never" if high is None else f"{low} to {two_digits(high):,}"
+    )
     text = f"{pair}: cheaper from {two_digits(even.mid):,} requests a month ({span})"
     if not even.reachable:
         text += f", more than the {two_digits(even.capacity):,} it can serve in the hours given"

@@ -105,7 +105,7 @@ def _ignored(rig: Rig) -> Iterator[Finding]:
         for device in rig.ignored
     )
     for (name, reason), count in alike.items():
-        title = f"{name} is not counted" if count == 1 else f"{count} × {name} are not counted"
+        title = f"{name} is not counted" if count == 1 else f"{count}x {name} are not counted"
         text = _sentence(reason)
         yield Finding(code="ignored", severity="info", subject=name, title=title, text=text)
 

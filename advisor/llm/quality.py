@@ -314,14 +314,14 @@ def _sentence(cell: Cell, title: str) -> str:
     word = " to ".join(cell.words)
     if cell.interpolated and cell.typical is not None:
         text = (
-            f"Expected loss at this size: {word} (about {_percent(cell.typical)} % higher "
+            f"Expected loss at this size: {word} (about {_percent(cell.typical)}% higher "
             f"perplexity, interpolated from neighbouring types; no such row for {title})."
         )
     elif cell.low is not None and cell.high is not None:
         span = (
-            f"{_percent(cell.low)} %"
+            f"{_percent(cell.low)}%"
             if cell.low == cell.high
-            else f"{_percent(cell.low)} to {_percent(cell.high)} %"
+            else f"{_percent(cell.low)} to {_percent(cell.high)}%"
         )
         few = " in the one row there is" if cell.rows == 1 else ""
         text = (

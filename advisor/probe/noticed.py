@@ -283,7 +283,7 @@ def _busy(trace: Trace, phases: Sequence[Phase]) -> list[Observation]:
     if theirs < BUSY_NOTICED or whole < 100 - IDLE_NEEDED:
         return []
     sentence = (
-        f"Other programs used {theirs:.0f} % of the processor while it was measured, and hardly "
+        f"Other programs used {theirs:.0f}% of the processor while it was measured, and hardly "
         "any was left idle, so speeds may be too low. Close them, then probe again."
     )
     return [Observation(kind="busy", at_ms=spans[0][0], sentence=sentence, place=HOST)]

@@ -51,20 +51,42 @@ def by_place(plan: Plan, terms: Sequence[SpeedTerm]) -> tuple[PlaceTime, ...]:
     return tuple(found)
 
 
-def _what(term: SpeedTerm) -> str:
-    """A term as the object of “spends it on”: ``"read experts: 7.2 GB at …"``."""
+_DOING = {
+    "read weights": "reading weights",
+    "read experts": "reading experts",
+    "read kv cache": "reading the KV cache",
+    "launches and waits": "starting kernels and waiting for them",
+    "per token": "what a token costs outside the blocks",
+    "start layers": "starting layers",
+    "hand over": "handing over",
+    "network": "the network",
+    "matrices": "multiplying matrices",
+    "experts": "multiplying the experts' matrices",
+    "memory": "reading weights",
+    "latency": "starting kernels",
+    "all-reduce": "sums across the cards",
+}
+"""Terms as what time goes to; one that is not here is called so already."""
+
+
+def _doing(term: SpeedTerm) -> str:
     name = term.name.rsplit(": ", 1)[-1].lower()
-    return f"{name}, {term.detail}" if term.detail else name
+    return _DOING.get(name, name)
+
+
+def _what(term: SpeedTerm, of: str = "") -> str:
+    """What a term's time goes to: ``"reading experts (each 7.2 GB at …)"``."""
+    return f"{_doing(term)} ({of}{term.detail})" if term.detail else _doing(term)
 
 
 def _between_cards(plan: Plan, cards: Sequence[PlaceTime], worst: PlaceTime) -> str:
     """Cards of a layer split work one after another; which kind of them takes too long."""
     title = plan.devices[worst.where or 0].title
     alike = [card for card in cards if plan.devices[card.where or 0].title == title]
-    what = _what(worst.largest)
     if len(alike) == len(cards):
         part = sum(card.largest.seconds for card in alike) / sum(card.seconds for card in alike)
-        return f"The cards work one after another; {part:.0%} of their time is: {what} on each."
+        what = _what(worst.largest, "each ")
+        return f"The cards work one after another; {part:.0%} of their time goes to {what}."
     held = {d: d_plan.weights + (d_plan.context or 0) for d, d_plan in enumerate(plan.devices)}
     part = sum(held[card.where or 0] for card in alike) / max(sum(held.values()), 1)
     share = sum(card.share for card in alike) / sum(card.share for card in cards)
@@ -76,7 +98,7 @@ def _between_cards(plan: Plan, cards: Sequence[PlaceTime], worst: PlaceTime) -> 
         )
     return (
         f"{name} holds back decoding: {share:.0%} of the cards' time for {part:.0%} of what lies "
-        f"on them ({what})."
+        f"on them, mostly {_what(worst.largest)}."
     )
 
 
@@ -90,18 +112,18 @@ def decode_bottleneck(plan: Plan) -> str:
     cards = [place for place in places if place.where is not None and place.where != HOST]
     if len(places) == 1:
         part = worst.largest.seconds / worst.seconds
-        said = f"{part:.0%} of a token's time is: {what}."
+        said = f"{part:.0%} of a token's time goes to {what}."
     elif worst.where is None:
-        said = f"The link holds back decoding: {share} of a token's time ({what})."
+        said = f"The link holds back decoding: {share} of a token's time, mostly {what}."
     elif worst.where == HOST:
         said = (
-            f"RAM holds back decoding: {share} of a token's time ({what}). Less of the model in "
-            "RAM, or faster RAM, helps; faster cards hardly do."
+            f"RAM holds back decoding: {share} of a token's time, mostly {what}. Less of the model "
+            "in RAM, or faster RAM, helps; faster cards hardly do."
         )
     elif plan.settings.split_mode == "tensor":
-        said = f"Every token waits for {worst.name}: {share} of its time ({what})."
+        said = f"Every token waits for {worst.name}: {share} of its time, mostly {what}."
     elif len(cards) == 1:
-        said = f"{worst.name} takes {share} of a token's time ({what})."
+        said = f"{worst.name} takes {share} of a token's time, mostly {what}."
     else:
         said = _between_cards(plan, cards, worst)
     return said
@@ -122,11 +144,11 @@ def prefill_bottleneck(plan: Plan) -> str:
         if term is not None and term.seconds > total / 2:
             return words.format(share=f"{term.seconds / total:.0%}", what=term.detail)
     worst = max(places, key=lambda place: place.seconds)
-    what = worst.largest.name.rsplit(": ", 1)[-1].lower()
+    what = _doing(worst.largest)
     part = worst.largest.seconds / worst.seconds
     if len(places) == 1:
-        return f"{part:.0%} of a prompt's time is: {what}."
-    return f"{worst.name} takes {worst.share:.0%} of a prompt's time, {part:.0%} of it: {what}."
+        return f"{part:.0%} of a prompt's time goes to {what}."
+    return f"{worst.name} takes {worst.share:.0%} of a prompt's time, {part:.0%} of it {what}."
 
 
 def layers_of(plan: Plan, place: PlaceTime) -> str:

@@ -348,7 +348,7 @@ def _shorter(  # noqa: PLR0917 - one sentence in parts
         return case.change(
             "context",
             (words or "Make do with a context of {ctx}").format(ctx=tokens(ctx)),
-            f"{tokens(wanted - ctx)} tokens of context.{cost}",
+            f"{tokens(wanted - ctx)} tokens of context fewer.{cost}",
             beside + 0.7 + math.log2(wanted / ctx),
             fields={**fields, "ctx": ctx},
         )

@@ -48,7 +48,7 @@ def cards_in_short(rig: Rig) -> str:
     counts: dict[str, int] = {}
     for device in rig.devices:
         counts[device.name] = counts.get(device.name, 0) + 1
-    return " · ".join(name if n == 1 else f"{n}× {name}" for name, n in counts.items())
+    return " · ".join(name if n == 1 else f"{n}x {name}" for name, n in counts.items())
 
 
 def rig_name(state: "AppState") -> str:

@@ -1,6 +1,7 @@
 """Costs: examples worked by hand to the cent, and what must hold whatever the numbers are."""
 
 import datetime as dt
+import re
 from decimal import Decimal
 
 import pytest
@@ -161,6 +162,14 @@ class TestInfluence:
         price = next(i for i in found if i.name == "API price")
         bill = api_cost(base.usage, base.api).monthly(1000).mid
         assert price.swing == bill * Decimal("1.5")
+
+    def test_inputs_tell_their_unit_once(self):
+        base = Comparison(need(), run(spread=1.2), Span.exactly(1000), api("claude-sonnet-5-5"))
+        told = {i.name: i.inputs for i in influences(base)}
+        assert re.fullmatch(r"\d\.\d\d … \d\.\d\d USD/kWh", told["Electricity price"])
+        assert told["API price"] == "half … double"
+        assert told["Horizon"].endswith(" months")
+        assert all(inputs.count("tok/s") < 2 for inputs in told.values())
 
     def test_what_does_not_matter_is_left_out(self):
         base = Comparison(need(idle="off"), run(), ZERO, api("claude-sonnet-5-5"))

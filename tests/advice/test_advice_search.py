@@ -100,7 +100,7 @@ class TestBuilds:
         limits = Limits(free_slots=1, card_width=2, supply_w=750, max_ram_gib=64)
         usage = CHAT.model_copy(update={"limits": limits})
         shelf = list(builds(DESKTOP, usage, BOOK, TODAY))
-        two = next(b for b in shelf if b.title == "Add 2× RTX 3090")
+        two = next(b for b in shelf if b.title == "Add 2x RTX 3090")
         assert "needs 2 free slots; there are 1" in two.impossible
         one = next(b for b in shelf if b.title == "Add RTX 4090")
         assert any("slots wide" in reason for reason in one.impossible)
@@ -152,10 +152,10 @@ class TestBuilds:
     def test_lanes_are_shared_and_run_out(self):
         usage = CHAT.model_copy(update={"limits": Limits(free_slots=7, lanes=16)})
         shelf = {b.title: b for b in builds(DESKTOP, usage, BOOK, TODAY)}
-        two = shelf["Replace the cards by 2× RTX 3090"]
+        two = shelf["Replace the cards by 2x RTX 3090"]
         assert [d.pcie.max_width for d in two.rig.devices] == [8, 8]
         assert not two.impossible
-        five = shelf["Replace the cards by 5× RTX 3090"]
+        five = shelf["Replace the cards by 5x RTX 3090"]
         assert "5 cards need 20 lanes; there are 16" in five.impossible
 
 

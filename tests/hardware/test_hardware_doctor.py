@@ -40,7 +40,7 @@ def test_a_healthy_rig_needs_no_doctor(machine: Machine):
         ("busy", "memory-held", "firefox 9.0 GiB, game.exe 6.0 GiB"),
         ("busy", "throttled", "power limit, temperature"),
         ("mig", "ignored", "one MIG slice"),
-        ("mig", "ignored", "2 × H100 SXM MIG 1g.10gb are not counted"),
+        ("mig", "ignored", "2x H100 SXM MIG 1g.10gb are not counted"),
         ("mig-empty", "not-usable", "no slice"),
         ("old-driver", "driver-old", "CUDA 11.4"),
         ("wddm", "spill", "Prefer No Sysmem Fallback"),

@@ -48,7 +48,7 @@ def test_a_busy_processor_is_told_where_it_held_the_run_up(others, whole, told):
     )
     found = noticed.observations(trace, PHASES, {})
     assert [o.kind for o in found] == ["busy"] * told
-    assert all("used 45 % of the processor" in o.sentence for o in found)
+    assert all("used 45% of the processor" in o.sentence for o in found)
 
 
 def test_everything_is_told_once_when_it_begins():

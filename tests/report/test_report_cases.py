@@ -226,7 +226,7 @@ def test_the_seed_s_case_has_its_page() -> None:
     for words in ("Which machine runs DeepSeek V4", "From when on a rig is cheaper", "69.12 USD"):
         assert words in body
     rigs = {r[0].text for b in made.blocks if isinstance(b, Table) and b.tiles for r in b.rows}
-    assert rigs == {"2× RTX 4090", "2× RTX 5090"}
+    assert rigs == {"2x RTX 4090", "2x RTX 5090"}
 
 
 def test_options_are_few_and_of_several_kinds() -> None:

@@ -33,8 +33,8 @@ def planned(name: str, rig: str, **update: object) -> tuple[Model, Rig, Plan]:
     [
         ("Qwen/Qwen3-235B-A22B-Instruct-2507", "RTX 4090 + 256 GB DDR5-6000", FIT, "RAM", "PCIe"),
         ("Qwen/Qwen3-32B", "RTX 4090 + RTX 3060 12GB + 64 GB", {}, "RTX 3060 12GB (CUDA1)", "RTX"),
-        ("Qwen/Qwen3-32B", "2x RTX 3090 + 64 GB", {}, "read weights", "RTX 3090"),
-        ("Qwen/Qwen3-8B", "RTX 4090 + 64 GB", {}, "read weights", "matrices"),
+        ("Qwen/Qwen3-32B", "2x RTX 3090 + 64 GB", {}, "goes to reading weights", "RTX 3090"),
+        ("Qwen/Qwen3-8B", "RTX 4090 + 64 GB", {}, "goes to reading weights", "matrices"),
         ("Qwen/Qwen3-32B", "2x RTX 3090", {"split_mode": "tensor"}, "waits for RTX 3090", "RTX"),
     ],
 )

@@ -4,12 +4,14 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from advice_page import MODEL, settled
 from PySide6.QtCore import QThreadPool
 from PySide6.QtWidgets import QApplication
 
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.ui import design, jobs
+from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.state import AppState
 
 
@@ -44,3 +46,22 @@ def state(designed: None, big_rig: Rig) -> Iterator[AppState]:
     state.set_rig(big_rig)
     yield state
     state.close()
+
+
+@pytest.fixture
+def page(qtbot, state: AppState) -> Iterator[AdvicePage]:
+    page = AdvicePage(state)
+    page.catch_up()
+    qtbot.addWidget(page)
+    page.resize(1132, 716)
+    page.show()
+    page.shown()
+    yield page
+    page.closing()
+
+
+@pytest.fixture
+def answered(qtbot, page: AdvicePage, state: AppState) -> AdvicePage:
+    state.choose_model(MODEL, "Q4_K_M")
+    settled(qtbot, page)
+    return page

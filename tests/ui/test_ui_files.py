@@ -101,16 +101,18 @@ def test_a_mistyped_name_finds_what_comes_nearest(state: AppState, qtbot) -> Non
     picker._ready({})
     picker.search.setText("Quen3 8B")
     assert picker._choices.items[0].model == "Qwen/Qwen3-8B"
-    assert "come nearest" in picker._count.text()
+    assert "come nearest" in picker._said.text()
     picker.search.setText("zzzzz")
-    assert picker._count.text() == "No model is called that."
+    assert picker._said.text().startswith("No model is called that.")
+    layout = picker.layout()
+    assert layout.indexOf(picker._said) < layout.indexOf(picker.list)
     picker.search.setText("inkl")
-    assert picker._beyond.text().startswith("llama.cpp b11434 can't run Inkling")
+    assert picker._said.text().startswith("llama.cpp b11434 can't run Inkling")
     assert picker._choices.items[0].model == "zai-org/GLM-5.3-Flash"
     QTest.keyClick(picker.search, Qt.Key.Key_Return)
     assert state.choice is None
     picker.search.setText("Qwen3 8B")
-    assert not picker._beyond.text()
+    assert not picker._said.text()
 
 
 def test_a_folder_without_models_is_told(state: AppState, tmp_path: Path, qtbot) -> None:

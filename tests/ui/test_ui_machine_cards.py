@@ -136,7 +136,7 @@ def test_findings_say_which_card_and_shared_ones_once() -> None:
     )
     assert [f.code for f in found].count("cuda-13") == 2
     said = {finding.code: finding.subject for finding in told((*found, narrow), rig)}
-    assert said["cuda-13"] == "2 × P40"
+    assert said["cuda-13"] == "2x P40"
     assert said["pcie-width"] == "RTX 3090 (4 of 5)"
     assert len(told(found, rig)) == len(found) - 1
 

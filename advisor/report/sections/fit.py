@@ -71,7 +71,7 @@ def fit_blocks(
     if left_out:
         caption += f" Left out because they never fit: {', '.join(left_out)}."
     if printed > len(shown):
-        caption += f" Left out: {printed - len(shown)} file types within 1 % of a shown one's size."
+        caption += f" Left out: {printed - len(shown)} file types within 1% of a shown one's size."
     caption += " Quality loss was measured on other models of that size, not on this file."
     columns = (
         Column(title="File type", weight=1.5),

@@ -69,7 +69,7 @@ def _alike(devices: Sequence[Device]) -> list[list[Device]]:
 
 def _device_row(alike: Sequence[Device], *, imagined: bool) -> tuple[Cell, ...]:
     device = alike[0]
-    count = f"{len(alike)}× " if len(alike) > 1 else ""
+    count = f"{len(alike)}x " if len(alike) > 1 else ""
     sensed = None if imagined else Basis.MEASURED
     link = device.pcie
     generation, width = link.generation, link.width
@@ -90,7 +90,7 @@ def _device_row(alike: Sequence[Device], *, imagined: bool) -> tuple[Cell, ...]:
             basis=sensed if device.memory_used is not None else None,
         ),
         Cell(text=f"{device.bandwidth_gbs:,.0f} GB/s" if known else UNKNOWN),
-        Cell(text=f"PCIe {generation}.0 ×{width}" if generation and width else UNKNOWN),
+        Cell(text=f"PCIe {generation}.0 x{width}" if generation and width else UNKNOWN),
         Cell(text=f"{device.power_limit_w:,.0f} W" if device.power_limit_w else UNKNOWN),
     )
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from advisor.advice.assessment import Assessment
 from advisor.advice.money import Span, money, two_digits
 from advisor.advice.verdict import Advice
+from advisor.advice.wording import sentence
 from advisor.basis import Range
 from advisor.report.document import (
     Block,
@@ -67,14 +68,6 @@ def verdict_blocks(advice: Advice | None, title: str, *, problem: str = "") -> l
         unknowns = tuple(sentence(text) for text in advice.unknowns[:MAX_BULLETS])
         blocks.append(Bullets(items=unknowns, style="small"))
     return blocks
-
-
-def sentence(text: str) -> str:
-    """With a capital at its head and a full stop at its end."""
-    first = text.partition(" ")[0]
-    if first.isalpha():  # names of models keep their letters: "gpt-oss"
-        text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?", "!")) else text + "."
 
 
 def _need(advice: Advice) -> str:
@@ -279,7 +272,7 @@ def _influences(advice: Advice) -> Table:
     rows = tuple(
         (
             Cell(text=influence.name, strong=True),
-            Cell(text=f"{influence.low_input} … {influence.high_input}"),
+            Cell(text=influence.inputs),
             Cell(text=money(influence.swing, currency)),
         )
         for influence in advice.influences[:3]

@@ -115,7 +115,7 @@ class UsageForm(QWidget):
         )
         self._yes_no(grid, tr("Data may leave"), "data_may_leave")
         self._number(grid, tr("Hours a day"), "hours_per_day", "amount", "0.1", 24)
-        self._add(grid, tr("Electricity of"), self.place, names=True)
+        self._add(grid, tr("Electricity in"), self.place, names=True)
         self._money(grid, tr("Electricity, {currency}/kWh"), "electricity_price")
         self._number(grid, tr("Horizon, months"), "horizon_months", "count", 1, 120)
         self._money(grid, tr("Budget, {currency}"), "budget", none=tr("no limit"))

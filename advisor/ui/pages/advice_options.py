@@ -7,10 +7,11 @@ from typing import Any, Final
 from PySide6.QtCore import (
     QModelIndex,
     QObject,
+    QRect,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QFont, QResizeEvent
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QWidget
 
 from advisor.advice.assessment import Assessment
@@ -34,8 +35,14 @@ EACH: Final = 5
 MEETS: Final = 6
 WIDE: Final = 860
 """Narrower cards leave out what a thousand requests cost: names come first, the details tell it."""
-MEETS_WIDTH: Final = 136
+MEETS_WIDTH: Final = 150
+LINES: Final = 3
+"""Of a row at the most; the tooltip and the details have the rest."""
+PADDING: Final = 22
+"""Px beside a cell's words."""
 _NAME: Final = design.font(design.BODY, QFont.Weight.DemiBold)
+_WRAPPED: Final = (0, MEETS)
+"""Columns of words that may take several lines."""
 
 
 class _Options(RowsModel):
@@ -151,18 +158,24 @@ class OptionsCard(Card):
         self.table = row_table(self._options, self.tr("Options, best first"), ROW_HEIGHT)
         self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.setWordWrap(False)
         self.table.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         header = self.table.horizontalHeader()
         header.setSectionsClickable(True)
         header.setSortIndicatorClearable(True)
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         header.sortIndicatorChanged.connect(self._sort)
+        header.sectionResized.connect(self._section_resized)
         offer_sorting(self.table)
         self._all = button(self.tr("Show all"), role="segment")
         self._all.setCheckable(True)
         self._all.toggled.connect(self._show_all)
         self.head.addWidget(self._all)
+        self._relations: dict[str | None, str] = {
+            None: self.tr("API"),
+            "same weights": self.tr("the same model"),
+            "successor": self.tr("its successor"),
+            "like class": self.tr("a similar model"),
+        }
         self._details = QWidget()
         self._lines = column(spacing=3)
         self._details.setLayout(self._lines)
@@ -210,7 +223,7 @@ class OptionsCard(Card):
         self._widen()
 
     def _widen(self) -> None:
-        width = max(MEETS_WIDTH, self.width() // 6)
+        width = max(MEETS_WIDTH, self.width() // 5)
         self.table.horizontalHeader().resizeSection(MEETS, width)
 
     def _sort(self, column: int, order: Qt.SortOrder) -> None:
@@ -237,17 +250,34 @@ class OptionsCard(Card):
         place = self.table.currentIndex().row()
         return self._options.rows[place][0].option.id if place >= 0 else ""
 
+    def _section_resized(self, column: int, _before: int, _now: int) -> None:
+        if column in _WRAPPED:
+            self._fit_height()
+
     def _fit_height(self) -> None:
-        rows = self._options.rowCount()
-        self.table.setFixedHeight(
-            self.table.horizontalHeader().sizeHint().height() + 2 + rows * ROW_HEIGHT
-        )
+        """Rows as high as their words ask for: what speaks against an option is read here."""
+        heights = [self._row_height(words) for _a, words in self._options.rows]
+        heights = heights[: self._options.rowCount()]
+        for place, height in enumerate(heights):
+            if self.table.rowHeight(place) != height:
+                self.table.setRowHeight(place, height)
+        head = self.table.horizontalHeader().sizeHint().height()
+        self.table.setFixedHeight(head + 2 + sum(heights))
+
+    def _row_height(self, words: tuple[str, ...]) -> int:
+        metrics, lines = QFontMetrics(_NAME), 1  # the widest that a row is written in
+        for place in _WRAPPED:
+            room = QRect(0, 0, max(40, self.table.columnWidth(place) - PADDING), 1000)
+            if metrics.horizontalAdvance(words[place]) > room.width():
+                box = metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, words[place])
+                lines = max(lines, round(box.height() / metrics.lineSpacing()))
+        return ROW_HEIGHT + (min(lines, LINES) - 1) * metrics.lineSpacing()
 
     def _words(self, a: Assessment, advice: Advice) -> tuple[str, ...]:
         option, usage = a.option, advice.usage
         each = a.per_thousand(usage)
         if option.rig is None:
-            runs = self.tr("API") if option.relation is None else option.relation
+            runs = self._relations[option.relation]
         else:
             runs = option.runs
             if self._one_model(advice):
@@ -355,7 +385,7 @@ class OptionsCard(Card):
             if purchase.name in old:
                 dated += tr(", more than half a year old")
             found.append(
-                f"{purchase.count.normalize():f} × {purchase.name}: {price.low:,.0f}–"
+                f"{purchase.count.normalize():f}x {purchase.name}: {price.low:,.0f}–"
                 f"{price.high:,.0f} USD ({price.condition}, {dated}), {price.source}"
             )
         if option.api is not None:

@@ -184,7 +184,7 @@ class CostPlot(QWidget):
             return ""
         low, mid, high = shown.cross
         if high is None:
-            text = self.tr("Break-even at {mid} requests a month (from {low}, perhaps never).")
+            text = self.tr("Break-even at {mid} requests a month (at best {low}, perhaps never).")
         else:
             text = self.tr("Break-even at {mid} requests a month ({low} to {high}).")
         words = text.format(mid=_volume(mid), low=_volume(low or 0), high=_volume(high or 0))
@@ -275,9 +275,9 @@ class CostPlot(QWidget):
             for line, style in zip(shown.lines, STYLES, strict=False):
                 self._paint_line(painter, grid, line, style)
             painter.restore()
+            self._paint_volume(painter, grid)
             self._paint_names(painter, grid, shown)
             self._paint_cross(painter, grid, shown)
-            self._paint_volume(painter, grid)
 
     def _paint_range(self, painter: QPainter, grid: Grid, line: CostLine, colour: QColor) -> None:
         colour.setAlphaF(0.13)
@@ -323,7 +323,7 @@ class CostPlot(QWidget):
         painter.setFont(font)
         for y, (_y, place, line) in zip(tops, wanted, strict=True):
             words = metrics.elidedText(
-                line.name, Qt.TextElideMode.ElideRight, grid.area.width() * 0.62
+                line.name, Qt.TextElideMode.ElideRight, grid.area.width() * 0.8
             )
             width = metrics.horizontalAdvance(words)
             box = QRectF(grid.area.right() - width - 6, y - height / 2, width + 4, height)

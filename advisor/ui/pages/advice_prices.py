@@ -5,11 +5,10 @@ from decimal import Decimal
 from typing import Final
 
 from pydantic import ValidationError
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QDialog,
-    QDialogButtonBox,
     QHeaderView,
     QLineEdit,
     QTableWidget,
@@ -17,16 +16,20 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from advisor.advice.hardware_prices import HardwarePrice
 from advisor.advice.price_list import PriceLine, price_list
 from advisor.ui.pages.advice_numbers import Bounds, parse, shown
 from advisor.ui.state import AppState
-from advisor.ui.widgets.basics import column, text
+from advisor.ui.widgets.basics import button, column, row, text
 
 BOUNDS: Final = Bounds("amount", Decimal(0), Decimal(10_000_000), none="reviewed")
 FAR: Final = 4
 """So many times above the dearest or below the cheapest reviewed price an entry is questioned."""
 NAME, KNOWN, SEEN, OWN = range(4)
 OWN_WIDTH: Final = 130
+SIZE: Final = (940, 600)
+"""Px: room for a dozen lines, and for the longest names."""
+_LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 class PricesDialog(QDialog):
@@ -43,26 +46,25 @@ class PricesDialog(QDialog):
         self.search.setClearButtonEnabled(True)
         self.table = self._table()
         self.problem = text("", "small", wrap=True)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        buttons = row(
+            None,
+            button(self.tr("Cancel"), self.reject),
+            button(self.tr("Use these prices"), self.accept, "primary"),
         )
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
         hint = self.tr(
             "Reviewed prices are in US dollars without tax. Yours are in {currency} and count "
             "before them; memory is priced per GB. A card without a price joins the search as soon "
             "as it has one."
         ).format(currency=state.usage.currency)
-        self.setLayout(
-            column(text(hint, "muted", wrap=True), self.search, self.table, self.problem, buttons)
+        layout = column(
+            text(hint, "muted", wrap=True), self.search, self.table, self.problem, buttons
         )
+        layout.setContentsMargins(16, 14, 16, 14)
+        self.setLayout(layout)
+        self.resize(*SIZE)
         self.search.textChanged.connect(self._filter)
         self.table.itemChanged.connect(self._check)
         self._filter(about)
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Room for a dozen lines."""
-        return QSize(820, 560)
 
     def _table(self) -> QTableWidget:
         made = QTableWidget(len(self._lines), 4)
@@ -75,6 +77,7 @@ class PricesDialog(QDialog):
                 self.tr("Yours, {currency}").format(currency=self._state.usage.currency),
             ]
         )
+        made.horizontalHeader().setDefaultAlignment(_LEFT)
         made.verticalHeader().hide()
         made.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         header = made.horizontalHeader()
@@ -83,25 +86,22 @@ class PricesDialog(QDialog):
         header.setSectionResizeMode(OWN, QHeaderView.ResizeMode.Fixed)
         header.resizeSection(OWN, OWN_WIDTH)
         own = {price.name: price.amount for price in self._state.usage.own_prices}
-        for row, line in enumerate(self._lines):
+        for place, line in enumerate(self._lines):
             cells = (line.name, self._known(line), self._seen(line))
-            for place, words in enumerate(cells):
+            for column_number, words in enumerate(cells):
                 item = QTableWidgetItem(words)
                 item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
                 item.setToolTip("\n".join(f"{o.condition}: {o.source}" for o in line.offers))
-                made.setItem(row, place, item)
+                made.setItem(place, column_number, item)
             amount = own.get(line.name)
             item = QTableWidgetItem("" if amount is None else shown(amount, BOUNDS))
             item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            made.setItem(row, OWN, item)
+            made.setItem(place, OWN, item)
         return made
 
     def _known(self, line: PriceLine) -> str:
         if line.offers:
-            return "; ".join(
-                f"{offer.low.normalize():,f}–{offer.high.normalize():,f} {offer.condition}"
-                for offer in line.offers
-            )
+            return "; ".join(f"{_range(offer)} {offer.condition}" for offer in line.offers)
         if line.launch_usd is not None:
             return self.tr("launched at {price}").format(price=f"{line.launch_usd:,.0f}")
         return self.tr("not known")
@@ -115,12 +115,12 @@ class PricesDialog(QDialog):
 
     def _filter(self, words: str) -> None:
         wanted = words.casefold().split()
-        for row, line in enumerate(self._lines):
+        for place, line in enumerate(self._lines):
             found = all(word in line.name.casefold() for word in wanted)
-            self.table.setRowHidden(row, not found)
+            self.table.setRowHidden(place, not found)
 
-    def _typed(self, row: int) -> str:
-        item = self.table.item(row, OWN)
+    def _typed(self, place: int) -> str:
+        item = self.table.item(place, OWN)
         return "" if item is None else item.text().strip()
 
     def _check(self, item: QTableWidgetItem) -> None:
@@ -152,16 +152,22 @@ class PricesDialog(QDialog):
     def accept(self) -> None:
         """Take every price that was written; a wrong one is named and nothing is taken."""
         usage = self._state.usage
-        for row, line in enumerate(self._lines):
-            typed = self._typed(row)
+        for place, line in enumerate(self._lines):
+            typed = self._typed(place)
             try:
                 amount = parse(typed, BOUNDS)
                 usage = usage.with_own_price(line.name, None if amount is None else Decimal(amount))
             except (ValueError, ValidationError):
                 self.problem.setText(self._wrong(line, typed))
-                self.table.setRowHidden(row, False)
-                self.table.setCurrentCell(row, OWN)
+                self.table.setRowHidden(place, False)
+                self.table.setCurrentCell(place, OWN)
                 return
         if usage != self._state.usage:
             self._state.set_usage(usage)
         super().accept()
+
+
+def _range(offer: HardwarePrice) -> str:
+    """``"3,149–3,449"``; one number where both ends are the same."""
+    low, high = f"{offer.low.normalize():,f}", f"{offer.high.normalize():,f}"
+    return low if low == high else f"{low}–{high}"

@@ -13,6 +13,7 @@ from advisor.advice.money import money
 from advisor.advice.options import Option
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
+from advisor.advice.wording import sentence
 from advisor.ui import design
 from advisor.ui.widgets.basics import Card, Elided, TextRole, button, clear, column, row, text
 
@@ -123,8 +124,8 @@ class VerdictCard(Card):
         ):
             if sentences:
                 sources.append((title, "strong"))
-            sources += _in_role((f"{words[:1].upper()}{words[1:]}" for words in sentences), "body")
-        counted = self.tr("{count} options looked at").format(count=f"{advice.searched:,}")
+            sources += _in_role(map(sentence, sentences), "body")
+        counted = self.tr("{count} options were looked at.").format(count=f"{advice.searched:,}")
         tell(self._sources, [*sources, (counted, "small")])
 
 
@@ -153,9 +154,11 @@ class MoversCard(Card):
             )
             return
         words = (
-            self.tr("The verdict, {currency} a month, with one input at its ends")
+            self.tr("What the verdict costs, {currency} a month, with one input low and high")
             if advice.compared is None
-            else self.tr("Rig less API, {currency} a month, with one input at its ends")
+            else self.tr(
+                "How much more the rig costs, {currency} a month, with one input low and high"
+            )
         )
         self._caption.setText(words.format(currency=advice.usage.currency))
         ends = [float(end) for i in found for end in (i.at_low, i.at_high)]
@@ -187,10 +190,9 @@ class _Mover(QWidget):
         head = row(title, numbers, spacing=4)
         head.setStretch(0, 1)
         self.setLayout(column(head, _Bar(low, high, base, scale), spacing=2))
-        words = self.tr("{name} from {low} to {high}: {at_low} to {at_high} a month").format(
+        words = self.tr("{name} {inputs}: {at_low} to {at_high} a month").format(
             name=influence.name,
-            low=influence.low_input,
-            high=influence.high_input,
+            inputs=influence.inputs,
             at_low=money(influence.at_low, currency),
             at_high=money(influence.at_high, currency),
         )

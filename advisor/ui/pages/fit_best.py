@@ -41,7 +41,7 @@ class PickTable(RowsModel):
             tr("Model"),
             tr("Index"),
             tr("Type"),
-            tr("Decode"),
+            tr("tok/s"),
             tr("On this rig"),
             tr("Quality loss"),
         )
@@ -60,14 +60,15 @@ class PickTable(RowsModel):
     def words(self, pick: Pick, column: int) -> str:
         """What a cell says."""
         cell = pick.cell
-        speed = "" if cell.decode is None else units.rate(cell.decode.mid)
+        speed = "" if cell.decode is None else units.rate(cell.decode.mid, "").strip()
+        _better, several, worst = pick.loss.word.rpartition(" to ")
         return (
             pick.name,
             pick.standing.words,
             cell.file_type,
             speed if pick.fast or not speed else tr("{speed}, slow").format(speed=speed),
             verdict_word(cell.verdict),
-            pick.loss.word,
+            tr("up to {loss}").format(loss=worst) if several else pick.loss.word,
         )[column]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: ANN401, D102
@@ -157,7 +158,7 @@ class BestList(QWidget):
         across = table.horizontalHeader()
         across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         across.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-        for place, width in ((1, 50), (2, 106), (3, 98), (4, 96), (5, 106)):
+        for place, width in ((1, 48), (2, 104), (3, 80), (4, 98), (5, 108)):
             across.resizeSection(place, width)
         return table
 

@@ -67,6 +67,11 @@ class CheckAllLine(QWidget):
         return self._list.text()
 
     @property
+    def offered(self) -> bool:
+        """Whether there is something to check, and something here to check it with."""
+        return not self._ask.isHidden()
+
+    @property
     def busy(self) -> bool:
         """Whether llama.cpp is at work."""
         return self._job is not None

@@ -62,8 +62,8 @@ class MatrixView(QWidget):
             return
         choice, rig = self._state.choice, self._state.rig_to_probe
         if choice is not None and rig is not None:
-            self.check_all.show()
             self.check_all.show_matrix(choice, rig, self._state.settings, self.found.contexts)
+            self.check_all.setVisible(self.check_all.offered)
         self._draw_cells(self.found)
         self.mark()
 

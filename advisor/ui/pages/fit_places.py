@@ -68,7 +68,7 @@ class PlacesCard(Card):
     def _show_changes(self, found: services.CardFindings) -> None:
         if found.traffic is not None:
             (size, share), explanation = found.traffic
-            sent = Line(self.tr("Sent between cards"), size, explanation=explanation, note=share)
+            sent = Line(self.tr("Sent per token"), size, explanation=explanation, note=share)
             self._rows.show_lines((*self._lines, sent))
         for sentence in found.sentences:
             self._changes.addWidget(text(sentence, wrap=True))

@@ -79,7 +79,7 @@ class AnswerCard(Card):
 
     def show_progress(self, share: float) -> None:
         """How far its answer is; what the last one suggested is of another rig."""
-        words = self.tr("Sizing the catalogue: {share} % done")
+        words = self.tr("Sizing the catalogue: {share}% done")
         self.headline.setText(words.format(share=round(100 * share)))
         self._look.hide()
         self._drop_suggestions()

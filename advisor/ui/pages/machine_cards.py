@@ -298,7 +298,7 @@ class DeviceCard(Card):
 
 
 def pcie_text(link: PcieLink) -> str:
-    """``"4.0 ×16"``, and what it could do where that is more: idle cards slow their link down."""
+    """``"4.0 x16"``, and what it could do where that is more: idle cards slow their link down."""
     now = _link(link.generation, link.width)
     best = _link(link.max_generation, link.max_width)
     if now is None or best is None or best == now:
@@ -307,7 +307,7 @@ def pcie_text(link: PcieLink) -> str:
 
 
 def _link(generation: int | None, width: int | None) -> str | None:
-    return None if generation is None or width is None else f"{generation}.0 ×{width}"
+    return None if generation is None or width is None else f"{generation}.0 x{width}"
 
 
 def _rate(value: float | None) -> str:

@@ -50,7 +50,7 @@ class GpuLine(QWidget):
         self.count = QSpinBox()
         self.count.setRange(1, MOST)
         self.count.setValue(count)
-        self.count.setSuffix(" ×")
+        self.count.setSuffix("x")
         self.count.setAccessibleName(tr("How many"))
         self.count.lineEdit().setTextMargins(6, 0, 0, 0)
         self.name = _choice(services.gpu_names(), tr("GPU"))

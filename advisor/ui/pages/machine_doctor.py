@@ -103,7 +103,7 @@ def told(findings: tuple[Finding, ...], rig: Rig | None) -> list[Finding]:
     for finding, places in alike.items():
         subject, count = finding.subject, names.count(finding.subject)
         if count > 1 and len(places) == count:
-            subject = tr("{count} × {name}").format(count=count, name=subject)
+            subject = tr("{count}x {name}").format(count=count, name=subject)
         elif count > 1:
             numbers = ", ".join(str(place + 1) for place in places if place is not None)
             words = tr("{name} ({numbers} of {count})")

@@ -123,9 +123,11 @@ class MachineEdits(QObject):
         if rig is None:
             return
         dialog = QInputDialog(self._page)
-        dialog.setWindowTitle(self.tr("What if it were another?"))
+        dialog.setWindowTitle(self.tr("Swap a card"))
         dialog.setLabelText(
-            self.tr("Instead of {name}, for example RTX 5090").format(name=rig.devices[index].name)
+            self.tr("What would be in the place of {name}, for example RTX 5090?").format(
+                name=rig.devices[index].name
+            )
         )
         dialog.textValueSelected.connect(
             lambda words: self.change(lambda: services.with_swapped(rig, index, words))

@@ -27,6 +27,8 @@ Correct = Callable[[int | None, float | None], None]
 SIZE: Final = (900, 600)
 SHARES: Final = (0.21, 0.24, 0.29, 0.26)
 """Of the table's width: fact, value, source, other sources."""
+ALONE: Final = (0.21, 0.27, 0.52, 0.0)
+"""Where no fact has a second source."""
 ROW_HEIGHT: Final = 27
 PADDING: Final = 24
 """Px beside a cell's words."""
@@ -176,6 +178,9 @@ class FactsTable(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         left = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
+        several = any(fact.others for fact in rows)
+        self._shares = SHARES if several else ALONE
+        self.setColumnHidden(len(heads) - 1, not several)
         for line, fact in enumerate(rows):
             words = (fact_name(fact.name), fact.value, fact.source, "\n".join(fact.others))
             for place, content in enumerate(words):
@@ -196,7 +201,7 @@ class FactsTable(QTableWidget):
         """Columns share the width; rows follow."""
         super().resizeEvent(event)
         width = self.viewport().width()
-        for place, share in enumerate(SHARES):
+        for place, share in enumerate(self._shares):
             self.setColumnWidth(place, int(width * share))
         for line in range(self.rowCount()):
             self.setRowHeight(line, max(self._height(line, place) for place in range(4)))

@@ -21,11 +21,13 @@ ON_RIG: Final = 6
 ROW_HEIGHT: Final = 28
 SHOWN_ROWS: Final = 8
 MOST_MAKER: Final = 130
-LEAST_NAME: Final = 170
+LEAST_NAME: Final = 212
 GIVING_WAY: Final = (4, MAKER, 3)
 """Release, maker and active parameters go, in this order, where names would have no room."""
-PADDING: Final = 36
+PADDING: Final = 26
 """Pixels beside a cell's words."""
+SHARED: Final = 0.7
+"""Of the room that is left, what the other columns get: a name is far from its figures else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,6 @@ class ModelsCard(Card):
             width = max(widest + PADDING, header.sectionSizeHint(column))
             # One long maker must not take the room of every model's name.
             self._widths[column] = min(width, MOST_MAKER) if column == MAKER else width
-            header.resizeSection(column, self._widths[column])
         self._make_room()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
@@ -240,6 +241,10 @@ class ModelsCard(Card):
             missing -= self._widths.get(column, 0) if hide else 0
             if header.isSectionHidden(column) != hide:
                 header.setSectionHidden(column, hide)
+        shown = [column for column in self._widths if not header.isSectionHidden(column)]
+        more = int(max(0, -missing) * SHARED / max(len(shown), 1))
+        for column in shown:
+            header.resizeSection(column, self._widths[column] + more)
 
     def _narrow(self) -> None:
         words = tuple(self._search.text().lower().split())

@@ -302,7 +302,7 @@ class Plots(QWidget):
 
     def _add(self, name: str, title: str) -> None:
         short = title.rsplit("(", 1)[-1].rstrip(")") if self._small and name != HOST else title
-        plot = HeadroomPlot(short, compact=self._small)
+        plot = HeadroomPlot(short, compact=self._small, shared=name == HOST)
         plot.setAccessibleName(self.tr("Memory of {place}").format(place=title))
         plot.setToolTip(title if self._small else "")
         self._places.append(_Place(plot, name, title, None, 0))

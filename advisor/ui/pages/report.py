@@ -310,7 +310,7 @@ class ReportPage(Page):
     def _progressed(self, share: float, _text: str) -> None:
         words = self.tr("Working out the report: sizes, speeds, costs of every option.")
         if share > 0:
-            words += " " + self.tr("{percent} % done.").format(percent=round(100 * share))
+            words += " " + self.tr("{percent}% done.").format(percent=round(100 * share))
         self.preview.say(words, self.tr("Cancel"), self._cancel)
 
     def _cancel(self) -> None:

@@ -96,6 +96,8 @@ class Ground:
     """Written above a compact plot; empty for others."""
     bands: tuple[Band, ...]
     capacity: int | None
+    most: str
+    """What the capacity is, with a place for it: ``"{size} in all"``."""
     compared: tuple[tuple[float, ...], tuple[float, ...]]
     """Seconds and bytes of another probe's line."""
 
@@ -186,7 +188,7 @@ class Ground:
             below += band.size
         if self.capacity is not None:
             y = axes.y(self.capacity) if axes.to_scale else axes.area.top()
-            words = f"{units.size(self.capacity)} in all"
+            words = self.most.format(size=units.size(self.capacity))
             wanted.append((y, words if axes.to_scale else f"↑ {words}", None))
         wanted.sort(key=lambda label: label[0])
         placed: list[float] = []

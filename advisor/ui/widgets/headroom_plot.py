@@ -35,10 +35,14 @@ END: Final = 6.0
 class HeadroomPlot(QWidget):
     """One device, or the host's RAM."""
 
-    def __init__(self, title: str, *, compact: bool = False) -> None:
-        """compact: small among many, with ``title`` inside and a legend elsewhere."""
+    def __init__(self, title: str, *, compact: bool = False, shared: bool = False) -> None:
+        """compact: small among many, with ``title`` inside and a legend elsewhere.
+
+        shared: its capacity is what other programs left of it.
+        """
         super().__init__()
         self._title = title
+        self._most = self.tr("{size} available") if shared else self.tr("{size} in all")
         self._compact = compact
         self._note = ""
         self._bands: tuple[Band, ...] = ()
@@ -165,7 +169,7 @@ class HeadroomPlot(QWidget):
     def ground(self) -> Ground:
         """What stands still in it."""
         title = self._title if self._compact else ""
-        return Ground(title, self._bands, self._capacity, self._compared)
+        return Ground(title, self._bands, self._capacity, self._most, self._compared)
 
     def axes(self) -> Axes:
         """Its axes as they are now."""

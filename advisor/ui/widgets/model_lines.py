@@ -57,9 +57,11 @@ class Found:
 
     lines: list[Choice]
     count: str
-    """What the lines are, in words."""
-    beyond: str = ""
-    """Why llama.cpp cannot run the model that was looked for."""
+    """How many there are, in words."""
+    said: str = ""
+    """Why these, where they are not what was looked for; why there are none."""
+    beyond: bool = False
+    """Whether llama.cpp cannot run what was looked for: nobody asked for what is listed."""
 
 
 def search(wanted: str, files: Sequence[LocalFile], known: dict[str, Choice]) -> Found:
@@ -82,11 +84,13 @@ def search(wanted: str, files: Sequence[LocalFile], known: dict[str, Choice]) ->
         entry, place = own
         detail = tr("as the files of {place} are").format(place=place)
         entries.insert(0, Choice(place, entry.name, detail, "", ""))
-    if not alike or beyond is not None:
-        count = tr("{files} on this machine, {entries} in the catalogue")
-        count = count.format(files=len(own_files), entries=len(entries))
-    elif entries:
-        count = tr("No model is called that; these come nearest.")
-    else:
-        count = tr("No model is called that.")
-    return Found(own_files + entries, count, beyond[0] if beyond is not None else "")
+    count = tr("{files} on this machine, {entries} in the catalogue")
+    count = count.format(files=len(own_files), entries=len(entries))
+    if beyond is not None:
+        return Found(own_files + entries, count, beyond[0], beyond=True)
+    if not alike:
+        return Found(own_files + entries, count)
+    if entries:
+        return Found(entries, "", tr("No model is called that; these come nearest."))
+    nothing = tr("No model is called that. A part of its name is enough; or open its file.")
+    return Found([], "", nothing)

@@ -150,8 +150,8 @@ class ModelPicker(QFrame):
         self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.list.customContextMenuRequested.connect(self._offer_to_forget)
         self._count = text("", "small")
-        self._beyond = text("", "small", wrap=True)
-        self._beyond.hide()
+        self._said = text("", "muted", wrap=True)
+        self._said.hide()
         self._open_file = button(self.tr("Open a GGUF file…"), self._open, "link")
         self._folders = button(
             self.tr("Folders…"), self._show_folders, "link", tip=self.tr("Where files are found")
@@ -160,7 +160,7 @@ class ModelPicker(QFrame):
             part.setEnabled(False)
         layout = column(
             self.search,
-            self._beyond,
+            self._said,
             self.list,
             row(self._count, None, self._folders, self._open_file),
             text(
@@ -174,8 +174,11 @@ class ModelPicker(QFrame):
 
     def open_below(self, anchor: QWidget) -> None:
         """Show it under its picker; files are looked for anew."""
-        self.resize(520, 460)
-        self.move(anchor.mapToGlobal(anchor.rect().bottomLeft()) + QRect(0, 4, 0, 0).topLeft())
+        screen = anchor.screen().availableGeometry()
+        self.resize(min(600, screen.width()), 460)
+        place = anchor.mapToGlobal(anchor.rect().bottomLeft() + QPoint(0, 4))
+        place.setX(max(screen.left(), min(place.x(), screen.right() + 1 - self.width())))
+        self.move(place)
         self.search.clear()
         self._forget_keys()
         self._refresh()
@@ -267,8 +270,8 @@ class ModelPicker(QFrame):
         from advisor.ui.widgets.model_lines import search  # noqa: PLC0415 - loaded by now
 
         found = search(self.search.text().strip(), self._files, self._known)
-        self._beyond.setText(found.beyond)
-        self._beyond.setVisible(bool(found.beyond))
+        self._said.setText(found.said)
+        self._said.setVisible(bool(found.said))
         self._choices.show_items(found.lines)
         # What nobody asked for is not taken by Enter alone.
         if found.lines and not found.beyond:

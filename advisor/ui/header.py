@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QAction, QPainter, QPaintEvent, QPixmap, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QMenu, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QInputDialog,
+    QMenu,
+    QSizePolicy,
+    QSpinBox,
+    QToolButton,
+    QWidget,
+)
 
 from advisor import units
 from advisor.ui import design
@@ -243,6 +251,9 @@ class Header(QWidget):
         dialog.setLabelText(self.tr("Context of all slots together, in tokens"))
         dialog.setIntRange(256, 1 << 27)
         dialog.setIntValue(state.settings.ctx)
+        for box in dialog.findChildren(QSpinBox):
+            box.setGroupSeparatorShown(True)
+            box.lineEdit().setTextMargins(6, 0, 0, 0)
         dialog.intValueSelected.connect(lambda value: state.change_settings(ctx=value))
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()

@@ -123,6 +123,7 @@ QTableView, QTreeView, QListView {
   selection-background-color: @accent_soft; selection-color: @text;
 }
 QListView::item { border-radius: 6px; }
+QListView::item:selected { background: @accent_soft; color: @text; }
 QTableView::item { padding: 0 8px; border: none; }
 QTableView::item:selected { background: @accent_soft; color: @text; }
 QHeaderView { background: @surface; border: none; }

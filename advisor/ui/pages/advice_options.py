@@ -35,7 +35,9 @@ EACH: Final = 5
 MEETS: Final = 6
 WIDE: Final = 860
 """Narrower cards leave out what a thousand requests cost: names come first, the details tell it."""
-MEETS_WIDTH: Final = 150
+MEETS_WIDTH: Final = 136
+BEFORE: Final = 400
+"""Px of the card that the columns before it need."""
 LINES: Final = 3
 """Of a row at the most; the tooltip and the details have the rest."""
 PADDING: Final = 22
@@ -223,7 +225,7 @@ class OptionsCard(Card):
         self._widen()
 
     def _widen(self) -> None:
-        width = max(MEETS_WIDTH, self.width() // 5)
+        width = max(MEETS_WIDTH, (self.width() - BEFORE) // 3)
         self.table.horizontalHeader().resizeSection(MEETS, width)
 
     def _sort(self, column: int, order: Qt.SortOrder) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from PySide6.QtCore import QCoreApplication, QRect, Qt
-from PySide6.QtGui import QColor, QResizeEvent
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtGui import QColor, QResizeEvent, QTextLayout
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QDialog,
@@ -210,9 +210,12 @@ class FactsTable(QTableWidget):
         cell = self.item(line, place)
         if cell is None:
             return ROW_HEIGHT
-        room = QRect(0, 0, self.columnWidth(place) - PADDING, 1000)
-        wrapped = Qt.TextFlag.TextWordWrap | Qt.TextFlag.TextWrapAnywhere
-        words = self.fontMetrics().boundingRect(room, wrapped, cell.text())
-        # A view breaks addresses at their slashes, which takes a line more.
-        more = self.fontMetrics().lineSpacing() if "://" in cell.text() else 0
-        return max(ROW_HEIGHT, words.height() + more + 11)
+        # As the view lays it out, which breaks addresses at their slashes.
+        words = QTextLayout(cell.text().replace("\n", "\u2028"), self.font())
+        words.beginLayout()
+        lines = 0
+        while (piece := words.createLine()).isValid():
+            piece.setLineWidth(max(40, self.columnWidth(place) - PADDING))
+            lines += 1
+        words.endLayout()
+        return max(ROW_HEIGHT, lines * self.fontMetrics().lineSpacing() + 11)

@@ -1,6 +1,7 @@
 """Where choosing what a fit assumes starts: chosen knowing the rows and splits that judge it."""
 
 from fit_choose import Assumed
+from fit_given import KERNELS
 from fit_joint import Prior
 
 from advisor.sizing.speed_data import Similar
@@ -19,15 +20,17 @@ DECODE = Assumed(
     Similar(
         model=0.0, model_backend=0.006, model_class=0.0, gpu_backend=0.05, gpu_model=0.014,
         gpu_model_backend=0.05, gpu_model_depth=0.024, gpu_model_slope=0.0, class_type=0.05,
-        backend_built=0.0, class_built=0.1, class_flash=0.033, depth=DEPTH,
-        built=BUILT, noise=0.04, **_NONE,
+        backend_built=0.0, class_built=0.08, class_flash=0.033, depth=DEPTH,
+        built=BUILT, noise=0.05, **_NONE,
     ),
     {
-        "eta": Prior(0.56, 0.6, 0.3), "tau": Prior(0.8, 0.5), "rho": Prior(1.76, 0.5),
-        "attention": Prior(0.18, 0.0, 0.5), "groups": Prior(0.13), "unpacking": Prior(0.4),
-        "gather": Prior(0.067), "bf16_experts": Prior(0.75), "quantized_kv": Prior(0.42),
-        "moe": Prior(0.6), "recurrent": Prior(0.2, 0.5), "mla": Prior(0.6, 0.8),
-        "vector": Prior(0.27, 0.5), "mla_attention": Prior(0.033), "hand_over": Prior(1.12),
+        "eta": Prior(0.9, 0.6, 0.3), "tau": Prior(0.8, 0.5), "rho": Prior(1.76, 0.5),
+        "attention": Prior(0.18, 0.0, 0.5), "groups": Prior(0.2), "unpacking": Prior(0.4),
+        "gather": Prior(0.067), "step": Prior(0.8, 0.3), "quantized_kv": Prior(0.42),
+        **{f"start_{name}": Prior(0.35, 0.5) for name in KERNELS},
+        "start_scan": Prior(0.4, 0.7), "start_mla": Prior(0.4, 0.7),
+        "start_delta": Prior(0.2, 0.5),
+        "mla_attention": Prior(0.033), "hand_over": Prior(1.8),
         "fixed": Prior(0.7),
     },
 )  # fmt: skip
@@ -43,6 +46,7 @@ PREFILL = Assumed(
         "attention": Prior(3.0, 0.5), "bend": Prior(1.32), "types": Prior(0.3),
         "bf16": Prior(0.23), "memory": Prior(0.45), "launch": Prior(0.72, 0.8),
         "mla_attention": Prior(0.056), "sharing": Prior(1.0, 0.5), "camping": Prior(1.0),
-        "score": Prior(3.2, 0.3), "pipeline": Prior(0.18), "tile": Prior(0.7, 0.5),
+        "unfused": Prior(0.4), "score": Prior(3.2, 0.3), "pipeline": Prior(0.18),
+        "tile": Prior(0.7, 0.5),
     },
 )  # fmt: skip

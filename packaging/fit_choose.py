@@ -59,7 +59,7 @@ class Chooser:
         spread = self.joint.spread_left_out(fit, start.how)
         # A question may not tell what a row was measured with, and its range has to hold too.
         gain, wider = self.joint.untold(fit, start.how)
-        untold = error + gain + self.joint.formula.untold(fit.vector)[train]
+        untold = error + gain + self.joint.formula.untold(fit.vector, ubatch=True)[train]
         errors, spreads = np.concatenate([error, untold]), np.concatenate([spread, wider])
         centre = _centre(errors, spreads)
         found: dict[str, float] = {"centre": centre}

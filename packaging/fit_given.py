@@ -31,14 +31,22 @@ SLOW_MEMORY = {"metal-apple-m1": 0.55}
 """Kinds whose kernels are known to reach less of the bandwidth than 0.72: Apple's M1 (0.49 where a
 simpler formula was fitted to these rows)."""
 
+KERNELS = {
+    "norm": 1.2, "vector": 0.4, "attention": 5.0, "moe": 6.0, "conv": 4.0, "scan": 20.0,
+    "delta": 14.0, "mla": 20.0,
+}  # fmt: skip
+"""Where fitting starts: what llama.cpp's graph has of each beside a matrix's one, after the fusions
+that its backends do (norms with their weights, ropes with the cache, the choice of experts, biases
+with matrices: ggml-cuda.cu:ggml_cuda_try_fuse, ggml-vulkan.cpp:ggml_vk_can_fuse)."""
 LAUNCHES = {
     "extra": {
-        "gemma3n": 2.0, "deepseek4": 3.45, "hy_v4": 3.15, "kimi-k3": 2.6, "qwen4exp": 2.02,
-        "glm5-next": 1.98, "minimax-m3": 1.27, "rwkv7": 1.26, "bailingmoe3": 1.09,
+        "hy_v4": 70.3, "deepseek4": 58.7, "kimi-k3": 35.3, "gemma3n": 23.4, "glm5-next": 22.3,
+        "minimax-m3": 21.5, "deepseek32": 19.2, "qwen4exp": 15.9, "glm-dsa": 8.2,
     },
-    "source": "kernels per block in llama.cpp's own graph of one token (advisor/sizing/compute), "
-    "over the 19.3 of a plain attention block, beyond what blocks, experts and small tensors tell "
-    "of other architectures; tests/sizing/test_sizing_speed_launches.py counts them",
+    "source": "kernels per block in llama.cpp's own graph of one token (advisor/sizing/compute) "
+    "beyond what matrices, norms, small tensors and kinds of blocks tell of all other "
+    "architectures, most of them within a tenth; tests/sizing/test_sizing_speed_launches.py counts "
+    "them",
 }  # fmt: skip
 WITHOUT_BF16 = {
     "backend": "vulkan",
@@ -50,6 +58,12 @@ QUANTIZED_CACHE = {
     "backends": ["cuda", "rocm"],
     "source": "ggml-cuda/fattn.cu:ggml_cuda_get_best_fattn_kernel takes the vector kernel for "
     "quantized K and V while decoding, which reads a KV head once for every head that shares it",
+}
+
+UNFUSED_SCORE = {
+    "source": "llama-graph.cpp:build_attn_mha without Flash Attention: a matrix of F32 scores is "
+    "written, read and written by the softmax and read again. An H200 says 26 bytes (llama-bench "
+    "b11549, Llama 3.1 8B Q4_K_M at a depth of 16,384: 7,097 tok/s with it, 3,898 without)",
 }
 
 HOST = {

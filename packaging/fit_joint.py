@@ -83,8 +83,9 @@ class Formula(Protocol):
 
     def log_time(self, vector: Array) -> Array: ...
 
-    def untold(self, vector: Array) -> Array:
-        """What the errors of all rows gain where only usual facts are told."""
+    def untold(self, vector: Array, *, ubatch: bool) -> Array:
+        """What the errors of all rows gain where only usual facts are told; ``ubatch``: nor the
+        micro-batch."""
         ...
 
 

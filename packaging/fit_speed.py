@@ -32,6 +32,7 @@ from fit_choose import BLOCKS, Assumed, Chooser
 from fit_given import (
     BORROWED,
     CAMPING,
+    KERNELS,
     QUANTIZED_CACHE,
     SLOW_MEMORY,
     UNPACKING,
@@ -46,7 +47,7 @@ from advisor.sizing.speed_data import year
 from advisor.sizing.speed_load import attention_along
 from advisor.sizing.speed_prefill import type_group
 from advisor.sizing.speed_similar import Case
-from advisor.sizing.speed_sums import GROUPS
+from advisor.sizing.speed_sums import GROUPS, KERNEL_KINDS
 
 BACKENDS = ("cuda", "rocm", "vulkan", "metal")
 FOLDS = 10
@@ -92,7 +93,7 @@ class Problem(ABC):
     def log_time(self, vector: Array) -> Array:
         """Logarithm of every row's time with these constants."""
 
-    def untold(self, vector: Array) -> Array:
+    def untold(self, vector: Array, *, ubatch: bool) -> Array:  # noqa: ARG002 - for all alike
         """See ``fit_joint.Formula``: by default all that matters is told."""
         return np.zeros(len(self.rows)) * vector[0]
 
@@ -122,18 +123,16 @@ class Decode(Problem):
             [r.cores if r.speed_class in UNPACKING["classes"] else np.inf for r in self.rows]
         )
         self.by_class("eta", [SLOW_MEMORY.get(name, 0.72) for name in self.classes])
-        self.by_class("tau", 25e-6)
+        self.by_class("tau", 1.5e-6)
         self.by_class("rho", 1.2)
         self.by_class("attention", 0.08)
         self.parameters.add("groups", 1.0, len(GROUPS))
         self.parameters.add("unpacking", [UNPACKING["gbs"][name] for name in GROUPS])
         self.by_backend("gather", 1.0)
-        self.parameters.add("bf16_experts", 1.0)
+        self.by_class("step", 0.2e-6)
         self.parameters.add("quantized_kv", 2.0)
-        self.by_backend("moe", 2.0)
-        self.by_backend("recurrent", 1.5)
-        self.by_backend("mla", 1.3)
-        self.by_backend("vector", 0.15)
+        for name, value in KERNELS.items():
+            self.by_backend(f"start_{name}", value)
         self.by_backend("mla_attention", 1.0)
         self.by_backend("hand_over", 3e-4)
         self.by_backend("fixed", 2e-4)
@@ -146,14 +145,18 @@ class Decode(Problem):
             g("groups"), effective[:, None], self.cores[:, None] * g("unpacking") * 1e9
         )
         experts = groups * g("gather")[backend][:, None]
-        experts[:, GROUPS.index("bf16")] *= np.where(
-            backend == BACKENDS.index("vulkan"), g("bf16_experts")[0], 1.0
+        kernels = np.stack(
+            [
+                g(f"start_{name}")[backend] if name in KERNELS else np.ones(len(kind))
+                for name in KERNEL_KINDS
+            ],
+            axis=-1,
         )
         k = terms.Constants(
             bandwidth=self.bandwidth, rate=self.rate, eta=g("eta")[kind],
             tau=g("tau")[kind], rho=g("rho")[kind], attention=g("attention")[kind],
-            groups=groups, expert_groups=experts, moe=g("moe")[backend],
-            recurrent=g("recurrent")[backend], mla=g("mla")[backend], vector=g("vector")[backend],
+            groups=groups, expert_groups=experts, kernels=kernels,
+            step=np.where(backend == BACKENDS.index("vulkan"), g("step")[kind], 0.0),
             mla_attention=g("mla_attention")[backend],
         )  # fmt: skip
         flops = self.flops * np.where(self.unpacks, g("quantized_kv")[0], 1.0)
@@ -191,6 +194,8 @@ class Prefill(Problem):
         self.by_backend("mla_attention", 1.0)
         self.by_class("sharing", 0.35)
         self.parameters.add("camping", 1.0)
+        self.flash = np.array([r.flash for r in self.rows])
+        self.parameters.add("unfused", 26.0)
         self.by_backend("score", 128.0)
         self.by_backend("tile", 16.0)
         self.by_backend("pipeline", 0.5)
@@ -207,6 +212,7 @@ class Prefill(Problem):
             launch=g("launch")[backend], mla_attention=g("mla_attention")[backend],
             bend=g("bend")[kind], sharing=g("sharing")[kind],
             camping=np.where(self.camps, g("camping")[0], 0.0),
+            unfused=np.where(self.flash, 0.0, g("unfused")[0]),
             score=g("score")[backend], tile=g("tile")[backend],
         )  # fmt: skip
         parts = terms.prefill_parts(
@@ -215,13 +221,16 @@ class Prefill(Problem):
         pipe = terms.pipelined(self.n, self.prompt, self.ubatch, g("pipeline")[backend])
         return np.log(parts.total * pipe)
 
-    def untold(self, vector: Array) -> Array:
-        """With llama.cpp's own micro-batch instead of the one that a row was measured with."""
+    def untold(self, vector: Array, *, ubatch: bool) -> Array:
+        """With Flash Attention and, if ``ubatch``, llama.cpp's own micro-batch instead of what a
+        row was measured with."""
         usual = copy(self)
-        usual.ubatch = np.minimum(
-            float(RunSettings.model_fields["ubatch_size"].default), self.prompt
-        )
-        usual.read = np.asarray(terms.touched(self.columns, self.used, usual.ubatch))
+        usual.flash = np.ones(len(self.rows), dtype=np.bool_)
+        if ubatch:
+            usual.ubatch = np.minimum(
+                float(RunSettings.model_fields["ubatch_size"].default), self.prompt
+            )
+            usual.read = np.asarray(terms.touched(self.columns, self.used, usual.ubatch))
         return self.log_time(vector) - usual.log_time(vector)
 
 
@@ -284,8 +293,8 @@ def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> Array:
             for untold in range(3):
                 error, spread = choose.joint.predict(fit, test, assumed.how, told=not untold)
                 error -= assumed.how.centre * spread
-                if untold == 2:
-                    error += problem.untold(fit.vector)[test]
+                if untold:
+                    error += problem.untold(fit.vector, ubatch=untold == 2)[test]
                 found[untold, :, test] = np.array([error, np.abs(error) / (spread * wide)]).T
     return found
 
@@ -302,6 +311,8 @@ def never_fitted(make: type[Problem], rows: list[Row], held: list[Row], start: A
     for untold in range(2):
         error, spread = choose.joint.predict(fit, test, assumed.how, told=not untold)
         error -= assumed.how.centre * spread
+        if untold:
+            error += problem.untold(fit.vector, ubatch=False)[test]
         wide = spread * choose.multiples(assumed.how, test)
         found[untold] = np.array([error, np.abs(error) / wide])
     return found

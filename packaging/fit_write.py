@@ -9,6 +9,7 @@ from fit_given import (
     BORROWED,
     CALIBRATED,
     CAMPING,
+    KERNELS,
     LAUNCHES,
     LINKS_ON_BOARD,
     MATRIX_RATES,
@@ -17,13 +18,14 @@ from fit_given import (
     QUANTIZED_CACHE,
     SPILL,
     TENSOR_SPLIT,
+    UNFUSED_SCORE,
     UNPACKING,
     WITHOUT_BF16,
 )
 from fit_joint import Fitted
 from fit_rows import DOUBTED, Row
 
-from advisor.sizing.speed_sums import GROUPS
+from advisor.sizing.speed_sums import GROUPS, KERNEL_KINDS
 from advisor.units import GIB
 
 RESOURCES = Path(__file__).parents[1] / "resources"
@@ -52,7 +54,9 @@ def write(
     for i, name in enumerate(decode.problem.classes):
         classes[name] = {
             "eta": _r(d("eta")[i]), "tau_us": _r(d("tau")[i] * 1e6), "rho": _r(d("rho")[i]),
-            "attention": _r(d("attention")[i]), "prefill_q": _r(p("quantized")[i]),
+            "attention": _r(d("attention")[i]),
+            "bf16_step_us": _r(d("step")[i] * 1e6) if name.startswith("vulkan") else 0.0,
+            "prefill_q": _r(p("quantized")[i]),
             "prefill_16": _r(p("sixteen")[i]), "prefill_experts": _r(p("experts")[i]),
             "prefill_attention": _r(p("attention")[i]), "prefill_bend": _r(p("bend")[i]),
             "prefill_sharing": _r(p("sharing")[i]),
@@ -65,10 +69,12 @@ def write(
         vulkan = name == "vulkan"
         backends[name] = {
             "gather": _r(d("gather")[i]),
-            "bf16_experts": _r(d("bf16_experts")[0]) if vulkan else 1.0,
             "bf16_prefill": _r(p("bf16")[0]) if vulkan else 1.0,
-            "moe": _r(d("moe")[i]), "recurrent": _r(d("recurrent")[i]), "mla": _r(d("mla")[i]),
-            "vector": _r(d("vector")[i]), "mla_attention": _r(d("mla_attention")[i]),
+            "kernels": {
+                name: _r(d(f"start_{name}")[i]) if name in KERNELS else 1.0
+                for name in KERNEL_KINDS
+            },
+            "mla_attention": _r(d("mla_attention")[i]),
             "mla_prefill": _r(p("mla_attention")[i]), "fixed_us": _r(d("fixed")[i] * 1e6),
             "hand_over_us": _r(d("hand_over")[i] * 1e6),
             "prefill_launch_us": _r(p("launch")[i] * 1e6),
@@ -111,6 +117,7 @@ def write(
             "gbs": {g: _r(v) for g, v in zip(GROUPS, d("unpacking"), strict=True)},
         },
         "quantized_cache": {"slower": _r(max(1.0, d("quantized_kv")[0])), **QUANTIZED_CACHE},
+        "unfused_score": {"nbytes": _r(p("unfused")[0]), **UNFUSED_SCORE},
         "without_bf16": WITHOUT_BF16,
         "spill": SPILL,
         "matrix_rates": [

@@ -194,7 +194,9 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
     copied = 1 / ((box.copy_rate or 1e9) * ubatch)
 
     def on(device: DeviceSpeed, columns: Floats, along: Floats | None = None) -> Floats:
-        constants = speed_prefill.constants(device, model, box.calibration.prefill_factor)
+        constants = speed_prefill.constants(
+            device, model, box.calibration.prefill_factor, flash=settings.flash_attn != "off"
+        )
         read = touched(columns, used, ubatch)
         attention = prompt if settings.kv_offload else np.zeros_like(prompt)
         attention = attention if along is None else along

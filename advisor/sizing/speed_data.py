@@ -34,11 +34,15 @@ class SpeedClass(_Frozen):
     eta: float
     """Share of the memory bandwidth that reading weights reaches."""
     tau_us: float
-    """Time per block beyond reading: launches and waits."""
+    """Time per kernel of a matrix beyond reading: its launch and what it waits for."""
     rho: float
     """Cost of a byte of KV cache against a byte of weights."""
     attention: float
     """Share of the matrix rate that attention reaches while decoding."""
+    bf16_step_us: float
+    """Time per ``speed_sums.STEPS`` while decoding: Vulkan has no kernel for one token's BF16
+    experts and takes the one for batches, whose loop over a matrix's inputs is what counts
+    (ggml-vulkan.cpp:ggml_vk_use_mul_mat_vec_id). 0 elsewhere."""
     prefill_q: float
     """Share of the matrix rate in prefill, quantized matrices."""
     prefill_16: float
@@ -59,16 +63,11 @@ class BackendCosts(_Frozen):
 
     gather: float
     """How well experts are read against dense matrices."""
-    bf16_experts: float
-    """The same again for BF16 experts."""
     bf16_prefill: float
-    """The same on devices that ``SpeedData.without_bf16`` names."""
-    moe: float
-    """Launches of an expert layer, in blocks of plain attention."""
-    recurrent: float
-    mla: float
-    vector: float
-    """Launches of one more norm or bias."""
+    """How much faster BF16 matrices are multiplied in prefill than F16 ones, on devices that
+    ``SpeedData.without_bf16`` names."""
+    kernels: dict[str, float]
+    """What each of ``speed_sums.KERNEL_KINDS`` costs, in kernels of a matrix."""
     mla_attention: float
     """How much slower attention over a latent cache computes while decoding."""
     mla_prefill: float
@@ -170,7 +169,7 @@ class Launches(_Frozen):
     """Architectures whose blocks start more kernels than their tensors tell."""
 
     extra: dict[str, float]
-    """Launches per block beside the usual ones, in blocks of plain attention."""
+    """Kernels per block beside the usual ones."""
     source: str
 
 
@@ -219,6 +218,14 @@ class QuantizedCache(_Frozen):
     slower: float
     """Times the arithmetic of F16: every head unpacks the keys and values it shares with others."""
     backends: tuple[Backend, ...]
+    source: str
+
+
+class UnfusedScore(_Frozen):
+    """Attention of a prompt without Flash Attention writes its scores to memory."""
+
+    nbytes: float
+    """Bytes moved per score, fitted."""
     source: str
 
 
@@ -335,6 +342,7 @@ class SpeedData(_Frozen):
     launches: Launches
     unpacking: Unpacking
     quantized_cache: QuantizedCache
+    unfused_score: UnfusedScore
     without_bf16: WithoutBf16
     spill: Spill
     matrix_rates: tuple[MatrixRate, ...]

@@ -27,7 +27,7 @@ from advisor.sizing.speed_machine import (
 )
 from advisor.sizing.speed_similar import NORMAL_80, Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
-from advisor.sizing.speed_terms import Work, decode_parts
+from advisor.sizing.speed_terms import Work, decode_parts, launches
 
 
 class Run(NamedTuple):
@@ -141,6 +141,7 @@ def _device_terms(
     near = speed_prefill.by_rows(factor)
     rate = f"{float(k.bandwidth) / 1e9:,.0f} GB/s × {float(k.eta):.2f}"
     attention = float(k.attention * k.rate) / 1e12
+    kernels = f"{launches(k, part.columns):,.0f} kernels of {float(k.tau) * 1e6:.1f} µs"
     dense = float(part.columns[sums.DENSE].sum() + part.columns[sums.STATE])
     experts = float(part.columns[sums.EXPERTS].sum())
     rows = (
@@ -148,7 +149,11 @@ def _device_terms(
         ("Read experts", found.experts, f"{experts / 1e9:.2f} GB at {rate}"),
         ("Read KV cache", found.cache, f"{part.cache_bytes / 1e9:.2f} GB at {rate}"),
         ("Attention", found.attention, f"{effort / 1e9:.1f} GFLOP at {attention:,.0f} TFLOP/s"),
-        ("Launches and waits", found.latency, f"{int(part.columns[sums.BLOCKS])} blocks"),
+        (
+            "Launches and waits",
+            found.latency,
+            f"{kernels} in {int(part.columns[sums.BLOCKS])} blocks",
+        ),
     )
     for name, seconds, detail in rows:
         result.add(where + name, float(seconds) * factor, spread, detail + near, part.where)

@@ -74,7 +74,7 @@ def loads(
         if kept.any():
             away = mask & kept
             taken = rows[away].sum(axis=0)
-            for part in (sums.EXPERTS, sums.ALL_EXPERTS, sums.HARD_EXPERTS):
+            for part in (sums.EXPERTS, sums.ALL_EXPERTS, sums.HARD_EXPERTS, sums.STEPS):
                 on_host[part] += taken[part]
                 columns[part] -= taken[part]
             on_host[sums.MOE] += taken[sums.MOE]
@@ -147,7 +147,7 @@ def cut_across(parts: Sequence[Load]) -> list[Load]:
     for part in parts:
         share = float(part.columns[sums.BLOCKS]) / blocks
         columns = whole * share
-        columns[sums.ATTENTION :] = whole[sums.ATTENTION :]
+        columns[sums.MATRICES :] = whole[sums.MATRICES :]
         cut.append(
             Load(
                 where=part.where,

@@ -103,7 +103,6 @@ def _constants(  # noqa: PLR0917 - what a device is
         rates = np.array([data.unpacking.gbs[name] for name in GROUPS]) * 1e9 * cores
         groups = unpacked(groups, fitted.eta * bandwidth * 1e9, rates)
     experts = groups * costs.gather
-    experts[GROUPS.index("bf16")] *= costs.bf16_experts
     return Constants(
         bandwidth=bandwidth * 1e9 * bandwidth_factor,
         # Attention is a small part of decode; 50 TFLOPS is the rate of a small discrete card.
@@ -114,10 +113,8 @@ def _constants(  # noqa: PLR0917 - what a device is
         attention=fitted.attention,
         groups=groups,
         expert_groups=experts,
-        moe=costs.moe,
-        recurrent=costs.recurrent,
-        mla=costs.mla,
-        vector=costs.vector,
+        step=fitted.bf16_step_us * 1e-6,
+        kernels=np.array([costs.kernels[name] for name in sums.KERNEL_KINDS]),
         mla_attention=costs.mla_attention,
     )
 

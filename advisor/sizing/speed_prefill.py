@@ -45,8 +45,13 @@ def type_group(file_type: str) -> str:
     return "k_or_i" if file_type.startswith(("Q2", "Q3", "Q5", "Q6", "IQ", "TQ")) else ""
 
 
-def constants(device: DeviceSpeed, model: Model, factor: float) -> PrefillConstants:
-    """Constants of a device for one model; ``factor``: a probe's on its rate of arithmetic."""
+def constants(
+    device: DeviceSpeed, model: Model, factor: float, *, flash: bool = True
+) -> PrefillConstants:
+    """Constants of a device for one model; ``factor``: a probe's on its rate of arithmetic.
+
+    ``flash``: whether attention is fused (``-fa``).
+    """
     data = speed_data()
     group = type_group(model.file_type)
     rate = (device.matrix_rate or 0.0) * factor
@@ -65,6 +70,7 @@ def constants(device: DeviceSpeed, model: Model, factor: float) -> PrefillConsta
         bend=device.fitted.prefill_bend,
         sharing=device.fitted.prefill_sharing,
         camping=device.fitted.prefill_camping,
+        unfused=0.0 if flash else data.unfused_score.nbytes,
         score=device.costs.prefill_score,
         tile=device.costs.prefill_tile,
     )
@@ -96,7 +102,12 @@ def prefill(
             return None, (), (f"Prefill is unknown: the matrix rate of {device.title} is not.",)
         read = float(touched(load.columns, used, ubatch))
         found = prefill_parts(
-            constants(device, model, box.calibration.prefill_factor),
+            constants(
+                device,
+                model,
+                box.calibration.prefill_factor,
+                flash=settings.flash_attn != "off",
+            ),
             load.columns,
             load.prefill_attention,
             read,

@@ -66,15 +66,33 @@ HARD_DENSE: Final = slice(2 * N + 6, 2 * N + 6 + len(HARD))
 """What of ``DENSE`` is of such types."""
 HARD_EXPERTS: Final = slice(HARD_DENSE.stop, HARD_DENSE.stop + len(HARD))
 """What of ``EXPERTS`` is."""
-ATTENTION: Final = HARD_EXPERTS.stop
-"""1 for a block of attention."""
-RECURRENT: Final = ATTENTION + 1
-MLA: Final = ATTENTION + 2
-MOE: Final = ATTENTION + 3
-VECTORS: Final = ATTENTION + 4
-"""Norms, biases and other small tensors beyond two: each is another kernel or two."""
-BLOCKS: Final = ATTENTION + 5
-COLUMNS: Final = BLOCKS + 1
+MATRICES: Final = HARD_EXPERTS.stop
+"""Matrices that a token is multiplied with, but those of experts."""
+NORMS: Final = MATRICES + 1
+VECTORS: Final = MATRICES + 2
+"""Biases and other small tensors."""
+ATTENTION: Final = MATRICES + 3
+"""1 for a block of attention: ropes, cache, attention itself."""
+MOE: Final = MATRICES + 4
+"""1 for a block with experts: their choice, matrices and sum."""
+CONV: Final = MATRICES + 5
+"""1 for a block of each recurrent kind: short convolution, Mamba's scan, linear attention."""
+SCAN: Final = MATRICES + 6
+DELTA: Final = MATRICES + 7
+MLA: Final = MATRICES + 8
+"""What a block with a latent cache starts beside plain attention."""
+OTHER: Final = MATRICES + 9
+"""Kernels that nothing of these tells of (``SpeedData.launches``)."""
+KERNELS: Final = slice(MATRICES, OTHER + 1)
+KERNEL_KINDS: Final = (
+    "matrix", "norm", "vector", "attention", "moe", "conv", "scan", "delta", "mla", "other",
+)  # fmt: skip
+"""Names of ``KERNELS``, in their order."""
+BLOCKS: Final = KERNELS.stop
+STEPS: Final = KERNELS.stop + 1
+"""Inputs of the BF16 matrices of experts, one matrix after another: the length of the loops of a
+kernel that goes through all used experts at once (``SpeedClass.bf16_step_us``)."""
+COLUMNS: Final = KERNELS.stop + 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +148,13 @@ class _Roles:
     is_norm: Marks
     is_weight: Marks
     is_expert: Marks
+    is_conv: Marks
+    recurrent: tuple[tuple[int, int], ...]
+    """Blocks of Mamba's scan and of short convolutions, each with its column."""
+
+
+_RECURRENT: Final = {"ssm_d": SCAN, "shortconv.conv.weight": CONV}
+"""Tensors that tell what a recurrent block computes."""
 
 
 @lru_cache(maxsize=512)
@@ -155,6 +180,12 @@ def _roles(names: tuple[str, ...], n_layer: int, n_layer_all: int) -> _Roles:
         is_norm=np.array(["norm" in name for name in read], dtype=np.bool_),
         is_weight=np.array([name.endswith("weight") for name in read], dtype=np.bool_),
         is_expert=np.array(["_exps." in n or "_chexps." in n for n in read], dtype=np.bool_),
+        is_conv=np.array(["conv" in n for n in read], dtype=np.bool_),
+        recurrent=tuple(
+            (row, _RECURRENT[name.split(".", 2)[2]])
+            for row, name in zip(rows, read, strict=True)
+            if row < n_layer and name.split(".", 2)[-1] in _RECURRENT
+        ),
     )
 
 
@@ -192,6 +223,7 @@ def _weights(model: Model, hp: Hyperparameters, only: Marks | None = None) -> tu
     nbytes = np.array([t.nbytes for t in kinds], dtype=np.float64)[kind]
     values = np.array([t.n_elements for t in kinds], dtype=np.float64)[kind]
     group = np.array([_GROUP_OF.get(t.type.name, _LAST) for t in kinds], dtype=np.intp)[kind]
+    inputs = np.array([t.shape[0] for t in kinds], dtype=np.float64)[kind]
     flat = np.array([len(t.shape) < 2 for t in kinds], dtype=np.bool_)[kind]
     # What is multiplied with, not looked up or added.
     matrix = np.array([len(t.shape) > 1 and t.shape[1] > 1 for t in kinds], dtype=np.bool_)[kind]
@@ -205,12 +237,17 @@ def _weights(model: Model, hp: Hyperparameters, only: Marks | None = None) -> tu
         to += np.bincount(flat_at, weights=of[which], minlength=to.size).reshape(to.shape)
 
     ones = np.ones(len(roles.at))
-    add(layers, chosen & (roles.row < trunk) & (flat | roles.is_norm), VECTORS, ones)
+    plain = chosen & ~roles.is_expert & ~roles.is_norm
+    small = plain & (flat | ~roles.is_weight)
+    add(layers, chosen & roles.is_norm, NORMS, ones)
+    add(layers, small, VECTORS, ones)
+    add(layers, plain & roles.is_weight & matrix & ~roles.is_conv, MATRICES, ones)
     routed = chosen & roles.is_expert & roles.is_weight
     other = chosen & ~routed
     add(layers, routed, N + group, nbytes * share)
     add(layers, routed, ALL_EXPERTS, nbytes)
     add(layers, routed, np.where(wide, EXPERTS_16, EXPERTS_Q), values * share)
+    add(layers, routed & (group == _GROUP_OF["BF16"]), STEPS, inputs)
     layers[np.unique(roles.row[routed]), MOE] = 1
     hard = np.array([_hard(t.type.name) for t in kinds], dtype=np.intp)[kind]
     add(layers, routed & (hard >= 0), HARD_EXPERTS.start + hard, nbytes * share)
@@ -273,15 +310,16 @@ def _make(model: Model, _key: str) -> ModelSums | None:
         for il, values in zip(state.layers, state.values, strict=True):
             layers[il, STATE] += 8.0 * values
             if hp.is_recurrent(il):
-                layers[il, RECURRENT] = 1
-    layers[:, VECTORS] = np.maximum(0.0, layers[:, VECTORS] - 2 * _runs(hp))
+                layers[il, DELTA] = 1
+    names = tuple([t.name for t in model.tensors])
+    for il, column in _roles(names, hp.n_layer, hp.n_layer_all).recurrent:
+        layers[il, column], layers[il, DELTA] = 1, 0
     for il in range(hp.n_layer):
         layers[il, BLOCKS] = 1
         if il in attended and not hp.is_recurrent(il):
-            layers[il, MLA if hp.is_mla else ATTENTION] = 1
-        elif not layers[il, RECURRENT]:
-            layers[il, ATTENTION] = 0.5
-    layers[: hp.n_layer, ATTENTION] += speed_data().launches.extra.get(hp.arch, 0.0)
+            layers[il, ATTENTION] = 1
+            layers[il, MLA] = hp.is_mla
+    layers[: hp.n_layer, OTHER] = speed_data().launches.extra.get(hp.arch, 0.0)
     return ModelSums(
         layers=layers,
         caches=tuple(caches),

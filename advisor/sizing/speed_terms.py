@@ -25,16 +25,16 @@ class Constants:
     """Matrix rate at FP16, operations per second."""
     eta: Number
     tau: Number
-    """Seconds per block."""
+    """Seconds per kernel of a matrix."""
     rho: Number
     attention: Number
     groups: Floats
     """Factors by type group; last axis."""
     expert_groups: Floats
-    moe: Number
-    recurrent: Number
-    mla: Number
-    vector: Number
+    step: Number
+    """Seconds per ``speed_sums.STEPS``; 0 where BF16 experts are read like others."""
+    kernels: Floats
+    """Other kernels' weights, ``speed_sums.KERNELS`` in the last axis."""
     mla_attention: Number
     """How much slower attention over a latent cache computes."""
 
@@ -79,14 +79,8 @@ def unpacked(groups: Floats, effective: Number, rate: Number) -> Floats:
 
 
 def launches(k: Constants, columns: Floats) -> Number:
-    """Kernel launches in units of a plain attention block's."""
-    return (
-        columns[..., sums.ATTENTION]
-        + columns[..., sums.RECURRENT] * k.recurrent
-        + columns[..., sums.MLA] * k.mla
-        + columns[..., sums.MOE] * k.moe
-        + columns[..., sums.VECTORS] * k.vector
-    )
+    """Kernels of one token, each counted as what it costs beside a matrix's."""
+    return (columns[..., sums.KERNELS] * k.kernels).sum(axis=-1)
 
 
 def latent(columns: Floats, flops: Number, factor: Number) -> Number:
@@ -100,9 +94,10 @@ def decode_parts(k: Constants, work: Work) -> DecodeParts:
     columns = work.columns
     dense = (columns[..., sums.DENSE] / k.groups).sum(axis=-1) + columns[..., sums.STATE]
     experts = (columns[..., sums.EXPERTS] / k.expert_groups).sum(axis=-1)
+    looped = columns[..., sums.STEPS] * k.step
     return DecodeParts(
         weights=dense / effective,
-        experts=experts / effective,
+        experts=np.maximum(experts / effective, looped),
         cache=work.cache_bytes * k.rho / effective,
         attention=latent(columns, work.attention_flops, k.mla_attention) / (k.attention * k.rate),
         latency=launches(k, columns) * k.tau,
@@ -134,6 +129,8 @@ class PrefillConstants:
     """Power of the heads per KV head by which attention gets faster."""
     camping: Number
     """Power of the missing memory channels by which attention gets slower."""
+    unfused: Number
+    """Bytes that a score moves where attention is not fused (no Flash Attention); else 0."""
     score: Number
     """Softmax of one score, in operations."""
     tile: Number
@@ -221,7 +218,7 @@ def prefill_parts(
         experts=experts / k.rate,
         attention=latent(columns, attention_effort(k, attention), k.mla_attention)
         / (k.attention * k.rate),
-        memory=read * k.memory / k.bandwidth / ubatch,
+        memory=(read * k.memory / ubatch + attention[..., SCORES] * k.unfused) / k.bandwidth,
         latency=kernels * k.launch / ubatch,
     )
 

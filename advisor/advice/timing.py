@@ -19,7 +19,8 @@ from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import compute_buffers
 from advisor.sizing.layer_bytes import layer_bytes
-from advisor.sizing.placement import Placement
+from advisor.sizing.other_splits import unlike
+from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Plan, Speed, Verdict
 from advisor.sizing.planner import device_names
 from advisor.sizing.settings import RunSettings
@@ -154,7 +155,7 @@ def timed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Timed | N
     except SettingsError:
         return None
     space = room(rig, engine.calibration)
-    solved = solve(variant.model, rig, wanted, space)
+    solved = solve(variant.model, rig, wanted, space, engine.calibration)
     allocation = allocate(variant.model, solved, space.backends, space.free)
     judgement = judged(allocation, space, solved.margin)
     if not judgement.fits:
@@ -214,7 +215,8 @@ class Placed:
 
 def placed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Placed | Timed | None:
     """Layers counted into the cards by their bytes, with the margin and the compute buffer that one
-    card would need; experts go to RAM first, then whole layers.
+    card would need; experts go to RAM first, then whole layers. Faster cards are filled first, as
+    the solver does.
 
     An outcome where that is known already: it does not fit, or cannot be counted roughly. None
     where llama.cpp would refuse the settings.
@@ -235,7 +237,7 @@ def placed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Placed |
         return None
     taken = [buffer + (driver or 0) + plain.margin for driver in space.driver]
     free = [(value or 0) - used for value, used in zip(space.free, taken, strict=True)]
-    found = layers.count_in(free)
+    found = _counted_in(layers, rig, free)
     if found is None:
         return Timed(Judgement(False, None, "no"), usage.context, None, None, rough=True)
     placement, in_ram = found
@@ -247,6 +249,20 @@ def placed(variant: Variant, rig: Rig, usage: Usage, engine: Engine) -> Placed |
     slots = 1 + int(left / layers.cache) if layers.cache else 1
     deep = plain.model_copy(update={"depth": _deep(usage)})
     return Placed(placement, in_ram, layers.weights_in_ram(placement), slots, deep)
+
+
+def _counted_in(layers: Layers, rig: Rig, free: Sequence[int]) -> tuple[Placement, int] | None:
+    """``Layers.count_in`` with the fastest of unlike cards first; llama.cpp keeps their order."""
+    if not unlike(rig):
+        return layers.count_in(free)
+    order = sorted(range(len(free)), key=lambda d: -(rig.devices[d].bandwidth_gbs or 0.0))
+    found = layers.count_in([free[d] for d in order])
+    if found is None:
+        return None
+    placement, in_ram = found
+    first = placement.layer_device.count(HOST)
+    on_cards = sorted(order[place] for place in placement.layer_device[first:])
+    return replace(placement, layer_device=(HOST,) * first + tuple(on_cards)), in_ram
 
 
 def roughly(

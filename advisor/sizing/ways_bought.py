@@ -1,10 +1,12 @@
 """Ways out of red and slow cells by what is not there yet: cards, machines, other models."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from advisor.hardware.rig import Rig
 from advisor.hardware.table import is_module
 from advisor.sizing.plan import Verdict
+from advisor.sizing.settings import FIT
 from advisor.sizing.ways_out import AtMost, Case, Change, Kind, Offer, Other, free
 
 _MORE_CARDS = 3
@@ -17,6 +19,7 @@ long; what bytes and data sheets rule out needs none."""
 _FITS: frozenset[Verdict] = frozenset({"fits"})
 """Nobody buys what leaves less than the margin."""
 _WHOLE = {"n_gpu_layers": "all", "n_cpu_moe": 0, "tensor_split": (), "split_mode": "layer"}
+_FIT = {**_WHOLE, **FIT}
 
 
 def takes_cards(case: Case) -> bool:
@@ -45,8 +48,9 @@ def gpu(case: Case) -> Iterator[Change]:
             "A new or second-hand card, a slot and the power for it.",
             5.0 + count,
             rig=rig,
+            by_hand=True,
         )
-        if found:
+        if found and _used(found, case):
             yield found
             return
 
@@ -69,7 +73,7 @@ def _cheapest(
     for offer in offers:
         alike = _devices(offer.rig)
         margin = case.settings.margin
-        if alike in seen or case.hopeless(case.model, offer.rig, _WHOLE, left=margin):
+        if alike in seen or case.hopeless(case.model, offer.rig, _FIT, left=margin):
             continue
         # More RAM beside the same cards does not help what lies on cards.
         seen.add(alike)
@@ -77,10 +81,18 @@ def _cheapest(
             return
         tried += max(len(alike), 1) ** 2
         title, cost = offer.title, offer.cost
-        way = case.change(kind, title, cost, size, rig=offer.rig, fields=_WHOLE, accept=_FITS)
-        if way:
+        way = case.change(
+            kind, title, cost, size, rig=offer.rig, fields=_WHOLE, accept=_FITS, by_hand=True
+        )
+        if way and _used(way, case):
             yield way
             return
+
+
+def _used(change: Change, case: Case) -> bool:
+    """Whether a run lies on more than what is here: the solver may leave a card idle."""
+    used = Counter(device.title for device in change.plan.devices if device.layers)
+    return not used <= Counter(device.name for device in case.rig.devices)
 
 
 def _devices(rig: Rig) -> tuple[tuple[object, ...], ...]:
@@ -111,13 +123,14 @@ def _ablest(case: Case, kind: Kind, others: Iterable[Other]) -> Iterator[Change]
     tried = 0
     for other in others:
         model = other.model
-        if case.hopeless(model, case.rig, {}):
+        if case.hopeless(model, case.rig, FIT):
             continue
         if tried > _TRIED:
             return
         # Every model has graphs of its own.
         tried += max(len(case.rig.devices), 3) ** 2
         title = f"Take {model.name} in {model.file_type}"
-        if way := case.change(kind, title, other.cost, 3.0 + other.away, model=model):
+        away = 3.0 + other.away
+        if way := case.change(kind, title, other.cost, away, model=model, by_hand=True):
             yield way
             return

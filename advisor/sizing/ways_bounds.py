@@ -40,14 +40,21 @@ def too_large(model: Model, devices: Sequence[Device], caches: int, buffer: int)
 def too_slow(
     model: Model, devices: Sequence[Device], settings: RunSettings, least_tps: float
 ) -> bool:
-    """Whether data-sheet bandwidths read a token's weights too slowly, split by free memory."""
+    """Whether data-sheet bandwidths read a token's weights too slowly, all of them on devices.
+
+    Split by free memory, or, with "fit", as far as they go into the fastest.
+    """
     known, free_on = model_sums(model), [device.memory_free or 0 for device in devices]
     if known is None or settings.tensor_split or not any(free_on):
         return False
     read = float(known.layers[:, DENSE].sum() + known.layers[:, EXPERTS].sum())
     rates = [(device.bandwidth_gbs or math.inf) * 1e9 for device in devices]
-    shares = (part / sum(free_on) / rate for part, rate in zip(free_on, rates, strict=True))
-    return settings.split_mode == "layer" and read * sum(shares) * least_tps > 1
+    seconds, left = 0.0, read
+    for rate, free in sorted(zip(rates, free_on, strict=True), reverse=True):
+        held = read * free / sum(free_on) if settings.n_gpu_layers == "all" else min(left, free)
+        seconds += held / rate
+        left -= held
+    return settings.split_mode == "layer" and seconds * least_tps > 1
 
 
 def no_ram(model: Model, host: Host, least_tps: float | None) -> bool:

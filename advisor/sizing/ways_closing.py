@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from advisor.hardware.rig import Process, Rig
+from advisor.sizing import ways_files as files
 from advisor.sizing import ways_out as ways
 from advisor.sizing.ways_out import Case, Change
 from advisor.units import size as people
@@ -29,7 +30,7 @@ def with_programs(case: Case) -> Iterator[Change]:
     now = freed.plan({}, longest=True)
     if now is None:
         return
-    found = [*ways.kv(freed), *ways.context(freed, now), *ways.file_types(freed)]
+    found = [*ways.kv(freed), *ways.context(freed, now), *files.file_types(freed, by_hand=False)]
     if found:
         yield from _fewest(case, min(found, key=lambda way: way.size))
 

@@ -9,7 +9,8 @@ from advisor.llm.quality import model_loss
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import FIT
 from advisor.sizing.solver import least_seconds
-from advisor.sizing.ways_out import Case, Change, free, lost, smaller
+from advisor.sizing.ways_files import lost, smaller
+from advisor.sizing.ways_out import WHOLE, Case, Change, free
 from advisor.sizing.weights import weight_table
 from advisor.units import GIB, rate
 
@@ -18,7 +19,6 @@ _KEPT_SPEED = 0.02
 _RAM_TIMES = (2, 4)
 """Multiples of the RAM that are tried."""
 _OFFLOAD: frozenset[Verdict] = frozenset({"offload"})
-_WHOLE: Mapping[str, object] = {"n_gpu_layers": "all", "n_cpu_moe": 0}
 _CLOSE = 1.05
 """Costs of layers leave out what depends on a placement as a whole."""
 
@@ -63,7 +63,7 @@ def _hopeless(case: Case, model: Model, rig: Rig | None = None) -> bool:
     """Whether no placement with a part in RAM fits, or none is fast enough."""
     asked = case.settings.model_copy(
         # As quick as with the context empty, which is what a plan tells of.
-        update={"goal": "decode", "depth": max(case.settings.depth, 1), **_WHOLE}
+        update={"goal": "decode", "depth": max(case.settings.depth, 1), **WHOLE}
     )
     if asked.fit_kv or asked.spec_type != "none" or model.draft is not None:
         return False

@@ -8,11 +8,15 @@ from typing import Literal, NamedTuple
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.llm.quality import kv_loss, model_loss
+from advisor.llm.quality import kv_loss
+from advisor.sizing import refusals
+from advisor.sizing.allocation import room
 from advisor.sizing.calibration import Calibration
+from advisor.sizing.other_splits import nothing_asked, unlike
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.planner import size
 from advisor.sizing.settings import FIT, RunSettings
+from advisor.sizing.solver import on_devices
 from advisor.sizing.ways_bounds import no_ram, too_large, too_slow
 from advisor.units import tokens
 
@@ -46,9 +50,13 @@ _STEP = 1024
 _USABLE_CONTEXT = 4096
 """A context below it is not offered as a way out."""
 GREEN: frozenset[Verdict] = frozenset({"fits", "tight"})
-_WIDE = frozenset({"f16", "bf16", "f32"})
-_KV_SIZE = 0.8
+WIDE = frozenset({"f16", "bf16", "f32"})
+KV_SIZE = 0.8
 """How much a cache in q8_0 takes away."""
+WHOLE: Mapping[str, object] = {"n_gpu_layers": "all", "n_cpu_moe": 0}
+"""The settings that put everything on devices."""
+SPLIT_SIZE = 0.2
+"""How much a split by hand takes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,23 @@ class Instead:
 NOTHING_INSTEAD = Instead()
 
 
+class _Asked(NamedTuple):
+    """A change that may be one."""
+
+    kind: Kind
+    title: str
+    cost: str
+    size: float
+    model: Model
+    rig: Rig
+    fields: Mapping[str, object]
+
+
+def shares(split: Mapping[str, tuple[float, ...]]) -> str:
+    """As ``-ts`` takes them."""
+    return ",".join(f"{share:g}" for share in split["tensor_split"])
+
+
 @dataclass(frozen=True)
 class Case:
     """What was asked, and what counts as a way out."""
@@ -156,26 +181,65 @@ class Case:
         rig: Rig | None = None,
         fields: Mapping[str, object] | None = None,
         accept: frozenset[Verdict] | None = None,
+        by_hand: bool = False,
     ) -> Change | None:
-        """A change if it is a way out, which only its own plan tells."""
+        """A change if it is a way out, which only its own plan tells.
+
+        ``by_hand``: where it is none as llama.cpp splits cards that are not alike, the solver's
+        split may come with it.
+        """
         fields = fields or {}
-        if accept is None and self.hopeless(model or self.model, rig or self.rig, fields):
+        asked = _Asked(kind, title, cost, size, model or self.model, rig or self.rig, fields)
+        found = self._made(asked, accept)
+        if found is not None or not by_hand:
+            return found
+        settings = self.settings.model_copy(update=fields)
+        known = unlike(asked.rig) and nothing_asked(settings)
+        split = self.split(asked.model, asked.rig, fields) if known else None
+        if not split:
             return None
-        plan = self.plan(fields, model=model, rig=rig)
+        title = f"{title} and split the layers by hand: -ts {shares(split)}"
+        size += SPLIT_SIZE
+        asked = asked._replace(title=title, size=size, fields={**fields, **split})
+        return self._made(asked, accept)
+
+    def split(
+        self, model: Model, rig: Rig, fields: Mapping[str, object]
+    ) -> Mapping[str, tuple[float, ...]]:
+        """The solver's split with everything on devices; empty where it is llama.cpp's, or none.
+
+        ``fields``: what else changes.
+        """
+        settings = self.settings.model_copy(update={**fields, **WHOLE})
+        calibration = self.known_of(rig)
+        space = room(rig, calibration)
+        if self.cancelled() or None in space.free or self.hopeless(model, rig, {**fields, **FIT}):
+            return {}
+        try:
+            refusals.check(model, settings)
+        except SettingsError:
+            return {}
+        found = on_devices(model, rig, settings, space, calibration)
+        return {"tensor_split": found.tensor_split} if found and found.tensor_split else {}
+
+    def _made(self, asked: "_Asked", accept: frozenset[Verdict] | None) -> Change | None:
+        if accept is None and self.hopeless(asked.model, asked.rig, asked.fields):
+            return None
+        plan = self.plan(asked.fields, model=asked.model, rig=asked.rig)
         if plan is None or plan.verdict not in (accept or self.enough):
             return None
         if not self.fast(plan):
             self.slow.append(plan)
             return None
         return Change(
-            kind=kind,
-            title=title,
-            cost=cost,
-            size=size,
-            file_type=(model or self.model).file_type,
-            rig=rig or self.rig,
+            kind=asked.kind,
+            title=asked.title,
+            cost=asked.cost,
+            size=asked.size,
+            file_type=asked.model.file_type,
+            rig=asked.rig,
             plan=plan,
-            fields=fields,
+            fields=asked.fields,
         )
 
     @property
@@ -202,9 +266,7 @@ class Case:
         if model.id != self.model.id or not fields.keys() <= _SAME_CACHES:
             caches = buffer = 0
         return too_large(model, rig.devices, caches, buffer + left) or (
-            self.least_tps is not None
-            and asked.n_gpu_layers == "all"
-            and too_slow(model, rig.devices, asked, self.least_tps)
+            self.least_tps is not None and too_slow(model, rig.devices, asked, self.least_tps)
         )
 
     def known_of(self, rig: Rig | None) -> Calibration | None:
@@ -247,32 +309,6 @@ def flash(case: Case) -> Iterator[Change]:
             yield found
 
 
-def split(case: Case) -> Iterator[Change]:
-    """The solver's borders where llama.cpp's own leave one card too little."""
-    asked = case.settings
-    if len(case.rig.devices) < 2 or asked.tensor_split or asked.split_mode != "layer":
-        return
-    if case.hopeless(case.model, case.rig, FIT):
-        return
-    plan = case.plan({**FIT, "fit_kv": False})
-    if plan is None or not plan.settings.tensor_split or plan.verdict == "offload":
-        return
-    shares = ",".join(f"{share:g}" for share in plan.settings.tensor_split)
-    found = case.change(
-        "split",
-        f"Split the layers by hand: -ts {shares}",
-        "Nothing; the cards keep their order.",
-        0.2,
-        fields={
-            "tensor_split": plan.settings.tensor_split,
-            "n_gpu_layers": plan.settings.n_gpu_layers,
-            "n_cpu_moe": plan.settings.n_cpu_moe,
-        },
-    )
-    if found:
-        yield found
-
-
 def slots(case: Case) -> Iterator[Change]:
     """As many requests at a time as fit."""
     asked = case.settings.parallel
@@ -298,20 +334,21 @@ _SAME_CACHES = frozenset(
     {"ctk", "ctv", "flash_attn", "n_gpu_layers", "n_cpu_moe", "tensor_split", "split_mode"}
 )
 """Settings that leave the caches as large, but for their type."""
-_SMALL_KV: Mapping[str, object] = {"ctk": "q8_0", "ctv": "q8_0", "flash_attn": "on"}
+SMALL_KV: Mapping[str, object] = {"ctk": "q8_0", "ctv": "q8_0", "flash_attn": "on"}
 
 
-def _small_kv_cost(model: Model) -> str:
+def small_kv_cost(model: Model) -> str:
+    """What a cache in q8_0 costs a model, in a sentence."""
     # What llama.cpp does to get there stands beside the KV type on the form.
     return kv_loss(model, "q8_0", "q8_0").sentence.split(". ", maxsplit=1)[0].rstrip(".") + "."
 
 
 def kv(case: Case) -> Iterator[Change]:
     """A KV cache in q8_0."""
-    if case.settings.ctk not in _WIDE:
+    if case.settings.ctk not in WIDE:
         return
-    cost = _small_kv_cost(case.model)
-    if found := case.change("kv", "Keep the KV cache in q8_0", cost, _KV_SIZE, fields=_SMALL_KV):
+    cost = small_kv_cost(case.model)
+    if found := case.change("kv", "Keep the KV cache in q8_0", cost, KV_SIZE, fields=SMALL_KV):
         yield found
 
 
@@ -321,12 +358,12 @@ def context(case: Case, now: Plan) -> Iterator[Change]:
         return
     plain = _shorter(case, now, {}, "", "", 0.0)
     small: Change | None = None
-    if case.settings.ctk in _WIDE:
-        cost = f" {_small_kv_cost(case.model)}"
+    if case.settings.ctk in WIDE:
+        cost = f" {small_kv_cost(case.model)}"
         words = "Keep the KV cache in q8_0 and make do with a context of {ctx}"
-        less = case.plan(_SMALL_KV, longest=True)
+        less = case.plan(SMALL_KV, longest=True)
         if less is not None and less.verdict not in case.enough:
-            small = _shorter(case, less, _SMALL_KV, words, cost, _KV_SIZE)
+            small = _shorter(case, less, SMALL_KV, words, cost, KV_SIZE)
     found = [change for change in (plain, small) if change is not None]
     if found:
         yield min(found, key=lambda change: change.size)
@@ -368,70 +405,8 @@ def _shorter(  # noqa: PLR0917 - one sentence in parts
     return found
 
 
-def smaller(case: Case) -> list[Model]:
-    """Smaller files of the same model, the largest first; none that breaks it."""
-    found = (
-        model
-        for model in case.models.values()
-        if model.nbytes < case.model.nbytes and model_loss(model).worst != "broken"
-    )
-    return sorted(found, key=lambda model: -model.nbytes)
-
-
-def lost(model: Model) -> float:
-    """How much a smaller file takes away."""
-    rise = model_loss(model).typical
-    return 1.0 + math.log2(1 + max(100.0 if rise is None else rise, 0.0))
-
-
-def file_types(case: Case) -> Iterator[Change]:
-    """The largest of the smaller files that is enough."""
-    for model in smaller(case):
-        title = f"Take {model.file_type} instead of {case.file_type}"
-        cost = model_loss(model).sentence
-        if found := case.change("file_type", title, cost, lost(model), model=model):
-            yield found
-            return
-
-
-def both(case: Case) -> Iterator[Change]:
-    """A smaller cache and a smaller file together."""
-    if case.settings.ctk not in _WIDE:
-        return
-    for model in smaller(case):
-        found = case.change(
-            "both",
-            f"Take {model.file_type} and keep the KV cache in q8_0",
-            f"{model_loss(model).sentence} {_small_kv_cost(model)}",
-            lost(model) + _KV_SIZE,
-            model=model,
-            fields=_SMALL_KV,
-        )
-        if found:
-            yield found
-            return
-
-
 def free(rig: Rig) -> int:
     """Bytes that can be had in all memories together."""
     devices = sum(device.memory_free or 0 for device in rig.devices if not device.unified)
     shared = sum(device.memory_free or 0 for device in rig.devices if device.unified)
     return devices + max(shared, rig.host.ram_available or rig.host.ram_total or 0)
-
-
-def tensor(case: Case, now: Plan) -> Iterator[Change]:
-    """Every matrix cut across alike cards, where layer after layer is too slow."""
-    names = {device.name for device in case.rig.devices}
-    if len(case.rig.devices) < 2 or len(names) > 1 or case.settings.split_mode != "layer":
-        return
-    if case.fast(now):
-        return
-    found = case.change(
-        "tensor",
-        "Cut every matrix across the cards: -sm tensor",
-        "Nothing in quality; it needs a quick link, and prompts may be read more slowly.",
-        0.4,
-        fields={"split_mode": "tensor", "tensor_split": (), "n_gpu_layers": "all"},
-    )
-    if found:
-        yield found

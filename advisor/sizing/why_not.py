@@ -7,14 +7,24 @@ from itertools import chain
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import ways_bought as bought
+from advisor.sizing import ways_files as files
 from advisor.sizing import ways_in_ram
 from advisor.sizing import ways_out as ways
+from advisor.sizing import ways_split as splits
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.planner import size
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.ways_closing import programs, with_programs
-from advisor.sizing.ways_out import GREEN, NOTHING_INSTEAD, Case, Change, Instead, free
+from advisor.sizing.ways_out import (
+    GREEN,
+    NOTHING_INSTEAD,
+    Case,
+    Change,
+    Instead,
+    free,
+    shares,
+)
 from advisor.units import rate, tokens
 from advisor.units import size as people
 
@@ -54,7 +64,7 @@ def _missing(plan: Plan, rig: Rig) -> str:
 
 def _slow(case: Case, now: Plan) -> str:
     known = now.speed.decode_tps
-    if case.least_tps is None or known is None or now.verdict == "no":
+    if case.least_tps is None or known is None or now.verdict == "no" or case.fast(now):
         return ""
     return f"It would decode {rate(known.mid)}; you want {rate(case.least_tps)}."
 
@@ -77,8 +87,11 @@ def _nearest(case: Case) -> str:
     if best is None or case.least_tps is None or not _speed(best):
         return ""
     where = " with a part in RAM" if best.verdict == "offload" else ""
+    split = best.settings.tensor_split
+    if split not in {(), case.settings.tensor_split} and not where:
+        where = f" with the layers split by hand (-ts {shares({'tensor_split': split})})"
     return (
-        f"The fastest that fits as it is: {best.file_type}{where} at {tokens(best.settings.ctx)} "
+        f"The fastest that fits here: {best.file_type}{where} at {tokens(best.settings.ctx)} "
         f"of context, {rate(_speed(best))} of the {rate(case.least_tps)} you want."
     )
 
@@ -151,20 +164,23 @@ def why_not(
 
 def _without_search(case: Case, now: Plan) -> list[Change]:
     """Changes on this rig that leave everything where it was asked for."""
+    split = list(splits.split(case))
+    # Where a split is enough alone, no file needs one.
+    by_hand = not split
     found = [
         *programs(case),
         *ways.flash(case),
-        *ways.split(case),
-        *ways.tensor(case, now),
+        *split,
+        *splits.tensor(case, now),
         *ways.slots(case),
         *ways.kv(case),
         *ways.context(case, now),
-        *ways.file_types(case),
+        *files.file_types(case, by_hand=by_hand),
     ]
     if not any(way.kind == "kv" for way in found):
         # A smaller cache may leave room for a file that loses less than the one that fits alone.
         alone = [way for way in found if way.kind == "file_type"]
-        both = list(ways.both(case))
+        both = list(files.both(case, by_hand=by_hand))
         if both and all(both[0].size < way.size for way in alone):
             found = [way for way in found if way.kind != "file_type"] + both
     return found or list(with_programs(case))

@@ -309,6 +309,18 @@ class TestTiming:
         assert rough.judgement.fits == exact.judgement.fits
         assert rough.run.decode_tps.mid == pytest.approx(exact.run.decode_tps.mid, rel=0.3)
 
+    @pytest.mark.parametrize("cards", ["RTX 4090 + RTX 3060 12GB", "RTX 3060 12GB + RTX 4090"])
+    def test_a_fast_card_is_filled_first_in_rough_sizes_too(self, cards):
+        entry, rig = catalogue().find("Qwen/Qwen3-32B"), parse_rig(f"{cards} + 64 GB DDR5-6000")
+        wanted = variants([entry.model("Q4_K_M")], CHAT, RunSettings())[0]
+        rough = roughly(wanted, rig, CHAT, Engine(RunSettings()))
+        exact = timed(wanted, rig, CHAT, Engine(RunSettings()))
+        assert rough is not None
+        assert exact is not None
+        assert rough.run is not None
+        assert exact.run is not None
+        assert rough.run.decode_tps.mid == pytest.approx(exact.run.decode_tps.mid, rel=0.1)
+
     def test_a_processor_has_no_prompt_speed_before_a_probe(self):
         wanted = variants([model()], CHAT, RunSettings())[0]
         rig = parse_rig("CPU only 64 GB DDR5-5600")

@@ -81,6 +81,48 @@ def test_what_fits_needs_no_way_out() -> None:
     assert ask("Qwen/Qwen3-8B", "Q4_K_M", "RTX 4090 + 64 GB", ctx=8192) == WhyNot("", ())
 
 
+@pytest.mark.parametrize(
+    ("name", "file_type", "rig", "least", "taken"),
+    [
+        ("Qwen/Qwen3-32B", "Q6_K", "RTX 4090 + RTX 3060 12GB + 64 GB DDR5-6000", 30.0, "Q4_K_M"),
+        ("google/gemma-3-27b-it", "Q8_0", "RTX 3060 12GB + RTX 5090 + 64 GB", 60.0, "Q5_K_M"),
+    ],
+)
+def test_on_unlike_cards_a_smaller_file_is_split_by_speed(
+    name: str, file_type: str, rig: str, least: float, taken: str
+) -> None:
+    machine, asked = parse_rig(rig), RunSettings(ctx=16384)
+    found = why_not(models(name), file_type, machine, asked, least_tps=least)
+    (way,) = (change for change in found.changes if change.kind == "file_type")
+
+    assert (way.file_type, "-ts" in way.title) == (taken, True)
+    plan = size(models(name)[taken], machine, asked.model_copy(update=dict(way.fields)))
+    plain = size(models(name)[taken], machine, asked)
+    assert plan.speed.decode_tps is not None
+    assert plain.speed.decode_tps is not None
+    assert plan.speed.decode_tps.mid >= least > plain.speed.decode_tps.mid
+    # Made with the fields of the change the run is its plan: nothing of it is in RAM.
+    assert plan.verdict == way.plan.verdict == "fits"
+
+
+def test_no_card_is_bought_that_stays_idle() -> None:
+    rig, asked = parse_rig("RTX 4090 + RTX 3060 12GB + 64 GB DDR5-6000"), RunSettings(ctx=16384)
+    found = why_not(models("Qwen/Qwen3-32B"), "Q4_K_M", rig, asked, least_tps=30.0)
+
+    # The first card alone does it; so it does beside another 3060.
+    assert [change.kind for change in found.changes] == ["split", "file_type"]
+
+
+@pytest.mark.parametrize(("least", "says"), [(5.0, ""), (60.0, "It would decode")])
+def test_a_part_in_ram_that_was_asked_for_lacks_speed_alone(least: float, says: str) -> None:
+    kinds = models("Qwen/Qwen3-30B-A3B")
+    rig = parse_rig("RTX 3060 12GB + 64 GB DDR5-6000")
+    found = why_not(kinds, "Q4_K_M", rig, RunSettings(ctx=8192, n_cpu_moe=30), least_tps=least)
+
+    assert found.missing.startswith(says)
+    assert bool(found.missing) == bool(says)
+
+
 def test_closing_programs_comes_first() -> None:
     rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
     busy = rig.devices[0].model_copy(

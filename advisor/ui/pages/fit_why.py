@@ -112,11 +112,7 @@ class WhyCard(Card):
             )
         known, wanted = plan.speed.decode_tps, self._state.usage.min_decode_tps
         slow_too = known is not None and known.mid < wanted
-        asked = self._state.settings
-        in_ram = asked.n_cpu_moe != 0 or asked.n_gpu_layers != "all"
-        # A part in RAM that was asked for lacks nothing but, perhaps, speed.
-        missing = "" if plan.verdict == "offload" and in_ram and not slow_too else found.missing
-        missing = missing or self.tr("A part lies in RAM, which makes it slower.")
+        missing = found.missing or self.tr("A part lies in RAM, which makes it slower.")
         if plan.verdict == "no" and known is not None and slow_too:
             slow = self.tr("It would also decode {speed}; you want {least}.")
             rates = slow.format(speed=units.rate(known.mid), least=units.rate(wanted))

@@ -22,7 +22,7 @@ from advisor.llm.model import Model
 from advisor.sizing import size
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import class_key
+from advisor.sizing.speed_class import class_key
 from advisor.sizing.speed_sums import Floats, ModelSums
 from advisor.units import GIB
 

@@ -42,8 +42,8 @@ from fit_joint import Array, Fitted, Joint, Parameters
 from fit_rows import DOUBTED, Row, read
 
 from advisor.sizing import speed_terms as terms
+from advisor.sizing.bench_rows import year
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import year
 from advisor.sizing.speed_load import attention_along
 from advisor.sizing.speed_prefill import type_group
 from advisor.sizing.speed_similar import Case

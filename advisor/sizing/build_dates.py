@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from advisor import resources
-from advisor.sizing.speed_data import bench_data, year
+from advisor.sizing.bench_rows import bench_data, year
 
 ANY: Final = "any"
 """What is told where any of the builds that were measured may be meant."""

@@ -29,7 +29,7 @@ from advisor.sizing.other_splits import Held, OtherSplits
 from advisor.sizing.placement import Placement
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import spill_room
+from advisor.sizing.speed_class import spill_room
 from advisor.sizing.tables import Latest, PerModel
 
 

@@ -23,7 +23,7 @@ from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.solver import on_devices, solve
 from advisor.sizing.speed import decode_range, depends_on
-from advisor.sizing.speed_data import spill_room
+from advisor.sizing.speed_class import spill_room
 from advisor.sizing.tables import PerModel
 from advisor.sizing.verdict import judged
 

@@ -1,4 +1,4 @@
-"""Constants of the speed model (resources/speed.json) and measured rows (resources/bench.json)."""
+"""Constants of the speed model (resources/speed.json)."""
 
 import functools
 from typing import Final, TypeVar
@@ -8,24 +8,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from advisor import resources
-from advisor.hardware.rig import Backend, Device, Rig
-from advisor.units import MIB
-
-HBM_GBS: Final = 1200.0
-"""Ampere cards with more bandwidth than this have HBM (A100); GDDR6X ends at 1,008 GB/s."""
+from advisor.hardware.rig import Backend
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def year(date: str | None) -> float | None:
-    """A day, month or year as a number of years; its middle where only a month or year is told."""
-    if not date:
-        return None
-    parts = [int(part) for part in date.split("-")]
-    month = parts[1] - 0.5 if len(parts) > 1 else 6.0
-    return parts[0] + month / 12
 
 
 class SpeedClass(_Frozen):
@@ -353,132 +340,7 @@ class SpeedData(_Frozen):
     errors_prefill: dict[str, Errors]
 
 
-class BenchRow(_Frozen):
-    """One measurement published by someone else."""
-
-    id: int
-    model: str
-    """Hugging Face id."""
-    shape: str
-    """Of the model (``advisor.llm.model.Model.shape``)."""
-    file_type: str
-    quant: str
-    """As printed."""
-    file_bytes: int | None
-    gpu: str
-    """Name in resources/gpus.json."""
-    n_gpu: int
-    backend: Backend
-    speed_class: str
-    experts: bool
-    depth: int
-    decode_tps: float | None
-    prefill_tps: float | None
-    n_prompt: int | None
-    ubatch: int
-    flash: bool
-    """Whether with Flash Attention, which is what llama.cpp chooses where nothing is said."""
-    date: str | None
-    url: str | None
-    by: str
-    decode_error: float | None
-    """Natural logarithm of measured over computed time; None where the row is left out."""
-    prefill_error: float | None
-    decode_weight: float = 1.0
-    """How far the row is believed, 0 to 1: less where others contradict it."""
-    prefill_weight: float = 1.0
-    left_out: str = ""
-    """Why the row is not used."""
-
-
-class BenchData(_Frozen):
-    """resources/bench.json."""
-
-    date: str
-    source: str
-    rows: tuple[BenchRow, ...]
-
-
 @functools.cache
 def speed_data() -> SpeedData:
     """The shipped constants, validated once per process."""
     return resources.load(SpeedData, "speed.json")
-
-
-@functools.cache
-def bench_data() -> BenchData:
-    """The shipped rows, validated once per process."""
-    return resources.load(BenchData, "bench.json")
-
-
-@functools.cache
-def _stand_ins() -> dict[str, float]:
-    return {rate.card: rate.tflops for rate in speed_data().matrix_rates}
-
-
-@functools.cache
-def _shares() -> dict[tuple[str, Backend | None], float]:
-    return {(of.architecture, of.backend): of.share for of in speed_data().matrix_shares}
-
-
-def matrix_tflops(device: Device) -> float | None:
-    """FP16 matrix rate that llama.cpp can reach, or what stands in; None where neither is known."""
-    if device.fp16_tflops is not None:
-        shares, name = _shares(), device.architecture or ""
-        share = shares.get((name, device.backend), shares.get((name, None), 1.0))
-        return device.fp16_tflops * share
-    return _stand_ins().get(device.table_id or device.name)
-
-
-def spill_room(rig: Rig) -> int:
-    """Bytes to be left on every card for a speed to be known; 0 where no driver spills."""
-    spill = speed_data().spill
-    spills = any(d.backend in spill.backends and not d.unified for d in rig.devices)
-    return spill.least_mib * MIB if spills else 0
-
-
-def architecture_key(architecture: str, bandwidth_gbs: float | None) -> str:
-    """Class part of a GPU architecture: ``"hbm"``, ``"rdna"``, ``"apple-m1"``, ``"apple"`` …"""
-    gbs = bandwidth_gbs or 0.0
-    if architecture in {"hopper", "volta"} or (architecture == "ampere" and gbs > HBM_GBS):
-        return "hbm"
-    if architecture == "blackwell" and gbs > 2 * HBM_GBS:
-        return "hbm"  # nobody measured a B200, whose memory outruns its cores too
-    if architecture in {"rdna3", "rdna4"}:
-        return "rdna"
-    if architecture.startswith("apple") and architecture != "apple-m1":
-        return "apple"
-    return architecture
-
-
-NVIDIA: Final = frozenset({"pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell"})
-
-
-def class_key(backend: str, architecture: str, bandwidth_gbs: float | None) -> str:
-    """Key of ``SpeedData.classes``."""
-    if backend == "vulkan" and architecture in NVIDIA:
-        return "vulkan-nvidia"
-    return f"{backend}-{architecture_key(architecture, bandwidth_gbs)}"
-
-
-@functools.cache
-def _find(
-    backend: Backend, architecture: str, bandwidth: float | None
-) -> tuple[str, SpeedClass, float] | None:
-    data = speed_data()
-    key = class_key(backend, architecture, bandwidth)
-    own = data.classes.get(key)
-    if own is not None:
-        return key, own, 1.0
-    name = architecture_key(architecture, bandwidth)
-    for other in data.borrowed:
-        if other.backend == backend and other.architecture == name:
-            return other.like, data.classes[other.like], other.widen
-    return None
-
-
-def class_of(device: Device) -> tuple[str, SpeedClass, float] | None:
-    """Key, constants and widening of a device's class; None where there is no basis."""
-    if device.architecture is None:
-        return None
-    return _find(device.backend, device.architecture, device.bandwidth_gbs)

@@ -11,12 +11,13 @@ from advisor.hardware.rig import Device
 from advisor.llm.model import Model
 from advisor.sizing import speed_prefill
 from advisor.sizing import speed_sums as sums
+from advisor.sizing.bench_rows import BenchRow
 from advisor.sizing.build_dates import built_year
 from advisor.sizing.interconnect import crossings, slowest_link
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import BenchRow, speed_data
+from advisor.sizing.speed_data import speed_data
 from advisor.sizing.speed_load import Load, cut_across
 from advisor.sizing.speed_machine import (
     DeviceSpeed,

@@ -17,11 +17,12 @@ from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.sizing import speed_prefill
 from advisor.sizing import speed_sums as sums
+from advisor.sizing.bench_rows import bench_data
 from advisor.sizing.build_dates import built_year
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import bench_data, speed_data
+from advisor.sizing.speed_data import speed_data
 from advisor.sizing.speed_load import layer_caches
 from advisor.sizing.speed_machine import DeviceSpeed, host_times, machine
 from advisor.sizing.speed_similar import Case, correction

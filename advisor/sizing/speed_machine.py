@@ -11,14 +11,8 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.interconnect import pcie_gbs
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import (
-    BackendCosts,
-    HostCosts,
-    SpeedClass,
-    class_of,
-    matrix_tflops,
-    speed_data,
-)
+from advisor.sizing.speed_class import class_of, matrix_tflops
+from advisor.sizing.speed_data import BackendCosts, HostCosts, SpeedClass, speed_data
 from advisor.sizing.speed_sums import GROUPS, Floats
 from advisor.sizing.speed_terms import Constants, Number, unpacked
 

@@ -14,7 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from advisor.sizing.speed_data import BenchRow, Similar, bench_data, speed_data, year
+from advisor.sizing.bench_rows import BenchRow, bench_data, year
+from advisor.sizing.speed_data import Similar, speed_data
 from advisor.sizing.speed_sums import Floats
 
 NORMAL_80 = 1.2816

@@ -18,12 +18,8 @@ from advisor.sizing.interconnect import crossings
 from advisor.sizing.matrix import matrix
 from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import (
-    class_key,
-    class_of,
-    matrix_tflops,
-    speed_data,
-)
+from advisor.sizing.speed_class import class_key, class_of, matrix_tflops
+from advisor.sizing.speed_data import speed_data
 from advisor.sizing.speed_load import attention_along
 from advisor.sizing.speed_machine import host_seconds, machine
 from advisor.sizing.speed_prefill import constants, type_group

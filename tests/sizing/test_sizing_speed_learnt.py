@@ -12,14 +12,10 @@ from advisor.errors import SettingsError
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
+from advisor.sizing.bench_rows import BenchRow, bench_data, year
 from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import (
-    BenchRow,
-    bench_data,
-    speed_data,
-    year,
-)
+from advisor.sizing.speed_data import speed_data
 from advisor.sizing.speed_similar import Case, Process, correction, deepness, likeness
 from tests.sizing.speed_cases import mid, model, speed
 

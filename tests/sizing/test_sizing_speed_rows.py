@@ -9,7 +9,7 @@ import pytest
 from advisor.cli.request import Sizer
 from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import nearest
-from advisor.sizing.speed_data import BenchRow, bench_data
+from advisor.sizing.bench_rows import BenchRow, bench_data
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 

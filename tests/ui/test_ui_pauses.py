@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
+from PySide6.QtCore import Qt
 
 from advisor.ui import pauses
 from advisor.ui.jobs import run_task
@@ -54,6 +55,28 @@ def test_young_garbage_goes_when_nothing_is_at_work(collector: Collector) -> Non
     assert knot() is not None
     collector.look()
     assert knot() is None
+
+
+def test_a_heap_is_set_aside_and_looked_at_in_the_background(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pauses, "HEAP", 1000)
+    knot = knots()
+    collector.look()
+    assert knot() is not None
+    assert gc.get_freeze_count() > 1000
+    collector.look_at_all()
+    assert knot() is not None, "it is little"
+    monkeypatch.setattr(pauses, "ASIDE", 1000)
+    collector.look_at_all()
+    assert knot() is None
+
+
+def test_only_who_stays_away_has_all_collected(collector: Collector) -> None:
+    collector._state_changed(Qt.ApplicationState.ApplicationInactive)
+    assert collector._away.isActive()
+    collector._state_changed(Qt.ApplicationState.ApplicationActive)
+    assert not collector._away.isActive()
 
 
 def test_jobs_are_not_held_up(collector: Collector, qtbot) -> None:

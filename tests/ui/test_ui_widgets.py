@@ -1,8 +1,8 @@
 """Small widgets: what they say to eyes, keyboard and screen readers."""
 
 import pytest
-from PySide6.QtCore import QEvent, QItemSelectionModel, Qt
-from PySide6.QtGui import QAccessible, QColor, QFocusEvent, QImage
+from PySide6.QtCore import QCoreApplication, QEvent, QItemSelectionModel, Qt
+from PySide6.QtGui import QAccessible, QColor, QFocusEvent, QImage, QPaintEvent
 from PySide6.QtWidgets import QApplication, QGraphicsView, QLabel, QWidget
 
 from advisor.advice.capability import capability
@@ -14,11 +14,12 @@ from advisor.sizing.settings import RunSettings
 from advisor.ui import design
 from advisor.ui.texts import capability_text
 from advisor.ui.widgets import patterns
-from advisor.ui.widgets.basics import Banner, BigNumber, Chip, Elided, button
+from advisor.ui.widgets.basics import Banner, BigNumber, Chip, Elided, button, column
 from advisor.ui.widgets.figures import FigureRow, range_text, split_value, term_value
 from advisor.ui.widgets.flow import Flow
 from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
 from advisor.ui.widgets.marks import BasisMark
+from advisor.ui.widgets.progress import Progress
 from advisor.ui.widgets.range_curve import RangeCurve
 from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.widgets.sparkline import Sparkline
@@ -318,3 +319,28 @@ def test_a_headline_says_experts_in_ram_only_where_the_cards_are_too_small(
     machine = parse_rig(rig)
     found = capability([catalogue().find(model)], machine, Wish(), RunSettings(ctx=32768))
     assert words in capability_text(found, machine)
+
+
+def test_progress_paints_nothing_that_waits(qtbot) -> None:
+    """Qt's own bar paints the whole window's waiting changes with each value."""
+
+    class Counted(QWidget):
+        painted = 0
+
+        def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+            self.painted += 1
+
+    window, bar, other = QWidget(), Progress("Cells checked"), Counted()
+    qtbot.addWidget(window)
+    other.setMinimumSize(50, 50)
+    window.setLayout(column(bar, other))
+    with qtbot.waitExposed(window):
+        window.show()
+    QCoreApplication.processEvents()
+    before = other.painted
+    other.update()
+    bar.setValue(50)
+    assert other.painted == before
+    qtbot.waitUntil(lambda: other.painted > before)
+    assert bar.value() == 50
+    assert bar.updatesEnabled()

@@ -6,7 +6,7 @@ from typing import Final
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QProgressBar, QWidget
+from PySide6.QtWidgets import QBoxLayout, QWidget
 
 from advisor import answers
 from advisor.advice import scenarios
@@ -28,6 +28,7 @@ from advisor.ui.pages.advice_verdict import MoversCard, VerdictCard
 from advisor.ui.state import AppState
 from advisor.ui.texts import choice_name
 from advisor.ui.widgets.basics import Banner, Card, EmptyState, button, column, row, text
+from advisor.ui.widgets.progress import Progress
 
 WAIT_MS: Final = 0
 """Entries that follow each other within one turn of the event loop are one question."""
@@ -131,10 +132,8 @@ class AdvicePage(Page):
         self._column.setContentsMargins(0, 0, 10, 0)
         right.setLayout(self._column)
         self.verdict = VerdictCard()
-        self._progress = QProgressBar()
-        self._progress.setTextVisible(False)
+        self._progress = Progress(self.tr("Progress of the advice"))
         self._progress.setRange(0, PERCENT)
-        self._progress.setAccessibleName(self.tr("Progress of the advice"))
         self.verdict.body.insertWidget(0, self._progress)
         self.verdict.probe_wanted.connect(self._probe)
         self._answers = QWidget()

@@ -9,6 +9,7 @@ from PySide6.QtCore import (
     QObject,
     QRect,
     Qt,
+    QTimer,
     Signal,
 )
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QResizeEvent
@@ -167,6 +168,8 @@ class OptionsCard(Card):
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         header.sortIndicatorChanged.connect(self._sort)
         header.sectionResized.connect(self._section_resized)
+        self._fitting = QTimer(self, singleShot=True, interval=0)
+        self._fitting.timeout.connect(self._fit_height)
         offer_sorting(self.table)
         self._all = button(self.tr("Show all"), role="segment")
         self._all.setCheckable(True)
@@ -253,13 +256,14 @@ class OptionsCard(Card):
         return self._options.rows[place][0].option.id if place >= 0 else ""
 
     def _section_resized(self, column: int, _before: int, _now: int) -> None:
+        """Widths change one after the other, and asking for one changes the next."""
         if column in _WRAPPED:
-            self._fit_height()
+            self._fitting.start()
 
     def _fit_height(self) -> None:
         """Rows as high as their words ask for: what speaks against an option is read here."""
-        heights = [self._row_height(words) for _a, words in self._options.rows]
-        heights = heights[: self._options.rowCount()]
+        shown = self._options.rows[: self._options.rowCount()]
+        heights = [self._row_height(words) for _a, words in shown]
         for place, height in enumerate(heights):
             if self.table.rowHeight(place) != height:
                 self.table.setRowHeight(place, height)

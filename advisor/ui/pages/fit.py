@@ -85,7 +85,7 @@ class FitPage(Page):
         layout.setContentsMargins(18, 16, 18, 16)
         self.setLayout(layout)
         self._lay_out_content()
-        self.make_in_turns("speed", "best", "_form", "_plan_widgets")
+        self.make_in_turns("speed", "best", "_settings", "_form", "_plan_widgets")
         for signal in (
             state.rig_changed,
             state.model_changed,
@@ -183,9 +183,13 @@ class FitPage(Page):
         return made
 
     @functools.cached_property
+    def _settings(self) -> SettingsForm:
+        """Its fields take one turn to make, and another to be put in."""
+        return SettingsForm(self.state)
+
+    @functools.cached_property
     def _form(self) -> QScrollArea:
         """Settings under the matrix."""
-        self._settings = SettingsForm(self.state)
         content = QWidget()
         content.setLayout(column(self._settings))
         made = scrolling(content)

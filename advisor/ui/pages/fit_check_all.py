@@ -3,7 +3,7 @@
 import threading
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QProgressBar, QWidget
+from PySide6.QtWidgets import QWidget
 
 from advisor import units
 from advisor.basis import Basis
@@ -16,6 +16,7 @@ from advisor.ui.jobs import Job, run_task
 from advisor.ui.matrix_check import CheckedCell, CheckedMatrix, Key
 from advisor.ui.widgets.basics import button, column, row, text
 from advisor.ui.widgets.marks import BasisMark
+from advisor.ui.widgets.progress import Progress
 
 MOST_LISTED = 6
 
@@ -36,9 +37,7 @@ class CheckAllLine(QWidget):
         self._question: tuple[ModelChoice, Rig, RunSettings, tuple[int, ...]] | None = None
         self._words = text("", "muted", wrap=True)
         self._mark = BasisMark(None)
-        self._bar = QProgressBar()
-        self._bar.setAccessibleName(self.tr("Cells checked"))
-        self._bar.setTextVisible(False)
+        self._bar = Progress(self.tr("Cells checked"))
         self._bar.setFixedWidth(120)
         self._ask = button(
             self.tr("Check all with llama.cpp"),

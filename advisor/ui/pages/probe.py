@@ -374,7 +374,8 @@ class ProbePage(Page):
         words, tone = self.tr("lowest while it worked"), _tone(left)
         if result.ending.state != "done":
             words, tone = self.tr("lowest until it ended"), "plain"
-        self.headroom.show_value(units.size(left), words if left is not None else "", tone)
+        unknown = self.tr("nothing was measured")
+        self.headroom.show_value(units.size(left), unknown if left is None else words, tone)
 
     def _show_past(self, result: ProbeResult) -> None:
         if not self.controller.running:

@@ -55,7 +55,9 @@ class SpeedsCard(Card):
         prompt = units.tokens(point.n_prompt)
         figures: list[tuple[str, float | None, str, float | None, Range | None]] = [
             (
-                self.tr("Decode at {depth}").format(depth=depth),
+                self.tr("Decode at {depth}").format(depth=depth)
+                if point.depth
+                else self.tr("Decode, empty context"),
                 point.decode_tps,
                 units.rate(point.decode_tps),
                 point.decode_spread,
@@ -135,6 +137,8 @@ class WatchCard(Card):
     def show_result(self, result: ProbeResult) -> None:
         """What happened during a run."""
         self.begin()
+        if not result.trace.times_ms:
+            self._quiet.setText(self.tr("It ended before there was anything to watch."))
         for observation in result.observations:
             self.add(observation.sentence)
         if result.ending.state == "done":

@@ -27,7 +27,7 @@ class ProbeHead(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.run_button = button(self.tr("Start probe"), self.start_wanted.emit, "primary")
-        self.stop_button = button(self.tr("Stop"), self.stop_wanted.emit, "danger")
+        self.stop_button = button(self.tr("Stop"), self._stop, "danger")
         self.stop_button.hide()
         self.budget = QComboBox()
         self.budget.setAccessibleName(self.tr("Time for measuring"))
@@ -84,6 +84,11 @@ class ProbeHead(QWidget):
         self.ghost.setVisible(question.model.whole is None)
         self.state.say(self.tr("Nothing runs yet; this is what is predicted."))
 
+    def _stop(self) -> None:
+        """Said at once: a child that does not listen is given a few seconds."""
+        self.state.say(self.tr("Stopping") + " …")
+        self.stop_wanted.emit()
+
     def begin(self) -> None:
         """A run begins."""
         self.run_button.hide()
@@ -107,10 +112,25 @@ class ProbeHead(QWidget):
             "loading": self.tr("Loading the model"),
             "warm-up": self.tr("Warming up"),
             "prefill": self.tr("Reading a prompt"),
-            "decode": self.tr("Generating behind {depth} tokens"),
+            "decode": self.tr("Generating behind {depth} tokens")
+            if phase.depth
+            else self.tr("Generating, the context still empty"),
             "stopping": self.tr("Stopping"),
         }
         self.state.say(words[phase.name].format(depth=units.tokens(phase.depth)) + " …")
+
+    def _ending(self, result: ProbeResult) -> str:
+        """How it ended; where somebody stopped it, during what."""
+        last = next((p.name for p in reversed(result.phases) if p.name != "stopping"), None)
+        if result.ending.state != "stopped" or last is None:
+            return result.ending.sentence
+        return {
+            "starting": self.tr("The probe was stopped before llama.cpp had started."),
+            "loading": self.tr("The probe was stopped while the model was loaded."),
+            "warm-up": self.tr("The probe was stopped while it warmed up."),
+            "prefill": self.tr("The probe was stopped while it read a prompt."),
+            "decode": self.tr("The probe was stopped while it generated."),
+        }[last]
 
     def show_result(self, result: ProbeResult) -> None:
         """What was run, and how it ended."""
@@ -122,7 +142,7 @@ class ProbeHead(QWidget):
         self.headline.setText(words.format(model=result.title, context=context))
         self.ghost.setVisible(result.ghost)
         self.ghost.show_tone(self._ghost_words(result), "tight")
-        self.state.say(result.ending.sentence)
+        self.state.say(self._ending(result))
 
     def _ghost_words(self, result: ProbeResult) -> str:
         if result.layers is None:

@@ -25,7 +25,7 @@ from typing import Final
 import shiboken6
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QWidget
 
 from advisor.ui.state import AppState
 
@@ -138,9 +138,27 @@ class Page(QWidget):
         return []
 
 
+class _Followed(QScrollArea):
+    """Scrolls to what gets the keyboard. Qt's own does only where the focus was in it before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        app = QApplication.instance()
+        if isinstance(app, QApplication):
+            app.focusChanged.connect(self._follow)
+
+    def _follow(self, _before: QWidget | None, now: QWidget | None) -> None:
+        held: QWidget | None = self.widget()
+        if now is None or held is None or not held.isAncestorOf(now):
+            return
+        # What the pointer pressed is seen, and must not move under it.
+        if now.visibleRegion().isEmpty():
+            self.ensureWidgetVisible(now)
+
+
 def scrolling(content: QWidget) -> QScrollArea:
     """``content`` in a frameless area that scrolls vertically when it has to."""
-    area = QScrollArea()
+    area = _Followed()
     area.setWidgetResizable(True)
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the focus walks its content and scrolls it
     area.setFrameShape(QFrame.Shape.NoFrame)

@@ -124,6 +124,8 @@ QTableView, QTreeView, QListView {
 }
 QListView::item { border-radius: 6px; }
 QListView::item:selected { background: @accent_soft; color: @text; }
+QTableView { border: 1px solid transparent; border-radius: 5px; }
+QTableView:focus { border: 1px solid @accent; }
 QTableView::item { padding: 0 8px; border: none; }
 QTableView::item:selected { background: @accent_soft; color: @text; }
 QHeaderView { background: @surface; border: none; }
@@ -134,6 +136,8 @@ QHeaderView::section {
 QHeaderView[role="heat"]::section { padding: 5px 7px 5px 0; }
 QTableCornerButton::section { background: @surface; border: none; }
 QScrollArea, QScrollArea > QWidget > QWidget[role="page"] { background: transparent; border: none; }
+QScrollArea[role="preview"] { border: 1px solid transparent; }
+QScrollArea[role="preview"]:focus { border: 1px solid @accent; }
 QScrollBar:vertical { background: transparent; width: 10px; margin: 0; }
 QScrollBar:horizontal { background: transparent; height: 10px; margin: 0; }
 QScrollBar::handle { background: @line_strong; border-radius: 4px; margin: 1px; min-height: 28px;

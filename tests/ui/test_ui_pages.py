@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible
-from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QWidget
 
 from advisor import answers
 from advisor.hardware.compose import parse_rig
@@ -15,11 +16,12 @@ from advisor.report.document import Table
 from advisor.report.sections.fit import fit_blocks
 from advisor.ui import opening, services
 from advisor.ui.app import preferences
-from advisor.ui.page import Page
+from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_models import LEAST_NAME, ModelsCard
 from advisor.ui.state import AppState
+from advisor.ui.widgets.basics import column
 from advisor.ui.widgets.row_table import sorting_menu
 from advisor.ui.window import MainWindow, page_entries
 from advisor.units import GIB
@@ -286,3 +288,21 @@ def test_what_spills_is_counted_over_all_devices() -> None:
     table = next(b for b in fit_blocks(matrix, models, rig) if isinstance(b, Table))
     printed = next(line for line in table.rows if line[0].text == "BF16")
     assert printed[3].text == f"RAM {cell.lacking / GIB:,.0f}"
+
+
+def test_what_gets_the_keyboard_from_outside_is_scrolled_to(qtbot) -> None:
+    fields = [QLineEdit() for _ in range(40)]
+    outside, content, window = QLineEdit(), QWidget(), QWidget()
+    content.setLayout(column(*fields))
+    area = scrolling(content)
+    window.setLayout(column(outside, area))
+    qtbot.addWidget(window)
+    window.resize(300, 200)
+    window.show()
+    qtbot.waitUntil(lambda: not fields[0].visibleRegion().isEmpty())
+    outside.setFocus()
+    area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
+    assert fields[0].visibleRegion().isEmpty()
+    QTest.keyClick(outside, Qt.Key.Key_Tab)
+    qtbot.waitUntil(lambda: not fields[0].visibleRegion().isEmpty())
+    assert fields[0].hasFocus()

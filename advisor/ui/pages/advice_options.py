@@ -41,7 +41,7 @@ BEFORE: Final = 400
 """Px of the card that the columns before it need."""
 LINES: Final = 3
 """Of a row at the most; the tooltip and the details have the rest."""
-PADDING: Final = 22
+PADDING: Final = 23
 """Px beside a cell's words."""
 _NAME: Final = design.font(design.BODY, QFont.Weight.DemiBold)
 _WRAPPED: Final = (0, MEETS)
@@ -107,14 +107,15 @@ class _Options(RowsModel):
             Qt.ItemDataRole.AccessibleTextRole: lambda: f"{self.heads[column]}: {words[column]}",
             Qt.ItemDataRole.TextAlignmentRole: lambda: self.alignment(column),
             Qt.ItemDataRole.FontRole: lambda: (
-                _NAME if column == 0 and self._is_best(assessment) else None
+                _NAME if column == 0 and self.is_best(assessment) else None
             ),
             Qt.ItemDataRole.ForegroundRole: lambda: _ink(assessment) if column == MEETS else None,
         }
         found = roles.get(role)
         return None if found is None else found()
 
-    def _is_best(self, assessment: Assessment) -> bool:
+    def is_best(self, assessment: Assessment) -> bool:
+        """Whether it is the verdict."""
         best = self.advice.best if self.advice is not None else None
         return best is not None and best.option.id == assessment.option.id
 
@@ -263,15 +264,16 @@ class OptionsCard(Card):
     def _fit_height(self) -> None:
         """Rows as high as their words ask for: what speaks against an option is read here."""
         shown = self._options.rows[: self._options.rowCount()]
-        heights = [self._row_height(words) for _a, words in shown]
+        heights = [self._row_height(a, words) for a, words in shown]
         for place, height in enumerate(heights):
             if self.table.rowHeight(place) != height:
                 self.table.setRowHeight(place, height)
         head = self.table.horizontalHeader().sizeHint().height()
         self.table.setFixedHeight(head + 2 + sum(heights))
 
-    def _row_height(self, words: tuple[str, ...]) -> int:
-        metrics, lines = QFontMetrics(_NAME), 1  # the widest that a row is written in
+    def _row_height(self, a: Assessment, words: tuple[str, ...]) -> int:
+        best = self._options.is_best(a)
+        metrics, lines = QFontMetrics(_NAME if best else design.font(design.BODY)), 1
         for place in _WRAPPED:
             room = QRect(0, 0, max(40, self.table.columnWidth(place) - PADDING), 1000)
             if metrics.horizontalAdvance(words[place]) > room.width():

@@ -15,6 +15,7 @@ from advisor.errors import ModelError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.result import ObservationKind, ProbeResult, SpeedPoint, reads_from
+from advisor.probe.slow_zeros import held_zeros
 from advisor.sizing import size
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Speed
@@ -68,7 +69,8 @@ def measures_speed(result: ProbeResult) -> bool:
     """Whether its speeds are this machine's own: it ran to its end, and nothing spoilt them."""
     spoilt = any(seen.kind in SPOILING for seen in result.observations)
     extrapolated = result.layers is not None
-    return result.ending.state == "done" and bool(result.speeds) and not (spoilt or extrapolated)
+    whole = result.ending.state == "done" and bool(result.speeds) and not (spoilt or extrapolated)
+    return whole and not held_zeros(result)
 
 
 def teaches(result: ProbeResult) -> bool:
@@ -88,6 +90,8 @@ def why_untaught(result: ProbeResult) -> str:
     for seen in result.observations:
         if seen.kind in SPOILING:
             return _SPOILT[seen.kind]
+    if held_zeros(result):
+        return "an earlier version of the app made it with zeros that slow a processor down"
     if not measures_speed(result):
         return "it did not measure the whole model's speed"
     if not teaches(result):

@@ -66,6 +66,7 @@ def conclude(
         file_bytes=model.nbytes,
         n_params=model.n_params,
         ghost=model.whole is None,
+        minds_zeros=True,
         path=model.whole,
         settings=question.settings,
         engine=EngineFacts(

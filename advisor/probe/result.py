@@ -173,6 +173,9 @@ class ProbeResult(_Frozen):
     ghost: bool
     layers: tuple[int, int, int] | None = None
     """Extrapolated from ghosts with so many layers, of so many; None: measured as it is."""
+    minds_zeros: bool = False
+    """Whether a ghost's weights in RAM whose zeros slow a processor down held numbers, or else an
+    observation says so. Versions before 2026-11-27 did not tell."""
     path: Path | None = None
     """The file that ran, where it was not a ghost."""
     settings: RunSettings

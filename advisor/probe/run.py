@@ -235,7 +235,8 @@ class Probe(Running):
             every = self._benching is not None
             dense = self._question.dense_ghost
             folder = paths.cache() / "ghosts"
-            slow = [t.name for t in to_fill(model, self._question)]
+            question = self._question
+            slow = [t.name for t in to_fill(model, question.rig, question.settings)]
             ghost = write_ghost(
                 model, folder, every_token=every, dense=dense, whole=slow, check=self.check
             )

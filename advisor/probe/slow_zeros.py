@@ -1,13 +1,18 @@
-"""Which weights of a ghost have to be filled, because their zeros slow the processor down. Pure."""
+"""Which weights of a ghost have to be filled, because their zeros slow the processor down."""
 
 from typing import Final
 
+from advisor import llm
+from advisor.errors import RigAdvisorError
+from advisor.hardware.rig import Rig
 from advisor.llm import ghost_fill
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
 from advisor.probe.preflight import Objection
 from advisor.probe.question import Question
+from advisor.probe.result import ProbeResult
 from advisor.sizing.allocation import place_model, room
+from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import device_tensors
 from advisor.units import GIB, gib
 
@@ -18,17 +23,22 @@ EMPTY: Final = (
     "processor down, so the stand-in holds zeros there: decoding is several times slower than with "
     "the model, and its speeds count for nothing. Make room, then probe again."
 )
+HELD: Final = (
+    "An earlier version of the app made this probe. Its stand-in held zeros where weights of a type "
+    "whose zeros slow a processor down stay in RAM: the model decodes several times faster. "
+    "Probe it again."
+)
 
 
-def to_fill(model: Model, question: Question) -> tuple[Tensor, ...]:
+def to_fill(model: Model, rig: Rig, settings: RunSettings) -> tuple[Tensor, ...]:
     """Tensors of a ghost that the processor multiplies with and that may not be zero.
 
-    model: the one that a ghost stands in for, of the question's rig and settings.
+    model: the one that a ghost stands in for. rig: as its build can use it.
     """
     slow = [t for t in model.tensors if t.type.name in ghost_fill.SLOW_ZEROS]
     if not slow or model.whole is not None:
         return ()
-    space, settings = room(question.rig), question.settings
+    space = room(rig)
     if not space.backends:
         return tuple(slow)
     placement = place_model(model, settings, space.backends, space.free)
@@ -42,7 +52,9 @@ def to_fill(model: Model, question: Question) -> tuple[Tensor, ...]:
 
 def filling(question: Question) -> tuple[Objection, ...]:
     """Said where a ghost takes much disk while it runs, and time to be written."""
-    taken = sum(tensor.nbytes for tensor in to_fill(question.model, question))
+    taken = sum(
+        tensor.nbytes for tensor in to_fill(question.model, question.rig, question.settings)
+    )
     if taken < MUCH:
         return ()
     return (
@@ -52,3 +64,17 @@ def filling(question: Question) -> tuple[Objection, ...]:
             "the probe runs."
         ),
     )
+
+
+def held_zeros(result: ProbeResult) -> bool:
+    """Whether a kept result is of a ghost with such zeros, of which its version knew nothing.
+
+    Of a model that is not known any more nothing can be told; it calibrates nothing either.
+    """
+    if not result.ghost or result.minds_zeros:
+        return False
+    try:
+        model = llm.load(result.model_id, result.file_type)
+        return bool(to_fill(model, result.rig, result.settings))
+    except RigAdvisorError:
+        return False

@@ -1,5 +1,6 @@
 """Which weights of a ghost are filled: those in RAM of a type whose zeros are denormal numbers."""
 
+import json
 from dataclasses import replace
 
 import psutil
@@ -9,11 +10,11 @@ from probe_cases import result
 from advisor.engine.builds import Build
 from advisor.hardware.rig import Device, Host, Rig
 from advisor.llm.model import Model
-from advisor.llm.tensor import TYPES
-from advisor.probe import slow_zeros
-from advisor.probe.calibrate import teaches, why_untaught
+from advisor.llm.tensor import TYPES, Tensor
+from advisor.probe import slow_zeros, store
+from advisor.probe.calibrate import learn, teaches, why_untaught
 from advisor.probe.question import Question
-from advisor.probe.result import Observation
+from advisor.probe.result import Observation, ProbeResult
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from tests import tiny
@@ -38,6 +39,11 @@ def question(model: Model, *devices: Device, **settings) -> Question:
     return Question(model=model, rig=rig, settings=plan.settings, plan=plan, build=BUILD)
 
 
+def to_fill(model: Model, *devices: Device, **settings) -> tuple[Tensor, ...]:
+    asked = question(model, *devices, **settings)
+    return slow_zeros.to_fill(model, asked.rig, asked.settings)
+
+
 @pytest.mark.parametrize(
     ("devices", "settings", "layers"),
     [
@@ -51,7 +57,7 @@ def question(model: Model, *devices: Device, **settings) -> Question:
 )
 def test_what_the_processor_multiplies_with_is_filled(devices, settings, layers):
     model = in_mxfp4()
-    found = slow_zeros.to_fill(model, question(model, *devices, **settings))
+    found = to_fill(model, *devices, **settings)
     names = {t.name for t in found}
     assert {int(name.split(".")[1]) for name in names} == set(layers)
     assert all("_exps." in name for name in names)
@@ -59,12 +65,12 @@ def test_what_the_processor_multiplies_with_is_filled(devices, settings, layers)
 
 def test_other_types_stay_empty():
     model = tiny.moe("Q4_K_M")
-    assert not slow_zeros.to_fill(model, question(model))
+    assert not to_fill(model)
 
 
 def test_a_file_needs_no_numbers(tmp_path):
     model = replace(in_mxfp4(), path=tmp_path / "model.gguf")
-    assert not slow_zeros.to_fill(model, question(model))
+    assert not to_fill(model)
 
 
 def test_much_disk_is_said_before(monkeypatch):
@@ -82,3 +88,44 @@ def test_a_probe_of_slow_zeros_calibrates_nothing():
     spoilt = result(observations=(noticed,))
     assert not teaches(spoilt)
     assert "no room" in why_untaught(spoilt)
+
+
+def kept_before(monkeypatch, tmp_path, **changes) -> ProbeResult:
+    """A result in the app's folder as versions wrote it that did not know of slow zeros."""
+    monkeypatch.setattr(store, "folder", lambda: tmp_path)
+    before = {"model_id": "openai/gpt-oss-20b", "file_type": "MXFP4_MOE"}
+    made = result(**{**before, **changes})
+    path = store.save(made)
+    document = json.loads(path.read_text())
+    del document["result"]["minds_zeros"]
+    path.write_text(json.dumps(document))
+    return store.load(made.id)
+
+
+def test_a_kept_probe_that_ran_on_slow_zeros_calibrates_nothing_and_says_why(monkeypatch, tmp_path):
+    kept = kept_before(monkeypatch, tmp_path)
+
+    assert slow_zeros.held_zeros(kept)
+    assert not teaches(kept)
+    assert learn(kept.rig, [kept]) is None
+    assert "earlier version" in why_untaught(kept)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rig": Rig(name="r", hosts=(Host(cpu="EPYC"),), devices=(CARD,))},
+        {"model_id": "Qwen/Qwen3-8B", "file_type": "Q4_K_M"},
+        {"ghost": False},
+        {"model_id": "nobody/knows-it"},
+    ],
+)
+def test_other_kept_probes_count_as_before(monkeypatch, tmp_path, changes):
+    kept = kept_before(monkeypatch, tmp_path, **changes)
+
+    assert teaches(kept)
+    assert not why_untaught(kept)
+
+
+def test_a_probe_of_today_minds_zeros():
+    assert teaches(result(model_id="openai/gpt-oss-20b", file_type="MXFP4_MOE", minds_zeros=True))

@@ -6,6 +6,7 @@ from advisor import units
 from advisor.basis import Basis, Range
 from advisor.probe.calibrate import disturbed, measures_speed, teaches
 from advisor.probe.result import ProbeResult, SpeedPoint
+from advisor.probe.slow_zeros import HELD, held_zeros
 from advisor.sizing.plan import Plan
 from advisor.ui.widgets.basics import Card, clear, column, text
 from advisor.ui.widgets.figures import FigureRow, range_text
@@ -146,6 +147,8 @@ class WatchCard(Card):
         self._show_log(result)
 
     def _say_what_it_teaches(self, result: ProbeResult) -> None:
+        if held_zeros(result):
+            self.add(HELD)
         if not measures_speed(result):
             self.add(self.tr("This probe does not calibrate other figures."))
         elif not teaches(result):

@@ -304,6 +304,11 @@ def test_a_reading_says_all_of_it_and_shortens_what_matters_least(qtbot) -> None
         (
             "RTX 5090 + 2x RTX 3090 + 2x P40 + 64 GB DDR5-6000",
             "stepfun-ai/Step-3.7-Flash",
+            "Up to Step 3.7 Flash in VRAM at 32k",
+        ),
+        (
+            "RTX 5090 + 2x RTX 3090 + 2x P40 + 64 GB DDR5-6000",
+            "mistralai/Mistral-Small-4-119B-2603",
             "split unevenly or with a part in RAM at",
         ),
         (

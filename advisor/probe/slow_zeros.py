@@ -24,9 +24,8 @@ EMPTY: Final = (
     "the model, and its speeds count for nothing. Make room, then probe again."
 )
 HELD: Final = (
-    "An earlier version of the app made this probe. Its stand-in held zeros where weights of a "
-    "type whose zeros slow a processor down stay in RAM: the model decodes several times faster. "
-    "Probe it again."
+    "An earlier version of the app made this probe. Its stand-in held zeros in RAM, of a type "
+    "whose zeros slow a processor down: the model decodes several times faster. Probe it again."
 )
 
 

@@ -120,7 +120,7 @@ def prepare(
     if choice.build.problem and not rig.imagined:
         objections.insert(0, Objection(choice.build.problem, False, "look-again"))
     if not rig.imagined and not choice.build.problem:
-        objections += filling(question)
+        objections += filling(question.model, question.rig, question.settings)
     parts = _short_parts(model)
     if parts is not None and not choice.build.problem:
         objections.insert(0, short_ghosts(parts))

@@ -9,7 +9,6 @@ from advisor.llm import ghost_fill
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
 from advisor.probe.preflight import Objection
-from advisor.probe.question import Question
 from advisor.probe.result import ProbeResult
 from advisor.sizing.allocation import place_model, room
 from advisor.sizing.settings import RunSettings
@@ -49,11 +48,9 @@ def to_fill(model: Model, rig: Rig, settings: RunSettings) -> tuple[Tensor, ...]
     return tuple(tensor for tensor in slow if tensor.name not in on_devices)
 
 
-def filling(question: Question) -> tuple[Objection, ...]:
+def filling(model: Model, rig: Rig, settings: RunSettings) -> tuple[Objection, ...]:
     """Said where a ghost takes much disk while it runs, and time to be written."""
-    taken = sum(
-        tensor.nbytes for tensor in to_fill(question.model, question.rig, question.settings)
-    )
+    taken = sum(tensor.nbytes for tensor in to_fill(model, rig, settings))
     if taken < MUCH:
         return ()
     return (

@@ -13,6 +13,7 @@ from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES, Tensor
 from advisor.probe import slow_zeros, store
 from advisor.probe.calibrate import learn, teaches, why_untaught
+from advisor.probe.preflight import Objection
 from advisor.probe.question import Question
 from advisor.probe.result import Observation, ProbeResult
 from advisor.sizing import size
@@ -42,6 +43,11 @@ def question(model: Model, *devices: Device, **settings) -> Question:
 def to_fill(model: Model, *devices: Device, **settings) -> tuple[Tensor, ...]:
     asked = question(model, *devices, **settings)
     return slow_zeros.to_fill(model, asked.rig, asked.settings)
+
+
+def filling(model: Model, *devices: Device) -> tuple[Objection, ...]:
+    asked = question(model, *devices)
+    return slow_zeros.filling(asked.model, asked.rig, asked.settings)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +81,11 @@ def test_a_file_needs_no_numbers(tmp_path):
 
 def test_much_disk_is_said_before(monkeypatch):
     model = in_mxfp4()
-    assert not slow_zeros.filling(question(model))
+    assert not filling(model)
     monkeypatch.setattr(slow_zeros, "MUCH", 1 << 20)
-    (objection,) = slow_zeros.filling(question(model))
+    (objection,) = filling(model)
     assert objection.overridable
-    assert not slow_zeros.filling(question(model, CARD))
+    assert not filling(model, CARD)
 
 
 def test_a_probe_of_slow_zeros_calibrates_nothing():

@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import chain
 from pathlib import Path
@@ -301,19 +301,33 @@ def cross_validated(problem: Problem, start: Assumed, salt: str = "") -> Array:
 
 def never_fitted(make: type[Problem], rows: list[Row], held: list[Row], start: Assumed) -> Array:
     """Errors of ``held``, and over the range, from a fit to all trusted ``rows``; told, untold."""
-    problem = make(rows + held, sorted({r.speed_class for r in rows}))
+    classes = sorted({r.speed_class for r in rows})
+    like = {f"{backend}-{name}": (other, widen) for backend, name, other, widen in BORROWED}
+    taken = [
+        (r.speed_class, 1.0) if r.speed_class in classes else like[r.speed_class] for r in held
+    ]
+    held = [replace(r, speed_class=name) for r, (name, _) in zip(held, taken, strict=True)]
+    problem = make(rows + held, classes)
     choose = chooser(problem)
     train = np.flatnonzero(trusted(rows))
     assumed = choose.assume(start, train)
     fit = choose.joint.fit(train, assumed.how, assumed.priors)
     test = np.arange(len(rows), len(rows) + len(held))
+    known = {choose.machines[i] for i in train}
+    # As a prediction has it (speed_similar.Correction.on).
+    widest = np.array(
+        [
+            max(widen, 1.0 if choose.machines[i] in known else assumed.how.unmeasured)
+            for i, (_, widen) in zip(test, taken, strict=True)
+        ]
+    )
     found = np.empty((2, 2, len(held)))
     for untold in range(2):
         error, spread = choose.joint.predict(fit, test, assumed.how, told=not untold)
         error -= assumed.how.centre * spread
         if untold:
             error += problem.untold(fit.vector, ubatch=False)[test]
-        wide = spread * choose.multiples(assumed.how, test)
+        wide = spread * choose.multiples(assumed.how, test) * widest
         found[untold] = np.array([error, np.abs(error) / wide])
     return found
 

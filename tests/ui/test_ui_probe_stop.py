@@ -66,9 +66,8 @@ def test_stop_in_each_phase(stoppable: ProbePage, qtbot, phase: str, words: str)
     (result,) = ended.args
     assert result.ending.state == "stopped"
     assert said == ["Stopping …"]
-    # A phase is over before it is heard of where it is short.
-    at_once = result.phases[-1].name == phase or result.phases[-2].name == phase
-    assert words in head.state.accessibleName() or not at_once
+    # Where a phase is short it may be over before it is heard of, and the next one is named.
+    assert words in head.state.accessibleName() or result.phases[-1].name != phase
     assert not psutil.Process().children(recursive=True)
     assert head.run_button.isVisible()
     assert head.run_button.isEnabled()

@@ -107,10 +107,13 @@ def test_reviewed_rows_have_source_and_date() -> None:
 def test_recorded_errors_are_what_is_promised() -> None:
     decode, prefill = speed_data().errors_decode, speed_data().errors_prefill
     assert decode["all"].median <= 7
+    assert decode["all"].p90 <= 20
     assert decode["moe"].median <= 12
     assert prefill["all"].median <= 18
     assert prefill["all"].p90 <= 40
-    assert prefill["never fitted"].p90 <= 40
+    # Of cards, too, whose constants are borrowed or that builds for special cases were run on.
+    assert decode["never fitted"].p90 <= 30
+    assert prefill["never fitted"].p90 <= 45
     for name, group in (*decode.items(), *prefill.items()):
         # Few rows of other pages, and prompts read in unknown steps.
         few = name.startswith("never fitted")

@@ -25,6 +25,7 @@ from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottl
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.card_order import better_cards
 from advisor.sizing.plan import DevicePlan, Plan
+from advisor.sizing.sampling import served_tps
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.slots import SlotChange, slot_changes, slot_sentences
 
@@ -258,11 +259,14 @@ def as_json(plan: Plan, request_id: Any = None) -> dict[str, Any]:  # noqa: ANN4
 def terms_as_json(plan: Plan, found: Findings) -> dict[str, Any]:
     """Keys beside the contract's: every part of the time, by place, and what holds it back."""
     speed = plan.speed
+    served = served_tps(speed)
     return {
         "terms": {
             "decode": [asdict(term) for term in speed.decode_terms],
             "prefill": [asdict(term) for term in speed.prefill_terms],
         },
+        "sampling_s": speed.sampling_s,
+        "served_tps": None if served is None else served.model_dump(),
         "places": [
             {"name": place.name, "where": place.where, "seconds": place.seconds}
             for place in by_place(plan, speed.decode_terms)

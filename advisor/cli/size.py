@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from advisor.cli.options import request_of
 from advisor.cli.output import DONE, NO, USAGE, complain, say, say_json, table
 from advisor.cli.request import Findings, Sizer, as_json, terms_as_json
-from advisor.sizing import build_dates
+from advisor.sizing import build_dates, sampling
 from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottleneck
 from advisor.sizing.plan import Plan
 from advisor.units import rate, rates, tokens
@@ -99,6 +99,8 @@ def _show_speed(plan: Plan) -> None:
         if known is not None:
             span = f"{rate(known.mid)} ({rates(known.low, known.high)})"
             say(f"{label}{hedge}: {span}{by}")
+    if sentence := sampling.sentence(speed):
+        say(f"served: {sentence}")
     if plan.devices and speed.prefill_tps is not None and not by:
         say(f"llama.cpp: {build_dates.words(plan.settings.built) or _ANY_BUILD}")
     if by:

@@ -16,6 +16,7 @@ from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.result import ObservationKind, ProbeResult, SpeedPoint, reads_from
 from advisor.probe.slow_zeros import held_zeros
+from advisor.probe.unsampled import as_benched
 from advisor.sizing import size
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Speed
@@ -145,6 +146,7 @@ def calibrate(probes: Sequence[Measured]) -> Calibration | None:
     """
     if not probes:
         return None
+    probes = [replace(p, result=as_benched(p.model, p.result)) for p in probes]
     left = speed_data().calibrated
     found = Calibration(source=_source(probes), spread=left.spread, host_spread=left.spread)
     on_host = [p for p in probes if not p.result.rig.devices]
@@ -205,7 +207,10 @@ def _prefill(speed: Speed | SpeedPoint) -> float | None:
 def predicted(
     probe: Measured, point: SpeedPoint, calibration: Calibration, *, reading: bool = False
 ) -> Speed:
-    """What the speed model says of one measured point: as it decodes, or as it reads its prompt."""
+    """What the speed model says of one measured point: as it decodes, or as it reads its prompt.
+
+    As llama-bench measures it, whatever did.
+    """
     depth = reads_from(probe.result.method, point) if reading else point.depth
     settings = probe.result.settings.model_copy(
         update={"depth": depth, "n_prompt": max(1, point.n_prompt)}

@@ -21,6 +21,7 @@ from advisor.probe.result import (
 from advisor.probe.trace import Trace
 from advisor.sizing import size
 from advisor.sizing.plan import Speed
+from advisor.sizing.sampling import served_tps
 
 
 @dataclass
@@ -103,7 +104,9 @@ def _beside_predicted(question: Question, point: SpeedPoint) -> SpeedPoint:
         known = question.calibration
         return size(question.model, question.rig, settings, calibration=known).speed
 
-    update = {"decode_predicted": speed(point.depth).decode_tps}
+    expected = speed(point.depth)
+    served = question.method == "server"
+    update = {"decode_predicted": served_tps(expected) if served else expected.decode_tps}
     if point.prefill_tps is not None:
         update["prefill_predicted"] = speed(reads_from(question.method, point)).prefill_tps
     return point.model_copy(update=update)

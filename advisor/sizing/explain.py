@@ -6,7 +6,7 @@ from advisor.basis import Explanation, Range, Term
 from advisor.hardware.rig import Device
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
-from advisor.sizing import build_dates, memory
+from advisor.sizing import build_dates, memory, sampling
 from advisor.sizing.allocation import Allocation, flash_attention
 from advisor.sizing.compute import ROUGH_BACKENDS
 from advisor.sizing.driver import driver_context
@@ -310,6 +310,7 @@ def explain_speed(speed: Speed, settings: RunSettings) -> dict[str, Explanation]
         ("speed.decode", "Decode", speed.decode_tps, speed.decode_terms),
         ("speed.prefill", "Prefill", speed.prefill_tps, speed.prefill_terms),
     )
+    served = sampling.sentence(speed)
     for key, title, known, terms in kinds:
         if known is None:
             continue
@@ -328,6 +329,7 @@ def explain_speed(speed: Speed, settings: RunSettings) -> dict[str, Explanation]
             notes=(
                 f"Four times out of five between {rate(known.low)} and {rate(known.high)}.",
                 *([f"Calibrated by the {speed.calibrated_by}."] if speed.calibrated_by else []),
+                *([served] if key == "speed.decode" and served else []),
                 *speed.notes,
             ),
         )

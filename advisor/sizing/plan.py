@@ -114,6 +114,9 @@ class Speed(_Frozen):
     ttft_s: Range | None = None
     decode_terms: tuple[SpeedTerm, ...] = ()
     prefill_terms: tuple[SpeedTerm, ...] = ()
+    sampling_s: float = 0.0
+    """Seconds per token that llama-server takes to choose it, beside ``decode_tps``, which are
+    llama-bench's (``sampling.served_tps``)."""
     basis: Basis = Basis.COMPUTED
     calibrated_by: str = ""
     """Which probes of this machine it is calibrated by; empty: by none."""

@@ -17,6 +17,7 @@ from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.left_in_ram import LEAVES, NO_PRODUCT
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Speed, SpeedTerm
+from advisor.sizing.sampling import sampling_seconds
 from advisor.sizing.settings import RunSettings, first_device
 from advisor.sizing.speed_decode import Run
 from advisor.sizing.speed_load import loads
@@ -186,6 +187,7 @@ def _predict(  # noqa: PLR0917 - predict's own arguments
         ttft_s=ttft,
         decode_terms=tuple(decode.terms),
         prefill_terms=prefill_terms,
+        sampling_s=sampling_seconds(model),
         calibrated_by=calibration.source if _calibrated(run) else "",
         notes=(*decode.notes, *prefill_notes),
     )

@@ -23,6 +23,7 @@ from advisor.probe.result import (
     SpeedPoint,
 )
 from advisor.sizing.calibration import Calibration
+from advisor.sizing.sampling import served_tps
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import speed_data
 from tests import tiny
@@ -75,7 +76,7 @@ def test_the_measured_point_is_met(rig):
     measured = probe(rig, tiny.tiny(BIG), decode=decode, prefill=prefill)
     found = calibrate([measured])
     speed = predicted(measured, measured.result.speeds[0], found)
-    assert speed.decode_tps.mid == pytest.approx(decode, rel=0.02)
+    assert served_tps(speed).mid == pytest.approx(decode, rel=0.02)
     read = predicted(measured, measured.result.speeds[0], found, reading=True)
     assert read.prefill_tps.mid == pytest.approx(prefill, rel=0.05)
     assert speed.calibrated_by == "probe of Tiny qwen3 Q8_0, 2026-11-23"
@@ -250,7 +251,7 @@ def test_a_range_holds_what_the_newest_probe_measured(rig):
     found = calibrate([measured])
     for point in points:
         for span, value in (
-            (predicted(measured, point, found).decode_tps, point.decode_tps),
+            (served_tps(predicted(measured, point, found)), point.decode_tps),
             (predicted(measured, point, found, reading=True).prefill_tps, point.prefill_tps),
         ):
             assert span.low * 0.999 <= value <= span.high * 1.001

@@ -313,3 +313,17 @@ def test_a_card_is_shown_once_it_has_something_to_say(state: AppState, qtbot) ->
     pickers = [picker for picker in page.plan._buttons if not picker.isHidden()]
     assert len(pickers) == 3  # two cards and the RAM
     page.closing()
+
+
+@pytest.mark.parametrize(
+    ("model", "file_type", "told"),
+    [("openai/gpt-oss-20b", "MXFP4_MOE", True), ("Qwen/Qwen3-32B", "Q4_K_M", False)],
+)
+def test_what_a_server_takes_to_choose_a_token_is_told_where_it_matters(  # noqa: PLR0917
+    fit, state, qtbot, model, file_type, told
+) -> None:
+    ask(qtbot, state, model, file_type, 4096)
+    rows = fit.speed.findChildren(QLabel)
+    qtbot.waitUntil(lambda: any("tok/s" in x.text() for x in rows if x.isVisible()))
+    shown = [x.text() for x in rows if x.isVisible() and "llama-server writes about" in x.text()]
+    assert len(shown) == int(told)

@@ -371,7 +371,7 @@ def test_every_predicted_figure_opens_and_is_a_stop_of_tab(page, here, qtbot):
     rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
     plan = size(catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M"), rig, RunSettings(ctx=8192))
     page.memory.show_plan(plan, None)
-    page.speeds.show_plan(plan)
+    page.speeds.show_plan(plan, served=True)
     qtbot.waitUntil(lambda: page.memory.figures.complete)
 
     def rows() -> list[RowButton]:

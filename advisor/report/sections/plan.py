@@ -15,6 +15,7 @@ from advisor.report.document import (
     Segment,
     Table,
 )
+from advisor.sizing import sampling
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.units import UNKNOWN, gib, large_unit, rate, size, tokens
 
@@ -212,6 +213,8 @@ def _speed(plan: Plan) -> list[Block]:
     known = any(v is not None for v in (speed.decode_tps, speed.prefill_tps, speed.ttft_s))
     title = "Speed, if it did fit" if plan.verdict == "no" else "Speed"
     blocks: list[Block] = [Heading(level=3, text=title), table] if known else []
+    if served := sampling.sentence(speed):
+        blocks.append(Bullets(items=(served,), style="small"))
     if speed.notes:
         blocks.append(Bullets(items=speed.notes, style="small"))
     return blocks

@@ -10,6 +10,7 @@ from advisor.basis import Range
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.probe.calibrate import usable
+from advisor.sizing import sampling
 from advisor.sizing.plan import Plan
 from advisor.ui import services
 from advisor.ui.jobs import Job, run_task
@@ -34,6 +35,7 @@ class SpeedCard(Card):
         line.setStretch(0, 1)
         self._calibration.setLayout(line)
         self._decode = FigureRow(self.tr("Decode"))
+        self._served = text("", "small", wrap=True)
         self._prefill = FigureRow(self.tr("Prefill"))
         self._first = FigureRow(self.tr("First token"))
         self._plot = RangeCurve(self.tr("Decode speed by depth"), height=120)
@@ -42,6 +44,7 @@ class SpeedCard(Card):
         self._job: Job | None = None
         for part in (
             self._decode,
+            self._served,
             self._prefill,
             self._first,
             self._plot,
@@ -60,6 +63,9 @@ class SpeedCard(Card):
             figure.setVisible(known)
         self._plot.setVisible(known)
         self._under.setVisible(known)
+        served = sampling.sentence(speed)
+        self._served.setText(served)
+        self._served.setVisible(bool(served))
         self._unknown.setVisible(not known)
         self.measure_ram.show_where(not known)
         self._show_calibration(speed.calibrated_by)

@@ -8,6 +8,7 @@ from advisor.probe.calibrate import disturbed, measures_speed, teaches
 from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.probe.slow_zeros import HELD, held_zeros
 from advisor.sizing.plan import Plan
+from advisor.sizing.sampling import served_tps
 from advisor.ui.widgets.basics import Card, clear, column, text
 from advisor.ui.widgets.figures import FigureRow, range_text
 
@@ -29,12 +30,12 @@ class SpeedsCard(Card):
         self.body.addLayout(self._rows)
         self.begin()
 
-    def show_plan(self, plan: Plan) -> None:
-        """Predicted speeds."""
+    def show_plan(self, plan: Plan, *, served: bool) -> None:
+        """Predicted speeds, ``served`` by llama-server or as llama-bench measures them."""
         clear(self._rows)
         speed = plan.speed
         spans = (
-            (self.tr("Decode"), speed.decode_tps, "speed.decode"),
+            (self.tr("Decode"), served_tps(speed) if served else speed.decode_tps, "speed.decode"),
             (self.tr("Prefill"), speed.prefill_tps, "speed.prefill"),
         )
         for name, span, key in spans:

@@ -92,10 +92,15 @@ def advise(
         at=at,
         unknowns=_unknowns(asked.prices, at.date(), usage, complete=found.complete),
         assumptions=(reviewed(), *_calibrated(calibration)),
-        searched=found.searched + len(apis),
+        searched=found.searched + _besides(settled, found),
         openings=near.openings,
         ask=asked.other,
     )
+
+
+def _besides(settled: Sequence[Assessment], found: Found) -> int:
+    """How many were worked out that the search did not count."""
+    return len({a.option.id for a in settled} - {o.id for o in found.options})
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from advisor.advice.costs import (
     hybrid_cost,
     local_cost,
 )
-from advisor.advice.money import Span, money
+from advisor.advice.money import Span, price
 from advisor.advice.options import EFFORT, Option
 from advisor.advice.serving import LocalRun, Way
 from advisor.advice.usage import DAYS_PER_MONTH, LOSS_WORDS, Usage
@@ -215,8 +215,8 @@ def _constraints(option: Option, usage: Usage) -> list[Lack]:
 def _money(option: Option, hardware: Span, usage: Usage) -> list[Lack]:
     failures = [Lack(f"the price of {name} is not known", _NO_PRICE) for name in option.unpriced]
     if usage.budget is not None and hardware.mid > usage.budget:
-        price, budget = (money(amount, usage.currency) for amount in (hardware.mid, usage.budget))
-        words = f"costs {price}, above the budget of {budget}"
+        cost, budget = (price(amount, usage.currency) for amount in (hardware.mid, usage.budget))
+        words = f"costs {cost}, above the budget of {budget}"
         failures.append(Lack(words, _doublings(float(hardware.mid), float(usage.budget))))
     return failures
 

@@ -62,6 +62,12 @@ def money(amount: Decimal, currency: str) -> str:
     return f"{amount:,.{digits}f} {currency}"
 
 
+def price(amount: Decimal, currency: str) -> str:
+    """What something costs to buy: ``"280 USD"``; cents only of small change."""
+    digits = 2 if abs(amount) < 100 and amount != amount.to_integral_value() else 0
+    return f"{amount:,.{digits}f} {currency}"
+
+
 def energy_cost(watts: Decimal, hours: Decimal, price_per_kwh: Decimal) -> Decimal:
     """Electricity: W × h / 1000 × price."""
     return watts * hours / _WH_PER_KWH * price_per_kwh

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from advisor.advice.assessment import Assessment, assess
-from advisor.advice.money import money, two_digits
+from advisor.advice.money import money, price, two_digits
 from advisor.advice.options import Answers, Option
 from advisor.advice.usage import LossWord, Usage
 from advisor.advice.verdict import demerit
@@ -140,7 +140,7 @@ def _priced(a: Assessment, usage: Usage) -> str:
     if a.monthly is not None:
         words += f", {money(a.monthly.mid, usage.currency)} a month"
     if a.hardware.mid:
-        words += f", {money(a.hardware.mid, usage.currency)} to buy"
+        words += f", {price(a.hardware.mid, usage.currency)} to buy"
     return words
 
 
@@ -244,7 +244,7 @@ def _speed(a: Assessment) -> str:
 
 
 def _spending(a: Assessment, currency: str) -> str:
-    return f"with {money(a.hardware.mid, currency)} to spend"
+    return f"with {price(a.hardware.mid, currency)} to spend"
 
 
 def _loss(a: Assessment) -> str:

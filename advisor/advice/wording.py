@@ -8,7 +8,7 @@ from typing import Final
 from advisor.advice.assessment import Assessment
 from advisor.advice.commands import FIRST_PORT, way_of
 from advisor.advice.costs import BreakEven
-from advisor.advice.money import CENT, money, two_digits
+from advisor.advice.money import CENT, money, price, two_digits
 from advisor.advice.options import EFFORT, Option, old_prices
 from advisor.advice.serving import Way
 from advisor.advice.usage import READING_TPS, Usage
@@ -66,8 +66,16 @@ def _as_good(best: Assessment, runner_up: Assessment, usage: Usage) -> str:
     gap = best.monthly.mid - runner_up.monthly.mid
     if CENT / 2 <= abs(gap) < usage.worth_changing:
         return f", {_more(gap, usage.currency)} than {other}, too little to decide by"
-    cost = about(runner_up.monthly.mid, usage.currency).removeprefix("about ")
-    return f", too close to call with {other} at {cost}"
+    if abs(gap) < CENT / 2:
+        cost = about(runner_up.monthly.mid, usage.currency).removeprefix("about ")
+        return f", too close to call with {other} at {cost}"
+    # So far apart in money, and yet close: what weighs against the cheaper one has to be said.
+    cheaper, dearer = (best, runner_up) if gap < 0 else (runner_up, best)
+    against = _weaknesses(cheaper, dearer, usage)
+    if cheaper.changes and not dearer.changes:
+        against.append("the trouble of a change")
+    given = f" given {_listed(against)}" if against else ""
+    return f", {_more(gap, usage.currency)} than {other}, yet too close to call{given}"
 
 
 def about(amount: Decimal, currency: str) -> str:
@@ -258,7 +266,7 @@ def _all_the_same(a: Assessment, usage: Usage) -> str:
     if a.monthly is None:
         return ""
     text = f"{money(a.monthly.mid, usage.currency)} a month"
-    bought = f", {money(a.hardware.mid, usage.currency)} to buy" if a.hardware.mid else ""
+    bought = f", {price(a.hardware.mid, usage.currency)} to buy" if a.hardware.mid else ""
     return f"{text}{bought}"
 
 

@@ -29,7 +29,8 @@ NARROW: Final = 900
 """Below this width the pickers do without their captions."""
 
 LEAST: Final = 110
-"""Px of a picker."""
+MOST: Final = 420
+"""Px of a picker; a wide window gives it more."""
 
 
 class Picker(QToolButton):
@@ -39,6 +40,7 @@ class Picker(QToolButton):
         """``room``: px that it takes before others do, as far as its words need them."""
         super().__init__()
         self._room = room
+        self.most = MOST
         self.setProperty("role", "picker")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -76,7 +78,7 @@ class Picker(QToolButton):
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """As wide as its words, as high as a button."""
         width = self._inner.sizeHint().width()
-        return QSize(min(width, 420), 32)
+        return QSize(min(width, self.most), 32)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """The button, and the sign that it opens something."""
@@ -151,6 +153,7 @@ class Header(QWidget):
         """Captions where there is room for them."""
         super().resizeEvent(event)
         for picker in self._pickers:
+            picker.most = max(MOST, self.width() * 2 // 5)
             picker.show_caption(shown=self.width() >= NARROW)
         self.model.updateGeometry()
 

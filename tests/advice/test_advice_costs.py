@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from advisor.advice import prices
 from advisor.advice.costs import ApiCost, api_cost, break_even, hybrid_cost, local_cost
 from advisor.advice.influences import Comparison, influences
-from advisor.advice.money import ZERO, Span, cents, energy_cost
+from advisor.advice.money import ZERO, Span, cents, energy_cost, price
 from advisor.advice.power import Power, estimate, measured
 from advisor.advice.serving import LocalRun
 from advisor.advice.usage import Usage
@@ -50,6 +50,10 @@ def api(name):
 
 
 class TestByHand:
+    def test_what_is_bought_is_priced_without_cents(self):
+        said = [price(Decimal(amount), "USD") for amount in ("280", "211.40", "3449", "99.5")]
+        assert said == ["280 USD", "211 USD", "3,449 USD", "99.50 USD"]
+
     def test_the_guides_electricity(self):
         # 0.8 kW x 720 h x $0.12 = $69.12 (the guide's 30 days)
         assert energy_cost(Decimal(800), Decimal(720), Decimal("0.12")) == Decimal("69.12")

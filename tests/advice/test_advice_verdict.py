@@ -223,6 +223,18 @@ class TestSentences:
         assert advice.close
         assert re.search(r"USD (less|more) than “.*”, too little to decide by\.$", advice.headline)
 
+    def test_what_is_far_dearer_and_yet_close_is_explained(self):
+        """Nobody believes that 0.42 USD and 5.83 are too close to call without a reason."""
+        menu = [local(busy=150.0, tier=3), rented()]
+        usage = Usage(worth_changing=Decimal(2))
+        advice = conclude(menu, usage, rig_name="This machine", at=NOW)
+        assert advice.close
+        assert advice.best.option.kind == "API"
+        assert re.search(
+            r", [\d.]+ USD less than “.*”, yet too close to call given the trouble of a change\.$",
+            advice.headline,
+        )
+
     def test_what_would_change_it(self):
         faster = local(kind="add GPU", price=500, speed=100, ident="b", tier=3)
         menu = [local(speed=40, tier=3), faster, rented()]

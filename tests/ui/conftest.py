@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from advice_page import MODEL, settled
+from probe_page import with_tiny_model
 from PySide6.QtCore import QThreadPool
 from PySide6.QtWidgets import QApplication
 
@@ -46,6 +47,16 @@ def state(designed: None, big_rig: Rig) -> Iterator[AppState]:
     state.set_rig(big_rig)
     yield state
     state.close()
+
+
+@pytest.fixture
+def here(designed: None) -> Iterator[AppState]:
+    """This machine and a tiny model that it can probe."""
+    state = with_tiny_model()
+    yield state
+    state._replan.stop()
+    state.close()
+    state.deleteLater()  # on this thread, not wherever garbage is collected
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """The probe page with the real embedded engine."""
 
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import psutil
 import pytest
+from probe_page import GIB, probing
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QWidget
 
@@ -31,43 +31,12 @@ from advisor.probe.trace import Fresh, Series, Trace
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from advisor.ui.earlier_probes import EarlierProbes
-from advisor.ui.pages.probe import ProbePage
-from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import RowButton
-from tests import tiny
-
-GIB = 1 << 30
-
-
-@pytest.fixture
-def here(designed: None) -> Iterator[AppState]:
-    """This machine and a tiny model, as if detected and chosen."""
-    state = AppState()
-    state.detected = Rig(name="This machine", hosts=(Host(cpu="a CPU", ram_available=8 * GIB),))
-    state.choose_model("tiny-qwen3")
-    state._replan.stop()
-    state.model = tiny.dense()
-    state.session = state.session.model_copy(
-        update={"settings": state.settings.model_copy(update={"ctx": 2048, "n_prompt": 64})}
-    )
-    yield state
-    state._replan.stop()
-    state.close()
-    state.deleteLater()  # on this thread, not wherever garbage is collected
 
 
 @pytest.fixture
 def page(here, qtbot):
-    page = ProbePage(here)
-    qtbot.addWidget(page)
-    page.resize(1130, 740)
-    page.head.budget.setItemData(0, 1)
-    page.head.budget.setCurrentIndex(0)
-    page.show()
-    with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
-        page._soon.start()
-    yield page
-    page.closing()
+    yield from probing(here, qtbot, budget=0)
 
 
 def test_the_prediction_stands_before_anything_runs(page):
@@ -254,6 +223,14 @@ def test_two_probes_side_by_side(page, qtbot, tmp_path):
     page.history.stop_comparing()
     assert not page.history.compared.isVisible()
     assert not page.plots._places[0].plot._compared[0]
+
+
+def test_phases_say_how_much_of_the_context_is_filled(page):
+    said = [
+        page.plots._phase_word(Phase(name="decode", start_ms=0, end_ms=1000, depth=depth))
+        for depth in (0, 4096)
+    ]
+    assert said == ["decode, empty context", "decode at 4k"]
 
 
 def test_a_deleted_probe_calibrates_nothing_and_can_be_brought_back(page, here, qtbot):

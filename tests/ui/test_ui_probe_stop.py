@@ -4,41 +4,18 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from probe_page import probing
 from PySide6.QtCore import Qt
 
-from advisor.hardware.rig import Host, Rig
 from advisor.probe.run import PhaseStarted
 from advisor.ui.pages.probe import ProbePage
 from advisor.ui.state import AppState
-from tests import tiny
-
-GIB = 1 << 30
 
 
 @pytest.fixture
-def stoppable(designed: None, qtbot) -> Iterator[ProbePage]:
-    """A tiny model that is probed on this machine for as long as it takes to press Stop."""
-    state = AppState()
-    state.detected = Rig(name="This machine", hosts=(Host(cpu="a CPU", ram_available=8 * GIB),))
-    state.choose_model("tiny-qwen3")
-    state._replan.stop()
-    state.model = tiny.dense()
-    state.session = state.session.model_copy(
-        update={"settings": state.settings.model_copy(update={"ctx": 2048, "n_prompt": 64})}
-    )
-    page = ProbePage(state)
-    qtbot.addWidget(page)
-    page.resize(1130, 740)
-    page.head.budget.setItemData(0, 1)
-    page.head.budget.setCurrentIndex(2)
-    page.show()
-    with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
-        page._soon.start()
-    yield page
-    page.closing()
-    state._replan.stop()
-    state.close()
-    state.deleteLater()  # on this thread, not wherever garbage is collected
+def stoppable(here: AppState, qtbot) -> Iterator[ProbePage]:
+    """It goes on for as long as it takes to press Stop."""
+    yield from probing(here, qtbot, budget=2)
 
 
 @pytest.mark.engine

@@ -364,3 +364,14 @@ def test_the_rigs_name_is_shortened_before_the_models(qtbot) -> None:
     whole = header.model.sizeHint().width()
     assert header.model.width() == whole
     assert header.rig.width() == header.rig.sizeHint().width()
+
+
+def test_a_wide_window_shows_long_rigs_whole(qtbot) -> None:
+    header = Header()
+    qtbot.addWidget(header)
+    header.rig.show_choice("RTX 5090 + 2x RTX 3090 + 192 GB DDR5-5600", warning="imagined")
+    header.resize(1772, 56)
+    header.show()
+    QApplication.processEvents()
+    words = header.rig._choice
+    assert words.width() >= words.fontMetrics().horizontalAdvance(words.accessibleName())

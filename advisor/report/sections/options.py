@@ -5,7 +5,7 @@ from collections import Counter
 from decimal import Decimal
 
 from advisor.advice.assessment import Assessment
-from advisor.advice.money import Span, money, two_digits
+from advisor.advice.money import Span, money, price, two_digits
 from advisor.advice.verdict import Advice
 from advisor.advice.wording import sentence
 from advisor.basis import Range
@@ -81,7 +81,7 @@ def _need(advice: Advice) -> str:
     limits = [f"at least {usage.min_decode_tps:g} tokens a second"] if usage.min_decode_tps else []
     limits.append(f"room for {tokens(usage.context)} tokens at once")
     if usage.budget is not None:
-        limits.append(f"a budget of {money(usage.budget, usage.currency)}")
+        limits.append(f"a budget of {price(usage.budget, usage.currency)}")
     best = advice.best.option.file_type if advice.best is not None else ""
     bits = (
         f" Names such as {best} say in how few bits the model's numbers are stored." if best else ""
@@ -216,7 +216,7 @@ def _option_row(assessment: Assessment, currency: str, *, best: bool) -> tuple[C
             text=_pace(speed),
             basis=option.run.basis if option.run and speed else None,
         ),
-        Cell(text=money(assessment.hardware.mid, currency) if assessment.hardware.mid else "–"),
+        Cell(text=price(assessment.hardware.mid, currency) if assessment.hardware.mid else "–"),
         Cell(
             text=UNKNOWN if assessment.monthly is None else money(assessment.monthly.mid, currency)
         ),

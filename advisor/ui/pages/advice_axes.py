@@ -20,9 +20,9 @@ def nice(value: float) -> float:
     return next((step * scale for step in _STEPS if step * scale >= value * 0.9999), 10 * scale)
 
 
-def amount(value: float) -> str:
-    """A number on an axis: whole where it is large, as short as it can be."""
-    if value >= 10 * _THOUSAND and value % 100 == 0:
+def amount(value: float, top: float) -> str:
+    """A number on an axis that ends at ``top``: in thousands where that is long, and short."""
+    if value and top >= 10 * _THOUSAND:
         return f"{value / _THOUSAND:,.4g}k"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
@@ -56,13 +56,13 @@ class Grid:
             painter.setPen(QColor(c.muted))
             left = QRectF(0, y - 8, area.left() - 6, 16)
             right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(left, right, amount(share * self.y_max))
+            painter.drawText(left, right, amount(share * self.y_max, self.y_max))
             x = area.left() + share * area.width()
             below = QRectF(x - 40, area.bottom() + 3, 80, 16)
             if place == TICKS:
                 below = QRectF(x - 74, area.bottom() + 3, 80, 16)
             side = Qt.AlignmentFlag.AlignRight if place == TICKS else Qt.AlignmentFlag.AlignHCenter
-            painter.drawText(below, side, amount(share * self.x_max))
+            painter.drawText(below, side, amount(share * self.x_max, self.x_max))
         under = QRectF(area.left(), area.bottom() + 19, area.width(), 16)
         painter.drawText(under, Qt.AlignmentFlag.AlignRight, across)
         painter.drawText(under, Qt.AlignmentFlag.AlignLeft, f"↑ {up}")

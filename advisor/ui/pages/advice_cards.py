@@ -1,22 +1,27 @@
 """The best option of every kind side by side: what it costs, how fast it is, what speaks for it."""
 
+import math
 from typing import Final
 
 from PySide6.QtCore import QCoreApplication
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
 from advisor.advice.assessment import Assessment
-from advisor.advice.money import money
+from advisor.advice.money import money, price
 from advisor.advice.options import Kind
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
 from advisor.advice.whatif import name
 from advisor.advice.wording import standing
 from advisor.ui.pages.advice_verdict import tell
-from advisor.ui.widgets.basics import TextRole, clear, column
+from advisor.ui.widgets.basics import TextRole, column
 from advisor.units import rate
 
 ACROSS: Final = 3
+"""Cards on a line, and more where each keeps `NARROWEST`."""
+NARROWEST: Final = 235
+"""Px of a card."""
 _FASTER: Final = 1.25
 _AS_FAST: Final = 0.9
 _HERE: Final = ("Keep", "Tune")
@@ -66,22 +71,47 @@ class OptionCards(QWidget):
         super().__init__()
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
-        for place in range(ACROSS):
-            self._grid.setColumnStretch(place, 1)
-            self._grid.setColumnMinimumWidth(place, 1)
+        self._cards: list[_OptionCard] = []
+        self._across = 0
         self.setLayout(self._grid)
 
     def show_advice(self, advice: Advice) -> None:
         """Other cards."""
         found = best_of_each(advice)
-        clear(self._grid, len(found))
-        for place, (group, a) in enumerate(found.items()):
-            item = self._grid.itemAt(place)
-            card = item.widget() if item is not None else None
-            if not isinstance(card, _OptionCard):
-                card = _OptionCard()
-                self._grid.addWidget(card, place // ACROSS, place % ACROSS)
+        while len(self._cards) > len(found):
+            card = self._cards.pop()
+            self._grid.removeWidget(card)
+            card.hide()
+            card.deleteLater()
+        while len(self._cards) < len(found):
+            self._cards.append(_OptionCard())
+        for card, (group, a) in zip(self._cards, found.items(), strict=True):
             card.show_option(group, a, advice)
+        self._across = 0
+        self._lay_out()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """More on a line where it is longer."""
+        super().resizeEvent(event)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Lines as long as each other, as far as that goes: four cards are not three and one."""
+        if not self._cards:
+            return
+        most = max(ACROSS, self.width() // NARROWEST)
+        lines = math.ceil(len(self._cards) / most)
+        across = math.ceil(len(self._cards) / lines)
+        if across == self._across:
+            return
+        self._across = across
+        for card in self._cards:
+            self._grid.removeWidget(card)
+        for place, card in enumerate(self._cards):
+            self._grid.addWidget(card, place // across, place % across)
+        for place in range(max(across, self._grid.columnCount())):
+            self._grid.setColumnStretch(place, 1 if place < across else 0)
+            self._grid.setColumnMinimumWidth(place, 1 if place < across else 0)
 
 
 def _tr(words: str) -> str:
@@ -112,7 +142,7 @@ def _figures(a: Assessment, usage: Usage) -> list[str]:
     if a.monthly is not None:
         cost = _tr("{cost} a month").format(cost=money(a.monthly.mid, usage.currency))
     if a.hardware.mid:
-        cost += _tr(", {price} to buy").format(price=money(a.hardware.mid, usage.currency))
+        cost += _tr(", {price} to buy").format(price=price(a.hardware.mid, usage.currency))
     speed = _tr("speed not known")
     if a.decode_tps is not None:
         speed = f"{a.decode_tps.low:,.0f}–{rate(a.decode_tps.high)}"

@@ -141,7 +141,7 @@ class FrontPlot(QWidget):
             painter.setPen(QColor(c.muted))
             right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             painter.drawText(
-                QRectF(0, y - 8, area.left() - 6, 16), right, amount(step / TICKS * top)
+                QRectF(0, y - 8, area.left() - 6, 16), right, amount(step / TICKS * top, top)
             )
         for decade in range(low, high + 1):
             x = area.left() + (decade - low) / (high - low) * area.width()
@@ -149,7 +149,7 @@ class FrontPlot(QWidget):
             if decade == high:
                 below.translate(-34, 0)
             side = Qt.AlignmentFlag.AlignRight if decade == high else Qt.AlignmentFlag.AlignHCenter
-            painter.drawText(below, side, amount(10.0**decade))
+            painter.drawText(below, side, amount(10.0**decade, 10.0**decade))
         under = QRectF(area.left(), area.bottom() + 19, area.width(), 16)
         across = self.tr("{currency} a month, each step tenfold").format(currency=self._currency)
         painter.drawText(under, Qt.AlignmentFlag.AlignRight, across)

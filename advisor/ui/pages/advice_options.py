@@ -215,7 +215,7 @@ class OptionsCard(Card):
         self._widen()
         count = len(self._options.rows)
         self.note.setText(
-            self.tr("{count} of {searched} worked out, in {currency}").format(
+            self.tr("{count} shown of {searched} looked at, in {currency}").format(
                 count=count, searched=f"{advice.searched:,}", currency=advice.usage.currency
             )
         )

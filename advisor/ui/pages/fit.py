@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
 
 from advisor.errors import RigAdvisorError
 from advisor.ui import design, services
-from advisor.ui.focus import ReadingOrder
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.missing import tell_problem
 from advisor.ui.page import Page, scrolling
@@ -25,6 +24,7 @@ from advisor.ui.pages.fit_places import PlacesCard
 from advisor.ui.pages.fit_plan import PlanCard
 from advisor.ui.pages.fit_run import NotesCard, RunCard
 from advisor.ui.pages.fit_settings import SettingsForm, settings_in_short
+from advisor.ui.pages.fit_side import SideCards
 from advisor.ui.pages.fit_speed import SpeedCard
 from advisor.ui.pages.fit_why import WhyCard
 from advisor.ui.services import FitMatrix
@@ -46,6 +46,8 @@ from advisor.ui.widgets.stacked_bar import ToneSwatch
 SIDE_WIDTH, NARROW_SIDE_WIDTH = 398, 356
 NARROW = 1000
 """Below this width the matrix does without the column of quality, and its legend moves down."""
+WIDE = 1600
+"""From this width on the chosen cell's cards stand in two columns: 1920 × 1080 shows all."""
 SETTINGS_SHARE = 0.45
 """Most of the page's height that the settings take; they scroll."""
 
@@ -120,8 +122,8 @@ class FitPage(Page):
     def _lay_out_content(self) -> None:
         """The matrix' card, and beside it the chosen cell's."""
         self._card = self._switched_card()
-        side = QWidget()
-        self._side = scrolling(side)
+        self._cards = SideCards()
+        self._side = scrolling(self._cards)
         self._side.setFixedWidth(SIDE_WIDTH)
         layout = row(self._card, self._side, spacing=design.GAP)
         layout.setStretch(0, 1)
@@ -136,15 +138,10 @@ class FitPage(Page):
         self.places = PlacesCard()
         self.run = RunCard(self.state)
         self.notes = NotesCard()
-        self._stacked = column(spacing=design.GAP)
-        self._stacked.setContentsMargins(0, 0, 10, 0)
-        side.setLayout(self._stacked)
         for card in (self.why, self.plan, self.places, self.run, self.notes):
             # Until it has something to say: each is filled in a turn of its own.
             card.hide()
-            self._stacked.addWidget(card)
-        self._stacked.addStretch(1)
-        ReadingOrder(side)
+            self._cards.add(card, column=0 if card is self.plan else 1)
 
     def _fill_matrix_view(self) -> None:
         self._answer = text("", "headline", wrap=True)
@@ -164,7 +161,7 @@ class FitPage(Page):
         """Speeds of the chosen cell, and their plot."""
         made = SpeedCard(self.state)
         made.hide()
-        self._stacked.insertWidget(self._stacked.indexOf(self.places), made)
+        self._cards.add(made, column=0, before=self.places)
         return made
 
     @functools.cached_property
@@ -252,10 +249,12 @@ class FitPage(Page):
         super().resizeEvent(event)
         if self.has("_form"):
             self._fit_form(self._form)
-        narrow = self.width() < NARROW
-        if narrow == (self._side.width() == NARROW_SIDE_WIDTH):
+        narrow, wide = self.width() < NARROW, self.width() >= WIDE
+        width = NARROW_SIDE_WIDTH if narrow else 2 * SIDE_WIDTH if wide else SIDE_WIDTH
+        if width == self._side.width():
             return
-        self._side.setFixedWidth(NARROW_SIDE_WIDTH if narrow else SIDE_WIDTH)
+        self._side.setFixedWidth(width)
+        self._cards.show_columns(two=wide)
         way = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
         self._below.setDirection(way)
         self._below.setSpacing(0 if narrow else design.SPACE)

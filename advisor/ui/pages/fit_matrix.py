@@ -38,6 +38,7 @@ class MatrixView(QWidget):
         layout = column(self.map, self._filler, self.check_all)
         layout.setStretch(0, 1)
         layout.setStretch(1, 1)
+        layout.addStretch(0)  # under few rows
         self.setLayout(layout)
 
     def say_working(self) -> None:

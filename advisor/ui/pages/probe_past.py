@@ -62,7 +62,9 @@ class CompareCard(Card):
     def _name(self, found: Difference) -> str:
         names = {
             "peak": self.tr("Peak, {place}"),
-            "decode": self.tr("Decode at {depth}"),
+            "decode": self.tr("Decode at {depth}")
+            if found.depth
+            else self.tr("Decode, empty context"),
             "prefill": self.tr("Prefill of {depth}"),
         }
         place = self.tr("RAM") if found.place == "host" else found.place

@@ -367,7 +367,9 @@ class Plots(QWidget):
             "loading": self.tr("load"),
             "warm-up": self.tr("warm-up"),
             "prefill": self.tr("prefill"),
-            "decode": self.tr("decode at {depth}"),
+            "decode": self.tr("decode at {depth}")
+            if phase.depth
+            else self.tr("decode, empty context"),
             "stopping": self.tr("stop"),
         }
         return words[phase.name].format(depth=units.tokens(phase.depth))

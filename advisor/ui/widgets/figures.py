@@ -1,5 +1,6 @@
 """Figures: a name, a value with its unit and basis; pressing it opens how it came about."""
 
+import math
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -31,9 +32,18 @@ def range_text(span: "Range | None") -> str:
     """``"36–41"``; one number where low and high are the same; "unknown" without a basis."""
     if span is None:
         return units.UNKNOWN
-    form = ",.0f" if span.high >= 10 else ".1f" if span.high >= 1 else ".2g"
+    if span.high >= 1:
+        form = ",.0f" if span.high >= 10 else ".1f"
+    else:
+        # As many decimals for both ends: two figures of the high one, and one at least of the low.
+        form = f".{max(_decimals(span.high, 2), _decimals(span.low, 1))}f"
     low, high = f"{span.low:{form}}", f"{span.high:{form}}"
     return low if low == high else f"{low}–{high}"
+
+
+def _decimals(value: float, figures: int) -> int:
+    """Decimals that show so many significant figures of a number below one."""
+    return figures - 1 - math.floor(math.log10(value)) if value > 0 else 0
 
 
 class FigureRow(QWidget):
@@ -95,7 +105,7 @@ class FigureRow(QWidget):
         self._unit.setVisible(bool(unit))
         self._note.say(note)
         self._note.setVisible(bool(note))
-        self._mark.set_basis(basis)
+        self._mark.set_basis(basis if value != units.UNKNOWN else None)
         self._explanation = explanation
         self.button.setFocusPolicy(
             Qt.FocusPolicy.StrongFocus if explanation is not None else Qt.FocusPolicy.NoFocus

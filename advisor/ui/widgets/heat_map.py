@@ -47,6 +47,8 @@ from advisor.ui.widgets.paint_turns import turns
 Index = QModelIndex | QPersistentModelIndex
 _KEPT: Final = 400
 """Pictures of cells that are kept: 14 KB each."""
+_TALLEST: Final = 60
+"""Px of a row."""
 TWO_LINES: Final = 30
 """Rows at least this high show both lines of a cell."""
 
@@ -234,13 +236,13 @@ class _RowHead(QHeaderView):
         from_title = max((_width(title, r.title) for r in self._model.rows), default=40)
         from_sub = max((_width(small, r.sub) for r in self._model.rows), default=0)
         from_note = max((_width(small, r.note) for r in self._model.rows), default=0) * self.notes
-        return QSize(max(from_title, from_sub) + (from_note + 14 if from_note else 0) + 14, 0)
+        return QSize(max(from_title, from_sub) + (from_note + 14 if from_note else 0) + 20, 0)
 
     def paintSection(self, painter: QPainter, rect: QRect, logical_index: int) -> None:  # noqa: N802 - Qt's name
         """Words only; the card is the ground."""
         head = self._model.rows[logical_index]
         c = design.colours()
-        area = rect.adjusted(2, 0, -9, 0)
+        area = rect.adjusted(8, 0, -9, 0)
         two = area.height() >= TWO_LINES and bool(head.sub)
         upper = QRect(area.left(), area.center().y() - 16, area.width(), 17) if two else area
         left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -355,8 +357,10 @@ class HeatMap(QTableView):
         if count:
             both = any(cell.sub for line in self.cells.cells for cell in line)
             least = TWO_LINES + 4 if both else 26
-            height = min(60, max(least, self.viewport().height() // count))
+            height = min(_TALLEST, max(least, self.viewport().height() // count))
             self.verticalHeader().setDefaultSectionSize(height)
+            around = self.horizontalHeader().height() + 2 * self.frameWidth()
+            self.setMaximumHeight(count * _TALLEST + around)  # its ring goes round cells alone
 
     def _current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
         if self._telling and current.isValid():

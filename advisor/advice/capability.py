@@ -5,13 +5,17 @@ The order is that of ``picks``; only one file type of each model is sized, so it
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from advisor.advice.closer import Closer
 from advisor.advice.picks import Pick, Wish, likely_order, picks
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Verdict
 from advisor.sizing.settings import RunSettings
+
+IN_RAM: Final[tuple[Verdict, ...]] = ("offload",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,18 @@ def capability(
     ):
         found.append(pick)
         arrived((place[pick.entry.id] + 1) / len(place), _ordered(wish.ctx, found))
-    return _ordered(wish.ctx, found)
+    closer = Closer(rig, wish, settings, calibration, usual_type=True)
+    answer = _ordered(wish.ctx, found)
+    while not cancelled():
+        told = answer.best(IN_RAM, dense=False)
+        if told is None or not told.rough:
+            break
+        # What is said of the rig in a sentence is what the plan says.
+        found.remove(told)
+        planned = closer.planned(told)
+        found += [] if planned is None else [planned]
+        answer = _ordered(wish.ctx, found)
+    return answer
 
 
 def _ordered(ctx: int, found: Sequence[Pick]) -> Capability:

@@ -101,6 +101,13 @@ class Pick:
     """How able the model is in 16 bits."""
     placed: bool = False
     """The solver places it: on cards that are not alike its split is faster than llama.cpp's."""
+    planned: bool = False
+    """Its speed is its plan's; else, with a part in RAM, a guess (``closer``)."""
+
+    @property
+    def rough(self) -> bool:
+        """Whether its speed is a guess at what a plan would say."""
+        return self.cell.verdict == "offload" and not self.planned
 
     @property
     def fields(self) -> Mapping[str, object]:
@@ -216,7 +223,7 @@ def picks(
         types = (
             [entry.suggested_file_type]
             if usual_type
-            else [name for name in entry.file_types if _offered(entry, name)]
+            else [name for name in entry.file_types if offered(entry, name)]
         )
         try:
             ctx = min(wish.ctx, entry.hp.n_ctx_train or wish.ctx)
@@ -230,7 +237,7 @@ def picks(
     yield from _picked(matrices, close, together, wish)
 
 
-def _offered(entry: CatalogueEntry, file_type: str) -> bool:
+def offered(entry: CatalogueEntry, file_type: str) -> bool:
     """Whether people would take it: few publish MXFP4 of a model that was not released in it."""
     return file_type in {entry.native_file_type, entry.suggested_file_type} or (
         FILE_TYPES[file_type].family != "fp4"
@@ -313,7 +320,17 @@ def _hoped(candidate: _Candidate, cell: Cell, wish: Wish, close: Matrices) -> _H
 
 
 def _best(candidate: _Candidate, cells: Sequence[Cell], wish: Wish) -> Pick | None:
-    entry, models, ctx, _ = candidate
+    return chosen(candidate.entry, candidate.models, candidate.ctx, cells, wish)
+
+
+def chosen(
+    entry: CatalogueEntry,
+    models: Mapping[str, Model],
+    ctx: int,
+    cells: Sequence[Cell],
+    wish: Wish,
+) -> Pick | None:
+    """The file type that suits a rig best, by the cells of all; None where none runs."""
     best: tuple[tuple[float, ...], Cell] | None = None
     for cell in cells:
         name = cell.file_type

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from advisor.advice.closer import Closer, closed_up
 from advisor.advice.picks import Pick, Wish, picks
 from advisor.cli.output import DONE, NO, complain, say, say_json, table
 from advisor.cli.request import Sizer, with_backend
@@ -59,7 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
         found.append(pick)
         if len(found) % _TOLD == 0:
             complain(f"{len(found)} models run so far…")
-    found = sorted(found, key=lambda pick: pick.order)[: arguments.top]
+    found.sort(key=lambda pick: pick.order)
+    closer = Closer(rig, wish, settings, calibration)
+    for closed in closed_up(found, closer, top=arguments.top):
+        found = closed
+    found = found[: arguments.top]
     if arguments.json:
         by = {} if calibration is None else {"calibrated_by": calibration.source}
         say_json({"rig": rig.name, **by, "models": [_object(pick) for pick in found]})

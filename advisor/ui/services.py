@@ -313,14 +313,15 @@ def what_runs(
         catalogue().entries,
         rig,
         picks.Wish(ctx=settings.ctx, least_tps=least_tps),
-        _plain(settings),
+        plain(settings),
         calibration=learn(rig, probes),
         cancelled=cancelled,
         arrived=now_and_then,
     )
 
 
-def _plain(settings: RunSettings) -> RunSettings:
+def plain(settings: RunSettings) -> RunSettings:
+    """What lists take of the settings: everything else as llama.cpp does by default."""
     return RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv, built=settings.built)
 
 
@@ -340,7 +341,7 @@ def best(
         catalogue().entries,
         rig,
         wish,
-        _plain(settings),
+        plain(settings),
         calibration=learn(rig, probes),
         cancelled=cancelled,
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
 from advisor import units
-from advisor.advice.capability import Capability
+from advisor.advice.capability import IN_RAM, Capability
+from advisor.advice.picks import Pick
 from advisor.hardware.rig import Rig
 from advisor.sizing.matrix import Cell
 from advisor.sizing.plan import Plan, Verdict
@@ -168,13 +169,20 @@ def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
     return sentence, reason
 
 
+def pace(pick: Pick, unit: str = "tok/s") -> str:
+    """How fast a pick writes; "~" marks what its plan has not told yet."""
+    decode = pick.cell.decode
+    words = units.rate(None if decode is None else decode.mid, unit)
+    return f"~{words}" if pick.rough and decode is not None else words
+
+
 def capability_text(found: Capability, rig: Rig) -> str:
     """What a rig can run, in a sentence."""
     context = units.tokens(found.ctx)
     place = memory_name(rig)
     whole: tuple[Verdict, ...] = ("fits", "tight")
     best, dense = found.best(whole), found.best(whole, dense=True)
-    spilled = found.best(("offload",), dense=False)
+    spilled = found.best(IN_RAM, dense=False)
     if best is None and spilled is None:
         untold = next((device for device in rig.devices if device.memory_total is None), None)
         if untold is not None:

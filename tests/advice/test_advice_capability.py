@@ -1,5 +1,7 @@
 """What a rig can run at a glance: complete at the end, and the same list growing on the way."""
 
+from dataclasses import replace
+
 from advisor.advice.capability import Capability, capability
 from advisor.advice.picks import Wish, likely_order
 from advisor.hardware.compose import parse_rig
@@ -26,7 +28,15 @@ def test_the_list_grows_likeliest_first_and_ends_with_all() -> None:
     shares = [share for share, _found in seen]
     assert shares == sorted(shares)
     assert shares[-1] <= 1
-    assert whole == seen[-1][1]
+    # What is told of the rig in a sentence has its plan's speed at the end.
+    last = {pick.entry.id: pick for pick in seen[-1][1].models}
+    assert last.keys() == {pick.entry.id for pick in whole.models}
+    planned = [pick for pick in whole.models if pick.planned]
+    assert len(planned) == 1
+    for pick in whole.models:
+        before = last[pick.entry.id]
+        assert pick in planned or pick == before
+        assert replace(pick, cell=before.cell, fast=before.fast, planned=False) == before
     assert seen[0][1].models[0].entry.id == likely_order(small())[0].id
     assert [pick.order for pick in whole.models] == sorted(pick.order for pick in whole.models)
 

@@ -1,5 +1,11 @@
 """What can I run?: the list fills itself, and a line opens on the matrix."""
 
+from dataclasses import replace
+
+from advisor.advice.picks import Wish, picks
+from advisor.hardware.compose import parse_rig
+from advisor.llm.catalogue import catalogue
+from advisor.sizing.settings import RunSettings
 from advisor.ui.pages.fit_best import BestList
 from advisor.ui.state import AppState
 
@@ -26,3 +32,48 @@ def test_nothing_found_says_so(qtbot, state: AppState) -> None:
     best.show()
 
     qtbot.waitUntil(lambda: "Nothing" in best._said.text(), timeout=60_000)
+
+
+def test_a_line_with_a_part_in_ram_shows_what_its_plan_says(qtbot, state: AppState) -> None:
+    state.set_rig(parse_rig("RTX 3060 + 64 GB DDR4-3200"))
+    best = BestList(state)
+    qtbot.addWidget(best)
+    best._search.setText("gemma 3 27b")
+    seen: set[str] = set()
+    best.picks.modelReset.connect(lambda: seen.update(shown(best)))
+    best.show()
+    qtbot.waitUntil(
+        lambda: bool(best.picks.picks) and not any(p.rough for p in best.picks.picks),
+        timeout=60_000,
+    )
+    pick = best.picks.picks[0]
+    assert pick.planned
+    assert any(words.startswith("~") for words in seen)
+    assert not any(words.startswith("~") for words in shown(best))
+
+    with qtbot.waitSignal(best.taken):
+        best.table.activated.emit(best.picks.index(0, 0))
+    qtbot.waitUntil(
+        lambda: state.plan is not None and state.plan.file_type == pick.cell.file_type,
+        timeout=30_000,
+    )
+    assert state.plan is not None
+    assert state.plan.speed.decode_tps == pick.cell.decode
+
+
+def shown(best: BestList) -> list[str]:
+    return [best.picks.words(pick, 3) for pick in best.picks.picks]
+
+
+def test_lines_that_change_places_stay_chosen(qtbot, state: AppState) -> None:
+    entries = [catalogue().find(name) for name in ("Qwen/Qwen3-8B", "Qwen/Qwen3-14B")]
+    rig, settings = parse_rig("RTX 4090 + 64 GB DDR5-6000"), RunSettings(ctx=8192)
+    found = list(picks(entries, rig, Wish(ctx=8192), settings))
+    best = BestList(state)
+    qtbot.addWidget(best)
+    best.picks.show_picks(found)
+    first, second = best.picks.picks
+    best.table.setCurrentIndex(best.picks.index(1, 0))
+    best.picks.show_picks([replace(first, fast=False), second])
+    assert [pick.entry.id for pick in best.picks.picks] == [second.entry.id, first.entry.id]
+    assert best.table.currentIndex().row() == 0

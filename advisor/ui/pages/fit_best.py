@@ -19,12 +19,14 @@ from PySide6.QtWidgets import (
 )
 
 from advisor import units
+from advisor.advice.closer import Closer, closed_up
 from advisor.advice.picks import Pick, Wish
 from advisor.llm.intelligence import CODING, data
+from advisor.probe.calibrate import learn
 from advisor.ui import design, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
-from advisor.ui.texts import VERDICT_TONES, tr, verdict_word
+from advisor.ui.texts import VERDICT_TONES, pace, tr, verdict_word
 from advisor.ui.widgets.basics import column, row, text
 from advisor.ui.widgets.row_table import Index, RowsModel, row_table
 
@@ -49,10 +51,20 @@ class PickTable(RowsModel):
         self.picks: list[Pick] = []
 
     def show_picks(self, picks: list[Pick]) -> None:
-        """Other picks."""
-        self.beginResetModel()
-        self.picks = sorted(picks, key=lambda pick: pick.order)
-        self.endResetModel()
+        """Other picks; where they are the same models, lines stay chosen and in sight."""
+        found = sorted(picks, key=lambda pick: pick.order)
+        at = {pick.entry.id: line for line, pick in enumerate(found)}
+        if at.keys() != {pick.entry.id for pick in self.picks}:
+            self.beginResetModel()
+            self.picks = found
+            self.endResetModel()
+            return
+        self.layoutAboutToBeChanged.emit()
+        before = self.persistentIndexList()
+        after = [self.index(at[self.picks[i.row()].entry.id], i.column()) for i in before]
+        self.picks = found
+        self.changePersistentIndexList(before, after)
+        self.layoutChanged.emit()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802 - Qt's signature
         return 0 if parent.isValid() else len(self.picks)
@@ -60,7 +72,7 @@ class PickTable(RowsModel):
     def words(self, pick: Pick, column: int) -> str:
         """What a cell says."""
         cell = pick.cell
-        speed = "" if cell.decode is None else units.rate(cell.decode.mid, "").strip()
+        speed = "" if cell.decode is None else pace(pick, "").strip()
         _better, several, worst = pick.loss.word.rpartition(" to ")
         return (
             pick.name,
@@ -102,6 +114,8 @@ class BestList(QWidget):
         super().__init__()
         self._state = state
         self._job: Job | None = None
+        self._in_sight = range(0)
+        """Lines that are seen, for the thread that works out their speeds."""
         self._calibrated_by = ""
         """Which probes of this machine the speeds are calibrated by; empty: by none."""
         self._search = QLineEdit()
@@ -155,6 +169,7 @@ class BestList(QWidget):
 
     def _made_table(self) -> QTableView:
         table = row_table(self.picks, self.tr("What this rig runs best"), ROW_HEIGHT)
+        table.verticalScrollBar().valueChanged.connect(self._look)
         across = table.horizontalHeader()
         across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         across.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
@@ -203,7 +218,8 @@ class BestList(QWidget):
             self._job.cancel()
         rig, settings, probes, wish = state.rig, state.settings, state.session.probes, self.wish()
         arrived: list[Pick] = []
-        self._calibrated_by = ""
+        sized: list[bool] = []
+        self._calibrated_by, self._in_sight = "", range(0)
         self._said.setText(self.tr("Sizing the catalogue…"))
 
         def work(job: Job) -> list[Pick]:
@@ -211,6 +227,14 @@ class BestList(QWidget):
                 arrived.append(pick)
                 if services.is_milestone(len(arrived)):
                     job.report(-1.0, "")
+            sized.append(True)
+            job.report(-1.0, "")
+            closer = Closer(rig, wish, services.plain(settings), learn(rig, probes))
+            for closed in closed_up(arrived, closer, in_sight=lambda: self._in_sight):
+                if job.cancelled:
+                    break
+                arrived[:] = closed
+                job.report(-1.0, "")
             return arrived
 
         def done(found: list[Pick]) -> None:
@@ -220,12 +244,13 @@ class BestList(QWidget):
         self._job = run_task(
             work,
             on_result=done,
-            on_progress=lambda _share, _text: self._show(list(arrived), done=False),
+            on_progress=lambda _share, _text: self._show(list(arrived), done=bool(sized)),
             owner=self,
         )
 
     def _show(self, found: list[Pick], *, done: bool) -> None:
         self.picks.show_picks(found)
+        self._look()
         good = sum(pick.fast for pick in found)
         if not done:
             words = self.tr("Sizing the catalogue… {count} so far")
@@ -248,6 +273,10 @@ class BestList(QWidget):
                 source=self._calibrated_by,
             )
         )
+
+    def _look(self) -> None:
+        top, bottom = self.table.rowAt(0), self.table.rowAt(self.table.viewport().height() - 1)
+        self._in_sight = range(max(top, 0), self.picks.rowCount() if bottom < 0 else bottom + 1)
 
     def _take(self, index: QModelIndex) -> None:
         pick = self.picks.picks[index.row()]

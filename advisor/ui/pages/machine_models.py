@@ -12,7 +12,7 @@ from advisor.advice.capability import Capability
 from advisor.advice.picks import Pick
 from advisor.ui import design
 from advisor.ui.state import AppState
-from advisor.ui.texts import VERDICT_TONES, billions, tr, verdict_word
+from advisor.ui.texts import VERDICT_TONES, billions, pace, tr, verdict_word
 from advisor.ui.widgets.basics import Card, text
 from advisor.ui.widgets.row_table import Index, RowsModel, offer_sorting, row_table
 
@@ -129,7 +129,7 @@ def _words(pick: Pick) -> tuple[str, ...]:
         f"{entry.released:%b %Y}" if entry.released else "",
         cell.file_type,
         verdict_word(cell.verdict),
-        units.rate(None if cell.decode is None else cell.decode.mid),
+        pace(pick),
         "" if cell.headroom is None or spilled else units.size(cell.headroom),
     )
 

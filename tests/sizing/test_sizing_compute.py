@@ -1,6 +1,7 @@
 """Compute buffers against llama.cpp's own reservation, for every architecture we know."""
 
 import functools
+import gc
 import json
 import tarfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from advisor.sizing.compute import compute_buffers
 from advisor.sizing.compute.allocator import FREE
 from advisor.sizing.compute.graphs import GRAPHS
 from advisor.sizing.compute.layout import representative
+from advisor.sizing.compute.nodes import Node
 from advisor.sizing.compute.replay import Arena, Repetition, Replay, peaks
 from advisor.sizing.placement import place
 from advisor.sizing.settings import RunSettings
@@ -109,6 +111,27 @@ def test_file_types_share_one_simulation_unless_weights_are_copied() -> None:
     assert buffers(small, settings, 1) == buffers(large, settings, 1)
     in_ram = RunSettings(ctx=8192, n_cpu_moe="all")
     assert buffers(small, in_ram, 1)[0] < buffers(large, in_ram, 1)[0]
+
+
+@pytest.mark.parametrize("n_gpu", [1, 2])
+def test_a_graph_goes_with_its_last_reference(n_gpu: int) -> None:
+    # Casts (without a cache) and the copies of inputs for several GPUs.
+    encoder = today("BAAI/bge-small-en-v1.5").model("F16")
+    settings = RunSettings(ctx=768, ubatch_size=96)
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        gc.collect()
+        buffers(encoder, settings, n_gpu)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = [thing for thing in gc.garbage if isinstance(thing, Node)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        if collects:
+            gc.enable()
+    assert not left
 
 
 def test_an_unknown_graph_is_unknown() -> None:

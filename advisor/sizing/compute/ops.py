@@ -114,9 +114,12 @@ def view_as(op: str, a: Node) -> Node:
 
 
 def cast(a: Node, type_: TensorType) -> Node:
-    """Convert. ggml makes the result its own second source."""
-    node = new(type_, a.ne, "CPY")
-    node.src = (a, node)
+    """Convert. ggml makes the result its own second source, which here only counts as a use.
+
+    A node that held itself would keep its whole graph until a full collection of garbage.
+    """
+    node = new(type_, a.ne, "CPY", (a,))
+    node.uses = 1
     return node
 
 

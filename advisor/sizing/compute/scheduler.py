@@ -184,11 +184,10 @@ class Scheduler:
         for leaf in leafs:
             if not leaf.is_input:
                 continue
-            if leaf.copies is None or leaf.backend not in leaf.copies:
-                copies = self._copy(leaf, leaf.backend)
-                copies[0] = leaf
-                leaf.is_output = True
-            placed += [(copy, leaf.backend) for copy in _copies(leaf, leaf.backend)]
+            # It is the first of them itself.
+            copies = (leaf, *self._copy(leaf, leaf.backend)[1:])
+            leaf.is_output = True
+            placed += [(copy, leaf.backend) for copy in copies]
         return placed
 
     def trace(

@@ -45,6 +45,10 @@ DOUBTED = {
     318: "fell out of video memory at this depth (5 tok/s after 25 at half of it)",
 }
 """Rows that no rule leaves out: nothing is fitted to them, but their errors count."""
+FLASH_BY_DEFAULT = {"llama-bench": "2026-05", "llama-server": "2025-09"}
+"""Month from which Flash Attention is used where nothing is said. llama-bench of spring 2026, which
+knows -fitt already, still has ``flash_attn { false }``, that with -ngl -1 has AUTO
+(cmd_params_defaults); the server's is auto since pull request 15434."""
 DELTA_KERNELS = "2026-02"
 """Month from which builds are taken to compute the gated delta rule well (llama.cpp pull request
 20334 and those before it): those of December 2025 reach half of what newer ones do."""
@@ -76,8 +80,15 @@ class Row:
 
     @property
     def flash(self) -> bool:
-        """Whether with Flash Attention: said in the words of each source."""
-        return not re.search(r"no -fa|fa= |-fa 0", self.raw["flags"] or "")
+        """Whether with Flash Attention: said in the words of each source, or its tool's default."""
+        flags = self.raw["flags"] or ""
+        if re.search(r"no -fa|fa= |-fa 0", flags):
+            return False
+        if re.search(r"-fa\b|--flash-attn", flags):
+            return True
+        server = "server" in f"{flags} {self.raw['notes']} {self.raw['src']}"
+        since = FLASH_BY_DEFAULT["llama-server" if server else "llama-bench"]
+        return (self.raw["date"] or since) >= since
 
     @property
     def without_output(self) -> bool:

@@ -20,7 +20,8 @@ from advisor.probe.unsampled import as_benched
 from advisor.sizing import size
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Speed
-from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_class import class_of
+from advisor.sizing.speed_data import CalibratedClass, speed_data
 from advisor.sizing.speed_machine import few_bits
 from advisor.sizing.speed_similar import NORMAL_80
 from advisor.sizing.speed_sums import model_sums
@@ -147,8 +148,12 @@ def calibrate(probes: Sequence[Measured]) -> Calibration | None:
     if not probes:
         return None
     probes = [replace(p, result=as_benched(p.model, p.result)) for p in probes]
-    left = speed_data().calibrated
-    found = Calibration(source=_source(probes), spread=left.spread, host_spread=left.spread)
+    left, kinds = speed_data().calibrated, _kinds(probes)
+    found = Calibration(
+        source=_source(probes),
+        spread=max([left.spread, *(kind.spread for kind in kinds)]),
+        host_spread=left.spread,
+    )
     on_host = [p for p in probes if not p.result.rig.devices]
     on_devices = [p for p in probes if p.result.rig.devices]
     found = _costs(found, probes)
@@ -158,7 +163,10 @@ def calibrate(probes: Sequence[Measured]) -> Calibration | None:
     if on_host:
         found = _fit(found, on_host, _host_prefill)
     if found.prefill_factor != 1.0 or found.host_prefill_tflops is not None:
-        found = replace(found, prefill_spread=left.prefill_spread)
+        found = replace(
+            found,
+            prefill_spread=max([left.prefill_spread, *(kind.prefill_spread for kind in kinds)]),
+        )
     # Held back, a probe tells where to look, not how near: as wide as where nothing was measured.
     held_back = any(disturbed(p.result) for p in probes)
     if held_back:
@@ -168,6 +176,13 @@ def calibrate(probes: Sequence[Measured]) -> Calibration | None:
         missed=_missed(found, probes, _decode),
         prefill_missed=_missed(found, probes, _prefill),
     )
+
+
+def _kinds(probes: Sequence[Measured]) -> list[CalibratedClass]:
+    """Of the devices that were probed: kinds of which one model tells less than of others."""
+    classes = speed_data().calibrated.classes
+    found = [class_of(device) for probe in probes for device in probe.result.rig.devices]
+    return [classes[known[0]] for known in found if known is not None and known[0] in classes]
 
 
 def _source(probes: Sequence[Measured]) -> str:

@@ -141,6 +141,13 @@ USUAL_RAM: Final = 100.0
 """GB/s: about two channels of DDR5-6000."""
 
 
+class CalibratedClass(_Frozen):
+    """The same of one kind of GPU, where a probe of one model tells less of others."""
+
+    spread: float
+    prefill_spread: float
+
+
 class Calibrated(_Frozen):
     """What one probe leaves open about other models on the same rig."""
 
@@ -149,6 +156,7 @@ class Calibrated(_Frozen):
     prefill_spread: float
     few_bits_spread: float
     """Of what is read from RAM where one has types of less than 4 bits and the other has not."""
+    classes: dict[str, CalibratedClass]
     source: str
 
 

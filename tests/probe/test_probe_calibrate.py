@@ -167,6 +167,16 @@ def test_few_bits_are_told_by_few_bits_alone(taught, near, far):
     assert other.high / other.mid > 1.2 * alike.high / alike.mid
 
 
+def test_one_probe_tells_less_where_memory_cores_and_launches_all_limit():
+    """An H200's own rows: calibrated by one of its models the others are off twice as far."""
+    h100 = parse_rig("H100 SXM + 256 GB").model_copy(update={"imagined": False})
+    model = tiny.tiny(BIG)
+    on_h100, on_4090 = (calibrate([probe(rig, model)]) for rig in (h100, CARD))
+    assert on_h100.spread > 1.8 * on_4090.spread
+    assert on_h100.prefill_spread > on_4090.prefill_spread
+    assert on_h100.host_spread == on_4090.host_spread
+
+
 def test_what_the_driver_takes_is_kept():
     place = PlaceResult(
         name="CUDA0",

@@ -100,7 +100,7 @@ CALIBRATED = {
     "421 of their prompts within 40 %. Few bits: llama.cpp b11434's kernels for AVX2 alone, on one "
     "thread of an EPYC of 2021, take for a byte of Q2_K 1.3 times as long as for one of Q4_K, of "
     "Q3_K 1.6, of IQ2_XXS 4.0 and of IQ3_S 4.4 times. cuda-hbm: our rows of an H200, fitted "
-    "without them, each other model predicted by one factor of one: 80 % of 786 figures of decoding "
+    "without them, each other model predicted by one factor: 80 % of 786 figures of decoding "
     "within 38 %, of 870 of prompts within 49 %, since memory, cores and launches are three limits "
     "there and one model tells of one of them",
 }

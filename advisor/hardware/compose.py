@@ -20,6 +20,7 @@ from advisor.hardware.imagined import (
 from advisor.hardware.network import join, same_machines, split_machines
 from advisor.hardware.rig import Device, Host, Rig
 from advisor.hardware.saved import rig_from_json
+from advisor.hardware.shared_memory import reads_the_ram, with_ram_bandwidth
 from advisor.hardware.words import memory_size, read_words
 from advisor.units import GIB
 
@@ -205,9 +206,15 @@ def _machine(text: str) -> Rig:
             f"“{text}” is more than one machine, since each {shared[0].name} has its own memory. "
             f"Say what joins them: “{shared[0].name} over 10GbE with {shared[-1].name}”."
         )
+    within = next((device for device in devices if reads_the_ram(device)), None)
+    if within is not None and len(devices) > 1:
+        raise RigError(
+            f"llama.cpp leaves {within.name}, graphics within a processor, out beside a graphics "
+            "card. Write the card and the RAM alone."
+        )
     name = " ".join(text.split())
-    return Rig(
-        name=name, devices=tuple(devices), hosts=(_host(host, devices, pool),), imagined=True
+    return with_ram_bandwidth(
+        Rig(name=name, devices=tuple(devices), hosts=(_host(host, devices, pool),), imagined=True)
     )
 
 
@@ -295,8 +302,8 @@ def rig_from_spec(spec: Mapping[str, Any] | str) -> Rig:
     if parsed.ram_bandwidth_gbs is not None:
         parts.bandwidth, parts.bandwidth_source = parsed.ram_bandwidth_gbs, "as you wrote"
     name = parsed.name or describe(devices, parts.ram_total)
-    return Rig(
-        name=name, devices=tuple(devices), hosts=(_host(parts, devices, pool),), imagined=True
+    return with_ram_bandwidth(
+        Rig(name=name, devices=tuple(devices), hosts=(_host(parts, devices, pool),), imagined=True)
     )
 
 

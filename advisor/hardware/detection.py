@@ -8,6 +8,7 @@ from pathlib import Path
 from advisor.hardware import corrections, nvml, others
 from advisor.hardware.host import read_host, without_gpu_memory
 from advisor.hardware.rig import Device, Host, Rig
+from advisor.hardware.shared_memory import reads_the_ram, with_ram_bandwidth
 
 NAME = "This machine"
 _GRACE = re.compile(r"\b(GH|GB)[23]00\b")
@@ -43,7 +44,7 @@ def detect(
         for peer in nvidia.peers
         if moved.get(peer.first) is not None and moved.get(peer.second) is not None
     )
-    return Rig(
+    rig = Rig(
         name=NAME,
         devices=counted,
         hosts=(_shared(host, counted),),
@@ -52,17 +53,24 @@ def detect(
         ignored=(*nvidia.ignored, *ignored),
         detected_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    return with_ram_bandwidth(rig)
 
 
 def set_aside(devices: Sequence[Device]) -> tuple[tuple[Device, ...], tuple[Device, ...]]:
     """Devices that count, and integrated graphics that do not.
 
-    llama.cpp leaves integrated GPUs out when there is another one. Small ones are left out in any
-    case: they read the same RAM as the CPU, and no faster. Those with a wide memory bus (the
-    table's unified machines) count as the GPUs they are.
+    llama.cpp leaves integrated GPUs out when there is another one (`llama_model_load_from_file`).
+    Those with a wide memory bus (the table's unified machines) count as the GPUs they are; those
+    of the table that read the RAM through the CPU's channels count where they are alone: prompts
+    are read several times as fast as on the CPU. Others are left out: they do nothing faster.
     """
-    counted = tuple(d for d in devices if not d.integrated or d.table_id is not None)
-    reason = "integrated graphics: it reads the CPU's RAM, no faster than the CPU does"
+    known = tuple(d for d in devices if not d.integrated or d.table_id is not None)
+    counted = tuple(d for d in known if not reads_the_ram(d)) or known[:1]
+    reason = (
+        "integrated graphics: llama.cpp leaves it out beside a graphics card"
+        if any(not d.integrated for d in counted)
+        else "integrated graphics: it reads the CPU's RAM, no faster than the CPU does"
+    )
     ignored = tuple(
         d.model_copy(update={"unknown": d.unknown | {"use": reason}})
         for d in devices

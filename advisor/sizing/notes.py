@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from advisor.hardware.rig import Rig
+from advisor.hardware.shared_memory import reads_the_ram
 from advisor.llm.model import Model, Projector
 from advisor.sizing import memory
 from advisor.sizing.allocation import Allocation, Room
@@ -108,9 +109,14 @@ def _names(rig: Rig) -> list[str]:
     return found
 
 
-def _backends(settings: RunSettings, space: Room) -> list[str]:
+def _backends(rig: Rig, settings: RunSettings, space: Room) -> list[str]:
     """How far the rules of other backends than CUDA are followed."""
-    found: list[str] = []
+    found = [
+        f"No speeds of {device.name} are among the measured rows: it has the constants of graphics "
+        "cards of its family, at the RAM's bandwidth. A probe narrows them."
+        for device in rig.devices
+        if reads_the_ram(device) and device.bandwidth_gbs is not None
+    ]
     names = [name for key, name in ROUGH_BACKENDS.items() if key in space.backends]
     if names:
         found.append(
@@ -280,7 +286,7 @@ def notes(
         )
     found += _names(rig)
     found += _encoder(model, settings)
-    found += _backends(settings, space)
+    found += _backends(rig, settings, space)
     found += _weights(model, settings, allocation)
     found += _beside(model, settings, allocation)
     left = headrooms(allocation, space)

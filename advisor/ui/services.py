@@ -19,6 +19,7 @@ from advisor.hardware import corrections, doctor, edits, network, report, saved
 from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Device, Rig
+from advisor.hardware.shared_memory import with_ram_bandwidth
 from advisor.hardware.table import gpu_table
 from advisor.llm import published, quality
 from advisor.llm.catalogue import CatalogueEntry, catalogue
@@ -422,7 +423,7 @@ def with_bandwidth(rig: Rig, measured: RamBandwidth) -> Rig:
     host = rig.host.model_copy(
         update={"ram_bandwidth_gbs": measured.gbs, "ram_bandwidth_source": measured.source}
     )
-    return rig.model_copy(update={"hosts": (host, *rig.hosts[1:])})
+    return with_ram_bandwidth(rig.model_copy(update={"hosts": (host, *rig.hosts[1:])}))
 
 
 def measure_ram(rig: Rig) -> RamBandwidth:

@@ -1,0 +1,108 @@
+"""Graphics within a processor: llama.cpp's Vulkan takes them where they are alone."""
+
+from pathlib import Path
+
+import pytest
+
+from advisor.errors import RigError
+from advisor.hardware import doctor, linux_gpus
+from advisor.hardware.bandwidth import RamBandwidth
+from advisor.hardware.compose import parse_rig, rig_from_spec
+from advisor.hardware.detection import set_aside
+from advisor.hardware.rig import Device, Host, Rig
+from advisor.hardware.shared_memory import with_ram_bandwidth
+from advisor.llm.catalogue import catalogue
+from advisor.sizing import size
+from advisor.sizing.settings import RunSettings
+from advisor.ui import services
+
+GIB = 1 << 30
+POOL = (60 * GIB, 50 * GIB)
+
+
+def detected(root: Path, **facts: str) -> Device:
+    """What Linux's files say of a card of AMD's."""
+    folder = root / "sys/class/drm/card1/device"
+    folder.mkdir(parents=True)
+    for name, content in ({"vendor": "0x1002"} | facts).items():
+        (folder / name).write_text(content + "\n")
+    (device,) = linux_gpus.read_devices(POOL, root=root)
+    return device
+
+
+def radeon_890m(root: Path) -> Device:
+    """As Linux shows one with 512 MiB carved out and the default GTT limit."""
+    gtt = {"mem_info_vram_total": str(GIB // 2), "mem_info_gtt_total": str(30 * GIB)}
+    return detected(root, device="0x150e", **gtt)
+
+
+def test_in_words_it_gets_half_of_the_ram_at_the_rams_speed() -> None:
+    rig = parse_rig("Radeon 890M + 64 GB LPDDR5X-7500")
+    (device,) = rig.devices
+    assert device.name == "Radeon 890M"
+    assert device.backend == "vulkan"
+    assert device.unified
+    assert device.memory_total == 32 * GIB
+    assert "GTT" in device.sources["memory_total"]
+    assert device.bandwidth_gbs == rig.host.ram_bandwidth_gbs == 120
+    assert "RAM" in device.sources["bandwidth_gbs"]
+    assert rig.host.ram_total == 64 * GIB
+    assert rig.host.laptop
+
+
+def test_without_the_rams_speed_its_own_is_unknown() -> None:
+    (device,) = parse_rig("Radeon 780M 32GB").devices
+    assert device.bandwidth_gbs is None
+    assert "DDR5-5600" in device.unknown["bandwidth_gbs"]
+
+
+def test_a_batch_row_says_it_too() -> None:
+    spec = {"gpus": [{"name": "Radeon 780M", "memory_gib": 32}], "ram_bandwidth_gbs": 89.6}
+    assert rig_from_spec(spec).devices[0].bandwidth_gbs == 89.6
+
+
+def test_beside_a_card_llama_cpp_leaves_it_out() -> None:
+    with pytest.raises(RigError, match="out beside a graphics card"):
+        parse_rig("RTX 4060 + Radeon 780M + 32 GB DDR5-5600")
+
+
+def test_alone_in_a_machine_it_counts_with_carve_out_and_gtt(tmp_path: Path) -> None:
+    device = radeon_890m(tmp_path)
+    assert device.memory_total == 30 * GIB + GIB // 2
+    counted, ignored = set_aside([device])
+    assert counted == (device,)
+    assert ignored == ()
+    rig = with_ram_bandwidth(Rig(name="laptop", devices=counted, hosts=(Host(ram_total=60 * GIB),)))
+    assert rig.devices[0].bandwidth_gbs is None
+    measured = services.with_bandwidth(
+        rig, RamBandwidth(gbs=96.0, threads=8, date="2026-11-27", cpu="a CPU", ram_total=64 * GIB)
+    )
+    assert measured.devices[0].bandwidth_gbs == 96.0
+    limits = [f for f in doctor.examine(measured) if f.code == "memory-limit"]
+    assert "30.5 GiB of 60.0 GiB" in limits[0].title
+    assert "ttm.pages_limit" in limits[0].advice
+
+
+def test_beside_a_card_in_a_machine_it_is_set_aside(tmp_path: Path) -> None:
+    within = radeon_890m(tmp_path)
+    (card,) = parse_rig("RTX 4060 + 64 GB").devices
+    counted, ignored = set_aside([within, card])
+    assert counted == (card,)
+    assert "beside a graphics card" in ignored[0].unknown["use"]
+
+
+def test_small_ones_stay_with_the_cpu(tmp_path: Path) -> None:
+    gtt = {"mem_info_vram_total": str(GIB // 2), "mem_info_gtt_total": str(30 * GIB)}
+    counted, ignored = set_aside([detected(tmp_path, device="0x164e", **gtt)])
+    assert counted == ()
+    assert "no faster than the CPU" in ignored[0].unknown["use"]
+
+
+def test_its_plan_takes_from_one_memory_and_says_whose_constants_it_has() -> None:
+    model = catalogue().find("meta-llama/Llama-3.1-8B-Instruct").model("Q4_K_M")
+    rig = parse_rig("Radeon 890M + 64 GB LPDDR5X-7500")
+    plan = size(model, rig, RunSettings(ctx=8192))
+    assert plan.verdict == "fits"
+    assert plan.speed.decode_tps is not None
+    assert plan.speed.decode_tps.mid < 120e9 / 4.6e9
+    assert any("constants of graphics cards" in note for note in plan.notes)

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Final
 
 from advisor.advice.assessment import Assessment, assess
-from advisor.advice.builds import Build, cards
+from advisor.advice.builds import Build
+from advisor.advice.cards import cards
 from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
 from advisor.advice.hybrids import cheapest, hybrid
 from advisor.advice.nearest import Nearest, nearest

@@ -8,14 +8,21 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from advisor.advice.cards import (
+    FULL_LANES,
+    LEAST_LANES,
+    Card,
+    acceptable,
+    cards,
+    is_passive,
+    lanes_each,
+)
 from advisor.advice.hardware_prices import HardwarePrice, PriceBook
 from advisor.advice.options import Kind, Purchase
 from advisor.advice.usage import Limits, Usage
-from advisor.hardware import table
 from advisor.hardware.compose import describe, parse_rig
-from advisor.hardware.imagined import device_from_entry
 from advisor.hardware.rig import Device, Host, Rig
-from advisor.hardware.table import GpuEntry, is_module
+from advisor.hardware.table import is_module
 from advisor.units import GIB
 
 MAX_CARDS: Final = 8
@@ -31,19 +38,12 @@ _WORKSTATION_RAM: Final = (64, 128, 256, 512)
 _SERVER_RAM: Final = (512, 1024, 2048)
 _DESKTOP_CARDS: Final = 2
 _WORKSTATION_CARDS: Final = 7
-_YEARS_ON_SALE: Final = 3
 _SMALL_SUPPLY: Final = "power supply 850 W"
 _LARGE_SUPPLY: Final = "power supply 1500 W"
 _SHELLS: Final = ("8-GPU SXM server, without GPUs", "desktop host", "workstation host")
 _PARTS: Final = (*_SHELLS, "DDR5 per GB", "server DDR5 per GB", _SMALL_SUPPLY, _LARGE_SUPPLY)
 _HERE: Final = frozenset({"keep", "close programs"})
 _WORTH_CLOSING: Final = 256 << 20
-_LEAST_LANES: Final = 4
-"""Per card: what risers and splitters of slots still give."""
-_FULL_LANES: Final = 16
-_CUDA_13: Final = (7, 5)
-"""Older cards were dropped by CUDA 13 (its release notes, August 2025)."""
-_PASSIVE: Final = ("Tesla", "A10", "A16", "A30", "A40", "A100", "L4", "L40", "H100", "H200", "B200")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,87 +91,6 @@ class Build:
 
 def _n(count: int, name: str) -> str:
     return name if count == 1 else f"{count}x {name}"
-
-
-@dataclass(frozen=True)
-class Card:
-    """A graphics card that can be bought."""
-
-    entry: GpuEntry
-    device: Device
-    price: HardwarePrice
-
-    @property
-    def is_module(self) -> bool:
-        """Sits on a server board, not in a slot."""
-        return is_module(self.entry.name)
-
-    @property
-    def is_passive(self) -> bool:
-        """Made for the airflow of a server."""
-        return _is_passive(self.entry.name)
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """What it asks of any machine that it is put into."""
-        found: list[str] = []
-        if self.is_passive:
-            found.append("a case with the airflow of a server")
-        capability = self.device.compute_capability
-        if capability is not None and capability < _CUDA_13:
-            found.append("a llama.cpp for CUDA 12, CUDA 13 no longer knows the card")
-        return tuple(found)
-
-    def over(self, lanes: int) -> Device:
-        """The card behind at most so many lanes."""
-        link = self.device.pcie
-        if (link.max_width or _FULL_LANES) <= lanes:
-            return self.device
-        return self.device.model_copy(update={"pcie": link.model_copy(update={"max_width": lanes})})
-
-
-def _is_passive(name: str) -> bool:
-    return name.startswith((*_PASSIVE, "Instinct"))
-
-
-def _lanes_each(lanes: int | None, count: int) -> int:
-    """Lanes that every one of so many cards gets: a power of two, all where nothing is known."""
-    if lanes is None:
-        return _FULL_LANES
-    return min(_FULL_LANES, 1 << max(0, (lanes // count).bit_length() - 1))
-
-
-def cards(
-    book: PriceBook, today: dt.date, *, used: bool
-) -> tuple[tuple[Card, ...], tuple[str, ...]]:
-    """Cards with a price, cheapest first, and the names of those without one.
-
-    A launch price stands for an offer only while the card can be in the shops.
-    """
-    found: list[Card] = []
-    unpriced: list[str] = []
-    for entry in table.gpu_table().gpus:
-        if entry.laptop or entry.unified or entry.integrated or entry.bandwidth_gbs is None:
-            continue
-        price = book.best(
-            entry.name,
-            launch_usd=entry.launch_msrp_usd if _on_sale(entry, today) else None,
-            launch_date=entry.launch_date,
-        )
-        if price is not None and price.condition == "used" and not used:
-            new = [p for p in book.offers(entry.name) if p.condition != "used"]
-            price = new[0] if new else None
-        if price is None:
-            unpriced.append(entry.short_name)
-            continue
-        found.append(Card(entry, device_from_entry(entry), price))
-    found.sort(key=lambda card: (card.price.mid, card.entry.name))
-    return tuple(found), tuple(unpriced)
-
-
-def _on_sale(entry: GpuEntry, today: dt.date) -> bool:
-    launched = entry.launch_date
-    return launched is not None and today.year - int(launched[:4]) <= _YEARS_ON_SALE
 
 
 def builds(rig: Rig, usage: Usage, book: PriceBook, today: dt.date) -> Iterator[Build]:
@@ -291,11 +210,11 @@ def _cards_here(
     if any(is_module(d.table_id or d.name) for d in rig.devices):
         return
     backends = {d.backend for d in rig.devices}
-    has_airflow = any(_is_passive(d.table_id or d.name) for d in rig.devices)
+    has_airflow = any(is_passive(d.table_id or d.name) for d in rig.devices)
     parts = {name: book.part(name) for name in (_SMALL_SUPPLY, _LARGE_SUPPLY)}
     top = MAX_CARDS if limits.free_slots is not None else _CARDS_UNASKED
     for card in shelf:
-        if card.is_module or not _acceptable(card, limits, has_airflow=has_airflow):
+        if card.is_module or not acceptable(card, limits, has_airflow=has_airflow):
             continue
         for count in range(1, MAX_CARDS + 1):
             if limits.free_slots is None and count > max(_CARDS_UNASKED, len(rig.devices)):
@@ -309,13 +228,6 @@ def _cards_here(
             yield _with_cards(rig, card, count, limits, parts, keeps=False)
 
 
-def _acceptable(card: Card, limits: Limits, *, has_airflow: bool = False) -> bool:
-    """Whether a card without fans of its own may be put into a machine for people."""
-    if not card.is_passive:
-        return True
-    return (limits.server_cards or has_airflow) and not limits.quiet
-
-
 def _with_cards(
     rig: Rig,
     card: Card,
@@ -327,16 +239,16 @@ def _with_cards(
 ) -> Build:
     kept = rig.devices if keeps else ()
     n = len(kept) + count
-    each = _lanes_each(limits.lanes, n)
+    each = lanes_each(limits.lanes, n)
     devices = (*kept, *(card.over(each),) * count)
     adds = keeps or not rig.devices
     purchases = [Purchase(card.entry.short_name, Decimal(count), card.price)]
     extra = n - len(rig.devices)
     conditions, impossible = _room(card, extra, limits)
-    if limits.lanes is not None and each < _LEAST_LANES:
-        impossible.append(f"{n} cards need {_LEAST_LANES * n} lanes; there are {limits.lanes}")
+    if limits.lanes is not None and each < LEAST_LANES:
+        impossible.append(f"{n} cards need {LEAST_LANES * n} lanes; there are {limits.lanes}")
     elif limits.lanes is None and n > _DESKTOP_CARDS:
-        conditions.append(f"{_LEAST_LANES * n} PCIe lanes or more for {n} cards")
+        conditions.append(f"{LEAST_LANES * n} PCIe lanes or more for {n} cards")
     supply = _supply(devices)
     if supply is not None:
         if limits.supply_w is None:
@@ -413,7 +325,7 @@ def _new_machines(limits: Limits, book: PriceBook) -> Iterator[Build]:
 def _new_builds(limits: Limits, book: PriceBook, shelf: Sequence[Card]) -> Iterator[Build]:
     parts = {name: book.part(name) for name in _PARTS}
     for card in shelf:
-        if not card.is_module and not _acceptable(card, limits):
+        if not card.is_module and not acceptable(card, limits):
             continue
         if limits.quiet and card.is_module:
             continue
@@ -434,7 +346,7 @@ def _new_builds(limits: Limits, book: PriceBook, shelf: Sequence[Card]) -> Itera
                 continue
             # Desktop boards share the sixteen lanes of the processor among two slots.
             shared = not card.is_module and 1 < count <= _DESKTOP_CARDS
-            devices = (card.over(_FULL_LANES // 2) if shared else card.device,) * count
+            devices = (card.over(FULL_LANES // 2) if shared else card.device,) * count
             bought = [
                 Purchase(card.entry.short_name, Decimal(count), card.price),
                 Purchase(shell, Decimal(1), parts[shell]),

@@ -59,12 +59,23 @@ def rules_of_length(speeds: Sequence[Speeds], usage: Usage) -> Iterable[str]:
     if not known:
         return
     quickest, best = min(known, key=lambda pair: pair[0])
-    slowest, worst = max(known, key=lambda pair: pair[0])
-    yield (
+    told = (
         f"A request of {usage.prompt_tokens:,} tokens takes {quickest:,.0f} minutes on "
-        f"{best.rig} ({best.model} {best.file_type}) and {slowest:,.0f} on {worst.rig} "
-        f"({worst.model} {worst.file_type}): the prompt, not memory, is what a long context costs."
+        f"{best.rig} ({best.model} {best.file_type})"
     )
+    if not best.in_ram:
+        slowest, worst = max(((m, s) for m, s in known if not s.in_ram), key=lambda pair: pair[0])
+        if worst is not best:
+            told += f", {slowest:,.0f} on {worst.rig} ({worst.model} {worst.file_type})"
+        told += ", all in fast memory: reading the prompt is what a long context costs"
+    partly = [pair for pair in known if pair[1].in_ram]
+    if partly:
+        slowest, worst = max(partly, key=lambda pair: pair[0])
+        told += (
+            f"; with a part of the model in RAM up to {slowest:,.0f} ({worst.model} "
+            f"{worst.file_type} on {worst.rig})"
+        )
+    yield f"{told}."
 
 
 def rule_of_mixing(choices: Sequence[Option], usage: Usage) -> str:

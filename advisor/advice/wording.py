@@ -376,11 +376,11 @@ def leans_on(
             found += option.api.notes
         old = set(old_prices(option, today))
         for purchase in option.purchases:
-            price = purchase.price
+            offer = purchase.price
             mark = ", more than half a year old" if purchase.name in old else ""
             found.append(
-                f"{purchase.name}: {_usd(price.mid)} ({price.condition}, {price.date or 'today'}"
-                f"{mark}), {price.source}."
+                f"{purchase.name}: {price(offer.mid, 'USD')} ({offer.condition}, "
+                f"{offer.date or 'today'}{mark}), {offer.source}."
             )
     if any(a.option.run is not None for a in told):
         found.append(
@@ -403,7 +403,3 @@ def leans_on(
         "are without tax."
     )
     return tuple(dict.fromkeys(found))
-
-
-def _usd(amount: Decimal) -> str:
-    return f"{amount:,.2f} USD" if amount < 1000 else f"{amount:,.0f} USD"

@@ -10,6 +10,7 @@ import pytest
 from advisor.advice import scenarios
 from advisor.advice.export import advice_data, answer_data
 from advisor.advice.hardware_prices import PriceBook
+from advisor.advice.scenario_rules import rules_of_length
 from advisor.advice.scenario_work import allocation, work_out
 from advisor.advice.workings import Workings
 from advisor.errors import SessionError
@@ -157,3 +158,26 @@ def test_what_two_cards_lack_together_goes_to_ram() -> None:
     for row in moved:
         assert row.on_devices is not None
         assert row.moved >= row.on_devices - free
+
+
+def test_a_long_context_costs_its_prompt_where_memory_is_not_short() -> None:
+    """A model partly in RAM is slow for another reason than its prompt, and is told apart."""
+
+    def speeds(rig: str, minutes: int, *, in_ram: bool) -> scenarios.Speeds:
+        return scenarios.Speeds(
+            rig, "DeepSeek V4 Pro", "MXFP4_MOE", "small", in_ram, None, None, Decimal(minutes)
+        )
+
+    known = [
+        speeds("8x H200", 21, in_ram=False),
+        speeds("3x H100", 463, in_ram=True),
+        speeds("4x B200", 12, in_ram=False),
+    ]
+    (told,) = rules_of_length(known, CASE.usage)
+    before, _, after = told.partition("; with a part of the model in RAM up to ")
+    assert "12 minutes on 4x B200" in before
+    assert "21 on 8x H200" in before
+    assert "all in fast memory: reading the prompt" in before
+    assert after.startswith("463")
+    (alone,) = rules_of_length(known[1:2], CASE.usage)
+    assert "fast memory" not in alone

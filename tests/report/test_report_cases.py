@@ -201,6 +201,17 @@ def test_ram_that_stays_the_system_s_is_not_called_free() -> None:
     assert [cell.basis for cell in table.rows[0][1:3]] == [Basis.MEASURED] * 2
 
 
+def test_graphics_that_share_the_memory_have_no_link() -> None:
+    """Nothing is unknown of a slot that there is not."""
+    rig = parse_rig("Radeon 890M + 64 GB LPDDR5X-7500")
+    table = next(b for b in machine_blocks(rig) if isinstance(b, Table))
+    shown = {
+        column.title: cell.text for column, cell in zip(table.columns, table.rows[0], strict=True)
+    }
+    assert shown["Link"] == "–"
+    assert shown["Bandwidth"] == "120 GB/s"
+
+
 def test_refused_settings_leave_a_report_that_says_why() -> None:
     assert "There is no verdict." in to_text(document("refused settings"))
 

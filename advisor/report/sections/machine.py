@@ -79,6 +79,7 @@ def _device_row(alike: Sequence[Device], *, imagined: bool) -> tuple[Cell, ...]:
     if device.unified:
         kinds.append("shares the computer's memory")
     known = device.bandwidth_gbs is not None
+    wired = f"PCIe {generation}.0 x{width}" if generation and width else UNKNOWN
     return (
         Cell(text=count + device.name, second=", ".join(kinds), strong=True),
         Cell(
@@ -90,7 +91,7 @@ def _device_row(alike: Sequence[Device], *, imagined: bool) -> tuple[Cell, ...]:
             basis=sensed if device.memory_used is not None else None,
         ),
         Cell(text=f"{device.bandwidth_gbs:,.0f} GB/s" if known else UNKNOWN),
-        Cell(text=f"PCIe {generation}.0 x{width}" if generation and width else UNKNOWN),
+        Cell(text="–" if device.unified else wired),
         Cell(text=f"{device.power_limit_w:,.0f} W" if device.power_limit_w else UNKNOWN),
     )
 

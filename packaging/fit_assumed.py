@@ -13,6 +13,7 @@ BUILT = 1.0
 
 _NONE = dict.fromkeys(("z", "z_deep", "z_experts", "z_experts_deep", "unmeasured"), 1.0) | {
     "centre": 0.0,
+    "untold": 0.0,
     "several": 1.0,
 }
 
@@ -39,7 +40,7 @@ PREFILL = Assumed(
         model=0.0, model_backend=0.0, model_class=0.0, gpu_backend=0.133, gpu_model=0.047,
         gpu_model_backend=0.0, gpu_model_depth=0.0, gpu_model_slope=0.0, class_type=0.08,
         backend_built=0.0, class_built=0.15, class_flash=0.0, depth=DEPTH,
-        built=BUILT, noise=0.09, **_NONE,
+        built=BUILT, noise=0.09, **_NONE | {"untold": 0.75},
     ),
     {
         "quantized": Prior(0.63), "sixteen": Prior(0.7, 0.5), "experts": Prior(1.5, 0.0, 0.5),

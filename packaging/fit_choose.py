@@ -58,8 +58,9 @@ class Chooser:
         error, _ = self.joint.left_out(fit, start.how, covariance)
         spread = self.joint.spread_left_out(fit, start.how)
         # A question may not tell what a row was measured with, and its range has to hold too.
-        gain, wider = self.joint.untold(fit, start.how)
+        gain, wider, added = self.joint.untold(fit, start.how)
         untold = error + gain + self.joint.formula.untold(fit.vector, ubatch=True)[train]
+        untold -= start.how.untold * added
         errors, spreads = np.concatenate([error, untold]), np.concatenate([spread, wider])
         centre = _centre(errors, spreads)
         found: dict[str, float] = {"centre": centre}

@@ -217,15 +217,15 @@ class Joint:
         _, spread = without_own(inner, fit.target, members)
         return np.sqrt(np.maximum(spread**2 - noise / fit.weight, 0) + noise)
 
-    def untold(self, fit: Fit, how: Similar) -> tuple[Array, Array]:
+    def untold(self, fit: Fit, how: Similar) -> tuple[Array, Array, Array]:
         """What the errors of the training rows gain, each without its group, where neither build
-        nor Flash Attention is told; and their spread then."""
+        nor Flash Attention is told; their spread then, and what of it comes of not knowing."""
         at = np.ix_(fit.train, fit.train)
         alike, asked = self.shared(how)[at], self.shared(how, self.asked)[at]
         unsure = self.shared(how, self.unsure)[at]
         inverse = np.linalg.inv(alike + np.diag(how.noise**2 / fit.weight))
         left = (self.formula.measured - fit.computed)[fit.train]
-        gain, spread = np.empty(len(left)), np.empty(len(left))
+        gain, spread, added = np.empty((3, len(left)))
         for rows in self._members(fit, None):
             others = np.setdiff1d(np.arange(len(left)), rows)
             across = inverse[np.ix_(others, rows)]
@@ -234,9 +234,10 @@ class Joint:
             known, little = alike[np.ix_(rows, others)], asked[np.ix_(rows, others)]
             gain[rows] = (known - little) @ without @ left[others]
             less = unsure[np.ix_(rows, others)]
-            explained = np.einsum("ij,jk,ik->i", less, without, less)
+            explained, told = (np.einsum("ij,jk,ik->i", m, without, m) for m in (less, little))
             spread[rows] = np.sqrt(np.maximum(np.diag(alike)[rows] - explained, 0) + how.noise**2)
-        return gain, spread
+            added[rows] = np.sqrt(np.maximum(told - explained, 0))
+        return gain, spread, added
 
     def fit(self, train: Array, how: Similar, priors: dict[str, Prior]) -> Fit:
         """The constants that explain the rows ``train`` best."""
@@ -263,7 +264,8 @@ class Joint:
     def predict(
         self, fit: Fit, test: Array, how: Similar, *, told: bool = True
     ) -> tuple[Array, Array]:
-        """Error and spread of other rows, as a prediction has them (``speed_similar.Process``)."""
+        """Error and spread of other rows, as a prediction has them (``speed_similar.correction``,
+        but for ``Similar.centre``)."""
         shared = self.shared(how)
         own = shared[np.ix_(fit.train, fit.train)] + np.diag(how.noise**2 / fit.weight)
         at = np.ix_(test, fit.train)
@@ -273,6 +275,9 @@ class Joint:
         error = left[test] - weights @ left[fit.train]
         sure = across if told else self.shared(how, self.unsure)[at]
         explained = (np.linalg.solve(own, sure.T).T * sure).sum(axis=1)
+        if not told:
+            if_told = (weights * across).sum(axis=1)
+            error -= how.untold * np.sqrt(np.maximum(if_told - explained, 0))
         variance = np.diag(shared)[test] - explained
         return error, np.sqrt(np.maximum(variance, 0) + how.noise**2)
 

@@ -295,6 +295,9 @@ class Similar(_Frozen):
     further off, relative to what is measured, than one too low, so the less is known, the lower is
     the middle that errs least (absolute percentage error in Gneiting 2011, "Making and evaluating
     point forecasts")."""
+    untold: float
+    """What not knowing the build adds to the spread, times this, lowers the middle too: kernels got
+    faster, so of builds that one may have those that differ most are slow."""
     several: float
     """Multiple of the range where several cards share the work."""
     unmeasured: float

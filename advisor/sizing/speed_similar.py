@@ -274,11 +274,14 @@ def correction(kind: Kind, case: Case, n_gpu: int) -> Correction:
     """What measured rows change. Rows of the very same case beat everything else."""
     process = _process(kind)
     mean, deviation = process([case])
+    lower = 0.0
     if case.built is None:
-        mean, _ = process([as_usual(case, process.usual)])
+        mean, if_told = process([as_usual(case, process.usual)])
+        added = math.sqrt(max(float(deviation[0]) ** 2 - float(if_told[0]) ** 2, 0.0))
+        lower = process.how.untold * added
     multiple = process.how.multiple(case.experts, float(deepness(case.depth)))
     spread = float(deviation[0]) * multiple / NORMAL_80
-    likely = float(mean[0]) + process.how.centre * float(deviation[0])
+    likely = float(mean[0]) + process.how.centre * float(deviation[0]) + lower
     same = _by_machine(kind).get((case.model, case.gpu, case.backend, case.file_type, n_gpu), ())
     if not same:
         known = (case.gpu, case.backend) in _machines(kind)

@@ -16,7 +16,16 @@ from advisor.sizing.bench_rows import BenchRow, bench_data, year
 from advisor.sizing.calibration import IDENTITY, Calibration
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import speed_data
-from advisor.sizing.speed_similar import Case, Process, correction, deepness, likeness
+from advisor.sizing.speed_similar import (
+    NORMAL_80,
+    Case,
+    Process,
+    as_usual,
+    correction,
+    deepness,
+    likeness,
+    usual_builds,
+)
 from tests.sizing.speed_cases import mid, model, speed
 
 STRIX = "Ryzen AI Max+ 395 (Strix Halo, 128GB)"
@@ -111,6 +120,7 @@ def test_recorded_errors_are_what_is_promised() -> None:
     assert decode["moe"].median <= 12
     assert prefill["all"].median <= 18
     assert prefill["all"].p90 <= 40
+    assert prefill["all, build not told"].p90 <= 40
     # Of cards, too, whose constants are borrowed or that builds for special cases were run on.
     assert decode["never fitted"].p90 <= 26
     assert prefill["never fitted"].p90 <= 40
@@ -166,6 +176,24 @@ def test_the_middle_stands_a_little_below_what_is_likeliest_and_several_cards_ha
     assert four.error == alone.error
     assert four.widen == pytest.approx(alone.widen * how.several)
     assert how.several != 1
+
+
+def test_where_no_build_is_told_the_middle_is_lower_by_what_not_knowing_adds() -> None:
+    """As kernels got faster, builds that one may have are rather slower than the usual one."""
+    case = Case("nobody/measured", STRIX, "vulkan", "vulkan-strix-halo", "Q4_K_M", True, 0)
+    usual = as_usual(case, usual_builds(Case.of(row) for row in bench_data().rows))
+    assert usual.built is not None
+    lower: dict[str, float] = {}
+    for kind, how in (
+        ("decode", speed_data().similar_decode),
+        ("prefill", speed_data().similar_prefill),
+    ):
+        untold, told = correction(kind, case, 1), correction(kind, usual, 1)
+        assert untold.spread > told.spread
+        deviations = (untold.spread - told.spread) * NORMAL_80 / how.multiple(experts=True, far=0)
+        lower[kind] = untold.error - told.error - how.centre * deviations
+    assert lower["decode"] == pytest.approx(0, abs=1e-9)
+    assert 0.02 < lower["prefill"] < 0.3
 
 
 def test_ranges_follow_what_kept_back_rows_needed() -> None:

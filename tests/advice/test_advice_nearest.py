@@ -81,7 +81,7 @@ def test_what_relaxed_limits_found_never_meets_the_need():
     assert passive.failures == ("has cards without fans",)
     spending = [when for when in opened if when.endswith("to spend")]
     assert spending
-    assert "above the budget of 200.00 USD" in advice.headline
+    assert "above the budget of 200 USD" in advice.headline
 
 
 def test_noise_is_one_of_the_things_that_are_told():

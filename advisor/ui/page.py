@@ -23,11 +23,12 @@ from collections.abc import Callable
 from typing import Final
 
 import shiboken6
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QWidget
 
 from advisor.ui.state import AppState
+from advisor.ui.turns import Turn
 
 POLISH_S: Final = 0.006
 """Processor time in which a turn styles what nobody has seen yet."""
@@ -47,8 +48,8 @@ class Page(QWidget):
         """Cached properties that are parts of the page, in the order to make them."""
         self._unstyled: list[QWidget] | None = None
         """Widgets that the style sheet has not looked at; None before the parts are made."""
-        self._catching_up = QTimer(self, singleShot=True, interval=0)
-        self._catching_up.timeout.connect(self._next)
+        self._catching_up = Turn(self)
+        self._catching_up.due.connect(self._next)
         self._catching_up.start()
 
     def make_in_turns(self, *parts: str) -> None:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from PySide6.QtCore import QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
@@ -14,6 +13,7 @@ from advisor.ui import design, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
 from advisor.ui.texts import tr
+from advisor.ui.turns import Turn
 from advisor.ui.widgets.basics import Card, Chip, button, clear, column, row, text
 from advisor.ui.widgets.paint_turns import BUDGET_S
 
@@ -33,8 +33,8 @@ class DoctorCard(Card):
         self._left: list[Finding] = []
         self._several = False
         """Findings are of several parts of the rig: each says of which."""
-        self._rest = QTimer(self, singleShot=True, interval=0)
-        self._rest.timeout.connect(self._add_lines)
+        self._rest = Turn(self)
+        self._rest.due.connect(self._add_lines)
         self._again = button(
             self.tr("Read again"),
             read_again,

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QGridLayout
 
 from advisor.hardware.rig import Rig
@@ -13,6 +12,7 @@ from advisor.ui.pages.machine_edits import MachineEdits
 from advisor.ui.pages.machine_host import HostCard, between_text
 from advisor.ui.pages.machine_live import LiveReadings
 from advisor.ui.state import AppState
+from advisor.ui.turns import Turn
 
 WIDE: Final = 1400
 """Page width in px from which three cards stand side by side."""
@@ -44,9 +44,9 @@ class Parts(QGridLayout):
         self.hosts: list[HostCard] = []
         self.doctor = DoctorCard(state, edits.read_again)
         self._host_card()
-        self._grow = QTimer(self, singleShot=True, interval=0)
+        self._grow = Turn(self)
         """Making a card takes half a frame."""
-        self._grow.timeout.connect(self._next_card)
+        self._grow.due.connect(self._next_card)
 
     @property
     def host(self) -> HostCard:

@@ -4,11 +4,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QLabel, QWidget
 
 from advisor.basis import Basis, Explanation
 from advisor.ui.design import Series
+from advisor.ui.turns import Turn
 from advisor.ui.widgets.basics import column, text
 from advisor.ui.widgets.figures import FigureRow
 from advisor.ui.widgets.paint_turns import BUDGET_S
@@ -41,8 +41,8 @@ class FigureList(QWidget):
         self._shown: list[tuple[object, QWidget]] = []
         self._lines: tuple[Line, ...] = ()
         self._next = 0
-        self._rest = QTimer(self, singleShot=True, interval=0)
-        self._rest.timeout.connect(self._fill)
+        self._rest = Turn(self)
+        self._rest.due.connect(self._fill)
 
     def show_lines(self, lines: Sequence[Line]) -> None:
         """Other lines: the first of them now, the rest in the next turns of the event loop."""

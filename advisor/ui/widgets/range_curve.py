@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from advisor.basis import Range
 from advisor.ui import design
+from advisor.ui.turns import Turn
 
 Tick = tuple[float, str]
 """A place on an axis, and its words."""
@@ -39,8 +40,8 @@ class RangeCurve(QWidget):
         self._height = height
         self._shown: _Shown | None = None
         self._plot: _Plot | None = None
-        self._making = QTimer(self, singleShot=True, interval=0)
-        self._making.timeout.connect(self._make)
+        self._making = Turn(self)
+        self._making.due.connect(self._make)
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._inside = QVBoxLayout(self)

@@ -222,8 +222,44 @@ def test_elided_text_keeps_its_whole_in_the_tooltip(qtbot) -> None:
     qtbot.addWidget(label)
     label.resize(60, 20)
     label.show()
-    assert label.text().endswith("…")
+    assert label.shown.endswith("…")
     assert label.toolTip() == "a very long name of a rig with many cards"
+
+
+class Asked(QWidget):
+    """Counts how often its layout is asked for again."""
+
+    times = 0
+
+    def event(self, event: QEvent) -> bool:
+        self.times += event.type() == QEvent.Type.LayoutRequest
+        return super().event(event)
+
+
+def test_elided_text_leaves_the_layouts_around_it_alone(qtbot) -> None:
+    holder, label = Asked(), Elided("a very long name of a rig with many cards", least=20)
+    qtbot.addWidget(holder)
+    holder.setLayout(column(label))
+    holder.resize(300, 40)
+    with qtbot.waitExposed(holder):
+        holder.show()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
+    holder.times = 0
+    holder.resize(60, 40)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
+    assert label.shown != label.text()
+    assert not holder.times
+
+
+def test_elided_text_is_painted_as_it_is_shown(qtbot) -> None:
+    label, short = Elided("a very long name of a rig with many cards"), Elided("")
+    for each in (label, short):
+        qtbot.addWidget(each)
+        each.resize(80, 20)
+        each.show()
+    short.say(label.shown)
+    assert short.shown == short.text()
+    assert label.grab().toImage() == short.grab().toImage()
 
 
 def test_flow_wraps_like_words(qtbot) -> None:

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
     QLayout,
     QPushButton,
     QSizePolicy,
+    QStyle,
     QVBoxLayout,
     QWidget,
 )
@@ -333,7 +334,10 @@ class EmptyState(QWidget):
 
 
 class Elided(QLabel):
-    """A single line that ends in "…" when there is no room; the whole text is its tooltip."""
+    """A single line that ends in "…" when there is no room; the whole text is its tooltip.
+
+    Its text stays the whole one: another would have every layout around it worked out again.
+    """
 
     def __init__(
         self,
@@ -343,21 +347,21 @@ class Elided(QLabel):
         *,
         least: int = 20,
     ) -> None:
-        super().__init__()
+        super().__init__(content)
         self._least = least
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setProperty("role", role)
-        self._full = ""
         self._mode = mode
+        self.shown = content
+        """What there is room for."""
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
-        self.say(content)
+        self.setAccessibleName(content)
 
     def say(self, content: str) -> None:
         """Another text."""
-        self._full = content
         self.setAccessibleName(content)
+        self.setText(content)
         self._fit()
-        self.updateGeometry()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Shorten to the new width."""
@@ -367,17 +371,38 @@ class Elided(QLabel):
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """As wide as the whole text."""
         return QSize(
-            self.fontMetrics().horizontalAdvance(self._full) + 2, super().sizeHint().height()
+            self.fontMetrics().horizontalAdvance(self.text()) + 2, super().sizeHint().height()
         )
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """``least`` px, by default room for a letter and the dots; the text if it is shorter."""
-        return QSize(min(self._least, self.sizeHint().width()), super().sizeHint().height())
+        whole = self.sizeHint()
+        return QSize(min(self._least, whole.width()), whole.height())
 
     def _fit(self) -> None:
-        shown = self.fontMetrics().elidedText(self._full, self._mode, max(0, self.width()))
-        self.setText(shown)
-        self.setToolTip(self._full if shown != self._full else "")
+        whole = self.text()
+        self.shown = self.fontMetrics().elidedText(whole, self._mode, max(0, self.width()))
+        tip = whole if self.shown != whole else ""
+        if tip != self.toolTip():
+            self.setToolTip(tip)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """The part of the text that there is room for."""
+        if self.shown == self.text():
+            super().paintEvent(event)
+            return
+        with QPainter(self) as painter:
+            self.drawFrame(painter)
+            side = QStyle.visualAlignment(self.layoutDirection(), self.alignment())
+            self.style().drawItemText(
+                painter,
+                self.contentsRect(),
+                side,
+                self.palette(),
+                self.isEnabled(),
+                self.shown,
+                self.foregroundRole(),
+            )
 
 
 class RowButton(QAbstractButton):

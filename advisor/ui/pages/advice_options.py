@@ -207,12 +207,10 @@ class OptionsCard(Card):
         )
         self._options.show_rows(advice, heads, self._words)
         header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         if not self._one_model(advice):
             header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(MEETS, QHeaderView.ResizeMode.Fixed)
-        self._widen()
         count = len(self._options.rows)
         self.note.setText(
             self.tr("{count} shown of {searched} looked at, in {currency}").format(
@@ -244,6 +242,7 @@ class OptionsCard(Card):
 
     def _choose(self, option_id: str) -> None:
         """Make that row the chosen one again; none where it is not shown."""
+        self._fit_columns()
         self._fit_height()
         shown = self._options.rows[: self._options.rowCount()]
         ids = [a.option.id for a, _words in shown]
@@ -260,6 +259,12 @@ class OptionsCard(Card):
         """Widths change one after the other, and asking for one changes the next."""
         if column in _WRAPPED:
             self._fitting.start()
+
+    def _fit_columns(self) -> None:
+        """Figures as wide as they are now: left to the header, it would ask for all of them again
+        at every other width of the card."""
+        self.table.resizeColumnsToContents()
+        self._widen()
 
     def _fit_height(self) -> None:
         """Rows as high as their words ask for: what speaks against an option is read here."""

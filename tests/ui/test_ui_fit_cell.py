@@ -25,6 +25,7 @@ from advisor.sizing.ways_out import Change
 from advisor.ui import checks
 from advisor.ui.focus import LINE
 from advisor.ui.pages.fit import FitPage
+from advisor.ui.pages.fit_plan import PlacePicker
 from advisor.ui.pages.fit_run import RunCard
 from advisor.ui.state import AppState
 from advisor.ui.widgets.figures import FigureRow
@@ -97,6 +98,18 @@ def test_another_card_is_a_what_if(fit, state, qtbot) -> None:
     qtbot.waitUntil(lambda: state.plan is not None and len(state.plan.devices) == 3, timeout=30_000)
     assert state.plan.verdict == "fits"
     qtbot.waitUntil(lambda: not fit.why.isVisible(), timeout=30_000)
+
+
+def test_every_one_of_many_cards_gets_its_bar(fit, state, qtbot) -> None:
+    ask(qtbot, state, "Qwen/Qwen3-8B", "Q8_0", 8192, rig="8x RTX 3090 + 64 GB DDR5-6000")
+
+    def bars() -> list[str]:
+        pickers = [p for p in fit.plan.findChildren(PlacePicker) if p.isVisibleTo(fit.plan)]
+        return [str(picker.property("place")) for picker in pickers]
+
+    qtbot.waitUntil(lambda: bars() == [*(f"CUDA{n}" for n in range(8)), "host"])
+    ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 8192)
+    qtbot.waitUntil(lambda: bars() == ["CUDA0", "host"])
 
 
 def test_a_part_in_ram_that_was_asked_for_is_not_called_too_slow(fit, state, qtbot) -> None:

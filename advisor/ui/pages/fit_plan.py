@@ -1,5 +1,6 @@
 """The chosen cell's plan: which memory holds what, and every figure's explanation."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -16,8 +17,10 @@ from advisor.ui import design
 from advisor.ui.checks import Checked, Pair
 from advisor.ui.pages.fit_check import CheckLine
 from advisor.ui.texts import VERDICT_TONES, verdict_text
+from advisor.ui.turns import Turn
 from advisor.ui.widgets.basics import Card, Chip, Elided, RowButton, column, row, text
 from advisor.ui.widgets.figure_list import FigureList, Line
+from advisor.ui.widgets.paint_turns import BUDGET_S
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
 
 Figure = tuple[str, str, design.Series, int | None]
@@ -112,6 +115,12 @@ class PlanCard(Card):
         self._figures = FigureList(spacing=0)
         """Of the place that is shown."""
         self._buttons: list[PlacePicker] = []
+        self._memories: list[Place] = []
+        """Of the plan that is shown."""
+        self._next = 0
+        """Of them, the first that has no button yet."""
+        self._more = Turn(self)
+        self._more.due.connect(self._fill_pickers)
         self._chosen = ""
         self._plan: Plan | None = None
         self._rig: Rig | None = None
@@ -154,14 +163,27 @@ class PlanCard(Card):
         keys = [place.key for place in places]
         if self._chosen not in keys:
             self._chosen = self._tightest(places)
-        self._make_pickers(len(places))
-        for number, picker in enumerate(self._buttons):
-            picker.setVisible(number < len(places))
-            if number < len(places):
-                picker.setProperty("place", places[number].key)
-                picker.show_place(places[number], self._others(places[number]))
-                picker.setChecked(places[number].key == self._chosen)
+        self._memories, self._next = places, 0
+        self._fill_pickers()
         self._show_figures(next(place for place in places if place.key == self._chosen))
+
+    def _fill_pickers(self) -> None:
+        """Some now, the rest in the next turns of the event loop: eight cards are many widgets."""
+        until = time.perf_counter() + BUDGET_S
+        while self._next < len(self._memories):
+            self._make_pickers(self._next + 1)
+            picker, place = self._buttons[self._next], self._memories[self._next]
+            picker.setProperty("place", place.key)
+            picker.show_place(place, self._others(place))
+            picker.setChecked(place.key == self._chosen)
+            picker.show()
+            self._next += 1
+            if time.perf_counter() > until:
+                break
+        for picker in self._buttons[len(self._memories) :]:
+            picker.hide()
+        if self._next < len(self._memories):
+            self._more.start()
 
     def _make_pickers(self, count: int) -> None:
         while len(self._buttons) < count:

@@ -56,6 +56,8 @@ class ReadingRow(QLabel):
         self._basis: str | None = None
         self._pieces: list[_Piece] | None = None
         """None until they are placed for the present words and width."""
+        self._glyphs: dict[tuple[str, bool], QStaticText] = {}
+        """Those of the last placing, by words and whether they are heavy: shaping takes longest."""
         self._cut = False
         """Whether something had to be shortened or left out."""
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -106,6 +108,7 @@ class ReadingRow(QLabel):
         heavy = strong if split_value(self._value) else body
         name_width = QFontMetrics(body).horizontalAdvance(self._name)
         pieces: list[_Piece] = []
+        before, self._glyphs = self._glyphs, {}
         self._cut = False
 
         def put(words: str, font: QFont, right: int, room: int, *, muted: bool = False) -> int:
@@ -114,8 +117,12 @@ class ReadingRow(QLabel):
             if width > room:
                 mode = Qt.TextElideMode.ElideMiddle if words is self._note else _END
                 words, width, self._cut = metrics.elidedText(words, mode, room), room, True
-            glyphs = QStaticText(words)
-            glyphs.setTextFormat(Qt.TextFormat.PlainText)
+            key = words, font is strong
+            glyphs = before.get(key)
+            if glyphs is None:
+                glyphs = QStaticText(words)
+                glyphs.setTextFormat(Qt.TextFormat.PlainText)
+            self._glyphs[key] = glyphs
             at = QPoint(right - width, (self.height() - metrics.height()) // 2)
             pieces.append(_Piece(at, glyphs, font, muted))
             return right - width - GAP

@@ -36,18 +36,38 @@ from advisor.sizing.speed import predict
 from advisor.sizing.speed_data import Errors, HostCosts, speed_data
 from advisor.sizing.speed_load import Load, loads
 from advisor.sizing.speed_machine import Machine, host_seconds, machine
-from advisor.sizing.speed_prefill import host_arithmetic
+from advisor.sizing.speed_prefill import COPIED, host_arithmetic
 from advisor.sizing.speed_similar import NORMAL_80
 from advisor.units import GIB
 
 ROWS = Path(__file__).parent / "bench_host.jsonl"
 SPEED = Path(__file__).parents[1] / "resources" / "speed.json"
-COPIED = "Copy weights from RAM"
+
 BESIDE, ALONE = "experts in RAM", "CPU only"
 NOISE = 0.15
 """Standard deviation of a row's logarithm beside what its whole page has in common."""
 OF_PAGE = 0.2
 """Standard deviation of what all rows of a page have in common: its machine and how it was set."""
+COPIES = {
+    "copy_share": 0.76,
+    "chosen_power": 0.5,
+    "copy_source": "Share: 24 GB/s from page-locked memory over PCIe 4.0 x16 to an RTX 3060 "
+    "(github.com/turboderp-org/exllamav3/pull/392, Sep 2026). Power: of 128 experts 72 to 95 are "
+    "used by 512 tokens of code, block by block (github.com/ggml-org/llama.cpp/pull/15346, Aug "
+    "2025), where independent choice would leave none; with 0.5 the five micro-batches of 256 to "
+    "8,192 tokens of one page were copied at 22 to 28 GB/s, with 1 at 23 to 60, more than the link "
+    "has. Page-locked against mapped on one machine: 1.8 times as fast in all at 128 tokens "
+    "(gpt-oss 20B, github.com/ggml-org/llama.cpp/pull/20978, March 2026), 2.2 times at 1,024 "
+    "(ikawrakow/ik_llama.cpp/issues/1695, Apr 2026), 2.0 to 2.3 beside two RTX 3090 "
+    "(ggml-org/llama.cpp/pull/28223, Sep 2026), 1.2 times at 2,048 beside an RTX 3060 "
+    "(ggml-org/llama.cpp/issues/25859, July 2026)",
+}
+STAGED = 14.0
+"""GB/s at which one core copies to page-locked memory: 11 to 18 on a desktop with an RTX 4090
+(github.com/turboderp-org/exllamav3/pull/341, Sep 2026). It counts as one page."""
+MAPPED_DIFFER = 0.35
+"""Least spread of copies: mapped weights were copied at 8 GB/s in a virtual machine, 13 to 16 on
+the pages here, 15 on the one of ik_llama.cpp above and at about 21 on that of pull 20978."""
 PRIORS = {
     "eta": (0.7, 0.3),
     "power": (0.2, 0.15),
@@ -72,6 +92,8 @@ class HostRow:
     box: Machine
     load: Load
     found: Speed
+    locked: float
+    """Bytes per second of copies from page-locked memory; nan without a device."""
 
     @property
     def page(self) -> str:
@@ -120,9 +142,9 @@ class HostRow:
 
     @property
     def copied(self) -> float:
-        """Seconds per token of a prompt that its copies take at the link's full rate."""
+        """Bytes per token of a prompt that are copied."""
         terms = [term for term in self.found.prefill_terms if term.name == COPIED]
-        return _seconds(terms) * self.box.host.copy_share
+        return _seconds(terms) * (self.box.copy_rate or math.nan)
 
     @property
     def arithmetic(self) -> float:
@@ -153,6 +175,7 @@ def _settings(raw: dict[str, Any]) -> RunSettings:
         batch_size=int(told(r"-b (\d+)", "2048")),
         ctk=told(r"-ctk (\S+)", "f16"),
         ctv=told(r"-ctv (\S+)", "f16"),
+        mmap=not raw.get("pinned", False),
         built=re.sub(r"^(\d{4}-\d\d).*", r"\1", raw["date"]) if "-" in raw["date"] else "",
     )
 
@@ -201,8 +224,9 @@ def read(path: Path) -> Iterator[HostRow | str]:
         settings = _settings(raw)
         placement = _placement(model, rig, settings)
         size = round(raw["file_gib"] * GIB) if raw["file_gib"] else None
-        box = machine(rig, placement, IDENTITY)
-        if isinstance(box, str):
+        box = machine(rig, placement, IDENTITY, mmap=settings.mmap)
+        locked = machine(rig, placement, IDENTITY, mmap=False)
+        if isinstance(box, str) or isinstance(locked, str):
             yield f"{raw['id']}: {box}"
             continue
         scale = size / model.nbytes if size else 1.0
@@ -212,7 +236,8 @@ def read(path: Path) -> Iterator[HostRow | str]:
         counted = rig.model_copy(update={"hosts": (usual,)})
         found = predict(model, counted, settings, placement, file_bytes=size)
         host = next(part for part in parts if part.where == IN_RAM)
-        yield HostRow(raw, model, rig, settings, box, host, found)
+        rate = locked.copy_rate or math.nan
+        yield HostRow(raw, model, rig, settings, box, host, found, rate)
 
 
 def _costs(given: HostCosts, values: Sequence[float]) -> HostCosts:
@@ -303,23 +328,27 @@ def _held(
     return result
 
 
-def _spread(held: Sequence[Held]) -> float:
-    """Spread that holds 80 % of the rows, every page counting as the root of its rows, and of a
-    page not seen yet: of n pages that is the n + 1st part more."""
+def _spread(held: Sequence[Held], least: float = 0.0) -> float:
+    """Spread that holds 80 % of the rows, at least ``least``.
+
+    Every page counts as the root of its rows, and one more is reckoned with that was not seen yet:
+    of n pages that is the n + 1st part more.
+    """
     pages = [one.row.page for one in held]
     weights = np.array([pages.count(page) ** -0.5 for page in pages])
     needed = np.array([one.needed for one in held])
     order = np.argsort(needed)
     reached = np.cumsum(weights[order]) / weights.sum()
     level = min(0.8 * (1 + 1 / len(set(pages))), 1.0)
-    return float(needed[order][min(np.searchsorted(reached, level), len(held) - 1)])
+    found = float(needed[order][min(np.searchsorted(reached, level), len(held) - 1)])
+    return max(found, least)
 
 
-def _errors(held: Sequence[Held]) -> Errors:
+def _errors(held: Sequence[Held], least: float = 0.0) -> Errors:
     """In per cent of what was measured; each page's range chosen by the other pages."""
     off = np.array([abs(math.expm1(one.error)) for one in held]) * 100
     inside = [
-        one.needed <= _spread([other for other in held if other.row.page != one.row.page])
+        one.needed <= _spread([o for o in held if o.row.page != one.row.page], least)
         for one in held
     ]
     return Errors(
@@ -338,17 +367,19 @@ def _middle(values: Sequence[tuple[str, float]]) -> float:
 
 
 def _copies(rows: Sequence[HostRow]) -> Callable[[HostRow], float]:
-    """Copies at the share of their link that other pages' rows say."""
-    share = _copy_share(rows)
-    return lambda row: row.copied / share
+    """Page-locked at the share of the link that is given, mapped as other pages' rows say."""
+    mapped = _pageable(rows) * 1e9
+    return lambda row: row.copied / (min(row.locked, mapped) if row.settings.mmap else row.locked)
 
 
-def _copy_share(rows: Sequence[HostRow]) -> float:
+def _pageable(rows: Sequence[HostRow]) -> float:
+    """10**9 bytes per second of what is mapped."""
     told = [
-        (row.page, row.copied / max(1 / row.raw["pp_tps"] - row.rest(prefill=True)[0], 1e-9))
+        (row.page, 1e-9 * row.copied / max(1 / row.raw["pp_tps"] - row.rest(prefill=True)[0], 1e-9))
         for row in rows
+        if row.settings.mmap
     ]
-    return _middle([(page, min(max(share, 0.1), 1.0)) for page, share in told])
+    return _middle([*told, ("", STAGED)])
 
 
 def _reads(rows: Sequence[HostRow]) -> Callable[[HostRow], float]:
@@ -423,13 +454,17 @@ def main() -> None:
         "types": {**HOST["types"], "fp4": _r(costs.types["fp4"])},
         "spread": _r(_spread(alone)),
         "spread_beside": _r(_spread(beside)),
-        "copy_share": _r(_copy_share(copied)),
-        "copy_spread": _r(_spread(copies)),
+        **COPIES,
+        "pageable_gbs": _r(_pageable(copied)),
+        "copy_spread": _r(_spread(copies, MAPPED_DIFFER)),
         "prefill_gflops": {k: _r(v * scale) for k, v in HOST["prefill_gflops"].items()},
         "prefill_spread": _r(_spread(reads)),
         "errors": {
             "decode": {g: _errors(p).model_dump() for g, p in ((BESIDE, beside), (ALONE, alone))},
-            "prefill": {g: _errors(p).model_dump() for g, p in ((BESIDE, copies), (ALONE, reads))},
+            "prefill": {
+                BESIDE: _errors(copies, MAPPED_DIFFER).model_dump(),
+                ALONE: _errors(reads).model_dump(),
+            },
         },
     }
     HostCosts.model_validate(section)

@@ -214,7 +214,8 @@ def _prefill(
     """Least seconds per prompt token."""
     by_kind = np.vstack((fast.prefill, np.zeros((1, fast.prefill.shape[1]))))
     used = np.array([v.ideal.used for v in known])
-    copied = pairs.dense_outside + pairs.experts_outside * (1 - np.power(1 - used, ubatch))
+    distinct = speed_data().host.distinct(ubatch)
+    copied = pairs.dense_outside + pairs.experts_outside * (1 - np.power(1 - used, distinct))
     best = max(costs.pipeline for costs in speed_data().backends.values())
     pipe = pipelined(np.maximum(1, shelf.cards), max(1.0, new), ubatch, best)
     on_cards = by_kind[shelf.kind].min(axis=1) * np.asarray(pipe)[:, None]

@@ -25,6 +25,7 @@ from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottl
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.card_order import better_cards
 from advisor.sizing.plan import DevicePlan, Plan
+from advisor.sizing.prompt_ways import prompt_sentences
 from advisor.sizing.sampling import served_tps
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.slots import SlotChange, slot_changes, slot_sentences
@@ -89,11 +90,13 @@ class Findings:
     """What another split or order of the cards would change; empty: nothing."""
     slots: tuple[SlotChange, ...]
     traffic: tuple[tuple[str, str], Explanation] | None
+    prompts: tuple[str, ...]
+    """What would read prompts faster."""
 
     @property
     def sentences(self) -> list[str]:
-        """What a change of order or slots would do."""
-        return [*filter(None, [self.order]), *slot_sentences(self.slots)]
+        """What a change of order, slots or options would do."""
+        return [*filter(None, [self.order]), *slot_sentences(self.slots), *self.prompts]
 
 
 class Sizer:
@@ -197,6 +200,7 @@ class Sizer:
             order=order,
             slots=slot_changes(model, rig, plan, self.calibration(rig)),
             traffic=explain_traffic(model, rig, plan),
+            prompts=prompt_sentences(model, rig, plan, self.calibration(rig)),
         )
 
     def answer(self, request: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

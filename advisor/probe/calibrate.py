@@ -23,6 +23,7 @@ from advisor.sizing.plan import Speed
 from advisor.sizing.speed_class import class_of
 from advisor.sizing.speed_data import CalibratedClass, speed_data
 from advisor.sizing.speed_machine import few_bits
+from advisor.sizing.speed_prefill import COPIED
 from advisor.sizing.speed_similar import NORMAL_80
 from advisor.sizing.speed_sums import model_sums
 
@@ -387,7 +388,7 @@ def _fit(base: Calibration, probes: Sequence[Measured], change: Change) -> Calib
 def _solve(base: Calibration, probe: Measured, point: SpeedPoint, change: Change) -> float | None:
     """The rate under which this point is predicted as measured; None where it has no say."""
     target = _prefill(point)
-    if not target:
+    if not target or _chooses_all(base, probe, point):
         return None
 
     def seconds(rate: float) -> float | None:
@@ -408,6 +409,15 @@ def _solve(base: Calibration, probe: Measured, point: SpeedPoint, change: Change
     return low
 
 
+def _chooses_all(base: Calibration, probe: Measured, point: SpeedPoint) -> bool:
+    """Whether more of its experts were copied to a device than a text would choose: a ghost's
+    routers know no favourites."""
+    if not probe.result.ghost:
+        return False
+    terms = predicted(probe, point, base, reading=True).prefill_terms
+    return any(term.name == COPIED for term in terms)
+
+
 def _missed(found: Calibration, probes: Sequence[Measured], quantity: Quantity) -> float:
     """The spread of what is left between measured and predicted speeds.
 
@@ -418,6 +428,8 @@ def _missed(found: Calibration, probes: Sequence[Measured], quantity: Quantity) 
     for probe in probes:
         for point in probe.result.speeds:
             reading = quantity is _prefill
+            if reading and _chooses_all(found, probe, point):
+                continue
             target, tps = quantity(point), quantity(predicted(probe, point, found, reading=reading))
             if target and tps:
                 error = abs(math.log(target / tps))

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from advisor.basis import Explanation, Term
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import Plan, SpeedTerm
+from advisor.sizing.speed_prefill import COPIED
 from advisor.units import size as people
 
 _EVEN = 1.05
 """A card that takes so much more of the time than it holds is not said to hold others back."""
-_COPY, _REDUCE = "Copy weights from RAM", "All-reduce"
+_REDUCE = "All-reduce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def prefill_bottleneck(plan: Plan) -> str:
         return ""
     total = sum(place.seconds for place in places)
     for name, words in (
-        (_COPY, "PCIe holds back prompts: {share} of their time copies weights from RAM, {what}."),
+        (COPIED, "PCIe holds back prompts: {share} of their time copies weights from RAM, {what}."),
         (_REDUCE, "The link holds back prompts: {share} of their time goes to sums, {what}."),
     ):
         term = next((term for term in terms if term.name == name), None)

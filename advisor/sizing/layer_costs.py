@@ -77,7 +77,9 @@ def layer_costs(
     """
     known = sums.model_sums(model)
     everywhere = Placement(layer_device=(*range(len(rig.devices)), HOST))
-    box = machine(rig, everywhere, calibration or IDENTITY, first=first_device(settings))
+    box = machine(
+        rig, everywhere, calibration or IDENTITY, first=first_device(settings), mmap=settings.mmap
+    )
     if known is None or isinstance(box, str) or box.host_gbs is None:
         return _by_bytes(rig, layer_bytes)
     judged = goal_settings(settings)
@@ -192,6 +194,7 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
     thin = thin - work
     # Without a known link the copy counts as slow as one lane of PCIe 3.0.
     copied = 1 / ((box.copy_rate or 1e9) * ubatch)
+    distinct = box.host.distinct(ubatch)
 
     def on(device: DeviceSpeed, columns: Floats, along: Floats | None = None) -> Floats:
         constants = speed_prefill.constants(
@@ -210,8 +213,8 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
     return LayerCosts(
         whole=np.array([on(device, full) for device in box.devices.values()]),
         thin=np.array([on(device, thin) for device in box.devices.values()]),
-        host=np.asarray(touched(full, used, ubatch)) * copied,
-        experts=np.asarray(touched(moved, used, ubatch)) * copied
+        host=np.asarray(touched(full, used, distinct)) * copied,
+        experts=np.asarray(touched(moved, used, distinct)) * copied
         + on(first, work, np.zeros_like(prompt)),
         steps=_steps(model, known, box, each=0.0, ubatch=ubatch, logits=False),
         once=0.0,

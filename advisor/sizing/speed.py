@@ -66,6 +66,7 @@ def depends_on(rig: Rig, settings: RunSettings, calibration: Calibration) -> Has
         built_year(settings.built),
         first_device(settings),
         min(settings.ubatch_size, settings.batch_size),
+        settings.mmap,
         calibration,
         rig.host.ram_bandwidth_gbs,
         rig.host.cores,
@@ -115,7 +116,7 @@ def _run(  # noqa: PLR0917 - predict's own arguments
         return _not_timed(model)
     if known is None:
         return _unknown("what one token of this architecture reads is not known.")
-    box = machine(rig, placement, calibration, first=first_device(settings))
+    box = machine(rig, placement, calibration, first=first_device(settings), mmap=settings.mmap)
     if isinstance(box, str):
         return box
     if settings.split_mode == "row":

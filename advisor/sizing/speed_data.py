@@ -117,8 +117,17 @@ class HostCosts(_Frozen):
     spread_beside: float
     """The same of experts and layers beside a device."""
     copy_share: float
-    """Share of the link's rate that copies of weights in RAM to a device reach: mapped from their
-    file they lie in pageable memory (llama-model-loader.cpp, ``use_mmap``)."""
+    """Share of the link's rate that copies of page-locked weights in RAM to a device reach
+    (--no-mmap)."""
+    pageable_gbs: float
+    """What copies of weights reach at most that are mapped from their file, 10**9 bytes per second:
+    the driver copies them to page-locked memory first, on one core."""
+    chosen_power: float
+    """Power of a micro-batch's tokens that would choose as many of the experts if they chose
+    independently: texts have their favourites, and only what is chosen is copied
+    (ggml-backend.cpp:ggml_backend_sched_compute_splits, ``used_ids``)."""
+    copy_source: str
+    """Where ``copy_share`` and ``chosen_power`` are from."""
     copy_spread: float
     prefill_gflops: dict[str, float]
     """Prompts on the processor, 10**9 operations per second and core; keys are
@@ -135,6 +144,10 @@ class HostCosts(_Frozen):
         # A float to the power of a float may be complex as far as types tell.
         fallen = (nominal_gbs / USUAL_RAM) ** (1 - self.power)
         return self.eta * USUAL_RAM * fallen  # pyright: ignore[reportReturnType]
+
+    def distinct(self, ubatch: int) -> float:
+        """Tokens that choose independently as many experts as a micro-batch does."""
+        return float(ubatch**self.chosen_power)
 
 
 USUAL_RAM: Final = 100.0

@@ -196,7 +196,9 @@ def _prefill_on(device: DeviceSpeed, asked: Sequence[Ideal]) -> Floats:
 
 def _alone(device: Device, calibration: Calibration) -> DeviceSpeed | None:
     alone = device.model_copy(update={"host_index": 0})
-    box = machine(Rig(name="", devices=(alone,)), Placement(layer_device=(0,)), calibration)
+    rig, placement = Rig(name="", devices=(alone,)), Placement(layer_device=(0,))
+    # As fast as copies can be.
+    box = machine(rig, placement, calibration, mmap=False)
     return None if isinstance(box, str) else box.devices[0]
 
 

@@ -71,13 +71,23 @@ class Machine:
         return {(d.gpu, d.backend) for d in self.devices.values()}
 
 
-def _copy_rate(device: Device) -> float | None:
+def _copy_rate(device: Device, *, mmap: bool) -> float | None:
+    """``mmap``: whether what lies in RAM is mapped from its file.
+
+    llama.cpp then takes no page-locked buffer for it, be it named by -ot and --n-cpu-moe or not
+    (llama-model-loader.cpp, "avoid using a host buffer when using mmap"), and the driver copies it
+    through one of its own on the processor.
+    """
     if device.unified:
         return None if device.bandwidth_gbs is None else device.bandwidth_gbs * 1e9
     generation = device.pcie.max_generation or device.pcie.generation
     width = device.pcie.max_width or device.pcie.width
     rate = pcie_gbs(generation, width) if generation and width else None
-    return None if rate is None else rate * speed_data().host.copy_share * 1e9
+    if rate is None:
+        return None
+    costs = speed_data().host
+    locked = rate * costs.copy_share
+    return 1e9 * (min(locked, costs.pageable_gbs) if mmap else locked)
 
 
 @functools.lru_cache(maxsize=256)
@@ -131,7 +141,7 @@ def _costs(backend: Backend, architecture: str | None) -> BackendCosts:
     return costs.model_copy(update={"bf16_prefill": 1.0})
 
 
-def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
+def _device(device: Device, calibration: Calibration, *, mmap: bool) -> DeviceSpeed | str:
     if device.bandwidth_gbs is None:
         return (
             f"Speed is unknown: the memory bandwidth of {device.name} is not known. A probe "
@@ -163,21 +173,21 @@ def _device(device: Device, calibration: Calibration) -> DeviceSpeed | str:
             device.multiprocessors,
         ),
         matrix_rate=None if rate is None else rate * 1e12,
-        copy_rate=_copy_rate(device),
+        copy_rate=_copy_rate(device, mmap=mmap),
         host_index=device.host_index,
     )
 
 
 def machine(
-    rig: Rig, placement: Placement, calibration: Calibration, *, first: int = 0
+    rig: Rig, placement: Placement, calibration: Calibration, *, first: int = 0, mmap: bool = True
 ) -> Machine | str:
     """Constants of everything that the placement uses, or why there are none.
 
-    ``first``: the device that llama.cpp counts first.
+    ``first``: the device that llama.cpp counts first. ``mmap``: see ``_copy_rate``.
     """
     devices: dict[int, DeviceSpeed] = {}
     for index in sorted(placement.places - {HOST}):
-        found = _device(rig.devices[index], calibration)
+        found = _device(rig.devices[index], calibration, mmap=mmap)
         if isinstance(found, str):
             return found
         devices[index] = found
@@ -195,7 +205,7 @@ def machine(
         host_rate=None if rate is None else rate * 1e12,
         host_attention=(rig.host.cores or host.cores) * host.attention_gflops * 1e9,
         copies_to=target,
-        copy_rate=None if target is None else _copy_rate(target),
+        copy_rate=None if target is None else _copy_rate(target, mmap=mmap),
         calibration=calibration,
         rig=rig,
     )

@@ -32,6 +32,8 @@ from advisor.units import MIB
 MIN_OFFLOAD = 32
 """Tokens from which llama.cpp copies weights in RAM to the GPU for a batch
 (ggml-cuda.cu:ggml_backend_cuda_device_offload_op)."""
+COPIED: Final = "Copy weights from RAM"
+"""The term of a prompt's time that they take."""
 
 
 def type_group(file_type: str) -> str:
@@ -213,13 +215,16 @@ def _host(
                 "Prefill is unknown: weights in RAM are copied to the first GPU for every "
                 "micro-batch and its PCIe link is not known."
             )
-        size = float(touched(load.columns, used, ubatch))
+        size = float(touched(load.columns, used, box.host.distinct(ubatch)))
         over = link_name(box.copies_to)
-        detail = f"{size / 1e9:.1f} GB per micro-batch of {ubatch} tokens, all to the first device"
+        detail = (
+            f"{size / 1e9:.1f} GB that {ubatch} tokens of a micro-batch choose, all to the first "
+            "device"
+        )
         return [
             (
                 SpeedTerm(
-                    name="Copy weights from RAM",
+                    name=COPIED,
                     seconds=size / box.copy_rate / ubatch,
                     detail=f"{detail} at {box.copy_rate / 1e9:.1f} GB/s{over}",
                 ),

@@ -331,3 +331,15 @@ def test_the_command_line_answers_as_the_machine_was_measured(monkeypatch, capsy
     out = capsys.readouterr().out
     assert "), calibrated\n" in out
     assert "calibrated: by the probe of Tiny" in out
+
+
+def test_a_ghosts_prompt_with_experts_in_ram_says_nothing_of_the_card():
+    """Its routers know no favourites, so more is copied than a text would choose."""
+    model = tiny.tiny({**tiny.MOE, "hidden_size": 2048, "moe_intermediate_size": 768})
+    settings = RunSettings(ctx=8192, n_cpu_moe="all")
+    by = {
+        ghost: calibrate([probe(CARD, model, prefill=50.0, settings=settings, ghost=ghost)])
+        for ghost in (True, False)
+    }
+    assert by[True].prefill_factor == 1.0
+    assert by[False].prefill_factor < 0.5

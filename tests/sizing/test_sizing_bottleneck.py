@@ -70,7 +70,8 @@ def test_a_narrow_slot_hurts_prompts_where_experts_are_copied() -> None:
 
     assert (first.where, second.where) == (0, 1)
     assert first.prefill is not None
-    assert first.prefill[1] < first.prefill[0] / 2
+    # Over x16 the processor is the limit, which copies what is mapped from its file.
+    assert first.prefill[1] < first.prefill[0] / 1.7
     assert first.decode is not None
     assert first.decode[0] == first.decode[1]
     assert first.matters

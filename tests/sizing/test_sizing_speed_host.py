@@ -5,9 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.hardware.compose import parse_rig
-from advisor.hardware.rig import Rig
+from advisor.hardware.rig import PcieLink, Rig
+from advisor.sizing import size
 from advisor.sizing.plan import Speed
+from advisor.sizing.prompt_ways import prompt_sentences
+from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_prefill import COPIED
 from tests.sizing.speed_cases import mid, model, speed
 
 CPU = "CPU only 1024 GB"
@@ -111,3 +115,80 @@ def test_ranges_hold_published_prompts() -> None:
     assert beside is not None
     assert alone.low <= 147.92 <= alone.high
     assert beside.low <= 98.54 <= beside.high
+
+
+def copy_seconds(found: Speed) -> float:
+    return sum(term.seconds for term in found.prefill_terms if term.name == COPIED)
+
+
+def test_what_is_mapped_is_copied_as_fast_as_a_core_copies_and_what_is_locked_as_the_link() -> None:
+    of = model("openai/gpt-oss-120b", "MXFP4_MOE")
+    seconds = {
+        (generation, mmap): copy_seconds(
+            speed(of, with_host(f"{card} + 128 GB", 90), n_cpu_moe=24, mmap=mmap)
+        )
+        for generation, card in ((4, "RTX 3090"), (5, "RTX 5090"))
+        for mmap in (True, False)
+    }
+    assert seconds[4, True] == pytest.approx(seconds[5, True])
+    assert seconds[4, False] == pytest.approx(2 * seconds[5, False], rel=0.02)
+    assert seconds[4, False] < seconds[4, True]
+    slow = with_host("RTX 3090 + 128 GB", 90)
+    link = PcieLink(max_generation=3, max_width=4)
+    narrow = slow.model_copy(
+        update={"devices": tuple(d.model_copy(update={"pcie": link}) for d in slow.devices)}
+    )
+    both = [copy_seconds(speed(of, narrow, n_cpu_moe=24, mmap=mmap)) for mmap in (True, False)]
+    assert both[0] == pytest.approx(both[1])  # the link is slower than any copy
+
+
+def test_a_larger_micro_batch_copies_what_it_chooses_once() -> None:
+    """Bytes grow with the tokens, by less and less: texts have their favourites."""
+    of, rig = model("openai/gpt-oss-120b", "MXFP4_MOE"), with_host("RTX 3090 + 128 GB", 90)
+    copied = [
+        n * copy_seconds(speed(of, rig, n_cpu_moe=24, n_prompt=n, ubatch_size=n, batch_size=n))
+        for n in (128, 512, 2048, 8192)
+    ]
+    assert copied == sorted(copied)
+    assert copied[1] / copied[3] == pytest.approx(
+        (1 - (1 - 4 / 128) ** 512**0.5) / (1 - (1 - 4 / 128) ** 8192**0.5), rel=0.01
+    )
+    # 72 to 95 of 128 experts, block by block, in 512 tokens of code (llama.cpp's pull 15346).
+    share = 1 - (1 - 4 / 128) ** speed_data().host.distinct(512)
+    assert 0.45 < share < 95 / 128
+
+
+@pytest.mark.parametrize(
+    ("ubatch", "in_ram", "measured"),
+    [(256, 25, 240.03), (512, 26, 380.27), (2048, 25, 1112.54), (4096, 26, 1682.47)],
+)
+def test_micro_batches_of_one_page(ubatch: int, in_ram: int, measured: float) -> None:
+    """An RTX 3090 of packaging/bench_host.jsonl; no rate of copies is fitted to it."""
+    found = speed(
+        model("openai/gpt-oss-120b", "MXFP4_MOE"),
+        with_host("RTX 3090 + 128 GB", 90),
+        n_cpu_moe=in_ram,
+        n_prompt=4096,
+        ubatch_size=ubatch,
+        batch_size=max(2048, ubatch),
+        mmap=False,
+        ctx=8192,
+        built="2026-05",
+    ).prefill_tps
+    assert found is not None
+    assert found.mid == pytest.approx(measured, rel=0.15)
+    assert found.low < measured < found.high
+
+
+def test_what_would_read_prompts_faster_is_told_with_what_it_costs() -> None:
+    of = model("openai/gpt-oss-120b", "MXFP4_MOE")
+    rig = parse_rig("RTX 3090 + 128 GB DDR4-3200")
+    asked = RunSettings(ctx=16384, n_gpu_layers="fit", n_cpu_moe="fit")
+    locked, larger = prompt_sentences(of, rig, size(of, rig, asked, finely=True))
+    assert "--no-mmap" in locked
+    assert "GiB of RAM stay taken" in locked
+    assert "-ub 2048" in larger
+    both = asked.model_copy(update={"mmap": False, "ubatch_size": 2048})
+    assert not prompt_sentences(of, rig, size(of, rig, both, finely=True))
+    whole = model("Qwen/Qwen3-8B")
+    assert not prompt_sentences(whole, rig, size(whole, rig, RunSettings(ctx=4096)))

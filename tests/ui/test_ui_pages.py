@@ -110,7 +110,7 @@ def test_a_shared_memory_is_called_so_and_its_use_is_the_model_s(
 
 def test_figures_of_the_plan_open(fit: FitPage, state, qtbot) -> None:
     chosen(qtbot, state)
-    qtbot.waitUntil(lambda: len(fit.plan._figures.rows) > 1)
+    qtbot.waitUntil(lambda: fit.plan._plan is not None and fit.plan._figures.complete)
     weights = fit.plan._figures.rows[1]
     qtbot.mouseClick(weights.button, Qt.MouseButton.LeftButton)
     assert "=" in words(weights)
@@ -167,7 +167,10 @@ def machine(qtbot, state: AppState, few_models: None) -> MachinePage:
     page.closing()
 
 
-def test_machine_shows_an_imagined_rig_plainly(machine: MachinePage, state: AppState) -> None:
+def test_machine_shows_an_imagined_rig_plainly(
+    machine: MachinePage, state: AppState, qtbot
+) -> None:
+    qtbot.waitUntil(lambda: machine.parts.complete)
     shown = words(machine)
     assert shown.count("RTX 4090") >= 2
     assert "imagined" in shown

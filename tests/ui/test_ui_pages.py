@@ -49,10 +49,21 @@ def chosen(qtbot, state: AppState, model: str = MODEL, file_type: str | None = "
     qtbot.waitUntil(lambda: state.plan is not None, timeout=30_000)
 
 
-def test_fit_asks_for_a_model_first(fit: FitPage, state: AppState, qtbot) -> None:
+def test_fit_shows_what_runs_until_a_model_is_chosen(fit: FitPage, state: AppState, qtbot) -> None:
+    qtbot.waitUntil(lambda: fit.best.isVisible() and bool(fit.best.picks.picks), timeout=30_000)
+    assert not fit._side.isVisible()
+    fit._this.click()
     qtbot.waitUntil(fit._empty.isVisible)
+    assert not fit.best.isVisible()
     with qtbot.waitSignal(state.model_wanted):
         fit._choose()
+    fit._all.click()
+    fit.best.table.activated.emit(fit.best.picks.index(0, 0))
+    qtbot.waitUntil(lambda: state.plan is not None, timeout=30_000)
+    qtbot.waitUntil(fit.matrix.isVisible)
+    assert not fit._empty.isVisible()
+    assert not fit.best.isVisible()
+    assert fit._side.isVisible()
 
 
 def test_fit_shows_the_matrix_and_the_cell_in_question(fit: FitPage, state, qtbot) -> None:

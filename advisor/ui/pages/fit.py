@@ -59,6 +59,8 @@ class FitPage(Page):
         super().__init__(state)
         self.title = self.tr("Fit")
         self._job: Job | None = None
+        self._chosen = True
+        """Whether there is a model, as far as the page shows it."""
         self._about = "", ""
         """Model and rig of the plan that is shown."""
         self._wait = QTimer(self, singleShot=True, interval=20)
@@ -82,8 +84,8 @@ class FitPage(Page):
             self._choose,
         )
         self._content = QWidget()
-        layout = column(self.banner, self._empty, self._content, spacing=design.GAP)
-        layout.setStretch(2, 1)
+        layout = column(self.banner, self._content, spacing=design.GAP)
+        layout.setStretch(1, 1)
         layout.setContentsMargins(18, 16, 18, 16)
         self.setLayout(layout)
         self._lay_out_content()
@@ -129,6 +131,7 @@ class FitPage(Page):
         layout.setStretch(0, 1)
         self._content.setLayout(layout)
         self._matrix_view = QWidget()
+        self._card.body.addWidget(self._empty, 1)
         self._card.body.addWidget(self._matrix_view, 1)
         self._body = column()
         self._matrix_view.setLayout(self._body)
@@ -228,7 +231,7 @@ class FitPage(Page):
             group.addButton(segment)
             card.head.insertWidget(number, segment)
         self._this.setChecked(True)
-        self._all.toggled.connect(self._show_list)
+        self._all.toggled.connect(self._show_view)
         legend = row(spacing=5)
         for verdict in ("fits", "tight", "offload", "no"):
             for part in (ToneSwatch(VERDICT_TONES[verdict]), text(verdict_word(verdict), "small")):
@@ -238,11 +241,20 @@ class FitPage(Page):
         card.head.addWidget(self._legend)
         return card
 
-    def _show_list(self, shown: bool) -> None:
-        """The whole catalogue in the place of one model's matrix."""
-        self._matrix_view.setVisible(not shown)
-        self.best.setVisible(shown)
-        self._legend.setVisible(not shown)
+    def _show_view(self) -> None:
+        """One model's matrix, or the whole catalogue in its place."""
+        listed = self._all.isChecked()
+        self._empty.setVisible(not listed and not self._chosen)
+        self._matrix_view.setVisible(not listed and self._chosen)
+        self._legend.setVisible(not listed and self._chosen)
+        self._side.setVisible(self._chosen)
+        if listed or self.has("best"):
+            self.best.setVisible(listed)
+
+    def _follow_choice(self) -> None:
+        """A model that is chosen is what the page is about; until then, what would run is."""
+        (self._this if self._chosen else self._all).setChecked(True)
+        self._show_view()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Where room is short, the cells get it."""
@@ -270,8 +282,9 @@ class FitPage(Page):
         state = self.state
         rig, choice = state.rig, state.choice
         chosen = choice is not None
-        self._empty.setVisible(not chosen)
-        self._content.setVisible(chosen)
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self.when_seen(self._follow_choice)
         self._probe.setEnabled(chosen and rig is not None and not state.problem)
         self._short.say(settings_in_short(state.session.settings, self.tr))
         if rig is None or choice is None:

@@ -338,14 +338,15 @@ def chosen(
             continue
         tps = cell.decode.mid if cell.decode is not None else 0.0
         fast, whole = tps >= wish.least_tps, cell.verdict in _GREEN
-        loss = model_loss(models[name])
-        alike = _ALIKE if whole else _ALIKE_IN_RAM
+        loss, unknown = model_loss(models[name]), cell.decode is None
+        alike = _ALIKE if whole and not unknown else _ALIKE_IN_RAM
         lost = max(alike, 100.0 if loss.typical is None else loss.typical)
         if kept(loss) == 1:
             lost = alike
         good = min(kept(loss), _SOUND)
         # Fast before good before whole; what is too slow is taken as fast as it comes, but sound.
-        rest = (good, whole, -lost) if fast else (good, tps)
+        # For a speed that nobody knows (RAM not measured) no bits are given up.
+        rest = (good, whole, -lost) if fast or unknown else (good, tps)
         rank = (kept(loss) > _USABLE, fast, *rest, -models[name].nbytes)
         if best is None or rank > best[0]:
             best = rank, cell

@@ -171,6 +171,13 @@ def test_a_broken_file_type_is_only_taken_where_no_other_runs() -> None:
     assert not pick.fast
 
 
+def test_no_bits_are_given_up_for_a_speed_that_nobody_knows() -> None:
+    entry = catalogue().find("Qwen/Qwen3.6-27B")
+    (unknown,) = picks([entry], parse_rig("24 GB"), Wish(least_tps=10), RunSettings())
+    assert unknown.cell.decode is None
+    assert unknown.loss.word in {"small", "near lossless"}
+
+
 def test_a_good_file_type_in_ram_beats_a_broken_one_on_the_card() -> None:
     rig = parse_rig("RTX 3060 12GB + 32 GB DDR4-3200")
     moe = [catalogue().find("Qwen/Qwen3.6-35B-A3B")]

@@ -72,13 +72,13 @@ class PickTable(RowsModel):
     def words(self, pick: Pick, column: int) -> str:
         """What a cell says."""
         cell = pick.cell
-        speed = "" if cell.decode is None else pace(pick, "").strip()
+        speed = tr("unknown") if cell.decode is None else pace(pick, "").strip()
         _better, several, worst = pick.loss.word.rpartition(" to ")
         return (
             pick.name,
             pick.standing.words,
             cell.file_type,
-            speed if pick.fast or not speed else tr("{speed}, slow").format(speed=speed),
+            speed if pick.fast or cell.decode is None else tr("{speed}, slow").format(speed=speed),
             verdict_word(cell.verdict),
             tr("up to {loss}").format(loss=worst) if several else pick.loss.word,
         )[column]
@@ -259,6 +259,12 @@ class BestList(QWidget):
                 "{count} models run at {ctx}, {good} of them fast enough. In the order of the "
                 "{index} ({date}), less what the file type loses; ~ is estimated."
             )
+            if all(pick.cell.decode is None for pick in found):
+                words = self.tr(
+                    "{count} models run at {ctx}; how fast is unknown until the RAM is measured "
+                    "(on Machine) or told. In the order of the {index} ({date}), less what the "
+                    "file type loses; ~ is estimated."
+                )
             if self._calibrated_by:
                 words += " " + self.tr("Speeds are calibrated by the {source}.")
         else:

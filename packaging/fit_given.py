@@ -10,6 +10,10 @@ BORROWED = (
     ("sycl", "arc", "vulkan-rdna", 2.5),
     ("vulkan", "alchemist", "vulkan-rdna", 2.5),
     ("sycl", "alchemist", "vulkan-rdna", 2.5),
+    ("vulkan", "rdna-shared", "vulkan-rdna", 2.0),
+    ("rocm", "rdna-shared", "rocm-rdna", 2.0),
+    ("vulkan", "rdna2-shared", "vulkan-rdna", 2.0),
+    ("rocm", "rdna2-shared", "rocm-rdna2", 2.0),
     ("vulkan", "gb10", "vulkan-nvidia", 1.6),
     ("vulkan", "hbm", "vulkan-nvidia", 2.0),
 )

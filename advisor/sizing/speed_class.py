@@ -63,14 +63,21 @@ def class_key(backend: str, architecture: str, bandwidth_gbs: float | None) -> s
 
 @functools.cache
 def _find(
-    backend: Backend, architecture: str, bandwidth: float | None
+    backend: Backend, architecture: str, bandwidth: float | None, *, shared: bool
 ) -> tuple[str, SpeedClass, float] | None:
     data = speed_data()
+    name = architecture_key(architecture, bandwidth)
+    if shared and (found := _borrowed(backend, f"{name}-shared")) is not None:
+        return found
     key = class_key(backend, architecture, bandwidth)
     own = data.classes.get(key)
     if own is not None:
         return key, own, 1.0
-    name = architecture_key(architecture, bandwidth)
+    return _borrowed(backend, name)
+
+
+def _borrowed(backend: Backend, name: str) -> tuple[str, SpeedClass, float] | None:
+    data = speed_data()
     for other in data.borrowed:
         if other.backend == backend and other.architecture == name:
             return other.like, data.classes[other.like], other.widen
@@ -81,4 +88,4 @@ def class_of(device: Device) -> tuple[str, SpeedClass, float] | None:
     """Key, constants and widening of a device's class; None where there is no basis."""
     if device.architecture is None:
         return None
-    return _find(device.backend, device.architecture, device.bandwidth_gbs)
+    return _find(device.backend, device.architecture, device.bandwidth_gbs, shared=device.unified)

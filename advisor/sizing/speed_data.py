@@ -77,6 +77,8 @@ class Borrowed(_Frozen):
 
     backend: Backend
     architecture: str
+    """As ``speed_class.architecture_key`` names it; "-shared" of graphics that use the RAM, whether
+    or not cards of the kind have constants."""
     like: str
     widen: float
 

@@ -286,6 +286,17 @@ def test_classes_of_cards() -> None:
     assert class_of(device.model_copy(update={"architecture": None})) is None
 
 
+def test_graphics_in_a_processor_have_a_cards_constants_but_wider_ranges() -> None:
+    shared, card = (
+        class_of(parse_rig(words).devices[0].model_copy(update={"backend": "vulkan"}))
+        for words in ("Radeon 780M + 64 GB DDR5-5600", "RX 7600")
+    )
+    assert shared is not None
+    assert card is not None
+    assert shared[:2] == card[:2]
+    assert (shared[2], card[2]) == (2.0, 1.0)
+
+
 def test_prefill_kernels_by_type() -> None:
     assert [type_group(t) for t in ("Q4_K_M", "Q8_0", "Q4_0", "IQ4_XS", "MXFP4_MOE", "BF16")] == [
         "", "q8", "q4_legacy", "k_or_i", "fp4", "",

@@ -31,9 +31,12 @@ from advisor.sizing.speed_terms import ENTRIES, Work, decode_parts, prefill_part
 
 _DECODE_GRANTED: Final = 0.85
 _PREFILL_GRANTED: Final = 0.65
+_PREFILL_APART: Final = 0.9
 """No correction of a model without rows of its own was below these factors on the time, but for
 prefill on cards whose rows say less of any model (``_prefill_on``); where a model has rows, the
-fastest of them counts (tests/advice hold every bound against predictions)."""
+fastest of them counts (tests/advice hold every bound against predictions). On a card's rows any
+model counts for so much less time: it may be better known than one that is like none of them, and
+what is known better stands less far below what is likeliest (``Similar.centre``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,8 @@ def _prefill_on(device: DeviceSpeed, asked: Sequence[Ideal]) -> Floats:
     """What rows of this card and of builds of the time say of any model's prefill, as a factor."""
     told = [(bool(a.model.hp and a.model.hp.n_expert), a.built, a.flash) for a in asked]
     known = {
-        (experts, built, flash): math.exp(
+        (experts, built, flash): _PREFILL_APART
+        * math.exp(
             correction(
                 "prefill",
                 Case(

@@ -107,9 +107,9 @@ def test_every_one_of_many_cards_gets_its_bar(fit, state, qtbot) -> None:
         pickers = [p for p in fit.plan.findChildren(PlacePicker) if p.isVisibleTo(fit.plan)]
         return [str(picker.property("place")) for picker in pickers]
 
-    qtbot.waitUntil(lambda: bars() == [*(f"CUDA{n}" for n in range(8)), "host"])
+    qtbot.waitUntil(lambda: bars() == [*(f"CUDA{n}" for n in range(8)), "host"], timeout=30_000)
     ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 8192)
-    qtbot.waitUntil(lambda: bars() == ["CUDA0", "host"])
+    qtbot.waitUntil(lambda: bars() == ["CUDA0", "host"], timeout=30_000)
 
 
 def test_a_part_in_ram_that_was_asked_for_is_not_called_too_slow(fit, state, qtbot) -> None:
@@ -154,7 +154,7 @@ def test_where_nothing_helps_it_says_what_would_be_needed(fit, state, qtbot) -> 
 
 def test_imagined_gpus_are_out_of_llama_cpps_reach(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096)
-    assert "not in this machine" in fit.plan.check.sentence
+    qtbot.waitUntil(lambda: "not in this machine" in fit.plan.check.sentence)
     assert not fit.plan.check.busy
     with pytest.raises(EngineError, match="not in this machine"):
         checks.check(state.model, state.plan, state.rig, fit.plan.check._cancel)
@@ -181,6 +181,7 @@ def test_llama_cpps_figures_replace_ours_by_themselves(fit, state, qtbot) -> Non
 @pytest.mark.engine
 def test_a_check_can_be_stopped(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096, rig="64 GB DDR5-6000")
+    qtbot.waitUntil(lambda: fit.plan.check._plan is state.plan)
     fit.plan.check.start()
     assert fit.plan.check.busy
     fit.plan.check._ask.click()
@@ -196,6 +197,7 @@ def test_refusals_of_llama_cpp_are_sentences(fit, state, qtbot, monkeypatch) -> 
 
     monkeypatch.setattr(checks, "dry_run", refuse)
     ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096, rig="64 GB DDR5-6000")
+    qtbot.waitUntil(lambda: fit.plan.check._plan is state.plan)
     fit.plan.check.start()
     qtbot.waitUntil(lambda: not fit.plan.check.busy, timeout=60_000)
     assert fit.plan.check.sentence == "llama.cpp cannot read it: it is too old."

@@ -8,7 +8,7 @@ from PySide6.QtCore import (
     QTimer,
     Signal,
 )
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QColor, QFont, QHideEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -114,6 +114,8 @@ class BestList(QWidget):
         super().__init__()
         self._state = state
         self._job: Job | None = None
+        self._full = False
+        """Whether all of the catalogue is in it, as its filters are."""
         self._in_sight = range(0)
         """Lines that are seen, for the thread that works out their speeds."""
         self._calibrated_by = ""
@@ -190,10 +192,19 @@ class BestList(QWidget):
         if self._job is None:
             self.start()
 
-    def _renew(self) -> None:
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802 - Qt's name
+        """A list that is not full yet does not keep what took its place waiting."""
+        super().hideEvent(event)
+        if not self._full and not event.spontaneous():
+            self._drop()
+
+    def _drop(self) -> None:
         if self._job is not None:
             self._job.cancel()
             self._job = None
+
+    def _renew(self) -> None:
+        self._drop()
         if self.isVisible():
             self._wait.start()
 
@@ -214,8 +225,8 @@ class BestList(QWidget):
         state = self._state
         if state.rig is None:
             return
-        if self._job is not None:
-            self._job.cancel()
+        self._drop()
+        self._full = False
         rig, settings, probes, wish = state.rig, state.settings, state.session.probes, self.wish()
         arrived: list[Pick] = []
         sized: list[bool] = []
@@ -238,6 +249,7 @@ class BestList(QWidget):
             return arrived
 
         def done(found: list[Pick]) -> None:
+            self._full = True
             self._calibrated_by = services.calibrated_by(rig, probes)
             self._show(found, done=True)
 

@@ -25,7 +25,7 @@ from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottl
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.card_order import better_cards
 from advisor.sizing.plan import DevicePlan, Plan
-from advisor.sizing.prompt_ways import prompt_sentences
+from advisor.sizing.prompt_ways import as_sentence, prompt_ways
 from advisor.sizing.sampling import served_tps
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.slots import SlotChange, slot_changes, slot_sentences
@@ -192,15 +192,17 @@ class Sizer:
         known = RunSettings.model_fields
         asked = {k: v for k, v in request.items() if k in known and v is not None}
         asked["built"] = plan.settings.built
-        order = ""
+        settings, order = RunSettings.model_validate(asked), ""
+        ways = prompt_ways(
+            self.accompanied(model, settings), rig, settings, plan, self.calibration(rig)
+        )
         if len(rig.devices) > 1:
-            settings = RunSettings.model_validate(asked)
             order = better_cards(model, rig, settings, plan, self.calibration(rig))
         return Findings(
             order=order,
             slots=slot_changes(model, rig, plan, self.calibration(rig)),
             traffic=explain_traffic(model, rig, plan),
-            prompts=prompt_sentences(model, rig, plan, self.calibration(rig)),
+            prompts=tuple(as_sentence(way) for way in ways),
         )
 
     def answer(self, request: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

@@ -70,6 +70,8 @@ def _beside_ollama(settings: RunSettings) -> list[str]:
         rows.append(f"# LLAMA_ARG_TENSOR_SPLIT={','.join(f'{s:g}' for s in settings.tensor_split)}")
     if settings.ubatch_size > _OLLAMA_UBATCH:
         rows.append(f"# LLAMA_ARG_UBATCH={settings.ubatch_size}")
+    if not settings.mmap:
+        rows.append("# LLAMA_ARG_LOAD_MODE=none")
     if not rows:
         return []
     words = (

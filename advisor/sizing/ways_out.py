@@ -38,6 +38,8 @@ Kind = Literal[
     "machine",
     "sibling",
     "model",
+    "load_mode",
+    "micro_batch",
 ]
 IN_RAM: frozenset[Kind] = frozenset({"ram", "smaller_in_ram", "more_ram"})
 """Ways out that leave a part in RAM."""

@@ -46,6 +46,8 @@ class WhyNot:
     changes: tuple[Change, ...]
     nearest: str = ""
     """Where a speed was asked for and little reaches it: the fastest that fits."""
+    prompts: tuple[Change, ...] = ()
+    """Beside them: what would read prompts faster that wait for copies of weights from RAM."""
 
 
 def _missing(plan: Plan, rig: Rig) -> str:

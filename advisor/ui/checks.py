@@ -20,6 +20,7 @@ from advisor.probe.result import ProbeResult
 from advisor.session import ModelChoice
 from advisor.sizing import why_not as ways
 from advisor.sizing.plan import Plan
+from advisor.sizing.prompt_ways import prompt_ways
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.ways_out import BOUGHT
 from advisor.sizing.why_not import WhyNot
@@ -34,22 +35,29 @@ def why_not(
     probes: tuple[ProbeResult, ...],
     usage: Usage,
     *,
+    plan: Plan,
     at: dt.datetime,
     cancelled: Callable[[], bool] = lambda: False,
     so_far: Callable[[WhyNot], None] = lambda _found: None,
 ) -> WhyNot:
-    """What is missing, and at most three ways out. Raises RigAdvisorError."""
-    model = answers.load_model(choice)
+    """What is missing, at most three ways out, and what would read prompts faster.
+
+    ``plan``: what the settings lead to, which may lie partly in RAM. Raises RigAdvisorError.
+    """
+    model, calibration = answers.load_model(choice), learn(rig, probes)
+    whole = answers.accompanied(model, settings)
+    prompts = prompt_ways(whole, rig, settings, plan, calibration)
 
     def told(found: WhyNot) -> WhyNot:
-        return replace(found, changes=tuple(priced(way, rig, usage) for way in found.changes))
+        changes = tuple(priced(way, rig, usage) for way in found.changes)
+        return replace(found, changes=changes, prompts=prompts)
 
     found = ways.why_not(
         answers.file_types_of(choice),
         model.file_type,
         rig,
         settings,
-        calibration=learn(rig, probes),
+        calibration=calibration,
         least_tps=usage.min_decode_tps,
         instead=instead(rig, model, settings, usage, at.date()),
         cancelled=cancelled,

@@ -33,7 +33,6 @@ from advisor.sizing.between import explain_traffic
 from advisor.sizing.card_order import better_cards
 from advisor.sizing.matrix import Cell, lacking
 from advisor.sizing.plan import Plan, Verdict
-from advisor.sizing.prompt_ways import prompt_sentences
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.slots import slot_changes, slot_sentences
 from advisor.units import gib
@@ -265,7 +264,6 @@ def card_findings(
     """Worked out beside the plan: every order is sized again."""
     calibration = learn(rig, probes)
     found = [*slot_sentences(slot_changes(model, rig, plan, calibration))]
-    found += prompt_sentences(model, rig, plan, calibration)
     if len(rig.devices) > 1:
         found.insert(0, better_cards(model, rig, settings, plan, calibration))
     return CardFindings(

@@ -93,11 +93,11 @@ def test_ollama_gets_context_per_slot_and_layers() -> None:
 
 
 def test_what_ollama_cannot_do_is_said() -> None:
-    settings = RunSettings(ctx=32768, n_cpu_moe=8, ctk="q8_0")
+    settings = RunSettings(ctx=32768, n_cpu_moe=8, ctk="q8_0", mmap=False)
     text = ollama_text(size(QWEN, parse_rig("RTX 4090 + 64 GB"), settings))
 
     assert "has no setting for what follows" in text
-    assert text.endswith("# LLAMA_ARG_N_CPU_MOE=8\n")
+    assert text.endswith("# LLAMA_ARG_N_CPU_MOE=8\n# LLAMA_ARG_LOAD_MODE=none\n")
     assert "no KV cache with K in q8_0 and V in f16" in text
 
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import PcieLink, Rig
-from advisor.sizing import size
+from advisor.sizing import size, size_anywhere
 from advisor.sizing.plan import Speed
-from advisor.sizing.prompt_ways import prompt_sentences
+from advisor.sizing.prompt_ways import prompt_ways
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import speed_data
 from advisor.sizing.speed_prefill import COPIED
@@ -180,15 +180,50 @@ def test_micro_batches_of_one_page(ubatch: int, in_ram: int, measured: float) ->
     assert found.low < measured < found.high
 
 
-def test_what_would_read_prompts_faster_is_told_with_what_it_costs() -> None:
+def test_what_would_read_prompts_faster_is_offered_with_what_it_costs() -> None:
     of = model("openai/gpt-oss-120b", "MXFP4_MOE")
     rig = parse_rig("RTX 3090 + 128 GB DDR4-3200")
-    asked = RunSettings(ctx=16384, n_gpu_layers="fit", n_cpu_moe="fit")
-    locked, larger = prompt_sentences(of, rig, size(of, rig, asked, finely=True))
-    assert "--no-mmap" in locked
-    assert "GiB of RAM stay taken" in locked
-    assert "-ub 2048" in larger
-    both = asked.model_copy(update={"mmap": False, "ubatch_size": 2048})
-    assert not prompt_sentences(of, rig, size(of, rig, both, finely=True))
-    whole = model("Qwen/Qwen3-8B")
-    assert not prompt_sentences(whole, rig, size(whole, rig, RunSettings(ctx=4096)))
+    asked = RunSettings(ctx=16384)
+    plan = size_anywhere(of, rig, asked)
+    locked, larger = prompt_ways(of, rig, asked, plan)
+    assert "--load-mode none" in locked.title
+    assert "38.5 GiB of RAM stay taken" in locked.cost
+    assert "-ub 2048" in larger.title
+    assert "0.3 GiB more" in larger.cost
+    for way, more, words in (
+        (locked, {}, ("--load-mode", "none")),
+        (larger, {"n_prompt": 4096}, ("-ub", "2048")),
+    ):
+        # What its fields lead to is its plan, at least 1.2 times as fast, and so is the command.
+        before = size_anywhere(of, rig, asked.model_copy(update=more))
+        after = size_anywhere(of, rig, asked.model_copy(update={**way.fields, **more}))
+        assert after.speed.prefill_tps == way.plan.speed.prefill_tps
+        assert before.speed.prefill_tps
+        assert after.speed.prefill_tps
+        assert after.speed.prefill_tps.mid > 1.2 * before.speed.prefill_tps.mid
+        at = after.command.index(words[0])
+        assert after.command[at : at + 2] == words
+        assert words[0] not in before.command
+
+
+def test_no_way_to_read_prompts_faster_is_offered_that_is_taken_or_needless() -> None:
+    of = model("openai/gpt-oss-120b", "MXFP4_MOE")
+    rig = parse_rig("RTX 3090 + 128 GB DDR4-3200")
+    both = RunSettings(ctx=16384, mmap=False, ubatch_size=2048)
+    assert not prompt_ways(of, rig, both, size_anywhere(of, rig, both))
+    whole, asked = model("Qwen/Qwen3-8B"), RunSettings(ctx=4096)
+    assert not prompt_ways(whole, rig, asked, size(whole, rig, asked))
+
+
+def test_a_micro_batch_that_does_not_fit_where_experts_were_put_moves_more_of_them() -> None:
+    of = model("openai/gpt-oss-120b", "MXFP4_MOE")
+    rig = parse_rig("RTX 3090 + 128 GB DDR4-3200")
+    fewest = size_anywhere(of, rig, RunSettings(ctx=16384)).settings.n_cpu_moe
+    assert isinstance(fewest, int)
+    asked = RunSettings(ctx=16384, n_cpu_moe=fewest - 1, mmap=False)
+    plan = size(of, rig, asked)
+    assert plan.fits
+    assert size(of, rig, asked.model_copy(update={"ubatch_size": 2048})).fits is False
+    (larger,) = prompt_ways(of, rig, asked, plan)
+    assert larger.fields["n_cpu_moe"] == "fit"
+    assert larger.plan.fits

@@ -5,7 +5,7 @@ import datetime as dt
 import psutil
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QLabel, QPushButton
+from PySide6.QtWidgets import QCheckBox, QLabel, QPushButton
 
 from advisor import answers, llm
 from advisor.advice.hardware_prices import shipped_names
@@ -132,6 +132,33 @@ def test_settings_are_changed_by_a_way_out(fit, state, qtbot) -> None:
     assert (state.settings.ctk, state.settings.ctv) == ("q8_0", "q8_0")
 
 
+def test_prompts_that_wait_for_copies_are_read_faster_by_what_is_offered(fit, state, qtbot) -> None:
+    rig = "RTX 3090 + 128 GB DDR4-3200"
+    ask(qtbot, state, "openai/gpt-oss-120b", "MXFP4_MOE", 16384, rig=rig)
+    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    slow = state.plan.speed.prefill_tps
+    assert "Prompts wait for weights" in words(fit)
+    assert "38.5 GiB of RAM stay taken" in words(fit)
+    names = ("Load it with --load-mode none", "Raise the micro-batch (-ub 2048)")
+    for name in names:
+        qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+        (way,) = (apply for title, apply in ways(fit).items() if title.startswith(name))
+        plan = state.plan
+        way.click()
+        qtbot.waitUntil(lambda plan=plan: state.plan is not plan, timeout=30_000)
+    assert state.plan.speed.prefill_tps.mid > 1.2 * slow.mid
+    qtbot.waitUntil(lambda: "-ub 2048" in fit.run.content, timeout=30_000)
+    assert "--load-mode none" in fit.run.content
+    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    assert "Prompts wait" not in words(fit)
+    # And back again, on the form.
+    mapped = fit._settings.findChildren(QCheckBox)
+    (box,) = (box for box in mapped if box.text() == "File mapped to RAM")
+    assert not box.isChecked()
+    box.click()
+    assert state.settings.mmap
+
+
 def test_why_not_bigger_goes_to_the_nearest_cell_that_does_not_fit(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-32B", "Q4_K_M", 16384)
     qtbot.waitUntil(fit._bigger.isEnabled, timeout=30_000)
@@ -238,7 +265,9 @@ def test_a_files_own_type_is_asked_about(tmp_path) -> None:
     rig = parse_rig(ONE_CARD)
     choice = ModelChoice(model="Qwen/Qwen3-32B", file_type=None)
     at = dt.datetime(2026, 11, 26, tzinfo=dt.UTC)
-    found = checks.why_not(choice, rig, RunSettings(ctx=40960), (), Usage(), at=at)
+    asked = RunSettings(ctx=40960)
+    plan = answers.plan_of(answers.load_model(choice), rig, asked)
+    found = checks.why_not(choice, rig, asked, (), Usage(), plan=plan, at=at)
     assert found.changes
     assert answers.load_model(choice).file_type not in {
         c.file_type for c in found.changes if c.kind == "file_type"

@@ -66,6 +66,17 @@ def test_fit_shows_what_runs_until_a_model_is_chosen(fit: FitPage, state: AppSta
     assert fit._side.isVisible()
 
 
+def test_fit_asks_for_no_model_where_its_session_brings_one(state: AppState, qtbot) -> None:
+    chosen(qtbot, state)
+    page = FitPage(state)
+    page.catch_up()
+    qtbot.addWidget(page)
+    page.show()
+    qtbot.waitUntil(lambda: bool(page.matrix.map.cells.rows), timeout=30_000)
+    assert page.matrix.isVisible()
+    assert not page._empty.isVisible()
+
+
 def test_fit_shows_the_matrix_and_the_cell_in_question(fit: FitPage, state, qtbot) -> None:
     chosen(qtbot, state)
     qtbot.waitUntil(lambda: bool(fit.matrix.map.cells.rows), timeout=30_000)

@@ -132,6 +132,7 @@ class FitPage(Page):
         self._content.setLayout(layout)
         self._matrix_view = QWidget()
         self._card.body.addWidget(self._empty, 1)
+        self._empty.hide()
         self._card.body.addWidget(self._matrix_view, 1)
         self._body = column()
         self._matrix_view.setLayout(self._body)

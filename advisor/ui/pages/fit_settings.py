@@ -87,6 +87,7 @@ class SettingsForm(QWidget):
         )
         self._flag(self.tr("Fit may shrink KV"), "--fit-kv", "fit_kv")
         self._flag(self.tr("Context in VRAM"), "-kvo", "kv_offload")
+        self._flag(self.tr("File mapped to RAM"), "--load-mode mmap or none", "mmap")
         self._flag(self.tr("One context for all slots"), "-kvu", "kv_unified")
         self._flag(self.tr("Full-size window caches"), "--swa-full", "swa_full")
         self._choice(
@@ -374,4 +375,6 @@ def settings_in_short(settings: RunSettings, tr: Callable[[str], str]) -> str:
         parts.append(f"-sm {settings.split_mode}")
     if not settings.kv_offload:
         parts.append(tr("context in RAM"))
+    if not settings.mmap:
+        parts.append("--load-mode none")
     return " · ".join(parts)

@@ -57,6 +57,7 @@ class WhyCard(Card):
                 settings,
                 probes,
                 usage,
+                plan=plan,
                 at=dt.datetime.now(dt.UTC),
                 cancelled=lambda: job.cancelled,
                 so_far=so_far,
@@ -91,6 +92,10 @@ class WhyCard(Card):
             self._add(text(words, "muted", wrap=True))
         if found.nearest and not looking:
             self._add(text(found.nearest, "muted", wrap=True))
+        if found.prompts:
+            self._add(text(self.tr("Prompts wait for weights copied from RAM:"), wrap=True))
+        for change in found.prompts:
+            self._add(self._way(change, plan))
         self.setEnabled(not looking)
         self.show()
 

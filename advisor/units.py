@@ -75,7 +75,7 @@ def rate(value: float | None, unit: str = "tok/s") -> str:
     if value is None:
         return UNKNOWN
     if 0 < value < 0.95:
-        return f"{value:.2g} {unit}"
+        return f"{value:.2f} {unit}" if value >= 0.1 else f"{value:.2g} {unit}"
     return f"{value:,.1f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
 
 

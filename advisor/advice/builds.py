@@ -259,9 +259,10 @@ def _with_cards(
     conditions += card.conditions
     if limits.quiet and n > _DESKTOP_CARDS:
         impossible.append("more than two cards are loud")
+    there = "card" if len(rig.devices) == 1 else "cards"
     return Build(
         "add GPU" if adds else "replace GPUs",
-        f"{'Add' if adds else 'Replace the cards by'} {_n(count, card.entry.short_name)}",
+        f"{'Add' if adds else f'Replace the {there} by'} {_n(count, card.entry.short_name)}",
         rig.model_copy(
             update={
                 "devices": devices,

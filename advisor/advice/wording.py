@@ -398,8 +398,5 @@ def leans_on(
             "A model on several cards is split by layers, llama.cpp's default; what its "
             "experimental -sm tensor would gain is not counted."
         )
-    found.append(
-        "Left out: cooling of the room, repairs, and the time to set things up. Prices in shops "
-        "are without tax."
-    )
+    found.append("Left out: cooling of the room, repairs, and the time to set things up.")
     return tuple(dict.fromkeys(found))

@@ -92,7 +92,7 @@ def _host(parts: _HostParts, devices: list[Device], pool: int | None) -> Host:
     available = None
     if total is not None:
         available = total - min(_SYSTEM, total // 4)
-        parts.sources["ram_available"] = "all but what is left to the system"
+        parts.sources["ram_available"] = "RAM less what its system is assumed to take"
     return Host(
         cpu=parts.cpu,
         ram_total=total,

@@ -40,7 +40,9 @@ _MARK_ROW: Final = 14.0
 _MARK_ROWS: Final = 2
 _AXIS: Final = 34.0
 _LEFT: Final = 58.0
-_MANY_BARS: Final = 4
+_MANY_BARS: Final = 3
+_NOTE: Final = 96.0
+"""Room at a bar's end for what it leaves, at the least."""
 _SEAM: Final = 0.8
 """White between the segments of a bar."""
 _RIGHT: Final = 150.0
@@ -59,10 +61,11 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-def tick_text(value: float, convention: Convention = INTERNATIONAL) -> str:
-    """``"1,200"``, ``"0.5"``, as the reader writes it."""
-    text = f"{value:,.0f}" if abs(value - round(value)) < 1e-9 else f"{value:,.2f}".rstrip("0")
-    return convention.number(text)
+def tick_texts(values: Sequence[float], convention: Convention = INTERNATIONAL) -> list[str]:
+    """``"0"``, ``"0.75"``, ``"1.50"``: as many decimals each, as the reader writes them."""
+    exact = (d for d in range(6) if all(abs(round(v, d) - v) < 1e-9 for v in values))
+    digits = next(exact, 6)
+    return [convention.number(f"{v:,.{digits}f}" if v else "0") for v in values]
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -143,18 +146,18 @@ def _draw_bands(painter: QPainter, chart: Chart, axes: _Axes) -> None:
 def _draw_grid(painter: QPainter, chart: Chart, axes: _Axes, convention: Convention) -> None:
     frame = axes.frame
     small = face(TINY)
-    for tick in nice_ticks(0, axes.y_max):
+    ticks = nice_ticks(0, axes.y_max)
+    for tick, words in zip(ticks, tick_texts(ticks, convention), strict=True):
         height = axes.y(tick)
         painter.setPen(QPen(RULE, 0.6))
         painter.drawLine(QLineF(frame.left(), height, frame.right(), height))
-        text = set_text(
-            tick_text(tick, convention), small, _LEFT - 10, align=Qt.AlignmentFlag.AlignRight
-        )
+        text = set_text(words, small, _LEFT - 10, align=Qt.AlignmentFlag.AlignRight)
         text.draw(painter, frame.left() - _LEFT + 2, height - text.height / 2, MUTED)
     painter.setPen(QPen(MUTED, 0.9))
     painter.drawLine(QLineF(frame.left(), frame.bottom(), frame.right(), frame.bottom()))
-    for tick in nice_ticks(0, axes.x_max):
-        text = set_text(tick_text(tick, convention), small, 70, align=Qt.AlignmentFlag.AlignHCenter)
+    ticks = nice_ticks(0, axes.x_max)
+    for tick, words in zip(ticks, tick_texts(ticks, convention), strict=True):
+        text = set_text(words, small, 70, align=Qt.AlignmentFlag.AlignHCenter)
         text.draw(painter, axes.x(tick) - 35, frame.bottom() + 3, MUTED)
     label = set_text(chart.x_label, small, frame.width(), align=Qt.AlignmentFlag.AlignHCenter)
     label.draw(painter, frame.left(), frame.bottom() + 17, MUTED)
@@ -276,31 +279,30 @@ def draw_bars(painter: QPainter, bars: Bars, x: float, y: float, width: float) -
     """Stacked bars on one scale with their legend below."""
     set_text(bars.title, bold(BODY), width).draw(painter, x, y)
     label_width = _label_width(width)
-    note_width = 96.0
+    notes = [set_text(bar.note, face(SMALL), width) for bar in bars.bars]
+    note_width = max([_NOTE, *(note.width + 12 for note in notes)])
     track = width - label_width - note_width
     scale = max(
         [bar.capacity or 0 for bar in bars.bars]
         + [sum(max(s.value, 0) for s in bar.segments) for bar in bars.bars],
         default=1.0,
     )
-    names = _segment_names(bars)
     top = y + _TITLE
-    for bar in bars.bars:
+    for bar, note in zip(bars.bars, notes, strict=True):
         _bar_label(bar, label_width).draw(painter, x, top + 2)
         left = x + label_width
         if bar.capacity:
             painter.fillRect(QRectF(left, top + 2, track * bar.capacity / scale, 16), PANEL)
         for segment in bar.segments:
             wide = track * max(segment.value, 0) / scale
-            _fill_segment(painter, QRectF(left, top + 2, wide, 16), names.index(segment.name))
+            painter.fillRect(QRectF(left, top + 2, wide, 16), _fill(bars, segment.name))
             left += wide
             painter.fillRect(QRectF(left - _SEAM, top + 2, _SEAM, 16), QColor("white"))
         if bar.capacity:
             edge = x + label_width + track * bar.capacity / scale
             painter.setPen(QPen(INK, 1.2))
             painter.drawLine(QLineF(edge, top, edge, top + 20))
-        note = set_text(bar.note, face(SMALL), note_width - 8, align=Qt.AlignmentFlag.AlignRight)
-        note.draw(painter, x + width - note_width + 8, top + 2, INK)
+        note.draw(painter, x + width - note.width, top + 2, INK)
         top += _pitch(bars, bar, label_width)
     _legend(painter, bars, x, top, width)
 
@@ -309,18 +311,19 @@ def _segment_names(bars: Bars) -> list[str]:
     return list(dict.fromkeys(s.name for bar in bars.bars for s in bar.segments))
 
 
-def _fill_segment(painter: QPainter, area: QRectF, index: int) -> None:
-    painter.fillRect(area, BAR_FILLS[index % len(BAR_FILLS)])
+def _fill(bars: Bars, name: str) -> QColor:
+    names = bars.inks or _segment_names(bars)
+    return BAR_FILLS[names.index(name) % len(BAR_FILLS)]
 
 
 def _legend(painter: QPainter | None, bars: Bars, x: float, y: float, width: float) -> float:
     left, top = 0.0, 0.0
-    for index, name in enumerate(_segment_names(bars)):
+    for name in _segment_names(bars):
         text = set_text(name, face(SMALL), width)
         if left and left + 18 + text.width > width:
             left, top = 0.0, top + 18
         if painter:
-            _fill_segment(painter, QRectF(x + left, y + top + 3, 11, 11), index)
+            painter.fillRect(QRectF(x + left, y + top + 3, 11, 11), _fill(bars, name))
             text.draw(painter, x + left + 16, y + top, MUTED)
         left += text.width + 34
     return top + 20

@@ -198,6 +198,9 @@ class Bars(_Frozen):
     unit: str
     bars: tuple[Bar, ...]
     summary: str
+    inks: tuple[str, ...] = ()
+    """Names of all parts that there may be: each has a colour that means the same in every report.
+    """
 
 
 class Command(_Frozen):

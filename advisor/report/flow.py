@@ -35,6 +35,10 @@ _LOWER_CHARTS = 0.7
 _LOWEST_CHART = 170
 """Lower, and its curves cannot be told apart."""
 _HALF_EMPTY = 0.5
+_UNSEEN = 0.12
+"""Nobody misses so much of a page at its end."""
+_EMPTY = 10.0
+"""What a page's empty rest weighs against a parted table."""
 MAX_PAGES = 4
 """More are not read by whoever pays."""
 _FINER = (102, 108)
@@ -103,16 +107,17 @@ def _laid_out(document: Document, paper: Paper, resolution: int) -> Layout:
         for block, pieces in zip(document.blocks, plain, strict=True)
     ]
     tries = [
-        (_paginate(_closer(_together(document.blocks, laid), share, whole), room), share)
+        [
+            _loosened(page, share, room)
+            for page in _paginate(_closer(_together(document.blocks, laid), share, whole), room)
+        ]
         for laid in (plain, lower)
         for share in _SPACING
         for whole in _WHOLE_TABLES
     ]
-    # Of those that need the fewest pages and part the fewest tables, the most generous.
-    pages, share = min(tries, key=lambda tried: (len(tried[0]), _parted(tried[0])))
-    return Layout(
-        document, paper, tuple(_loosened(page, share, room) for page in pages), resolution
-    )
+    # Of those that need the fewest pages, the fullest that part few tables, the most generous.
+    pages = min(tries, key=lambda tried: (len(tried), _faults(tried, room)))
+    return Layout(document, paper, tuple(pages), resolution)
 
 
 def _loosened(page: Page, share: float, room: float) -> Page:
@@ -132,9 +137,19 @@ def _loosened(page: Page, share: float, room: float) -> Page:
     return loose
 
 
-def _parted(pages: Sequence[Page]) -> int:
-    """Tables that go on over a page's end."""
-    return sum(page.placed[-1][1].inside_rows > 0 for page in pages if page.placed)
+def _faults(pages: Sequence[Page], room: float) -> float:
+    """Tables that go on over a page's end, and pages that end early."""
+    if not pages[0].placed:
+        return 0.0
+    parted = sum(page.placed[-1][1].inside_rows > 0 for page in pages)
+    ends = [top + last.height - MARGIN - HEADER for top, last in (p.placed[-1] for p in pages)]
+    # The last page ends where it ends, and so does one before a part that starts its own.
+    early = [
+        max(0.0, 1 - end / room - _UNSEEN)
+        for end, following in zip(ends[:-1], pages[1:], strict=True)
+        if not following.placed[0][1].starts_page
+    ]
+    return parted + _EMPTY * sum(early)
 
 
 def _lower(chart: Chart) -> Chart:

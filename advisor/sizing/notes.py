@@ -19,6 +19,8 @@ from advisor.units import size as people
 
 _LISTED: Final = ("cuda", "rocm", "metal", "sycl", "vulkan", "cpu")
 """Backends in the order in which llama.cpp registers them."""
+_NAMES: Final = {**ROUGH_BACKENDS, "cuda": "CUDA", "rocm": "ROCm"}
+"""For people."""
 
 
 def _unknowns(model: Model, rig: Rig, allocation: Allocation, space: Room) -> list[str]:
@@ -38,8 +40,9 @@ def _unknowns(model: Model, rig: Rig, allocation: Allocation, space: Room) -> li
         if device.memory_total is None:
             found.append(f"How much memory {device.name} has is not known.")
         if driver is None:
+            backend = _NAMES.get(device.backend, device.backend)
             found.append(
-                f"What the {device.backend} driver takes on {device.name} beside llama.cpp was "
+                f"What the {backend} driver takes on {device.name} beside llama.cpp was "
                 "never measured; it is left out until a probe has measured it."
             )
     if space.host is None:

@@ -247,8 +247,8 @@ def _on_processor(
         spread = box.calibration.reading_spread(spread)
     elif cores is None:
         return (
-            "Prefill on the CPU is unknown: how many cores the processor has is not. A probe "
-            "measures it."
+            "Prefill on the CPU is unknown, as it is not told how many cores there are. "
+            "A probe measures it."
         )
     else:
         seconds = host_arithmetic(box.host, load, cores)

@@ -116,8 +116,8 @@ class TestBuilds:
     def test_lanes_are_shared_and_run_out(self):
         usage = CHAT.model_copy(update={"limits": Limits(free_slots=7, lanes=16)})
         shelf = {b.title: b for b in builds(DESKTOP, usage, BOOK, TODAY)}
-        two = shelf["Replace the cards by 2x RTX 3090"]
+        two = shelf["Replace the card by 2x RTX 3090"]
         assert [d.pcie.max_width for d in two.rig.devices] == [8, 8]
         assert not two.impossible
-        five = shelf["Replace the cards by 5x RTX 3090"]
+        five = shelf["Replace the card by 5x RTX 3090"]
         assert "5 cards need 20 lanes; there are 16" in five.impossible

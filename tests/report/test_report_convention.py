@@ -99,7 +99,8 @@ def test_a_whole_report_follows_the_session_but_not_what_a_person_wrote() -> Non
 
 
 def test_the_pages_are_in_the_convention_too(qapp: QGuiApplication) -> None:
-    from advisor.report.charts import tick_text  # noqa: PLC0415 - after the application
+    from advisor.report.charts import tick_texts  # noqa: PLC0415 - after the application
 
-    assert tick_text(2000.0, Convention("de_DE")) == "2.000"
-    assert tick_text(0.5, Convention("de_DE")) == "0,5"
+    assert tick_texts([0.0, 2000.0], Convention("de_DE")) == ["0", "2.000"]
+    assert tick_texts([0.0, 0.25, 0.5, 1.0]) == ["0", "0.25", "0.50", "1.00"]
+    assert tick_texts([0.0, 0.5, 1.0], Convention("de_DE")) == ["0", "0,5", "1,0"]

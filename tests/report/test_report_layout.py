@@ -19,7 +19,7 @@ from advisor.basis import Basis
 from advisor.errors import ReportError
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
-from advisor.report.charts import _Axes, _mark_names, nice_ticks, spread
+from advisor.report.charts import _Axes, _fill, _mark_names, nice_ticks, spread
 from advisor.report.document import (
     Band,
     Bar,
@@ -167,6 +167,35 @@ def test_no_heading_ends_a_page_and_nothing_leaves_the_paper(
             assert page.placed[-1][1].bookmark is None
         for top, piece in page.placed:
             assert top + piece.height <= layout.size.height() - 60 or piece.height > 900
+
+
+@pytest.mark.parametrize("lines", range(10, 40, 3))
+def test_no_page_stays_a_third_empty_for_figures_that_repeat_bars(
+    qapp: QGuiApplication, lines: int
+) -> None:
+    bar = Bar(label="RTX 4090", segments=(Segment(name="Weights", value=20),), capacity=24)
+    bars = Bars(title="Memory", unit="GiB", bars=(bar,) * 4, summary="What there is.")
+    row = (Cell(text="a"), Cell(text="b"))
+    table = Table(columns=(Column(title="A"), Column(title="B")), rows=(row,) * 6)
+    words = [Paragraph(text="A line.") for _ in range(lines)]
+    plan = [Heading(text="The plan"), Paragraph(text="What it takes."), bars, table]
+    layout = lay_out(document(*words, *plan, *words[:20]))
+    bottom = layout.size.height() - 56 - 34
+    for page in layout.pages[:-1]:
+        top, piece = page.placed[-1]
+        assert bottom - top - piece.height < 0.27 * bottom
+
+
+def test_a_part_of_a_bar_has_one_colour_in_every_report() -> None:
+    encoder, writer = (
+        _bars(
+            size(catalogue().find(name).model("Q8_0"), parse_rig("RTX 4090 + 64 GB"), RunSettings())
+        )
+        for name in ("BGE-M3", "Qwen3-8B")
+    )
+    for name in ("Weights", "Working buffers", "Driver"):
+        assert _fill(encoder, name) == _fill(writer, name)
+    assert len({_fill(writer, name).name() for name in writer.inks}) == len(writer.inks)
 
 
 @pytest.mark.parametrize("lines", range(20, 50, 3))

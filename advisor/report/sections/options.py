@@ -32,6 +32,8 @@ MAX_BULLETS = 5
 MAX_LEANS = 8
 _POINTS = 24
 _NAME = re.compile(r"\w+")
+_SHADED = "Shaded: from the cheap to the dear end of speeds, power and prices."
+_CERTAIN = "Prices as listed today."
 
 
 def verdict_blocks(advice: Advice | None, title: str, *, problem: str = "") -> list[Block]:
@@ -250,7 +252,7 @@ def _cost_chart(advice: Advice) -> Chart | None:
         x_max=top,
         series=series,
         marks=tuple(marks),
-        summary="Shaded: from the cheap to the dear end of speeds, power and prices.",
+        summary=_SHADED if any(line.low for line in series) else _CERTAIN,
     )
 
 

@@ -29,6 +29,11 @@ _VERDICTS = {
 
 
 MAX_NOTES = 6
+_INKS = (
+    "Weights", "KV cache and state", "Working buffers", "Driver",
+    "Drafting", "Other programs", "Projector",
+)  # fmt: skip
+"""Parts of a bar in the order of their colours (style.BAR_FILLS)."""
 
 
 def plan_blocks(plan: Plan, *, recommended: str = "") -> list[Block]:
@@ -108,6 +113,7 @@ def _bars(plan: Plan) -> Bars:
         unit=large_unit()[1],
         bars=tuple(bars),
         summary=f"The line at the end of a bar marks {there}.",
+        inks=_INKS,
     )
 
 

@@ -233,6 +233,7 @@ def measured_runs(probes: Sequence[ProbeResult], rig: Rig) -> list[MeasuredRun]:
                 prefill_tps=point.prefill_tps,
                 device_watts=sum(p.mean_w for p in probe.power) or None,
                 source=f"probe of {_made(probe)}",
+                served=probe.method == "server",
             )
         )
     return found

@@ -43,7 +43,7 @@ class Closer:
         now: Pick | None = pick
         while now is not None and now.rough and now.cell.file_type not in known:
             cell = known[now.cell.file_type] = self._as_planned(now)
-            fast = cell.decode is not None and cell.decode.mid >= self.wish.least_tps
+            fast = self.wish.fast(now.model, cell.decode)
             if cell.verdict == now.cell.verdict and (
                 fast == now.fast or now.placed or self.usual_type
             ):

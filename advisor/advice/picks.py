@@ -21,6 +21,7 @@ from advisor.llm.quality import QualityNote, model_loss
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.matrix import Asked, Cell, Matrices
 from advisor.sizing.other_splits import nothing_asked, unlike
+from advisor.sizing.sampling import in_use, reaches, sampling_seconds, served
 from advisor.sizing.settings import FIT, RunSettings
 from advisor.units import tokens
 
@@ -55,6 +56,7 @@ class Wish:
 
     ctx: int = 32768
     least_tps: float = 10.0
+    """Of llama-server, which also chooses each token."""
     abilities: frozenset[Ability] = frozenset()
     licence: Licence = "any"
     most_params: int | None = None
@@ -77,6 +79,10 @@ class Wish:
             return False
         # Every chat model writes code; those who ask for it want them ranked by it.
         return self.abilities - {"code"} <= set(entry.abilities)
+
+    def fast(self, model: Model, decode: Range | None) -> bool:
+        """Whether a model that decodes so is as fast in use as wished for."""
+        return reaches(decode, sampling_seconds(model), self.least_tps)
 
     @property
     def purpose(self) -> Purpose:
@@ -108,6 +114,18 @@ class Pick:
     def rough(self) -> bool:
         """Whether its speed is a guess at what a plan would say."""
         return self.cell.verdict == "offload" and not self.planned
+
+    @property
+    def served(self) -> Range | None:
+        """Tokens per second as llama-server writes them, which ``fast`` is about."""
+        decode = self.cell.decode
+        return None if decode is None else served(decode, sampling_seconds(self.model))
+
+    @property
+    def in_use(self) -> str:
+        """What that makes of its speed; empty where it hardly matters."""
+        decode = self.cell.decode
+        return "" if decode is None else in_use(decode, sampling_seconds(self.model))
 
     @property
     def fields(self) -> Mapping[str, object]:
@@ -314,7 +332,7 @@ def _hoped(candidate: _Candidate, cell: Cell, wish: Wish, close: Matrices) -> _H
     if not known or not close.split_may_hold(candidate.asked, cell.file_type):
         # A margin that is not left takes the solver to RAM.
         return _Hope(cell, _TIMED if whole else _SURE)
-    if whole and cell.decode is not None and cell.decode.mid >= wish.least_tps:
+    if whole and wish.fast(candidate.models[cell.file_type], cell.decode):
         return _Hope(cell, _TIMED)
     return _Hope(cell._replace(verdict="fits", decode=_AT_ONCE), _UNTIMED)
 
@@ -337,7 +355,7 @@ def chosen(
         if cell.verdict not in {*_GREEN, "offload"}:
             continue
         tps = cell.decode.mid if cell.decode is not None else 0.0
-        fast, whole = tps >= wish.least_tps, cell.verdict in _GREEN
+        fast, whole = wish.fast(models[name], cell.decode), cell.verdict in _GREEN
         loss, unknown = model_loss(models[name]), cell.decode is None
         alike = _ALIKE if whole and not unknown else _ALIKE_IN_RAM
         lost = max(alike, 100.0 if loss.typical is None else loss.typical)

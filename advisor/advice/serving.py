@@ -91,9 +91,12 @@ class LocalRun:
     """How fast and at what power a rig answers. Speeds in tokens per second, of one answer."""
 
     decode_tps: Range
+    """As llama-server writes, which also chooses each token."""
     prefill_tps: Range
     power: Power
     basis: Basis = Basis.COMPUTED
+    sampling_s: float = 0.0
+    """Seconds of a token's time that this choice takes, of every answer in its turn."""
     slots: int = 1
     """Answers whose caches fit beside each other, each with the usage's context."""
     cache_share: float = 0.0
@@ -132,7 +135,18 @@ class LocalRun:
 
     def pace(self, level: Level) -> float:
         """Tokens per second of one answer among so many."""
-        return self.decode_tps.mid * level.faster.mid / level.at_once
+        return self._together(level).mid / level.at_once
+
+    def _together(self, level: Level) -> Range:
+        """Tokens per second of so many answers together: tokens are still chosen one by one."""
+        if level.at_once == 1:
+            return self.decode_tps
+        ends = {
+            end: 1
+            / (max(0.0, 1 / tps - self.sampling_s) / getattr(level.faster, end) + self.sampling_s)
+            for end, tps in self.decode_tps.model_dump().items()
+        }
+        return Range(**ends)
 
     def _each(self, way: Way) -> float:
         """Tokens per second of the slowest answer."""
@@ -201,8 +215,7 @@ class LocalRun:
         new = prompt * (1 - usage.cached_share)
         decode, prefill = self._speeds
         if level.at_once > 1:
-            gain = Span.of(level.faster)
-            decode = Span(decode.low * gain.low, decode.mid * gain.mid, decode.high * gain.high)
+            decode = Span.of(self._together(level))
         return Span(
             new / prefill.high + usage.output_tokens / decode.high,
             new / prefill.mid + usage.output_tokens / decode.mid,

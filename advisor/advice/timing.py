@@ -14,7 +14,7 @@ from advisor.basis import Basis, Range
 from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.sizing import memory, refusals, size
+from advisor.sizing import memory, refusals, sampling, size
 from advisor.sizing.allocation import Allocation, Room, allocate, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import compute_buffers
@@ -46,11 +46,14 @@ class MeasuredRun:
     file_type: str
     kv: str
     decode_tps: float
+    """By llama-bench where ``served`` is false."""
     prefill_tps: float | None
     device_watts: float | None
     """Of all cards together while tokens were made."""
     source: str
     """``"probe of 2026-11-23 14:05"``."""
+    served: bool = True
+    """Measured with llama-server, which also chooses each token."""
 
     def of(self, variant: Variant) -> bool:
         """Whether this variant was run."""
@@ -397,12 +400,14 @@ def _outcome(
     measured: Sequence[MeasuredRun],
     slots: int,
 ) -> Timed:
-    decode, prefill, basis = speed.decode_tps, speed.prefill_tps, speed.basis
+    more = speed.sampling_s
+    decode, prefill, basis = sampling.served_tps(speed), speed.prefill_tps, speed.basis
     watts = power.estimate(rig)
     notes: list[str] = []
     found = next((m for m in measured if m.of(variant)), None)
     if found is not None:
         decode, basis = Range.exactly(found.decode_tps), Basis.MEASURED
+        decode = decode if found.served else sampling.served(decode, more)
         prefill = prefill if found.prefill_tps is None else Range.exactly(found.prefill_tps)
         if found.device_watts is not None:
             watts = power.measured(found.device_watts, rig, source=found.source)
@@ -417,10 +422,13 @@ def _outcome(
         prefill_tps=prefill,
         power=watts,
         basis=basis,
+        sampling_s=more,
         slots=slots,
         cache_share=_cache_share(speed),
         gains=batching.gains(backend, experts=bool(hp and hp.n_expert)) if slots > 1 else (),
     )
+    if apart := sampling.on_a_bench(decode, more):
+        notes.append(apart)
     new = float(usage.new_tokens)
     ttft = Range(
         low=new / prefill.high + 1 / decode.high,

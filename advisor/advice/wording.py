@@ -14,6 +14,7 @@ from advisor.advice.serving import Way
 from advisor.advice.usage import READING_TPS, Usage
 from advisor.advice.whatif import THIS_RIG, name
 from advisor.basis import Basis, Range
+from advisor.sizing.sampling import on_a_bench
 from advisor.units import rate, rates, tokens
 
 _NEAR: Final = 3
@@ -371,6 +372,8 @@ def leans_on(
             speed = "measured" if option.run.basis is Basis.MEASURED else "predicted"
             power = "measured" if option.run.power.basis is Basis.MEASURED else "estimated"
             found.append(f"{name(a)}: speed {speed}, power {power}.")
+            if apart := on_a_bench(option.run.decode_tps, option.run.sampling_s):
+                found.append(f"{name(a)}: {apart}.")
         if option.api is not None:
             found.append(f"{option.api.api.title}: price from {option.api.source}.")
             found += option.api.notes

@@ -30,6 +30,7 @@ def _object(pick: Pick) -> dict[str, Any]:
         "verdict": cell.verdict,
         "headroom": cell.headroom,
         "decode_tps": None if cell.decode is None else cell.decode.model_dump(),
+        "served_tps": None if pick.served is None else pick.served.model_dump(),
         "fast_enough": pick.fast,
         "index": pick.standing.index,
         "index_estimated": pick.standing.estimated,
@@ -90,10 +91,17 @@ def run(arguments: argparse.Namespace) -> int:
         ]
         for pick in found
     ]
+    if any(pick.in_use for pick in found):
+        rows[0].insert(6, "served")
+        for line, pick in zip(rows[1:], found, strict=True):
+            line.insert(6, rate(pick.served.mid) if pick.in_use and pick.served else "")
     table(rows)
     name = CODING if wish.purpose == "code" else data().index
     say(f"What is fast enough first; then by the {name} ({data().date}), less what the file")
     say("type loses. ~: not published; what size, age and maker let expect at the least.")
+    if any(pick.in_use for pick in found):
+        say("Served: what llama-server writes, where its choice of each token takes 3 % or more;")
+        say("that is held against --min-tps. Decode is llama-bench's, as published figures are.")
     if not all(pick.long_enough for pick in found):
         say("In brackets: the context that a model was trained for, where it is shorter.")
     if any(pick.placed for pick in found):

@@ -1,7 +1,9 @@
 """What llama-server takes to choose a token, which llama-bench's speeds leave out.
 
 Computed and published decode speeds are llama-bench's, which draws tokens at random. llama-server
-looks through the whole vocabulary on one core of the processor, while the devices wait.
+looks through the whole vocabulary on one core of the processor, while the devices wait. A speed
+that somebody wishes for is one of use: what is held against it goes through ``reaches`` or
+``served``.
 """
 
 import functools
@@ -46,29 +48,66 @@ def sampling_seconds(model: Model) -> float:
     return known.base_us * 1e-6 + n_vocab * known.ns_per_token * 1e-9 if n_vocab else 0.0
 
 
+def served(decode: Range, more: float) -> Range:
+    """Tokens per second as llama-server writes them. ``more``: seconds of ``sampling_seconds``."""
+    if not more:
+        return decode
+    return Range(low=_with(decode.low, more), mid=_with(decode.mid, more),
+                 high=_with(decode.high, more))  # fmt: skip
+
+
+def _with(tps: float, more: float) -> float:
+    return 1 / (1 / tps + more)
+
+
 def served_tps(speed: Speed) -> Range | None:
-    """Tokens per second as llama-server writes them."""
-    span, more = speed.decode_tps, speed.sampling_s
-    if span is None:
-        return None
-    return Range(**{end: 1 / (1 / tps + more) for end, tps in span.model_dump().items()})
+    """The same of a prediction."""
+    return None if speed.decode_tps is None else served(speed.decode_tps, speed.sampling_s)
 
 
-def matters(speed: Speed) -> bool:
+def reaches(decode: Range | None, more: float, least_tps: float) -> bool:
+    """Whether llama-server writes as fast as wished for; an unknown speed does not."""
+    return decode is not None and _with(decode.mid, more) >= least_tps
+
+
+def matters(decode: Range | None, more: float) -> bool:
     """Whether the choice takes so much of a token's time that people should know."""
-    span = speed.decode_tps
-    if span is None:
-        return False
-    return speed.sampling_s >= sampling().told * (1 / span.mid + speed.sampling_s)
+    return decode is not None and more >= sampling().told * (1 / decode.mid + more)
 
 
 def sentence(speed: Speed) -> str:
     """What it makes of the decode speed; empty where it hardly matters."""
-    served = served_tps(speed)
-    if served is None or not matters(speed):
+    return "" if speed.decode_tps is None else in_use(speed.decode_tps, speed.sampling_s)
+
+
+def in_use(decode: Range, more: float) -> str:
+    """The same of a speed that llama-bench would measure."""
+    if not matters(decode, more):
         return ""
     return (
-        f"llama-server writes about {rate(served.mid)}: it chooses each token on the processor, "
-        f"which takes some {duration(speed.sampling_s)} (llama-bench and published figures leave "
+        f"llama-server writes about {rate(served(decode, more).mid)}: it chooses each token on the "
+        f"processor, which takes some {duration(more)} (llama-bench and published figures leave "
         "that out)."
+    )
+
+
+def pace(speed: Speed) -> str:
+    """``"decode 9.8 tok/s"`` or, where that is less, ``"write 96 tok/s in llama-server"``."""
+    known = served_tps(speed)
+    if known is None or not matters(speed.decode_tps, speed.sampling_s):
+        return f"decode {rate(known and known.mid)}"
+    return f"write {rate(known.mid)} in llama-server"
+
+
+def on_a_bench(written: Range, more: float) -> str:
+    """What llama-bench would say of a speed that llama-server writes; empty where they are alike.
+
+    Of a part of a sentence, without its end.
+    """
+    bench = 1 / written.mid - more
+    if bench <= 0 or not matters(Range.exactly(1 / bench), more):
+        return ""
+    return (
+        f"llama-bench would say about {rate(1 / bench)}: it leaves out that llama-server chooses "
+        f"each token on the processor, some {duration(more)}"
     )

@@ -15,6 +15,7 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.other_splits import nothing_asked, unlike
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.planner import size
+from advisor.sizing.sampling import reaches
 from advisor.sizing.settings import FIT, RunSettings
 from advisor.sizing.solver import on_devices
 from advisor.sizing.ways_bounds import no_ram, too_large, too_slow
@@ -169,8 +170,7 @@ class Case:
         """Whether a plan decodes as fast as asked for; an unknown speed is not."""
         if self.least_tps is None:
             return True
-        known = plan.speed.decode_tps
-        return known is not None and known.mid >= self.least_tps
+        return reaches(plan.speed.decode_tps, plan.speed.sampling_s, self.least_tps)
 
     def change(
         self,

@@ -14,6 +14,7 @@ from advisor.sizing import ways_split as splits
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.planner import size
+from advisor.sizing.sampling import pace, served_tps
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.ways_closing import programs, with_programs
 from advisor.sizing.ways_out import (
@@ -68,7 +69,7 @@ def _slow(case: Case, now: Plan) -> str:
     known = now.speed.decode_tps
     if case.least_tps is None or known is None or now.verdict == "no" or case.fast(now):
         return ""
-    return f"It would decode {rate(known.mid)}; you want {rate(case.least_tps)}."
+    return f"It would {pace(now.speed)}; you want {rate(case.least_tps)}."
 
 
 def _in_all(now: Plan, rig: Rig) -> str:
@@ -104,7 +105,7 @@ def _is_here(plan: Plan, case: Case) -> bool:
 
 
 def _speed(plan: Plan) -> float:
-    known = plan.speed.decode_tps
+    known = served_tps(plan.speed)
     return 0.0 if known is None else known.mid
 
 

@@ -1,5 +1,6 @@
 """Several answers at once: the rule against published runs, and what capacity follows from it."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,7 +11,7 @@ from advisor.advice.batching import LEVELS, faster, gains, most, rows
 from advisor.advice.costs import local_cost
 from advisor.advice.money import cents
 from advisor.advice.power import Power
-from advisor.advice.serving import LocalRun
+from advisor.advice.serving import LocalRun, Way
 from advisor.advice.timing import Engine, roughly, timed
 from advisor.advice.usage import Usage, preset
 from advisor.advice.variants import Variant, loss_of
@@ -41,6 +42,20 @@ def test_every_series_is_one_that_can_be_used():
         assert 2 <= len(row.tps) <= len(LEVELS), row.device
         assert all(tps > 0 for tps in row.tps)
         assert row.source.startswith("https://")
+
+
+def test_tokens_are_chosen_one_by_one_however_many_answer():
+    """Batches are computed faster together; llama-server looks through every answer's words."""
+    plain = run(decode=200.0, slots=64)
+    choosing = replace(plain, sampling_s=0.0005)
+    for without, level in zip(plain.levels(BATCH), choosing.levels(BATCH), strict=False):
+        n, gain = level.at_once, level.faster.mid
+        assert without == level
+        # 5 ms a token, a tenth of it on the choice.
+        each = 1 / (n * (0.0045 / gain + 0.0005))
+        assert choosing.pace(level) == pytest.approx(200.0 if n == 1 else each)
+        taken = [r.seconds(BATCH, way=Way(level)).mid for r in (plain, choosing)]
+        assert (taken[1] > taken[0]) == (n > 1)
 
 
 @pytest.mark.parametrize("backend", ["cuda", "metal", "rocm", "vulkan"])

@@ -30,9 +30,29 @@ def test_fast_comes_first_then_the_ablest(least: float) -> None:
     assert best
     assert [pick.order for pick in best] == sorted(pick.order for pick in best)
     for pick in best:
-        tps = pick.cell.decode.mid if pick.cell.decode else 0
-        assert pick.fast == (tps >= least)
+        assert pick.fast == (pick.served is not None and pick.served.mid >= least)
         assert pick.cell.verdict in {"fits", "tight", "offload"}
+
+
+def test_a_wish_is_held_against_what_llama_server_writes() -> None:
+    """Of gpt-oss 20B on an RTX 5090 a seventh less than llama-bench measures."""
+    entry, rig = catalogue().find("openai/gpt-oss-20b"), parse_rig("RTX 5090 + 64 GB DDR5-6000")
+
+    def pick(least: float) -> Pick:
+        (found,) = picks([entry], rig, Wish(ctx=8192, least_tps=least), RunSettings(ctx=8192))
+        return found
+
+    first = pick(10.0)
+    assert first.cell.decode is not None
+    assert first.served is not None
+    assert first.served.mid < 0.9 * first.cell.decode.mid
+    between = (first.served.mid + first.cell.decode.mid) / 2
+    slow = pick(between)
+    assert not slow.fast
+    assert pick(first.served.mid * 0.999).fast
+    # Its speed stays the one that its plan and published figures tell, and the rest is told.
+    assert slow.cell.decode == first.cell.decode
+    assert f"llama-server writes about {first.served.mid:,.0f} tok/s" in slow.in_use
 
 
 def test_filters_leave_out() -> None:

@@ -9,6 +9,8 @@ from advisor.advice.variants import variants
 from advisor.basis import Basis
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
+from advisor.sizing import size
+from advisor.sizing.sampling import served_tps
 from advisor.sizing.settings import RunSettings
 
 
@@ -79,3 +81,23 @@ class TestTiming:
         assert known.run.basis is Basis.MEASURED
         assert known.run.power.basis is Basis.MEASURED
         assert not engine.elsewhere().measured
+
+    @pytest.mark.parametrize("how", [roughly, timed])
+    def test_answers_are_llama_servers(self, how):
+        """Which chooses each token: llama-bench, and what it measured, leaves that out."""
+        gpt = catalogue().find("openai/gpt-oss-20b").model("MXFP4_MOE")
+        wanted, rig = variants([gpt], CHAT, RunSettings())[0], parse_rig("RTX 5090 + 64 GB")
+        outcome = how(wanted, rig, CHAT, Engine(RunSettings()))
+        deep = CHAT.prompt_tokens + CHAT.output_tokens // 2
+        asked = wanted.settings(RunSettings(), CHAT).model_copy(update={"depth": deep})
+        speed = size(gpt, rig, asked).speed
+        assert outcome.run.decode_tps.mid == pytest.approx(served_tps(speed).mid, rel=1e-3)
+        assert outcome.run.decode_tps.mid < 0.9 * speed.decode_tps.mid
+        assert f"about {speed.decode_tps.mid:,.0f} tok/s" in outcome.notes[-1]
+        for served in (True, False):
+            probe = MeasuredRun(
+                gpt.id, gpt.file_type, wanted.kv, 300.0, None, None, "probe", served=served
+            )
+            known = how(wanted, rig, CHAT, Engine(RunSettings(), measured=(probe,))).run
+            seconds = 1 / 300 + (0 if served else speed.sampling_s)
+            assert 1 / known.decode_tps.mid == pytest.approx(seconds)

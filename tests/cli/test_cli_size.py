@@ -148,6 +148,24 @@ def test_a_list_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert "No model that you ask for runs on CPU only" in capsys.readouterr().out
 
 
+def test_a_list_tells_what_llama_server_makes_of_its_speeds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["best", "--rig", "RTX 5090 + 64 GB DDR5-6000", "-c", "8192", "--max-params", "1"]
+    assert cli.main([*asked, "--top", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "decode" in out.splitlines()[0]
+    assert "served" in out.splitlines()[0]
+    assert "is held against --min-tps" in out
+    assert cli.main([*asked, "--top", "1", "--json"]) == 0
+    (first,) = json.loads(capsys.readouterr().out)["models"]
+    assert first["served_tps"]["mid"] < 0.97 * first["decode_tps"]["mid"]
+
+    slow = ["best", "--rig", "CPU only 16 GB DDR4-3200", "-c", "8192", "--max-params", "9"]
+    assert cli.main([*slow, "--top", "1"]) == 0
+    assert "served" not in capsys.readouterr().out
+
+
 def test_speed_that_cannot_be_had_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["size", "Qwen/Qwen3-32B", "--rig", "RTX 3060 12GB + 64 GB DDR5-6000", "-c", "8192"]
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from advisor.basis import Range
 from advisor.hardware.compose import parse_rig
 from advisor.sizing import sampling, size
 from advisor.sizing.explain import explain_speed
@@ -55,6 +56,30 @@ def test_it_is_told_where_it_takes_three_per_cent_or_more(rig: str, name: str, t
     served = sampling.served_tps(found)
     assert served is not None
     assert (served.mid <= 0.97 * found.decode_tps.mid) is told
+
+
+def test_the_bench_is_told_of_what_is_written_and_the_other_way_round() -> None:
+    found = speed("RTX 5090 + 64 GB DDR5-6000", "openai/gpt-oss-20b")
+    written = sampling.served_tps(found)
+    assert found.decode_tps is not None
+    assert written is not None
+    assert f"about {written.mid:,.0f} tok/s" in sampling.sentence(found)
+    back = sampling.on_a_bench(written, found.sampling_s)
+    assert f"about {found.decode_tps.mid:,.0f} tok/s" in back
+    slow = Range.exactly(10.0)
+    assert not sampling.on_a_bench(slow, found.sampling_s)
+    # A vocabulary that is not known costs nothing that is known.
+    assert sampling.served(slow, 0.0) == slow
+
+
+def test_a_wish_is_held_against_what_is_written() -> None:
+    found = speed("RTX 5090 + 64 GB DDR5-6000", "openai/gpt-oss-20b")
+    written, bench = sampling.served_tps(found), found.decode_tps
+    assert written is not None
+    assert bench is not None
+    assert sampling.reaches(bench, found.sampling_s, 0.999 * written.mid)
+    assert not sampling.reaches(bench, found.sampling_s, (written.mid + bench.mid) / 2)
+    assert not sampling.reaches(None, found.sampling_s, 0.0)
 
 
 def test_nothing_is_said_of_a_speed_that_is_not_known() -> None:

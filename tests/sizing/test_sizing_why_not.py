@@ -17,6 +17,7 @@ from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
 from advisor.sizing import size
 from advisor.sizing.plan import Plan
+from advisor.sizing.sampling import served_tps
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.ways_out import GREEN, IN_RAM, OTHER_MODEL, Change, Instead, Offer
 from advisor.sizing.why_not import WhyNot, why_not
@@ -103,6 +104,22 @@ def test_on_unlike_cards_a_smaller_file_is_split_by_speed(
     assert plan.speed.decode_tps.mid >= least > plain.speed.decode_tps.mid
     # Made with the fields of the change the run is its plan: nothing of it is in RAM.
     assert plan.verdict == way.plan.verdict == "fits"
+
+
+def test_too_slow_is_what_llama_server_writes_too_slowly() -> None:
+    rig = parse_rig("RTX 5090 + 64 GB DDR5-6000")
+    kinds = {"MXFP4_MOE": catalogue().find("openai/gpt-oss-20b").model("MXFP4_MOE")}
+    asked = RunSettings(ctx=8192)
+    speed = size(kinds["MXFP4_MOE"], rig, asked).speed
+    written = served_tps(speed)
+    assert written is not None
+    assert speed.decode_tps is not None
+    wish = (written.mid + speed.decode_tps.mid) / 2
+    found = why_not(kinds, "MXFP4_MOE", rig, asked, least_tps=wish)
+    assert found.missing == (
+        f"It would write {written.mid:.0f} tok/s in llama-server; you want {wish:.0f} tok/s."
+    )
+    assert not why_not(kinds, "MXFP4_MOE", rig, asked, least_tps=written.mid * 0.999).missing
 
 
 def test_no_card_is_bought_that_stays_idle() -> None:

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+from PySide6.QtCore import Qt
+
 from advisor.advice.picks import Wish, picks
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing.settings import RunSettings
+from advisor.ui import services
 from advisor.ui.pages.fit_best import BestList
 from advisor.ui.state import AppState
 
@@ -63,6 +66,26 @@ def test_a_line_with_a_part_in_ram_shows_what_its_plan_says(qtbot, state: AppSta
 
 def shown(best: BestList) -> list[str]:
     return [best.picks.words(pick, 3) for pick in best.picks.picks]
+
+
+def test_a_line_that_llama_server_alone_makes_too_slow_says_why(qtbot, state: AppState) -> None:
+    rig, ctx = parse_rig("RTX 5090 + 64 GB DDR5-6000"), state.settings.ctx
+    entry = catalogue().find("openai/gpt-oss-20b")
+    (pick,) = picks([entry], rig, Wish(ctx=ctx), services.plain(state.settings))
+    assert pick.served is not None
+    assert pick.cell.decode is not None
+    wish = round((pick.served.mid + pick.cell.decode.mid) / 2)
+    state.set_rig(rig)
+    best = BestList(state)
+    qtbot.addWidget(best)
+    best._search.setText("gpt-oss 20b")
+    best._least.setValue(wish)
+    best.show()
+    qtbot.waitUntil(lambda: "too slow in llama-server only" in best._said.text(), timeout=60_000)
+    at = [pick.entry.id for pick in best.picks.picks].index(entry.id)
+    assert shown(best)[at].endswith(", slow")
+    tip = best.picks.index(at, 3).data(Qt.ItemDataRole.ToolTipRole)
+    assert "llama-server writes about" in tip
 
 
 def test_lines_that_change_places_stay_chosen(qtbot, state: AppState) -> None:

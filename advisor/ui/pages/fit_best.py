@@ -100,7 +100,14 @@ class PickTable(RowsModel):
             licence = pick.entry.licence or tr("licence not known")
             left = pick.cell.headroom
             room = tr("{size} left").format(size=units.size(left)) if left and left > 0 else ""
-            parts = (pick.entry.id, pick.standing.sentence, licence, room, pick.loss.sentence)
+            parts = (
+                pick.entry.id,
+                pick.standing.sentence,
+                licence,
+                room,
+                pick.loss.sentence,
+                pick.in_use,
+            )
             found = " · ".join(part for part in parts if part)
         return found
 
@@ -144,6 +151,9 @@ class BestList(QWidget):
         self._least.setValue(state.usage.min_decode_tps)
         self._least.setSuffix(self.tr(" tok/s or more"))
         self._least.setAccessibleName(self.tr("Wanted decode speed"))
+        self._least.setToolTip(
+            self.tr("As llama-server writes, which also chooses each token: see a line's tooltip")
+        )
         self._least.setKeyboardTracking(False)
         self._least.lineEdit().setTextMargins(6, 0, 0, 0)
         self._said = text("", "muted", wrap=True)
@@ -277,6 +287,9 @@ class BestList(QWidget):
                     "(on Machine) or told. In the order of the {index} ({date}), less what the "
                     "file type loses; ~ is estimated."
                 )
+            least = self._least.value()
+            if any(p.cell.decode and not p.fast and p.cell.decode.mid >= least for p in found):
+                words += " " + self.tr("Some are too slow in llama-server only: see the tooltips.")
             if self._calibrated_by:
                 words += " " + self.tr("Speeds are calibrated by the {source}.")
         else:

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QWidget
 from advisor import units
 from advisor.errors import RigAdvisorError
 from advisor.sizing.plan import Plan
+from advisor.sizing.sampling import pace, reaches
 from advisor.sizing.ways_out import BOUGHT, OTHER_MODEL, Change
 from advisor.sizing.why_not import WhyNot
 from advisor.ui import checks
@@ -116,11 +117,11 @@ class WhyCard(Card):
                 left=units.size(plan.headroom), margin=units.size(plan.settings.margin)
             )
         known, wanted = plan.speed.decode_tps, self._state.usage.min_decode_tps
-        slow_too = known is not None and known.mid < wanted
+        slow_too = not reaches(known, plan.speed.sampling_s, wanted)
         missing = found.missing or self.tr("A part lies in RAM, which makes it slower.")
         if plan.verdict == "no" and known is not None and slow_too:
-            slow = self.tr("It would also decode {speed}; you want {least}.")
-            rates = slow.format(speed=units.rate(known.mid), least=units.rate(wanted))
+            slow = self.tr("It would also {pace}; you want {least}.")
+            rates = slow.format(pace=pace(plan.speed), least=units.rate(wanted))
             return f"{missing} {rates}"
         return missing
 
@@ -159,5 +160,5 @@ def _lacks(plan: Plan, least_tps: float) -> bool:
     """Whether a plan is not green, or slower than the usage wants."""
     known = plan.speed.decode_tps
     if plan.verdict == "fits":
-        return known is not None and known.mid < least_tps
+        return known is not None and not reaches(known, plan.speed.sampling_s, least_tps)
     return plan.verdict != "unknown"

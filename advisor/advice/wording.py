@@ -222,7 +222,9 @@ def reasons(
         found.append(_break_even(even, compared))
     keep = next((a for a in ranked if a.option.kind == "keep"), None)
     if keep is not None and not (keep.meets or keep.unknown or keep is best):
-        found.append(f"The rig as it is falls short: {'; '.join(keep.failures)}.")
+        # Where the same rig is advised, with another file or other settings.
+        what = "run as it is set" if best.option.kind == "tune" else "rig as it is"
+        found.append(f"The {what} falls short: {'; '.join(keep.failures)}.")
     return tuple(found)
 
 

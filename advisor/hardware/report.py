@@ -43,7 +43,10 @@ _IDENTIFIERS = re.compile(
 )
 _COMMON = {"root", "user", "admin", "host", "localhost"}
 _SHORT = 4
-_INTERNAL = {"sources", "alternatives", "unknown", "unified", "integrated", "mig", "wsl"}
+_INTERNAL = {
+    *("sources", "alternatives", "unknown", "unified", "integrated", "mig", "wsl"),
+    "ram_bandwidth_source",
+}
 
 
 class Fact(BaseModel):
@@ -76,10 +79,16 @@ def facts(item: Device | Host) -> tuple[Fact, ...]:
             f"{_shown(name, other.value)} ({other.source})" for other in alternatives.get(name, ())
         )
         known = value is not None and not (value in ((), PcieLink()) and reason)
-        source = item.sources.get(name, "") if known else reason or ""
+        source = (_source(item, name) if known else reason) or ""
         shown = _shown(name, value) if known else units.UNKNOWN
         rows.append(Fact(name=name, value=shown, source=source, others=others, known=known))
     return tuple(rows)
+
+
+def _source(item: Device | Host, name: str) -> str | None:
+    if isinstance(item, Host) and name == "ram_bandwidth_gbs":
+        return item.ram_bandwidth_source or item.sources.get(name)
+    return item.sources.get(name)
 
 
 def _shown(name: str, value: object) -> str:

@@ -14,7 +14,8 @@ from advisor.ui import design
 from advisor.ui.jobs import run_task
 from advisor.ui.widgets.basics import button, column, row, text
 
-SIZE = (760, 600)
+SIZE = (900, 640)
+"""Px: a licence's lines of 80 letters are not broken."""
 
 
 def versions() -> list[tuple[str, str]]:
@@ -50,7 +51,8 @@ class AboutDialog(QDialog):
         )
         self.list = QListWidget()
         self.list.setAccessibleName(self.tr("Software of others"))
-        self.list.setFixedWidth(250)
+        self.list.setFixedWidth(210)
+        self.list.setSpacing(1)
         self.licence = QPlainTextEdit()
         self.licence.setReadOnly(True)
         self.licence.setTabChangesFocus(True)
@@ -60,7 +62,7 @@ class AboutDialog(QDialog):
         close = button(self.tr("Close"), self.accept, "primary")
         layout = column(
             text(self.tr("Rig Advisor {version}").format(version=__version__), "headline"),
-            text(self.words, wrap=True),
+            text(self.words.partition("\n")[2], wrap=True),
             text(promise, "muted", wrap=True),
             text(keys, "muted", wrap=True),
             row(

@@ -123,6 +123,7 @@ QTableView, QTreeView, QListView {
   selection-background-color: @accent_soft; selection-color: @text;
 }
 QListView::item { border-radius: 6px; }
+QListWidget::item { padding: 3px 6px; }
 QListView::item:selected { background: @accent_soft; color: @text; }
 QTableView { border: 1px solid transparent; border-radius: 5px; }
 QTableView:focus { border: 1px solid @accent; }

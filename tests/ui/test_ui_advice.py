@@ -1,6 +1,7 @@
 """The Advice page on the real engine: the form, the verdict, the example."""
 
 import datetime as dt
+import re
 import threading
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from advisor.advice import scenarios
 from advisor.advice.usage import preset
 from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.pages.advice_plot import picture
-from advisor.ui.pages.advice_prices import NAME, OWN, PricesDialog
+from advisor.ui.pages.advice_prices import KNOWN, NAME, OWN, PricesDialog
 from advisor.ui.state import AppState
 
 
@@ -104,6 +105,10 @@ def test_a_price_of_ones_own_is_entered_and_taken_back(answered, state, qtbot) -
     )
     again = PricesDialog(state, answered)
     qtbot.addWidget(again)
+    pieces = {again.table.item(r, NAME).text(): r for r in range(again.table.rowCount())}
+    assert all(name[0].isupper() or name[0].isdigit() for name in pieces)
+    known = again.table.item(pieces["Server DDR5 per GB"], KNOWN).text()
+    assert re.fullmatch(r"\d+\.\d\d–\d+\.\d\d new", known)
     assert again.table.item(row, OWN).text() == "1,234.5"
     again.table.item(row, OWN).setText("")
     again.accept()

@@ -28,6 +28,13 @@ def test_the_list_opens_a_model(qtbot, state: AppState) -> None:
     assert state.choice.file_type == best.picks.picks[0].cell.file_type
 
 
+def test_a_slow_lines_speed_can_be_read(qtbot, state: AppState) -> None:
+    best = BestList(state)
+    qtbot.addWidget(best)
+    wide = best.table.fontMetrics().horizontalAdvance("~10.0, slow")
+    assert best.table.columnWidth(3) > wide + 16  # a cell's padding
+
+
 def test_nothing_found_says_so(qtbot, state: AppState) -> None:
     best = BestList(state)
     qtbot.addWidget(best)

@@ -73,6 +73,9 @@ def test_the_build_is_the_rigs_own_until_another_is_told(qtbot, state, big_rig) 
     state.set_rig(None)
     state.set_detected(big_rig.model_copy(update={"llama_cpp": "b10549"}))
     assert line.text() == "2026-08 (b10549), as found"
+    form.resize(652, 400)  # in a window of 1280
+    form.show()
+    assert line.fontMetrics().horizontalAdvance(line.text()) < line.width()
     assert state.settings.built == "b10549"
     assert not state.session.settings.built, "a session's file follows the machine it is opened on"
 

@@ -59,18 +59,26 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fake_nvml.build(tmp_path_factory.mktemp("nvml"))
 
 
-def test_facts_with_their_sources(parent) -> None:
-    device = parse_rig("RTX 4090 + 64 GB").devices[0]
-    dialog = FactsDialog(parent, device, device.name)
+def facts_of(dialog: FactsDialog) -> dict[str, list[str]]:
     table = dialog.table
 
     def cell(line: int, place: int) -> str:
         item = table.item(line, place)
         return "" if item is None else item.text()
 
-    cells = {
+    return {
         cell(line, 0): [cell(line, place) for place in (1, 2)] for line in range(table.rowCount())
     }
+
+
+def test_facts_with_their_sources(parent) -> None:
+    rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+    cells = facts_of(FactsDialog(parent, rig.devices[0], "RTX 4090"))
+    assert (cells["Backend"][0], cells["Architecture"][0]) == ("CUDA", "Ada")
+    host = facts_of(FactsDialog(parent, rig.host, "Host"))
+    assert host["RAM bandwidth"][0] == "96 GB/s"
+    assert host["RAM bandwidth"][1].startswith("2 channels × 6000 MT/s")
+    assert not any("from" in name for name in host)
     assert cells["Memory bandwidth"][0] == "1,008 GB/s"
     assert cells["Memory bandwidth"][1].startswith("GPU table (")
     assert cells["Memory in use"] == ["unknown", "an imagined device: nothing runs on it"]

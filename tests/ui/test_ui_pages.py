@@ -260,6 +260,16 @@ def test_columns_give_way_to_the_models_names(state: AppState, qtbot) -> None:
         assert header.sectionSize(0) >= LEAST_NAME
 
 
+def test_a_column_that_was_hidden_comes_back_as_wide_as_its_head(state: AppState, qtbot) -> None:
+    card = ModelsCard(state)
+    qtbot.addWidget(card)
+    before = dict(card._widths)
+    for place in before:
+        card.table.setColumnHidden(place, True)
+    card._fit_columns()
+    assert card._widths == before
+
+
 def test_rig_is_saved_and_opened(big_rig: Rig, tmp_path: Path) -> None:
     path = services.save_rig(big_rig, tmp_path / "rig.json")
     assert services.open_rig(path).devices == big_rig.devices

@@ -52,9 +52,9 @@ class PricesDialog(QDialog):
             button(self.tr("Use these prices"), self.accept, "primary"),
         )
         hint = self.tr(
-            "Reviewed prices are in US dollars without tax. Yours are in {currency} and count "
-            "before them; memory is priced per GB. A card without a price joins the search as soon "
-            "as it has one."
+            "Reviewed prices are in US dollars without tax. Write yours into the last column, in "
+            "{currency}: they count before the others. Memory is priced per GB. A card without a "
+            "price joins the search as soon as it has one."
         ).format(currency=state.usage.currency)
         layout = column(
             text(hint, "muted", wrap=True), self.search, self.table, self.problem, buttons
@@ -87,7 +87,8 @@ class PricesDialog(QDialog):
         header.resizeSection(OWN, OWN_WIDTH)
         own = {price.name: price.amount for price in self._state.usage.own_prices}
         for place, line in enumerate(self._lines):
-            cells = (line.name, self._known(line), self._seen(line))
+            name = line.name[:1].upper() + line.name[1:]
+            cells = (name, self._known(line), self._seen(line))
             for column_number, words in enumerate(cells):
                 item = QTableWidgetItem(words)
                 item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
@@ -168,6 +169,7 @@ class PricesDialog(QDialog):
 
 
 def _range(offer: HardwarePrice) -> str:
-    """``"3,149–3,449"``; one number where both ends are the same."""
-    low, high = f"{offer.low.normalize():,f}", f"{offer.high.normalize():,f}"
+    """``"3,149–3,449"``, ``"11.70–15.00"``; one number where both ends are the same."""
+    whole = offer.low % 1 == offer.high % 1 == 0
+    low, high = (f"{end:,.0f}" if whole else f"{end:,.2f}" for end in (offer.low, offer.high))
     return low if low == high else f"{low}–{high}"

@@ -146,7 +146,9 @@ class SettingsForm(QWidget):
                 self._grid.addWidget(field, line, col * 2, 1, 2)
             else:
                 self._grid.addWidget(label, line, col * 2)
-                self._grid.addWidget(field, line, col * 2 + 1)
+                # The last one has the rest of its line: a build's words are long.
+                last = place == len(self._lines) - 1
+                self._grid.addWidget(field, line, col * 2 + 1, 1, -1 if last else 1)
 
     def refresh(self) -> None:
         """Show the session's settings."""

@@ -323,7 +323,7 @@ def _class(device: Device) -> str:
     if device.driver:
         words.append(f"driver {device.driver}")
     elif device.architecture:
-        words.append(_architecture(device.architecture))
+        words.append(architecture(device.architecture))
     if device.mig:
         words.append("MIG")
     if device.unified:
@@ -333,7 +333,7 @@ def _class(device: Device) -> str:
     return " · ".join(words)
 
 
-def _architecture(key: str) -> str:
+def architecture(key: str) -> str:
     """``"RDNA 3"``, ``"Ada"``: the table's key as its maker writes it."""
     words = re.sub(r"(?<=rdna)(?=\d)", " ", key.replace("-", " "))
     return " ".join(w.upper() if w[:4] in _INITIALS else w.capitalize() for w in words.split())

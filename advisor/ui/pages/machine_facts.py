@@ -20,11 +20,16 @@ from advisor.hardware.corrections import STATED
 from advisor.hardware.report import Fact, facts
 from advisor.hardware.rig import Device, Host
 from advisor.ui import design
+from advisor.ui.pages.machine_cards import BACKENDS, architecture
 from advisor.ui.widgets.basics import button, column, row, text
 
 Correct = Callable[[int | None, float | None], None]
 """Memory in bytes and bandwidth in GB/s as stated; None leaves what is there."""
 SIZE: Final = (900, 600)
+BESIDE: Final = 160
+"""Px of a window's height for what is above and below its table."""
+TWO_LINES: Final = 44
+"""Px of a fact whose source takes two lines."""
 SHARES: Final = (0.21, 0.24, 0.29, 0.26)
 """Of the table's width: fact, value, source, other sources."""
 ALONE: Final = (0.21, 0.27, 0.52, 0.0)
@@ -78,12 +83,18 @@ def fact_name(name: str) -> str:
         "ram_available": tr("RAM available"),
         "ram_type": tr("Type of RAM"),
         "ram_bandwidth_gbs": tr("RAM bandwidth"),
-        "ram_bandwidth_source": tr("RAM bandwidth from"),
         "on_battery": tr("On battery"),
         "disk_free": tr("Free disk"),
         "disk_path": tr("Folder of models"),
     }
     return known.get(name, name.replace("_", " ").capitalize())
+
+
+def _value(fact: Fact) -> str:
+    """A fact's value as cards write it."""
+    if fact.known and fact.name == "architecture":
+        return architecture(fact.value)
+    return BACKENDS.get(fact.value, fact.value) if fact.name == "backend" else fact.value
 
 
 class FactsDialog(QDialog):
@@ -100,8 +111,8 @@ class FactsDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("Facts of {name}").format(name=title))
-        self.resize(*SIZE)
         rows = facts(item)
+        self.resize(SIZE[0], min(SIZE[1], BESIDE + len(rows) * TWO_LINES))
         self.table = FactsTable(rows)
         about = text(
             tr(
@@ -182,7 +193,7 @@ class FactsTable(QTableWidget):
         self._shares = SHARES if several else ALONE
         self.setColumnHidden(len(heads) - 1, not several)
         for line, fact in enumerate(rows):
-            words = (fact_name(fact.name), fact.value, fact.source, "\n".join(fact.others))
+            words = (fact_name(fact.name), _value(fact), fact.source, "\n".join(fact.others))
             for place, content in enumerate(words):
                 cell = QTableWidgetItem(content)
                 cell.setToolTip(content)

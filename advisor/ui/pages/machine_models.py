@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from PySide6.QtCore import QEvent, QModelIndex, QObject, Qt
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QColor, QFont, QFontMetrics
 from PySide6.QtWidgets import QComboBox, QHeaderView, QLineEdit
 
 from advisor import units
@@ -217,11 +217,14 @@ class ModelsCard(Card):
 
     def _fit_columns(self) -> None:
         """As wide as the widest words; Qt's own way asks for each cell several times."""
-        header, metrics = self.table.horizontalHeader(), self.table.fontMetrics()
+        metrics = self.table.fontMetrics()
+        # A hidden column's head tells the header's size hint nothing.
+        heads = QFontMetrics(design.font(design.SMALL, QFont.Weight.Medium))
         for column in range(1, len(self._models.heads)):
             shown = {line.words[column] for line in self._models.all}
             widest = max((metrics.horizontalAdvance(words) for words in shown), default=0)
-            width = max(widest + PADDING, header.sectionSizeHint(column))
+            head = heads.horizontalAdvance(self._models.heads[column])
+            width = max(widest, head) + PADDING
             # One long maker must not take the room of every model's name.
             self._widths[column] = min(width, MOST_MAKER) if column == MAKER else width
         self._make_room()

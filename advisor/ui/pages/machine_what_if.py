@@ -1,5 +1,6 @@
 """The what-if line: a rig in words or in a form, added to, saved and opened."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,7 @@ class WhatIfCard(Card):
         dialog = QFileDialog(self, self.tr("Save the rig"))
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setNameFilter(self.tr("Rigs (*.json)"))
+        dialog.selectFile(re.sub(r"[^\w .+-]", " ", rig.name) + ".json")
         dialog.setDefaultSuffix("json")
         dialog.fileSelected.connect(
             lambda name: run_task(

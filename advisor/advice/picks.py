@@ -109,6 +109,8 @@ class Pick:
     """The solver places it: on cards that are not alike its split is faster than llama.cpp's."""
     planned: bool = False
     """Its speed is its plan's; else, with a part in RAM, a guess (``closer``)."""
+    settled: bool = True
+    """Its file type is the best of all; else it is the usual one, for a first look."""
 
     @property
     def rough(self) -> bool:
@@ -222,8 +224,8 @@ def picks(
     on devices if it can be, with the least loss; else the fastest that keeps it. Where nobody asked
     for a placement on cards that are not alike, the solver makes it (``Pick.fields``), and every
     file type is judged by what the solver makes of it on them. With
-    ``usual_type`` only the one that each entry suggests is sized, which takes a fraction of the
-    time. Models that cannot be sized are left out.
+    ``usual_type`` only the one that each entry suggests is sized, for a first look in a fraction of
+    the time (``Pick.settled``). Models that cannot be sized are left out.
     """
     wanted = [entry for entry in entries if wish.admits(entry)]
     if not wish.words:
@@ -246,7 +248,8 @@ def picks(
         try:
             ctx = min(wish.ctx, entry.hp.n_ctx_train or wish.ctx)
             models = {name: entry.model(name) for name in types}
-            together.append(_Candidate(entry, models, ctx, matrices.ask(models, (ctx,))))
+            asked = matrices.ask(models, (ctx,))
+            together.append(_Candidate(entry, models, ctx, asked, settled=not usual_type))
         except RigAdvisorError:
             continue
         if len(together) >= enough:
@@ -269,6 +272,8 @@ class _Candidate(NamedTuple):
     models: Mapping[str, Model]
     ctx: int
     asked: Asked
+    settled: bool
+    """These are all."""
 
 
 class _Hope(NamedTuple):
@@ -294,7 +299,7 @@ def _picked(
         else:
             pick = _placed(candidate, cells, wish, close)
         if pick is not None:
-            yield pick
+            yield replace(pick, settled=candidate.settled)
 
 
 def _placed(

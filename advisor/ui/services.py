@@ -299,10 +299,12 @@ def what_runs(
     *,
     cancelled: Callable[[], bool],
     arrived: Callable[[float, capability.Capability], None],
+    looked: Callable[[capability.Capability], None],
 ) -> capability.Capability:
     """The whole catalogue on a rig, everything as llama.cpp does by default but the KV types.
 
-    ``arrived`` is told the share that is sized, and what runs so far, now and then.
+    ``arrived`` is told the share of a first look that is done, and what runs so far, now and then;
+    ``looked`` as in ``capability``.
     """
 
     def now_and_then(share: float, found: capability.Capability) -> None:
@@ -317,6 +319,7 @@ def what_runs(
         calibration=learn(rig, probes),
         cancelled=cancelled,
         arrived=now_and_then,
+        looked=looked,
     )
 
 

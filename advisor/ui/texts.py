@@ -170,10 +170,11 @@ def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
 
 
 def pace(pick: Pick, unit: str = "tok/s") -> str:
-    """How fast a pick writes; "~" marks what its plan has not told yet."""
+    """How fast a pick writes; "~" marks what its plan, or another file type, may change yet."""
     decode = pick.cell.decode
     words = units.rate(None if decode is None else decode.mid, unit)
-    return f"~{words}" if pick.rough and decode is not None else words
+    known = pick.settled and not pick.rough
+    return words if known or decode is None else f"~{words}"
 
 
 def capability_text(found: Capability, rig: Rig) -> str:

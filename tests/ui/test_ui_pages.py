@@ -18,6 +18,7 @@ from advisor.ui import opening, services
 from advisor.ui.app import preferences
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.fit import FitPage
+from advisor.ui.pages.fit_best import BestList
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_models import LEAST_NAME, ModelsCard
 from advisor.ui.state import AppState
@@ -217,6 +218,7 @@ def test_machine_says_what_it_can_run(machine: MachinePage, qtbot) -> None:
     QApplication.processEvents()
     before = answer.height()
     qtbot.waitUntil(lambda: "in VRAM at 32k" in answer.headline.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: not machine._stale, timeout=60_000)
     QApplication.processEvents()
     assert answer.height() == before, "what is below has moved"
     suggested = answer._suggested
@@ -241,10 +243,37 @@ def test_machine_says_what_it_can_run(machine: MachinePage, qtbot) -> None:
 def test_another_rigs_suggestions_do_not_come_back(machine: MachinePage, qtbot) -> None:
     answer = machine.answer
     qtbot.waitUntil(lambda: bool(answer._suggested), timeout=60_000)
+    qtbot.waitUntil(lambda: not machine._stale, timeout=60_000)
     old = list(answer._suggested)
     answer.show_progress(0.1)
     answer.resize(answer.width() + 100, answer.height())
     assert not any(button.isVisible() for button in old)
+
+
+def test_machine_and_fit_list_a_model_in_one_file_type(
+    machine: MachinePage, state: AppState, qtbot
+) -> None:
+    listed = BestList(state)
+    qtbot.addWidget(listed)
+    for rig in ("RTX 4090 + 64 GB DDR5-6000", "RTX 3060 12GB + RTX 4090 + 64 GB DDR5-6000"):
+        state.set_rig(parse_rig(rig))
+        listed.show()
+        listed.start()
+        qtbot.waitUntil(lambda: listed._full and not machine._stale, timeout=60_000)
+        shown = {line.pick.entry.id: line for line in machine.models._models.shown}
+        assert shown.keys() == {pick.entry.id for pick in listed.picks.picks}
+        for pick in listed.picks.picks:
+            line = shown[pick.entry.id]
+            assert (line.pick.cell.file_type, line.pick.fields) == (
+                pick.cell.file_type,
+                pick.fields,
+            )
+    # What it opens is placed as it was there.
+    places = [line.pick.placed for line in machine.models._models.shown]
+    machine.models._open(machine.models._models.index(places.index(True), 0))
+    assert (state.settings.n_gpu_layers, state.settings.n_cpu_moe) == ("fit", "fit")
+    state.set_usage(state.usage.model_copy(update={"min_decode_tps": 25.0}))
+    assert listed.wish().least_tps == 25.0
 
 
 def test_columns_give_way_to_the_models_names(state: AppState, qtbot) -> None:

@@ -53,18 +53,12 @@ class PickTable(RowsModel):
     def show_picks(self, picks: list[Pick]) -> None:
         """Other picks; where they are the same models, lines stay chosen and in sight."""
         found = sorted(picks, key=lambda pick: pick.order)
-        at = {pick.entry.id: line for line, pick in enumerate(found)}
-        if at.keys() != {pick.entry.id for pick in self.picks}:
-            self.beginResetModel()
+
+        def put() -> None:
             self.picks = found
-            self.endResetModel()
-            return
-        self.layoutAboutToBeChanged.emit()
-        before = self.persistentIndexList()
-        after = [self.index(at[self.picks[i.row()].entry.id], i.column()) for i in before]
-        self.picks = found
-        self.changePersistentIndexList(before, after)
-        self.layoutChanged.emit()
+
+        before, after = ([pick.entry.id for pick in each] for each in (self.picks, found))
+        self.put_rows(before, after, put)
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, D102, N802 - Qt's signature
         return 0 if parent.isValid() else len(self.picks)
@@ -175,6 +169,7 @@ class BestList(QWidget):
         for box in (self._ability, self._licence, self._size):
             box.currentIndexChanged.connect(self._wait.start)
         self._least.valueChanged.connect(self._wait.start)
+        state.usage_changed.connect(lambda: self._least.setValue(state.usage.min_decode_tps))
         state.rig_changed.connect(self._renew)
         state.settings_changed.connect(self._renew)
         state.results_changed.connect(self._renew)

@@ -24,6 +24,8 @@ ALL = 1000
 """Stretch of the list of models: all the room that is left, once it is made."""
 SOON_MS = 300
 """What takes longer is shown as it comes."""
+_LOOKED = "looked"
+"""That a first look at everything is done; file types are chosen after it."""
 
 
 class MachinePage(Page):
@@ -132,6 +134,10 @@ class MachinePage(Page):
                 so_far.append(found)
                 job.report(share)
 
+            def looked(found: Capability) -> None:
+                so_far.append(found)
+                job.report(1.0, _LOOKED)
+
             return services.what_runs(
                 rig,
                 settings,
@@ -139,11 +145,17 @@ class MachinePage(Page):
                 least_tps,
                 cancelled=lambda: job.cancelled,
                 arrived=arrived,
+                looked=looked,
             )
 
-        def progressed(share: float, _text: str) -> None:
-            # What comes at once needs no list that grows.
-            if not job.cancelled and clock.elapsed() > SOON_MS:
+        def progressed(share: float, said: str) -> None:
+            if job.cancelled:
+                return
+            if said == _LOOKED:
+                self._show_capability(so_far[-1])
+                self._stale = True
+            elif clock.elapsed() > SOON_MS:
+                # What comes at once needs no list that grows.
                 self._show_so_far(share, so_far[-1])
 
         job = self._capability_job = run_task(

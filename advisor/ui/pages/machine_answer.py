@@ -7,14 +7,13 @@ from PySide6.QtCore import QMargins
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QPushButton
 
-from advisor import units
 from advisor.advice.capability import Capability
 from advisor.advice.picks import Pick
 from advisor.hardware.rig import Rig
 from advisor.ui import services
 from advisor.ui.pages.measure_ram import MeasureRam
 from advisor.ui.state import AppState
-from advisor.ui.texts import capability_text, rig_in_short, rig_name
+from advisor.ui.texts import capability_text, pace, rig_in_short, rig_name
 from advisor.ui.widgets.basics import Card, Chip, Elided, button, row, text
 
 SUGGESTED: Final = 5
@@ -128,7 +127,7 @@ class AnswerCard(Card):
         name, cell = pick.entry.name, pick.cell
         label = self.tr("{name} {file_type}").format(name=name, file_type=cell.file_type)
         if cell.decode is not None:
-            label = f"{label}, {units.rate(cell.decode.mid)}"
+            label = f"{label}, {pace(pick)}"
         return button(
             label,
             lambda: self._look_at(pick),

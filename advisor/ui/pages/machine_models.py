@@ -82,9 +82,13 @@ class _Models(RowsModel):
         column, order = self._sorted
         kept = (line for line in self.all if self._keeps(line))
         down = order == Qt.SortOrder.DescendingOrder
-        self.beginResetModel()
-        self.shown = sorted(kept, key=lambda line: line.order[column], reverse=down)
-        self.endResetModel()
+        found = sorted(kept, key=lambda line: line.order[column], reverse=down)
+
+        def put() -> None:
+            self.shown = found
+
+        before, after = ([line.pick.entry.id for line in each] for each in (self.shown, found))
+        self.put_rows(before, after, put)
 
     def _keeps(self, line: _Line) -> bool:
         if self._verdicts and line.pick.cell.verdict not in self._verdicts:
@@ -262,5 +266,5 @@ class ModelsCard(Card):
 
     def _open(self, index: QModelIndex) -> None:
         pick = self._models.shown[index.row()].pick
-        self._state.choose_model(pick.entry.id, pick.cell.file_type)
+        self._state.take(pick)
         self._state.show_page("fit")

@@ -1,6 +1,7 @@
 """Tables with a line for each thing: read only, one row chosen at a time, without a grid."""
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PySide6.QtCore import (
@@ -43,6 +44,26 @@ class RowsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return self.alignment(section)
         return None
+
+    def put_rows(
+        self, before: Sequence[str], after: Sequence[str], put: Callable[[], None]
+    ) -> None:
+        """Other rows; where they are of the same things, lines stay chosen and in sight.
+
+        ``before`` and ``after``: what every line is about, each a line of its own.
+        """
+        if set(before) != set(after):
+            self.beginResetModel()
+            put()
+            self.endResetModel()
+            return
+        self.layoutAboutToBeChanged.emit()
+        held = self.persistentIndexList()
+        place = {what: line for line, what in enumerate(after)}
+        put()
+        moved = [self.index(place[before[old.row()]], old.column()) for old in held]
+        self.changePersistentIndexList(held, moved)
+        self.layoutChanged.emit()
 
     def alignment(self, column: int) -> Qt.AlignmentFlag:
         """Of a column's cells."""

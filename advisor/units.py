@@ -86,5 +86,7 @@ def rates(low: float, high: float, unit: str = "tok/s") -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration to three figures: ``"24.6 ms"``, ``"10.7 s"``."""
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+    """A duration to three figures: ``"24.6 ms"``, ``"3.10 ms"``, ``"10.7 s"``."""
+    value, unit = (seconds, "s") if seconds >= 1 else (seconds * 1000, "ms")
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else None
+    return f"{value:.3g} {unit}" if digits is None else f"{value:,.{digits}f} {unit}"

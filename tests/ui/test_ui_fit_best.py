@@ -32,7 +32,7 @@ def test_a_slow_lines_speed_can_be_read(qtbot, state: AppState) -> None:
     best = BestList(state)
     qtbot.addWidget(best)
     wide = best.table.fontMetrics().horizontalAdvance("~10.0, slow")
-    assert best.table.columnWidth(3) > wide + 16  # a cell's padding
+    assert best.table.columnWidth(3) > wide + 24  # a cell's padding and margins
 
 
 def test_nothing_found_says_so(qtbot, state: AppState) -> None:

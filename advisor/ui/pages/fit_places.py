@@ -1,5 +1,8 @@
 """Where a token's time goes: every memory's part, which holds the others back, what would help."""
 
+import re
+from typing import Final
+
 from advisor import units
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
@@ -15,6 +18,9 @@ from advisor.ui import services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.widgets.basics import Card, clear, column, text
 from advisor.ui.widgets.figure_list import FigureList, Line
+
+_CUDA0: Final = re.compile(r" \([A-Z]+\d+\)$")
+"""llama.cpp's name of a device, behind the card's."""
 
 
 class PlacesCard(Card):
@@ -47,15 +53,19 @@ class PlacesCard(Card):
         said = prefill_bottleneck(plan)
         self._prefill.setText(said)
         self._prefill.setVisible(bool(said))
+        # Where no card is there twice, its name is enough.
+        short = [_CUDA0.sub("", place.name) for place in places]
+        if len(set(short)) < len(short):
+            short = [place.name for place in places]
         self._lines = tuple(
             Line(
-                place.name,
+                name,
                 units.duration(place.seconds),
                 basis=plan.speed.basis,
                 explanation=explain_place(plan, place),
                 note=" · ".join(filter(None, (layers_of(plan, place), f"{place.share:.0%}"))),
             )
-            for place in places
+            for name, place in zip(short, places, strict=True)
         )
         self._rows.show_lines(self._lines)
         settings = plan.settings

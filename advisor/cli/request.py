@@ -79,6 +79,7 @@ def first_problem(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"])
     said = first["msg"].removeprefix("Value error, ").removesuffix(".")
+    said = said.replace("Input should be", "it must be")
     return f"{where}: {said}."
 
 

@@ -1,6 +1,8 @@
 """The session that `advise` and `report` work on: a file, or made from options."""
 
 import argparse
+import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -114,17 +116,28 @@ def _with_prices(usage: Usage, prices: list[str]) -> Usage:
     """With prices of one's own ("RTX 5090=3000"). Raises SettingsError."""
     known = {line.name.casefold(): line.name for line in price_list()} if prices else {}
     for price in prices:
-        piece, _, amount = price.rpartition("=")
-        name = known.get(piece.strip().casefold())
+        piece, _, amount = (part.strip() for part in price.rpartition("="))
+        if not piece:
+            raise SettingsError(f"--price {price}: say PIECE=AMOUNT, as in “RTX 5090=3000”.")
+        name = known.get(piece.casefold())
         if name is None:
-            close = [found for key, found in known.items() if piece.strip().casefold() in key]
-            near = f"; there are {', '.join(close[:5])}" if piece.strip() and close else ""
-            raise SettingsError(f"--price {price}: say PIECE=AMOUNT, with a piece to buy{near}.")
+            raise SettingsError(
+                f"--price {price}: there is no {piece} to buy{_like(piece, known)}."
+            )
         try:
             usage = usage.with_own_price(name, amount)
         except ValidationError as error:
-            raise SettingsError(f"--price {price}: {error.errors()[0]['msg']}.") from error
+            message = f"--price {price}: “{amount}” is no amount of money from 0 on."
+            raise SettingsError(message) from error
     return usage
+
+
+def _like(piece: str, known: Mapping[str, str]) -> str:
+    """What may have been meant: names that hold these words, else names spelt nearly so."""
+    wanted = piece.casefold()
+    close = [key for key in known if wanted in key]
+    close = (close or difflib.get_close_matches(wanted, known, n=3))[:5]
+    return f"; there are {', '.join(known[key] for key in close)}" if close else ""
 
 
 def rig_of(session: Session) -> Rig:

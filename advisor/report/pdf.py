@@ -1,5 +1,6 @@
 """The report as a PDF: painted by Qt, then given bookmarks, moved into place only when whole."""
 
+import errno
 from pathlib import Path
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QMarginsF, QSize
@@ -117,9 +118,11 @@ def _save(path: Path, content: bytes) -> None:
     try:
         write_atomically(path, content)
     except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        first = "Make room on that disk" if full else "Close the file if it is open elsewhere"
         message = (
             f"The report could not be saved as {path.name} in {path.parent}: "
-            f"{error.strerror or error}. Close the file if it is open elsewhere, or choose "
-            "another folder; a report saved there before is unchanged."
+            f"{error.strerror or error}. {first}, or choose another folder; a report saved there "
+            "before is unchanged."
         )
         raise ReportError(message) from error

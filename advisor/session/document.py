@@ -204,10 +204,10 @@ def loads(text: str | bytes, *, name: str = "This file") -> Session:
     try:
         document: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
-        message = (
-            f"{name} is not a Rig Advisor session: it is not readable as JSON. Open one that ends "
-            "in .rig.json; “Open recent” keeps what was last saved by itself."
-        )
+        message = f"{name} is not a Rig Advisor session. Open one that ends in .rig.json."
+        if name.endswith(".rig.json"):
+            what = "is damaged or was cut off" if text else "is empty"
+            message = f"{name} {what}. “Open recent” keeps what was last saved by itself."
         raise NotASession(message, detail=str(error)) from error
     if not isinstance(document, dict) or not _is_version(document.get("version")):  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         message = f"{name} is not a Rig Advisor session."

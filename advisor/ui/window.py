@@ -119,7 +119,7 @@ class MainWindow(QWidget):
         self.rail.chosen.connect(self.show_page)
         self.rail.mark(self._current)
         self.header = Header()
-        self.banner = Banner()
+        self.banner = Banner(above=design.GAP)
         self.status = StatusLine()
         self._stack = QStackedWidget()
         self._waiting = EmptyState(self.tr("Reading this machine…"), self.tr("A moment."))
@@ -134,8 +134,6 @@ class MainWindow(QWidget):
         right = column(self.header, banner_area, room, self.status, spacing=0)
         right.setStretch(2, 1)
         self.setLayout(row(self.rail, right, spacing=0))
-        self.banner.closed.connect(self._banner_gap)
-        self._banner_area = banner_area
         design.dress(self)
         self._restore_size()
 
@@ -282,6 +280,7 @@ class MainWindow(QWidget):
 
     def open_path(self, path: Path) -> None:
         """Open any file that the app understands; others give a sentence."""
+        self.banner.dismiss()  # what was told of the last one
         if self.state is not None and self._restored:
             self.state.open_file(path)
         else:
@@ -292,11 +291,7 @@ class MainWindow(QWidget):
     def show_problem(self, sentence: str) -> None:
         """A sentence in the banner above the page; the window goes on."""
         log.warning("told: %s", sentence)
-        self._banner_area.setContentsMargins(design.GAP + 4, design.GAP, design.GAP + 4, 0)
         self.banner.say(sentence, "bad")
-
-    def _banner_gap(self) -> None:
-        self._banner_area.setContentsMargins(design.GAP + 4, 0, design.GAP + 4, 0)
 
     def _show_title(self) -> None:
         state = self.state

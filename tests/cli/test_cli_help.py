@@ -84,6 +84,23 @@ def test_limits_and_prices_of_ones_own_reach_the_usage(capsys: pytest.CaptureFix
     assert "there are RTX 5090," in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        ("RTX 5090", "say PIECE=AMOUNT, as in “RTX 5090=3000”"),
+        ("RTX 5o90=100", "there is no RTX 5o90 to buy; there are RTX 5090"),
+        ("RTX 5090=abc", "“abc” is no amount of money"),
+        ("RTX 5090=-3", "“-3” is no amount of money"),
+    ],
+)
+def test_a_price_that_cannot_be_read_is_told_and_why(
+    capsys: pytest.CaptureFixture[str], price: str, said: str
+) -> None:
+    words = ["advise", "--model", "Qwen3 8B", "--rig", "RTX 4090 + 64 GB", "--price", price]
+    assert cli.main(words) == 2
+    assert said in capsys.readouterr().err
+
+
 DOCUMENTED = (Path(__file__).parents[2] / "docs/json.md").read_text(encoding="utf-8")
 
 

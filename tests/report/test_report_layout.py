@@ -1,6 +1,8 @@
 """Laying out and writing the report: every string arrives, nothing is orphaned, no half files."""
 
+import errno
 import itertools
+import os
 import re
 import unicodedata
 from datetime import UTC, datetime
@@ -219,6 +221,17 @@ def test_a_failed_export_leaves_the_file_that_was_there(
         write_pdf(everything(), folder)
     assert (folder / "kept").read_text() == "x"
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_full_disk_is_not_taken_for_an_open_file(
+    qapp: QGuiApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("advisor.report.pdf.write_atomically", full)
+    with pytest.raises(ReportError, match="Make room on that disk"):
+        write_pdf(everything(), tmp_path / "report.pdf")
 
 
 def test_the_preview_is_the_page(qapp: QGuiApplication) -> None:

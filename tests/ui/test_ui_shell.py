@@ -163,8 +163,8 @@ def test_a_file_that_is_no_model_gives_a_sentence(
     window.open_path(bad)
     qtbot.waitUntil(lambda: bool(window.banner.sentence), timeout=10_000)
     assert "broken.gguf" in window.banner.sentence
-    window.banner.dismiss()
-    assert window.banner.sentence == ""
+    window.open_path(tmp_path)
+    assert window.banner.sentence == "", "the next file is not the one that was broken"
     window.close()
 
 

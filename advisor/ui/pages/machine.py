@@ -42,11 +42,11 @@ class MachinePage(Page):
         """Devices that stopped answering while somebody looked."""
         self._stale = True
         """The answer does not belong to the rig and context in question yet."""
-        self.banner = Banner()
+        self.banner = Banner(above=design.GAP)
         self.edits = MachineEdits(self, state, self.banner)
         content = QWidget()
         above = column(self.banner)
-        above.setContentsMargins(18, 0, 12, 0)
+        above.setContentsMargins(18, 0, 22, 0)  # as wide as the cards
         layout = column(above, scrolling(content), spacing=0)
         layout.setStretch(1, 1)
         self.setLayout(layout)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-from PySide6.QtCore import QCoreApplication, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QCoreApplication, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleEvent,
@@ -213,10 +213,10 @@ class Chip(QLabel):
 class Banner(QFrame):
     """One sentence about something that went wrong or needs a decision; can be closed."""
 
-    closed = Signal()
-
-    def __init__(self, tone: design.Tone = "bad") -> None:
+    def __init__(self, tone: design.Tone = "bad", *, above: int = 0) -> None:
+        """``above``: px that it keeps free above itself while it is shown."""
         super().__init__()
+        self._above = above
         self._tone: design.Tone = tone
         self._text = text("", wrap=True)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -228,7 +228,7 @@ class Banner(QFrame):
         close = button(self.tr("Dismiss"), self.dismiss, "link")
         layout = row(self._sign, self._text, self._action, close, spacing=10)
         layout.setStretch(1, 1)
-        layout.setContentsMargins(14, 8, 10, 8)
+        layout.setContentsMargins(14, 8 + above, 10, 8)
         self.setLayout(layout)
         self.hide()
 
@@ -261,9 +261,7 @@ class Banner(QFrame):
 
     def dismiss(self) -> None:
         """Hide it."""
-        if not self.isHidden():
-            self.hide()
-            self.closed.emit()
+        self.hide()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """The tone's ground with a line in its ink at the left."""
@@ -273,9 +271,10 @@ class Banner(QFrame):
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(ground)
-            painter.drawRoundedRect(self.rect(), 8, 8)
+            area = self.rect().adjusted(0, self._above, 0, 0)
+            painter.drawRoundedRect(area, 8, 8)
             painter.setBrush(ink)
-            painter.drawRoundedRect(QRect(0, 0, 4, self.height()), 2, 2)
+            painter.drawRoundedRect(QRect(0, area.top(), 4, area.height()), 2, 2)
 
     def _act(self) -> None:
         if self._on_action is not None:

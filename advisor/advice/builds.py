@@ -22,6 +22,7 @@ from advisor.advice.options import Kind, Purchase
 from advisor.advice.usage import Limits, Usage
 from advisor.hardware.compose import describe, parse_rig
 from advisor.hardware.rig import Device, Host, Rig
+from advisor.hardware.shared_memory import reads_the_ram
 from advisor.hardware.table import is_module
 from advisor.units import GIB
 
@@ -204,7 +205,11 @@ def _supply(devices: Sequence[Device]) -> int | None:
 def _cards_here(
     rig: Rig, limits: Limits, book: PriceBook, shelf: Sequence[Card]
 ) -> Iterator[Build]:
-    if rig.host.laptop or any(d.unified for d in rig.devices):
+    if rig.host.laptop:
+        return
+    # A card displaces graphics within a processor.
+    rig = rig.model_copy(update={"devices": tuple(d for d in rig.devices if not reads_the_ram(d))})
+    if any(d.unified for d in rig.devices):
         return
     # A server of modules has no slots for cards, and nobody pulls its board out.
     if any(is_module(d.table_id or d.name) for d in rig.devices):

@@ -21,7 +21,8 @@ from advisor.hardware.network import join, same_machines, split_machines
 from advisor.hardware.rig import Device, Host, Rig
 from advisor.hardware.saved import rig_from_json
 from advisor.hardware.shared_memory import reads_the_ram, with_ram_bandwidth
-from advisor.hardware.words import memory_size, read_words
+from advisor.hardware.table import Processors
+from advisor.hardware.words import MachineWords, memory_size, read_words
 from advisor.units import GIB
 
 _CPU_ONLY = re.compile(r"\b(cpu[\s-]*only|no gpu|without (?:a )?gpu)\b", re.IGNORECASE)
@@ -128,6 +129,8 @@ def parse_rig(text: str) -> Rig:
     ``"2x RTX 4090 + 128 GB DDR5-6000"``, ``"M3 Ultra 512GB"``, ``"CPU only 64 GB DDR5-5600"``,
     ``"8x H200 + 2 TB 12-channel DDR5-4800"``. Two memory channels are assumed unless stated,
     eight beyond 256 GB.
+    A processor that is named without a card brings the graphics that llama.cpp would use within it;
+    ``CPU only`` does without.
     ``"2x RTX 3090 + 64 GB DDR4-3200 over 10GbE with M2 Ultra 192GB"`` is several machines, each
     joined to the first; ``"2x DGX Spark over 200GbE"`` and ``"3 machines with RTX 3090 over
     10GbE"`` are several alike.
@@ -176,7 +179,8 @@ def _machine(text: str) -> Rig:
     _read_ram(words.ram, host)
     devices: list[Device] = []
     pool: int | None = None
-    for count, written in words.gpus:
+    graphics = _within(text, words, host)
+    for count, written in [*words.gpus, *([(1, graphics.graphics)] if graphics else [])]:
         name = written
         if host.ram_total is not None and _shares_memory(name):
             pool = named_memory(name)
@@ -200,6 +204,8 @@ def _machine(text: str) -> Rig:
             f"“{text}” names neither a GPU nor memory. Write for example “M4 Max 64GB” or "
             "“RTX 4090 + 64 GB DDR5-5600”."
         )
+    if graphics is not None:
+        devices = [_of_processor(device, host.cpu, graphics) for device in devices]
     shared = [device for device in devices if device.unified]
     if len(shared) > 1:
         raise RigError(
@@ -216,6 +222,22 @@ def _machine(text: str) -> Rig:
     return with_ram_bandwidth(
         Rig(name=name, devices=tuple(devices), hosts=(_host(host, devices, pool),), imagined=True)
     )
+
+
+def _within(text: str, words: MachineWords, host: _HostParts) -> Processors | None:
+    """What llama.cpp computes on in a processor that is named without a card, as on such a machine.
+
+    Nothing where the text wants the processor alone, or its memory is not told.
+    """
+    if words.gpus or host.ram_total is None or _CPU_ONLY.search(text):
+        return None
+    return table.within(words.cpu)
+
+
+def _of_processor(device: Device, cpu: str, known: Processors) -> Device:
+    name = f"within the {cpu} ({known.source}, {known.date})"
+    update = {"laptop": not known.desktop, "sources": {**device.sources, "name": name}}
+    return device.model_copy(update=update)
 
 
 def _shares_memory(name: str) -> bool:

@@ -4,10 +4,12 @@ from advisor.errors import RigError
 from advisor.hardware import network
 from advisor.hardware.compose import describe_rig, parse_rig
 from advisor.hardware.rig import Device, Host, Rig
+from advisor.hardware.shared_memory import without_displaced
 
 
 def _changed(rig: Rig, devices: tuple[Device, ...]) -> Rig:
-    changed = rig.model_copy(update={"devices": devices, "imagined": True})
+    used = without_displaced(devices)
+    changed = rig.model_copy(update={"devices": used, "imagined": True})
     return changed.model_copy(update={"name": describe_rig(changed)})
 
 

@@ -18,6 +18,12 @@ def reads_the_ram(device: Device) -> bool:
     )
 
 
+def without_displaced(devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    """Devices that llama.cpp uses: what reads the RAM is left out beside a card of its machine."""
+    cards = {device.host_index for device in devices if not reads_the_ram(device)}
+    return tuple(d for d in devices if not reads_the_ram(d) or d.host_index not in cards)
+
+
 def with_ram_bandwidth(rig: Rig) -> Rig:
     """The rig with its hosts' bandwidth, in GB/s, for the GPUs that read their RAM."""
     devices = tuple(

@@ -100,6 +100,20 @@ class GpuEntry(BaseModel):
         return f"GPU table ({self.source}, {self.date}{doubt})"
 
 
+class Processors(BaseModel):
+    """Processors with the same graphics inside, of those that are entries of the table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    graphics: str
+    """The entry's name."""
+    names: tuple[str, ...]
+    desktop: bool = False
+    """Sold for boards, where others come in laptops and small computers."""
+    source: str
+    date: str
+
+
 class Integrated(BaseModel):
     """Graphics within processors, which a large carve-out must not make into graphics cards."""
 
@@ -109,6 +123,7 @@ class Integrated(BaseModel):
     date: str
     pci_ids: dict[str, str]
     """``vendor:device`` to a name."""
+    processors: tuple[Processors, ...]
 
 
 class GpuTable(BaseModel):
@@ -144,6 +159,24 @@ def integrated_called(name: str) -> str | None:
     wanted = key(name).words
     called = gpu_table().integrated.pci_ids.values()
     return next((found for found in called if wanted and wanted == key(found).words), None)
+
+
+_SAID_BESIDE = frozenset({"amd", "pro", "processor"})
+"""Words of a processor's name that do not tell its graphics."""
+
+
+def within(cpu: str) -> Processors | None:
+    """Which graphics of the table a processor has, by its name; None for any other."""
+    words = [word for word in cpu.lower().split() if word not in _SAID_BESIDE]
+    for known in gpu_table().integrated.processors:
+        for name in known.names:
+            wanted = name.lower().split()
+            if any(words[at : at + len(wanted)] == wanted for at in range(len(words))):
+                return known
+            # “Ryzen 7840U”: such a number is one processor's alone.
+            if re.fullmatch(r"\d{4}[a-z]+", wanted[-1]) and wanted[-1] in words:
+                return known
+    return None
 
 
 @functools.cache

@@ -39,7 +39,7 @@ from advisor.units import GIB
         ("ryzen 7 5800x3d 64gb ddr4 3600 rtx 4070", ["RTX 4070"], 64, 57.6),
         ("Core Ultra 9 285K 96GB DDR5-6400 RTX 5090", ["RTX 5090"], 96, 102.4),
         ("i9-13900K, RTX 4080 Super, 32GB DDR5", ["RTX 4080 SUPER"], 32, None),
-        ("8700g 64gb ddr5", [], 64, None),
+        ("8700g 64gb ddr5", ["Radeon 780M"], 64, None),
         ("xeon w5 512gb", [], 512, None),
         ("RTX 4090 64 GB DDR5-5600", ["RTX 4090"], 64, 89.6),
         ("RTX 4090, 24 GB, 64 GB RAM at 6000 MT/s", ["RTX 4090"], 64, 96),

@@ -1,16 +1,21 @@
 """Graphics within a processor: llama.cpp's Vulkan takes them where they are alone."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from advisor.advice.builds import with_cards
+from advisor.advice.hardware_prices import book_of
+from advisor.advice.usage import Usage
 from advisor.errors import RigError
-from advisor.hardware import doctor, linux_gpus
+from advisor.hardware import doctor, edits, linux_gpus
 from advisor.hardware.bandwidth import RamBandwidth
 from advisor.hardware.compose import parse_rig, rig_from_spec
 from advisor.hardware.detection import set_aside
 from advisor.hardware.rig import Device, Host, Rig
-from advisor.hardware.shared_memory import with_ram_bandwidth
+from advisor.hardware.shared_memory import reads_the_ram, with_ram_bandwidth
+from advisor.hardware.table import gpu_table, within
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
@@ -48,6 +53,79 @@ def test_in_words_it_gets_half_of_the_ram_at_the_rams_speed() -> None:
     assert "RAM" in device.sources["bandwidth_gbs"]
     assert rig.host.ram_total == 64 * GIB
     assert rig.host.laptop
+
+
+@pytest.mark.parametrize(
+    ("words", "graphics", "laptop"),
+    [
+        ("Ryzen AI 9 HX 370 + 64 GB LPDDR5X-7500", "Radeon 890M", True),
+        ("AMD Ryzen AI 9 HX 370 64 GB LPDDR5X-7500", "Radeon 890M", True),
+        ("mini PC with a Ryzen 7 PRO 7840U and 64 GB DDR5-5600", "Radeon 780M", True),
+        ("Ryzen 8845HS, 64 GB DDR5-5600", "Radeon 780M", True),
+        ("Ryzen 7 8700G + 2x32 GB DDR5-5600", "Radeon 780M", None),
+    ],
+)
+def test_a_processor_that_is_named_brings_its_graphics(
+    words: str, graphics: str, laptop: bool | None
+) -> None:
+    """As detection finds them on such a machine; the words are the rig's name all the same."""
+    rig = parse_rig(words)
+    speed = words.rsplit(" ", 1)[-1]
+    (named,) = parse_rig(f"{graphics} + 64 GB {speed}").devices
+    (device,) = rig.devices
+    assert "Ryzen" in rig.host.cpu
+    assert rig.host.laptop is laptop
+    assert rig.name == words
+    assert "within the" in device.sources["name"]
+    assert device.bandwidth_gbs == rig.host.ram_bandwidth_gbs
+    as_named = {"sources": named.sources, "laptop": named.laptop}
+    assert device.model_copy(update=as_named) == named
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CPU only, Ryzen AI 9 HX 370, 64 GB LPDDR5X-7500",
+        "Ryzen AI 9 HX 370 without a GPU + 64 GB LPDDR5X-7500",
+        "Ryzen 9 7950X + 64 GB DDR5-6000",  # two compute units, for a screen
+        "Ryzen 7 7700 + 64 GB DDR5-6000",
+        "Ryzen 7 2600 + 64 GB DDR4-3200",  # not the 260
+        "Ryzen AI 9 HX 370",  # nobody knows of how much memory
+    ],
+)
+def test_a_processor_alone_stays_one(words: str) -> None:
+    assert not parse_rig(words).devices
+
+
+def test_beside_a_named_card_a_processors_graphics_do_not_count() -> None:
+    rig = parse_rig("RTX 4060 Laptop + Ryzen 7 8845HS + 32 GB DDR5-5600")
+    assert [device.name for device in rig.devices] == ["RTX 4060 Laptop"]
+    apu = parse_rig("Ryzen 7 8700G + 64 GB DDR5-5600")
+    assert [device.name for device in edits.add(apu, "RTX 3090").devices] == ["RTX 3090"]
+    # Of another machine's card llama.cpp takes no notice.
+    joined = edits.add(apu, "over 10GbE with RTX 3090 + 32 GB")
+    assert {device.name for device in joined.devices} == {"RTX 3090", "Radeon 780M"}
+    today = date(2026, 11, 27)
+    usage = Usage()
+    cards = list(with_cards(apu, usage, book_of(usage), today))
+    assert cards
+    assert all(build.kind == "add GPU" for build in cards)
+    assert not any(reads_the_ram(device) for build in cards for device in build.rig.devices)
+    laptop = parse_rig("Ryzen 7 8845HS + 64 GB DDR5-5600")
+    assert not list(with_cards(laptop, usage, book_of(usage), today))
+
+
+def test_every_processor_of_the_table_has_graphics_of_the_table() -> None:
+    shared = {entry.name for entry in gpu_table().gpus if entry.bandwidth_gbs is None}
+    names = [name for known in gpu_table().integrated.processors for name in known.names]
+    assert len(names) == len(set(names))
+    for known in gpu_table().integrated.processors:
+        assert known.graphics in shared
+        assert known.source.startswith("https://")
+        for name in known.names:
+            assert within(f"AMD {name} processor") is known
+            (device,) = parse_rig(f"{name} + 32 GB").devices
+            assert device.table_id == known.graphics
 
 
 def test_without_the_rams_speed_its_own_is_unknown() -> None:

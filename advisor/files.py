@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and asking for one in folders that may be closed to us."""
 
 import contextlib
 import errno
@@ -9,6 +9,35 @@ from pathlib import Path
 from typing import Final
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file can be seen there; ``Path.is_file`` raises where a folder may not be read."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder can be seen there."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_missing(path: Path) -> bool:
+    """Whether nothing is there; what may not be looked at is not missing."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False
+
+
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """What a folder holds by its pattern, in order; nothing where it may not be looked at."""
+    return sorted(folder.glob(pattern)) if is_folder(folder) else []
 
 
 def write_atomically(path: Path, content: bytes) -> None:

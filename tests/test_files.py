@@ -3,11 +3,19 @@
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from advisor.files import write_atomically
+from advisor.engine.builds import programs
+from advisor.errors import BadModelFile
+from advisor.files import is_file, is_folder, is_missing, write_atomically
+from advisor.llm.ghost import remove_stale
+from advisor.llm.local_files import local_files
+from advisor.llm.open import load
+from advisor.probe.store import identities
+from advisor.session import Autosave, Restored, recent_files
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions and devices of POSIX")
 
@@ -55,3 +63,36 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="a device"):
         write_atomically(tmp_path / "pipe", b"x")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose files may not even be looked at, by root neither."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    folder.chmod(0)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield folder
+    if root:
+        os.seteuid(0)
+    folder.chmod(0o700)
+
+
+@posix
+def test_what_may_not_be_looked_at_is_neither_there_nor_missing(
+    closed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = closed / "model.gguf"
+    with pytest.raises(PermissionError):
+        model.stat()
+    assert [told for told in (is_file, is_folder, is_missing) if told(model)] == []
+    assert programs((closed,), {}, closed) == []
+    monkeypatch.setenv("RIG_ADVISOR_HOME", str(closed))
+    assert (identities(), recent_files(), remove_stale(closed)) == ([], (), 0)
+    assert Autosave().restore() == Restored()
+    assert local_files([closed], known=[("Ollama", closed)]) == ()
+    with pytest.raises(BadModelFile, match=r"model\.gguf cannot be read: Permission denied"):
+        load(str(model))

@@ -9,6 +9,7 @@ from advisor.advice.export import advice_data, answer_data
 from advisor.cli.output import DONE, USAGE, complain, say, say_json
 from advisor.cli.session import rig_of, session_of, with_probes
 from advisor.errors import ReportError
+from advisor.files import is_folder
 from advisor.report import gather
 from advisor.report.build import Findings, ReportOptions, build
 from advisor.report.document import Document
@@ -68,7 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
         return USAGE
     for target in filter(None, (arguments.pdf, arguments.html)):
         folder = Path(target).absolute().parent
-        if not folder.is_dir():  # a wrong letter or a disk that is not there, and the work is long
+        if not is_folder(
+            folder
+        ):  # a wrong letter or a disk that is not there, and the work is long
             raise ReportError(f"{folder} is no folder; make it first or choose another.")
     session = _printed(session_of(arguments), arguments)
     rig = rig_of(session)

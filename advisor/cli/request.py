@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from advisor.basis import Explanation
 from advisor.engine.told import told
 from advisor.errors import ModelError, RigAdvisorError, RigError, SettingsError
+from advisor.files import is_file
 from advisor.hardware.compose import rig_from_spec
 from advisor.hardware.rig import Backend, Device, Rig
 from advisor.llm.companions import with_companions
@@ -42,7 +43,7 @@ def resolve_rig(spec: Any) -> Rig:  # noqa: ANN401 - JSON, checked here
         from advisor.engine.machine import read_machine, with_engine  # noqa: PLC0415
 
         return with_engine(read_machine())
-    if isinstance(spec, str) and spec.lower().endswith(".json") and Path(spec).is_file():
+    if isinstance(spec, str) and spec.lower().endswith(".json") and is_file(Path(spec)):
         from advisor.hardware.saved import load_rig  # noqa: PLC0415
 
         return load_rig(Path(spec))

@@ -22,6 +22,7 @@ from advisor.engine.install import instruction, title
 from advisor.engine.process import EngineProcess
 from advisor.engine.worker import ERROR
 from advisor.errors import EngineError
+from advisor.files import is_file, listed
 from advisor.hardware.rig import Backend, Rig
 from advisor.units import MIB
 
@@ -205,7 +206,7 @@ def _unzipped(home: Path) -> Iterator[Path]:
     """pixi's global programs, and releases unpacked where browsers put them: ``llama-b6000…``."""
     yield home / ".pixi" / "bin"
     for folder in (home, home / "Downloads"):
-        for release in sorted(folder.glob("llama-[bv]*"), reverse=True):
+        for release in reversed(listed(folder, "llama-[bv]*")):
             yield from (release, release / "bin", release / "build" / "bin")
 
 
@@ -219,12 +220,9 @@ def programs(
     found: dict[Path, Path] = {}
     folders = places(environment or os.environ, home or Path.home())
     for folder in (*extra, *folders):
-        program = folder if folder.is_file() else folder / name
-        try:
-            if program.is_file() and os.access(program, os.X_OK):
-                found.setdefault(program.resolve(), program)
-        except OSError:  # a folder on a drive that is gone
-            continue
+        program = folder if is_file(folder) else folder / name
+        if is_file(program) and os.access(program, os.X_OK):
+            found.setdefault(program.resolve(), program)
     return list(found.values())
 
 
@@ -253,7 +251,7 @@ def ask(program: Path) -> Build:
     options = "" if problem else ask_program(program, "--help")[0]
     suffix = program.suffix
     bench = program.with_name(f"llama-bench{suffix}")
-    has_bench = bench.is_file() and os.access(bench, os.X_OK)
+    has_bench = is_file(bench) and os.access(bench, os.X_OK)
     bench_options = ask_program(bench, "--help")[0] if has_bench and not problem else ""
     build = Build(
         kind="program",
@@ -262,7 +260,7 @@ def ask(program: Path) -> Build:
         devices=listed,
         backends=tuple(dict.fromkeys((*(d.backend for d in listed), "cpu"))),
         has_bench=has_bench,
-        has_fit_params=program.with_name(f"llama-fit-params{suffix}").is_file(),
+        has_fit_params=is_file(program.with_name(f"llama-fit-params{suffix}")),
         options=parse_options(options),
         bench_options=parse_options(bench_options),
         resident=resident,

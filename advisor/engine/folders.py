@@ -5,6 +5,7 @@ from typing import Final
 
 from advisor.engine.builds import programs
 from advisor.errors import EngineError
+from advisor.files import is_file
 from advisor.folder_list import FolderList
 
 _LIST: Final = FolderList("engine_folders.json")
@@ -20,7 +21,7 @@ def find(place: Path) -> Path:
 
     Raises EngineError with a sentence where there is none.
     """
-    if place.is_file():
+    if is_file(place):
         return place
     for folder in (place, place / "bin", place / "build" / "bin"):
         inside = [p for p in programs((folder,), {}, folder) if p.parent == folder]

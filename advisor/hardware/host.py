@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from advisor import paths
+from advisor.files import is_missing
 from advisor.hardware import macos, smbios
 from advisor.hardware.bandwidth import cached_ram_bandwidth
 from advisor.hardware.rig import Host
@@ -204,7 +205,7 @@ def _power(root: Path, unknown: dict[str, str]) -> dict[str, Any]:
 
 def _disk(folder: Path, unknown: dict[str, str]) -> dict[str, Any]:
     here = folder
-    while not here.exists() and here != here.parent:
+    while is_missing(here) and here != here.parent:
         here = here.parent
     try:
         free = shutil.disk_usage(here).free

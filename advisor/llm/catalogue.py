@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from advisor import paths, resources
 from advisor.errors import ModelError, UnknownModel
+from advisor.files import listed
 from advisor.llm import architectures, unsupported
 from advisor.llm.architectures import required
 from advisor.llm.catalogue_entry import Ability, CatalogueEntry, GgufFacts, plain
@@ -283,9 +284,7 @@ def _shipped() -> tuple[CatalogueEntry, ...]:
 
 
 def _added(folder: Path) -> Iterable[CatalogueEntry]:
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.glob("*.json")):
+    for path in listed(folder, "*.json"):
         try:
             entry = CatalogueEntry.model_validate(json.loads(path.read_text(encoding="utf-8")))
             _ = entry.shapes

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from advisor.errors import BadModelFile
+from advisor.files import is_missing
 from advisor.llm.gguf_header import GgufHeader, GgufTensor, LazyValue
 from advisor.llm.gguf_parser import MAX_TENSORS, parse_part
 
@@ -26,7 +27,7 @@ def read_header(path: Path, *, unfinished: bool = False) -> GgufHeader:
     named = _PART.match(path.name)
     if named and int(named["number"]) != 1:
         first = path.with_name(f"{named['stem']}-00001-of-{named['count']}.gguf")
-        if first.exists():
+        if not is_missing(first):
             path = first
         else:
             message = (
@@ -56,7 +57,7 @@ def _with_parts(head: GgufHeader, count: int, *, unfinished: bool) -> GgufHeader
     total, missing = head.file_bytes, head.missing
     for number in range(2, count + 1):
         path = head.path.with_name(f"{named['stem']}-{number:05d}-of-{count:05d}.gguf")
-        if not path.exists():
+        if is_missing(path):
             message = (
                 f"Part {number} of {count} is missing: {path.name}. Put it beside the others; what "
                 "it holds is listed in it alone."

@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 
 from advisor.errors import ModelError
+from advisor.files import listed
 from advisor.llm import ghost_data
 from advisor.llm.architectures.required import full_key
 from advisor.llm.gguf import LazyValue, read_header
@@ -149,7 +150,7 @@ def is_ghost(metadata: Mapping[str, object]) -> bool:
 def remove_stale(folder: Path) -> int:
     """Delete ghosts of processes that are gone. Returns how many were deleted."""
     removed = 0
-    for path in folder.glob("ghost-*.gguf"):
+    for path in listed(folder, "ghost-*.gguf"):
         match = _NAME.match(path.name)
         if match and not psutil.pid_exists(int(match["pid"])):
             with contextlib.suppress(OSError):

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from advisor.files import is_file, is_folder
+
 _DEPTH: Final = 6
 _MOST: Final = 5000
 """Files looked at per place, so that a folder of everything cannot hold the search up for long."""
@@ -85,7 +87,7 @@ def local_files(
     """Every model in the known places and in ``folders``, by name; unreadable ones are left out."""
     found: dict[Path, LocalFile] = {}
     for place, folder in (*(places() if known is None else known), *((f.name, f) for f in folders)):
-        search = _ollama if place == "Ollama" and (folder / "manifests").is_dir() else _ggufs
+        search = _ollama if place == "Ollama" and is_folder(folder / "manifests") else _ggufs
         for file in search(place, folder):
             found.setdefault(file.path, file)
     return tuple(sorted(found.values(), key=lambda file: (file.name.lower(), str(file.path))))
@@ -139,7 +141,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             if seen > _MOST:
                 return
             # Hugging Face's snapshots are links to files; links to folders may lead in circles.
-            if entry.is_file():
+            if is_file(entry):
                 yield entry
-            elif depth < _DEPTH and entry.is_dir() and not entry.is_symlink():
+            elif depth < _DEPTH and is_folder(entry) and not entry.is_symlink():
                 waiting.append((entry, depth + 1))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from advisor.errors import BadModelFile, MissingFile, UnknownModel
+from advisor.files import is_folder, is_missing
 from advisor.llm import published
 from advisor.llm.architectures import architecture, generic, required
 from advisor.llm.catalogue import catalogue
@@ -96,10 +97,10 @@ def load(name_or_path: str, file_type: str | None = None, *, imatrix: bool = Fal
     """
     path = Path(name_or_path).expanduser()
     if path.suffix.lower() == ".gguf" or path.is_absolute():
-        if path.is_dir():
+        if is_folder(path):
             message = f"{path} is a folder. Name the GGUF file in it."
             raise UnknownModel(message)
-        if not path.exists():
+        if is_missing(path):
             raise MissingFile(path)
         return open_gguf(path)
     entry = catalogue().find(name_or_path)

@@ -19,6 +19,7 @@ from advisor.engine.launch import Address, Files
 from advisor.engine.log import Adjusted, Event, LoadingTensors, Ready, WarmingUp
 from advisor.engine.process import EngineProcess
 from advisor.errors import EngineError, ModelError
+from advisor.files import is_file
 from advisor.llm.ghost import Ghost, write_ghost
 from advisor.llm.model import Model
 from advisor.probe import child, outcome
@@ -65,7 +66,7 @@ def _failed(cause: Cause, sentence: str, detail: str = "") -> _Over:
 
 
 def _still_there(path: Path) -> None:
-    if not path.is_file():
+    if not is_file(path):
         sentence = (
             f"{path.name} is not there any more. Put it back, or choose the model from the "
             "catalogue to probe it with empty weights."

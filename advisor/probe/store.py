@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from advisor import paths
 from advisor.errors import ProbeError
+from advisor.files import listed
 from advisor.probe.result import Method, ProbeResult, SpeedPoint
 from advisor.units import GIB
 
@@ -98,7 +99,7 @@ def load(identity: str) -> ProbeResult:
 
 def identities() -> list[str]:
     """Names of all past probes, newest first; some may be damaged."""
-    return sorted((path.stem for path in folder().glob("*.json")), reverse=True)
+    return sorted((path.stem for path in listed(folder(), "*.json")), reverse=True)
 
 
 def tidy() -> None:

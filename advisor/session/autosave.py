@@ -13,6 +13,7 @@ import psutil
 
 from advisor import paths
 from advisor.errors import SessionError
+from advisor.files import listed
 from advisor.session.document import Session
 from advisor.session.files import SUFFIX, load, save
 
@@ -85,7 +86,7 @@ class Autosave:
         path = self._folder / f"{_ASIDE} {stamp} {safe} {uuid4().hex[:4]}{SUFFIX}"
         save(session, path)
         # Their names sort by time.
-        others = [old for old in sorted(self._folder.glob(f"{_ASIDE} *{SUFFIX}")) if old != path]
+        others = [old for old in listed(self._folder, f"{_ASIDE} *{SUFFIX}") if old != path]
         for old in others[: max(0, len(others) - KEPT_ASIDE + 1)]:
             with contextlib.suppress(OSError):
                 old.unlink(missing_ok=True)
@@ -126,7 +127,7 @@ class Autosave:
                 return path.stat().st_mtime
             return 0.0
 
-        files = [p for p in self._folder.glob(f"autosave-*{SUFFIX}") if not _owner_alive(p)]
+        files = [p for p in listed(self._folder, f"autosave-*{SUFFIX}") if not _owner_alive(p)]
         return sorted(files, key=modified, reverse=True)
 
 

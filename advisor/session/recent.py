@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from advisor import paths
 from advisor.errors import SessionError
+from advisor.files import listed
 from advisor.session.files import write
 
 RECENT_FILES: Final = 10
@@ -51,7 +52,7 @@ def _entry_of(path: Path) -> Path:
 def _entries() -> list[tuple[Path, Path]]:
     """Files with their entries, newest first; an entry that cannot be read counts for nothing."""
     found: list[tuple[int, Path, Path]] = []
-    for entry in _folder().glob("*.json"):
+    for entry in listed(_folder(), "*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             held: Any = json.loads(entry.read_bytes())
             found.append((int(held["opened_ns"]), Path(held["path"]), entry))

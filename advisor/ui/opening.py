@@ -7,6 +7,7 @@ from typing import Any
 
 from advisor import session as sessions
 from advisor.errors import ModelError, RigError, SessionError
+from advisor.files import is_folder, is_missing
 from advisor.hardware import saved
 from advisor.hardware.rig import Rig
 from advisor.llm import catalogue as catalogues
@@ -40,7 +41,7 @@ def open_anything(path: Path) -> Opened:
 
     Raises RigAdvisorError with a sentence.
     """
-    if path.is_dir():
+    if is_folder(path):
         return Opened(folder=add_model_folder(path))
     if path.suffix.lower() == ".gguf" or is_gguf(path):
         return _opened_gguf(path)
@@ -64,7 +65,7 @@ def open_anything(path: Path) -> Opened:
             )
             raise SessionError(message) from not_a_session
     except SessionError:
-        if not path.exists():
+        if is_missing(path):
             sessions.forget_file(path)
         raise
     sessions.remember_file(path)

@@ -10,6 +10,7 @@ from advisor.hardware import edits
 from advisor.hardware.compose import parse_rig, rig_from_spec
 from advisor.hardware.rig import Rig
 from advisor.hardware.saved import load_rig, rig_to_json, save_rig
+from advisor.hardware.shared_memory import reads_the_ram
 from advisor.hardware.table import gpu_table
 from advisor.units import GIB
 
@@ -62,6 +63,9 @@ def test_text(text: str, names: list[str], ram_gib: int | None, bandwidth: float
     assert rig.host.ram_bandwidth_gbs == (None if bandwidth is None else pytest.approx(bandwidth))
     for device in rig.devices:
         assert device.memory_total
+        if reads_the_ram(device):
+            assert device.bandwidth_gbs == rig.host.ram_bandwidth_gbs
+            continue
         assert device.bandwidth_gbs
         assert device.sources["bandwidth_gbs"].startswith("GPU table (")
 

@@ -8,7 +8,7 @@ from PySide6.QtGui import QAccessible
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QWidget
 
-from advisor import answers
+from advisor import answers, units
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import Catalogue, catalogue
@@ -23,6 +23,7 @@ from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_models import LEAST_NAME, ModelsCard
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import column
+from advisor.ui.widgets.heat_map import HeatCell
 from advisor.ui.widgets.row_table import sorting_menu
 from advisor.ui.window import MainWindow, page_entries
 from advisor.units import GIB
@@ -65,6 +66,54 @@ def test_fit_shows_what_runs_until_a_model_is_chosen(fit: FitPage, state: AppSta
     assert not fit._empty.isVisible()
     assert not fit.best.isVisible()
     assert fit._side.isVisible()
+
+
+def test_a_cell_with_a_part_in_ram_is_a_guess_until_its_plan_is_made(
+    fit: FitPage, state: AppState, qtbot
+) -> None:
+    state.set_rig(parse_rig("RTX 4090 + RTX 3060 12GB + 64 GB DDR5-6000"))
+    state.change_settings(ctx=16384)
+    chosen(qtbot, state, "Qwen/Qwen3-32B", "Q8_0")
+
+    def cells() -> dict[tuple[str, str], HeatCell]:
+        shown = fit.matrix.map.cells
+        return {
+            (row.title, ctx): cell
+            for row, line in zip(shown.rows, shown.cells, strict=True)
+            for ctx, cell in zip(shown.columns, line, strict=True)
+        }
+
+    def planned(ctx: str) -> str:
+        """What the cell says once its plan is there."""
+        qtbot.waitUntil(
+            lambda: (
+                state.plan is not None
+                and units.tokens(state.plan.settings.ctx) == ctx
+                and not cells()["Q8_0", ctx].sub.startswith("~")
+            ),
+            timeout=30_000,
+        )
+        assert state.plan.verdict == "offload"
+        speed = units.rate(state.plan.speed.decode_tps.mid, "t/s")
+        assert cells()["Q8_0", ctx].sub == speed
+        return speed
+
+    qtbot.waitUntil(lambda: ("Q8_0", "16k") in cells(), timeout=30_000)
+    first = planned("16k")
+    other = cells()["Q8_0", "32k"]
+    assert other.sub.startswith("~")
+    assert "about" in other.story
+    assert "once it is chosen" in other.story
+    # What lies on devices is what its plan says anyway.
+    assert not any(c.sub.startswith("~") for c in cells().values() if c.main.startswith("+"))
+
+    state.choose_cell("Q8_0", 32768)
+    second = planned("32k")
+    assert second not in other.sub  # 7.2 where 6.8 was guessed
+    assert cells()["Q8_0", "16k"].sub == first
+
+    state.change_settings(parallel=2)
+    qtbot.waitUntil(lambda: cells()["Q8_0", "16k"].sub.startswith("~"), timeout=30_000)
 
 
 def test_fit_asks_for_no_model_where_its_session_brings_one(state: AppState, qtbot) -> None:

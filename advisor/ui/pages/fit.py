@@ -355,6 +355,7 @@ class FitPage(Page):
         self._show_way_out()
         self._every.setVisible(model.source == "gguf" and model.hp is not None)
         self.matrix.mark()
+        self.matrix.plan_made()
         # Each card is half a frame.
         self.in_turns(
             self._show_memory, self._show_speed, self._show_places, self._show_run, self._show_notes

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
 from advisor import units
+from advisor.sizing.plan import Verdict
 from advisor.ui import services
 from advisor.ui.matrix_check import CheckedCell, Key
 from advisor.ui.pages.fit_check_all import CheckAllLine
@@ -26,6 +27,9 @@ class MatrixView(QWidget):
         """Of the present question, or of the one before it while that is sized."""
         self._checked: dict[Key, CheckedCell] = {}
         """Cells with llama.cpp's own figures."""
+        self._planned: dict[Key, tuple[Verdict, float | None]] = {}
+        """What plans said of cells whose speed was a guess, under ``_question``."""
+        self._question: tuple[object, ...] = ()
         self.map = HeatMap(self.tr("File types by contexts"), corner=self.tr("quality loss"))
         self.map.chosen.connect(self.choose)
         self._filler = text("", "muted", wrap=True)
@@ -65,8 +69,33 @@ class MatrixView(QWidget):
         if choice is not None and rig is not None:
             self.check_all.show_matrix(choice, rig, self._state.settings, self.found.contexts)
             self.check_all.setVisible(self.check_all.offered)
+        self._take_plan()
         self._draw_cells(self.found)
         self.mark()
+
+    def plan_made(self) -> None:
+        """The chosen cell says what its plan does, from now on."""
+        if self.found is not None and self._take_plan():
+            self._draw_cells(self.found)
+
+    def _take_plan(self) -> bool:
+        """Keep what the plan says of its cell; whether that is new.
+
+        Plans of another rig, model or settings say nothing here.
+        """
+        state, plan = self._state, self._state.plan
+        settings = state.settings.model_copy(update={"ctx": 1})
+        model = None if state.choice is None else (state.choice.model, state.choice.imatrix)
+        question = state.rig, model, settings, state.session.probes
+        if question != self._question:
+            self._planned, self._question = {}, question
+        if plan is None or plan.verdict not in {"offload", "no"}:
+            return False  # what lies on devices is no guess
+        key, speed = (plan.file_type, state.settings.ctx), plan.speed.decode_tps
+        said = plan.verdict, None if speed is None else speed.mid
+        new = self._planned.get(key) != said
+        self._planned[key] = said
+        return new
 
     def _cell_checked(self, key: Key, cell: CheckedCell) -> None:
         self._checked[key] = cell
@@ -109,8 +138,13 @@ class MatrixView(QWidget):
             cell = replace(
                 cell, headroom=checked.headroom, lacking=lacking, verdict=checked.verdict
             )
+        guessed = cell.verdict == "offload"
+        planned = self._planned.get((file_type, ctx)) if guessed else None
+        if planned is not None:
+            cell, guessed = replace(cell, verdict=planned[0], decode_tps=planned[1]), False
         left = cell.headroom
         speed = "" if cell.decode_tps is None else units.rate(cell.decode_tps, "t/s")
+        speed = f"~{speed}" if guessed and speed else speed
         short = ""
         if cell.verdict == "offload":
             short = _gib(cell.lacking)
@@ -125,7 +159,7 @@ class MatrixView(QWidget):
         words = [
             f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
             self._memory_words(cell),
-            self._speed_words(cell),
+            self._speed_words(cell, guessed=guessed),
             "" if checked is None else self._said_words(checked, differs=differs),
         ]
         story = ", ".join(word for word in words if word)
@@ -135,11 +169,13 @@ class MatrixView(QWidget):
         )
         return HeatCell(main, speed, tone, story, short, mark)
 
-    def _speed_words(self, cell: services.FitCell) -> str:
+    def _speed_words(self, cell: services.FitCell, *, guessed: bool) -> str:
         if cell.decode_tps is None:
             return ""
         by = self.found.calibrated_by if self.found is not None else ""
         words = self.tr("{speed}, calibrated") if by else "{speed}"
+        if guessed:
+            words = self.tr("about {speed}: its plan says, once it is chosen").format(speed=words)
         return words.format(speed=units.rate(cell.decode_tps))
 
     def _said_words(self, checked: CheckedCell, *, differs: bool) -> str:

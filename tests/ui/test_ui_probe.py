@@ -31,6 +31,7 @@ from advisor.probe.trace import Fresh, Series, Trace
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from advisor.ui.earlier_probes import EarlierProbes
+from advisor.ui.pages.probe_cards import SpeedsCard
 from advisor.ui.widgets.basics import RowButton
 
 
@@ -342,6 +343,17 @@ def test_a_failed_probe_says_why_and_compares_nothing(page, qtbot):
     assert not any("%" in word for word in words)
     (shown,) = (w.text() for w in page.watch.findChildren(QLabel) if "cudaMalloc" in w.text())
     assert shown.startswith("line 15")
+
+
+def test_a_prediction_that_is_not_fits_says_whose_it_is(page, here, qtbot):
+    rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+    plan = size(catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M"), rig, RunSettings(ctx=8192))
+    for served in (True, False):
+        card = SpeedsCard()
+        qtbot.addWidget(card)
+        card.show_plan(plan, served=served)
+        words = " ".join(label.toolTip() or label.text() for label in card.findChildren(QLabel))
+        assert ("in llama-server" in words) == served
 
 
 def test_every_predicted_figure_opens_and_is_a_stop_of_tab(page, here, qtbot):

@@ -34,15 +34,23 @@ class SpeedsCard(Card):
         """Predicted speeds, ``served`` by llama-server or as llama-bench measures them."""
         clear(self._rows)
         speed = plan.speed
+        decode = served_tps(speed) if served else speed.decode_tps
+        # Fit says what llama-bench would.
+        other = decode and speed.decode_tps and range_text(decode) != range_text(speed.decode_tps)
         spans = (
-            (self.tr("Decode"), served_tps(speed) if served else speed.decode_tps, "speed.decode"),
-            (self.tr("Prefill"), speed.prefill_tps, "speed.prefill"),
+            (
+                self.tr("Decode"),
+                decode,
+                "speed.decode",
+                self.tr("in llama-server") if other else "",
+            ),
+            (self.tr("Prefill"), speed.prefill_tps, "speed.prefill", ""),
         )
-        for name, span, key in spans:
+        for name, span, key, note in spans:
             words = units.UNKNOWN if span is None else f"{range_text(span)} tok/s"
             basis = Basis.COMPUTED if span is not None else None
             found = plan.explanations.get(key)
-            self._rows.addWidget(FigureRow(name, words, basis=basis, explanation=found))
+            self._rows.addWidget(FigureRow(name, words, basis=basis, explanation=found, note=note))
 
     def begin(self) -> None:
         """A run begins: nothing is measured yet."""

@@ -73,6 +73,22 @@ def shows_why(fit: FitPage) -> bool:
     return fit.why.isVisible() and fit.why.isEnabled()
 
 
+def test_another_rigs_tightest_memory_is_shown_first(fit, state, qtbot) -> None:
+    def shown() -> list[str]:
+        found = fit.plan.findChildren(PlacePicker)
+        return [p.property("place") for p in found if p.isVisible() and p.isChecked()]
+
+    ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 8192)
+    qtbot.waitUntil(lambda: shown() == ["CUDA0"], timeout=5_000)
+    pickers = {p.property("place"): p for p in fit.plan.findChildren(PlacePicker)}
+    pickers["host"].click()
+    state.change_settings(ctx=4096)
+    qtbot.waitUntil(lambda: state.plan.settings.ctx == 4096, timeout=30_000)
+    assert shown() == ["host"], "of the same rig what was chosen stays"
+    ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 8192, rig="RTX 3060 12GB + 64 GB")
+    qtbot.waitUntil(lambda: shown() == ["CUDA0"], timeout=5_000)
+
+
 def test_a_way_out_is_applied(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-30B-A3B", "Q6_K", 32768)
     qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)

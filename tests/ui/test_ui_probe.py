@@ -131,6 +131,12 @@ def test_an_imagined_rig_is_not_run(page, here, qtbot, big_rig):
     ((objection,),) = refused.args
     assert "not the machine at hand" in objection.sentence
     assert objection.remedy == "this-machine"
+    with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
+        here.set_rig(parse_rig("M3 Ultra 256GB"))
+    assert page.banner.sentence.startswith("M3 Ultra 256GB is not the machine at hand")
+    with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
+        here.set_rig(None)
+    assert page.banner.sentence == ""
 
 
 def test_without_any_llama_cpp_it_says_what_to_do_and_still_predicts(page, qtbot):

@@ -111,6 +111,20 @@ def heat(qtbot) -> HeatMap:
     return view
 
 
+def test_cells_of_one_tone_all_say_whose_memory_or_none_does(qtbot) -> None:
+    view = HeatMap("File types by contexts")
+    qtbot.addWidget(view)
+    narrow = HeatCell("RAM 8.2", "", "offload", "", "8.2")
+    wide = HeatCell("RAM 1,021.0", "", "offload", "", "1,021.0")
+    fits = HeatCell("+0.7", "", "good", "", "0.7")
+    view.show_cells((HeatRow("Q8_0"),), ("4k", "8k", "16k"), ((narrow, wide, fits),))
+    cells = view.model()
+    room = view.fontMetrics().horizontalAdvance("RAM 10.0") + 4
+    assert [cells.says_less(cell, room) for cell in (narrow, wide, fits)] == [True, True, False]
+    view.show_cells((HeatRow("Q8_0"),), ("4k", "16k"), ((narrow, fits),))
+    assert not cells.says_less(narrow, room)
+
+
 def test_heat_map_is_walked_with_arrow_keys(qtbot) -> None:
     view = heat(qtbot)
     view.mark(0, 0)

@@ -61,6 +61,10 @@ class Place:
         return max(0, self.capacity - self.free_before)
 
 
+def _titles(plan: Plan) -> list[str]:
+    return [device.title for device in plan.devices]
+
+
 class PlacePicker(RowButton):
     """A memory in two lines: its name and what is left, and its bar."""
 
@@ -141,6 +145,8 @@ class PlanCard(Card):
         """Another plan."""
         if plan is not self._plan or rig is not self._rig:
             self._checked = None
+        if self._plan is not None and _titles(plan) != _titles(self._plan):
+            self._chosen = ""  # of another rig the tightest is shown first
         self._plan, self._rig = plan, rig
         self.check.show_plan(plan, model, rig)
         self._refresh(plan, rig)

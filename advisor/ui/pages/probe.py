@@ -56,6 +56,8 @@ class ProbePage(Page):
         self._asked: object = None
         """What the page shows an answer to: the same question again changes nothing."""
         self._ready: Prepared | None = None
+        self._objected = ""
+        """What the banner last said against a run."""
         self._wanted_at_once = False
         self.banner = Banner()
         self.head = ProbeHead()
@@ -240,12 +242,15 @@ class ProbePage(Page):
         self.watch.begin(running=False)
         if plan is not None:
             self._show_plan(plan, program.expected(question.build, question.model))
+        # What was objected to another rig or model says nothing about this one.
+        if self.banner.sentence == self._objected:
+            self.banner.dismiss()
         if ready.objections and not self.banner.sentence:
             self._object(ready.objections)
 
     def _object(self, objections: tuple[Objection, ...]) -> None:
         """Say them all, with what can be done about the first that cannot be overridden."""
-        sentence = " ".join(o.sentence for o in objections)
+        sentence = self._objected = " ".join(o.sentence for o in objections)
         remedy = next((o.remedy for o in objections if not o.overridable), "anyway")
         action, do = {
             "this-machine": (self.tr("This machine"), self._use_this_machine),

@@ -65,7 +65,8 @@ class HeatCell:
     tone: design.Tone
     story: str
     short: str = ""
-    """What to draw where ``main`` is too wide; the pattern still says what it is."""
+    """What to draw where ``main`` is too wide, here or in a cell of the same tone; the pattern
+    still says what it is."""
     mark: str = ""
     """One character in the corner: where the figure comes from, when it is not computed alone."""
 
@@ -88,6 +89,20 @@ class HeatModel(QAbstractTableModel):
         self.rows: tuple[HeatRow, ...] = ()
         self.columns: tuple[str, ...] = ()
         self.cells: tuple[tuple[HeatCell, ...], ...] = ()
+        self._widest: dict[str, int] | None = None
+
+    def says_less(self, cell: HeatCell, width: int) -> bool:
+        """Whether a cell's words are too wide, or those of another one of its tone.
+
+        Alike cells say alike: "21.0" beside "RAM 8.2" would read as something else.
+        """
+        if self._widest is None:
+            metrics = QFontMetrics(_main_font())
+            self._widest = {}
+            for other in (other for line in self.cells for other in line if other.short):
+                wide = metrics.horizontalAdvance(other.main)
+                self._widest[other.tone] = max(wide, self._widest.get(other.tone, 0))
+        return bool(cell.short) and self._widest[cell.tone] > width
 
     def replace(
         self,
@@ -96,6 +111,7 @@ class HeatModel(QAbstractTableModel):
         cells: tuple[tuple[HeatCell, ...], ...],
     ) -> None:
         """Other cells. Views keep scroll and selection when the shape is the same."""
+        self._widest = None
         if len(rows) == len(self.rows) and len(columns) == len(self.columns) and rows:
             self.rows, self.columns, self.cells = rows, columns, cells
             self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(columns) - 1))
@@ -169,7 +185,8 @@ class _CellPainter(QStyledItemDelegate):
 
     def _picture(self, cell: HeatCell, size: QSize, painter: QPainter) -> QPixmap:
         ratio = painter.device().devicePixelRatioF()
-        key = (cell, size.toTuple(), ratio, design.colours().dark)
+        brief = self._cells.says_less(cell, _words(size).width())
+        key = (cell, brief, size.toTuple(), ratio, design.colours().dark)
         found = self._drawn.get(key)
         if found is None:
             ground = patterns.cell_ground(cell.tone, size, ratio)
@@ -180,7 +197,7 @@ class _CellPainter(QStyledItemDelegate):
             with turns.painting():
                 found = self._drawn[key] = QPixmap(ground)
                 with QPainter(found) as inside:
-                    _write(inside, cell, size)
+                    _write(inside, cell, size, brief=brief)
         return found
 
 
@@ -190,24 +207,30 @@ _RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _CORNER: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
 
 
+def _main_font() -> QFont:
+    return design.font(12, QFont.Weight.DemiBold)
+
+
 def _inset(rect: QRect) -> QRectF:
     inset = patterns.INSET
     return QRectF(rect).adjusted(inset, inset, -inset, -inset)
 
 
-def _write(painter: QPainter, cell: HeatCell, size: QSize) -> None:
+def _words(size: QSize) -> QRect:
+    """Where a cell's words may be."""
+    return _inset(QRect(QPoint(0, 0), size)).adjusted(2, 0, -6, 0).toRect()
+
+
+def _write(painter: QPainter, cell: HeatCell, size: QSize, *, brief: bool) -> None:
     """A cell's words on its ground."""
     area = _inset(QRect(QPoint(0, 0), size))
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(design.colours().tone(cell.tone)[0])
-    words = area.adjusted(2, 0, -6, 0).toRect()
+    words = _words(size)
     two = words.height() >= TWO_LINES and bool(cell.sub)
     upper = QRect(words.left(), words.center().y() - 14, words.width(), 15) if two else words
-    painter.setFont(design.font(12, QFont.Weight.DemiBold))
-    wide = painter.fontMetrics().horizontalAdvance(cell.main)
-    painter.drawText(
-        upper, _RIGHT, cell.short if cell.short and wide > upper.width() else cell.main
-    )
+    painter.setFont(_main_font())
+    painter.drawText(upper, _RIGHT, cell.short if brief else cell.main)
     if two:
         painter.setFont(design.font(design.SMALL))
         wide = painter.fontMetrics().horizontalAdvance(cell.sub) > upper.width()

@@ -18,8 +18,8 @@ def job_of(question: Question, files: Files, address: Address) -> Job:
     if question.method == "llama-bench":
         return _bench(question, str(files.model)), {}
     if question.build.kind == "embedded":
-        ghost = question.model.whole is None
-        job = embedded_job(files, question.settings, address, ghost=ghost, threads=question.threads)
+        ghost, threads = question.ghost, question.threads
+        job = embedded_job(files, question.settings, address, ghost=ghost, threads=threads)
         return job, {}
     return _server(question, files, address), {"LLAMA_API_KEY": address.api_key}
 

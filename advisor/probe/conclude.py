@@ -66,7 +66,7 @@ def conclude(
         file_type=model.file_type,
         file_bytes=model.nbytes,
         n_params=model.n_params,
-        ghost=model.whole is None,
+        ghost=question.ghost,
         minds_zeros=True,
         path=model.whole,
         settings=question.settings,
@@ -101,8 +101,8 @@ def _beside_predicted(question: Question, point: SpeedPoint) -> SpeedPoint:
     def speed(depth: int) -> Speed:
         at = {"depth": depth, "n_prompt": max(1, point.n_prompt)}
         settings = question.settings.model_copy(update=at)
-        known = question.calibration
-        return size(question.model, question.rig, settings, calibration=known).speed
+        known, ghost = question.calibration, question.ghost
+        return size(question.model, question.rig, settings, calibration=known, ghost=ghost).speed
 
     expected = speed(point.depth)
     served = question.method == "server"

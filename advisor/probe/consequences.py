@@ -18,6 +18,12 @@ PROGRAM_BYTES: Final = 128 * MIB
 """So far builds differ by the libraries that they load."""
 LITTLE_LEFT: Final = 512 * MIB
 
+GHOSTS_PROMPTS: Final = (
+    "A ghost's tokens choose their experts by chance, so about all of them are copied from RAM for "
+    "a prompt; a text has its favourites, and the model itself reads prompts faster, as Fit says."
+)
+"""Its prediction copies as many: ``Question.ghost``."""
+
 _NAMES: Final = {
     "weights": "weights",
     "context": "context",
@@ -37,7 +43,7 @@ def consequences(result: ProbeResult) -> list[str]:
     found = [*_of_parts(result, devices), *_of_parts(result, host)]
     for place in result.places:
         found += _of_place(place)
-    return [*found, *_of_speed(result)]
+    return [*found, *_of_speed(result), *_of_prompts(result)]
 
 
 def _of_parts(result: ProbeResult, places: Sequence[PlaceResult]) -> list[str]:
@@ -115,6 +121,13 @@ def _of_speed(result: ProbeResult) -> list[str]:
         else "Other models on this machine are predicted by what was measured from now on."
     )
     return [f"Decoding is {off} than predicted. {then}"]
+
+
+def _of_prompts(result: ProbeResult) -> list[str]:
+    """What a ghost's prompts do not tell of the model's."""
+    in_ram = result.settings.n_cpu_moe or any("exps" in o for o in result.settings.override_tensor)
+    read = any(point.prefill_tps for point in result.speeds)
+    return [GHOSTS_PROMPTS] if result.ghost and result.rig.devices and in_ram and read else []
 
 
 def _outside(value: float, span: Range) -> str:

@@ -101,10 +101,12 @@ def prepare(
         used = used.model_copy(update={"llama_cpp": choice.build.version})
     settings = told(settings, used)
     calibration = learn(used, probes)
-    plan = size_anywhere(model, used, settings, calibration=calibration)
+    stands_in = model.whole is None
+    plan = size_anywhere(model, used, settings, calibration=calibration, ghost=stands_in)
     if method == "llama-bench":
         # It makes contexts of its own; where layers and experts lie stays as planned.
-        plan = size(model, used, bench.planned_settings(plan.settings), calibration=calibration)
+        planned = bench.planned_settings(plan.settings)
+        plan = size(model, used, planned, calibration=calibration, ghost=stands_in)
     question = Question(
         model=model,
         rig=used,

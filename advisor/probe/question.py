@@ -34,6 +34,11 @@ class Question:
     calibration: Calibration | None = None
     """What earlier probes of this machine changed in what is predicted."""
 
+    @property
+    def ghost(self) -> bool:
+        """Whether a ghost runs: nobody has the model's file."""
+        return self.model.whole is None
+
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:

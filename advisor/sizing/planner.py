@@ -116,14 +116,15 @@ def size(
     file_bytes: int | None = None,
     finely: bool = False,
     longest: bool = True,
+    ghost: bool = False,
 ) -> Plan:
     """Bytes on every device, speed, and why, for one run.
 
     ``calibration``: what a probe taught about this rig. ``file_bytes``: size of the actual file
     where it is known; it scales speed. ``finely``: where the solver chooses what experts go to RAM,
     it may choose parts of a layer's (``-ot``), which takes longer. ``longest``: whether to look for
-    the longest context that would fit, a third of the work. Raises SettingsError where llama.cpp
-    would refuse to start.
+    the longest context that would fit, a third of the work. ``ghost``: as fast as a ghost of it.
+    Raises SettingsError where llama.cpp would refuse to start.
     """
     settings = speculative.by_its_file(model, settings)
     refusals.check(model, settings)
@@ -140,7 +141,13 @@ def size(
         speed = Speed(notes=(full,))
     else:
         speed = predict(
-            model, rig, settings, allocation.placement, calibration, file_bytes=file_bytes
+            model,
+            rig,
+            settings,
+            allocation.placement,
+            calibration,
+            file_bytes=file_bytes,
+            ghost=ghost,
         )
     judgement = judged(allocation, space, settings.margin)
     names = device_names(rig.devices)
@@ -215,17 +222,22 @@ def size(
 
 
 def size_anywhere(
-    model: Model, rig: Rig, settings: RunSettings, *, calibration: Calibration | None = None
+    model: Model,
+    rig: Rig,
+    settings: RunSettings,
+    *,
+    calibration: Calibration | None = None,
+    ghost: bool = False,
 ) -> Plan:
     """The plan as asked for; where nobody asked for a placement and it does not fit, with RAM.
 
-    Raises SettingsError as ``size`` does.
+    ``ghost`` as in ``size``, which raises SettingsError.
     """
-    plan = size(model, rig, settings, calibration=calibration, finely=True)
+    plan = size(model, rig, settings, calibration=calibration, finely=True, ghost=ghost)
     nothing_asked = settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0
     if plan.verdict == "no" and nothing_asked and rig.devices:
         placed = settings.model_copy(update=FIT)
-        elsewhere = size(model, rig, placed, calibration=calibration, finely=True)
+        elsewhere = size(model, rig, placed, calibration=calibration, finely=True, ghost=ghost)
         if elsewhere.verdict != "no":
             return elsewhere
     return plan

@@ -121,6 +121,29 @@ def copy_seconds(found: Speed) -> float:
     return sum(term.seconds for term in found.prefill_terms if term.name == COPIED)
 
 
+def test_a_ghosts_prompt_copies_the_experts_that_chance_chooses() -> None:
+    """113 of 128 in 44 tokens with 8 used (tests/bench/bench_ghost.py); a text has favourites."""
+    of = model("Qwen/Qwen3-30B-A3B")
+    rig = with_host("RTX 3060 + 64 GB", 50)
+
+    def copied(n_prompt: int, *, ghost: bool) -> float:
+        asked = RunSettings(ctx=4096, n_cpu_moe="all", n_prompt=n_prompt)
+        return copy_seconds(size(of, rig, asked, ghost=ghost).speed) * n_prompt
+
+    experts = sum(t.nbytes for t in of.tensors if "_exps" in t.name)
+    whole, text = copied(512, ghost=True), copied(512, ghost=False)
+    assert whole * 14.5e9 == pytest.approx(experts, rel=0.02)
+    assert text < 0.8 * whole
+    assert 113 / 128 < copied(44, ghost=True) / whole < 0.95
+    # What is not chosen is the same for both: layers that are in RAM whole, and answers.
+    asked = RunSettings(ctx=4096, n_gpu_layers=20)
+    dense = model("Qwen/Qwen3-8B")
+    assert size(dense, rig, asked, ghost=True).speed == size(dense, rig, asked).speed
+    moe = asked.model_copy(update={"n_cpu_moe": "all", "n_gpu_layers": "all"})
+    found, plain = (size(of, rig, moe, ghost=ghost).speed for ghost in (True, False))
+    assert found.decode_tps == plain.decode_tps
+
+
 def test_what_is_mapped_is_copied_as_fast_as_a_core_copies_and_what_is_locked_as_the_link() -> None:
     of = model("openai/gpt-oss-120b", "MXFP4_MOE")
     seconds = {

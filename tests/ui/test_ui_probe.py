@@ -33,6 +33,7 @@ from advisor.sizing.settings import RunSettings
 from advisor.ui.earlier_probes import EarlierProbes
 from advisor.ui.pages.probe_cards import SpeedsCard
 from advisor.ui.widgets.basics import RowButton
+from advisor.ui.widgets.figures import FigureRow
 
 
 @pytest.fixture
@@ -357,7 +358,7 @@ def test_a_prediction_that_is_not_fits_says_whose_it_is(page, here, qtbot):
     for served in (True, False):
         card = SpeedsCard()
         qtbot.addWidget(card)
-        card.show_plan(plan, served=served)
+        card.show_plan(plan, served=served, ghost=False)
         words = " ".join(label.toolTip() or label.text() for label in card.findChildren(QLabel))
         assert ("in llama-server" in words) == served
 
@@ -366,7 +367,7 @@ def test_every_predicted_figure_opens_and_is_a_stop_of_tab(page, here, qtbot):
     rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
     plan = size(catalogue().find("Qwen/Qwen3-8B").model("Q4_K_M"), rig, RunSettings(ctx=8192))
     page.memory.show_plan(plan, None)
-    page.speeds.show_plan(plan, served=True)
+    page.speeds.show_plan(plan, served=True, ghost=True)
     qtbot.waitUntil(lambda: page.memory.figures.complete)
 
     def rows() -> list[RowButton]:
@@ -377,6 +378,18 @@ def test_every_predicted_figure_opens_and_is_a_stop_of_tab(page, here, qtbot):
         lambda: all(r.focusPolicy() & Qt.FocusPolicy.TabFocus for r in rows()), timeout=5_000
     )
     assert len(rows()) >= 8
+
+
+@pytest.mark.parametrize("ghost", [True, False])
+def test_a_ghosts_prompts_with_experts_in_ram_are_called_so(page, here, qtbot, ghost):
+    rig = parse_rig("RTX 3060 + 64 GB DDR4-3200")
+    of = catalogue().find("Qwen/Qwen3-30B-A3B").model("Q4_K_M")
+    plan = size(of, rig, RunSettings(ctx=4096, n_cpu_moe=48), ghost=ghost)
+    page.speeds.show_plan(plan, served=True, ghost=ghost)
+    # Rows of the prediction before are still there until the event loop has turned.
+    *_, row = (r for r in page.speeds.findChildren(FigureRow) if r._name.text() == "Prefill")
+    assert (row._note.text() == "of a ghost") is ghost
+    assert any("choose their experts by chance" in n for n in row._explanation.notes) is ghost
 
 
 def with_devices(count: int) -> ProbeResult:

@@ -265,7 +265,8 @@ class ProbePage(Page):
     def _show_plan(self, plan: Plan, own: int | None) -> None:
         self.plots.show_plan(plan, self.head.seconds, own)
         self.memory.show_plan(plan, own)
-        self.speeds.show_plan(plan, served=self.head.method == "server")
+        ghost = self._ready is not None and self._ready.question.ghost
+        self.speeds.show_plan(plan, served=self.head.method == "server", ghost=ghost)
         left = plan.headroom
         # The machine was read when the window opened; a probe asks again what is free.
         here = self.state.here

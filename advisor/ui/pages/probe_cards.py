@@ -5,10 +5,12 @@ from PySide6.QtCore import Qt
 from advisor import units
 from advisor.basis import Basis, Range
 from advisor.probe.calibrate import disturbed, measures_speed, teaches
+from advisor.probe.consequences import GHOSTS_PROMPTS
 from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.probe.slow_zeros import HELD, held_zeros
 from advisor.sizing.plan import Plan
 from advisor.sizing.sampling import served_tps
+from advisor.sizing.speed_prefill import COPIED
 from advisor.ui.widgets.basics import Card, clear, column, text
 from advisor.ui.widgets.figures import FigureRow, range_text
 
@@ -30,13 +32,14 @@ class SpeedsCard(Card):
         self.body.addLayout(self._rows)
         self.begin()
 
-    def show_plan(self, plan: Plan, *, served: bool) -> None:
+    def show_plan(self, plan: Plan, *, served: bool, ghost: bool) -> None:
         """Predicted speeds, ``served`` by llama-server or as llama-bench measures them."""
         clear(self._rows)
         speed = plan.speed
         decode = served_tps(speed) if served else speed.decode_tps
         # Fit says what llama-bench would.
         other = decode and speed.decode_tps and range_text(decode) != range_text(speed.decode_tps)
+        copied = ghost and any(term.name == COPIED for term in speed.prefill_terms)
         spans = (
             (
                 self.tr("Decode"),
@@ -44,12 +47,19 @@ class SpeedsCard(Card):
                 "speed.decode",
                 self.tr("in llama-server") if other else "",
             ),
-            (self.tr("Prefill"), speed.prefill_tps, "speed.prefill", ""),
+            (
+                self.tr("Prefill"),
+                speed.prefill_tps,
+                "speed.prefill",
+                self.tr("of a ghost") if copied else "",
+            ),
         )
         for name, span, key, note in spans:
             words = units.UNKNOWN if span is None else f"{range_text(span)} tok/s"
             basis = Basis.COMPUTED if span is not None else None
             found = plan.explanations.get(key)
+            if copied and key == "speed.prefill" and found is not None:
+                found = found.model_copy(update={"notes": (*found.notes, GHOSTS_PROMPTS)})
             self._rows.addWidget(FigureRow(name, words, basis=basis, explanation=found, note=note))
 
     def begin(self) -> None:

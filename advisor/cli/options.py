@@ -36,6 +36,14 @@ def tokens_of(text: str) -> int:
         raise argparse.ArgumentTypeError(message) from None
 
 
+def _mapped(mode: str) -> bool:
+    """Whether a ``--load-mode`` of llama.cpp maps the file; "auto" does."""
+    if mode not in {"auto", "mmap", "none"}:
+        message = f"{mode!r} is none of auto, mmap, none"
+        raise argparse.ArgumentTypeError(message)
+    return mode != "none"
+
+
 def above(least: float) -> Callable[[str], float]:
     """A number that is not below ``least``."""
 
@@ -252,7 +260,15 @@ def add_settings(parser: argparse.ArgumentParser, *, ctx: int = RunSettings().ct
         dest="mmap",
         action="store_false",
         default=None,
-        help="file is read, not mapped",
+        help="file is read, not mapped; what --load-mode none was called",
+    )
+    add(
+        "-lm",
+        "--load-mode",
+        dest="mmap",
+        type=_mapped,
+        metavar="MODE",
+        help="auto, mmap, or none: file is read, not mapped",
     )
     add("--depth", dest="depth", type=tokens_of, help="tokens already in the context")
     add("-p", "--n-prompt", dest="n_prompt", type=tokens_of, help="prompt length for prefill speed")

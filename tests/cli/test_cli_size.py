@@ -141,6 +141,24 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert "flash attention" in captured.err
 
 
+def test_what_size_says_of_prompts_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    rig = ["--rig", "RTX 3090 + 128 GB DDR4-3200", "-c", "4096", "-ngl", "fit", "-ncmoe", "fit"]
+    asked = ["size", "gpt-oss 120B", *rig]
+
+    def told(*more: str) -> str:
+        assert cli.main([*asked, *more]) == 0
+        return capsys.readouterr().out
+
+    assert "change: Load it with --load-mode none" in told()
+    for option in (["--load-mode", "none"], ["-lm", "none"], ["--no-mmap"]):
+        out = told(*option)
+        assert "change: Load it" not in out
+        assert "--load-mode none" in next(x for x in out.splitlines() if "llama-server -m" in x)
+    assert "change: Load it" in told("-lm", "mmap")
+    assert cli.main([*asked, "-lm", "mlock"]) == 2
+    assert "none of auto, mmap, none" in capsys.readouterr().err
+
+
 def test_a_list_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--rig", "CPU only + 2 GB DDR4-3200", "--max-params", "0.05"]
 

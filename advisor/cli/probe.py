@@ -28,7 +28,10 @@ from advisor.sizing.settings import RunSettings
 from advisor.units import rate
 from advisor.units import size as people
 
-_ENDS: Final = (signal.SIGINT, signal.SIGTERM)
+_ENDS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""What ends a run as its Stop does; the last is a terminal that was closed."""
 
 
 def _tell(event: ProbeEvent) -> None:
@@ -152,7 +155,9 @@ def run(arguments: argparse.Namespace) -> int:
     def interrupted(_number: int, _frame: FrameType | None) -> None:
         probe.stop()
 
-    before = {number: signal.signal(number, interrupted) for number in _ENDS}
+    # What nohup ignores stays ignored.
+    heard = [number for number in _ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupted) for number in heard}
     try:
         result = probe.run()
     finally:

@@ -1,12 +1,17 @@
 """`rig-advisor probe` with a llama.cpp that the user names, and by llama-bench."""
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from advisor import cli
+from advisor import cli, paths
 from advisor.cli.probe import show
 from advisor.probe import store
 
@@ -58,3 +63,22 @@ def test_what_has_no_llama_bench_says_so(llama: Path, capsys):
 def test_a_folder_without_a_server_is_said(tmp_path: Path, capsys):
     assert cli.main(["probe", *MODEL, "--engine", str(tmp_path)]) == 1
     assert "no llama-server in" in capsys.readouterr().err
+
+
+def test_a_terminal_that_is_closed_stops_the_run_and_leaves_nothing(llama: Path, capsys):
+    began = llama / "began"
+    (llama / "llama-bench").write_text(
+        f'#!/bin/sh\nif [ "$1" = --help ]; then echo --progress; exit; fi\n'
+        f'touch "{began}"; exec sleep 60\n'
+    )
+
+    def close() -> None:
+        while not began.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    threading.Thread(target=close, daemon=True).start()
+    assert cli.main(["probe", *MODEL, "--engine", str(llama), "--bench"]) == 1
+    assert "stopped" in capsys.readouterr().err
+    assert not psutil.Process().children(recursive=True)
+    assert not list((paths.cache() / "ghosts").glob("ghost-*"))

@@ -22,7 +22,7 @@ from advisor.advice.options import Kind, Purchase
 from advisor.advice.usage import Limits, Usage
 from advisor.hardware.compose import describe, parse_rig
 from advisor.hardware.rig import Device, Host, Rig
-from advisor.hardware.shared_memory import reads_the_ram
+from advisor.hardware.shared_memory import reads_the_ram, with_share_of
 from advisor.hardware.table import is_module
 from advisor.units import GIB
 
@@ -156,7 +156,7 @@ def _fewer_cards(rig: Rig) -> Iterator[Build]:
 
 def _more_ram(rig: Rig, limits: Limits, book: PriceBook) -> Iterator[Build]:
     total = rig.host.ram_total
-    if total is None or any(d.unified for d in rig.devices):
+    if total is None or any(d.unified and not reads_the_ram(d) for d in rig.devices):
         return
     kind = rig.host.ram_type or "DDR5"
     part = book.part("DDR4 per GB" if "DDR4" in kind else "DDR5 per GB")
@@ -181,7 +181,13 @@ def _more_ram(rig: Rig, limits: Limits, book: PriceBook) -> Iterator[Build]:
         yield Build(
             "add RAM",
             f"Replace the RAM by {gib} GB",
-            rig.model_copy(update={"hosts": (host, *rig.hosts[1:]), "imagined": True}),
+            rig.model_copy(
+                update={
+                    "hosts": (host, *rig.hosts[1:]),
+                    "devices": with_share_of(rig.devices, gib * GIB),
+                    "imagined": True,
+                }
+            ),
             purchases=(Purchase(f"{gib} GB of {kind.split('-')[0]}", Decimal(gib), part),),
             conditions=tuple(conditions),
             impossible=tuple(impossible),

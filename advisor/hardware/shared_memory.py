@@ -24,6 +24,20 @@ def without_displaced(devices: tuple[Device, ...]) -> tuple[Device, ...]:
     return tuple(d for d in devices if not reads_the_ram(d) or d.host_index not in cards)
 
 
+def with_share_of(devices: tuple[Device, ...], ram: int) -> tuple[Device, ...]:
+    """The devices; those of the first machine that read its RAM with what drivers lend of that."""
+    known = table.gpu_table()
+    entries = {entry.name: entry for entry in known.gpus}
+    return tuple(
+        device.model_copy(
+            update={"memory_total": known.usable_memory(entries[device.table_id], ram)}
+        )
+        if reads_the_ram(device) and device.table_id is not None and not device.host_index
+        else device
+        for device in devices
+    )
+
+
 def with_ram_bandwidth(rig: Rig) -> Rig:
     """The rig with its hosts' bandwidth, in GB/s, for the GPUs that read their RAM."""
     devices = tuple(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.advice.builds import with_cards
+from advisor.advice.builds import builds, with_cards
 from advisor.advice.hardware_prices import book_of
 from advisor.advice.usage import Usage
 from advisor.errors import RigError
@@ -111,6 +111,13 @@ def test_beside_a_named_card_a_processors_graphics_do_not_count() -> None:
     assert cards
     assert all(build.kind == "add GPU" for build in cards)
     assert not any(reads_the_ram(device) for build in cards for device in build.rig.devices)
+    larger = [b for b in builds(apu, usage, book_of(usage), today) if b.kind == "add RAM"]
+    assert larger
+    for build in larger:
+        # Half of it, as of what is there.
+        (device,) = build.rig.devices
+        assert build.rig.host.ram_total is not None
+        assert device.memory_total == build.rig.host.ram_total // 2 > 32 * GIB
     laptop = parse_rig("Ryzen 7 8845HS + 64 GB DDR5-5600")
     assert not list(with_cards(laptop, usage, book_of(usage), today))
 

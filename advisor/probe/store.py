@@ -69,8 +69,7 @@ def save(result: ProbeResult) -> Path:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
         message = (
-            f"The probe's result could not be kept in {path.parent}: {error.strerror or error}. "
-            "It is shown until the window is closed; export it to keep it."
+            f"The probe's result could not be kept in {path.parent}: {error.strerror or error}."
         )
         raise ProbeError(message) from error
     return path

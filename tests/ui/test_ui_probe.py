@@ -302,6 +302,7 @@ def test_a_result_that_cannot_be_kept_is_told(page, qtbot, tmp_path, monkeypatch
     monkeypatch.setenv("RIG_ADVISOR_HOME", str(tmp_path / "full"))
     page.controller._keep(finished("20261123T120000-aaa"))
     qtbot.waitUntil(lambda: "could not be kept" in page.banner.sentence)
+    assert "until the window is closed" in page.banner.sentence
 
 
 def test_a_past_probe_says_that_llama_bench_made_it(page, qtbot):

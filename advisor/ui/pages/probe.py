@@ -410,7 +410,8 @@ class ProbePage(Page):
             self._ask_again()
 
     def _not_kept(self, sentence: str) -> None:
-        self.banner.say(" ".join(s for s in (self.banner.sentence, sentence) if s), "bad")
+        until = self.tr("It is shown until the window is closed; export it to keep it.")
+        self.banner.say(" ".join(s for s in (self.banner.sentence, sentence, until) if s), "bad")
 
 
 def _tone(headroom: float | None) -> design.Tone:

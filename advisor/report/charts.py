@@ -40,7 +40,8 @@ _MARK_ROW: Final = 14.0
 _MARK_ROWS: Final = 2
 _AXIS: Final = 34.0
 _LEFT: Final = 58.0
-_MANY_BARS: Final = 3
+_SOME_BARS: Final = 4
+_MANY_BARS: Final = 7
 _NOTE: Final = 96.0
 """Room at a bar's end for what it leaves, at the least."""
 _SEAM: Final = 0.8
@@ -270,8 +271,10 @@ def _bar_label(bar: Bar, label_width: float) -> SetText:
 
 def _pitch(bars: Bars, bar: Bar, label_width: float) -> float:
     """From one bar to the next: closer where there are many, wider below a long label."""
-    many = len(bars.bars) > _MANY_BARS
-    usual, apart = (19.0, 4) if many else (30.0, 8)
+    count = len(bars.bars)
+    usual, apart = (
+        (30.0, 8) if count < _SOME_BARS else (24.0, 6) if count < _MANY_BARS else (19.0, 4)
+    )
     return max(usual, _bar_label(bar, label_width).height + apart)
 
 

@@ -19,7 +19,7 @@ from advisor.sizing.goal import goal_settings, weights_of
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings, first_device
 from advisor.sizing.speed_decode import device_correction
-from advisor.sizing.speed_load import layer_caches
+from advisor.sizing.speed_load import caches_copied, caches_read, layer_caches
 from advisor.sizing.speed_machine import (
     DeviceSpeed,
     Machine,
@@ -157,7 +157,10 @@ def _decode(model: Model, known: ModelSums, settings: RunSettings, box: Machine)
     host = _total(host_seconds(box, full, cached, flops))
     alone[:, sums.STATE] = alone[:, sums.BLOCKS] = 0.0
     experts = _total(host_seconds(box, alone, np.zeros(n), np.zeros(n), alone[:, sums.MOE]))
-    if not settings.kv_offload:
+    copied = caches_copied(settings, kv_offload=settings.kv_offload)
+    if copied:
+        on_host = cached / (box.cache_rate or np.inf)
+    elif not settings.kv_offload:
         on_host = np.asarray(host_seconds(box, np.zeros_like(full), cached, flops)[2])
         cached, flops = np.zeros(n), np.zeros(n)
     alike = len(box.devices) if len(box.kinds) == 1 else 0
@@ -201,8 +204,7 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
             device, model, box.calibration.prefill_factor, flash=settings.flash_attn != "off"
         )
         read = touched(columns, used, ubatch)
-        attention = prompt if settings.kv_offload else np.zeros_like(prompt)
-        attention = attention if along is None else along
+        attention = prompt if along is None else along
         parts = prefill_parts(constants, columns, attention, read, ubatch, used=used)
         seconds = np.asarray(parts.total)
         change = speed_prefill.device_correction(model, known, settings, device, box)
@@ -210,10 +212,18 @@ def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine
 
     first = next(iter(box.devices.values()))
     first = box.devices.get(first_device(settings), first)
+    # Blocks in RAM: as speed_load.read_in_batches has them.
+    lent = np.zeros_like(full)
+    for part in (*sums.ARITHMETIC, sums.BLOCKS):
+        lent[:, part] = full[:, part]
+    from_ram = caches_read(known, settings) / ((box.cache_rate or np.inf) * ubatch)
+    kept = from_ram * (not settings.kv_offload)
     return LayerCosts(
-        whole=np.array([on(device, full) for device in box.devices.values()]),
-        thin=np.array([on(device, thin) for device in box.devices.values()]),
-        host=np.asarray(touched(full, used, distinct)) * copied,
+        whole=np.array([on(device, full) + kept for device in box.devices.values()]),
+        thin=np.array([on(device, thin) + kept for device in box.devices.values()]),
+        host=np.asarray(touched(full, used, distinct)) * copied
+        + from_ram
+        + on(first, lent, prompt),
         experts=np.asarray(touched(moved, used, distinct)) * copied
         + on(first, work, np.zeros_like(prompt)),
         steps=_steps(model, known, box, each=0.0, ubatch=ubatch, logits=False),

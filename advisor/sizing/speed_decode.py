@@ -232,6 +232,10 @@ def _host_terms(result: Sum, parts: list[Load], box: Machine) -> None:
     else:
         words = f"{part.cache_bytes / 1e9:.2f} GB {rate}"
         result.add("RAM: read KV cache", cache, spread, words, HOST)
+    if part.copied_cache and box.cache_rate:
+        words = f"{part.copied_cache / 1e9:.2f} GB at {box.cache_rate / 1e9:.1f} GB/s"
+        seconds = part.copied_cache / box.cache_rate
+        result.add("Copy KV cache from RAM", seconds, box.host.copy_spread, words, HOST)
     starts = int(part.columns[sums.BLOCKS] + part.columns[sums.MOE])
     words = f"{starts} attention and expert layers"
     result.add("CPU: start layers", latency, spread, words, HOST)

@@ -62,6 +62,12 @@ class Machine:
     takes none."""
     copy_rate: float | None
     """Bytes per second from RAM to that device; None when its link is not known."""
+    cache_rate: float | None
+    """The same of caches, which are never page-locked (llama-kv-cache.cpp: without a device's own
+    buffer they get ``ggml_backend_cpu_buffer_type``); the processor's where the link is not
+    known."""
+    batches: tuple[int, DeviceSpeed] | None
+    """Index and constants of ``copies_to``; None where its speed is not known."""
     calibration: Calibration
     rig: Rig
 
@@ -196,7 +202,13 @@ def machine(
     unprobed = None if nominal is None else host.effective(nominal)
     high = calibration.host_bandwidth_gbs
     rate = calibration.host_prefill_tflops
-    target = next((device for device in rig.devices[first:] if not device.host_index), None)
+    index = next(
+        (at for at in range(first, len(rig.devices)) if not rig.devices[at].host_index), -1
+    )
+    target = None if index < 0 else rig.devices[index]
+    computes = (
+        None if target is None else devices.get(index) or _device(target, calibration, mmap=mmap)
+    )
     return Machine(
         devices=devices,
         host=host,
@@ -206,6 +218,10 @@ def machine(
         host_attention=(rig.host.cores or host.cores) * host.attention_gflops * 1e9,
         copies_to=target,
         copy_rate=None if target is None else _copy_rate(target, mmap=mmap),
+        cache_rate=None
+        if target is None
+        else _copy_rate(target, mmap=True) or host.pageable_gbs * 1e9,
+        batches=(index, computes) if isinstance(computes, DeviceSpeed) else None,
         calibration=calibration,
         rig=rig,
     )

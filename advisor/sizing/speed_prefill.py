@@ -14,7 +14,7 @@ from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import HostCosts, speed_data
-from advisor.sizing.speed_load import Load, cut_across
+from advisor.sizing.speed_load import Load, cut_across, read_in_batches
 from advisor.sizing.speed_machine import DeviceSpeed, Machine
 from advisor.sizing.speed_similar import NORMAL_80, Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
@@ -95,11 +95,14 @@ def prefill(
     used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
     notes: list[str] = []
     n = len(box.devices)
+    if box.batches is not None and ubatch >= MIN_OFFLOAD:
+        parts = read_in_batches(parts, box.batches[0])
+    devices = dict([box.batches]) | box.devices if box.batches else box.devices
     on_devices = [load for load in parts if load.where != HOST]
     cut = settings.split_mode == "tensor" and len(on_devices) > 1
     each: list[tuple[float, float, list[SpeedTerm]]] = []
     for load in cut_across(on_devices) if cut else on_devices:
-        device = box.devices[load.where]
+        device = devices[load.where]
         if device.matrix_rate is None:
             return None, (), (f"Prefill is unknown: the matrix rate of {device.title} is not.",)
         read = float(touched(load.columns, used, ubatch))
@@ -192,7 +195,7 @@ def _network(
     known: ModelSums, on_devices: list[Load], box: Machine, ubatch: int
 ) -> list[tuple[SpeedTerm, float]]:
     """Every micro-batch's hidden states cross to other machines and back; as in decoding."""
-    hosts = [box.devices[at].host_index for at in sorted(load.where for load in on_devices)]
+    hosts = [box.rig.devices[at].host_index for at in sorted(load.where for load in on_devices)]
     links = [link for link in crossings(box.rig, hosts) if link is not None]
     if not links:
         return []
@@ -209,7 +212,7 @@ def _host(
     load = next((p for p in parts if p.where == HOST), None)
     if load is None:
         return []
-    if box.devices and ubatch >= MIN_OFFLOAD:
+    if (box.devices or box.copies_to is not None) and ubatch >= MIN_OFFLOAD:
         if box.copies_to is None or box.copy_rate is None:
             return (
                 "Prefill is unknown: weights in RAM are copied to the first GPU for every "
@@ -217,20 +220,30 @@ def _host(
             )
         size = float(touched(load.columns, used, box.host.distinct(ubatch)))
         over = link_name(box.copies_to)
+        spread = box.host.copy_spread
         detail = (
             f"{size / 1e9:.1f} GB that {ubatch} tokens of a micro-batch choose, all to the first "
             "device"
         )
-        return [
-            (
+        found: list[SpeedTerm] = []
+        if size:
+            found.append(
                 SpeedTerm(
                     name=COPIED,
                     seconds=size / box.copy_rate / ubatch,
                     detail=f"{detail} at {box.copy_rate / 1e9:.1f} GB/s{over}",
-                ),
-                box.host.copy_spread,
+                )
             )
-        ]
+        if load.prompt_cache and box.cache_rate is not None:
+            found.append(
+                SpeedTerm(
+                    name="Copy KV cache from RAM",
+                    seconds=load.prompt_cache / box.cache_rate / ubatch,
+                    detail=f"{load.prompt_cache / 1e9:.2f} GB in the middle of the prompt at "
+                    f"{box.cache_rate / 1e9:.1f} GB/s{over}",
+                )
+            )
+        return [(term, spread) for term in found]
     return _on_processor(load, box, ubatch, used)
 
 

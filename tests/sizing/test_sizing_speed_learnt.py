@@ -122,7 +122,7 @@ def test_recorded_errors_are_what_is_promised() -> None:
     assert prefill["all"].p90 <= 40
     assert prefill["all, build not told"].p90 <= 40
     # Of cards, too, whose constants are borrowed or that builds for special cases were run on.
-    assert decode["never fitted"].p90 <= 26
+    assert decode["never fitted"].p90 <= 27
     assert prefill["never fitted"].p90 <= 40
     for name, group in (*decode.items(), *prefill.items()):
         # Few rows of other pages, and prompts read in unknown steps.

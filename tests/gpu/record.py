@@ -11,8 +11,8 @@ with its trace, the lines of its log that tell of memory, the whole log in ``log
 ``summary.md`` with what differs from the plan; the results (*.json) and short logs (*.log) are
 ready to be copied into ``tests/data/probes``. ``--cpu`` does all of it without a GPU.
 
-So run on 2026-11-26 on one H200 (a virtual machine, driver 580.159, CUDA 13) with Qwen3 8B and
-gpt-oss 20B.
+So run on one H200 (2026-11-26) and one H100 (2026-11-27; virtual machines, driver 580.159, CUDA 13)
+with Qwen3 8B and gpt-oss 20B.
 """
 
 import argparse

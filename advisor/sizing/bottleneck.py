@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from advisor.basis import Explanation, Term
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import Plan, SpeedTerm
-from advisor.sizing.speed_prefill import COPIED
+from advisor.sizing.speed_prefill import CACHE_COPIED, COPIED
 from advisor.units import size as people
 
 _EVEN = 1.05
@@ -65,6 +65,7 @@ _DOING = {
     "experts": "multiplying the experts' matrices",
     "memory": "reading weights",
     "latency": "starting kernels",
+    "copy kv cache from ram": "copying the KV cache from RAM",
     "all-reduce": "sums across the cards",
 }
 """Terms as what time goes to; one that is not here is called so already."""
@@ -139,6 +140,10 @@ def prefill_bottleneck(plan: Plan) -> str:
     total = sum(place.seconds for place in places)
     for name, words in (
         (COPIED, "PCIe holds back prompts: {share} of their time copies weights from RAM, {what}."),
+        (
+            CACHE_COPIED,
+            "PCIe holds back prompts: {share} of their time copies the KV cache from RAM, {what}.",
+        ),
         (_REDUCE, "The link holds back prompts: {share} of their time goes to sums, {what}."),
     ):
         term = next((term for term in terms if term.name == name), None)

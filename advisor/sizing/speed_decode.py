@@ -235,7 +235,7 @@ def _host_terms(result: Sum, parts: list[Load], box: Machine) -> None:
     if part.copied_cache and box.cache_rate:
         words = f"{part.copied_cache / 1e9:.2f} GB at {box.cache_rate / 1e9:.1f} GB/s"
         seconds = part.copied_cache / box.cache_rate
-        result.add("Copy KV cache from RAM", seconds, box.host.copy_spread, words, HOST)
+        result.add(speed_prefill.CACHE_COPIED, seconds, box.host.copy_spread, words)
     starts = int(part.columns[sums.BLOCKS] + part.columns[sums.MOE])
     words = f"{starts} attention and expert layers"
     result.add("CPU: start layers", latency, spread, words, HOST)

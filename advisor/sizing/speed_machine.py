@@ -206,9 +206,11 @@ def machine(
         (at for at in range(first, len(rig.devices)) if not rig.devices[at].host_index), -1
     )
     target = None if index < 0 else rig.devices[index]
-    computes = (
-        None if target is None else devices.get(index) or _device(target, calibration, mmap=mmap)
-    )
+    computes = None
+    # Metal has no buffers of the host (make_cpu_buft_list): where it holds no layer their weights
+    # may be repacked for the processor, which no device reads.
+    if target is not None and (index in devices or target.backend != "metal"):
+        computes = devices.get(index) or _device(target, calibration, mmap=mmap)
     return Machine(
         devices=devices,
         host=host,

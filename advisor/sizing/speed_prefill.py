@@ -34,6 +34,8 @@ MIN_OFFLOAD = 32
 (ggml-cuda.cu:ggml_backend_cuda_device_offload_op)."""
 COPIED: Final = "Copy weights from RAM"
 """The term of a prompt's time that they take."""
+CACHE_COPIED: Final = "Copy KV cache from RAM"
+"""The term of caches in RAM that a device works on."""
 
 
 def type_group(file_type: str) -> str:
@@ -212,7 +214,7 @@ def _host(
     load = next((p for p in parts if p.where == HOST), None)
     if load is None:
         return []
-    if (box.devices or box.copies_to is not None) and ubatch >= MIN_OFFLOAD:
+    if (box.devices or box.batches is not None) and ubatch >= MIN_OFFLOAD:
         if box.copies_to is None or box.copy_rate is None:
             return (
                 "Prefill is unknown: weights in RAM are copied to the first GPU for every "
@@ -237,7 +239,7 @@ def _host(
         if load.prompt_cache and box.cache_rate is not None:
             found.append(
                 SpeedTerm(
-                    name="Copy KV cache from RAM",
+                    name=CACHE_COPIED,
                     seconds=load.prompt_cache / box.cache_rate / ubatch,
                     detail=f"{load.prompt_cache / 1e9:.2f} GB in the middle of the prompt at "
                     f"{box.cache_rate / 1e9:.1f} GB/s{over}",

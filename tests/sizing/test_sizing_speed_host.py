@@ -321,6 +321,6 @@ def test_caches_in_ram_are_copied_for_every_token_or_worked_on_by_the_processor(
 
 
 def test_a_mac_that_holds_no_layer_leaves_prompts_to_its_processor() -> None:
-    of, mac = model("Llama 3.1 8B"), parse_rig("Apple M3 Max 64 GB")
+    of, mac = model("Llama 3.1 8B"), with_host("Apple M3 Max 64 GB", 400)
     found = speed(of, mac, n_gpu_layers=0)
     assert {t.name for t in found.prefill_terms} == {"CPU: arithmetic", "CPU: read weights"}

@@ -19,7 +19,12 @@ from advisor.sizing.goal import goal_settings, weights_of
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings, first_device
 from advisor.sizing.speed_decode import device_correction
-from advisor.sizing.speed_load import caches_copied, caches_read, layer_caches
+from advisor.sizing.speed_load import (
+    caches_copied,
+    caches_read,
+    layer_caches,
+    works_on_caches,
+)
 from advisor.sizing.speed_machine import (
     DeviceSpeed,
     Machine,
@@ -186,6 +191,9 @@ def _decode(model: Model, known: ModelSums, settings: RunSettings, box: Machine)
 def _prefill(model: Model, known: ModelSums, settings: RunSettings, box: Machine) -> LayerCosts:
     """Per prompt token. What lies in RAM is copied to a device for every micro-batch."""
     _cached, _flops, prompt = layer_caches(known, settings)
+    if works_on_caches(settings, kv_offload=settings.kv_offload):
+        # The processor's, wherever a block lies: the same for all placements.
+        prompt = np.zeros_like(prompt)
     ubatch = min(settings.ubatch_size, settings.batch_size, settings.n_prompt)
     used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
     full, thin = known.layers, _without_experts(known.layers)

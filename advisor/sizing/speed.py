@@ -135,6 +135,8 @@ def _run(  # noqa: PLR0917 - predict's own arguments
         by_hand=sums.moved_sums(model, placement.overrides) if placement.overrides else {},
     )
     why = _untold_ram(model, rig, box, {part.where for part in parts})
+    if not why and box.cache_rate is None and any(part.copied_cache for part in parts):
+        why = "how fast caches in RAM reach the cards of another machine is not known."
     return _unknown(why) if why else Run(known, parts, box)
 
 

@@ -121,6 +121,11 @@ def _scaled(loads: list[Load], scale: float) -> list[Load]:
     return loads
 
 
+def works_on_caches(settings: RunSettings, *, kv_offload: bool) -> bool:
+    """Whether the processor computes attention over caches in RAM, of prompts too."""
+    return not kv_offload and settings.flash_attn == "off"
+
+
 def caches_copied(settings: RunSettings, *, kv_offload: bool) -> bool:
     """Whether devices get the caches of their blocks copied from RAM for every token.
 
@@ -160,12 +165,13 @@ def _add_to_host(
     last.prefill_attention = last.prefill_attention + prompt
 
 
-def read_in_batches(parts: Sequence[Load], first: int) -> list[Load]:
+def read_in_batches(parts: Sequence[Load], first: int, *, attention: bool) -> list[Load]:
     """The same work as llama.cpp shares it out for a batch: the first device computes what blocks
     in RAM have, attention too, on copies of their weights and caches.
 
     Matrices in RAM are given to the first device that takes them, and what stands between them
     goes where they go (ggml-backend.cpp:ggml_backend_sched_backend_id_from_cur, split_graph).
+    ``attention``: False where it stays on the processor (``works_on_caches``).
     """
     host = next((part for part in parts if part.where == HOST), None)
     if host is None or not (host.columns[sums.BLOCKS] or host.prefill_attention.any()):
@@ -175,11 +181,8 @@ def read_in_batches(parts: Sequence[Load], first: int) -> list[Load]:
         lent[part] = host.columns[part]
     none = np.zeros(sums.COLUMNS), 0.0, 0.0, np.zeros(ENTRIES), np.zeros(len(GROUPS))
     mine = next((part for part in parts if part.where == first), Load(first, *none))
-    mine = replace(
-        mine,
-        columns=mine.columns + lent,
-        prefill_attention=mine.prefill_attention + host.prefill_attention,
-    )
+    along = mine.prefill_attention + host.prefill_attention * attention
+    mine = replace(mine, columns=mine.columns + lent, prefill_attention=along)
     return [mine, *(part for part in parts if part.where != first)]
 
 

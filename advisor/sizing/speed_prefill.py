@@ -14,7 +14,7 @@ from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import HostCosts, speed_data
-from advisor.sizing.speed_load import Load, cut_across, read_in_batches
+from advisor.sizing.speed_load import Load, cut_across, read_in_batches, works_on_caches
 from advisor.sizing.speed_machine import DeviceSpeed, Machine
 from advisor.sizing.speed_similar import NORMAL_80, Case, Correction, correction
 from advisor.sizing.speed_sums import ModelSums
@@ -97,8 +97,9 @@ def prefill(
     used = known.n_expert_used / known.n_expert if known.n_expert else 1.0
     notes: list[str] = []
     n = len(box.devices)
+    stays = works_on_caches(settings, kv_offload=settings.kv_offload)
     if box.batches is not None and ubatch >= MIN_OFFLOAD:
-        parts = read_in_batches(parts, box.batches[0])
+        parts = read_in_batches(parts, box.batches[0], attention=not stays)
     devices = dict([box.batches]) | box.devices if box.batches else box.devices
     on_devices = [load for load in parts if load.where != HOST]
     cut = settings.split_mode == "tensor" and len(on_devices) > 1
@@ -159,7 +160,7 @@ def prefill(
         terms.append(reduced)
         total += reduced.seconds
         doubt += reduced.seconds * speed_data().tensor_split.prefill_spread
-    extra = _host(parts, box, ubatch, used)
+    extra = _host(parts, box, ubatch, used, stays=stays)
     if isinstance(extra, str):
         return None, (), (extra,)
     for term, spread in (*_network(known, on_devices, box, ubatch), *extra):
@@ -208,9 +209,12 @@ def _network(
 
 
 def _host(
-    parts: list[Load], box: Machine, ubatch: int, used: float
+    parts: list[Load], box: Machine, ubatch: int, used: float, *, stays: bool
 ) -> list[tuple[SpeedTerm, float]] | str:
-    """What lies in RAM: copied to a GPU per micro-batch, or computed by the CPU."""
+    """What lies in RAM: copied to a GPU per micro-batch, or computed by the CPU.
+
+    ``stays``: whether attention is computed by the CPU all the same.
+    """
     load = next((p for p in parts if p.where == HOST), None)
     if load is None:
         return []
@@ -236,7 +240,11 @@ def _host(
                     detail=f"{detail} at {box.copy_rate / 1e9:.1f} GB/s{over}",
                 )
             )
-        if load.prompt_cache and box.cache_rate is not None:
+        if stays:
+            flops = float(load.prefill_attention[FLOPS])
+            words = f"{flops / 1e9:.2f} GFLOP at {box.host_attention / 1e9:,.0f} GFLOP/s"
+            found.append(SpeedTerm("CPU: attention", flops / box.host_attention, words, HOST))
+        elif load.prompt_cache and box.cache_rate is not None:
             found.append(
                 SpeedTerm(
                     name=CACHE_COPIED,

@@ -324,3 +324,11 @@ def test_a_mac_that_holds_no_layer_leaves_prompts_to_its_processor() -> None:
     of, mac = model("Llama 3.1 8B"), with_host("Apple M3 Max 64 GB", 400)
     found = speed(of, mac, n_gpu_layers=0)
     assert {t.name for t in found.prefill_terms} == {"CPU: arithmetic", "CPU: read weights"}
+
+
+def test_without_flash_attention_prompts_too_wait_for_the_processor() -> None:
+    of, rig = model("Llama 3.1 8B"), with_host(H100, 139.5)
+    found = speed(of, rig, kv_offload=False, depth=8192, flash_attn="off")
+    terms = {term.name: term.seconds for term in found.prefill_terms}
+    assert terms["CPU: attention"] > 0.9 * sum(terms.values())
+    assert not any(name.endswith(": attention") for name in terms if "H100" in name)

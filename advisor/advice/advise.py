@@ -19,7 +19,7 @@ from advisor.advice.timing import Engine, MeasuredRun, lengths, roughly, timed
 from advisor.advice.upgrades import Found, both, option, search, with_plans
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of
-from advisor.advice.verdict import Advice, conclude_from, demerit, rank
+from advisor.advice.verdict import Advice, choose, conclude_from, demerit, rank
 from advisor.advice.workings import Workings
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry
@@ -86,13 +86,18 @@ def advise(
     if not rough and not any(a.meets for a in settled):
         near = nearest(usage, asked.other, cancelled, lambda share: progress(0.5 + 0.5 * share, ""))
         settled = _nearer(settled, near.options, usage)
+    unpriced = _unpriced(asked.prices, at.date(), usage)
+    counts = _hardware_counts(settled, usage)
     return conclude_from(
         settled,
         usage,
         rig_name=rig.name,
         at=at,
-        unknowns=_unknowns(asked.prices, at.date(), usage, complete=found.complete),
-        assumptions=(reviewed(), *_calibrated(calibration)),
+        unknowns=(
+            *(unpriced if counts else ()),
+            *(() if found.complete else ("the search was stopped before it was complete",)),
+        ),
+        assumptions=(reviewed(), *(() if counts else unpriced), *_calibrated(calibration)),
         searched=found.searched + _besides(settled, found),
         openings=near.openings,
         ask=asked.other,
@@ -286,15 +291,23 @@ def _calibrated(by: Calibration | None) -> tuple[str, ...]:
     )
 
 
-def _unknowns(book: PriceBook, today: dt.date, usage: Usage, *, complete: bool) -> tuple[str, ...]:
-    found: list[str] = []
+def _unpriced(book: PriceBook, today: dt.date, usage: Usage) -> tuple[str, ...]:
+    """That cards were left out for want of a price."""
     _, unpriced = cards(book, today, used=usage.limits.used_parts)
-    if unpriced:
-        few = ", ".join(unpriced[:4])
-        found.append(
-            f"{len(unpriced)} cards have no known price today and were left out ({few} …); "
-            "a price of your own brings one in"
-        )
-    if not complete:
-        found.append("the search was stopped before it was complete")
-    return tuple(found)
+    if not unpriced:
+        return ()
+    few = ", ".join(unpriced[:4])
+    text = f"{len(unpriced)} cards have no known price today and were left out ({few} …)"
+    return (f"{text}; a price of your own brings one in",)
+
+
+def _hardware_counts(settled: Sequence[Assessment], usage: Usage) -> bool:
+    """Whether something that is bought is the answer, or costs no more a month than it does.
+
+    Where it costs more, what was left out for want of a price would hardly have been advised.
+    """
+    best = choose(settled, usage)
+    if best is None or best.option.purchases or best.monthly is None:
+        return True
+    bought = (a.monthly.mid for a in settled if a.option.purchases and a.monthly is not None)
+    return min(bought, default=best.monthly.mid) <= best.monthly.mid

@@ -27,6 +27,10 @@ from advisor.units import tokens
 
 Licence = Literal["any", "open", "commercial"]
 
+ABILITIES: Final[tuple[Ability, ...]] = (
+    "reasoning", "tools", "code", "vision", "audio", "multilingual",
+)  # fmt: skip
+"""Of the catalogue's models that chat."""
 OPEN: Final = frozenset({"apache-2.0", "mit"})
 _NOT_COMMERCIAL: Final = ("-nc-", "research", "exaone")
 _ALIKE: Final = 0.3

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from advisor.advice.assessment import Assessment, assess
-from advisor.advice.money import two_digits
+from advisor.advice.money import money, two_digits
 from advisor.advice.options import Answers, Option
 from advisor.advice.usage import Usage
 from advisor.units import rate, tokens
@@ -121,8 +121,25 @@ class _Asked:
         for word in ("above", "below"):
             flip = _volume_flip(volume, self.verdict, self.other, upwards=word == "above")
             if flip is not None:
-                then = self.told(flip[1], requests_per_month=flip[0])
-                yield Change(f"{word} about {flip[0]:,} requests a month", then)
+                there, outcome = flip
+                then = self.told(outcome, requests_per_month=there)
+                yield Change(
+                    f"{word} about {two_digits(there):,} requests a month",
+                    f"{then}{self.why_there(outcome, there)}",
+                )
+
+    def why_there(self, outcome: Assessment | None, requests: int) -> str:
+        """Why another option takes over at a volume that is no break-even between the two."""
+        changed = self.usage.model_copy(update={"requests_per_month": requests})
+        before = assess(self.best.option, changed)
+        if before.local is not None and not before.local.serves(requests):
+            return " (more than what is advised now can answer in the hours given)"
+        if outcome is None or outcome.monthly is None or before.monthly is None:
+            return ""
+        gap = outcome.monthly.mid - before.monthly.mid
+        if gap <= 0 or outcome.changes or not before.changes:
+            return ""
+        return f" ({money(gap, changed.currency)} a month more there, too little for a change)"
 
     def with_prompts_elsewhere(self) -> Iterator[Change]:
         if self.best.option.api is not None:
@@ -215,7 +232,7 @@ def _volume_flip(
     *,
     upwards: bool,
 ) -> tuple[int, Assessment | None] | None:
-    """The nearest volume at which another option takes over, to two digits."""
+    """The nearest volume at which another option takes over, about to two digits."""
     near, step = volume, 3 if upwards else Decimal(1) / 3
     end = _MAX_VOLUME if upwards else 1
     far: int | None = None
@@ -238,4 +255,4 @@ def _volume_flip(
             far, outcome = middle, there
         else:
             near = middle
-    return two_digits(far), outcome
+    return far, outcome

@@ -209,9 +209,7 @@ def reasons(
         text = f"{counted} {about(best.monthly.mid, usage.currency)} a month there"
         rig = next((a for a in ranked if a.meets and a.local is not None), None)
         if rig is not None and rig.monthly is not None:
-            text += (
-                f"; the cheapest rig that does it costs {money(rig.monthly.mid, usage.currency)}"
-            )
+            text += f"; the best rig for it costs {money(rig.monthly.mid, usage.currency)}"
         found.append(f"{text}.")
         if usage.min_decode_tps > READING_TPS:
             asked = rate(usage.min_decode_tps)

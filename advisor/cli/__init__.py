@@ -45,6 +45,7 @@ def _matrix(parser: argparse.ArgumentParser) -> None:
 
 
 def _best(parser: argparse.ArgumentParser) -> None:
+    from advisor.advice.picks import ABILITIES  # noqa: PLC0415 - as above
     from advisor.cli import options  # noqa: PLC0415 - as above
 
     options.add_rig(parser)
@@ -55,7 +56,11 @@ def _best(parser: argparse.ArgumentParser) -> None:
         "--min-tps", type=options.above(0), default=10.0, metavar="N", help="wanted tok/s (10)"
     )
     parser.add_argument(
-        "--ability", action="append", metavar="A", help="tools, reasoning, vision … (repeatable)"
+        "--ability",
+        action="append",
+        choices=ABILITIES,
+        metavar="A",
+        help=f"{', '.join(ABILITIES)} (repeatable)",
     )
     parser.add_argument(
         "--licence",
@@ -66,7 +71,9 @@ def _best(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-params", type=options.above(0), metavar="B", help="billions of parameters at most"
     )
-    parser.add_argument("--top", type=int, default=15, metavar="N", help="as many models (15)")
+    parser.add_argument(
+        "--top", type=options.count_of, default=15, metavar="N", help="as many models (15)"
+    )
 
 
 def _dry_run(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +110,7 @@ def _advise(parser: argparse.ArgumentParser) -> None:
 
     session.add_options(parser)
     options.add_rig(parser)
-    options.add_settings(parser)
+    options.add_settings(parser, ctx_is="the usage's")
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +128,9 @@ def _report(parser: argparse.ArgumentParser) -> None:
 def _accuracy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", action="store_true", help="tables for the README")
     parser.add_argument("--no-engine", action="store_true", help="without the embedded engine")
-    parser.add_argument("--models", type=int, default=30, help="architectures to ask it about (30)")
+    parser.add_argument(
+        "--models", type=int, default=30, metavar="N", help="architectures to ask it about (30)"
+    )
 
 
 def _detect(parser: argparse.ArgumentParser) -> None:

@@ -2,9 +2,11 @@
 
 import argparse
 import datetime as dt
+import shlex
 from decimal import Decimal
 
 from advisor import answers
+from advisor.advice.commands import commands
 from advisor.advice.export import advice_data, answer_data
 from advisor.advice.money import Span
 from advisor.advice.scenarios import Answer
@@ -31,6 +33,11 @@ def show(advice: Advice) -> None:
         verdict = "yes" if found.meets else f"no: {found.failures[0]}"
         rows.append([name(found), _money(found.monthly), _money(found.hardware), verdict])
     table(rows)
+    for change in advice.changes:
+        say(f"would change it: {change}")
+    if advice.best is not None:
+        for command in commands(advice.best, advice.usage):
+            say(f"run it: {shlex.join(command)}")
     for line in (*advice.unknowns, *advice.assumptions):
         say(f"note: {line}")
 

@@ -8,6 +8,7 @@ from advisor.advice.picks import Pick, Wish, picks
 from advisor.cli.output import DONE, NO, complain, say, say_json, table
 from advisor.cli.request import Sizer, with_backend
 from advisor.engine.told import told
+from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.intelligence import CODING, data
 from advisor.sizing.settings import RunSettings
@@ -40,6 +41,23 @@ def _object(pick: Pick) -> dict[str, Any]:
         "abilities": list(pick.entry.abilities),
         "released": pick.entry.released.isoformat() if pick.entry.released else None,
     }
+
+
+def _explain(found: list[Pick], wish: Wish, rig: Rig) -> None:
+    """What the columns mean, as far as they are there."""
+    name = CODING if wish.purpose == "code" else data().index
+    say(f"What is fast enough first; then by the {name} ({data().date}), less what the file")
+    say("type loses. ~: not published; what size, age and maker let expect at the least.")
+    if any(pick.in_use for pick in found):
+        say("Served: what llama-server writes, where its choice of each token takes 3 % or more;")
+        say("that is held against --min-tps. Decode is llama-bench's, as published figures are.")
+    if rig.devices and rig.host.ram_bandwidth_gbs is None:
+        say("How fast the RAM is, is not known: what lies partly in it counts as slow. Write it")
+        say("(64 GB DDR5-6000), or measure it (rig-advisor detect --measure).")
+    if not all(pick.long_enough for pick in found):
+        say("In brackets: the context that a model was trained for, where it is shorter.")
+    if any(pick.placed for pick in found):
+        say("Layers are split by the speed of the cards: “size … -ngl fit -ncmoe fit” says how.")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -96,16 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line, pick in zip(rows[1:], found, strict=True):
             line.insert(6, rate(pick.served.mid) if pick.in_use and pick.served else "")
     table(rows)
-    name = CODING if wish.purpose == "code" else data().index
-    say(f"What is fast enough first; then by the {name} ({data().date}), less what the file")
-    say("type loses. ~: not published; what size, age and maker let expect at the least.")
-    if any(pick.in_use for pick in found):
-        say("Served: what llama-server writes, where its choice of each token takes 3 % or more;")
-        say("that is held against --min-tps. Decode is llama-bench's, as published figures are.")
-    if not all(pick.long_enough for pick in found):
-        say("In brackets: the context that a model was trained for, where it is shorter.")
-    if any(pick.placed for pick in found):
-        say("Layers are split by the speed of the cards: “size … -ngl fit -ncmoe fit” says how.")
+    _explain(found, wish, rig)
     if calibration is not None:
         say(f"Speeds are calibrated by the {calibration.source}.")
     return DONE

@@ -60,6 +60,18 @@ def above(least: float) -> Callable[[str], float]:
     return read
 
 
+def count_of(text: str) -> int:
+    """A number of things, at least one."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        message = f"{text!r} is not a number from 1 on"
+        raise argparse.ArgumentTypeError(message)
+    return value
+
+
 def token_list(text: str) -> list[int]:
     """``"4k,32k"`` as numbers."""
     return [tokens_of(part) for part in text.split(",")]
@@ -95,19 +107,21 @@ def add_rig(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_settings(parser: argparse.ArgumentParser, *, ctx: int = RunSettings().ctx) -> None:
-    """Every run setting, its default in brackets; ``ctx`` is that of the context."""
+def add_settings(
+    parser: argparse.ArgumentParser, *, ctx: int = RunSettings().ctx, ctx_is: str = ""
+) -> None:
+    """Every run setting, its default in brackets; ``ctx`` is that of the context, ``ctx_is`` says
+    where that comes from otherwise.
+    """
     group = parser.add_argument_group("run settings (llama.cpp's names)")
     defaults = RunSettings(ctx=ctx).model_dump()
+    words = {"mmap": "auto", **({"ctx": ctx_is} if ctx_is else {})}
 
     def add(*names: str, dest: str, help: str, **rest: Any) -> None:  # noqa: A002, ANN401 - argparse's own
         default = defaults[dest]
         # Switches say what they change; what is empty or None has no words.
-        told = (
-            f"{help} ({default})"
-            if "action" not in rest and default not in ("", (), None)
-            else help
-        )
+        has_words = "action" not in rest and default not in ("", (), None)
+        told = f"{help} ({words.get(dest, default)})" if has_words else help
         group.add_argument(*names, dest=dest, help=told, **rest)
 
     add("-c", "--ctx", "--ctx-size", dest="ctx", type=tokens_of, help="context, all slots together")

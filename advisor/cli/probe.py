@@ -43,8 +43,6 @@ def _tell(event: ProbeEvent) -> None:
         complain(_speeds(point))
     elif isinstance(event, Noticed):
         complain(event.observation.sentence)
-    else:
-        complain(event.result.ending.sentence)
 
 
 def _speeds(point: SpeedPoint) -> str:
@@ -144,7 +142,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     complain(f"with {prepared.choice.build.title}")
     for objection in prepared.objections:
-        complain(objection.sentence)
+        if arguments.anyway or not objection.refuses:  # others are the reason why it ends
+            complain(objection.sentence)
     rig = prepared.question.rig
     devices = MonitoredDevices(rig) if rig.devices else None
     if prepared.short is not None and not arguments.anyway:
@@ -168,6 +167,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ProbeError as error:
         complain(str(error))
     if arguments.json:
+        complain(result.ending.sentence)
         say_json(result.model_dump(mode="json", exclude={"trace"}))
     else:
         show(result)

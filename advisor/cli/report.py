@@ -8,10 +8,11 @@ from typing import Any, Final
 from advisor.advice.export import advice_data, answer_data
 from advisor.cli.output import DONE, USAGE, complain, say, say_json
 from advisor.cli.session import rig_of, session_of, with_probes
-from advisor.errors import ReportError
+from advisor.errors import ReportError, SettingsError
 from advisor.files import is_folder
 from advisor.report import gather
 from advisor.report.build import Findings, ReportOptions, build
+from advisor.report.convention import REGIONS, is_region
 from advisor.report.document import Document
 from advisor.report.html import to_html
 from advisor.report.pdf import write_pdf
@@ -53,6 +54,11 @@ def _printed(session: Session, arguments: argparse.Namespace) -> Session:
     if arguments.archival:
         changes["archival"] = True
     if arguments.region is not None:
+        if not is_region(arguments.region):
+            raise SettingsError(
+                f"--region {arguments.region}: no such region; write a language and a country, as "
+                f"in {', '.join(REGIONS)}."
+            )
         changes["region"] = arguments.region
     if arguments.gb:
         changes["decimal_bytes"] = True
@@ -68,10 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
         complain("report needs --pdf OUT, --html OUT or --json")
         return USAGE
     for target in filter(None, (arguments.pdf, arguments.html)):
+        # A wrong letter or a disk that is not there is told before the work, which is long.
+        if is_folder(Path(target)):
+            raise ReportError(f"{target} is a folder; name the file in it, too.")
         folder = Path(target).absolute().parent
-        if not is_folder(
-            folder
-        ):  # a wrong letter or a disk that is not there, and the work is long
+        if not is_folder(folder):
             raise ReportError(f"{folder} is no folder; make it first or choose another.")
     session = _printed(session_of(arguments), arguments)
     rig = rig_of(session)

@@ -47,9 +47,23 @@ def resolve_rig(spec: Any) -> Rig:  # noqa: ANN401 - JSON, checked here
         from advisor.hardware.saved import load_rig  # noqa: PLC0415
 
         return load_rig(Path(spec))
+    if isinstance(spec, str) and _names_a_file(spec):
+        there = is_file(Path(spec))
+        raise RigError(
+            f"{spec} is no saved rig: those end in .json. “rig-advisor detect --json” writes one."
+            if there
+            else f"There is no file {spec}. Write a rig in words, or name a saved rig's file."
+        )
     if isinstance(spec, str | dict):
         return rig_from_spec(spec)  # pyright: ignore[reportUnknownArgumentType] - JSON
     raise RigError("The rig must be text or a JSON object.")
+
+
+def _names_a_file(spec: str) -> bool:
+    """Whether a rig's text is a path: something is there, or it is written as paths are."""
+    path = spec.strip()
+    written = path.lower().endswith(".json") or path.startswith(("/", "./", "../", "~"))
+    return written or ("." in path and is_file(Path(path)))
 
 
 def with_backend(rig: Rig, backend: Any) -> Rig:  # noqa: ANN401 - JSON, checked here

@@ -72,14 +72,18 @@ def session_of(arguments: argparse.Namespace) -> Session:
     if not arguments.model:
         raise SettingsError("Name a session's file, a --scenario, or a model with --model.")
     model = load(arguments.model, arguments.file_type)
+    also = tuple(dict.fromkeys(catalogue().find(name).id for name in arguments.also))
+    usage = _with_prices(_usage(arguments.usage, also, arguments.need), arguments.price)
+    # The run that is told of is the one that the need asks for, as far as the model goes.
+    trained = model.hp.n_ctx_train if model.hp is not None else 0
+    ctx = min(usage.context, trained or usage.context)
     try:
-        settings = RunSettings.model_validate(settings_of(arguments))
+        settings = RunSettings.model_validate({"ctx": ctx, **settings_of(arguments)})
     except ValidationError as error:
         raise SettingsError(first_problem(error)) from error
     rig = None
     if arguments.rig.strip().lower() != "this":
         rig = with_backend(resolve_rig(arguments.rig), arguments.backend)
-    also = tuple(dict.fromkeys(catalogue().find(name).id for name in arguments.also))
     return Session(
         rig=rig,
         model=ModelChoice(
@@ -87,7 +91,7 @@ def session_of(arguments: argparse.Namespace) -> Session:
             file_type=None if model.path else model.file_type,
         ),
         settings=settings,
-        usage=_with_prices(_usage(arguments.usage, also, arguments.need), arguments.price),
+        usage=usage,
     )
 
 
@@ -104,6 +108,12 @@ def _usage(name: str, also: tuple[str, ...], needs: list[str]) -> Usage:
         if not equals or field not in _NEEDS:
             raise SettingsError(f"--need {need}: say NAME=VALUE; names are {', '.join(_NEEDS)}.")
         given[field] = value
+    if given.get("currency", "USD") != "USD" and "usd_rate" not in given:
+        currency = given["currency"]
+        raise SettingsError(
+            f"--need currency={currency}: prices are kept in US dollars, so say what one costs in "
+            f"{currency}, too: --need usd_rate=…"
+        )
     limits = {name: given.pop(name) for name in _LIMITS if name in given}
     asked = {"limits": usage.limits.model_dump() | limits}
     try:

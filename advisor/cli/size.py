@@ -99,6 +99,10 @@ def _show_speed(plan: Plan) -> None:
         if known is not None:
             span = f"{rate(known.mid)} ({rates(known.low, known.high)})"
             say(f"{label}{hedge}: {span}{by}")
+    if speed.ttft_s is not None:
+        wait = f"{rate(speed.ttft_s.low, '').strip()} to {rate(speed.ttft_s.high, 's')}"
+        prompt = f"{plan.settings.n_prompt:,} tokens"
+        say(f"first token{hedge}: {rate(speed.ttft_s.mid, 's')} ({wait}) after {prompt}{by}")
     if sentence := sampling.sentence(speed):
         say(f"served: {sentence}")
     if plan.devices and speed.prefill_tps is not None and not by:

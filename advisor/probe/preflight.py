@@ -21,6 +21,8 @@ class Objection:
     overridable: bool = True
     remedy: Literal["", "this-machine", "look-again"] = ""
     """What else a person can do about it at once."""
+    refuses: bool = True
+    """A run ends by itself for this reason, and says it; else it is worth knowing before."""
 
 
 def preflight(
@@ -88,7 +90,8 @@ def short_ghosts(parts: Scaled) -> Objection:
         f"The disk of the app's cache has no sparse files, so a stand-in of the whole model would "
         f"fill it. Two short ones can be run instead, with {few} and {more} of {count} layers "
         f"({gib(parts.nbytes)} at most); speeds and memory of the whole are extrapolated from them "
-        "and marked so."
+        "and marked so.",
+        refuses=False,
     )
 
 

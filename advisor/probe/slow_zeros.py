@@ -57,7 +57,8 @@ def filling(model: Model, rig: Rig, settings: RunSettings) -> tuple[Objection, .
         Objection(
             f"{gib(taken)} of the weights that stay in RAM are of a type whose zeros slow a "
             "processor down, so its stand-in holds numbers there and takes that much disk while "
-            "the probe runs."
+            "the probe runs.",
+            refuses=False,
         ),
     )
 

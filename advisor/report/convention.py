@@ -55,6 +55,11 @@ _MONTHS: Final = (
 _DATE: Final = re.compile(rf"\b(\d{{1,2}}) ({'|'.join(_MONTHS)}) (\d{{4}})\b")
 
 
+def is_region(name: str) -> bool:
+    """Whether Qt (CLDR) knows a locale of that name; empty is the international one."""
+    return not name or QLocale(name).language() != QLocale.Language.C
+
+
 @dataclass(frozen=True)
 class Convention:
     """A region's way of writing figures. ``region`` is a locale's name; empty: international."""

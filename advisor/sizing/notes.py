@@ -268,6 +268,11 @@ def notes(
         found.append(
             f"The model was trained for {tokens(trained)} tokens; a longer context may not work."
         )
+    if settings.depth > sizes.n_ctx_seq:
+        found.append(
+            f"A text of {settings.depth:,} tokens does not go into this context "
+            f"({sizes.n_ctx_seq:,} per slot); speeds are what it would cost all the same."
+        )
     if settings.split_mode == "row" and len(rig.devices) > 1:
         found.append(
             "With -sm row the split of the weights is an estimate by share, and the compute buffer "

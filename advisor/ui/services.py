@@ -328,10 +328,6 @@ def plain(settings: RunSettings) -> RunSettings:
     return RunSettings(ctx=settings.ctx, ctk=settings.ctk, ctv=settings.ctv, built=settings.built)
 
 
-ABILITIES: Final = ("reasoning", "tools", "code", "vision", "audio", "multilingual")
-"""Of the catalogue's models that chat."""
-
-
 def best(
     rig: Rig,
     settings: RunSettings,

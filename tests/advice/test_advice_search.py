@@ -258,6 +258,9 @@ class TestAdvise:
         assert not advice.best.option.rough
         assert advice.best.option.plan is not None
         assert advice.searched > 1000
+        # No card at any price would be cheaper than what is there: its lack is no news.
+        assert not any("no known price" in text for text in advice.unknowns)
+        assert any("no known price" in text for text in advice.assumptions)
 
     def test_private_data_gets_a_machine_and_never_an_api(self):
         usage = CHAT.model_copy(update={"data_may_leave": False, "min_decode_tps": 30.0})
@@ -267,6 +270,7 @@ class TestAdvise:
         assert not any(a.option.api for a in advice.assessments)
         assert advice.best is not None
         assert advice.best.option.kind not in {"keep", "tune"}
+        assert any("no known price" in text for text in advice.unknowns)
         keep = next(a for a in advice.assessments if a.option.kind == "keep")
         assert not keep.meets
 

@@ -243,6 +243,21 @@ class TestSentences:
         assert any(c.startswith("if answers must be faster than 40") for c in changes)
         assert any("add GPU b" in c for c in changes)
 
+    def test_a_volume_that_is_no_break_even_says_what_happens_there(self):
+        """Above 210,000 requests an API, though the rig is cheaper from 120,000 on: why?"""
+
+        def flip(requests: int, rig: Option) -> str:
+            usage = Usage(requests_per_month=requests)
+            menu = [rig, replace(rented(), tier=rig.tier)]
+            advice = conclude(menu, usage, rig_name="This machine", at=NOW)
+            (change,) = (str(c) for c in advice.changes if "requests a month" in c.when)
+            return change
+
+        few = "(more than what is advised now can answer in the hours given)"
+        assert flip(1000, local(busy=150.0)).endswith(few)
+        assert flip(100_000, local(busy=900.0)).endswith("there, too little for a change)")
+        assert flip(1000, local(busy=900.0)).endswith("DeepSeek API (V4.1-Flash)")
+
     def test_what_is_here_and_nearly_fast_enough_is_said(self):
         """Nobody should buy a card for a third of a token a second without being told."""
         menu = [local(speed=9.7), local(kind="add GPU", price=209, speed=70, ident="b")]

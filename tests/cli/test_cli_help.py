@@ -12,6 +12,7 @@ from advisor import cli
 from advisor.cli import COMMANDS, _parser
 from advisor.cli.output import say, say_json, write_plainly_where_needed
 from advisor.cli.session import session_of
+from advisor.session import Session
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -123,3 +124,53 @@ def test_every_key_of_json_is_documented(
     keys = {*found, *(key for row in rows for key in row)}
     keys |= {key for row in rows for cell in row.get("cells", ()) for key in cell}
     assert {key for key in keys if f"`{key}`" not in DOCUMENTED} == set()
+
+
+def _session(*words: str) -> Session:
+    given = ["report", "--model", "Qwen3 8B", "--rig", "RTX 4090 + 64 GB", *words]
+    return session_of(_parser(given).parse_args(given))
+
+
+def test_a_report_is_about_the_context_that_is_needed_as_far_as_the_model_goes() -> None:
+    assert _session().settings.ctx == _session().usage.context == 16384
+    assert _session("-c", "4k").settings.ctx == 4096
+    assert _session("--usage", "agent").usage.context == 131072
+    assert _session("--usage", "agent").settings.ctx == 40960
+
+
+def test_another_currency_wants_its_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["advise", "--model", "Qwen3 8B", "--rig", "RTX 4090 + 64 GB"]
+    assert cli.main([*words, "--need", "currency=EUR"]) == 2
+    assert "--need usd_rate=" in capsys.readouterr().err
+    assert _session("--need", "currency=EUR", "--need", "usd_rate=0.86").usage.currency == "EUR"
+
+
+def test_help_names_a_load_mode_and_every_ability(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["size", "--help"]) == 0
+    assert "not mapped (auto)" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["best", "--help"]) == 0
+    assert "multilingual (repeatable)" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["best", "--ability", "flying"], 2, "choose from 'reasoning', 'tools'"),
+        (["best", "--top", "0"], 2, "'0' is not a number from 1 on"),
+        (["size", "Qwen3 8B", "--rig", "/no/rig.json"], 1, "There is no file /no/rig.json"),
+        (["size", "Qwen3 8B", "--rig", __file__], 1, "is no saved rig: those end in .json"),
+        (["report", "--scenario", "deepseek-v4-at-home", "--pdf", "/"], 1, "/ is a folder"),
+        (
+            ["report", "--model", "Qwen3 8B", "--html", "x.html", "--region", "xx_YY"],
+            2,
+            "--region xx_YY: no such region",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_before_any_work(
+    words: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == status
+    told = capsys.readouterr()
+    assert said in told.err
+    assert not told.out

@@ -79,6 +79,18 @@ def test_a_terminal_that_is_closed_stops_the_run_and_leaves_nothing(llama: Path,
 
     threading.Thread(target=close, daemon=True).start()
     assert cli.main(["probe", *MODEL, "--engine", str(llama), "--bench"]) == 1
-    assert "stopped" in capsys.readouterr().err
+    assert "stopped" in capsys.readouterr().out
     assert not psutil.Process().children(recursive=True)
     assert not list((paths.cache() / "ghosts").glob("ghost-*"))
+
+
+def test_a_run_that_is_refused_says_why_once(capsys):
+    huge = ["probe", "Llama 3.1 405B", "--ghost", "-c", "512"]
+    assert cli.main(huge) == 1
+    out, err = capsys.readouterr()
+    assert out.count("It needs ") == 1
+    assert "It needs " not in err
+    assert cli.main([*huge, "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert "It needs " in json.loads(out)["ending"]["sentence"]
+    assert err.count("It needs ") == 1

@@ -285,3 +285,24 @@ def test_a_machine_that_was_read_tells_its_llama_cpp_and_words_tell_none(
 
     assert plain == by_words[0]
     assert saved["prefill_tps"] == by_words[1] == by_words[2] != plain
+
+
+def test_a_text_longer_than_the_context_is_told_and_how_long_one_waits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["size", "Qwen3-8B", "--rig", "RTX 4090 + 64 GB DDR5-6000", "-c", "8k"]
+    assert cli.main([*asked, "--depth", "8k"]) == 0
+    assert "does not go into this context" not in (out := capsys.readouterr().out)
+    assert "after 512 tokens" in next(x for x in out.splitlines() if x.startswith("first token"))
+    assert cli.main([*asked, "--depth", "9k"]) == 0
+    assert "A text of 9,216 tokens does not go into this context" in capsys.readouterr().out
+
+
+def test_a_list_says_that_what_lies_in_ram_is_left_behind_for_want_of_its_speed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    small = ["best", "-c", "4096", "--max-params", "0.7", "--rig"]
+    assert cli.main([*small, "RTX 4060 + 16 GB"]) == 0
+    assert "How fast the RAM is, is not known" in capsys.readouterr().out
+    assert cli.main([*small, "RTX 4060 + 16 GB DDR5-5600"]) == 0
+    assert "How fast the RAM is" not in capsys.readouterr().out

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from advisor import units
 from advisor.advice.closer import Closer, closed_up
-from advisor.advice.picks import Pick, Wish
+from advisor.advice.picks import ABILITIES, Pick, Wish
 from advisor.llm.intelligence import CODING, data
 from advisor.probe.calibrate import learn
 from advisor.ui import design, services
@@ -127,7 +127,7 @@ class BestList(QWidget):
         self._search.setClearButtonEnabled(True)
         self._ability = self._choice(
             self.tr("Ability"),
-            [(self.tr("any ability"), ""), *((name, name) for name in services.ABILITIES)],
+            [(self.tr("any ability"), ""), *((name, name) for name in ABILITIES)],
         )
         self._licence = self._choice(
             self.tr("Licence"),

@@ -3,7 +3,8 @@
 Importing a page's modules takes up to half a second and building its widgets about a tenth, so the
 first look at a page would stall the window. The modules are imported on a worker thread after the
 first page is on screen; the widgets, which only the GUI thread may make, are built one page at a
-time while nothing else is going on.
+time while nobody presses anything. What was asked for comes first, but not for ever: the first look
+at the whole catalogue takes minutes on a rig of many unlike cards.
 """
 
 import importlib
@@ -11,13 +12,15 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QElapsedTimer, QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
 from advisor.ui import jobs, pauses
 
 QUIET_MS: Final = 400
 """No job, no pressed button and no open menu for two looks that far apart counts as quiet."""
+PATIENT_MS: Final = 3000
+"""From here on a job that is still at work is built beside: it has a thread of its own."""
 
 
 class Ahead(QObject):
@@ -34,6 +37,7 @@ class Ahead(QObject):
         self._keys = list(keys)
         self._build = build
         self._was_quiet = False
+        self._waits = QElapsedTimer()
         self._timer = QTimer(self, interval=QUIET_MS)
         self._timer.timeout.connect(self.look)
 
@@ -45,6 +49,7 @@ class Ahead(QObject):
 
         def loaded(_none: None) -> None:
             pauses.keep_caches()
+            self._waits.start()
             self._timer.start()
 
         jobs.run_task(load, on_result=loaded, owner=self)
@@ -59,8 +64,9 @@ class Ahead(QObject):
         if not self._keys:
             self._timer.stop()
             return
+        busy = jobs.any_running() and self._waits.elapsed() < PATIENT_MS
         quiet = not (
-            jobs.any_running()
+            busy
             or QApplication.mouseButtons().value
             or QApplication.activePopupWidget() is not None
         )

@@ -1,4 +1,4 @@
-"""Pages are ready before someone asks for them, and never while something is going on."""
+"""Pages are ready before someone asks for them, after what was asked for unless that takes long."""
 
 import threading
 
@@ -47,3 +47,15 @@ def test_jobs_come_first_and_stop_is_kept(qtbot) -> None:
     qtbot.waitUntil(lambda: bool(built), timeout=10_000)
     qtbot.wait(100)
     assert built == ["a"]
+
+
+def test_a_job_that_takes_long_is_built_beside(qtbot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "PATIENT_MS", 50)
+    owner, built = QObject(), list[str]()
+    go_on, done = threading.Event(), list[object]()
+    run_task(lambda _job: go_on.wait(30), on_result=done.append)
+    made = Ahead(["json"], ["a", "b"], built.append, owner)
+    qtbot.waitUntil(lambda: built == ["a", "b"], timeout=10_000)
+    assert not done
+    go_on.set()
+    made.stop()

@@ -126,8 +126,8 @@ def advice_of(
     if silent:
         raise ModelError(
             f"llama-server does not write answers token by token with {silent[0]}, and advice is "
-            "about models that it does that with: choose one of those for it. Fit sizes this one "
-            "all the same."
+            "about models that it does that with: choose one of those for it. What this one takes "
+            "is worked out all the same."
         )
     models = [asked, *(entry for entry in also.values() if entry.id != asked.id)]
     advice = advise(

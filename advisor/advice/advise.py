@@ -97,7 +97,7 @@ def advise(
             *(unpriced if counts else ()),
             *(() if found.complete else ("the search was stopped before it was complete",)),
         ),
-        assumptions=(reviewed(), *(() if counts else unpriced), *_calibrated(calibration)),
+        assumptions=(reviewed(), *_calibrated(calibration)),
         searched=found.searched + _besides(settled, found),
         openings=near.openings,
         ask=asked.other,

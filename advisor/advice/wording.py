@@ -9,7 +9,7 @@ from advisor.advice.assessment import Assessment
 from advisor.advice.commands import FIRST_PORT, way_of
 from advisor.advice.costs import BreakEven
 from advisor.advice.money import CENT, money, price, two_digits
-from advisor.advice.options import EFFORT, Option, old_prices
+from advisor.advice.options import EFFORT, Option, Purchase, old_prices
 from advisor.advice.serving import Way
 from advisor.advice.usage import READING_TPS, Usage
 from advisor.advice.whatif import THIS_RIG, name
@@ -360,6 +360,16 @@ def doubts(best: Assessment | None) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _counted(purchase: Purchase) -> str:
+    """``"2x RTX 3090: 1,800 USD, 900 USD each"``: what a price list gives is for one, or one GB."""
+    name, one = purchase.name, price(purchase.price.mid, "USD")
+    if purchase.count == 1:
+        return f"{name}: {one}"
+    per_gb = purchase.price.name.endswith(" per GB")
+    counted = name if per_gb else f"{purchase.count:f}x {name}"
+    return f"{counted}: {price(purchase.usd.mid, 'USD')}, {one} {'a GB' if per_gb else 'each'}"
+
+
 def leans_on(
     best: Assessment | None, runner_up: Assessment | None, today: dt.date
 ) -> tuple[str, ...]:
@@ -382,8 +392,8 @@ def leans_on(
             offer = purchase.price
             mark = ", more than half a year old" if purchase.name in old else ""
             found.append(
-                f"{purchase.name}: {price(offer.mid, 'USD')} ({offer.condition}, "
-                f"{offer.date or 'today'}{mark}), {offer.source}."
+                f"{_counted(purchase)} ({offer.condition}, {offer.date or 'today'}{mark}), "
+                f"{offer.source.replace(' ; ', '; ')}."
             )
     if any(a.option.run is not None for a in told):
         found.append(

@@ -22,7 +22,7 @@ from advisor.report.provenance import changes
 from advisor.report.sections.fit import fit_blocks
 from advisor.report.sections.machine import machine_blocks
 from advisor.report.sections.options import options_blocks, verdict_blocks
-from advisor.report.sections.plan import plan_blocks
+from advisor.report.sections.plan import keeps_context, plan_blocks
 from advisor.report.sections.probe import probe_blocks
 from advisor.report.sections.scenario import scenario_blocks
 from advisor.report.sections.sources import source_blocks
@@ -79,6 +79,8 @@ class Findings:
 
     rig: Rig
     plan: Plan | None = None
+    ways: tuple[str, ...] = ()
+    """What would make the plan's run faster."""
     matrix: Matrix | None = None
     models: Mapping[str, Model] = field(default_factory=dict[str, Model])
     """The models of the matrix's rows."""
@@ -116,7 +118,7 @@ def _build(
         Section.FIT: lambda: _fit(findings),
         Section.PLAN: lambda: _plan(findings),
         Section.PROBE: lambda: _probe(session, findings),
-        Section.OPTIONS: lambda: options_blocks(findings.advice),
+        Section.OPTIONS: lambda: options_blocks(findings.advice, plan=findings.plan),
         Section.SOURCES: lambda: _sources(session, findings),
     }
     for section, write in parts.items():
@@ -141,13 +143,17 @@ def _only_a_case(session: Session, findings: Findings) -> bool:
     return findings.scenario is not None and session.model is None
 
 
+def _silent(findings: Findings) -> bool:
+    """Whether the model writes no answers that could be timed."""
+    return any(map(nothing_to_time, findings.models.values()))
+
+
 def _machine(session: Session, findings: Findings) -> list[Block]:
     return [] if _only_a_case(session, findings) else machine_blocks(findings.rig)
 
 
 def _probe(session: Session, findings: Findings) -> list[Block]:
-    not_possible = any(map(nothing_to_time, findings.models.values()))
-    if findings.probe is None and (not_possible or _only_a_case(session, findings)):
+    if findings.probe is None and (_silent(findings) or _only_a_case(session, findings)):
         return []
     plan = findings.plan
     return probe_blocks(findings.probe, None if plan is None else (plan.model_id, plan.file_type))
@@ -156,7 +162,11 @@ def _probe(session: Session, findings: Findings) -> list[Block]:
 def _sources(session: Session, findings: Findings) -> list[Block]:
     rig = None if _only_a_case(session, findings) else findings.rig
     return source_blocks(
-        session, rig, findings.plan, changes(session, findings.plan, findings.advice)
+        session,
+        rig,
+        findings.plan,
+        changes(session, findings.plan, findings.advice),
+        advised=findings.advice is not None or findings.scenario is not None,
     )
 
 
@@ -165,7 +175,12 @@ def _fit(findings: Findings) -> list[Block]:
     unified = any(device.unified for device in rig.devices)
     memory = "memory" if unified else "graphics memory" if rig.devices else "RAM"
     chosen = None if plan is None else (plan.file_type, plan.settings.ctx)
-    return fit_blocks(findings.matrix, findings.models, rig, chosen=chosen, memory=memory)
+    columns = "can run with a longer memory of the conversation (columns, in tokens)"
+    if plan is not None and not keeps_context(plan):
+        columns = "can read longer texts at once (columns, in tokens)"
+    return fit_blocks(
+        findings.matrix, findings.models, rig, chosen=chosen, memory=memory, columns=columns
+    )
 
 
 def _plan(findings: Findings) -> list[Block]:
@@ -174,7 +189,8 @@ def _plan(findings: Findings) -> list[Block]:
         return []
     best = advice.best.option if advice is not None and advice.best is not None else None
     same = best is not None and (best.model_id, best.file_type) == (plan.model_id, plan.file_type)
-    return plan_blocks(plan, recommended="" if best is None or same else best.runs or best.title)
+    recommended = "" if best is None or same else best.runs or best.title
+    return plan_blocks(plan, recommended=recommended, ways=findings.ways)
 
 
 def _title(findings: Findings) -> str:

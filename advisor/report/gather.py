@@ -10,10 +10,16 @@ from advisor.engine.told import told
 from advisor.errors import ModelError, ReportError, SettingsError
 from advisor.files import write_atomically
 from advisor.hardware.rig import Rig
+from advisor.llm.model import Model
 from advisor.probe.calibrate import learn
 from advisor.probe.result import ProbeResult
 from advisor.report.build import Findings
 from advisor.session import Session
+from advisor.sizing.calibration import Calibration
+from advisor.sizing.card_order import better_cards
+from advisor.sizing.plan import Plan
+from advisor.sizing.prompt_ways import as_sentence, prompt_ways
+from advisor.sizing.settings import RunSettings
 
 
 def findings(
@@ -43,6 +49,7 @@ def findings(
     try:
         plan = answers.plan_of(model, rig, settings, calibration)
         matrix, models = answers.matrix_of(choice, rig, settings, calibration)
+        ways = _ways(model, rig, settings, plan, calibration)
     except SettingsError as error:
         # llama.cpp would refuse these settings; the rest of the report does not depend on them.
         return Findings(rig=rig, probe=probe, scenario=scenario, problem=str(error))
@@ -61,6 +68,7 @@ def findings(
     return Findings(
         rig=rig,
         plan=plan,
+        ways=ways,
         matrix=matrix,
         models=models,
         advice=advice,
@@ -68,6 +76,16 @@ def findings(
         scenario=scenario,
         problem=problem,
     )
+
+
+def _ways(
+    model: Model, rig: Rig, settings: RunSettings, plan: Plan, calibration: Calibration | None
+) -> tuple[str, ...]:
+    """What would make the run faster on this very rig."""
+    several = len(rig.devices) > 1
+    split = better_cards(model, rig, settings, plan, calibration) if several else ""
+    prompts = prompt_ways(model, rig, settings, plan, calibration)
+    return (*filter(None, [split]), *map(as_sentence, prompts))
 
 
 def _newest(

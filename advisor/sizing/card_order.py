@@ -4,6 +4,7 @@ llama.cpp fills them in the order it is given, each by its free memory. The firs
 everything that a prompt needs from RAM, over its own slot.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -90,17 +91,27 @@ def better_split(
     if _RANK[found.verdict] < _RANK[plan.verdict] or faster < _WORTH_SPEED:
         return ""
     shares = ",".join(f"{share:g}" for share in found.settings.tensor_split)
-    idle = [device.title for device in found.devices if not device.layers]
-    without = f", without {' and '.join(dict.fromkeys(idle))}" if idle else ""
     sooner = _times(plan.speed.prefill_tps, found.speed.prefill_tps)
     cost = "" if sooner > 1 / _WORTH_PROMPTS else f", prompts {sooner - 1:.0%}"
     longest = found.max_ctx or 0
     if longest < (plan.max_ctx or 0):
         cost += f", at most {tokens(longest)} of context"
     return (
-        f"Split the layers by speed (-ts {shares}{without}; -ngl fit chooses it): "
-        f"+{faster - 1:.0%} decode speed{cost}."
+        f"{_how_split(found)} (-ts {shares}; -ngl fit chooses it): +{faster - 1:.0%} decode "
+        f"speed{cost}."
     )
+
+
+def _how_split(plan: Plan) -> str:
+    """“Split the layers by speed”, or over which cards alone: a slow one may better hold none."""
+    used = [device for device in plan.devices if device.layers]
+    if len(used) == len(plan.devices):
+        return "Split the layers by speed"
+    counts = Counter(device.title for device in plan.devices)
+    *others, last = (f"{d.title} ({d.name})" if counts[d.title] > 1 else d.title for d in used)
+    if not others:
+        return f"Put all layers on {last}"
+    return f"Split the layers over {', '.join(others)} and {last} alone"
 
 
 def better_order(

@@ -17,7 +17,7 @@ from advisor.advice.power import Power
 from advisor.advice.serving import LocalRun
 from advisor.advice.usage import LOSS_WORDS, Usage
 from advisor.advice.verdict import choose, conclude, dominates, pareto, rank
-from advisor.advice.wording import standing
+from advisor.advice.wording import leans_on, standing
 from advisor.basis import Basis, Range
 from advisor.hardware.rig import Rig
 
@@ -257,6 +257,18 @@ class TestSentences:
         assert flip(1000, local(busy=150.0)).endswith(few)
         assert flip(100_000, local(busy=900.0)).endswith("there, too little for a change)")
         assert flip(1000, local(busy=900.0)).endswith("DeepSeek API (V4.1-Flash)")
+
+    def test_a_price_for_one_or_for_a_gb_is_not_told_as_that_of_all(self):
+        """“64 GB of DDR5: 14.60 USD” was what one GB costs."""
+        (card,) = local(kind="add GPU", price=300).purchases
+        gb = card.price.model_copy(update={"name": "DDR5 per GB", "mid": Decimal("14.60")})
+        memory = Purchase("64 GB of DDR5", Decimal(64), gb)
+        bought = replace(
+            local(kind="new build"), purchases=(replace(card, count=Decimal(2)), memory)
+        )
+        told = leans_on(assess(bought, Usage()), None, NOW.date())
+        assert any(t.startswith("2x card: 600 USD, 300 USD each (new") for t in told)
+        assert any(t.startswith("64 GB of DDR5: 934 USD, 14.60 USD a GB (new") for t in told)
 
     def test_what_is_here_and_nearly_fast_enough_is_said(self):
         """Nobody should buy a card for a third of a token a second without being told."""

@@ -12,20 +12,23 @@ from PySide6.QtGui import QGuiApplication, QImage
 from report_cases import CASES, MADE, case, document
 
 from advisor import session as sessions
+from advisor.advice.usage import Usage
 from advisor.basis import Basis
 from advisor.errors import ReportError
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Host, Rig
 from advisor.report import gather
 from advisor.report.build import ReportOptions, Section, build
-from advisor.report.document import Document, Heading, Paragraph, Table
+from advisor.report.document import Command, Document, Heading, Paragraph, Table
 from advisor.report.flow import Paper, lay_out
+from advisor.report.furniture import FOOTER, HEADER, MARGIN
 from advisor.report.html import to_html
 from advisor.report.pdf import render_page, write_pdf
 from advisor.report.plain import to_text
 from advisor.report.provenance import changes, stamped
 from advisor.report.sections.machine import machine_blocks
 from advisor.session import ModelChoice, Session
+from advisor.sizing.settings import RunSettings
 
 USUAL = tuple(name for name in CASES if name not in ("no model", "refused settings"))
 
@@ -226,6 +229,9 @@ def test_a_model_that_writes_nothing_has_a_report_without_advice_and_probe() -> 
         "The plan, device by device",
         "Assumptions and sources",
     ]
+    said = to_text(made)
+    for needless in ("requests a month", "genai-prices", "KV cache (", "Prefill", "look back on."):
+        assert (needless in said) is (needless == "look back on.")
     sentence = "There is no verdict. llama-server does not write answers token by token with BGE"
     assert sentence in to_text(made)
 
@@ -353,3 +359,41 @@ def test_the_verdict_is_the_title_and_the_box_below_it() -> None:
     named = build(session, found, ReportOptions(title="For the lab"), MADE)
     box = next(b for b in named.blocks if isinstance(b, Paragraph) and b.style == "verdict")
     assert box.text == found.advice.headline
+
+
+def test_a_verdict_on_another_run_brings_its_command_and_the_run_what_is_faster() -> None:
+    """Who carries it out has to know what to type, and that the plan's split is a slow one."""
+    rig = parse_rig("RTX 4090 + RTX 3060 12GB + 64 GB DDR5-6000")
+    usage = Usage(data_may_leave=False)
+    choice = ModelChoice(model="Qwen/Qwen3-32B", file_type="Q4_K_M")
+    session = Session(rig=rig, model=choice, usage=usage, settings=RunSettings(ctx=8192))
+    found = gather.findings(session, rig, MADE)
+    assert found.advice is not None
+    assert found.advice.best is not None
+    made = build(session, found, ReportOptions(), MADE)
+    told = [block.text for block in made.blocks if isinstance(block, Command)]
+    assert len(told) == 2
+    assert f"{found.advice.best.option.file_type}.gguf -c 16384" in told[1]
+    assert "Put all layers on RTX 4090" in to_text(made)
+
+    same = session.model_copy(
+        update={
+            "settings": RunSettings(ctx=16384),
+            "model": choice.model_copy(update={"file_type": found.advice.best.option.file_type}),
+        }
+    )
+    made = build(same, gather.findings(same, rig, MADE), ReportOptions(), MADE)
+    assert sum(isinstance(block, Command) for block in made.blocks) == 1
+
+
+@pytest.mark.parametrize("paper", list(Paper))
+@pytest.mark.parametrize("name", USUAL)
+def test_no_page_of_a_usual_report_ends_a_fifth_early(
+    qapp: QGuiApplication, name: str, paper: Paper
+) -> None:
+    layout = lay_out(document(name), paper)
+    room = layout.size.height() - 2 * MARGIN - HEADER - FOOTER
+    for page, following in zip(layout.pages[:-1], layout.pages[1:], strict=True):
+        top, last = page.placed[-1]
+        if not following.placed[0][1].starts_page:
+            assert top + last.height - MARGIN - HEADER > 0.8 * room

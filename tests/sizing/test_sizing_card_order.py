@@ -46,7 +46,13 @@ def test_a_faster_split_of_unlike_cards_is_named() -> None:
     assert faster.speed.decode_tps is not None
     gain = faster.speed.decode_tps.mid / now.speed.decode_tps.mid - 1
     assert f"+{gain:.0%} decode speed" in sentence
-    assert "-ts 65,0, without RTX 3060 12GB" in sentence
+    assert sentence.startswith("Put all layers on RTX 5090 (-ts 65,0;")
+
+    # A name that several cards have does not tell which of them holds none.
+    three = parse_rig("2x RTX 5090 + RTX 3060 12GB + 64 GB DDR5-6000")
+    assert better_cards(model, three, asked, size(model, three, asked)).startswith(
+        "Put all layers on RTX 5090 (CUDA0) (-ts 65,0,0;"
+    )
     assert better_split(model, parse_rig("2x RTX 3090"), asked, now) == ""
 
 

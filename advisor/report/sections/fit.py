@@ -30,10 +30,12 @@ def fit_blocks(
     *,
     chosen: tuple[str, int] | None = None,
     memory: str = "graphics memory",
+    columns: str = "can run with a longer memory of the conversation (columns, in tokens)",
 ) -> list[Block]:
     """The matrix with one plain paragraph and its legend in words.
 
-    ``chosen`` is the file type and context in question, ``memory`` what the model should fit into.
+    ``chosen`` is the file type and context in question, ``memory`` what the model should fit into,
+    ``columns`` what more context does.
     """
     if matrix is None:
         return []
@@ -42,11 +44,12 @@ def fit_blocks(
     shown, left_out = _worth_showing(matrix, chosen)
     printed = len(shown)
     shown = _apart(shown, models, chosen)
+    losses = {name: model_loss(models[name]) for name, _ in shown}
     rows = tuple(
         (
             Cell(text=name, strong=True),
             Cell(text=gib(models[name].nbytes)),
-            Cell(text=model_loss(models[name]).word),
+            Cell(text=losses[name].word),
             *(
                 _cell(cell, rig, strong=(name, cell.ctx) == chosen)
                 for cell in row
@@ -56,9 +59,8 @@ def fit_blocks(
         for name, row in shown
     )
     text = (
-        "A model can be stored in fewer bits (rows, with what that costs in quality) and can run "
-        "with a longer memory of the conversation (columns, in tokens). Each cell says how many "
-        f"{unit} of {memory} would be left"
+        "A model can be stored in fewer bits (rows, with what that costs in quality) and "
+        f"{columns}. Each cell says how many {unit} of {memory} would be left"
     )
     text += ", or how many would have to go to RAM." if memory != "RAM" else "."
     legend = [f"+: {unit} left", f"tight: {unit} left, less than is comfortable"]
@@ -72,8 +74,9 @@ def fit_blocks(
         caption += f" Left out because they never fit: {', '.join(left_out)}."
     if printed > len(shown):
         caption += f" Left out: {printed - len(shown)} file types within 1% of a shown one's size."
-    caption += " Quality loss was measured on other models of that size, not on this file."
-    columns = (
+    if any(note.rows or note.interpolated for note in losses.values()):
+        caption += " Quality loss was measured on other models of that size, not on this file."
+    headings = (
         Column(title="File type", weight=1.5),
         Column(title="Size", align="right", weight=1.05),
         Column(title="Quality loss", weight=1.75),
@@ -82,7 +85,7 @@ def fit_blocks(
     return [
         Heading(text="What fits"),
         Paragraph(text=text),
-        Table(columns=columns, rows=rows, tiles=True, caption=caption),
+        Table(columns=headings, rows=rows, tiles=True, caption=caption),
     ]
 
 

@@ -1,13 +1,16 @@
 """The report's parts about the decision: the verdict up front, and every option with its cost."""
 
 import re
+import shlex
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from advisor.advice.assessment import Assessment
+from advisor.advice.commands import commands
 from advisor.advice.money import Span, money, price, two_digits
 from advisor.advice.verdict import Advice
-from advisor.advice.wording import sentence
+from advisor.advice.wording import inside, sentence
 from advisor.basis import Range
 from advisor.report.document import (
     Block,
@@ -15,6 +18,7 @@ from advisor.report.document import (
     Cell,
     Chart,
     Column,
+    Command,
     Heading,
     KeyFigure,
     KeyFigures,
@@ -23,6 +27,7 @@ from advisor.report.document import (
     Series,
     Table,
 )
+from advisor.sizing.plan import Plan
 from advisor.units import UNKNOWN, rate, tokens
 
 MAX_OPTIONS = 5
@@ -34,6 +39,9 @@ _POINTS = 24
 _NAME = re.compile(r"\w+")
 _SHADED = "Shaded: from the cheap to the dear end of speeds, power and prices."
 _CERTAIN = "Prices as listed today."
+_PACES = (
+    "Speed: of llama-server's answer to a prompt of {count} tokens, the model placed as is fastest."
+)
 
 
 def verdict_blocks(advice: Advice | None, title: str, *, problem: str = "") -> list[Block]:
@@ -66,7 +74,7 @@ def verdict_blocks(advice: Advice | None, title: str, *, problem: str = "") -> l
         changes = tuple(sentence(str(change)) for change in advice.changes[:MAX_BULLETS])
         blocks.append(Bullets(items=changes))
     if advice.unknowns:
-        blocks.append(Heading(level=3, text="Not known"))
+        blocks.append(Heading(level=3, text="Not known, or worth knowing"))
         unknowns = tuple(sentence(text) for text in advice.unknowns[:MAX_BULLETS])
         blocks.append(Bullets(items=unknowns, style="small"))
     return blocks
@@ -97,8 +105,11 @@ def _need(advice: Advice) -> str:
     )
 
 
-def options_blocks(advice: Advice | None) -> list[Block]:
-    """Every option on one table, and what moves the result most."""
+def options_blocks(advice: Advice | None, *, plan: Plan | None = None) -> list[Block]:
+    """Every option on one table, what to type for the verdict, and what moves the result most.
+
+    ``plan``: the run whose command the report has already.
+    """
     if advice is None:
         return []
     usage = advice.usage
@@ -110,6 +121,8 @@ def options_blocks(advice: Advice | None) -> list[Block]:
     )
     shown = _shown(advice)
     hidden = len(advice.assessments) - len(shown)
+    caption = [_PACES.format(count=f"{usage.prompt_tokens:,}")] if any(_timed(shown)) else []
+    caption += [f"{hidden} more were worked out and are left out here."] if hidden else []
     rows = tuple(_option_row(a, usage.currency, best=a is advice.best) for a in shown)
     blocks: list[Block] = [
         Heading(text="Options compared"),
@@ -123,8 +136,9 @@ def options_blocks(advice: Advice | None) -> list[Block]:
                 Column(title="Meets the need", weight=3.2),
             ),
             rows=rows,
-            caption=f"{hidden} more were worked out and are left out here." if hidden else "",
+            caption=" ".join(caption),
         ),
+        *_how_to(advice, plan),
     ]
     if advice.influences:
         blocks.append(_influences(advice))
@@ -133,6 +147,37 @@ def options_blocks(advice: Advice | None) -> list[Block]:
         assumptions = " ".join(sentence(text) for text in advice.assumptions[:MAX_LEANS])
         blocks.append(Paragraph(text=assumptions, style="small"))
     return blocks
+
+
+def _timed(shown: Sequence[Assessment]) -> Iterator[bool]:
+    """Whether each has a speed of its own: an API's is not known."""
+    return (a.decode_tps is not None for a in shown)
+
+
+def _how_to(advice: Advice, plan: Plan | None) -> list[Block]:
+    """What to type where the verdict runs a model here; nothing for an API."""
+    best = advice.best
+    lines = commands(best, advice.usage) if best is not None else ()
+    if best is None or not lines or (len(lines) == 1 and _is_told(best, plan)):
+        return []
+    said = f"The verdict, {inside(best)}, is this command:"
+    if len(lines) > 1:
+        said = f"The verdict, {inside(best)}, is these commands, each in a window of its own:"
+    return [
+        Paragraph(style="small", text=said),
+        *(Command(text=shlex.join(line)) for line in lines),
+    ]
+
+
+def _is_told(best: Assessment, plan: Plan | None) -> bool:
+    """Whether the plan is the verdict's run on the rig as it is."""
+    if plan is None or best.option.plan is None or best.option.purchases:
+        return False
+    runs = [
+        (p.model_id, p.file_type, p.settings.ctx, p.settings.ctk, p.settings.ctv)
+        for p in (plan, best.option.plan)
+    ]
+    return runs[0] == runs[1] and best.option.kind in {"keep", "tune"}
 
 
 def _shown(advice: Advice) -> list[Assessment]:

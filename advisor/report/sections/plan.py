@@ -1,6 +1,7 @@
 """The report's part about one run: what lies where, how fast it is, and the command."""
 
 import shlex
+from collections.abc import Sequence
 
 from advisor.report.document import (
     Bar,
@@ -36,32 +37,41 @@ _INKS = (
 """Parts of a bar in the order of their colours (style.BAR_FILLS)."""
 
 
-def plan_blocks(plan: Plan, *, recommended: str = "") -> list[Block]:
+def plan_blocks(plan: Plan, *, recommended: str = "", ways: Sequence[str] = ()) -> list[Block]:
     """Memory per device as bars and figures, speed, the command to repeat it.
 
-    ``recommended`` is what the verdict would run, when that is something else.
+    ``recommended`` is what the verdict would run, when that is something else; ``ways`` say what
+    would make this run faster.
     """
     settings = plan.settings
-    others = " and by working buffers"
+    takers = ["working buffers"]
+    if keeps_context(plan):
+        takers.insert(0, "the KV cache (what the model remembers of the conversation)")
     if plan.devices:
-        others = ", by working buffers and by the graphics driver"
+        takers.append("the graphics driver")
+    taken = " and by ".join(part for part in (", by ".join(takers[:-1]), takers[-1]) if part)
     intro = (
         f"{plan.model_name} as {plan.file_type} ({gib(plan.file_bytes)}) with room for "
         f"{tokens(settings.ctx)} tokens of context {_VERDICTS[plan.verdict]}. Beside the model's "
-        "weights, memory is taken by the KV cache (what the model remembers of the conversation)"
-        f"{others}."
+        f"weights, memory is taken by {taken}."
     )
     if recommended:
         intro += f" (This is the run in question; the verdict is another: {recommended}.)"
     blocks: list[Block] = [Heading(text="The plan, device by device"), Paragraph(text=intro)]
-    blocks.append(_bars(plan))
-    blocks.append(_memory_table(plan))
+    # Small parts first: what is left of a page takes them, and the memory goes on the next.
     blocks += _speed(plan)
     blocks.append(Paragraph(text="The command that this describes:", style="small"))
     blocks.append(Command(text=shlex.join(plan.command)))
-    if plan.notes:
-        blocks.append(Bullets(items=plan.notes[:MAX_NOTES], style="small"))
+    blocks.append(_bars(plan))
+    blocks.append(_memory_table(plan))
+    if told := (*ways, *plan.notes[:MAX_NOTES]):
+        blocks.append(Bullets(items=told, style="small"))
     return blocks
+
+
+def keeps_context(plan: Plan) -> bool:
+    """Whether any place holds a cache or a state, or may: an encoder keeps neither."""
+    return any(place.context != 0 for place in (*plan.devices, plan.host))
 
 
 def _bars(plan: Plan) -> Bars:
@@ -191,8 +201,10 @@ def _memory_table(plan: Plan) -> Table:
 def _speed(plan: Plan) -> list[Block]:
     speed = plan.speed
     rows: list[tuple[Cell, ...]] = []
+    depth = plan.settings.depth
+    after = f"after {depth:,} tokens" if depth else "context empty"
     for name, value, unit in (
-        ("Writing (decode)", speed.decode_tps, "tok/s"),
+        (f"Writing (decode), {after}", speed.decode_tps, "tok/s"),
         ("Reading a prompt (prefill)", speed.prefill_tps, "tok/s"),
         (f"First token after {plan.settings.n_prompt:,} tokens", speed.ttft_s, "s"),
     ):
@@ -216,7 +228,7 @@ def _speed(plan: Plan) -> list[Block]:
         rows=tuple(rows),
         caption=_trust(plan),
     )
-    known = any(v is not None for v in (speed.decode_tps, speed.prefill_tps, speed.ttft_s))
+    known = has_speed(plan)
     title = "Speed, if it did fit" if plan.verdict == "no" else "Speed"
     blocks: list[Block] = [Heading(level=3, text=title), table] if known else []
     if served := sampling.sentence(speed):
@@ -224,6 +236,12 @@ def _speed(plan: Plan) -> list[Block]:
     if speed.notes:
         blocks.append(Bullets(items=speed.notes, style="small"))
     return blocks
+
+
+def has_speed(plan: Plan) -> bool:
+    """Whether any of its speeds is known."""
+    speed = plan.speed
+    return any(v is not None for v in (speed.decode_tps, speed.prefill_tps, speed.ttft_s))
 
 
 def _trust(plan: Plan) -> str:

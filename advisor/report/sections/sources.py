@@ -7,6 +7,7 @@ from typing import Final
 
 from advisor.hardware.rig import Rig
 from advisor.report.document import Block, Bullets, Cell, Column, Heading, Paragraph, Table
+from advisor.report.sections.plan import has_speed, keeps_context
 from advisor.session import Session
 from advisor.sizing import build_dates
 from advisor.sizing.plan import LLAMA_CPP, Plan
@@ -26,12 +27,17 @@ _SAID_BEFORE: Final = frozenset({"imagined", "as you wrote"})
 
 
 def source_blocks(
-    session: Session, rig: Rig | None, plan: Plan | None, changes: Sequence[str] = ()
+    session: Session,
+    rig: Rig | None,
+    plan: Plan | None,
+    changes: Sequence[str] = (),
+    *,
+    advised: bool = True,
 ) -> list[Block]:
     """Terms explained once, then assumptions, data and their dates.
 
     ``rig`` is None where the report is not about one; ``changes`` say what is not as it was when
-    the session was saved.
+    the session was saved; ``advised``: whether the usage and prices were needed.
     """
     again: list[str] = []
     if not session.report.archival:
@@ -39,6 +45,8 @@ def source_blocks(
             "The report's PDF carries what it was made from: “rig-advisor report THIS.pdf --pdf "
             "ANEW.pdf” makes it again."
         )
+    keeps = plan is None or keeps_context(plan)
+    timed = advised or plan is None or has_speed(plan)
     blocks: list[Block] = [
         Heading(text="Assumptions and sources"),
         Paragraph(
@@ -46,31 +54,39 @@ def source_blocks(
                 "Figures marked c are computed by Rig Advisor from the model's list of tensors; "
                 "d is llama.cpp's own accounting of the same run; m was measured. "
                 f"{_MEMORY[large_unit()[1]]} "
-                "GB/s are 10⁹ bytes per second. Speeds are ranges until they are measured."
+                "GB/s are 10⁹ bytes per second."
+                f"{' Speeds are ranges until they are measured.' if timed else ''}"
             )
         ),
-        _terms(with_experts=_mentions_experts(session, plan)),
+        _terms(keeps=keeps, timed=timed, with_experts=_mentions_experts(session, plan)),
         Heading(level=3, text="Assumed, and the data"),
         Bullets(
-            items=(*_assumptions(session, plan), *_data(rig, plan), *changes, *again), style="small"
+            items=(
+                *_assumptions(session, plan, advised=advised),
+                *_data(rig, plan, advised=advised),
+                *changes,
+                *again,
+            ),
+            style="small",
         ),
     ]
     return blocks
 
 
-def _terms(*, with_experts: bool) -> Table:
+def _terms(*, keeps: bool, timed: bool, with_experts: bool) -> Table:
     words = ("Experts", "Parts of some models of which only a few work on each token.")
     experts = (words,) if with_experts else ()
+    cache = ("KV cache", "Memory for that context; it grows with its length.")
+    steps = ("Prefill, decode", "Reading the prompt; writing the answer, one token at a time.")
     rows = (
         (
             "Quantization",
             "Storing a model's numbers in fewer bits: smaller and faster, less exact.",
         ),
         ("Context", "How many tokens (about ¾ of a word each) the model can look back on."),
-        ("KV cache", "Memory for that context; it grows with its length."),
-        ("Prefill, decode", "Reading the prompt; writing the answer, one token at a time."),
+        *((cache,) if keeps else ()),
+        *((steps,) if timed else ()),
         *experts,
-        ("Headroom", "Memory left free while the model runs."),
     )
     return Table(
         columns=(Column(title="Term", weight=1), Column(title="Meaning", weight=4)),
@@ -85,15 +101,14 @@ def _mentions_experts(session: Session, plan: Plan | None) -> bool:
     return bool(plan.settings.n_cpu_moe) or any("expert" in note for note in plan.notes)
 
 
-def _assumptions(session: Session, plan: Plan | None) -> list[str]:
+def _assumptions(session: Session, plan: Plan | None, *, advised: bool) -> list[str]:
     usage = session.usage
-    facts = [
-        (
-            f"{usage.requests_per_month:,} requests a month; {usage.prompt_tokens:,} prompt and "
-            f"{usage.output_tokens:,} answer tokens each; {usage.cached_share:.0%} of the prompt "
-            f"repeats. Horizon {usage.horizon_months} months."
-        )
-    ]
+    need = (
+        f"{usage.requests_per_month:,} requests a month; {usage.prompt_tokens:,} prompt and "
+        f"{usage.output_tokens:,} answer tokens each; {usage.cached_share:.0%} of the prompt "
+        f"repeats. Horizon {usage.horizon_months} months."
+    )
+    facts = [need] if advised else []
     if plan is not None:
         settings, count = plan.settings, plan.settings.parallel
         slots = "one request at a time" if count == 1 else f"{count} requests at a time"
@@ -106,14 +121,13 @@ def _assumptions(session: Session, plan: Plan | None) -> list[str]:
     return facts
 
 
-def _data(rig: Rig | None, plan: Plan | None) -> list[str]:
-    facts = [
-        (
-            f"Memory rules of llama.cpp {LLAMA_CPP}; embedded engine xllamacpp "
-            f"{importlib.metadata.version('xllamacpp')}. API prices: genai-prices "
-            f"{importlib.metadata.version('genai-prices')}, read offline."
-        )
-    ]
+def _data(rig: Rig | None, plan: Plan | None, *, advised: bool) -> list[str]:
+    prices = importlib.metadata.version("genai-prices")
+    fact = (
+        f"Memory rules of llama.cpp {LLAMA_CPP}; embedded engine xllamacpp "
+        f"{importlib.metadata.version('xllamacpp')}."
+    )
+    facts = [f"{fact} API prices: genai-prices {prices}, read offline." if advised else fact]
     if rig is not None:
         facts.append(_rig_line(rig))
         found = {source for device in rig.devices for source in device.sources.values()}

@@ -119,7 +119,7 @@ class VerdictCard(Card):
         tell(self._reasons, _in_role(reasons, "muted"))
         sources: list[tuple[str, TextRole]] = []
         for title, sentences in (
-            (self.tr("Not known"), advice.unknowns),
+            (self.tr("Not known, or worth knowing"), advice.unknowns),
             (self.tr("Assumed, with sources"), advice.assumptions),
         ):
             if sentences:

@@ -126,7 +126,7 @@ def space(
     busy = (prompt + answer) * usage.requests_per_month
     hours = float(usage.hours_per_month) * 3600
     # Whatever lies in RAM answers one by one.
-    most = np.where(pairs.outside > 0, 1.0, [batching.most(experts=v.experts > 0) for v in known])
+    most = np.where(pairs.outside > 0, 1.0, _most(shelf, known))
     # A server on each card, where one card holds everything.
     servers = np.where(pairs.apart, shelf.cards[:, None], 1.0)
     served = (prompt + answer / most) / servers * usage.requests_per_month
@@ -155,6 +155,13 @@ def space(
         quality=np.array([v.quality for v in wanted], dtype=np.int64)[variant],
         closer=Closer(shelf, known, fast, ram_gbs, settings.margin),
     )
+
+
+def _most(shelf: Shelf, known: Sequence[Reference]) -> Floats:
+    """What answers at once may gain, by build and variant."""
+    kinds = [batching.kind(build.rig.devices) for build in shelf.builds]
+    most = {k: [batching.most(k, experts=v.experts > 0) for v in known] for k in set(kinds)}
+    return np.array([most[k] for k in kinds]).reshape(len(kinds), len(known))
 
 
 @dataclass(frozen=True, eq=False)

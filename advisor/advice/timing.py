@@ -416,7 +416,7 @@ def _outcome(
         missing = "speed" if decode is None else "time for a prompt"
         why = (*speed.notes, f"its {missing} is not known")
         return Timed(judgement, usage.context, None, None, why, decode)
-    hp, backend = variant.model.hp, rig.devices[0].backend if rig.devices else "cpu"
+    hp, kind = variant.model.hp, batching.kind(rig.devices)
     run = LocalRun(
         decode_tps=decode,
         prefill_tps=prefill,
@@ -425,7 +425,7 @@ def _outcome(
         sampling_s=more,
         slots=slots,
         cache_share=_cache_share(speed),
-        gains=batching.gains(backend, experts=bool(hp and hp.n_expert)) if slots > 1 else (),
+        gains=batching.gains(kind, experts=bool(hp and hp.n_expert)) if slots > 1 else (),
     )
     if apart := sampling.on_a_bench(decode, more):
         notes.append(apart)

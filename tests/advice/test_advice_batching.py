@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.advice.batching import LEVELS, faster, gains, most, rows
+from advisor.advice.batching import LEVELS, faster, gains, kind, most, rows
 from advisor.advice.costs import local_cost
 from advisor.advice.money import cents
 from advisor.advice.power import Power
@@ -41,7 +41,7 @@ def test_every_series_is_one_that_can_be_used():
     for row in rows():
         assert 2 <= len(row.tps) <= len(LEVELS), row.device
         assert all(tps > 0 for tps in row.tps)
-        assert row.source.startswith("https://")
+        assert row.source.startswith(("https://", "measured by this project on 2026-"))
 
 
 def test_tokens_are_chosen_one_by_one_however_many_answer():
@@ -58,16 +58,38 @@ def test_tokens_are_chosen_one_by_one_however_many_answer():
         assert (taken[1] > taken[0]) == (n > 1)
 
 
-@pytest.mark.parametrize("backend", ["cuda", "metal", "rocm", "vulkan"])
+@pytest.mark.parametrize("of", ["cuda", "cuda-hbm", "metal", "rocm", "rocm-hbm", "vulkan"])
 @pytest.mark.parametrize("experts", [False, True])
-def test_more_at_once_gain_at_most_in_proportion(backend, experts):
+def test_more_at_once_gain_at_most_in_proportion(of, experts):
     """The search's bounds rest on this."""
-    before = 1.0
-    for gain in gains(backend, experts=experts):
+    for gain in gains(of, experts=experts):
         assert 1 <= gain.low <= gain.mid <= gain.high <= gain.at_once
-        assert gain.mid <= 2 * before
-        assert gain.mid <= most(experts=experts)
-        before = gain.mid
+        assert gain.mid <= most(of, experts=experts)
+
+
+@pytest.mark.parametrize("experts", [False, True])
+def test_gains_end_where_nobody_measured_more_at_once(experts):
+    measured = {
+        of: max(len(row.tps) for row in rows() if row.kind == of and row.experts == experts)
+        for of in ("cuda", "cuda-hbm", "metal")
+    }
+    for of, most_rows in measured.items():
+        assert [g.at_once for g in gains(of, experts=experts)] == list(LEVELS[1:most_rows])
+    # Nothing is known of Vulkan's: no more than two other backends tell.
+    assert gains("vulkan", experts=experts)[-1].at_once == 16
+
+
+def test_a_data_centre_card_takes_64_answers_at_once():
+    """H100: eight answers gain less than on other cards, 64 still gain."""
+    h100, gb10 = (kind(parse_rig(name).devices) for name in ("H100 SXM", "DGX Spark"))
+    assert (h100, gb10) == ("cuda-hbm", "cuda")
+    assert kind(parse_rig("H100 SXM + RTX 4090").devices) == "cuda"
+    eight = [next(g for g in gains(of, experts=False) if g.at_once == 8) for of in (h100, gb10)]
+    assert eight[0].mid < 0.75 * eight[1].mid
+    assert gains(h100, experts=False)[-1].mid > 4 * eight[0].mid
+    # With experts each answer reads other ones, and 8-token kernels beat those for 16.
+    experts = {g.at_once: g for g in gains(h100, experts=True)}
+    assert experts[16].low < experts[8].low < experts[64].mid < gains(h100, experts=False)[-1].mid
 
 
 def test_a_cache_gains_nothing():
@@ -82,7 +104,7 @@ def test_a_cache_gains_nothing():
             continue
         # What the cache adds to one answer's time is its share.
         share = 1 - deep.tps[0] / short.tps[0]
-        for at_once in range(1, len(LEVELS)):
+        for at_once in range(1, len(deep.tps)):
             told = faster(short.tps[at_once] / short.tps[0], share)
             errors.append(abs(told / (deep.tps[at_once] / deep.tps[0]) - 1))
     errors.sort()
@@ -137,6 +159,15 @@ def test_no_answer_gets_slower_than_asked():
     assert [way.at_once for way in ways] == [1, 2, 4]
     for way in ways:
         assert 40 * way.level.faster.mid / way.at_once >= 32
+
+
+def test_sixteen_answers_may_each_be_faster_than_eight():
+    """H100, K-quants: where eight are too slow, sixteen are still offered."""
+    h100 = replace(run(slots=16), gains=gains("cuda-hbm", experts=False))
+    pace = {level.at_once: h100.pace(level) for level in h100.levels(BATCH)}
+    assert pace[16] > pace[8]
+    between = BATCH.model_copy(update={"min_decode_tps": (pace[8] + pace[16]) / 2})
+    assert [way.at_once for way in h100.ways(between)] == [1, 2, 4, 16]
 
 
 def test_long_requests_take_the_room_of_several():

@@ -89,9 +89,9 @@ def gains(kind: str, *, experts: bool) -> tuple[Gain, ...]:
     """By answers at once, 2 and up.
 
     A step may more than double: eight tokens are read by kernels for few, sixteen by those for
-    many, which on an H100 take K-quants over as long. The middle is the rows' geometric mean. HBM that nobody measured with a backend is taken for
-    its other devices. A backend without rows of its own gets the least of the others', as far as
-    two of them go, and with one row alone their range.
+    many, which on an H100 read K-quants faster. The middle is the rows' geometric mean. HBM that
+    nobody measured with a backend is taken for its other devices. A backend without rows of its own
+    gets the least of the others', as far as two of them go, and with one row alone their range.
     """
     found = (_gain(kind, place, experts) for place in range(1, len(LEVELS)))
     return tuple(gain for gain in found if gain is not None)

@@ -7,8 +7,8 @@ are over. FOLDER gets a series as soon as it is there (``batches.jsonl``) and wh
 (``batches.log``). Prompts of a ghost are random tokens: experts are chosen independently, as in the
 published series of resources/batching.json, which are of random tokens too.
 
-A line of the list: {"model": catalogue name, "file_type": "Q4_K_M", "prompt": 512}, and where wanted
-"at_once": [1, 2, 4, 8, 16, 32, 64].
+A line of the list: {"model": catalogue name, "file_type": "Q4_K_M", "prompt": 512}, and
+"at_once": [1, 2, 4, 8, 16, 32, 64] where fewer are wanted.
 """
 
 import argparse

@@ -38,14 +38,18 @@ def _has_unicode(stream: TextIO) -> bool:
     return (stream.encoding or "").lower().replace("-", "") in {"utf8", "utf16", "utf32"}
 
 
+_CONTROLS: Final = {n: None for n in (*range(32), *range(127, 160)) if chr(n) not in "\n\t"}
+"""What would steer a terminal: names of files and what their makers wrote may hold it."""
+
+
 def say(text: str = "") -> None:
     """A line of the result."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(text.translate(_CONTROLS) + "\n")
 
 
 def complain(text: str) -> None:
     """A message for people."""
-    sys.stderr.write(f"rig-advisor: {text}\n")
+    sys.stderr.write(f"rig-advisor: {text.translate(_CONTROLS)}\n")
 
 
 def say_json(value: Any) -> None:  # noqa: ANN401 - anything JSON can hold

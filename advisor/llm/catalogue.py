@@ -23,7 +23,7 @@ from advisor.llm import architectures, unsupported
 from advisor.llm.architectures import required
 from advisor.llm.catalogue_entry import Ability, CatalogueEntry, GgufFacts, plain
 from advisor.llm.gguf import read_header
-from advisor.llm.model_names import own_names
+from advisor.llm.model_names import own_names, written
 from advisor.llm.vision_configs import stated
 
 __all__ = [
@@ -199,8 +199,7 @@ def add_from_gguf(path: Path) -> CatalogueEntry:
     shapes = [(tensor.name, tensor.shape) for tensor in header.tensors]
     hp = family.from_gguf(metadata, shapes)
     prefixed = {f"{arch}.{key}": value for key, value in hp.metadata.items()}
-    name = metadata.get("general.name")
-    title = name if isinstance(name, str) and name else path.stem
+    title = written(metadata, path.stem)
     licence = metadata.get("general.license")
     entry = _new_entry(
         title,

@@ -6,7 +6,11 @@ model; its base and what was quantized or abliterated have its shape.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
+
+_LONGEST: Final = 100
+"""Letters of a name; the longest in the catalogue has half as many."""
 
 _FILE_TYPE: Final = r"(?:UD[-_])?(?:I?Q\d|TQ\d|MXFP4|NVFP4|BF16|FP16|F16|F32)\w*"
 _TAG: Final = re.compile(rf":(?:.*[-_])?({_FILE_TYPE})$", re.IGNORECASE)
@@ -28,6 +32,19 @@ _ENDS: Final = tuple(
         r"[-._]hauhaucs(?:[-._]\w+)?$",
     )
 )
+
+
+def written(metadata: Mapping[str, object], stem: str) -> str:
+    """The name that a header gives its model, or its file's, as one short line.
+
+    Who made the file wrote it: control characters would steer a terminal.
+    """
+    name = metadata.get("general.name")
+    for text in (name if isinstance(name, str) else "", stem):
+        plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        if plain:
+            return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 1]}…"
+    return "model"
 
 
 def stated_type(name: str) -> str | None:

@@ -12,7 +12,7 @@ from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import BY_FTYPE
 from advisor.llm.gguf import GgufHeader, read_header
 from advisor.llm.model import Model
-from advisor.llm.model_names import stated_type
+from advisor.llm.model_names import stated_type, written
 
 _MAGIC: Final = b"GGUF"
 _ONE_EXPERT: Final = re.compile(r"blk\.\d+\.ffn_(?:gate|up|down)\.\d+\.weight$")
@@ -46,6 +46,12 @@ def model_of_header(header: GgufHeader) -> Model:
     other = _OTHERS.get(str(header.metadata.get("general.type", ""))) or _OTHERS.get(arch)
     if other:
         raise BadModelFile(f"{header.path.name} holds {other}.")
+    if not header.tensors:
+        message = (
+            f"{header.path.name} holds no weights: a vocabulary alone, or nothing. llama.cpp would "
+            "not run it: choose a model's file."
+        )
+        raise BadModelFile(message)
     shapes = [(tensor.name, tensor.shape) for tensor in header.tensors]
     if any(_ONE_EXPERT.match(name) for name, _ in shapes):
         message = (
@@ -63,10 +69,9 @@ def model_of_header(header: GgufHeader) -> Model:
         memory = family.memory(hp)
     ftype = header.metadata.get("general.file_type")
     known = BY_FTYPE.get(ftype) if isinstance(ftype, int) else None
-    name = header.metadata.get("general.name")
     return Model(
         id=header.path.name,
-        name=name if isinstance(name, str) and name else header.path.stem,
+        name=written(header.metadata, header.path.stem),
         file_type=known.name if known else "mixed",
         source="gguf",
         tensors=header.model_tensors(),

@@ -78,7 +78,8 @@ def _doing(term: SpeedTerm) -> str:
 
 def _what(term: SpeedTerm, of: str = "") -> str:
     """What a term's time goes to: ``"reading experts (each 7.2 GB at …)"``."""
-    return f"{_doing(term)} ({of}{term.detail})" if term.detail else _doing(term)
+    what = _doing(term)
+    return f"{what} ({of}{term.detail})" if term.detail and term.detail not in what else what
 
 
 def _between_cards(plan: Plan, cards: Sequence[PlaceTime], worst: PlaceTime) -> str:

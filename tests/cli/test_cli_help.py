@@ -174,3 +174,8 @@ def test_what_is_wrong_is_told_before_any_work(
     told = capsys.readouterr()
     assert said in told.err
     assert not told.out
+
+
+def test_what_others_wrote_does_not_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["size", "no\x1b[31m such\x07\x9b model"]) == 1
+    assert 'has no model "no[31m such model"' in capsys.readouterr().err

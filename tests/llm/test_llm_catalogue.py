@@ -424,3 +424,23 @@ def test_load_takes_a_path_or_a_name(tmp_path: Path) -> None:
     (tmp_path / "text.gguf").write_text("hello", encoding="utf-8")
     with pytest.raises(BadModelFile):
         load(str(tmp_path / "text.gguf"))
+
+
+def test_a_name_of_many_lines_or_with_controls_becomes_one_short_line(tmp_path: Path) -> None:
+    """Who made the file wrote it, and a terminal would obey it."""
+
+    def called(name: str) -> str:
+        return open_gguf(plain_file(tmp_path, {**GENERIC, "general.name": name})).name
+
+    assert called("Lama\n\x1b[31m red\x07 \u202e2") == "Lama [31m red 2"
+    assert called("Qwen 通义 7B") == "Qwen 通义 7B"
+    assert called("word " * 500) == ("word " * 20)[:-1] + "…"
+    assert called(" \x00\n") == "strange"
+
+
+def test_a_file_without_weights_is_no_model(tmp_path: Path) -> None:
+    """llama.cpp's own ggml-vocab files hold a vocabulary alone."""
+    path = tmp_path / "ggml-vocab-new.gguf"
+    path.write_bytes(layout(GENERIC, ()).header)
+    with pytest.raises(BadModelFile, match="holds no weights: a vocabulary alone"):
+        open_gguf(path)

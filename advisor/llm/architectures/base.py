@@ -140,7 +140,10 @@ class Architecture:
 def check_layers(n_layer: int) -> None:
     """Raise BadModelFile for a number of blocks that llama.cpp would refuse."""
     if not 0 < n_layer <= MAX_LAYERS:
-        raise BadModelFile(f"The model's header gives {n_layer} blocks.")
+        raise BadModelFile(
+            f"The model's header gives {n_layer:,} blocks, and llama.cpp takes 1 to {MAX_LAYERS}: "
+            "the file is damaged. Download it again."
+        )
 
 
 def _check_sizes(expected: Iterable[NamedShape], found: Mapping[str, Sequence[int]]) -> None:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Final
 
 import shiboken6
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QApplication, QWidget
 
 from advisor.ui import design
+from advisor.ui.curtain import Curtain
+from advisor.ui.turns import Turn
 
 BUDGET_S: Final = 0.008
 """Processor time of one turn, half a frame: as much work also while other threads compute."""
@@ -23,23 +25,28 @@ def finish(widget: QWidget) -> None:
     """Before ``widget`` comes on screen: it may still have its old colours."""
     app = QApplication.instance()
     running = None if app is None else app.findChild(_Recolour)
-    if running is not None and running.isActive():
+    if running is not None and running.waits:
         for part in _tree([widget]):
             design.renew(part)
 
 
-class _Recolour(QTimer):
+class _Recolour(QObject):
     """What is on screen stands still until all of it has its colours; then comes what is hidden."""
 
     def __init__(self, app: QApplication) -> None:
         super().__init__(app)
-        self.setInterval(0)
-        self.timeout.connect(self._turn)
+        self._turn = Turn(self)
+        self._turn.due.connect(self._next)
         self._app = app
         self._frozen: list[QWidget] = []
         self._seen: list[QWidget] = []
         """Visible widgets that wait, each with all that is below it."""
         self._hidden: list[QWidget] = []
+
+    @property
+    def waits(self) -> bool:
+        """Whether something still has its old colours."""
+        return bool(self._seen or self._hidden)
 
     def begin(self, scheme: design.Scheme) -> None:
         """Change to ``scheme``."""
@@ -51,24 +58,27 @@ class _Recolour(QTimer):
         self._frozen = list(self._seen)
         for window in self._frozen:
             window.setUpdatesEnabled(False)
-        self.start()
+        self._turn.start()
 
-    def _turn(self) -> None:
-        until = time.thread_time() + BUDGET_S
-        for widget in _tree(self._seen, self._hidden):
-            design.renew(widget)
-            if time.thread_time() > until:
-                return
-        self._thaw()
-        for widget in _tree(self._hidden):
-            design.renew(widget)
-            if time.thread_time() > until:
-                return
-        self.stop()
+    def _next(self) -> None:
+        """A few widgets, or the painting of all that was seen: each in a turn of its own."""
+        if not self._seen and self._frozen:
+            self._thaw()
+        else:
+            until = time.thread_time() + BUDGET_S
+            waiting = _tree(self._seen, self._hidden) if self._seen else _tree(self._hidden)
+            for widget in waiting:
+                design.renew(widget)
+                if time.thread_time() > until:
+                    break
+        if self._frozen or self.waits:
+            self._turn.start()
 
     def _thaw(self) -> None:
         for window in self._frozen:
             if shiboken6.isValid(window):
+                for curtain in window.findChildren(Curtain):
+                    curtain.hold()
                 window.setUpdatesEnabled(True)
         self._frozen = []
 

@@ -57,6 +57,11 @@ class _Line:
     def drop(self, turn: Turn) -> None:
         self._waiting.pop(turn, None)
 
+    @property
+    def others_seen(self) -> bool:
+        """Whether somebody else who is on screen waits, asked by one whose turn it is."""
+        return any(shiboken6.isValid(turn) and turn.seen for turn in self._waiting)
+
     def _start(self) -> None:
         timer = self._timer
         if timer is None or not shiboken6.isValid(timer):

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 
 from advisor.ui import design, jobs, pauses, recolour
 from advisor.ui.ahead import Ahead
+from advisor.ui.curtain import Curtain
 from advisor.ui.header import Header
 from advisor.ui.rail import Rail
 from advisor.ui.session_menu import SessionMenu
@@ -88,11 +89,16 @@ class _AtLeast(QWidget):
         super().__init__()
         self._held = held
         held.setParent(self)
+        self.curtain = Curtain(self)
         self.setMinimumSize(LEAST_PAGE)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
-        """All of it is theirs."""
+        """All of it is theirs, in a turn of the event loop after the window's own parts."""
         super().resizeEvent(event)
+        if not self.curtain.hold_over(self._lay_out):
+            self._lay_out()
+
+    def _lay_out(self) -> None:
         self._held.setGeometry(self.rect())
 
 
@@ -124,11 +130,13 @@ class MainWindow(QWidget):
         self._stack = QStackedWidget()
         self._waiting = EmptyState(self.tr("Reading this machine…"), self.tr("A moment."))
         self._stack.addWidget(self._waiting)
+        at_least = _AtLeast(self._stack)
+        self._curtain = at_least.curtain
         room = QScrollArea()
         room.setWidgetResizable(True)
         room.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         room.setFrameShape(QFrame.Shape.NoFrame)
-        room.setWidget(_AtLeast(self._stack))
+        room.setWidget(at_least)
         banner_area = column(self.banner)
         banner_area.setContentsMargins(design.GAP + 4, 0, design.GAP + 4, 0)
         right = column(self.header, banner_area, room, self.status, spacing=0)
@@ -241,6 +249,8 @@ class MainWindow(QWidget):
             self.header.show_buttons([])
             self._stack.setCurrentWidget(self._waiting)
             return
+        if page is not self._stack.currentWidget():
+            self._curtain.hold()
         recolour.finish(page)
         self._stack.setCurrentWidget(page)
         page.setFocus(Qt.FocusReason.OtherFocusReason)

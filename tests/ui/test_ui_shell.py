@@ -17,6 +17,7 @@ from advisor.session import Session
 from advisor.ui import crash, design, jobs, services
 from advisor.ui.about import AboutDialog
 from advisor.ui.app import preferences
+from advisor.ui.curtain import Curtain
 from advisor.ui.header import Header
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.machine import MachinePage
@@ -192,7 +193,9 @@ def test_theme_choice_is_kept_and_repaints(qtbot, window: MainWindow, qapp: QApp
     window.menu.choose_theme("dark")
     assert design.colours() is design.DARK
     assert not window.updatesEnabled()
-    qtbot.waitUntil(window.updatesEnabled)
+    curtain = window.findChild(Curtain)
+    assert curtain is not None
+    qtbot.waitUntil(lambda: window.updatesEnabled() and curtain.isHidden())
     changed = window.grab().toImage()
     design.apply(qapp, "light")
     assert window.grab().toImage() != changed

@@ -61,6 +61,10 @@ def size(value: int | None) -> str:
     return gib(value) if abs(value) >= GIB // 10 else mib(value)
 
 
+LEAST_MOVED = GIB // 10
+"""What a tile tells of bytes that lie in RAM where there are fewer: “RAM 0.0” reads as none."""
+
+
 def tokens(count: int) -> str:
     """A context length as people say it: ``"8k"``, ``"128k"``, ``"1M"``, ``"5,000"``."""
     if count >= 1 << 20 and count % (1 << 20) == 0:

@@ -74,8 +74,9 @@ _CHANGE: Final = 1.0
 _UNSURE: Final = 0.5
 _UNSURE_CHANGE: Final = 1.5
 """What is here can be tried; what is bought cannot be given back."""
-_TUNE: Final = 0.25
-"""Another file has to be fetched: not for a twentieth of the speed."""
+_EACH_TIME: Final = {"tune": 0.25, "close programs": 0.5}
+"""By kind, what has to be done though nothing is bought: another file to fetch, not for a twentieth
+of the speed; programs to close whenever the model is to run, and often a file, too."""
 _SLOT: Final = 0.4
 """Few boards hold three cards; each further slot that nobody confirmed is a doubt of its own."""
 _LAUNCH: Final = 0.5
@@ -104,7 +105,7 @@ def demerit(a: Assessment, usage: Usage) -> float:
         + _CACHE * (a.option.kv_type != "f16")
         + _CHANGE * a.changes
         + (0 if a.sure else unsure)
-        + _TUNE * (a.option.kind == "tune")
+        + _EACH_TIME.get(a.option.kind, 0.0)
         + _SLOT * a.option.unsure_slots
         + (_LAUNCH if a.option.at_launch_price else 0)
     )
@@ -167,7 +168,7 @@ def _figures(a: Assessment) -> tuple[float, ...]:
     return (
         not a.changes,
         a.sure,
-        a.option.kind != "tune",
+        -_EACH_TIME.get(a.option.kind, 0.0),
         -a.option.unsure_slots,
         not a.option.at_launch_price,
         a.option.quality,

@@ -117,7 +117,7 @@ def _build(
         Section.MACHINE: lambda: _machine(session, findings),
         Section.FIT: lambda: _fit(findings),
         Section.PLAN: lambda: _plan(findings),
-        Section.PROBE: lambda: _probe(session, findings),
+        Section.PROBE: lambda: _probe(findings),
         Section.OPTIONS: lambda: options_blocks(findings.advice, plan=findings.plan),
         Section.SOURCES: lambda: _sources(session, findings),
     }
@@ -152,10 +152,10 @@ def _machine(session: Session, findings: Findings) -> list[Block]:
     return [] if _only_a_case(session, findings) else machine_blocks(findings.rig)
 
 
-def _probe(session: Session, findings: Findings) -> list[Block]:
-    if findings.probe is None and (_silent(findings) or _only_a_case(session, findings)):
-        return []
+def _probe(findings: Findings) -> list[Block]:
     plan = findings.plan
+    if findings.probe is None and (plan is None or _silent(findings)):
+        return []
     return probe_blocks(findings.probe, None if plan is None else (plan.model_id, plan.file_type))
 
 

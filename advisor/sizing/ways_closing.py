@@ -85,7 +85,7 @@ def _without(
     title = f"Close {who}" if who else "Close other programs on the GPU"
     rig = _freed(case, used)
     if beside is None:
-        cost = f"Nothing; it gives back {people(freed)}."
+        cost = f"Costs nothing; gives back {people(freed)}."
         return case.change("programs", title, cost, 0.0, rig=rig)
     return case.change(
         "programs",

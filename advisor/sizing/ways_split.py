@@ -15,7 +15,7 @@ def split(case: Case) -> Iterator[Change]:
     if not split:
         return
     title = f"Split the layers by hand: -ts {shares(split)}"
-    cost = "Nothing; the cards keep their order."
+    cost = "Costs nothing; the cards keep their order."
     if found := case.change("split", title, cost, SPLIT_SIZE, fields={**WHOLE, **split}):
         yield found
 

@@ -212,10 +212,10 @@ class TestSentences:
         assert "below the 100 asked for" in advice.headline
 
     def test_too_close_to_call_is_said(self):
-        menu = [local(ident="a"), local(kind="close programs", ident="b", busy=401.0)]
+        menu = [local(ident="a"), local(kind="tune", ident="b", busy=401.0)]
         advice = conclude(menu, self.usage, rig_name="This machine", at=NOW)
         assert advice.close
-        assert "too close to call with “close programs b" in advice.headline
+        assert "too close to call with “tune b" in advice.headline
 
     def test_what_is_saved_but_hardly_is_said(self):
         menu = [local(ident="a"), local(kind="close programs", ident="b", busy=300.0)]
@@ -257,6 +257,14 @@ class TestSentences:
         assert flip(1000, local(busy=150.0)).endswith(few)
         assert flip(100_000, local(busy=900.0)).endswith("there, too little for a change)")
         assert flip(1000, local(busy=900.0)).endswith("DeepSeek API (V4.1-Flash)")
+
+    def test_programs_are_not_to_be_closed_for_a_little_speed(self):
+        """Whenever the model is to run: a laptop's user was told so where all fits beside them."""
+        kept = local(speed=41.0)
+        closed = local(kind="close programs", speed=44.0, ident="c")
+        assert choose([assess(o, Usage()) for o in (kept, closed)], Usage()).option is kept
+        best = choose([assess(o, Usage()) for o in (replace(kept, fits=False), closed)], Usage())
+        assert best.option is closed
 
     def test_a_price_for_one_or_for_a_gb_is_not_told_as_that_of_all(self):
         """“64 GB of DDR5: 14.60 USD” was what one GB costs."""

@@ -26,8 +26,10 @@ from advisor.report.html import to_html
 from advisor.report.pdf import render_page, write_pdf
 from advisor.report.plain import to_text
 from advisor.report.provenance import changes, stamped
+from advisor.report.sections.fit import _cell
 from advisor.report.sections.machine import machine_blocks
 from advisor.session import ModelChoice, Session
+from advisor.sizing.matrix import Cell as MatrixCell
 from advisor.sizing.settings import RunSettings
 
 USUAL = tuple(name for name in CASES if name not in ("no model", "refused settings"))
@@ -217,6 +219,19 @@ def test_graphics_that_share_the_memory_have_no_link() -> None:
 
 def test_refused_settings_leave_a_report_that_says_why() -> None:
     assert "There is no verdict." in to_text(document("refused settings"))
+
+
+def test_a_report_of_a_machine_alone_speaks_of_nothing_else() -> None:
+    rig = parse_rig("RTX 4090 + 64 GB")
+    session = Session(rig=rig)
+    made = build(session, gather.findings(session, rig, MADE), ReportOptions(), MADE)
+    assert headings(made) == ["The machine", "Assumptions and sources"]
+    assert not any(word in to_text(made) for word in ("Prefill", "probe", "genai-prices"))
+
+
+def test_little_that_lies_in_ram_is_not_told_as_nothing() -> None:
+    cell = MatrixCell("Q8_0", 8192, "offload", -(20 << 20), None, None, None)
+    assert _cell(cell, parse_rig("RTX 4090 + 64 GB"), strong=False).text == "RAM 0.1"
 
 
 def test_a_model_that_writes_nothing_has_a_report_without_advice_and_probe() -> None:

@@ -80,8 +80,12 @@ def test_another_rigs_tightest_memory_is_shown_first(fit, state, qtbot) -> None:
 
     ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 8192)
     qtbot.waitUntil(lambda: shown() == ["CUDA0"], timeout=5_000)
-    pickers = {p.property("place"): p for p in fit.plan.findChildren(PlacePicker)}
-    pickers["host"].click()
+
+    def pickers() -> dict[str, PlacePicker]:
+        return {p.property("place"): p for p in fit.plan.findChildren(PlacePicker)}
+
+    qtbot.waitUntil(lambda: "host" in pickers(), timeout=5_000)  # the card is filled in turns
+    pickers()["host"].click()
     state.change_settings(ctx=4096)
     qtbot.waitUntil(lambda: state.plan.settings.ctx == 4096, timeout=30_000)
     assert shown() == ["host"], "of the same rig what was chosen stays"

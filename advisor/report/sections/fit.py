@@ -8,7 +8,7 @@ from advisor.llm.quality import model_loss
 from advisor.report.document import Block, Cell, Column, Heading, Paragraph, Table, Tone
 from advisor.sizing.matrix import Cell as MatrixCell
 from advisor.sizing.matrix import Matrix, lacking
-from advisor.units import gib, large_unit, tokens
+from advisor.units import LEAST_MOVED, gib, large_unit, tokens
 
 _TONES: dict[str, Tone] = {
     "fits": "good",
@@ -132,7 +132,11 @@ def _cell(cell: MatrixCell, rig: Rig, *, strong: bool) -> Cell:
     if cell.headroom is None or cell.verdict == "unknown":
         return Cell(text="?", tone=tone, strong=strong)
     if cell.verdict == "offload":
-        return Cell(text=f"RAM {_figure(lacking(cell, rig), 10)}", tone=tone, strong=strong)
+        return Cell(
+            text=f"RAM {_figure(max(lacking(cell, rig), LEAST_MOVED), 10)}",
+            tone=tone,
+            strong=strong,
+        )
     number = _figure(abs(cell.headroom), 100)
     text = {"fits": f"+{number}", "tight": f"tight {number}"}.get(cell.verdict, "×")
     return Cell(text=text, tone=tone, strong=strong)

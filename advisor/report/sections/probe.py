@@ -55,8 +55,8 @@ def probe_blocks(result: ProbeResult | None, asked: tuple[str, str] | None = Non
     heading = Heading(text="The probe")
     if result is None:
         text = (
-            "No probe was run. Every figure in this report is computed; a probe of half a minute "
-            "would replace the ranges by measurements."
+            "No probe was run: sizes and speeds in this report are computed. A probe of half a "
+            "minute on the machine would replace the ranges by measurements."
         )
         return [heading, Paragraph(text=text)]
     ghost = (

@@ -46,7 +46,7 @@ def source_blocks(
             "ANEW.pdf” makes it again."
         )
     keeps = plan is None or keeps_context(plan)
-    timed = advised or plan is None or has_speed(plan)
+    timed = advised or (plan is not None and has_speed(plan))
     blocks: list[Block] = [
         Heading(text="Assumptions and sources"),
         Paragraph(
@@ -58,7 +58,11 @@ def source_blocks(
                 f"{' Speeds are ranges until they are measured.' if timed else ''}"
             )
         ),
-        _terms(keeps=keeps, timed=timed, with_experts=_mentions_experts(session, plan)),
+        *(
+            [_terms(keeps=keeps, timed=timed, with_experts=_mentions_experts(session, plan))]
+            if plan is not None or advised
+            else []
+        ),
         Heading(level=3, text="Assumed, and the data"),
         Bullets(
             items=(

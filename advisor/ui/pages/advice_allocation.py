@@ -64,7 +64,9 @@ class AllocationTable(QWidget):
         elif left is None:
             main = "?"
         elif r.verdict == "offload":
-            main = self.tr("RAM {size}").format(size=f"{r.moved / units.GIB:,.1f}")
+            main = self.tr("RAM {size}").format(
+                size=f"{max(r.moved, units.LEAST_MOVED) / units.GIB:,.1f}"
+            )
         else:
             main = f"+{left / units.GIB:,.1f}"
         story = f"{r.file_type}, {units.tokens(r.ctx)}: {verdict_word(r.verdict)}"

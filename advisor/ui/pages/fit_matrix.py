@@ -147,7 +147,7 @@ class MatrixView(QWidget):
         speed = f"~{speed}" if guessed and speed else speed
         short = ""
         if cell.verdict == "offload":
-            short = _gib(cell.lacking)
+            short = _gib(max(cell.lacking, units.LEAST_MOVED))
             main = self.tr("RAM {size}").format(size=short)
         elif left is None:
             main = "?"

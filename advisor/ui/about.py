@@ -42,8 +42,8 @@ class AboutDialog(QDialog):
         self._parts: tuple[third_party.Component, ...] = ()
         self.words = "\n".join(f"{name}: {value}" for name, value in versions())
         keys = self.tr(
-            "Keys: Ctrl+1 to Ctrl+5 pages, Ctrl+M a model, Ctrl+O open, Ctrl+S save, Tab and "
-            "arrows everywhere, Enter opens."
+            "Keys: F1 what the words mean, Ctrl+1 to Ctrl+5 pages, Ctrl+M a model, Ctrl+O open, "
+            "Ctrl+S save, Tab and arrows everywhere, Enter opens."
         )
         promise = self.tr(
             "The app opens no network connection; what you save stays on this machine. Figures "

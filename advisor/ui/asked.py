@@ -52,6 +52,8 @@ class Asked(QObject):
     """A sentence for the status line."""
     model_wanted = Signal()
     """Some page asks for the model picker."""
+    words_wanted = Signal()
+    """Somebody asks what the words mean."""
     page_wanted = Signal(str)
     """Key of the page to show: machine, fit, probe, advice, report."""
 

@@ -50,6 +50,7 @@ class SessionMenu(QMenu):
         )
         for scheme, label in schemes:
             theme.addAction(label, functools.partial(self.choose_theme, scheme))
+        self._add(self.tr("What the words mean…"), self.explain_words, keys.HelpContents)
         self.addAction(self.tr("About Rig Advisor…"), self._about)
         self.addSeparator()
         self._add(self.tr("Quit"), window.close, keys.Quit)
@@ -132,6 +133,14 @@ class SessionMenu(QMenu):
             )
         if not files:
             self._recent.addAction(self.tr("No files yet")).setEnabled(False)
+
+    def explain_words(self) -> None:
+        """The list of words, over the window."""
+        from advisor.ui.words import WordsDialog  # noqa: PLC0415 - few ever ask
+
+        dialog = WordsDialog(self._window)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
 
     def _about(self) -> None:
         if self._state is None:

@@ -183,6 +183,7 @@ class MainWindow(QWidget):
         state.noticed.connect(self.status.notice)
         state.page_wanted.connect(self.show_page)
         state.model_wanted.connect(self.header.open_model_picker)
+        state.words_wanted.connect(self.menu.explain_words)
         state.file_changed.connect(self._show_title)
         state.machine_read.connect(self._show_detection)
         state.saved.connect(

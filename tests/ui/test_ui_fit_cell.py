@@ -169,8 +169,8 @@ def test_prompts_that_wait_for_copies_are_read_faster_by_what_is_offered(fit, st
     assert state.plan.speed.prefill_tps.mid > 1.2 * slow.mid
     qtbot.waitUntil(lambda: "-ub 2048" in fit.run.content, timeout=30_000)
     assert "--load-mode none" in fit.run.content
-    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
-    assert "Prompts wait" not in words(fit)
+    # Until the new plan's objections are worked out, those of the one before stand there.
+    qtbot.waitUntil(lambda: "Prompts wait" not in words(fit), timeout=30_000)
     # And back again, on the form.
     mapped = fit._settings.findChildren(QCheckBox)
     (box,) = (box for box in mapped if box.text() == "File mapped to RAM")

@@ -23,6 +23,7 @@ from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.widgets.basics import Card, column, text
 from advisor.ui.window import MainWindow, page_entries
+from advisor.ui.words import WordsDialog
 
 HEAVY = {"pydantic", "numpy", "pyqtgraph", "xllamacpp", "pynvml", "psutil"}
 
@@ -378,3 +379,25 @@ def test_a_wide_window_shows_long_rigs_whole(qtbot) -> None:
     QApplication.processEvents()
     words = header.rig._choice
     assert words.width() >= words.fontMetrics().horizontalAdvance(words.accessibleName())
+
+
+def test_who_knows_no_word_finds_what_they_mean(window: MainWindow, qtbot) -> None:
+    start(window, qtbot)
+    page = window.page("machine")
+    assert isinstance(page, MachinePage)
+    page.catch_up()
+    links = page.findChildren(QPushButton)
+    next(b for b in links if b.text() == "What do the words mean?").click()
+    (dialog,) = window.findChildren(WordsDialog)
+    assert dialog.focusWidget() is dialog.search
+    everything = dialog.shown()
+    assert {"VRAM", "Token", "KV cache", "Ghost"} <= set(everything)
+    dialog.search.setText("graphics CARD slot")
+    assert dialog.shown() == ["PCIe x16, x8, x4"]
+    dialog.search.setText("wombat")
+    assert not dialog.shown()
+    dialog.search.clear()
+    assert dialog.shown() == everything
+    dialog.reject()
+    keys = {action.shortcut().toString() for action in window.menu.actions()}
+    assert "F1" in keys

@@ -8,6 +8,7 @@ from typing import Final
 from advisor.hardware.rig import Rig
 from advisor.report.document import Block, Bullets, Cell, Column, Heading, Paragraph, Table
 from advisor.report.sections.plan import has_speed, keeps_context
+from advisor.report.terms import MEANINGS
 from advisor.session import Session
 from advisor.sizing import build_dates
 from advisor.sizing.plan import LLAMA_CPP, Plan
@@ -78,20 +79,15 @@ def source_blocks(
 
 
 def _terms(*, keeps: bool, timed: bool, with_experts: bool) -> Table:
-    words = ("Experts", "Parts of some models of which only a few work on each token.")
-    experts = (words,) if with_experts else ()
-    cache = ("KV cache", "Memory for that context; it grows with its length.")
-    steps = ("Prefill, decode", "Reading the prompt; writing the answer, one token at a time.")
-    rows = (
-        (
-            "Quantization",
-            "Storing a model's numbers in fewer bits: smaller and faster, less exact.",
-        ),
-        ("Context", "How many tokens (about ¾ of a word each) the model can look back on."),
-        *((cache,) if keeps else ()),
-        *((steps,) if timed else ()),
-        *experts,
-    )
+    """Those that this report uses."""
+    used = {
+        "Quantization": True,
+        "Context": True,
+        "KV cache": keeps,
+        "Prefill, decode": timed,
+        "Experts (mixture of experts, MoE)": with_experts,
+    }
+    rows = tuple((word, MEANINGS[word]) for word, is_used in used.items() if is_used)
     return Table(
         columns=(Column(title="Term", weight=1), Column(title="Meaning", weight=4)),
         rows=tuple((Cell(text=term, strong=True), Cell(text=meaning)) for term, meaning in rows),

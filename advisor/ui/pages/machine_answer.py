@@ -44,7 +44,10 @@ class AnswerCard(Card):
         # Never seen: has the height of a suggestion before there are any.
         self._sample = button("", role="link")
         self._sample.hide()
-        first = row(self._caption, self._imagined, self._name, self._back)
+        words = button(
+            self.tr("What do the words mean?"), state.words_wanted.emit, "link", tip=self.tr("F1")
+        )
+        first = row(self._caption, self._imagined, self._name, self._back, words)
         first.setStretch(2, 1)
         self._last = row(self._look, self._sample, None, spacing=4)
         self.body.addLayout(first)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from advisor.advice.closer import Closer
-from advisor.advice.picks import Pick, Wish, likely_order, picks
+from advisor.advice.picks import Pick, likely_order, picks
+from advisor.advice.wish import Wish
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import CatalogueEntry
 from advisor.sizing.calibration import Calibration

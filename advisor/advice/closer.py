@@ -8,7 +8,9 @@ is closed up behind its first look, what people see of it first.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from advisor.advice.picks import Pick, Wish, chosen, offered
+from advisor.advice.best_type import BestType, find
+from advisor.advice.picks import Pick, offered, pick_of
+from advisor.advice.wish import Wish
 from advisor.errors import RigAdvisorError
 from advisor.hardware.rig import Rig
 from advisor.sizing import size
@@ -69,12 +71,10 @@ class Closer:
 
     def _chosen_again(self, pick: Pick, known: dict[str, Cell]) -> Pick | None:
         """The best by what is ``known`` now of its file types."""
-        entry = pick.entry
-        types = [name for name in entry.file_types if offered(entry, name)]
-        models = {name: entry.model(name) for name in types}
-        found = self._matrices.fill([self._matrices.ask(models, (pick.ctx,))])[0]
-        cells = [known.get(cell.file_type, cell) for (cell,) in found.rows]
-        return chosen(entry, models, pick.ctx, cells, self.wish)
+        types = [name for name in pick.entry.file_types if offered(pick.entry, name)]
+        search = BestType(pick.entry, types, pick.ctx, self.wish, known=known)
+        find([search], self._matrices)
+        return pick_of(search, self.wish)
 
 
 def closed_up(

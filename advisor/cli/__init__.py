@@ -45,7 +45,7 @@ def _matrix(parser: argparse.ArgumentParser) -> None:
 
 
 def _best(parser: argparse.ArgumentParser) -> None:
-    from advisor.advice.picks import ABILITIES  # noqa: PLC0415 - as above
+    from advisor.advice.wish import ABILITIES  # noqa: PLC0415 - as above
     from advisor.cli import options  # noqa: PLC0415 - as above
 
     options.add_rig(parser)

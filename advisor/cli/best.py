@@ -4,7 +4,8 @@ import argparse
 from typing import Any
 
 from advisor.advice.closer import Closer, closed_up
-from advisor.advice.picks import Pick, Wish, picks
+from advisor.advice.picks import Pick, picks
+from advisor.advice.wish import Wish
 from advisor.cli.output import DONE, NO, complain, say, say_json, table
 from advisor.cli.request import Sizer, with_backend
 from advisor.engine.told import told

@@ -247,7 +247,7 @@ class _Prepared:
         return found
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)  # more than the catalogue has models
 def _prepare(arch: str, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> _Prepared:
     touched = [i for i, (n, s) in enumerate(shapes) if quantizable(arch, n, s)]
     touched.sort(key=lambda i: sort_key(shapes[i][0]))

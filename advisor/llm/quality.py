@@ -6,6 +6,7 @@ and no figure is about the user's own file.
 
 import functools
 import re
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -262,12 +263,19 @@ def weight_loss(
 
 def model_loss(model: Model) -> QualityNote:
     """What a model's file type costs it."""
-    if not model.writes and getattr(FILE_TYPES.get(model.file_type), "family", "") != "float":
-        return QualityNote(sentence=_UNMEASURED)
-    arch = model.hp.arch if model.hp else ""
-    return weight_loss(
-        class_of(model), model.file_type, model_name=f"{model.id} {model.name}", arch=arch
-    )
+    return losses(model, (model.file_type,))[model.file_type]
+
+
+def losses(model: Model, file_types: Iterable[str]) -> dict[str, QualityNote]:
+    """What some file types would cost a model, whichever it is in."""
+    kind, arch = class_of(model), model.hp.arch if model.hp else ""
+
+    def loss(file_type: str) -> QualityNote:
+        if not model.writes and getattr(FILE_TYPES.get(file_type), "family", "") != "float":
+            return QualityNote(sentence=_UNMEASURED)
+        return weight_loss(kind, file_type, model_name=f"{model.id} {model.name}", arch=arch)
+
+    return {name: loss(name) for name in file_types}
 
 
 _UNMEASURED: Final = (

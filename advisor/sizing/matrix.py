@@ -140,10 +140,13 @@ class Matrices:
         self._spare = _spare(rig)
         self._closely = closely
 
-    def ask(self, models: Mapping[str, Model], contexts: Sequence[int]) -> Asked:
+    def ask(
+        self, models: Mapping[str, Model], contexts: Sequence[int], *, like: Model | None = None
+    ) -> Asked:
         """Look everything up that does not depend on what is free.
 
-        Raises SettingsError where llama.cpp would refuse to start.
+        ``like``: the same model in a file type that was asked about before: what file types share
+        is not worked out again. Raises SettingsError where llama.cpp would refuse to start.
         """
         plain = self._settings
         if plain.spec_type != "none":
@@ -160,15 +163,23 @@ class Matrices:
             else [(item,) for item in models.items()]
         )
         asked = tuple(contexts)
-        return Asked(plain, asked, [self._part(group, plain, asked) for group in groups])
+        like = like if alike else None
+        return Asked(plain, asked, [self._part(group, plain, asked, like) for group in groups])
 
     def _part(
-        self, group: Sequence[tuple[str, Model]], settings: RunSettings, contexts: tuple[int, ...]
+        self,
+        group: Sequence[tuple[str, Model]],
+        settings: RunSettings,
+        contexts: tuple[int, ...],
+        like: Model | None,
     ) -> _Part:
         file_types, models = zip(*group, strict=True)
         space = self._space
-        placement = place_model(models[0], settings, space.backends, space.free)
-        found = loads(family(models), models[0], settings, contexts, space, placement=placement)
+        first = models[0]
+        if like is not None and _fused(like, "") == _fused(first, ""):
+            first = like
+        placement = place_model(first, settings, space.backends, space.free)
+        found = loads(family(models), first, settings, contexts, space, placement=placement)
         return _Part(file_types, models, placement, found)
 
     def split_may_hold(self, asked: Asked, file_type: str) -> bool:

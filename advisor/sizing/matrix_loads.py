@@ -58,9 +58,8 @@ class Loads(NamedTuple):
         return len(self.columns.each)
 
 
-_Asked = tuple[
-    Family, RunSettings, tuple[int, ...], tuple[str, ...], tuple[int | None, ...], Placement
-]
+_Shared = tuple[RunSettings, tuple[int, ...], tuple[str, ...], tuple[int | None, ...], Placement]
+"""Settings, contexts, and per device its backend and free memory; where layers go."""
 
 
 def loads(
@@ -74,21 +73,23 @@ def loads(
 ) -> Loads:
     """The cells of some file types of one model, remembered while the models live.
 
-    ``tables``: of those models, of which ``first`` is the first. Raises SettingsError where
+    ``tables``: of those models. ``first``: the first of them, or another file type that shares
+    caches and buffers with them. Raises SettingsError where
     llama.cpp would refuse to start.
     """
     # Free memory decides where layers go, and beyond that only how matrices are cut and where a
     # draft model goes.
     cut = settings.split_mode in {"row", "tensor"} or settings.spec_type == "draft-simple"
     free = space.free if cut else (None,) * len(space.free)
-    return _known(first, (tables, settings, contexts, space.backends, free, placement))
+    return _known(first, (tables, (settings, contexts, space.backends, free, placement)))
 
 
-def _make(_first: Model, asked: _Asked) -> Loads:
-    tables, settings, contexts, backends, free, placement = asked
+def _make(first: Model, asked: tuple[Family, _Shared]) -> Loads:
+    tables, shared = asked
+    settings, _contexts, backends, free, placement = shared
     models = tables.models()
-    _check(models, settings)
-    made = columns(models[0], settings, contexts, backends, free, placement=placement)
+    made = _columns(first, shared)
+    _check(models, first, settings)
     placed = tables.weights(settings, placement, backends, free)
     n_types, n_contexts = len(models), len(made.each)
     weights = placed.devices.T[:, :, None]
@@ -120,9 +121,18 @@ def _make(_first: Model, asked: _Asked) -> Loads:
 _known = PerModel(_make, _REMEMBER)
 
 
-def _check(models: Sequence[Model], settings: RunSettings) -> None:
-    """Refuse what llama.cpp would refuse. Raises SettingsError."""
+def _make_columns(model: Model, asked: _Shared) -> Columns:
+    settings, contexts, backends, free, placement = asked
+    refusals.check(model, settings)
+    return columns(model, settings, contexts, backends, free, placement=placement)
+
+
+_columns = PerModel(_make_columns, _REMEMBER)
+
+
+def _check(models: Sequence[Model], like: Model, settings: RunSettings) -> None:
+    """Refuse what llama.cpp would refuse, where ``like`` is accepted. Raises SettingsError."""
     for model in models:
         # File types of one catalogue model differ in types only, and those do not matter here.
-        if model is models[0] or model.hp is not models[0].hp or model.source == "gguf":
+        if model is not like and (model.hp is not like.hp or model.source == "gguf"):
             refusals.check(model, settings)

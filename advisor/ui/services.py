@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from advisor import answers
 from advisor.advice import capability, hardware_prices, picks
+from advisor.advice.wish import Wish
 from advisor.basis import Basis, Explanation, Range
 from advisor.engine import command
 from advisor.engine.machine import read_machine, with_engine
@@ -314,7 +315,7 @@ def what_runs(
     return capability.capability(
         catalogue().entries,
         rig,
-        picks.Wish(ctx=settings.ctx, least_tps=least_tps),
+        Wish(ctx=settings.ctx, least_tps=least_tps),
         plain(settings),
         calibration=learn(rig, probes),
         cancelled=cancelled,
@@ -332,7 +333,7 @@ def best(
     rig: Rig,
     settings: RunSettings,
     probes: Probes,
-    wish: picks.Wish,
+    wish: Wish,
     cancelled: Callable[[], bool],
 ) -> Iterator[picks.Pick]:
     """The catalogue's models for a wish, one by one, the likeliest first."""

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from advisor.advice.capability import Capability, capability
 from advisor.advice.closer import Closer
-from advisor.advice.picks import Wish, current, likely_order, picks
+from advisor.advice.picks import current, likely_order, picks
+from advisor.advice.wish import Wish
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing.settings import RunSettings

@@ -6,7 +6,8 @@ import pytest
 
 from advisor.advice.capability import capability
 from advisor.advice.closer import Closer, closed_up
-from advisor.advice.picks import Pick, Wish, picks
+from advisor.advice.picks import Pick, picks
+from advisor.advice.wish import Wish
 from advisor.answers import plan_of
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig

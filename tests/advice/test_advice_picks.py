@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from advisor.advice.picks import Pick, Wish, current, likely_order, picks
+from advisor.advice.best_type import BestType
+from advisor.advice.picks import Pick, current, likely_order, offered, picks
+from advisor.advice.wish import Wish
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.model import Model
@@ -151,25 +153,62 @@ def test_file_types_on_unlike_cards_are_judged_as_the_solver_places_them(
     assert pick.cell.file_type == min(good)[-1]
 
 
-def test_unlike_cards_are_judged_once_and_solved_for_what_is_picked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[list[str]] = []
+def asked_of(
+    monkeypatch: pytest.MonkeyPatch, words: str, name: str, least: float = 10.0
+) -> tuple[Pick, list[str]]:
+    """What is picked of a model, and the file types that were sized for it."""
+    asked: list[str] = []
     ask = Matrices.ask
 
-    def noted(matrices: Matrices, models: Mapping[str, Model], contexts: Sequence[int]) -> Asked:
-        asked.append(list(models))
-        return ask(matrices, models, contexts)
+    def noted(
+        matrices: Matrices,
+        models: Mapping[str, Model],
+        contexts: Sequence[int],
+        *,
+        like: Model | None = None,
+    ) -> Asked:
+        asked.extend(models)
+        return ask(matrices, models, contexts, like=like)
 
     monkeypatch.setattr(Matrices, "ask", noted)
-    rig, entry = parse_rig("RTX 5090 + RTX 3060 + 64 GB DDR5-6000"), catalogue().find(NAMES[0])
+    entry, wish = catalogue().find(name), Wish(ctx=8192, least_tps=least)
+    (pick,) = picks([entry], parse_rig(words), wish, RunSettings(ctx=8192))
+    return pick, [*asked]
 
-    (pick,) = picks([entry], rig, Wish(ctx=8192), RunSettings(ctx=8192))
+
+def test_unlike_cards_are_solved_for_what_is_picked(monkeypatch: pytest.MonkeyPatch) -> None:
+    pick, asked = asked_of(monkeypatch, "RTX 5090 + RTX 3060 + 64 GB DDR5-6000", NAMES[0])
 
     assert pick.placed
-    assert len(asked) == 2
-    assert set(asked[0]) <= set(entry.file_types)
-    assert asked[1] == [pick.cell.file_type]
+    # As llama.cpp splits the cards every one once, and what is picked as the solver does.
+    assert len(asked) == len(set(asked)) + 1
+    assert asked.count(pick.cell.file_type) == 2
+
+
+@pytest.mark.parametrize(("words", "least"), [("RTX 4090 + 64 GB DDR5-6000", 10.0), *(
+    ("RTX 3060 12GB + 64 GB DDR4-3200", tps) for tps in (5.0, 10.0, 20.0, 500.0)
+)])  # fmt: skip
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_sized_holds_the_best_of_all(
+    monkeypatch: pytest.MonkeyPatch, name: str, words: str, least: float
+) -> None:
+    """The few that are sized, against a search that knows every file type."""
+    pick, _asked = asked_of(monkeypatch, words, name, least)
+    entry, wish = pick.entry, Wish(ctx=8192, least_tps=least)
+    names = [file_type for file_type in entry.file_types if offered(entry, file_type)]
+    models = {file_type: entry.model(file_type) for file_type in names}
+    all_ = matrix(models, parse_rig(words), RunSettings(ctx=8192), (8192,))
+    search = BestType(entry, names, 8192, wish, known={c.file_type: c for (c,) in all_.rows})
+
+    assert pick.cell == search.found
+
+
+def test_what_cannot_be_the_best_is_not_sized(monkeypatch: pytest.MonkeyPatch) -> None:
+    pick, asked = asked_of(monkeypatch, "RTX 4090 + 64 GB DDR5-6000", "Qwen/Qwen3-8B")
+
+    assert pick.cell.file_type == "Q6_K"
+    # Near lossless all of them: which file is the smallest decides.
+    assert set(asked) == {"Q6_K", "Q8_0", "F16", "BF16"}
 
 
 def test_what_was_trained_for_less_comes_after_what_reaches_the_context() -> None:

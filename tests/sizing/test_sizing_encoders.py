@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from advisor.advice.picks import Wish
+from advisor.advice.wish import Wish
 from advisor.answers import advice_of
 from advisor.errors import ModelError
 from advisor.hardware.compose import parse_rig

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from PySide6.QtCore import Qt
 
-from advisor.advice.picks import Wish, picks
+from advisor.advice.picks import picks
+from advisor.advice.wish import Wish
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing.settings import RunSettings

@@ -6,7 +6,7 @@ from PySide6.QtGui import QAccessible, QColor, QFocusEvent, QImage, QPaintEvent
 from PySide6.QtWidgets import QApplication, QGraphicsView, QLabel, QWidget
 
 from advisor.advice.capability import capability
-from advisor.advice.picks import Wish
+from advisor.advice.wish import Wish
 from advisor.basis import Basis, Explanation, Range, Term
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue

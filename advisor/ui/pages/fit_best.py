@@ -20,7 +20,8 @@ from PySide6.QtWidgets import (
 
 from advisor import units
 from advisor.advice.closer import Closer, closed_up
-from advisor.advice.picks import ABILITIES, Pick, Wish
+from advisor.advice.picks import Pick
+from advisor.advice.wish import ABILITIES, Wish
 from advisor.llm.intelligence import CODING, data
 from advisor.probe.calibrate import learn
 from advisor.ui import design, services

@@ -9,8 +9,15 @@ from collections.abc import Callable
 from typing import Final
 
 from PySide6.QtCore import QElapsedTimer, QPoint, QRect, Qt
-from PySide6.QtGui import QImage, QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtGui import QImage, QPainter, QPaintEvent, QRegion
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QLineEdit,
+    QPlainTextEdit,
+    QTextEdit,
+    QWidget,
+)
 
 from advisor.ui.turns import Turn, line
 
@@ -18,6 +25,21 @@ BANDS: Final = 3
 """Turns in which what is below is painted."""
 LONGEST_MS: Final = 120
 """As long pieces of a page are waited for, so that it appears whole; nobody notices more delay."""
+
+
+TYPED: Final = (QLineEdit, QAbstractSpinBox, QPlainTextEdit, QTextEdit)
+"""What a person may be typing in is seen through it."""
+
+
+def hold_over(widget: QWidget) -> None:
+    """Keep what is on screen around ``widget`` while it changes, where it is behind a curtain."""
+    parent = widget.parentWidget()
+    while parent is not None:
+        curtain = parent.findChild(Curtain, options=Qt.FindChildOption.FindDirectChildrenOnly)
+        if curtain is not None:
+            curtain.hold()
+            return
+        parent = parent.parentWidget()
 
 
 class Curtain(QWidget):
@@ -43,15 +65,16 @@ class Curtain(QWidget):
         """Keep what is on screen, and open soon; whether there was something to keep."""
         if not self._on_screen():
             return False
-        self._close()
+        if not self._late:
+            self._close()
         return True
 
-    def hold_over(self, change: Callable[[], None]) -> bool:
+    def hold_resizing(self, change: Callable[[], None]) -> bool:
         """As ``hold``, before the window's size changes; ``change`` is called in another turn.
 
         One that is held for long lets changes through, so that a page follows a hand that drags.
         """
-        if self.isVisible() and self._closed.elapsed() > LONGEST_MS:
+        if self._late:
             self._open()
         if not self._on_screen():
             return False
@@ -70,6 +93,11 @@ class Curtain(QWidget):
             with QPainter(self) as painter:
                 painter.fillRect(self.rect(), self.palette().window())
                 painter.drawImage(QPoint(0, -self.y()), self._picture)
+
+    @property
+    def _late(self) -> bool:
+        """Whether it has been closed for so long that it must open, whatever else changes."""
+        return self.isVisible() and self._closed.elapsed() > LONGEST_MS
 
     def _on_screen(self) -> bool:
         window = self.window().windowHandle()
@@ -90,18 +118,27 @@ class Curtain(QWidget):
             self._closed.start()
         self._opened = 0
         self.setGeometry(self._over.rect())
+        self._leave_out(QApplication.focusWidget())
         self.raise_()
         self.show()
         self._turn.start()
+
+    def _leave_out(self, typed: QWidget | None) -> None:
+        """What is typed appears at once."""
+        self.clearMask()
+        if isinstance(typed, TYPED) and self._over.isAncestorOf(typed) and self._picture is None:
+            shown = QRect(typed.mapTo(self._over, QPoint()), typed.size())
+            self.setMask(QRegion(self.rect()) - QRegion(shown))
 
     def _next(self) -> None:
         if self._work:
             self._work.pop(0)()
             self._turn.start()
-        elif self._opened == 0 and line.others_seen and self._closed.elapsed() < LONGEST_MS:
+        elif self._opened == 0 and line.others_seen and not self._late:
             self._turn.start()  # behind those that wait: the page is still being made
         elif self._opened < BANDS - 1:
             self._opened += 1
+            self.clearMask()
             whole = self._over.rect()
             self.setGeometry(whole.adjusted(0, whole.height() * self._opened // BANDS, 0, 0))
             self._turn.start()

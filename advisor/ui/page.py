@@ -27,6 +27,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QWidget
 
+from advisor.ui import curtain
 from advisor.ui.state import AppState
 from advisor.ui.turns import Turn
 
@@ -67,6 +68,7 @@ class Page(QWidget):
     def when_seen(self, draw: Callable[[], None]) -> None:
         """Call ``draw`` now, or once when the page is shown: a hidden page keeps no turn long."""
         if self.isVisible() and not self._unseen and not self._unmade:
+            curtain.hold_over(self)
             draw()
         else:
             self._unseen[draw] = None
@@ -96,6 +98,7 @@ class Page(QWidget):
             getattr(self, self._unmade.pop(0))
             self._catching_up.start()
         elif self._unseen and self.isVisible():
+            curtain.hold_over(self)
             draw = next(iter(self._unseen))
             del self._unseen[draw]
             draw()

@@ -95,7 +95,7 @@ class _AtLeast(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """All of it is theirs, in a turn of the event loop after the window's own parts."""
         super().resizeEvent(event)
-        if not self.curtain.hold_over(self._lay_out):
+        if not self.curtain.hold_resizing(self._lay_out):
             self._lay_out()
 
     def _lay_out(self) -> None:

@@ -87,7 +87,7 @@ def test_pieces_of_a_page_are_waited_for_but_not_for_ever(stage: Stage, qtbot) -
 
 def test_a_window_is_laid_out_in_a_turn_after_it_has_another_size(stage: Stage, qtbot) -> None:
     changed = list[int]()
-    assert stage.curtain.hold_over(lambda: changed.append(stage.width()))
+    assert stage.curtain.hold_resizing(lambda: changed.append(stage.width()))
     stage.resize(400, 500)
     assert changed == []
     QApplication.processEvents()
@@ -102,7 +102,7 @@ def test_a_hand_that_goes_on_dragging_is_followed(
     monkeypatch.setattr(module, "LONGEST_MS", -1)
     changed = list[str]()
     for name in ("first", "second", "third"):
-        stage.curtain.hold_over(lambda name=name: changed.append(name))
+        stage.curtain.hold_resizing(lambda name=name: changed.append(name))
     assert changed == ["first", "second"]
     qtbot.waitUntil(stage.curtain.isHidden)
     assert changed == ["first", "second", "third"]
@@ -114,4 +114,4 @@ def test_it_is_not_in_the_way(stage: Stage) -> None:
     assert stage.curtain.focusPolicy() == Qt.FocusPolicy.NoFocus
     stage.hide()
     assert not stage.curtain.hold()
-    assert not stage.curtain.hold_over(lambda: None)
+    assert not stage.curtain.hold_resizing(lambda: None)

@@ -14,7 +14,7 @@ from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.machine_answer import AnswerCard
 from advisor.ui.pages.machine_edits import MachineEdits
 from advisor.ui.pages.machine_live import LiveReadings
-from advisor.ui.pages.machine_models import ModelsCard
+from advisor.ui.pages.machine_models import Listed, ModelsCard, listed
 from advisor.ui.pages.machine_parts import Parts
 from advisor.ui.pages.machine_what_if import WhatIfCard
 from advisor.ui.state import AppState
@@ -42,6 +42,10 @@ class MachinePage(Page):
         """Devices that stopped answering while somebody looked."""
         self._stale = True
         """The answer does not belong to the rig and context in question yet."""
+        self._answer: Listed | None = None
+        """What is to be shown."""
+        self._last = False
+        """Whether a better answer will not come."""
         self.banner = Banner(above=design.GAP)
         self.edits = MachineEdits(self, state, self.banner)
         content = QWidget()
@@ -118,27 +122,27 @@ class MachinePage(Page):
     # answer
 
     def _find_capability(self) -> None:
-        self._stale = True
+        self._stale, self._last = True, False
         rig, settings = self.state.rig, self.state.settings
         if rig is None or not self.isVisible():
             return
         if self._capability_job is not None:
             self._capability_job.cancel()
         probes, least_tps = self.state.session.probes, self.state.usage.min_decode_tps
-        so_far: list[Capability] = []
+        so_far: list[Listed] = []
         clock = QElapsedTimer()
         clock.start()
 
-        def work(job: Job) -> Capability:
+        def work(job: Job) -> Listed:
             def arrived(share: float, found: Capability) -> None:
-                so_far.append(found)
+                so_far.append(listed(found))
                 job.report(share)
 
             def looked(found: Capability) -> None:
-                so_far.append(found)
+                so_far.append(listed(found))
                 job.report(1.0, _LOOKED)
 
-            return services.what_runs(
+            found = services.what_runs(
                 rig,
                 settings,
                 probes,
@@ -147,40 +151,48 @@ class MachinePage(Page):
                 arrived=arrived,
                 looked=looked,
             )
+            return listed(found)
 
         def progressed(share: float, said: str) -> None:
             if job.cancelled:
                 return
             if said == _LOOKED:
-                self._show_capability(so_far[-1])
-                self._stale = True
+                self._have(so_far[-1], last=False)
             elif clock.elapsed() > SOON_MS:
                 # What comes at once needs no list that grows.
                 self._show_so_far(share, so_far[-1])
 
         job = self._capability_job = run_task(
             work,
-            on_result=self._show_capability,
+            on_result=lambda found: self._have(found, last=True),
             on_progress=progressed,
             on_error=self.edits.complain,
             owner=self,
         )
 
-    def _show_so_far(self, share: float, found: Capability) -> None:
+    def _show_so_far(self, share: float, found: Listed) -> None:
         rig = self.state.rig
         if rig is not None:
             self.answer.show_progress(share)
             self.models.show_models(found, on_devices=bool(rig.devices))
 
-    def _show_capability(self, found: Capability) -> None:
-        rig = self.state.rig
-        if rig is None:
-            return
-        self._stale = False
+    def _have(self, answer: Listed, *, last: bool) -> None:
+        """Each half of it is half a frame."""
         pauses.keep_caches()
-        self.answer.show_answer(found, rig)
-        self.parts.host.offer_measuring(offered=not self.answer.offers_measuring)
-        self.models.show_models(found, on_devices=bool(rig.devices))
+        self._answer, self._last = answer, last
+        self.in_turns(self._show_answer, self._show_list)
+
+    def _show_answer(self) -> None:
+        rig, answer = self.state.rig, self._answer
+        if rig is not None and answer is not None:
+            self.answer.show_answer(answer.found, rig)
+            self.parts.host.offer_measuring(offered=not self.answer.offers_measuring)
+
+    def _show_list(self) -> None:
+        rig, answer = self.state.rig, self._answer
+        if rig is not None and answer is not None:
+            self._stale = not self._last
+            self.models.show_models(answer, on_devices=bool(rig.devices))
 
     def _look_at(self, pick: Pick) -> None:
         self.state.take(pick)

@@ -41,6 +41,9 @@ class AnswerCard(Card):
         self._look = text(self.tr("Look at"), "muted")
         self._suggested: list[QPushButton] = []
         """The best first; as many are shown as stand in one line."""
+        self._made: list[QPushButton] = []
+        """Of this answer and others: a button takes longer to make than to change."""
+        self._picks: tuple[Pick, ...] = ()
         # Never seen: has the height of a suggestion before there are any.
         self._sample = button("", role="link")
         self._sample.hide()
@@ -93,9 +96,8 @@ class AnswerCard(Card):
         self._say_calibrated(services.calibrated_by(rig, self._state.session.probes))
         self.measure_ram.show_where(any(pick.cell.decode is None for pick in found.models))
         self._drop_suggestions()
-        self._suggested = [self._suggestion(pick) for pick in found.suggestions(SUGGESTED)]
-        for place, new in enumerate(self._suggested):
-            self._last.insertWidget(1 + place, new)
+        self._picks = found.suggestions(SUGGESTED)
+        self._suggested = [self._suggestion(place) for place in range(len(self._picks))]
         self._look.setVisible(bool(self._suggested))
         self._fit_suggestions()
 
@@ -115,7 +117,6 @@ class AnswerCard(Card):
         """Another width would show them again."""
         for old in self._suggested:
             old.hide()
-            old.deleteLater()
         self._suggested = []
 
     def _fit_suggestions(self) -> None:
@@ -126,17 +127,23 @@ class AnswerCard(Card):
             room -= self._last.spacing() + suggestion.sizeHint().width()
             suggestion.setVisible(room >= 0)
 
-    def _suggestion(self, pick: Pick) -> QPushButton:
+    def _suggestion(self, place: int) -> QPushButton:
+        pick = self._picks[place]
         name, cell = pick.entry.name, pick.cell
         label = self.tr("{name} {file_type}").format(name=name, file_type=cell.file_type)
         if cell.decode is not None:
             label = f"{label}, {pace(pick)}"
-        return button(
-            label,
-            lambda: self._look_at(pick),
-            "link",
-            tip=self.tr("Show what fits of {name}").format(name=name),
-        )
+        tip = self.tr("Show what fits of {name}").format(name=name)
+        if place == len(self._made):
+            made = button(label, lambda: self._look_at(self._picks[place]), "link")
+            self._made.append(made)
+            self._last.insertWidget(1 + place, made)
+        shown = self._made[place]
+        shown.setText(label)
+        shown.setAccessibleName(label)
+        shown.setAccessibleDescription(tip)
+        shown.setToolTip(tip)
+        return shown
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Words wrap, and suggestions go, where there is less room."""

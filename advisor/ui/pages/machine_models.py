@@ -41,6 +41,28 @@ class _Line:
     """What the filter looks in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What runs, and the lines that say it."""
+
+    found: Capability
+    lines: list[_Line]
+    widest: tuple[int, ...]
+    """Px of the widest words of each column."""
+
+
+def listed(found: Capability) -> Listed:
+    """Worked out on a thread: a list of the whole catalogue takes longer than a frame."""
+    lines = [
+        _Line(pick, _words(pick), _order(pick, place), _sought(pick))
+        for place, pick in enumerate(found.models)
+    ]
+    metrics = QFontMetrics(design.font())
+    columns = zip(*(line.words for line in lines), strict=True)
+    widest = tuple(max(map(metrics.horizontalAdvance, set(words))) for words in columns)
+    return Listed(found, lines, widest)
+
+
 class _Models(RowsModel):
     """Sorted and filtered here: a proxy asks for each cell through Qt, tenfold the time."""
 
@@ -63,11 +85,8 @@ class _Models(RowsModel):
         self._verdicts: frozenset[str] = frozenset()
         self._sought: tuple[str, ...] = ()
 
-    def show_rows(self, rows: tuple[Pick, ...]) -> None:
-        self.all = [
-            _Line(pick, _words(pick), _order(pick, place), _sought(pick))
-            for place, pick in enumerate(rows)
-        ]
+    def show_lines(self, lines: list[_Line]) -> None:
+        self.all = lines
         self._choose()
 
     def narrow(self, verdicts: frozenset[str], sought: tuple[str, ...]) -> None:
@@ -205,30 +224,27 @@ class ModelsCard(Card):
         self._search.textChanged.connect(self._narrow)
         self._which.currentIndexChanged.connect(self._narrow)
 
-    def show_models(self, found: Capability, *, on_devices: bool) -> None:
+    def show_models(self, listed: Listed, *, on_devices: bool) -> None:
         """Another rig, other models. Without devices there is nothing that a part could leave."""
-        self._models.show_rows(found.models)
+        self._models.show_lines(listed.lines)
         self._which.setVisible(on_devices)
-        count = len(found.models)
+        count = len(listed.lines)
         words = (
             self.tr("1 model at {context}")
             if count == 1
             else self.tr("{count} models at {context}")
         )
-        self.note.setText(words.format(count=count, context=units.tokens(found.ctx)))
-        self._fit_columns()
+        self.note.setText(words.format(count=count, context=units.tokens(listed.found.ctx)))
+        self._fit_columns(listed.widest)
         self._tell_empty()
 
-    def _fit_columns(self) -> None:
+    def _fit_columns(self, widest: tuple[int, ...] = ()) -> None:
         """As wide as the widest words; Qt's own way asks for each cell several times."""
-        metrics = self.table.fontMetrics()
         # A hidden column's head tells the header's size hint nothing.
         heads = QFontMetrics(design.font(design.SMALL, QFont.Weight.Medium))
         for column in range(1, len(self._models.heads)):
-            shown = {line.words[column] for line in self._models.all}
-            widest = max((metrics.horizontalAdvance(words) for words in shown), default=0)
             head = heads.horizontalAdvance(self._models.heads[column])
-            width = max(widest, head) + PADDING
+            width = max(widest[column] if widest else 0, head) + PADDING
             # One long maker must not take the room of every model's name.
             self._widths[column] = min(width, MOST_MAKER) if column == MAKER else width
         self._make_room()

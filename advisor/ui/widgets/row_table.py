@@ -2,19 +2,29 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from PySide6.QtCore import (
-    QAbstractItemModel,
     QAbstractTableModel,
     QModelIndex,
     QObject,
     QPersistentModelIndex,
     QPoint,
+    QPointF,
+    QRect,
     Qt,
 )
-from PySide6.QtWidgets import QAbstractItemView, QMenu, QTableView
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QStaticText, QTransform
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+)
 
+from advisor.ui import design
 from advisor.ui.widgets.basics import translate
 
 Index = QModelIndex | QPersistentModelIndex
@@ -28,7 +38,7 @@ class RowsModel(QAbstractTableModel):
     ) -> None:
         super().__init__(parent)
         self.heads = heads
-        self._figures = figures
+        self.figures = figures
         """Columns of figures."""
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008, N802 - Qt's signature
@@ -67,15 +77,73 @@ class RowsModel(QAbstractTableModel):
 
     def alignment(self, column: int) -> Qt.AlignmentFlag:
         """Of a column's cells."""
-        figure = column in self._figures
-        side = Qt.AlignmentFlag.AlignRight if figure else Qt.AlignmentFlag.AlignLeft
-        return side | Qt.AlignmentFlag.AlignVCenter
+        return _AT_RIGHT if column in self.figures else _AT_LEFT
 
 
-def row_table(model: QAbstractItemModel, name: str, row_height: int) -> QTableView:
+# Made once: an operation on flags takes as long as drawing a word.
+_AT_RIGHT: Final = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_AT_LEFT: Final = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+
+
+class _RowPainter(QStyledItemDelegate):
+    """Cells as the style sheet has them, in a third of the time.
+
+    Through the style every cell asks the model seven times, and lays its words out anew.
+    """
+
+    def __init__(self, view: QTableView, model: RowsModel) -> None:
+        super().__init__(view)
+        self._cells = model
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        rect: QRect = option.rect  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
+        state: int = option.state.value  # pyright: ignore[reportAttributeAccessIssue] - as above
+        cells = self._cells
+        chosen = state & _SELECTED
+        if chosen:
+            painter.fillRect(rect, QColor(design.colours().accent_soft))
+        words = cells.data(index, Qt.ItemDataRole.DisplayRole)
+        if not words:
+            return
+        bold = cells.data(index, Qt.ItemDataRole.FontRole) is not None
+        font = _BOLD if bold else _BODY
+        shown, wide, high = _laid_out(words, bold)
+        room = rect.width() - 2 * BESIDE
+        if wide > room:
+            words = QFontMetrics(font).elidedText(words, Qt.TextElideMode.ElideRight, room)
+            shown, wide, high = _laid_out(words, bold)
+        right = index.column() in cells.figures
+        x = rect.right() + 1 - BESIDE - wide if right else rect.left() + BESIDE
+        y = rect.top() + (rect.height() - high) / 2
+        painter.setFont(font)
+        ink = None if chosen else cells.data(index, Qt.ItemDataRole.ForegroundRole)
+        painter.setPen(QColor(design.colours().text) if ink is None else ink)
+        painter.drawStaticText(QPointF(x, y), shown)
+
+
+BESIDE: Final = 11
+"""Px of a cell beside its words: the style sheet's padding and Qt's own margin."""
+_SELECTED: Final[int] = QStyle.StateFlag.State_Selected.value
+_BODY: Final = design.font()
+_BOLD: Final = design.font(design.BODY, QFont.Weight.DemiBold)
+"""Of a cell for which its model has a font; no table has others."""
+
+
+@functools.lru_cache(maxsize=4000)
+def _laid_out(words: str, bold: bool) -> tuple[QStaticText, float, float]:
+    """Words whose glyphs are kept, and their width and height in px."""
+    made = QStaticText(words)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.prepare(QTransform(), _BOLD if bold else _BODY)
+    size = made.size()
+    return made, size.width(), size.height()
+
+
+def row_table(model: RowsModel, name: str, row_height: int) -> QTableView:
     """The view of such a table, or a sorted one; ``name`` is for those who do not see it."""
     table = QTableView()
     table.setModel(model)
+    table.setItemDelegate(_RowPainter(table, model))
     table.setAccessibleName(name)
     table.setShowGrid(False)
     table.setTabKeyNavigation(False)

@@ -29,6 +29,7 @@ from advisor.report.sections.sources import source_blocks
 from advisor.session import Session
 from advisor.sizing.matrix import Matrix
 from advisor.sizing.plan import Plan
+from advisor.sizing.waits import Wait
 from advisor.units import decimal_bytes
 
 
@@ -81,6 +82,8 @@ class Findings:
     plan: Plan | None = None
     ways: tuple[str, ...] = ()
     """What would make the plan's run faster."""
+    longest: tuple[Wait, ...] = ()
+    """How long its first token takes after a prompt that fills the context, where that is known."""
     matrix: Matrix | None = None
     models: Mapping[str, Model] = field(default_factory=dict[str, Model])
     """The models of the matrix's rows."""
@@ -190,7 +193,7 @@ def _plan(findings: Findings) -> list[Block]:
     best = advice.best.option if advice is not None and advice.best is not None else None
     same = best is not None and (best.model_id, best.file_type) == (plan.model_id, plan.file_type)
     recommended = "" if best is None or same else best.runs or best.title
-    return plan_blocks(plan, recommended=recommended, ways=findings.ways)
+    return plan_blocks(plan, recommended=recommended, ways=findings.ways, longest=findings.longest)
 
 
 def _title(findings: Findings) -> str:

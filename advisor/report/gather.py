@@ -20,6 +20,7 @@ from advisor.sizing.card_order import better_cards
 from advisor.sizing.plan import Plan
 from advisor.sizing.prompt_ways import as_sentence, prompt_ways
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.waits import waits
 
 
 def findings(
@@ -50,6 +51,7 @@ def findings(
         plan = answers.plan_of(model, rig, settings, calibration)
         matrix, models = answers.matrix_of(choice, rig, settings, calibration)
         ways = _ways(model, rig, settings, plan, calibration)
+        longest = waits(model, rig, plan.settings, calibration)[-1:]
     except SettingsError as error:
         # llama.cpp would refuse these settings; the rest of the report does not depend on them.
         return Findings(rig=rig, probe=probe, scenario=scenario, problem=str(error))
@@ -69,6 +71,7 @@ def findings(
         rig=rig,
         plan=plan,
         ways=ways,
+        longest=longest,
         matrix=matrix,
         models=models,
         advice=advice,

@@ -391,3 +391,17 @@ def test_what_a_server_takes_to_choose_a_token_is_told_where_it_matters(  # noqa
     qtbot.waitUntil(lambda: any("tok/s" in x.text() for x in rows if x.isVisible()))
     shown = [x.text() for x in rows if x.isVisible() and "llama-server writes about" in x.text()]
     assert len(shown) == int(told)
+
+
+def test_the_wait_for_a_long_prompt_stands_beside_the_speed(fit, state, qtbot) -> None:
+    def waits() -> list[str]:
+        rows = fit.findChildren(FigureRow)
+        names = [row.button.accessibleName() for row in rows if row.isVisibleTo(fit)]
+        return [name for name in names if name.startswith("…")]
+
+    ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 32768)
+    qtbot.waitUntil(lambda: len(waits()) == 2, timeout=10_000)
+    assert "8,192" in waits()[0]
+    assert "fills the context" in waits()[1]
+    state.change_settings(ctx=8192)
+    qtbot.waitUntil(lambda: len(waits()) == 1, timeout=10_000)

@@ -18,6 +18,7 @@ from advisor.report.document import (
 )
 from advisor.sizing import sampling
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
+from advisor.sizing.waits import Wait
 from advisor.units import UNKNOWN, gib, large_unit, rate, size, tokens
 
 _VERDICTS = {
@@ -37,11 +38,13 @@ _INKS = (
 """Parts of a bar in the order of their colours (style.BAR_FILLS)."""
 
 
-def plan_blocks(plan: Plan, *, recommended: str = "", ways: Sequence[str] = ()) -> list[Block]:
+def plan_blocks(
+    plan: Plan, *, recommended: str = "", ways: Sequence[str] = (), longest: Sequence[Wait] = ()
+) -> list[Block]:
     """Memory per device as bars and figures, speed, the command to repeat it.
 
     ``recommended`` is what the verdict would run, when that is something else; ``ways`` say what
-    would make this run faster.
+    would make this run faster, ``longest`` how long a prompt that fills the context takes.
     """
     settings = plan.settings
     takers = ["working buffers"]
@@ -59,7 +62,7 @@ def plan_blocks(plan: Plan, *, recommended: str = "", ways: Sequence[str] = ()) 
         intro += f" (This is the run in question; the verdict is another: {recommended}.)"
     blocks: list[Block] = [Heading(text="The plan, device by device"), Paragraph(text=intro)]
     # Small parts first: what is left of a page takes them, and the memory goes on the next.
-    blocks += _speed(plan)
+    blocks += _speed(plan, longest)
     blocks.append(Paragraph(text="The command that this describes:", style="small"))
     blocks.append(Command(text=shlex.join(plan.command)))
     blocks.append(_bars(plan))
@@ -198,7 +201,7 @@ def _memory_table(plan: Plan) -> Table:
     return Table(columns=columns, rows=tuple(rows))
 
 
-def _speed(plan: Plan) -> list[Block]:
+def _speed(plan: Plan, longest: Sequence[Wait]) -> list[Block]:
     speed = plan.speed
     rows: list[tuple[Cell, ...]] = []
     depth = plan.settings.depth
@@ -207,6 +210,7 @@ def _speed(plan: Plan) -> list[Block]:
         (f"Writing (decode), {after}", speed.decode_tps, "tok/s"),
         ("Reading a prompt (prefill)", speed.prefill_tps, "tok/s"),
         (f"First token after {plan.settings.n_prompt:,} tokens", speed.ttft_s, "s"),
+        *((f"First token after {wait.tokens:,} tokens", wait.seconds, "s") for wait in longest),
     ):
         text = UNKNOWN if value is None else f"{rate(value.low, '')}– {rate(value.high, unit)}"
         rows.append(

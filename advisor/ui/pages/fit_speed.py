@@ -6,12 +6,13 @@ from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QWidget
 
 from advisor import units
-from advisor.basis import Range
+from advisor.basis import Basis, Range
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
-from advisor.probe.calibrate import usable
+from advisor.probe.calibrate import learn, usable
 from advisor.sizing import sampling
 from advisor.sizing.plan import Plan
+from advisor.sizing.waits import Wait, waits
 from advisor.ui import services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.pages.measure_ram import MeasureRam
@@ -38,6 +39,7 @@ class SpeedCard(Card):
         self._served = text("", "small", wrap=True)
         self._prefill = FigureRow(self.tr("Prefill"))
         self._first = FigureRow(self.tr("First token"))
+        self._longer = [FigureRow(""), FigureRow("")]
         self._plot = RangeCurve(self.tr("Decode speed by depth"), height=120)
         self._under = text("", "small")
         self._unknown = text("", "muted", wrap=True)
@@ -47,6 +49,7 @@ class SpeedCard(Card):
             self._served,
             self._prefill,
             self._first,
+            *self._longer,
             self._plot,
             self._under,
             self._calibration,
@@ -63,6 +66,8 @@ class SpeedCard(Card):
             figure.setVisible(known)
         self._plot.setVisible(known)
         self._under.setVisible(known)
+        for figure in self._longer:
+            figure.setVisible(False)
         served = sampling.sentence(speed)
         self._served.setText(served)
         self._served.setVisible(bool(served))
@@ -103,10 +108,29 @@ class SpeedCard(Card):
             self._job.cancel()
         settings = plan.settings
         self._job = run_task(
-            lambda _job: services.speed_by_depth(model, rig, settings, probes),
-            on_result=self._show_curve,
+            lambda _job: (
+                services.speed_by_depth(model, rig, settings, probes),
+                waits(model, rig, settings, learn(rig, probes)),
+            ),
+            on_result=self._show_long,
             owner=self,
         )
+
+    def _show_long(self, found: tuple[list[tuple[int, Range]], tuple[Wait, ...]]) -> None:
+        """What long prompts and a full context do."""
+        points, found_waits = found
+        for figure, wait in zip(self._longer, found_waits, strict=False):
+            fills = wait is found_waits[-1]
+            figure.show_value(
+                f"{range_text(wait.seconds)} s",
+                basis=Basis.COMPUTED,
+                explanation=wait.how,
+                name=self.tr("… after one that fills the context")
+                if fills
+                else self.tr("… after one of {count}").format(count=f"{wait.tokens:,}"),
+            )
+            figure.setVisible(True)
+        self._show_curve(points)
 
     def _show_calibration(self, source: str) -> None:
         """Which probe the figures were fitted to, if any, and the way back."""

@@ -22,7 +22,7 @@ from advisor.hardware.rig import Device, Host, Rig
 from advisor.hardware.saved import rig_from_json
 from advisor.hardware.shared_memory import reads_the_ram, with_ram_bandwidth
 from advisor.hardware.table import Processors
-from advisor.hardware.words import MachineWords, memory_size, read_words
+from advisor.hardware.words import MachineWords, Slot, memory_size, read_words
 from advisor.units import GIB
 
 _CPU_ONLY = re.compile(r"\b(cpu[\s-]*only|no gpu|without (?:a )?gpu)\b", re.IGNORECASE)
@@ -44,6 +44,11 @@ class _HostParts:
     bandwidth_source: str | None = None
     cpu: str = ""
     sources: dict[str, str] = field(default_factory=dict[str, str])
+
+
+_ONE_CHANNEL = re.compile(r"\bN(?:50|95|97|100|150|200|305|355)\b", re.IGNORECASE)
+"""Intel's Alder and Twin Lake-N have one memory channel (ark.intel.com, N100: “Max # of Memory
+Channels 1”)."""
 
 
 def _read_ram(words: list[str], host: _HostParts) -> None:
@@ -69,6 +74,8 @@ def _read_ram(words: list[str], host: _HostParts) -> None:
     if kind:
         host.ram_type = f"{kind}-{speed}" if speed else kind
         host.sources["ram_type"] = "as you wrote"
+    if channels is None and _ONE_CHANNEL.search(host.cpu):
+        channels = 1
     if speed and host.bandwidth is None:
         host.bandwidth, host.bandwidth_source = theoretical_bandwidth(
             speed, channels, host.ram_total
@@ -180,7 +187,8 @@ def _machine(text: str) -> Rig:
     devices: list[Device] = []
     pool: int | None = None
     graphics = _within(text, words, host)
-    for count, written in [*words.gpus, *([(1, graphics.graphics)] if graphics else [])]:
+    named = [*words.gpus, *([(1, graphics.graphics)] if graphics else [])]
+    for place, (count, written) in enumerate(named):
         name = written
         if host.ram_total is not None and _shares_memory(name):
             pool = named_memory(name)
@@ -198,7 +206,7 @@ def _machine(text: str) -> Rig:
             raise RigError(
                 f"A rig has between 1 and {MAX_DEVICES} GPUs; “{text}” asks for {count}."
             )
-        devices += [device] * count
+        devices += [_in_slot(device, words.slots.get(place))] * count
     if not devices and host.ram_total is None and not host.cpu:
         raise RigError(
             f"“{text}” names neither a GPU nor memory. Write for example “M4 Max 64GB” or "
@@ -232,6 +240,27 @@ def _within(text: str, words: MachineWords, host: _HostParts) -> Processors | No
     if words.gpus or host.ram_total is None or _CPU_ONLY.search(text):
         return None
     return table.within(words.cpu)
+
+
+def _in_slot(device: Device, slot: Slot | None) -> Device:
+    """A card joined as the text says: no faster than its own link is, nor than that slot."""
+    if slot is None or device.unified:
+        return device
+    own = device.pcie
+    best = {
+        "max_generation": _least(own.max_generation, slot.generation),
+        "max_width": _least(own.max_width, slot.width),
+    }
+    return device.model_copy(
+        update={
+            "pcie": own.model_copy(update=best),
+            "sources": {**device.sources, "pcie": "as you wrote"},
+        }
+    )
+
+
+def _least(own: int | None, said: int | None) -> int | None:
+    return min((value for value in (own, said) if value is not None), default=None)
 
 
 def _of_processor(device: Device, cpu: str, known: Processors) -> Device:

@@ -99,7 +99,8 @@ def imagined_device(name: str, memory: int | None = None) -> Device:
         return _other_memory(same, size)
     near = table.suggest(name)
     hint = (
-        f"Did you mean {' or '.join(near)}?"
+        f"Did you mean {' or '.join(near)}? One that is not in it wants its memory and bandwidth: "
+        "“My card 24GB 900 GB/s”."
         if near
         else "Write its maker's name for it, or its memory and bandwidth: “My card 24GB 900 GB/s”."
     )

@@ -6,6 +6,7 @@ idle is an error that names it.
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from advisor.errors import RigError
 from advisor.hardware import table
@@ -25,7 +26,7 @@ _RAM_IDLE = re.compile(
 _DISK = frozenset(["ssd", "nvme", "hdd", "disk", "storage", "m.2"])
 _CPU = re.compile(
     r"ryzen|epyc|threadripper|xeon|opteron|athlon|celeron|pentium|altra|graviton\d?|snapdragon"
-    r"|core|i[3579](?:-\w+)?|e[357]-\w+|\d{4,5}(?:x3d|xt|kf|ks|k|x|f|g|ge|gt|hx|hs|h|u|t|wx|p)"
+    r"|n50|n95|n97|n100|n150|n200|n305|n355|raspberry|core|i[3579](?:-\w+)?|e[357]-\w+|\d{4,5}(?:x3d|xt|kf|ks|k|x|f|g|ge|gt|hx|hs|h|u|t|wx|p)"
 )
 # Makers of boards and their series: the chip on them is the same.
 _MAKERS = re.compile(
@@ -43,7 +44,23 @@ _IDLE = re.compile(
     r"|total|tower|vram|workstation|x"
 )
 _GPU_WORDS = re.compile(r"rtx|gtx|rx|arc|radeon|geforce|tesla|quadro|titan|instinct")
+_LINK = re.compile(r"x\d+|gen\d|\d(\.\d)?")
+# Boxes outside the case: what Thunderbolt 3 and 4 tunnel is four lanes of PCIe 3.0.
+_OUTSIDE = (
+    (r"(?:over\s+)?(?:thunderbolt[\s-]*5|tb5|usb4\s*v2|oculink)\b", " pcie 4.0 x4 "),
+    (r"(?:over\s+)?(?:thunderbolt(?:[\s-]*[34])?|tb[34]|usb4)\b", " pcie 3.0 x4 "),
+    (r"\be-?gpu\b(?!.*\bpcie\b)", " pcie 3.0 x4 "),
+    (r"\be-?gpu\b", " "),
+    (r"\bx(1|2|4|8|16)[\s-]+slots?\b", r" pcie x\1 "),
+)
 _MACS = re.compile(r"\b(?:macbook(?:\s+(?:pro|air))?|mac\s+(?:studio|mini|pro)|imac(?:\s+pro)?)\b")
+
+
+class Slot(NamedTuple):
+    """A card's way to the board; None where the text does not say."""
+
+    generation: int | None
+    width: int | None
 
 
 @dataclass
@@ -56,6 +73,8 @@ class MachineWords:
     """Of the RAM: ``"2x"``, ``"32gb"``, ``"ddr5-6000"``, ``"@6000"``, ``"8-channel"``,
     ``"90gb/s"``."""
     cpu: str = ""
+    slots: dict[int, Slot] = field(default_factory=dict[int, Slot])
+    """By the place in ``gpus``, where the text says how a card is joined to the board."""
 
 
 def read_words(parts: list[str]) -> MachineWords:
@@ -95,6 +114,8 @@ def _plain(part: str) -> str:
     """One spelling for each number with its unit, each count and each memory's speed."""
     text = re.sub(r"[()\[\]“”\"'|]|(?<=\d),(?=\d{3}\b)", _blank_or_nothing, part.lower())
     text = _MACS.sub(" ", text)
+    for words, link in _OUTSIDE:
+        text = re.sub(words, link, text)
     text = re.sub(r"\bw/\s*|/(?!s\b|sec\b)", " ", text).replace("×", "x").replace("*", "x")
     text = re.sub(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(gib|gb|tib|tb)\b", r"\1\2", text)
     text = re.sub(r"\b(\d+)\s+g\b", r"\1g", text)
@@ -155,6 +176,7 @@ class _Reader:
         self._unread: list[str] = []
         self._count: int | None = None
         self._laptop = False
+        self._slots: dict[int, Slot] = {}
 
     def read(self) -> bool:
         """Whether the part calls the machine a laptop."""
@@ -167,6 +189,8 @@ class _Reader:
             self._refuse()
         if self._count is not None and self._cpu:
             self._cpu.insert(0, f"{self._count}x")
+        before = len(self._out.gpus)
+        self._out.slots |= {before + place: slot for place, slot in self._slots.items()}
         self._out.gpus += self._gpus
         self._out.ram += [word for word in self._ram if word not in _RAM_WORDS]
         if self._cpu:
@@ -314,7 +338,7 @@ class _Reader:
                 or self._name_at(self._at)
                 or _GPU_WORDS.fullmatch(following)
                 or not re.search(r"\d|^(ai|max\+?|pro|gold|silver|platinum|bronze|ultra|hx|wx|plus"
-                                 r"|core|x|elite|gen|threadripper|i[3579])$", following)
+                                 r"|pi|core|x|elite|gen|threadripper|i[3579])$", following)
             ):  # fmt: skip
                 break
             self._cpu.append(following)
@@ -330,17 +354,33 @@ class _Reader:
         self._at += 1
         if word in {"laptop", "notebook", "mobile"}:
             self._laptop = True
-        elif word.startswith("pcie") and not self._unread:
-            while self._at < len(self._words) and re.fullmatch(
-                r"x\d+|gen\d|\d(\.\d)?", self._words[self._at]
-            ):
+        elif self._is_link(word) and not self._unread:
+            said = [word.removeprefix("pcie").lstrip("-@")]
+            while self._at < len(self._words) and _LINK.fullmatch(self._words[self._at]):
+                said.append(self._words[self._at])
                 self._at += 1
+            self._slot(" ".join(said))
         elif not (
             _IDLE.fullmatch(word)
             or _MAKERS.fullmatch(word)
             or (self._ram and _RAM_IDLE.fullmatch(word))
         ):
             self._unread.append(word)
+
+    def _is_link(self, word: str) -> bool:
+        return word.startswith("pcie") or bool(self._gpus and re.fullmatch(r"gen[1-7]", word))
+
+    def _slot(self, said: str) -> None:
+        """``"3.0 x4"``, ``"gen4"``, ``"x8"``: of the card before it."""
+        generation = re.search(r"(?<![x\d.])(?:gen)?([1-7])(?:\.\d)?(?!\d)", said)
+        width = re.search(r"x(1|2|4|8|16)(?!\d)", said)
+        slot = Slot(int(generation[1]) if generation else None, int(width[1]) if width else None)
+        if not any(slot):
+            return
+        if self._gpus:
+            self._slots[len(self._gpus) - 1] = slot
+        elif self._out.gpus:  # “RTX 3090, PCIe 3.0 x1”
+            self._out.slots[len(self._out.gpus) - 1] = slot
 
     def _as_written(self, words: list[str]) -> str:
         """Words in the case in which they were written."""

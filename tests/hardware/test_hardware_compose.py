@@ -270,3 +270,45 @@ def test_folders_and_missing_files(tmp_path: Path):
         load_rig(tmp_path / "absent.json")
     with pytest.raises(RigError, match="could not be saved"):
         save_rig(Rig(name="x"), tmp_path / "absent" / "rig.json")
+
+
+@pytest.mark.parametrize(
+    ("words", "links"),
+    [
+        ("RTX 4090 + 32 GB", [(4, 16)]),
+        ("RTX 4090 eGPU + 32 GB", [(3, 4)]),
+        ("RTX 4090 over Thunderbolt 4 + 32 GB", [(3, 4)]),
+        ("RX 7900 XTX eGPU over USB4 + 32 GB", [(3, 4)]),
+        ("RTX 4090 eGPU (OCuLink) + 32 GB", [(4, 4)]),
+        ("RTX 4090 PCIe 3.0 x4 + 64 GB", [(3, 4)]),
+        ("RTX 3090 gen3 x8 + 64GB", [(3, 8)]),
+        ("RTX 3090, PCIe x1, 64 GB", [(4, 1)]),
+        ("RTX 4090 pcie4 x8 + RTX 3090 in an x4 slot + 64 GB", [(4, 8), (4, 4)]),
+        ("2x RTX 3090 x8 slots + 64 GB", [(4, 8), (4, 8)]),
+        ("RTX 4060 PCIe 5.0 x16 + 32 GB", [(4, 8)]),
+        ("H100 PCIe + A100 40GB PCIe + 64 GB", [(5, 16), (4, 16)]),
+        ("RTX 3090 x2 + 64 GB", [(4, 16), (4, 16)]),
+    ],
+)
+def test_the_way_of_a_card_to_the_board_is_read(words: str, links: list[tuple[int, int]]) -> None:
+    """It was taken for nothing: a card behind Thunderbolt copied experts as one in a slot does."""
+    found = [(d.pcie.max_generation, d.pcie.max_width) for d in parse_rig(words).devices]
+    assert found == links
+
+
+def test_macs_joined_by_thunderbolt_are_machines_and_no_cards() -> None:
+    rig = parse_rig("M3 Ultra 512GB over Thunderbolt 5 with M3 Ultra 512GB")
+    assert len(rig.hosts) == 2
+    assert all(device.pcie.max_width is None for device in rig.devices)
+
+
+def test_a_small_processor_is_one() -> None:
+    rig = parse_rig("Intel N100 mini PC 16GB DDR5-4800")
+    assert (rig.devices, rig.host.cpu) == ((), "N100")
+    assert rig.host.ram_bandwidth_gbs == pytest.approx(38.4)  # one channel
+    assert parse_rig("Raspberry Pi 5 8GB").host.cpu == "Raspberry Pi 5"
+
+
+def test_a_card_that_is_not_known_is_told_how_to_be_written() -> None:
+    with pytest.raises(RigError, match="memory and bandwidth: “My card 24GB 900 GB/s”"):
+        parse_rig("GTX 1650 + 16 GB")

@@ -28,6 +28,7 @@ from advisor.ui.header import Header
 from advisor.ui.rail import Rail
 from advisor.ui.session_menu import SessionMenu
 from advisor.ui.status import StatusLine
+from advisor.ui.turns import Turn
 from advisor.ui.widgets.basics import Banner, EmptyState, column, row, translate
 
 if TYPE_CHECKING:  # these load pydantic and numpy: only after the first paint
@@ -118,6 +119,10 @@ class MainWindow(QWidget):
         """Whether what the last window left is taken up: what is asked before would be lost."""
         self._entries = {entry.key: entry for entry in page_entries()}
         self._pages: dict[str, Page] = {}
+        self._to_add: list[Page] = []
+        """Made, and not in the window yet."""
+        self._adding = Turn(self)
+        self._adding.due.connect(self._add_pages)
         self._current = "machine"
         self._ahead: Ahead | None = None
         self.menu = SessionMenu(self, preferences)
@@ -250,6 +255,7 @@ class MainWindow(QWidget):
             self.header.show_buttons([])
             self._stack.setCurrentWidget(self._waiting)
             return
+        self._add_pages()
         if page is not self._stack.currentWidget():
             self._curtain.hold()
         recolour.finish(page)
@@ -286,8 +292,14 @@ class MainWindow(QWidget):
         # Takes the keyboard when the page opens: the next Tab is its first control.
         page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self._pages[key] = page
-        self._stack.addWidget(page)
+        self._to_add.append(page)
+        self._adding.start()
         return page
+
+    def _add_pages(self) -> None:
+        """Into the window: in a turn after a page was made, for its style goes to all its parts."""
+        while self._to_add:
+            self._stack.addWidget(self._to_add.pop())
 
     def open_path(self, path: Path) -> None:
         """Open any file that the app understands; others give a sentence."""

@@ -33,5 +33,6 @@ def probing(state: AppState, qtbot, *, budget: int) -> Iterator[ProbePage]:
     page.show()
     with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
         page._soon.start()
+    page.catch_up()  # what was predicted is drawn in turns
     yield page
     page.closing()

@@ -170,11 +170,11 @@ class PlanCard(Card):
         if self._chosen not in keys:
             self._chosen = self._tightest(places)
         self._memories, self._next = places, 0
-        self._fill_pickers()
         self._show_figures(next(place for place in places if place.key == self._chosen))
+        self._more.start()
 
     def _fill_pickers(self) -> None:
-        """Some now, the rest in the next turns of the event loop: eight cards are many widgets."""
+        """Some in each turn of the event loop: eight cards are many widgets."""
         until = time.perf_counter() + BUDGET_S
         while self._next < len(self._memories):
             self._make_pickers(self._next + 1)

@@ -241,7 +241,7 @@ class ProbePage(Page):
         self.speeds.begin()
         self.watch.begin(running=False)
         if plan is not None:
-            self._show_plan(plan, program.expected(question.build, question.model))
+            self.in_turns(self._show_bands, self._show_memory, self._show_speeds)
         # What was objected to another rig or model says nothing about this one.
         if self.banner.sentence == self._objected:
             self.banner.dismiss()
@@ -262,10 +262,29 @@ class ProbePage(Page):
     def _use_this_machine(self) -> None:
         self.state.set_rig(None)
 
-    def _show_plan(self, plan: Plan, own: int | None) -> None:
-        self.plots.show_plan(plan, self.head.seconds, own)
-        self.memory.show_plan(plan, own)
-        ghost = self._ready is not None and self._ready.question.ghost
+    def _predicted(self) -> tuple[Plan, int | None] | None:
+        """The plan of what is in question, and what its program holds itself (bytes)."""
+        question = None if self._ready is None else self._ready.question
+        if question is None or question.plan is None:
+            return None
+        return question.plan, program.expected(question.build, question.model)
+
+    def _show_bands(self) -> None:
+        if (known := self._predicted()) is not None:
+            plan, own = known
+            self.plots.show_plan(plan, self.head.seconds, own)
+
+    def _show_memory(self) -> None:
+        if (known := self._predicted()) is not None:
+            plan, own = known
+            self.memory.show_plan(plan, own)
+
+    def _show_speeds(self) -> None:
+        known, ready = self._predicted(), self._ready
+        if known is None or ready is None:
+            return
+        plan, _own = known
+        ghost = ready.question.ghost
         self.speeds.show_plan(plan, served=self.head.method == "server", ghost=ghost)
         left = plan.headroom
         # The machine was read when the window opened; a probe asks again what is free.

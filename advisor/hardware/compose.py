@@ -51,8 +51,8 @@ _ONE_CHANNEL = re.compile(r"\bN(?:50|95|97|100|150|200|305|355)\b", re.IGNORECAS
 Channels 1”)."""
 
 
-def _read_ram(words: list[str], host: _HostParts) -> None:
-    """Words of the RAM, see `MachineWords.ram`."""
+def _read_ram(words: list[str], host: _HostParts, *, server: bool) -> None:
+    """Words of the RAM, see `MachineWords.ram`; of a server's board where they don't say."""
     modules, channels, speed, kind = 1, None, None, ""
     for word in words:
         size = memory_size(word)
@@ -78,7 +78,7 @@ def _read_ram(words: list[str], host: _HostParts) -> None:
         channels = 1
     if speed and host.bandwidth is None:
         host.bandwidth, host.bandwidth_source = theoretical_bandwidth(
-            speed, channels, host.ram_total
+            speed, channels, host.ram_total, server=server
         )
 
 
@@ -135,7 +135,7 @@ def parse_rig(text: str) -> Rig:
 
     ``"2x RTX 4090 + 128 GB DDR5-6000"``, ``"M3 Ultra 512GB"``, ``"CPU only 64 GB DDR5-5600"``,
     ``"8x H200 + 2 TB 12-channel DDR5-4800"``. Two memory channels are assumed unless stated,
-    eight beyond 256 GB.
+    eight beyond 256 GB and beside modules of a server's board.
     A processor that is named without a card brings the graphics that llama.cpp would use within it;
     ``CPU only`` does without.
     ``"2x RTX 3090 + 64 GB DDR4-3200 over 10GbE with M2 Ultra 192GB"`` is several machines, each
@@ -183,7 +183,8 @@ def _machine(text: str) -> Rig:
     host = _HostParts(cpu=words.cpu)
     if words.cpu:
         host.sources["cpu"] = "as you wrote"
-    _read_ram(words.ram, host)
+    entries = [entry for _, name in words.gpus for entry in table.candidates(name)[:1]]
+    _read_ram(words.ram, host, server=any(table.is_module(entry.name) for entry in entries))
     devices: list[Device] = []
     pool: int | None = None
     graphics = _within(text, words, host)

@@ -177,15 +177,16 @@ _DESKTOP_RAM = 256 * GIB
 
 
 def theoretical_bandwidth(
-    mts: int, channels: int | None, total: int | None = None
+    mts: int, channels: int | None, total: int | None = None, *, server: bool = False
 ) -> tuple[float, str]:
     """GB/s of DDR memory and the words for its source: channels × MT/s × 8 bytes (JEDEC).
 
-    Where the channels are not known, as many are assumed as boards have that take ``total`` bytes.
+    Where the channels are not known, as many are assumed as boards have that take ``total`` bytes,
+    or as a ``server`` has.
     """
     doubt = ""
     if channels is None:
-        server = total is not None and total > _DESKTOP_RAM
+        server = server or (total is not None and total > _DESKTOP_RAM)
         channels = 8 if server else 2
         board = "eight channels assumed: a server" if server else "two channels assumed: a desktop"
         doubt = f" ({board} board)"

@@ -105,6 +105,10 @@ def test_what_is_not_said_is_unknown_with_a_reason():
     server = parse_rig("8x H100 + 1 TB DDR5-4800").host
     assert "eight channels assumed" in str(server.ram_bandwidth_source)
     assert server.ram_bandwidth_gbs == pytest.approx(8 * 4800 * 8 / 1000)
+    few = parse_rig("3x H100 + 256 GB DDR5-4800").host
+    assert "eight channels assumed" in str(few.ram_bandwidth_source), "no desktop takes an SXM"
+    pcie = parse_rig("H100 PCIe + 128 GB DDR5-4800").host
+    assert "two channels assumed" in str(pcie.ram_bandwidth_source)
     assert "assumed" not in str(parse_rig("64 GB quad-channel DDR4-3200").host.ram_bandwidth_source)
 
 

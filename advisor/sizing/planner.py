@@ -227,17 +227,24 @@ def size_anywhere(
     settings: RunSettings,
     *,
     calibration: Calibration | None = None,
+    longest: bool = True,
     ghost: bool = False,
 ) -> Plan:
     """The plan as asked for; where nobody asked for a placement and it does not fit, with RAM.
 
-    ``ghost`` as in ``size``, which raises SettingsError.
+    ``longest`` and ``ghost`` as in ``size``, which raises SettingsError.
     """
-    plan = size(model, rig, settings, calibration=calibration, finely=True, ghost=ghost)
+
+    def sized(settings: RunSettings) -> Plan:
+        return size(
+            model, rig, settings,
+            calibration=calibration, finely=True, longest=longest, ghost=ghost,
+        )  # fmt: skip
+
+    plan = sized(settings)
     nothing_asked = settings.n_gpu_layers == "all" and settings.n_cpu_moe == 0
     if plan.verdict == "no" and nothing_asked and rig.devices:
-        placed = settings.model_copy(update=FIT)
-        elsewhere = size(model, rig, placed, calibration=calibration, finely=True, ghost=ghost)
+        elsewhere = sized(settings.model_copy(update=FIT))
         if elsewhere.verdict != "no":
             return elsewhere
     return plan

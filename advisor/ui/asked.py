@@ -350,7 +350,8 @@ class Asked(QObject):
         self._replan.start()
 
     @property
-    def _found(self) -> Plan | None:
+    def present_plan(self) -> Plan | None:
+        """The plan, where it is of the present question and not of the one before it."""
         return self.plan if self._planned_for else None
 
     def _start_planning(self) -> None:

@@ -32,11 +32,9 @@ from advisor.session import ModelChoice
 from advisor.sizing import build_dates, size
 from advisor.sizing.between import explain_traffic
 from advisor.sizing.card_order import better_cards
-from advisor.sizing.matrix import Cell, lacking
-from advisor.sizing.plan import Plan, Verdict
+from advisor.sizing.plan import Plan
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.slots import slot_changes, slot_sentences
-from advisor.units import gib
 
 RigMaker = Callable[[], Rig]
 Probes = tuple[ProbeResult, ...]
@@ -166,72 +164,10 @@ def unsupported_model(wanted: str, *, begun: bool) -> tuple[str, list[CatalogueE
     return found.sentence, [catalogue().find(name) for name in found.instead]
 
 
-@dataclass(frozen=True, slots=True)
-class FitCell:
-    """One cell of the matrix."""
-
-    verdict: Verdict
-    headroom: int | None
-    decode_tps: float | None
-    lacking: int
-    """Bytes that the devices lack together, about: what has to go to RAM."""
-
-
-@dataclass(frozen=True, slots=True)
-class FitRow:
-    """One file type."""
-
-    file_type: str
-    nbytes: int
-    loss: str
-    """What it costs in quality, in a word or two."""
-    story: str
-    cells: tuple[FitCell, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FitMatrix:
-    """File types by contexts."""
-
-    contexts: tuple[int, ...]
-    rows: tuple[FitRow, ...]
-    calibrated_by: str = ""
-    """Which probes of this machine its speeds are calibrated by; empty: by none."""
-
-
-def fit_matrix(
-    choice: ModelChoice, rig: Rig, settings: RunSettings, probes: Probes = ()
-) -> FitMatrix:
-    """Every file type of a catalogue model, or a GGUF's own, by contexts."""
-    calibration = learn(rig, probes)
-    found, models = answers.matrix_of(choice, rig, settings, calibration)
-    return FitMatrix(
-        found.contexts,
-        tuple(
-            _row(name, models[name], cells, rig)
-            for name, cells in zip(found.file_types, found.rows, strict=True)
-        ),
-        calibrated_by="" if calibration is None else calibration.source,
-    )
-
-
 def calibrated_by(rig: Rig, probes: Probes) -> str:
     """Which probes of this machine calibrate the speeds of a list; empty: none does."""
     calibration = learn(rig, probes)
     return "" if calibration is None else calibration.source
-
-
-def _row(file_type: str, model: Model, cells: tuple[Cell, ...], rig: Rig) -> FitRow:
-    note = quality.model_loss(model)
-    story = f"{file_type}, {gib(model.nbytes)}. {note.sentence}"
-    return FitRow(
-        file_type, model.nbytes, note.word, story, tuple(_cell(cell, rig) for cell in cells)
-    )
-
-
-def _cell(cell: Cell, rig: Rig) -> FitCell:
-    speed = None if cell.decode is None else cell.decode.mid
-    return FitCell(cell.verdict, cell.headroom, speed, lacking(cell, rig))
 
 
 def speed_by_depth(

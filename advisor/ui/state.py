@@ -160,7 +160,7 @@ class AppState(Asked):
 
     def _record(self) -> Session:
         """The session as a file holds it: with the rig as it was read, and what followed."""
-        written = stamped(self.session, self.rig, self._found, self._advice)
+        written = stamped(self.session, self.rig, self.present_plan, self._advice)
         if self._advice is None and self.session.outcome is not None:
             # Nothing was worked out anew: what it was opened with still belongs to it.
             return written.model_copy(update={"outcome": self.session.outcome})
@@ -170,7 +170,7 @@ class AppState(Asked):
         """The session as it is, to go on with: what it was opened with stays to compare with."""
         if self.session.outcome is not None:
             return self.session
-        return self.session.model_copy(update={"outcome": outcome(self._found, self._advice)})
+        return self.session.model_copy(update={"outcome": outcome(self.present_plan, self._advice)})
 
     def autosave(self) -> None:
         """Keep the session as it is; a full disk is told once per change."""

@@ -13,7 +13,7 @@ from advisor.hardware.rig import Rig
 from advisor.sizing.matrix import Cell
 from advisor.sizing.plan import Plan, Verdict
 from advisor.ui.design import Tone
-from advisor.ui.services import FitMatrix
+from advisor.ui.fit_cells import FitMatrix
 from advisor.ui.widgets.figures import range_text
 
 if TYPE_CHECKING:

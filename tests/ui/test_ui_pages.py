@@ -16,6 +16,7 @@ from advisor.report.document import Table
 from advisor.report.sections.fit import fit_blocks
 from advisor.ui import opening, services
 from advisor.ui.app import preferences
+from advisor.ui.fit_cells import fit_matrix, question_of
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.fit_best import BestList
@@ -23,7 +24,6 @@ from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_models import LEAST_NAME, ModelsCard
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import column
-from advisor.ui.widgets.heat_map import HeatCell
 from advisor.ui.widgets.row_table import sorting_menu
 from advisor.ui.window import MainWindow, page_entries
 from advisor.units import GIB
@@ -68,52 +68,77 @@ def test_fit_shows_what_runs_until_a_model_is_chosen(fit: FitPage, state: AppSta
     assert fit._side.isVisible()
 
 
-def test_a_cell_with_a_part_in_ram_is_a_guess_until_its_plan_is_made(
+def speeds(fit: FitPage) -> dict[tuple[str, str], str]:
+    """What the cells with a part in RAM say, by file type and context."""
+    shown = fit.matrix.map.cells
+    return {
+        (row.title, ctx): cell.sub
+        for row, line in zip(shown.rows, shown.cells, strict=True)
+        for ctx, cell in zip(shown.columns, line, strict=True)
+        if cell.main.startswith("RAM")
+    }
+
+
+def settled(fit: FitPage) -> bool:
+    """Whether the matrix belongs to the question, and none of its cells is a guess any more."""
+    asked, state = fit.matrix.found, fit.state
+    of_this = asked is not None and asked.question == question_of(
+        state.choice, state.rig, state.settings, state.session.probes
+    )
+    return of_this and bool(speeds(fit)) and not any("~" in say for say in speeds(fit).values())
+
+
+def test_cells_with_a_part_in_ram_are_planned_by_themselves(
     fit: FitPage, state: AppState, qtbot
 ) -> None:
     state.set_rig(parse_rig("RTX 4090 + RTX 3060 12GB + 64 GB DDR5-6000"))
     state.change_settings(ctx=16384)
     chosen(qtbot, state, "Qwen/Qwen3-32B", "Q8_0")
-
-    def cells() -> dict[tuple[str, str], HeatCell]:
-        shown = fit.matrix.map.cells
-        return {
-            (row.title, ctx): cell
-            for row, line in zip(shown.rows, shown.cells, strict=True)
-            for ctx, cell in zip(shown.columns, line, strict=True)
-        }
-
-    def planned(ctx: str) -> str:
-        """What the cell says once its plan is there."""
+    qtbot.waitUntil(lambda: settled(fit), timeout=60_000)
+    found = fit.matrix.found
+    assert found is not None
+    guesses = {
+        (row.file_type, units.tokens(ctx)): units.rate(cell.decode_tps, "t/s")
+        for row in found.rows
+        for ctx, cell in zip(found.contexts, row.cells, strict=True)
+        if cell.verdict == "offload"
+    }
+    said = speeds(fit)
+    assert len(said) >= 3
+    assert any(guesses[place] != say for place, say in said.items())
+    # Every figure is the one that choosing its cell shows.
+    for (file_type, ctx), say in said.items():
+        state.choose_cell(file_type, next(n for n in found.contexts if units.tokens(n) == ctx))
         qtbot.waitUntil(
-            lambda: (
+            lambda wanted=(file_type, ctx): (
                 state.plan is not None
-                and units.tokens(state.plan.settings.ctx) == ctx
-                and not cells()["Q8_0", ctx].sub.startswith("~")
+                and (state.plan.file_type, units.tokens(state.plan.settings.ctx)) == wanted
             ),
             timeout=30_000,
         )
+        assert units.rate(state.plan.speed.decode_tps.mid, "t/s") == say
         assert state.plan.verdict == "offload"
-        speed = units.rate(state.plan.speed.decode_tps.mid, "t/s")
-        assert cells()["Q8_0", ctx].sub == speed
-        return speed
-
-    qtbot.waitUntil(lambda: ("Q8_0", "16k") in cells(), timeout=30_000)
-    first = planned("16k")
-    other = cells()["Q8_0", "32k"]
-    assert other.sub.startswith("~")
-    assert "about" in other.story
-    assert "once it is chosen" in other.story
-    # What lies on devices is what its plan says anyway.
-    assert not any(c.sub.startswith("~") for c in cells().values() if c.main.startswith("+"))
-
-    state.choose_cell("Q8_0", 32768)
-    second = planned("32k")
-    assert second not in other.sub  # 7.2 where 6.8 was guessed
-    assert cells()["Q8_0", "16k"].sub == first
+    qtbot.waitUntil(lambda: settled(fit), timeout=60_000)
+    assert speeds(fit) == said
 
     state.change_settings(parallel=2)
-    qtbot.waitUntil(lambda: cells()["Q8_0", "16k"].sub.startswith("~"), timeout=30_000)
+    qtbot.waitUntil(lambda: not settled(fit), timeout=30_000)
+    qtbot.waitUntil(lambda: settled(fit), timeout=60_000)
+    # What was planned before is known at once.
+    state.change_settings(parallel=1)
+    qtbot.waitUntil(lambda: settled(fit), timeout=30_000)
+    assert speeds(fit) == said
+
+
+def test_cells_are_planned_only_while_somebody_looks(fit: FitPage, state: AppState, qtbot) -> None:
+    state.set_rig(parse_rig("RTX 4090 + RTX 3060 12GB + 64 GB DDR5-6000"))
+    chosen(qtbot, state, "Qwen/Qwen3-32B", "Q8_0")
+    qtbot.waitUntil(lambda: bool(speeds(fit)), timeout=30_000)
+    fit.hide()
+    with qtbot.assertNotEmitted(fit.matrix.plans.told, wait=400):
+        pass
+    fit.show()
+    qtbot.waitUntil(lambda: settled(fit), timeout=60_000)
 
 
 def test_fit_asks_for_no_model_where_its_session_brings_one(state: AppState, qtbot) -> None:
@@ -391,7 +416,7 @@ def test_every_control_has_a_name(qtbot, key: str, big_rig: Rig) -> None:
 def test_what_spills_is_counted_over_all_devices() -> None:
     rig = parse_rig("4x RTX 4090 + 256 GB DDR5-6000")
     choice = services.ModelChoice(model="meta-llama/Llama-3.3-70B-Instruct", file_type="BF16")
-    found = services.fit_matrix(choice, rig, services.RunSettings(ctx=4096))
+    found = fit_matrix(choice, rig, services.RunSettings(ctx=4096))
     row = next(row for row in found.rows if row.file_type == "BF16")
     free = sum(device.memory_free or 0 for device in rig.devices)
     cell = row.cells[0]

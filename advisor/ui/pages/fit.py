@@ -14,7 +14,8 @@ from PySide6.QtWidgets import (
 )
 
 from advisor.errors import RigAdvisorError
-from advisor.ui import design, services
+from advisor.ui import design
+from advisor.ui.fit_cells import FitMatrix, fit_matrix
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.missing import tell_problem
 from advisor.ui.page import Page, scrolling
@@ -27,7 +28,6 @@ from advisor.ui.pages.fit_settings import SettingsForm, settings_in_short
 from advisor.ui.pages.fit_side import SideCards
 from advisor.ui.pages.fit_speed import SpeedCard
 from advisor.ui.pages.fit_why import WhyCard
-from advisor.ui.services import FitMatrix
 from advisor.ui.state import AppState
 from advisor.ui.texts import VERDICT_TONES, answer, choice_name, verdict_word, way_out
 from advisor.ui.widgets.basics import (
@@ -295,7 +295,7 @@ class FitPage(Page):
         self._say_working()
         settings, probes = state.settings, state.session.probes
         self._job = run_task(
-            lambda _job: services.fit_matrix(choice, rig, settings, probes),
+            lambda _job: fit_matrix(choice, rig, settings, probes),
             on_result=self._have_matrix,
             on_error=self._complain,
             owner=self,

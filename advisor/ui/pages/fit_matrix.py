@@ -1,20 +1,26 @@
 """One model's matrix: what each cell says, and which one is in question."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
 from advisor import units
-from advisor.sizing.plan import Verdict
-from advisor.ui import services
+from advisor.ui import fit_cells
+from advisor.ui.cell_plans import CellPlans
+from advisor.ui.fit_cells import FitMatrix
 from advisor.ui.matrix_check import CheckedCell, Key
 from advisor.ui.pages.fit_check_all import CheckAllLine
-from advisor.ui.services import FitMatrix
 from advisor.ui.state import AppState
 from advisor.ui.texts import VERDICT_TONES, verdict_word
 from advisor.ui.widgets.basics import column, text
 from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
+
+REDRAW_MS: Final = 200
+"""Cells that are planned one after the other are shown together."""
 
 
 class MatrixView(QWidget):
@@ -27,9 +33,10 @@ class MatrixView(QWidget):
         """Of the present question, or of the one before it while that is sized."""
         self._checked: dict[Key, CheckedCell] = {}
         """Cells with llama.cpp's own figures."""
-        self._planned: dict[Key, tuple[Verdict, float | None]] = {}
-        """What plans said of cells whose speed was a guess, under ``_question``."""
-        self._question: tuple[object, ...] = ()
+        self.plans = CellPlans(self)
+        self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MS)
+        self._redraw.timeout.connect(self._draw_again)
+        self.plans.told.connect(self._redraw_soon)
         self.map = HeatMap(self.tr("File types by contexts"), corner=self.tr("quality loss"))
         self.map.chosen.connect(self.choose)
         self._filler = text("", "muted", wrap=True)
@@ -54,6 +61,7 @@ class MatrixView(QWidget):
     def say_nothing(self) -> None:
         """What cannot be worked out leaves no cells of another question."""
         self.found = None
+        self.plans.stop()
         self.map.show_cells((), (), ())
         self.map.hide()
         self._filler.setText("")
@@ -69,9 +77,11 @@ class MatrixView(QWidget):
         if choice is not None and rig is not None:
             self.check_all.show_matrix(choice, rig, self._state.settings, self.found.contexts)
             self.check_all.setVisible(self.check_all.offered)
+        self.plans.ask(self.found.question)
         self._take_plan()
         self._draw_cells(self.found)
         self.mark()
+        self._plan_cells()
 
     def plan_made(self) -> None:
         """The chosen cell says what its plan does, from now on."""
@@ -81,21 +91,63 @@ class MatrixView(QWidget):
     def _take_plan(self) -> bool:
         """Keep what the plan says of its cell; whether that is new.
 
-        Plans of another rig, model or settings say nothing here.
+        Plans of another rig, model or settings than the matrix's say nothing here.
         """
-        state, plan = self._state, self._state.plan
-        settings = state.settings.model_copy(update={"ctx": 1})
-        model = None if state.choice is None else (state.choice.model, state.choice.imatrix)
-        question = state.rig, model, settings, state.session.probes
-        if question != self._question:
-            self._planned, self._question = {}, question
-        if plan is None or plan.verdict not in {"offload", "no"}:
+        state, plan, found = self._state, self._state.present_plan, self.found
+        if plan is None or found is None or state.choice is None or state.rig is None:
+            return False
+        if plan.verdict not in {"offload", "no"}:
             return False  # what lies on devices is no guess
-        key, speed = (plan.file_type, state.settings.ctx), plan.speed.decode_tps
-        said = plan.verdict, None if speed is None else speed.mid
-        new = self._planned.get(key) != said
-        self._planned[key] = said
-        return new
+        probes = state.session.probes
+        asked = fit_cells.question_of(state.choice, state.rig, state.settings, probes)
+        key = plan.file_type, state.settings.ctx
+        return asked == found.question and self.plans.take(key, plan)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """What is looked at is planned."""
+        super().showEvent(event)
+        self._plan_cells()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802 - Qt's name
+        """Nobody waits for more plans."""
+        super().hideEvent(event)
+        if not event.spontaneous():
+            self.plans.stop()
+
+    def _plan_cells(self) -> None:
+        if self.found is not None and self.isVisible():
+            self.plans.go(self._guessed)
+
+    def _guessed(self) -> Iterator[fit_cells.GuessedCell]:
+        """Cells that show a guess: in sight before others, then the nearest to the chosen one."""
+        matrix = self.found
+        if matrix is None:
+            return
+        chosen, ctx = self.map.currentIndex(), self._state.settings.ctx
+        places = [
+            (line, place)
+            for line, each in enumerate(matrix.rows)
+            for place, cell in enumerate(each.cells)
+            if cell.verdict == "offload" and cell.decode_tps is not None
+        ]
+        seen = self.map.viewport().rect()
+
+        def order(at: tuple[int, int]) -> tuple[bool, int, int]:
+            line, place = at
+            hidden = not seen.intersects(self.map.visualRect(self.map.model().index(line, place)))
+            row = max(chosen.row(), 0)
+            return hidden, abs(line - row), abs(matrix.contexts[place] - ctx)
+
+        for line, place in sorted(places, key=order):
+            yield fit_cells.GuessedCell(matrix.rows[line].model, matrix.contexts[place])
+
+    def _redraw_soon(self) -> None:
+        if not self._redraw.isActive():
+            self._redraw.start()
+
+    def _draw_again(self) -> None:
+        if self.found is not None and self.isVisible():
+            self._draw_cells(self.found)
 
     def _cell_checked(self, key: Key, cell: CheckedCell) -> None:
         self._checked[key] = cell
@@ -129,7 +181,7 @@ class MatrixView(QWidget):
         calibrated = self.tr(", calibrated") if fast and matrix.calibrated_by else ""
         self.unit.setText(unit + calibrated)
 
-    def _cell(self, file_type: str, ctx: int, cell: services.FitCell) -> HeatCell:
+    def _cell(self, file_type: str, ctx: int, cell: fit_cells.FitCell) -> HeatCell:
         checked = self._checked.get((file_type, ctx))
         differs = checked is not None and bool(checked.checked.differing)
         if checked is not None and differs and checked.headroom is not None:
@@ -139,9 +191,14 @@ class MatrixView(QWidget):
                 cell, headroom=checked.headroom, lacking=lacking, verdict=checked.verdict
             )
         guessed = cell.verdict == "offload"
-        planned = self._planned.get((file_type, ctx)) if guessed else None
+        planned = self.plans.said((file_type, ctx)) if guessed else None
         if planned is not None:
-            cell, guessed = replace(cell, verdict=planned[0], decode_tps=planned[1]), False
+            cell, guessed = (
+                replace(cell, verdict=planned.verdict, decode_tps=planned.decode_tps),
+                False,
+            )
+            if planned.verdict in {"fits", "tight"}:
+                cell = replace(cell, headroom=planned.headroom, lacking=0)
         left = cell.headroom
         speed = "" if cell.decode_tps is None else units.rate(cell.decode_tps, "t/s")
         speed = f"~{speed}" if guessed and speed else speed
@@ -169,13 +226,13 @@ class MatrixView(QWidget):
         )
         return HeatCell(main, speed, tone, story, short, mark)
 
-    def _speed_words(self, cell: services.FitCell, *, guessed: bool) -> str:
+    def _speed_words(self, cell: fit_cells.FitCell, *, guessed: bool) -> str:
         if cell.decode_tps is None:
             return ""
         by = self.found.calibrated_by if self.found is not None else ""
         words = self.tr("{speed}, calibrated") if by else "{speed}"
         if guessed:
-            words = self.tr("about {speed}: its plan says, once it is chosen").format(speed=words)
+            words = self.tr("about {speed} until it is planned").format(speed=words)
         return words.format(speed=units.rate(cell.decode_tps))
 
     def _said_words(self, checked: CheckedCell, *, differs: bool) -> str:
@@ -183,7 +240,7 @@ class MatrixView(QWidget):
         words = self.tr("{engine}'s own figure") if differs else self.tr("{engine} agrees")
         return words.format(engine=engine)
 
-    def _memory_words(self, cell: services.FitCell) -> str:
+    def _memory_words(self, cell: fit_cells.FitCell) -> str:
         if cell.headroom is None:
             return ""
         if cell.verdict == "offload":

@@ -27,6 +27,7 @@ from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import speed_sums as sums
+from advisor.sizing.build_dates import built_year
 from advisor.sizing.calibration import IDENTITY
 from advisor.sizing.placement import HOST as IN_RAM
 from advisor.sizing.placement import Placement, place
@@ -34,9 +35,10 @@ from advisor.sizing.plan import Speed, SpeedTerm
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed import predict
 from advisor.sizing.speed_data import Errors, HostCosts, speed_data
+from advisor.sizing.speed_host import arithmetic, in_tiles
 from advisor.sizing.speed_load import Load, loads
 from advisor.sizing.speed_machine import Machine, host_seconds, machine
-from advisor.sizing.speed_prefill import COPIED, host_arithmetic
+from advisor.sizing.speed_prefill import COPIED
 from advisor.sizing.speed_similar import NORMAL_80
 from advisor.units import GIB
 
@@ -149,8 +151,17 @@ class HostRow:
     @property
     def arithmetic(self) -> float:
         """Seconds per token of a prompt by ``fit_given.HOST``'s rates."""
-        costs = self.box.host.model_copy(update=HOST)
-        return host_arithmetic(costs, self.load, self.rig.host.cores or costs.cores)
+        costs = HostCosts.model_validate(self.box.host.model_dump() | HOST)
+        asked, known = self.settings, self.model.hp
+        ubatch = min(asked.ubatch_size, asked.batch_size, asked.n_prompt)
+        return arithmetic(
+            costs,
+            self.load,
+            self.rig.host.cores or costs.cores,
+            ubatch,
+            used=known.n_expert_used / known.n_expert if known and known.n_expert else 1.0,
+            tiled=in_tiles(costs, self.rig, built_year(asked.built) or 0.0),
+        )
 
 
 def _seconds(terms: Iterable[SpeedTerm]) -> float:
@@ -183,7 +194,11 @@ def _settings(raw: dict[str, Any]) -> RunSettings:
 def _rig(raw: dict[str, Any]) -> Rig:
     card = GPUS.get(raw["gpu"], raw["gpu"])
     rig = parse_rig(f"{raw['gpu_count']}x {card} + 1024 GB" if card else "CPU only 1024 GB")
-    told = {"ram_bandwidth_gbs": raw["ram_gbs"], "cores": raw["threads"] or raw["cores"]}
+    told = {
+        "cpu": raw["cpu"] or "",
+        "ram_bandwidth_gbs": raw["ram_gbs"],
+        "cores": raw["threads"] or raw["cores"],
+    }
     if raw["threads"] and raw["cores"]:
         told["cores"] = min(raw["threads"], raw["cores"])
     devices = tuple(d.model_copy(update={"backend": raw["backend"].lower()}) for d in rig.devices)
@@ -417,7 +432,7 @@ def main() -> None:
                 print(found)
             else:
                 rows.append(found)
-    given = speed_data().host.model_copy(update=HOST)
+    given = HostCosts.model_validate(speed_data().host.model_dump() | HOST)
     decoded = [row for row in rows if row.raw["tg_tps"] and row.tells]
     copied = [row for row in rows if row.raw["pp_tps"] and row.group == BESIDE]
     computed = [row for row in rows if row.raw["pp_tps"] and row.group == ALONE]
@@ -458,6 +473,8 @@ def main() -> None:
         "pageable_gbs": _r(_pageable(copied)),
         "copy_spread": _r(_spread(copies, MAPPED_DIFFER)),
         "prefill_gflops": {k: _r(v * scale) for k, v in HOST["prefill_gflops"].items()},
+        "tiled": HOST["tiled"]
+        | {"gflops": {k: _r(v * scale) for k, v in HOST["tiled"]["gflops"].items()}},
         "prefill_spread": _r(_spread(reads)),
         "errors": {
             "decode": {g: _errors(p).model_dump() for g, p in ((BESIDE, beside), (ALONE, alone))},

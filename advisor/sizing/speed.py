@@ -76,6 +76,7 @@ def depends_on(rig: Rig, settings: RunSettings, calibration: Calibration) -> Has
         calibration,
         rig.host.ram_bandwidth_gbs,
         rig.host.cores,
+        rig.host.cpu,
         rig.links,
         *(
             (

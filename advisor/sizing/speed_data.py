@@ -86,6 +86,26 @@ class Borrowed(_Frozen):
 Rates = TypeVar("Rates", float, NDArray[np.float64])
 
 
+class Tiles(_Frozen):
+    """Prompts on x86 since llama.cpp multiplies whole tiles (ggml-cpu/tiled/tiled.cpp)."""
+
+    since: str
+    """Month: ``"2026-09"``."""
+    gflops: dict[str, float]
+    """10**9 operations per second and core with as many rows as there may be; keys are those of
+    ``HostCosts.prefill_gflops``, types that are not here are computed as before."""
+    unpacking_rows: float
+    """Rows whose multiplying takes as long as unpacking an I-quant."""
+    least_rows: int
+    """Tokens from which tiles are used, of experts those that chose the same one."""
+    source: str
+
+    @property
+    def year(self) -> float:
+        """Beginning of the month."""
+        return int(self.since[:4]) + (int(self.since[5:7]) - 1) / 12
+
+
 class HostCosts(_Frozen):
     """The host's memory and processor: packaging/fit_host.py."""
 
@@ -133,7 +153,8 @@ class HostCosts(_Frozen):
     copy_spread: float
     prefill_gflops: dict[str, float]
     """Prompts on the processor, 10**9 operations per second and core; keys are
-    speed_sums.GROUPS."""
+    speed_sums.GROUPS and HARD."""
+    tiled: Tiles
     prefill_spread: float
     source: str
     block_source: str

@@ -13,7 +13,8 @@ from advisor.sizing.interconnect import crossings, link_name, slowest_link
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import HostCosts, speed_data
+from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_host import on_processor
 from advisor.sizing.speed_load import Load, cut_across, read_in_batches, works_on_caches
 from advisor.sizing.speed_machine import DeviceSpeed, Machine
 from advisor.sizing.speed_similar import NORMAL_80, Case, Correction, correction
@@ -160,7 +161,8 @@ def prefill(
         terms.append(reduced)
         total += reduced.seconds
         doubt += reduced.seconds * speed_data().tensor_split.prefill_spread
-    extra = _host(parts, box, ubatch, used, stays=stays)
+    built = built_year(settings.built)
+    extra = _host(parts, box, ubatch, used, stays=stays, built=built)
     if isinstance(extra, str):
         return None, (), (extra,)
     for term, spread in (*_network(known, on_devices, box, ubatch), *extra):
@@ -209,7 +211,13 @@ def _network(
 
 
 def _host(
-    parts: list[Load], box: Machine, ubatch: int, used: float, *, stays: bool
+    parts: list[Load],
+    box: Machine,
+    ubatch: int,
+    used: float,
+    *,
+    stays: bool,
+    built: float | None,
 ) -> list[tuple[SpeedTerm, float]] | str:
     """What lies in RAM: copied to a GPU per micro-batch, or computed by the CPU.
 
@@ -254,60 +262,7 @@ def _host(
                 )
             )
         return [(term, spread) for term in found]
-    return _on_processor(load, box, ubatch, used)
-
-
-def _on_processor(
-    load: Load, box: Machine, ubatch: int, used: float
-) -> list[tuple[SpeedTerm, float]] | str:
-    """Arithmetic and reading of prompts that the CPU computes, by a probe or by its cores."""
-    cores, spread = box.rig.host.cores, box.host.prefill_spread
-    if box.host_rate is not None:
-        work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum())
-        work += float(load.prefill_attention[FLOPS])
-        seconds = work / box.host_rate
-        rate = f"{work / 1e9:,.3g} GFLOP a token at {box.host_rate / 1e12:,.3g} TFLOP/s"
-        spread = box.calibration.reading_spread(spread)
-    elif cores is None:
-        return (
-            "Prefill on the CPU is unknown, as it is not told how many cores there are. "
-            "A probe measures it."
-        )
-    else:
-        seconds = host_arithmetic(box.host, load, cores)
-        rate = f"on {cores} cores, as published runs reached by type"
-    read = float(touched(load.columns, used, ubatch))
-    memory = read / ((box.host_gbs or 1e-9) * 1e9) / ubatch
-    once = f"{read / 1e9:,.3g} GB per micro-batch of {ubatch} at {box.host_gbs or 0:,.0f} GB/s"
-    return [
-        (SpeedTerm("CPU: arithmetic", seconds, rate, HOST), spread),
-        (SpeedTerm("CPU: read weights", memory, once, HOST), spread),
-    ]
-
-
-def host_arithmetic(host: HostCosts, load: Load, cores: int) -> float:
-    """Seconds per token of a prompt that so many cores take for its arithmetic."""
-    read = load.columns[sums.DENSE] + load.columns[sums.EXPERTS]
-    hard = load.columns[sums.HARD_DENSE] + load.columns[sums.HARD_EXPERTS]
-    by_type: dict[str, float] = {}
-    for at, group in enumerate(sums.GROUPS):
-        by_type[group] = float(read[at])
-    for at, kind in enumerate(sums.HARD):
-        by_type[kind] = float(hard[at])
-        by_type[sums.HARD_GROUPS[kind]] -= by_type[kind]
-    weights = {name: part / _BYTES_EACH[name] for name, part in by_type.items()}
-    rates = host.prefill_gflops
-    one = sum(part / rates[name] for name, part in weights.items()) / sum(weights.values())
-    work = 2 * float(load.columns[sums.DENSE_Q : sums.EXPERTS_16 + 1].sum())
-    attention = float(load.prefill_attention[FLOPS]) / host.attention_gflops
-    return (work * one + attention) / (cores * 1e9)
-
-
-_BYTES_EACH: Final[dict[str, float]] = {
-    "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8": 1.0625, "q6": 0.82, "q5": 0.688, "q4": 0.5625,
-    "fp4": 0.531, "q3": 0.43, "q2": 0.328, "iq4": 0.531, "iq3": 0.406, "iq2": 0.28, "iq1": 0.2,
-}  # fmt: skip
-"""Of a weight, about: it only shares out a token's arithmetic among types."""
+    return on_processor(load, box, ubatch, used=used, built=built)
 
 
 def _details(

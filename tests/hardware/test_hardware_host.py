@@ -151,6 +151,37 @@ def test_a_mac_names_its_processor(monkeypatch):
     assert read_host().cpu == "Apple M3 Max"
 
 
+@pytest.mark.parametrize(
+    ("flags", "kernel", "cores", "threads", "told"),
+    [
+        ("fpu avx2 hypervisor", "6.8.0-generic", 16, 16, 8),
+        ("fpu avx2 hypervisor", "6.8.0-generic", 1, 1, 1),
+        # It shows which threads share a core.
+        ("fpu avx2 hypervisor", "6.8.0-generic", 8, 16, 8),
+        ("fpu avx2", "6.8.0-generic", 16, 16, 16),
+        ("fpu avx2 hypervisor", "6.6.87-microsoft-standard-WSL2", 16, 16, 16),
+    ],
+)
+def test_a_virtual_machines_processors_are_threads(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    flags: str,
+    kernel: str,
+    cores: int,
+    threads: int,
+    told: int,
+):
+    (tmp_path / "proc/sys/kernel").mkdir(parents=True)
+    (tmp_path / "proc/sys/kernel/osrelease").write_text(kernel)
+    (tmp_path / "proc/cpuinfo").write_text(f"model name\t: Intel Xeon\nflags\t\t: {flags}\n")
+    counts = {True: threads, False: cores}
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: counts[logical])
+    host = read_host(root=tmp_path)
+    assert (host.cores, host.threads) == (told, threads)
+    assert ("half of the virtual" in host.sources["cores"]) == (told < cores)
+
+
 def test_wsl_and_containers(tmp_path: Path):
     root = root_with(
         tmp_path,

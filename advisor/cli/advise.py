@@ -16,6 +16,7 @@ from advisor.cli.output import DONE, NO, complain, say, say_json, table
 from advisor.cli.session import rig_of, session_of, with_probes
 
 _SHOWN = 8
+_HERE = frozenset({"keep", "close programs", "tune"})
 
 
 def _money(value: Span | None) -> str:
@@ -29,10 +30,17 @@ def show(advice: Advice) -> None:
         say(f"- {reason}")
     say()
     rows = [["option", f"{advice.usage.currency} a month", "to buy", "meets the need"]]
-    for found in advice.assessments[:_SHOWN]:
+    shown = list(advice.assessments[:_SHOWN])
+    # What is there already is what every other option is measured by, however it ranks.
+    here = next((a for a in advice.assessments if a.option.kind in _HERE), None)
+    if here is not None and not any(a.option.kind in _HERE for a in shown):
+        shown.append(here)
+    for found in shown:
         verdict = "yes" if found.meets else f"no: {found.failures[0]}"
         rows.append([name(found), _money(found.monthly), _money(found.hardware), verdict])
     table(rows)
+    if left := len(advice.assessments) - len(shown):
+        say(f"{left:,} more options: --json tells all.")
     for change in advice.changes:
         say(f"would change it: {change}")
     if advice.best is not None:

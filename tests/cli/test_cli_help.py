@@ -145,6 +145,18 @@ def test_another_currency_wants_its_rate(capsys: pytest.CaptureFixture[str]) -> 
     assert _session("--need", "currency=EUR", "--need", "usd_rate=0.86").usage.currency == "EUR"
 
 
+def test_what_is_there_is_listed_however_dear_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Three H100 draw more power than eight other options cost."""
+    words = ["advise", "--model", "Qwen3 32B", "--rig", "3x H100 SXM + 512 GB", "--usage", "batch"]
+    needs = ["--need", "requests_per_month=1000000", "--need", "batch_ok=false"]
+    assert cli.main([*words, *needs]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("option "))
+    listed = lines[first + 1 : first + 10]
+    assert any(line.startswith("Keep this rig") for line in listed)
+    assert lines[first + 10].endswith("more options: --json tells all.")
+
+
 def test_help_names_a_load_mode_and_every_ability(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["size", "--help"]) == 0
     assert "not mapped (auto)" in " ".join(capsys.readouterr().out.split())

@@ -103,7 +103,7 @@ class Header(QWidget):
         self.setFixedHeight(56)
         self.rig = Picker(self.tr("Rig"), self.tr("reading…"))
         self.model = Picker(self.tr("Model"), self.tr("choose"), room=self._room_for_model)
-        self.context = Picker(self.tr("Context"), "32k")
+        self.context = Picker(self.tr("Context"), "32k", room=lambda: MOST)  # never shortened
         self._pickers = (self.rig, self.model, self.context)
         for picker in (self.rig, self.context):
             picker.setEnabled(False)

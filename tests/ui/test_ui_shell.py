@@ -370,6 +370,20 @@ def test_the_rigs_name_is_shortened_before_the_models(qtbot) -> None:
     assert header.rig.width() == header.rig.sizeHint().width()
 
 
+def test_long_names_leave_the_context_whole(qtbot) -> None:
+    """It read “Conte 12…” beside a file of a long name."""
+    header = Header()
+    qtbot.addWidget(header)
+    header.resize(1132, 56)
+    header.show()
+    header.rig.show_choice("2x RTX 3090 + 2x RTX 4090 + 256 GB DDR4-3200", "two cards", warning="i")
+    header.model.show_choice("A very long name " * 6, "mixed")
+    header.context.show_choice("128k")
+    header.show_buttons([QPushButton("Why not bigger?"), QPushButton("Probe this")])
+    qtbot.waitUntil(lambda: header.context.width() >= header.context.sizeHint().width())
+    assert header.context.x() + header.context.width() < header.width()
+
+
 def test_a_wide_window_shows_long_rigs_whole(qtbot) -> None:
     header = Header()
     qtbot.addWidget(header)

@@ -136,13 +136,15 @@ class MoversCard(Card):
         super().__init__(self.tr("What moves it most"))
         self._caption = text("", "small", wrap=True)
         self._rows = column(spacing=7)
+        self._movers: list[_Mover] = []
         self.body.addWidget(self._caption)
         self.body.addLayout(self._rows)
         self.body.addStretch(1)
 
     def show_advice(self, advice: Advice) -> None:
-        """Other bars."""
-        clear(self._rows)
+        """Other bars; those that are there are used again."""
+        for mover in self._movers:
+            mover.hide()
         found = advice.influences[:SHOWN]
         base = self._base(advice)
         if not found or base is None:
@@ -163,8 +165,12 @@ class MoversCard(Card):
         self._caption.setText(words.format(currency=advice.usage.currency))
         ends = [float(end) for i in found for end in (i.at_low, i.at_high)]
         scale = (min(*ends, base), max(*ends, base))
-        for influence in found:
-            self._rows.addWidget(_Mover(influence, base, scale, advice.usage.currency))
+        while len(self._movers) < len(found):
+            self._movers.append(_Mover())
+            self._rows.addWidget(self._movers[-1])
+        for mover, influence in zip(self._movers, found, strict=False):
+            mover.show_influence(influence, base, scale, advice.usage.currency)
+            mover.show()
 
     def _base(self, advice: Advice) -> float | None:
         """What is moved: the difference between the compared two, or the verdict's own cost."""
@@ -180,16 +186,23 @@ class MoversCard(Card):
 class _Mover(QWidget):
     """One input: its name, how far it moves the result, and a bar of where to."""
 
-    def __init__(
+    def __init__(self) -> None:
+        super().__init__()
+        self._title = Elided()
+        self._numbers = text("", "small")
+        self._bar = _Bar()
+        head = row(self._title, self._numbers, spacing=4)
+        head.setStretch(0, 1)
+        self.setLayout(column(head, self._bar, spacing=2))
+
+    def show_influence(
         self, influence: Influence, base: float, scale: tuple[float, float], currency: str
     ) -> None:
-        super().__init__()
+        """Another input."""
         low, high = float(influence.at_low), float(influence.at_high)
-        title = Elided(influence.name)
-        numbers = text(f"{_signed(min(low, high))} … {_signed(max(low, high))}", "small")
-        head = row(title, numbers, spacing=4)
-        head.setStretch(0, 1)
-        self.setLayout(column(head, _Bar(low, high, base, scale), spacing=2))
+        self._title.say(influence.name)
+        self._numbers.setText(f"{_signed(min(low, high))} … {_signed(max(low, high))}")
+        self._bar.show_ends(low, high, base, scale)
         words = self.tr("{name} {inputs}: {at_low} to {at_high} a month").format(
             name=influence.name,
             inputs=influence.inputs,
@@ -203,11 +216,17 @@ class _Mover(QWidget):
 class _Bar(QWidget):
     """From one end of the result to the other; a line where it is now, another where it is 0."""
 
-    def __init__(self, low: float, high: float, base: float, scale: tuple[float, float]) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        self._ends = self._scale = (0.0, 0.0)
+        self._base = 0.0
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def show_ends(self, low: float, high: float, base: float, scale: tuple[float, float]) -> None:
+        """Another bar."""
         self._ends = (min(low, high), max(low, high))
         self._base, self._scale = base, scale
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """A thin strip."""

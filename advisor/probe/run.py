@@ -22,7 +22,7 @@ from advisor.errors import EngineError, ModelError
 from advisor.files import is_file
 from advisor.llm.ghost import Ghost, write_ghost
 from advisor.llm.model import Model
-from advisor.probe import child, outcome
+from advisor.probe import child, outcome, schedule
 from advisor.probe.benching import Benching
 from advisor.probe.conclude import Notes, conclude
 from advisor.probe.measure import Measurement
@@ -198,7 +198,9 @@ class Probe(Running):
                 self._wait_until_ready(process)
                 client = Client(self._address or f"unix://{address.host}", address.api_key)
                 question = self._question
-                Measurement(question.settings, question.seconds, self._tokens, self).run(client)
+                hp = question.model.hp
+                settings = schedule.as_trained(question.settings, hp.n_ctx_train if hp else 0)
+                Measurement(settings, question.seconds, self._tokens, self).run(client)
                 self._sampler.take()
                 self._look_at_pages(process, files.model)
         except EngineError as error:

@@ -57,6 +57,18 @@ def cells_per_sequence(settings: RunSettings) -> int:
     return max(256, settings.ctx // settings.parallel)
 
 
+def as_trained(settings: RunSettings, trained: int) -> RunSettings:
+    """The settings with no more context than llama-server uses of it for one request.
+
+    It takes no prompt beyond what a model was trained for (server-context.cpp: n_ctx_slot).
+    ``trained``: in tokens, 0 where the header does not say.
+    """
+    if not trained or cells_per_sequence(settings) <= trained:
+        return settings
+    slots = 1 if settings.kv_unified else settings.parallel
+    return settings.model_copy(update={"ctx": trained * slots})
+
+
 def warm_up(settings: RunSettings) -> Point:
     """A few tokens: buffers get touched, and the speeds for the rest become known."""
     room = cells_per_sequence(settings)

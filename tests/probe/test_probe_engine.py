@@ -267,3 +267,11 @@ def test_the_engine_dies_with_its_parent(tmp_path):
             return True
 
     assert wait_for(lambda: all(gone(child) for child in children))
+
+
+def test_no_prompt_is_longer_than_the_model_was_trained_for():
+    """llama-server gives a slot no more: the run failed with "refused the test prompt (400)"."""
+    model = tiny.tiny({**tiny.DENSE, "max_position_embeddings": 64})
+    result = Probe(question(model, ctx=4096)).run()
+    assert result.ending.state == "done", result.ending
+    assert all(point.depth <= 64 for point in result.speeds)

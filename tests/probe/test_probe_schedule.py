@@ -60,3 +60,15 @@ def test_a_slow_machine_gets_what_the_time_allows():
     point = schedule.first(RunSettings(ctx=32768), 15, prefill_tps=8, decode_tps=1.2)
     assert point.n_prompt == 24
     assert point.n_decode == 4
+
+
+def test_a_slot_takes_no_more_than_the_model_was_trained_for():
+    def room(trained: int, **settings) -> int:
+        return schedule.cells_per_sequence(schedule.as_trained(RunSettings(**settings), trained))
+
+    assert room(4096, ctx=32768) == 4096
+    assert room(0, ctx=32768) == 32768
+    assert room(65536, ctx=32768) == 32768
+    assert room(4096, ctx=32768, parallel=4) == 4096
+    assert room(4096, ctx=32768, parallel=4, kv_unified=True) == 4096
+    assert room(16384, ctx=32768, parallel=4) == 8192

@@ -1,25 +1,19 @@
-"""What plans say of a matrix's cells whose speed is a guess, worked out behind the window.
-
-One cell after the other, each a job of its own, with a rest as long as the work after each: half a
-core at most is busy, and between two cells the window is as quiet as without.
-"""
+"""What plans say of a matrix's cells whose speed is a guess, worked out behind the window."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Final, NamedTuple
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from advisor.sizing.plan import Plan, Verdict
 from advisor.ui import fit_cells
-from advisor.ui.jobs import Job, run_task
+from advisor.ui.paced import Paced
 
 Key = tuple[str, int]
 """File type and context."""
 _KEPT: Final = 12
 """Questions whose answers are kept."""
-_LEAST_REST_MS: Final = 4
 
 
 class Said(NamedTuple):
@@ -47,10 +41,8 @@ class CellPlans(QObject):
         super().__init__(owner)
         self._kept: list[_Answers] = []
         """The present question last."""
-        self._next: Callable[[], fit_cells.GuessedCell | None] = lambda: None
-        self._job: Job | None = None
-        self._rest = QTimer(self, singleShot=True)
-        self._rest.timeout.connect(self._plan_one)
+        self._cells: Callable[[], Iterable[fit_cells.GuessedCell]] = tuple
+        self._paced = Paced(self, self._next, lambda made: self._have(*made))
 
     def ask(self, question: fit_cells.Question) -> None:
         """Another question: what was planned for the one before it is kept, and no more of it."""
@@ -75,33 +67,20 @@ class CellPlans(QObject):
 
     def go(self, cells: Callable[[], Iterable[fit_cells.GuessedCell]]) -> None:
         """Plan what is not planned yet. ``cells``: all of them, first what is looked at most."""
-        self._next = lambda: next((cell for cell in cells() if self.said(cell.key) is None), None)
-        if self._job is None and not self._rest.isActive():
-            self._rest.start(_LEAST_REST_MS)
+        self._cells = cells
+        self._paced.start()
 
     def stop(self) -> None:
         """Nobody looks; what is being planned is dropped."""
-        self._rest.stop()
-        if self._job is not None:
-            self._job.cancel()
-            self._job = None
+        self._paced.stop()
 
-    def _plan_one(self) -> None:
-        cell = self._next()
+    def _next(self) -> Callable[[], tuple[Key, Plan]] | None:
+        cell = next((cell for cell in self._cells() if self.said(cell.key) is None), None)
         if cell is None:
-            return
+            return None
         question = self._kept[-1].question
+        return lambda: (cell.key, fit_cells.plan_cell(cell, question))
 
-        def work(_job: Job) -> tuple[Plan, float]:
-            began = perf_counter()
-            plan = fit_cells.plan_cell(cell, question)
-            return plan, perf_counter() - began
-
-        def done(result: tuple[Plan, float]) -> None:
-            plan, taken = result
-            self._job = None
-            self.take(cell.key, plan)
-            self.told.emit()
-            self._rest.start(max(_LEAST_REST_MS, round(1000 * taken)))
-
-        self._job = run_task(work, on_result=done, on_error=lambda _error: self.stop(), owner=self)
+    def _have(self, key: Key, plan: Plan) -> None:
+        self.take(key, plan)
+        self.told.emit()

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from advisor import answers
 from advisor.advice import capability, hardware_prices, picks
+from advisor.advice.closer import Closer
 from advisor.advice.wish import Wish
 from advisor.basis import Basis, Explanation, Range
 from advisor.engine import command
@@ -258,6 +259,12 @@ def what_runs(
         arrived=now_and_then,
         looked=looked,
     )
+
+
+def closer(rig: Rig, settings: RunSettings, probes: Probes, least_tps: float) -> Closer:
+    """What plans the guesses of ``what_runs``."""
+    wish = Wish(ctx=settings.ctx, least_tps=least_tps)
+    return Closer(rig, wish, plain(settings), learn(rig, probes))
 
 
 def plain(settings: RunSettings) -> RunSettings:

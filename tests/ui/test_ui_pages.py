@@ -8,7 +8,8 @@ from PySide6.QtGui import QAccessible
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QWidget
 
-from advisor import answers, units
+from advisor import answers
+from advisor.advice.picks import Pick
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import Catalogue, catalogue
@@ -16,7 +17,7 @@ from advisor.report.document import Table
 from advisor.report.sections.fit import fit_blocks
 from advisor.ui import opening, services
 from advisor.ui.app import preferences
-from advisor.ui.fit_cells import fit_matrix, question_of
+from advisor.ui.fit_cells import fit_matrix
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.fit_best import BestList
@@ -66,79 +67,6 @@ def test_fit_shows_what_runs_until_a_model_is_chosen(fit: FitPage, state: AppSta
     assert not fit._empty.isVisible()
     assert not fit.best.isVisible()
     assert fit._side.isVisible()
-
-
-def speeds(fit: FitPage) -> dict[tuple[str, str], str]:
-    """What the cells with a part in RAM say, by file type and context."""
-    shown = fit.matrix.map.cells
-    return {
-        (row.title, ctx): cell.sub
-        for row, line in zip(shown.rows, shown.cells, strict=True)
-        for ctx, cell in zip(shown.columns, line, strict=True)
-        if cell.main.startswith("RAM")
-    }
-
-
-def settled(fit: FitPage) -> bool:
-    """Whether the matrix belongs to the question, and none of its cells is a guess any more."""
-    asked, state = fit.matrix.found, fit.state
-    of_this = asked is not None and asked.question == question_of(
-        state.choice, state.rig, state.settings, state.session.probes
-    )
-    return of_this and bool(speeds(fit)) and not any("~" in say for say in speeds(fit).values())
-
-
-def test_cells_with_a_part_in_ram_are_planned_by_themselves(
-    fit: FitPage, state: AppState, qtbot
-) -> None:
-    state.set_rig(parse_rig("RTX 4090 + RTX 3060 12GB + 64 GB DDR5-6000"))
-    state.change_settings(ctx=16384)
-    chosen(qtbot, state, "Qwen/Qwen3-32B", "Q8_0")
-    qtbot.waitUntil(lambda: settled(fit), timeout=60_000)
-    found = fit.matrix.found
-    assert found is not None
-    guesses = {
-        (row.file_type, units.tokens(ctx)): units.rate(cell.decode_tps, "t/s")
-        for row in found.rows
-        for ctx, cell in zip(found.contexts, row.cells, strict=True)
-        if cell.verdict == "offload"
-    }
-    said = speeds(fit)
-    assert len(said) >= 3
-    assert any(guesses[place] != say for place, say in said.items())
-    # Every figure is the one that choosing its cell shows.
-    for (file_type, ctx), say in said.items():
-        state.choose_cell(file_type, next(n for n in found.contexts if units.tokens(n) == ctx))
-        qtbot.waitUntil(
-            lambda wanted=(file_type, ctx): (
-                state.plan is not None
-                and (state.plan.file_type, units.tokens(state.plan.settings.ctx)) == wanted
-            ),
-            timeout=30_000,
-        )
-        assert units.rate(state.plan.speed.decode_tps.mid, "t/s") == say
-        assert state.plan.verdict == "offload"
-    qtbot.waitUntil(lambda: settled(fit), timeout=60_000)
-    assert speeds(fit) == said
-
-    state.change_settings(parallel=2)
-    qtbot.waitUntil(lambda: not settled(fit), timeout=30_000)
-    qtbot.waitUntil(lambda: settled(fit), timeout=60_000)
-    # What was planned before is known at once.
-    state.change_settings(parallel=1)
-    qtbot.waitUntil(lambda: settled(fit), timeout=30_000)
-    assert speeds(fit) == said
-
-
-def test_cells_are_planned_only_while_somebody_looks(fit: FitPage, state: AppState, qtbot) -> None:
-    state.set_rig(parse_rig("RTX 4090 + RTX 3060 12GB + 64 GB DDR5-6000"))
-    chosen(qtbot, state, "Qwen/Qwen3-32B", "Q8_0")
-    qtbot.waitUntil(lambda: bool(speeds(fit)), timeout=30_000)
-    fit.hide()
-    with qtbot.assertNotEmitted(fit.matrix.plans.told, wait=400):
-        pass
-    fit.show()
-    qtbot.waitUntil(lambda: settled(fit), timeout=60_000)
 
 
 def test_fit_asks_for_no_model_where_its_session_brings_one(state: AppState, qtbot) -> None:
@@ -322,6 +250,28 @@ def test_another_rigs_suggestions_do_not_come_back(machine: MachinePage, qtbot) 
     answer.show_progress(0.1)
     answer.resize(answer.width() + 100, answer.height())
     assert not any(button.isVisible() for button in old)
+
+
+def test_machines_list_says_what_plans_say(machine: MachinePage, state: AppState, qtbot) -> None:
+    state.set_rig(parse_rig("RTX 3060 12GB + 64 GB DDR5-6000"))
+
+    def lines() -> list[Pick]:
+        return [line.pick for line in machine.models._models.shown]
+
+    def planned() -> bool:
+        return not machine._stale and not any(pick.rough for pick in lines())
+
+    qtbot.waitUntil(lambda: planned() and machine.answer._answered, timeout=60_000)
+    in_ram = [pick for pick in lines() if not pick.whole]
+    assert len(in_ram) == 2
+    for pick in in_ram:
+        asked = services.plain(state.settings).model_copy(update=pick.fields)
+        plan = answers.plan_of(pick.model, state.rig, asked)
+        assert pick.cell.decode == plan.speed.decode_tps
+    table = machine.models.table.model()
+    shown = [table.index(row, 7).data() for row in range(table.rowCount())]
+    assert len(shown) == 3
+    assert not any("~" in words for words in shown)
 
 
 def test_machine_and_fit_list_a_model_in_one_file_type(

@@ -12,6 +12,7 @@ from advisor.ui import design, pauses, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.machine_answer import AnswerCard
+from advisor.ui.pages.machine_closing import Closing
 from advisor.ui.pages.machine_edits import MachineEdits
 from advisor.ui.pages.machine_live import LiveReadings
 from advisor.ui.pages.machine_models import Listed, ModelsCard, listed
@@ -65,6 +66,8 @@ class MachinePage(Page):
         inner.setStretch(3, ALL)
         inner.addStretch(1)
         self._live = LiveReadings(self._show_live, self)
+        self._closing = Closing(self, self._in_sight)
+        self._closing.planned.connect(lambda found: self._have(found, last=True))
         self._soon = QTimer(self, singleShot=True, interval=30)
         self._soon.timeout.connect(self._find_capability)
         self.make_in_turns("parts", "what_if", "models")
@@ -101,10 +104,13 @@ class MachinePage(Page):
         self._live.watch(self.state.rig if self.state.here else None)
         if self._stale:
             self._soon.start()
+        else:
+            self._closing.go_on()
 
     def hidden(self) -> None:
         """Nobody looks: leave the processor to the page that is on screen."""
         self._live.stop()
+        self._closing.stop()
         if self._capability_job is not None:
             self._capability_job.cancel()
 
@@ -128,6 +134,7 @@ class MachinePage(Page):
             return
         if self._capability_job is not None:
             self._capability_job.cancel()
+        self._closing.stop()
         probes, least_tps = self.state.session.probes, self.state.usage.min_decode_tps
         so_far: list[Listed] = []
         clock = QElapsedTimer()
@@ -162,9 +169,13 @@ class MachinePage(Page):
                 # What comes at once needs no list that grows.
                 self._show_so_far(share, so_far[-1])
 
+        def settled(found: Listed) -> None:
+            self._have(found, last=True)
+            self._closing.begin(found.found, services.closer(rig, settings, probes, least_tps))
+
         job = self._capability_job = run_task(
             work,
-            on_result=lambda found: self._have(found, last=True),
+            on_result=settled,
             on_progress=progressed,
             on_error=self.edits.complain,
             owner=self,
@@ -194,6 +205,9 @@ class MachinePage(Page):
             self._stale = not self._last
             self.models.show_models(answer, on_devices=bool(rig.devices))
 
+    def _in_sight(self) -> list[Pick]:
+        return self.models.in_sight() if self.has("models") else []
+
     def _look_at(self, pick: Pick) -> None:
         self.state.take(pick)
         self.state.show_page("fit")
@@ -204,6 +218,7 @@ class MachinePage(Page):
         rig = self.state.rig
         if rig is None:
             return
+        self._closing.stop()
         self.answer.show_rig(rig)
         if self._capability_job is None:
             self.answer.headline.setText(self.tr("Sizing the catalogue…"))

@@ -249,6 +249,12 @@ class ModelsCard(Card):
             self._widths[column] = min(width, MOST_MAKER) if column == MAKER else width
         self._make_room()
 
+    def in_sight(self) -> list[Pick]:
+        """What the table shows now."""
+        top, bottom = self.table.rowAt(0), self.table.rowAt(self.table.viewport().height() - 1)
+        shown = self._models.shown
+        return [line.pick for line in shown[max(top, 0) : len(shown) if bottom < 0 else bottom + 1]]
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Columns come and go with the width of the table."""
         if event.type() == QEvent.Type.Resize:

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QWidget
 
 from advisor.advice.capability import Capability
 from advisor.advice.picks import Pick
-from advisor.ui import design, pauses, services
+from advisor.ui import curtain, design, pauses, services
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.machine_answer import AnswerCard
@@ -184,6 +184,7 @@ class MachinePage(Page):
     def _show_so_far(self, share: float, found: Listed) -> None:
         rig = self.state.rig
         if rig is not None:
+            curtain.hold_over(self)
             self.answer.show_progress(share)
             self.models.show_models(found, on_devices=bool(rig.devices))
 

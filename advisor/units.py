@@ -74,6 +74,11 @@ def tokens(count: int) -> str:
     return f"{count:,}"
 
 
+def cores(count: int) -> str:
+    """``"1 core"``, ``"8 cores"``."""
+    return f"{count} core" if count == 1 else f"{count} cores"
+
+
 def rate(value: float | None, unit: str = "tok/s") -> str:
     """A speed with about two significant digits below ten: ``"0.04 tok/s"``, ``"118 tok/s"``."""
     if value is None:

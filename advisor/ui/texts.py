@@ -36,7 +36,7 @@ def rig_in_short(rig: Rig) -> str:
     parts = [cards_in_short(rig)] if rig.devices else []
     host = rig.host
     if not parts and host.cores:
-        parts.append(f"{host.cores} cores")
+        parts.append(units.cores(host.cores))
     if host.ram_total is not None:
         size = units.gib(host.ram_total, 0)
         shared = any(device.unified for device in rig.devices)

@@ -19,6 +19,7 @@ from advisor.ui.header import Header
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_compose import ComposeDialog
 from advisor.ui.pages.machine_facts import FactsDialog, fact_name
+from advisor.ui.texts import rig_in_short
 from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.window import MainWindow
 from advisor.units import GIB
@@ -275,3 +276,15 @@ def test_a_speed_that_waits_for_the_ram_is_a_second_away(qtbot, page, state, mon
     page.answer.measure_ram.button.click()
     qtbot.waitUntil(page.answer.measure_ram.isHidden)
     assert state.rig.host.ram_bandwidth_gbs == found.gbs
+
+
+def test_an_imagined_rig_is_not_said_to_be_read(page, state) -> None:
+    page.answer.headline.setText("Reading this machine…")
+    page.answer.show_rig(parse_rig("M3 Ultra 256GB"))
+    assert page.answer.headline.text() == "Sizing the catalogue…"
+
+
+def test_one_core_is_one_core() -> None:
+    rig = parse_rig("64 GB DDR5-5600")
+    host = rig.host.model_copy(update={"cores": 1})
+    assert rig_in_short(rig.model_copy(update={"hosts": (host,)})).startswith("1 core ·")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from advisor.basis import Basis
 from advisor.hardware.rig import Device, Rig
 from advisor.report.document import Block, Cell, Column, Heading, Paragraph, Table
-from advisor.units import UNKNOWN, gib
+from advisor.units import UNKNOWN, cores, gib
 
 _COLUMNS = (
     Column(title="Device", weight=2.6),
@@ -106,9 +106,9 @@ def _host_row(rig: Rig, index: int) -> tuple[Cell, ...]:
     if rig.imagined:
         taken = Cell(text=gib(used), second="left to the system") if used else Cell(text="–")
     known = host.ram_bandwidth_gbs is not None
-    cores = f"{host.cores} cores" if host.cores else ""
+    number = cores(host.cores) if host.cores else ""
     which = f"computer {index + 1} of {len(rig.hosts)}" if len(rig.hosts) > 1 else ""
-    about = ", ".join(text for text in (which, cores, host.ram_type or "", host.os) if text)
+    about = ", ".join(text for text in (which, number, host.ram_type or "", host.os) if text)
     over = "–" if link is None else f"{link.name or 'network'}, {link.bandwidth_gbs:,.2f} GB/s"
     return (
         Cell(text=host.cpu or "Computer", second=about, strong=True),

@@ -34,7 +34,8 @@ class AnswerCard(Card):
         self._name = Elided("", "strong")
         self._back = button(self.tr("Back to this machine"), role="link")
         self._back.clicked.connect(lambda: state.set_rig(None))
-        self.headline = text(self.tr("Reading this machine…"), "headline", wrap=True)
+        self._reading = self.tr("Reading this machine…")
+        self.headline = text(self._reading, "headline", wrap=True)
         self.measure_ram = MeasureRam(
             state, self.tr("How fast follows from it, and no source here tells it.")
         )
@@ -79,6 +80,8 @@ class AnswerCard(Card):
         self._back.setVisible(not here)
         self._name.say("" if here else rig_name(self._state) or rig_in_short(rig))
         self._say_calibrated("")
+        if self.headline.text() == self._reading:
+            self.headline.setText(self.tr("Sizing the catalogue…"))
         self.measure_ram.show_where(unknown=True)
         self._keep_room()
 

@@ -133,7 +133,7 @@ class HostCard(Card):
             tip=note or host.unknown.get("ram_bandwidth_gbs", ""),
         )
         self._measurable = live and not measured
-        cores = "" if host.cores is None else self.tr("{count} cores").format(count=host.cores)
+        cores = "" if host.cores is None else units.cores(host.cores)
         self._cpu.setVisible(bool(host.cpu) or not imagined)
         self._cpu.show_value(
             " · ".join(part for part in (_processor(host.cpu), cores) if part) or units.UNKNOWN

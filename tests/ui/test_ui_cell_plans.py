@@ -4,6 +4,7 @@ import pytest
 
 from advisor import units
 from advisor.hardware.compose import parse_rig
+from advisor.ui.cell_plans import CellPlans
 from advisor.ui.fit_cells import question_of
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.state import AppState
@@ -79,6 +80,18 @@ def test_cells_with_a_part_in_ram_are_planned_by_themselves(
     state.change_settings(parallel=1)
     qtbot.waitUntil(lambda: settled(fit), timeout=30_000)
     assert speeds(fit) == said
+
+
+def test_a_plan_may_be_there_before_the_matrix_is_drawn(fit: FitPage, state: AppState, qtbot):
+    """Parts of a page are drawn in turns, and the plan's may come first."""
+    state.set_rig(parse_rig("RTX 4090 + RTX 3060 12GB + 64 GB DDR5-6000"))
+    state.choose_model("Qwen/Qwen3-32B", "Q8_0")
+    qtbot.waitUntil(lambda: settled(fit) and state.present_plan is not None, timeout=60_000)
+    matrix, plan = fit.matrix, state.present_plan
+    matrix.plans.stop()
+    matrix.plans = CellPlans(matrix)
+    matrix.plan_made()
+    assert matrix.plans.said((plan.file_type, state.settings.ctx)) is not None
 
 
 def test_cells_are_planned_only_while_somebody_looks(fit: FitPage, state: AppState, qtbot) -> None:

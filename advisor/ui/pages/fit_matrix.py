@@ -100,8 +100,11 @@ class MatrixView(QWidget):
             return False  # what lies on devices is no guess
         probes = state.session.probes
         asked = fit_cells.question_of(state.choice, state.rig, state.settings, probes)
-        key = plan.file_type, state.settings.ctx
-        return asked == found.question and self.plans.take(key, plan)
+        if asked != found.question:
+            return False
+        # The plan may be there before the matrix is drawn for the first time.
+        self.plans.ask(asked)
+        return self.plans.take((plan.file_type, state.settings.ctx), plan)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
         """What is looked at is planned."""

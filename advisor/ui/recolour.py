@@ -58,6 +58,7 @@ class _Recolour(QObject):
         self._frozen = list(self._seen)
         for window in self._frozen:
             window.setUpdatesEnabled(False)
+        self._turn.first = True
         self._turn.start()
 
     def _next(self) -> None:
@@ -81,6 +82,7 @@ class _Recolour(QObject):
                     curtain.hold()
                 window.setUpdatesEnabled(True)
         self._frozen = []
+        self._turn.first = False
 
 
 def _tree(waiting: list[QWidget], hidden: list[QWidget] | None = None) -> Iterator[QWidget]:

@@ -105,6 +105,7 @@ def opened(qtbot, page: QWidget, count: int = 6) -> Callable[[], None]:
     return act
 
 
+@pytest.mark.timeout(3600)
 def test_turns_of_the_whole_window(benchmark, qtbot, qapp, window: MainWindow):
     acts = Acts(qtbot, qapp)
 

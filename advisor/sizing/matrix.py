@@ -139,6 +139,7 @@ class Matrices:
         self._border = Border(rig, self._space)
         self._spare = _spare(rig)
         self._closely = closely
+        self._others = OtherSplits(rig, self._space, calibration, self._fit)
 
     def ask(
         self, models: Mapping[str, Model], contexts: Sequence[int], *, like: Model | None = None
@@ -185,7 +186,7 @@ class Matrices:
     def split_may_hold(self, asked: Asked, file_type: str) -> bool:
         """Whether devices can hold a file type at the first context, however they are split."""
         model, column = _of(asked, file_type)
-        return self._others().packs(model, column)
+        return self._others.packs(model, column)
 
     def fastest_split(self, asked: Asked, file_type: str) -> float | None:
         """Tokens per second that hardly any split of the devices that holds it decodes faster than.
@@ -193,10 +194,7 @@ class Matrices:
         None where it is not known.
         """
         model, column = _of(asked, file_type)
-        return self._others().fastest(model, column)
-
-    def _others(self) -> OtherSplits:
-        return OtherSplits(self._rig, self._space, self._calibration, self._fit)
+        return self._others.fastest(model, column)
 
     def fill(self, asked: Sequence[Asked]) -> list[Matrix]:
         """The matrices, in the order in which they were asked for."""
@@ -228,7 +226,7 @@ class Matrices:
         columns = part.loads.columns.each
         devices, hosts = part.loads.device_totals, part.loads.host_totals
         held: dict[int, Held] = {}
-        others = self._others()
+        others = self._others
         if self._closely and (self._fit is not None or others.open_in(settings)):
             held = others.of(part.models, columns, found.headroom, devices)
         for place in held:

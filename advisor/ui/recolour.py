@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from typing import Final
 
 import shiboken6
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
 from advisor.ui import design
 from advisor.ui.curtain import Curtain
-from advisor.ui.turns import Turn
 
 BUDGET_S: Final = 0.008
 """Processor time of one turn, half a frame: as much work also while other threads compute."""
@@ -35,8 +34,9 @@ class _Recolour(QObject):
 
     def __init__(self, app: QApplication) -> None:
         super().__init__(app)
-        self._turn = Turn(self)
-        self._turn.due.connect(self._next)
+        # Of its own: in the line of other work a window would stand still behind all of it.
+        self._timer = QTimer(self, interval=0)
+        self._timer.timeout.connect(self._next)
         self._app = app
         self._frozen: list[QWidget] = []
         self._seen: list[QWidget] = []
@@ -58,8 +58,7 @@ class _Recolour(QObject):
         self._frozen = list(self._seen)
         for window in self._frozen:
             window.setUpdatesEnabled(False)
-        self._turn.first = True
-        self._turn.start()
+        self._timer.start()
 
     def _next(self) -> None:
         """A few widgets, or the painting of all that was seen: each in a turn of its own."""
@@ -72,8 +71,8 @@ class _Recolour(QObject):
                 design.renew(widget)
                 if time.thread_time() > until:
                     break
-        if self._frozen or self.waits:
-            self._turn.start()
+        if not self._frozen and not self.waits:
+            self._timer.stop()
 
     def _thaw(self) -> None:
         for window in self._frozen:
@@ -82,7 +81,6 @@ class _Recolour(QObject):
                     curtain.hold()
                 window.setUpdatesEnabled(True)
         self._frozen = []
-        self._turn.first = False
 
 
 def _tree(waiting: list[QWidget], hidden: list[QWidget] | None = None) -> Iterator[QWidget]:

@@ -24,8 +24,6 @@ class Turn(QObject):
 
     def __init__(self, owner: QWidget | QObject) -> None:
         super().__init__(owner)
-        self.first = False
-        """Whether a window stands still until it has come, though its owner is no widget."""
 
     def start(self) -> None:
         """Wait at the end of the line; where it waits already, stay."""
@@ -39,7 +37,7 @@ class Turn(QObject):
     def seen(self) -> bool:
         """Whether what it works on is on screen."""
         owner = self.parent()
-        return self.first or (isinstance(owner, QWidget) and owner.isVisible())
+        return isinstance(owner, QWidget) and owner.isVisible()
 
 
 class _Line:

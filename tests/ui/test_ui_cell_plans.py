@@ -1,9 +1,12 @@
 """A matrix's cells with a part in RAM say what their plans say, without being chosen."""
 
+from dataclasses import replace
+
 import pytest
 
 from advisor import units
 from advisor.hardware.compose import parse_rig
+from advisor.sizing.settings import RunSettings
 from advisor.ui.cell_plans import CellPlans
 from advisor.ui.fit_cells import question_of
 from advisor.ui.pages.fit import FitPage
@@ -88,10 +91,20 @@ def test_a_plan_may_be_there_before_the_matrix_is_drawn(fit: FitPage, state: App
     state.choose_model("Qwen/Qwen3-32B", "Q8_0")
     qtbot.waitUntil(lambda: settled(fit) and state.present_plan is not None, timeout=60_000)
     matrix, plan = fit.matrix, state.present_plan
+    found = matrix.found
+    assert found is not None
     matrix.plans.stop()
     matrix.plans = CellPlans(matrix)
+    matrix.take(found)
     matrix.plan_made()
     assert matrix.plans.said((plan.file_type, state.settings.ctx)) is not None
+    # Nor are cells planned as those of the question before, where the page is shown in between.
+    fit.hide()
+    other = replace(found, question=question_of(state.choice, state.rig, RunSettings(ctx=4096), ()))
+    matrix.take(other)
+    assert matrix.plans.said((plan.file_type, state.settings.ctx)) is None
+    with qtbot.waitSignal(matrix.plans.told, timeout=60_000):
+        fit.show()
 
 
 def test_cells_are_planned_only_while_somebody_looks(fit: FitPage, state: AppState, qtbot) -> None:

@@ -314,7 +314,7 @@ class FitPage(Page):
         self.banner.say(str(error))
 
     def _have_matrix(self, matrix: FitMatrix) -> None:
-        self.matrix.found = matrix
+        self.matrix.take(matrix)
         self.when_seen(self._show_matrix)
 
     def _show_matrix(self) -> None:

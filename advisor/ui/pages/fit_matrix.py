@@ -69,6 +69,14 @@ class MatrixView(QWidget):
         self.unit.setText("")
         self.check_all.hide()
 
+    def take(self, matrix: FitMatrix) -> None:
+        """What was found, for ``draw`` to show in a turn of its own.
+
+        From now on plans are of its question: one may be made before it is drawn.
+        """
+        self.found = matrix
+        self.plans.ask(matrix.question)
+
     def draw(self) -> None:
         """Show what was found."""
         if self.found is None:
@@ -77,7 +85,6 @@ class MatrixView(QWidget):
         if choice is not None and rig is not None:
             self.check_all.show_matrix(choice, rig, self._state.settings, self.found.contexts)
             self.check_all.setVisible(self.check_all.offered)
-        self.plans.ask(self.found.question)
         self._take_plan()
         self._draw_cells(self.found)
         self.mark()
@@ -100,11 +107,8 @@ class MatrixView(QWidget):
             return False  # what lies on devices is no guess
         probes = state.session.probes
         asked = fit_cells.question_of(state.choice, state.rig, state.settings, probes)
-        if asked != found.question:
-            return False
-        # The plan may be there before the matrix is drawn for the first time.
-        self.plans.ask(asked)
-        return self.plans.take((plan.file_type, state.settings.ctx), plan)
+        key = plan.file_type, state.settings.ctx
+        return asked == found.question and self.plans.take(key, plan)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
         """What is looked at is planned."""

@@ -11,6 +11,12 @@ LEAVES: Final = frozenset({"cuda", "rocm"})
 """Backends that leave some weights in RAM."""
 NO_PRODUCT: Final = frozenset({"TQ1_0", "TQ2_0"})
 """Types that CUDA cannot multiply with (ggml-cuda.cu:ggml_backend_cuda_device_supports_op)."""
+EXACT: Final = frozenset({"mistral4"})
+"""Architectures whose chosen experts are multiplied in full precision
+(llama-graph.cpp:build_moe_ffn, GGML_PREC_F32)."""
+NO_EXACT: Final = frozenset({"cuda", "rocm", "vulkan"})
+"""Backends that do not: weights lie on the device, and are copied to RAM to be computed with
+(ggml_backend_cuda_device_supports_op, ggml_backend_vk_device_supports_op)."""
 _SCANNING: Final = frozenset({
     "mamba", "mamba2", "jamba", "falcon-h1", "plamo2", "granitehybrid", "nemotron_h",
     "nemotron_h_moe",

@@ -15,7 +15,7 @@ from advisor.sizing import speed_decode, speed_prefill
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.build_dates import built_year
 from advisor.sizing.calibration import IDENTITY, Calibration
-from advisor.sizing.left_in_ram import LEAVES, NO_PRODUCT
+from advisor.sizing.left_in_ram import EXACT, LEAVES, NO_EXACT, NO_PRODUCT
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Speed, SpeedTerm
 from advisor.sizing.sampling import sampling_seconds
@@ -153,6 +153,13 @@ def _untold_ram(model: Model, rig: Rig, box: Machine, used: Collection[int]) -> 
         return (
             "nobody published figures of matrices that stay in RAM in every layer, as those do "
             "that the device cannot multiply."
+        )
+    exact = model.hp is not None and model.hp.arch in EXACT
+    if exact and any(rig.devices[d].backend in NO_EXACT for d in used if d != HOST):
+        return (
+            "llama.cpp asks for this architecture's experts in full precision, which the device "
+            "does not multiply: it copies them to RAM for the processor, and nobody published how "
+            "fast that is."
         )
     return ""
 

@@ -143,8 +143,11 @@ def _supports_indexer(node: Node) -> bool:
     return all(t.type.block > 1 or not any(nb % 16 for nb in t.nb[1:]) for t in (q, k))
 
 
-def _supports_product(node: Node) -> bool:
-    if node.tag == EXACT_SOURCE or node.src[0].type.name in NO_PRODUCT:
+def _supports_product(node: Node, rules: Rules) -> bool:
+    # Of them Metal alone multiplies with such a source (ggml-metal-ops.cpp, use_amax).
+    if node.tag == EXACT_SOURCE and rules != "metal":
+        return False
+    if node.src[0].type.name in NO_PRODUCT:
         return False
     return all(t.nb[0] == t.type.size for t in node.src[:2])
 
@@ -177,7 +180,7 @@ def device_supports(  # noqa: C901, PLR0911 - one rule per op
     if op == "REPEAT":
         return node.src[0].type in (F32, F16)
     if op in {"MUL_MAT", "MUL_MAT_ID"}:
-        return _supports_product(node)
+        return _supports_product(node, rules)
     return True
 
 

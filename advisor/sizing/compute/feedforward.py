@@ -7,6 +7,7 @@ from advisor.sizing.compute import ops
 from advisor.sizing.compute.backends import EXACT_SOURCE
 from advisor.sizing.compute.builder import Builder
 from advisor.sizing.compute.nodes import F32, I32, Node
+from advisor.sizing.left_in_ram import EXACT
 
 _LIMITED_AT_ONCE: Final = frozenset({"deepseek4", "glm5-next", "hy_v4", "maple"})
 """Architectures that limit SwiGLU in one operation (llama-graph.cpp:build_ffn, build_moe_ffn);
@@ -180,7 +181,7 @@ def moe(
         cur = ops.mul(ops.repeat(cur, (n_embd, used, tokens, 1)), weights)
     experts = _activated(b, routing, cur, il, chosen)
     experts = _experts(b, experts, f"ffn_down_{routing.kind}", il, chosen)
-    if hp.arch == "mistral4":
+    if hp.arch in EXACT:
         experts.tag = EXACT_SOURCE
     if not routing.weight_first:
         experts = ops.mul(experts, weights)

@@ -13,7 +13,7 @@ from typing import Final
 
 from advisor.llm.model import Model
 from advisor.llm.tensor import Tensor
-from advisor.sizing.left_in_ram import left_in_ram
+from advisor.sizing.left_in_ram import EXACT, left_in_ram
 
 _LONGEST_PATTERN: Final = 12
 
@@ -38,7 +38,7 @@ class Layout:
     fused: tuple[tuple[object, ...], ...]
     """Per block; what types decide of its graph wherever its weights lie."""
     left_in_ram: bool
-    """Some weights are such that no device computes with them."""
+    """Some weights are such that no device computes with them, so that their types count."""
 
 
 _interned: dict[object, int] = {}
@@ -120,7 +120,8 @@ def layout(model: Model) -> Layout:
         typed_kinds=types,
         expert_kinds=experts,
         fused=fused,
-        left_in_ram=any(left_in_ram(model.hp, t.name, t.type.name, t.shape) for t in model.tensors),
+        left_in_ram=(model.hp is not None and model.hp.arch in EXACT)
+        or any(left_in_ram(model.hp, t.name, t.type.name, t.shape) for t in model.tensors),
     )
     at = id(model)
     _layouts[at] = (weakref.ref(model, lambda _: _layouts.pop(at, None)), made)

@@ -22,7 +22,7 @@ from advisor.session import ModelChoice
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.ways_out import Change
-from advisor.ui import checks
+from advisor.ui import checks, services
 from advisor.ui.focus import LINE
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.fit_plan import PlacePicker
@@ -118,6 +118,27 @@ def test_another_card_is_a_what_if(fit, state, qtbot) -> None:
     qtbot.waitUntil(lambda: state.plan is not None and len(state.plan.devices) == 3, timeout=30_000)
     assert state.plan.verdict == "fits"
     qtbot.waitUntil(lambda: not fit.why.isVisible(), timeout=30_000)
+
+
+def test_parts_whose_turn_comes_after_another_rig_wait_for_its_plan(
+    fit, state, qtbot, monkeypatch
+) -> None:
+    """A plan of two cards beside a rig of three was out of range."""
+    ask(qtbot, state, "Qwen/Qwen3-8B", "Q8_0", 8192, rig="2x RTX 3090 + 64 GB DDR5-6000")
+    fit.catch_up()
+    asked: list[tuple[int, int]] = []
+    plain = services.card_findings
+
+    def findings(model, rig, settings, probes, plan):
+        asked.append((len(rig.devices), len(plan.devices)))
+        return plain(model, rig, settings, probes, plan)
+
+    monkeypatch.setattr(services, "card_findings", findings)
+    fit._show_plan()  # its parts' turns are still to come
+    state.set_rig(parse_rig("3x RTX 3090 + 64 GB DDR5-6000"))
+    fit.catch_up()
+    qtbot.waitUntil(lambda: (3, 3) in asked, timeout=30_000)
+    assert all(cards == planned for cards, planned in asked)
 
 
 def test_every_one_of_many_cards_gets_its_bar(fit, state, qtbot) -> None:

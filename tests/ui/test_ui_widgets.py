@@ -360,7 +360,7 @@ def test_a_reading_says_all_of_it_and_shortens_what_matters_least(qtbot) -> None
         (
             "RTX 5090 + 2x RTX 3090 + 2x P40 + 64 GB DDR5-6000",
             "mistralai/Mistral-Small-4-119B-2603",
-            "split unevenly or with a part in RAM at",
+            "split unevenly or with a part in RAM",
         ),
         (
             "2x RTX 4090 + 128 GB DDR5-6000",

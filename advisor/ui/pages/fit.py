@@ -361,32 +361,35 @@ class FitPage(Page):
             self._show_memory, self._show_speed, self._show_places, self._show_run, self._show_notes
         )
 
+    # By the time of a part's turn another rig may be asked about, whose plan comes later.
+
     def _show_memory(self) -> None:
-        plan, model, rig = self.state.plan, self.state.model, self.state.rig_to_probe
+        plan, model, rig = self.state.present_plan, self.state.model, self.state.rig_to_probe
         rig = rig or self.state.rig
         if plan is not None and model is not None and rig is not None:
             self.plan.show_plan(plan, model, rig)
             self.plan.show()
 
     def _show_speed(self) -> None:
-        plan, model, rig = self.state.plan, self.state.model, self.state.rig
+        plan, model, rig = self.state.present_plan, self.state.model, self.state.rig
         if plan is not None and model is not None and rig is not None:
             self.speed.show_plan(plan, model, rig, self.state.session.probes)
             self.speed.show()
 
     def _show_places(self) -> None:
-        plan, model, rig = self.state.plan, self.state.model, self.state.rig
+        plan, model, rig = self.state.present_plan, self.state.model, self.state.rig
         if plan is not None and model is not None and rig is not None:
             self.places.show_plan(plan, model, rig, self.state.session.probes)
 
     def _show_run(self) -> None:
-        if self.state.plan is not None:
-            self.run.show_plan(self.state.plan)
+        if (plan := self.state.present_plan) is not None:
+            self.run.show_plan(plan)
             self.run.show()
 
     def _show_notes(self) -> None:
-        if self.state.plan is not None and self.state.model is not None:
-            self.notes.show_plan(self.state.plan, self.state.model)
+        plan, model = self.state.present_plan, self.state.model
+        if plan is not None and model is not None:
+            self.notes.show_plan(plan, model)
 
     def _show_way_out(self) -> None:
         """For a cell that does not fit: the nearest that does."""

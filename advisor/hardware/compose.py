@@ -123,7 +123,7 @@ def _pool_of(name: str, device: Device) -> int | None:
 
 
 def _parts(text: str) -> list[str]:
-    separated = re.sub(r"\s+(?:and|with|plus)\s+", "+", text, flags=re.IGNORECASE)
+    separated = re.sub(r"\s+(?:and|with(?!\s+max-q)|plus)\s+", "+", text, flags=re.IGNORECASE)
     separated = _CPU_ONLY.sub("+", separated)
     separated = re.sub(r"\bmax\+", "max", separated, flags=re.IGNORECASE)  # "Ryzen AI Max+ 395"
     separated = re.sub(r"(\d[gt]b)((?:lp)?ddr\d)", r"\1 \2", separated, flags=re.IGNORECASE)

@@ -84,6 +84,6 @@ def architecture_of(capability: tuple[int, int] | None) -> str | None:
     if capability is None:
         return None
     exact = {(7, 5): "turing", (8, 9): "ada", (12, 1): "gb10"}
-    by_major = {6: "pascal", 7: "volta", 8: "ampere", 9: "hopper", 10: "blackwell"}
+    by_major = {5: "maxwell", 6: "pascal", 7: "volta", 8: "ampere", 9: "hopper", 10: "blackwell"}
     by_major |= {11: "blackwell", 12: "blackwell"}
     return exact.get(capability) or by_major.get(capability[0])

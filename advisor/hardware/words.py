@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from advisor.errors import RigError
 from advisor.hardware import table
+from advisor.hardware.external_links import as_pcie
 from advisor.hardware.imagined import SIZE, described_device, gigabytes, named_memory
 from advisor.hardware.network import NUMBERS
 from advisor.hardware.table import GpuEntry
@@ -45,14 +46,7 @@ _IDLE = re.compile(
 )
 _GPU_WORDS = re.compile(r"rtx|gtx|rx|arc|radeon|geforce|tesla|quadro|titan|instinct")
 _LINK = re.compile(r"x\d+|gen\d|\d(\.\d)?")
-# Boxes outside the case: what Thunderbolt 3 and 4 tunnel is four lanes of PCIe 3.0.
-_OUTSIDE = (
-    (r"(?:over\s+)?(?:thunderbolt[\s-]*5|tb5|usb4\s*v2|oculink)\b", " pcie 4.0 x4 "),
-    (r"(?:over\s+)?(?:thunderbolt(?:[\s-]*[34])?|tb[34]|usb4)\b", " pcie 3.0 x4 "),
-    (r"\be-?gpu\b(?!.*\bpcie\b)", " pcie 3.0 x4 "),
-    (r"\be-?gpu\b", " "),
-    (r"\bx(1|2|4|8|16)[\s-]+slots?\b", r" pcie x\1 "),
-)
+_SLOT = re.compile(r"\bx(1|2|4|8|16)[\s-]+slots?\b")
 _MACS = re.compile(r"\b(?:macbook(?:\s+(?:pro|air))?|mac\s+(?:studio|mini|pro)|imac(?:\s+pro)?)\b")
 
 
@@ -114,8 +108,7 @@ def _plain(part: str) -> str:
     """One spelling for each number with its unit, each count and each memory's speed."""
     text = re.sub(r"[()\[\]“”\"'|]|(?<=\d),(?=\d{3}\b)", _blank_or_nothing, part.lower())
     text = _MACS.sub(" ", text)
-    for words, link in _OUTSIDE:
-        text = re.sub(words, link, text)
+    text = _SLOT.sub(r" pcie x\1 ", as_pcie(text))
     text = re.sub(r"\bw/\s*|/(?!s\b|sec\b)", " ", text).replace("×", "x").replace("*", "x")
     text = re.sub(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(gib|gb|tib|tb)\b", r"\1\2", text)
     text = re.sub(r"\b(\d+)\s+g\b", r"\1g", text)

@@ -51,7 +51,7 @@ def explain_traffic(
             source=split.source,
         ),
     ]
-    words, formula = "", f"{_kib(now)} a token"
+    words, formula = "" if now else "one card works alone", f"{_kib(now)} a token"
     notes = [
         "Neither depends on the length of the context: every cache is read where it lies.",
         "Prompts send as much for every token of a micro-batch at once.",
@@ -62,14 +62,14 @@ def explain_traffic(
                 name=f"{link[1]}, one direction", value=link[0], unit="GB/s", source="PCI-SIG rates"
             )
         )
-        if tps is not None:
+        if tps is not None and now:
             share = now * tps.mid / (link[0] * 1e9)
             words = f"{_percent(share)} of the link"
             formula += (
                 f" × {tps.mid:,.1f} tok/s ÷ {link[0]:,.1f} GB/s ({link[1]}) = {_percent(share)}"
             )
             other = tensor * tps.mid / (link[0] * 1e9)
-            notes.append(f"By tensors at this speed it were {_percent(other)} of the link.")
+            notes.append(f"By tensors at this speed it would be {_percent(other)} of the link.")
     return (_kib(now), words), Explanation(
         title="Between the cards", formula=formula, terms=tuple(terms), notes=tuple(notes)
     )

@@ -66,6 +66,7 @@ _DOING = {
     "memory": "reading weights",
     "latency": "starting kernels",
     "copy kv cache from ram": "copying the KV cache from RAM",
+    "copy weights from ram": "copying weights from RAM",
     "all-reduce": "sums across the cards",
 }
 """Terms as what time goes to; one that is not here is called so already."""
@@ -155,6 +156,8 @@ def prefill_bottleneck(plan: Plan) -> str:
     part = worst.largest.seconds / worst.seconds
     if len(places) == 1:
         return f"{part:.0%} of a prompt's time goes to {what}."
+    if worst.where is None:
+        return f"{worst.largest.seconds / total:.0%} of a prompt's time goes to {what}."
     return f"{worst.name} takes {worst.share:.0%} of a prompt's time, {part:.0%} of it {what}."
 
 

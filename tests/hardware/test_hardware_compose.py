@@ -8,10 +8,12 @@ import pytest
 from advisor.errors import RigError
 from advisor.hardware import edits
 from advisor.hardware.compose import parse_rig, rig_from_spec
+from advisor.hardware.external_links import external_links
 from advisor.hardware.rig import Rig
 from advisor.hardware.saved import load_rig, rig_to_json, save_rig
 from advisor.hardware.shared_memory import reads_the_ram
 from advisor.hardware.table import gpu_table
+from advisor.sizing.speed_data import speed_data
 from advisor.units import GIB
 
 
@@ -284,6 +286,9 @@ def test_folders_and_missing_files(tmp_path: Path):
         ("RTX 4090 over Thunderbolt 4 + 32 GB", [(3, 4)]),
         ("RX 7900 XTX eGPU over USB4 + 32 GB", [(3, 4)]),
         ("RTX 4090 eGPU (OCuLink) + 32 GB", [(4, 4)]),
+        ("RTX 4090 eGPU over Thunderbolt 5 + 32 GB", [(4, 4)]),
+        ("RTX 4090 eGPU PCIe 4.0 x4 + 32 GB", [(4, 4)]),
+        ("RTX 2070 SUPER with Max-Q Design + 16 GB", [(3, 16)]),
         ("RTX 4090 PCIe 3.0 x4 + 64 GB", [(3, 4)]),
         ("RTX 3090 gen3 x8 + 64GB", [(3, 8)]),
         ("RTX 3090, PCIe x1, 64 GB", [(4, 1)]),
@@ -298,6 +303,15 @@ def test_the_way_of_a_card_to_the_board_is_read(words: str, links: list[tuple[in
     """It was taken for nothing: a card behind Thunderbolt copied experts as one in a slot does."""
     found = [(d.pcie.max_generation, d.pcie.max_width) for d in parse_rig(words).devices]
     assert found == links
+
+
+def test_a_card_outside_the_case_copies_about_as_fast_as_was_measured() -> None:
+    pcie = speed_data().pcie
+    for link in external_links():
+        if link.measured_gbs is not None:
+            low, high = link.measured_gbs
+            copies = pcie.gbs_per_lane[link.generation] * link.lanes * pcie.share
+            assert 0.88 * low < copies < 1.12 * high, link.name
 
 
 def test_macs_joined_by_thunderbolt_are_machines_and_no_cards() -> None:
@@ -315,4 +329,4 @@ def test_a_small_processor_is_one() -> None:
 
 def test_a_card_that_is_not_known_is_told_how_to_be_written() -> None:
     with pytest.raises(RigError, match="memory and bandwidth: “My card 24GB 900 GB/s”"):
-        parse_rig("GTX 1650 + 16 GB")
+        parse_rig("GTX 460 + 16 GB")

@@ -100,3 +100,17 @@ def test_traffic_is_the_seed_s_and_independent_of_the_context() -> None:
     assert terms["by layers (-sm layer)"] == 112 * 1024
     assert terms["PCIe 4.0 x16"] == pytest.approx(31.5, abs=0.1)
     assert explain_traffic(model, parse_rig("RTX 4090"), plan) is None
+
+
+def test_a_card_that_works_alone_sends_the_others_nothing() -> None:
+    model, rig, plan = planned("Qwen/Qwen3-8B", "2x RTX 4090 + 64 GB", n_gpu_layers="fit")
+    plan = size(model, rig, plan.settings.model_copy(update={"tensor_split": (1.0, 0.0)}))
+    found = explain_traffic(model, rig, plan)
+    assert found is not None
+    assert found[0] == ("0 KiB", "one card works alone")
+
+
+def test_what_copies_weights_is_said_to_do_so_where_it_is_most_but_less_than_half() -> None:
+    plan = planned("Qwen/Qwen3-30B-A3B", "2x RTX 5090 + 64 GB DDR5-6000", n_cpu_moe=2)[2]
+    said = prefill_bottleneck(plan)
+    assert said.endswith("% of a prompt's time goes to copying weights from RAM.")

@@ -43,7 +43,8 @@ def page(qtbot, state):
     qtbot.addWidget(made)
     made.resize(1132, 716)
     made.show()
-    qtbot.waitUntil(lambda: made.models.isVisibleTo(made))  # made in turns
+    # Made in turns, and each shown in a turn of its own.
+    qtbot.waitUntil(lambda: made.models.isVisibleTo(made) and made.what_if.isVisibleTo(made))
     yield made
     made.closing()
 

@@ -30,7 +30,7 @@ from advisor.engine.process import EngineProcess
 from advisor.errors import EngineCrashed, EngineError, SettingsError
 from advisor.llm.ghost import ghost_of
 from advisor.llm.model import Model
-from advisor.sizing.arguments import server_arguments
+from advisor.sizing.arguments import program_of, server_arguments
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speculative import draft_settings
 
@@ -258,10 +258,13 @@ def _once(
     if build is None or isinstance(model, Path):
         # What drafts would be loaded behind the point at which it ends.
         plain = settings.model_copy(update={"spec_type": "none"})
-        job = embedded_job(files, plain, address, dry_run=True)
+        pooling = model.pooling if isinstance(model, Model) else ""
+        job = embedded_job(files, plain, address, dry_run=True, pooling=pooling)
     else:
         collected.wanted = 1 + (settings.spec_type != "none")
         words = placed(server_arguments(model, settings, n_devices=n_devices), files)
+        if model.pooling:
+            words += program_of(model)[1:]
         job = _program(words, build, address)
     process = EngineProcess(job, on_event=collected.take, on_line=collected.line)
     started = time.monotonic()

@@ -99,10 +99,12 @@ def embedded_job(
     dry_run: bool = False,
     ghost: bool = False,
     threads: int | None = None,
+    pooling: str = "",
 ) -> dict[str, Any]:
     """What the worker needs to load a model into the embedded engine. ``settings`` are resolved.
 
-    ghost: the model's file is one, cheap to read again.
+    ghost: the model's file is one, cheap to read again. pooling: the model is asked for vectors, or
+    for scores ("rank"), as ``Model.pooling`` says; empty: it writes.
     """
     return {
         "task": "serve",
@@ -115,6 +117,7 @@ def embedded_job(
         "ghost": ghost,
         "release_pages": not dry_run and settings.mmap,
         "threads": threads,
+        "pooling": pooling,
         # 4 has the memory breakdown; 5 also has every buffer of a dry run, to 0.01 MiB.
         "verbosity": 5 if dry_run else 4,
     }

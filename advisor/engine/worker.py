@@ -187,11 +187,21 @@ def fill_parameters(parameters: Any, job: Mapping[str, Any], engine: Any) -> Non
         moved.append(experts)
     if moved:
         parameters.tensor_buft_overrides = ",".join(moved)
+    if job["pooling"]:
+        _ask_for_vectors(parameters, str(job["pooling"]), engine)
     _fill_companions(parameters, job, engine)
     threads = job.get("threads")
     if threads:
         parameters.cpuparams.n_threads = threads
         parameters.cpuparams_batch.n_threads = threads
+
+
+def _ask_for_vectors(parameters: Any, pooling: str, engine: Any) -> None:  # noqa: ANN401 - xllamacpp has no types
+    """As --embeddings and --reranking do (arg.cpp, server.cpp): a text goes through at once."""
+    parameters.embedding = True
+    parameters.n_batch = min(parameters.n_batch, parameters.n_ubatch)
+    if pooling == "rank":
+        parameters.pooling_type = engine.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
 
 
 def _fill_companions(parameters: Any, job: Mapping[str, Any], engine: Any) -> None:  # noqa: ANN401 - xllamacpp has no types

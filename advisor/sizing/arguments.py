@@ -17,6 +17,16 @@ def file_name(model: Model) -> str:
     return f"{_plain(model.weights_of)}-{model.file_type}.gguf"
 
 
+def program_of(model: Model) -> tuple[str, ...]:
+    """What runs the model, and the arguments that this program needs for it."""
+    if model.pooling:
+        return ("llama-server", "--reranking" if model.pooling == "rank" else "--embeddings")
+    if model.memory is not None and model.memory.diffuses:
+        # It wants a schedule, by time or by blocks (examples/diffusion/README.md).
+        return ("llama-diffusion-cli", "--diffusion-eps", "0.001")
+    return ("llama-server",) if model.served else ("llama-completion",)
+
+
 def _projector_name(projector: Projector | None, settings: RunSettings) -> str:
     """The projector's file, or the name that it would have: ``mmproj-Qwen3-VL-8B-F16.gguf``."""
     if projector is None or projector.path is not None:

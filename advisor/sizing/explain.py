@@ -414,7 +414,7 @@ def explain(
         )
     output: list[tuple[str, str, int, str, str]] = []
     if allocation.output is not None and model.hp is not None:
-        rows = memory.output_rows(model.memory, settings)
+        rows = memory.output_rows(model.memory, settings, memory.pooling(model, settings))
         row = f"{model.hp.n_vocab:,} tokens"
         if vector := allocation.output // (4 * rows) - model.hp.n_vocab:
             row = f"({row} + {vector:,} values of a vector)"

@@ -300,22 +300,34 @@ def checkpoint_bytes(model: Model, settings: RunSettings) -> int | None:
 def output_bytes(model: Model, settings: RunSettings) -> int | None:
     """Rows of logits that a context holds on the host, F32 (llama-context.cpp:output_reserve).
 
-    T5 keeps what its encoder gives for each token as well.
+    What is asked for vectors keeps them as well, and so does T5 what its encoder gives.
     """
     if model.hp is None:
         return None
-    row = model.hp.n_vocab + (model.hp.n_embd if model.hp.arch == "t5" else 0)
-    return 4 * row * output_rows(model.memory, settings)
+    asked = pooling(model, settings)
+    row = model.hp.n_vocab + (model.hp.n_embd if asked or model.hp.arch == "t5" else 0)
+    return 4 * row * output_rows(model.memory, settings, asked)
 
 
-def output_rows(rule: MemoryRule | None, settings: RunSettings) -> int:
+def pooling(model: Model, settings: RunSettings) -> str:
+    """How a text's vectors become one (``Model.pooling``) where llama-server is asked for them.
+
+    What makes vectors is started with --embeddings or --reranking. Empty: it is asked for logits,
+    as what writes is, and as rows of logits are asked for by number (``n_outputs``).
+    """
+    return model.pooling if settings.n_outputs is None else ""
+
+
+def output_rows(rule: MemoryRule | None, settings: RunSettings, pooled: str) -> int:
     """Rows of logits that are needed at once.
 
     One per sequence at the start; what diffuses has one for every token that it refines, as
-    llama-diffusion-cli leaves ``n_outputs_max`` alone. So has what may encode before it decodes;
-    both are given no more than a micro-batch at once (llama-context.cpp:encode).
+    llama-diffusion-cli leaves ``n_outputs_max`` alone. So has what may encode before it decodes,
+    and what is asked for vectors (``pooled``), logits included (server-context.cpp:
+    server_output_limits); all are given no more than a micro-batch at once (llama-context.cpp:
+    encode, server.cpp).
     """
-    if rule is None or not (rule.every_row or rule.diffuses):
+    if rule is None or not (pooled or rule.every_row or rule.diffuses):
         return settings.parallel
     sizes = resolve(settings, causal=rule.keeps)
     return min(sizes.n_ctx, sizes.n_ubatch)

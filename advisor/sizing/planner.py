@@ -6,7 +6,7 @@ from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory, overrides, refusals, speculative
 from advisor.sizing.allocation import Allocation, Room, allocate, room
-from advisor.sizing.arguments import server_arguments
+from advisor.sizing.arguments import program_of, server_arguments
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.expert_parts import in_parts
 from advisor.sizing.explain import explain, explain_speed
@@ -89,16 +89,6 @@ def _least_left(allocation: Allocation, space: Room) -> int | None:
     return min(value for value in (*in_use, known[-1]) if value is not None)
 
 
-def _program(model: Model) -> tuple[str, ...]:
-    """What runs the model, and the arguments that this program needs for it."""
-    if model.pooling:
-        return ("llama-server", "--reranking" if model.pooling == "rank" else "--embeddings")
-    if model.memory is not None and model.memory.diffuses:
-        # It wants a schedule, by time or by blocks (examples/diffusion/README.md).
-        return ("llama-diffusion-cli", "--diffusion-eps", "0.001")
-    return ("llama-server",) if model.served else ("llama-completion",)
-
-
 def _left_in_use(allocation: Allocation, space: Room) -> list[int | None]:
     """Bytes left on the devices that hold anything, else None."""
     return [
@@ -175,7 +165,7 @@ def size(
     shared = sum(
         device.total or 0 for device, unified in zip(devices, space.unified, strict=True) if unified
     )
-    program, *mode = _program(model)
+    program, *mode = program_of(model)
     return Plan(
         model_id=model.id,
         model_name=model.name,

@@ -8,6 +8,7 @@ from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES, TensorType
 from advisor.sizing import memory, speculative
 from advisor.sizing.compute import node_budget
+from advisor.sizing.compute.pooling import means
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import NEVER_RUN_NEXTN
 
@@ -49,6 +50,7 @@ def check(model: Model, settings: RunSettings, *, drafts: bool = False) -> None:
         raise SettingsError(message)
     _check_drafting(model, hp, settings)
     _check_caches(model, hp, settings, k, v)
+    _check_batch(model, hp, settings)
     _check_slots(model, hp, settings)
     _check_nodes(model, settings)
 
@@ -109,6 +111,34 @@ def _check_caches(
                     f"{name} blocks of {type_.block}; use f16."
                 )
                 raise SettingsError(message)
+
+
+def _check_batch(model: Model, hp: Hyperparameters, settings: RunSettings) -> None:
+    pooled = memory.pooling(model, settings)
+    batch, option = settings.batch_size, "-b"
+    if model.memory is not None and model.memory.every_row:
+        batch = memory.resolve(settings).n_batch
+    if pooled and settings.ubatch_size < batch:  # server.cpp: a text goes through at once.
+        batch, option = settings.ubatch_size, "-ub"
+    if settings.n_outputs is None and batch < settings.parallel:
+        # llama-context.cpp:output_reserve wants a row for every slot, which a batch has not.
+        message = (
+            f"llama.cpp ends itself over {settings.parallel} slots with batches of {batch} tokens; "
+            f"take no more slots than that (--parallel), or a larger {option}."
+        )
+        raise SettingsError(message)
+    if not means(pooled, hp.arch):
+        return
+    sizes = memory.resolve(settings, causal=False)
+    tokens = min(sizes.n_ctx, sizes.n_ubatch)
+    if tokens % sizes.n_seq:
+        # llama-graph.cpp:build_pooling weighs a row of each slot's share of the tokens, rounded up.
+        message = (
+            f"llama.cpp ends itself while it prepares {model.name} for {sizes.n_seq} slots, since "
+            f"a micro-batch of {tokens} tokens does not divide among them; take a number of slots "
+            "that divides it (--parallel), or another -ub."
+        )
+        raise SettingsError(message)
 
 
 def _check_slots(model: Model, hp: Hyperparameters, settings: RunSettings) -> None:

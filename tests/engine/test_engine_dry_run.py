@@ -13,6 +13,7 @@ from advisor.engine.dry_run import dry_run
 from advisor.engine.log import BreakdownRow
 from advisor.errors import EngineError, SettingsError
 from advisor.hardware.rig import Host, Rig
+from advisor.llm.catalogue import catalogue
 from advisor.llm.ghost import write_ghost
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
@@ -39,6 +40,16 @@ def test_plan_and_llama_cpp_agree(model, file_settings):
     assert run.output["CPU"] == pytest.approx(plan.host.output, abs=16_384)
     assert run.compute["CPU"] == pytest.approx(plan.host.compute, abs=16_384)
     assert not run.devices
+
+
+@pytest.mark.parametrize("name", ["BAAI/bge-small-en-v1.5", "Qwen/Qwen3-Embedding-0.6B"])
+def test_what_makes_vectors_is_asked_for_vectors(name):
+    model = catalogue().find(name).model("Q8_0")
+    plan = size(model, RIG, RunSettings(ctx=4096, parallel=2))
+    run = dry_run(model, plan.settings)
+    assert run.compute["CPU"] == pytest.approx(plan.host.compute, abs=16_384)
+    vocabulary, vector = model.hp.n_vocab, model.hp.n_embd
+    assert run.output["CPU"] == pytest.approx(2 * 4 * (vocabulary + vector), abs=16_384)
 
 
 def test_nothing_is_left_behind():

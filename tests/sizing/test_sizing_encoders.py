@@ -57,6 +57,34 @@ def test_a_micro_batch_may_be_larger_than_a_short_context() -> None:
     assert (found.devices, found.host) == ((38937728,), 10632224)
 
 
+@pytest.mark.parametrize(
+    ("model", "on_device", "on_host"),
+    [
+        ("Qwen/Qwen3-Embedding-0.6B", 321120384, 10506272),  # the vector of a text's last token
+        ("google/embeddinggemma-300m", 14436352, 7362560),  # the mean, and a matrix behind it
+        ("BAAI/bge-small-en-v1.5", 17567360, 4993056),  # that of the first token
+        ("BAAI/bge-reranker-v2-m3", 13113472, 11022368),  # a classifier's head
+        ("Qwen/Qwen3-Reranker-0.6B", 321120384, 10506272),  # one with a softmax
+    ],
+)
+def test_every_row_is_put_out_and_pooled(model: str, on_device: int, on_host: int) -> None:
+    # llama.cpp b11549 over a simulated CUDA device, with --embeddings or --reranking
+    settings = RunSettings(ctx=8192, parallel=4, repack=False)
+    found = allocate(today(model).model("Q8_0"), settings, ["cuda"], [1 << 42])
+    assert found.compute is not None
+    assert (found.compute.devices, found.compute.host) == ((on_device,), on_host)
+
+
+def test_vectors_are_kept_beside_the_logits_of_a_whole_micro_batch() -> None:
+    model = today("Qwen/Qwen3-Embedding-0.6B").model("Q8_0")
+    hp = model.hp
+    assert hp is not None
+    found = size(model, RIG, RunSettings(ctx=8192, parallel=4))
+    assert found.host.output == 512 * 4 * (hp.n_vocab + hp.n_embd)
+    as_asked = size(model, RIG, RunSettings(ctx=8192, n_outputs=1))
+    assert as_asked.host.output == 4 * hp.n_vocab
+
+
 def test_no_speed_of_writing_is_made_up() -> None:
     found = size(encoder(), RIG, RunSettings(ctx=8192))
     assert found.speed.decode_tps is None

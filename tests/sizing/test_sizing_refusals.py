@@ -35,6 +35,27 @@ def test_slots_that_end_llama_cpp_are_refused(
     check(model, RunSettings.model_validate({"ctx": 4096, **runs}))
 
 
+@pytest.mark.parametrize(
+    ("model", "ends", "runs"),
+    [
+        ("Qwen/Qwen3-0.6B", {"batch_size": 4, "parallel": 8}, {"batch_size": 8, "parallel": 8}),
+        ("Qwen/Qwen3-0.6B", {"batch_size": 1, "parallel": 2}, {"ubatch_size": 1, "parallel": 2}),
+        ("BAAI/bge-small-en-v1.5", {"ubatch_size": 4, "parallel": 8}, {"parallel": 8}),
+        # The share of a micro-batch of 512 that each of three slots has is no whole number.
+        ("google/embeddinggemma-300m", {"parallel": 3}, {"parallel": 3, "ubatch_size": 510}),
+        ("google/embeddinggemma-300m", {"parallel": 3}, {"parallel": 4}),
+    ],
+)
+def test_batches_that_do_not_serve_all_slots_are_refused(
+    model: str, ends: dict[str, Any], runs: dict[str, Any]
+) -> None:
+    """As llama.cpp b11549 was seen to end (llama-context.cpp:2289, ggml_can_mul_mat)."""
+    found = catalogue().find(model).model("Q8_0")
+    with pytest.raises(SettingsError, match="ends itself"):
+        check(found, RunSettings.model_validate({"ctx": 4096, **ends}))
+    check(found, RunSettings.model_validate({"ctx": 4096, **runs}))
+
+
 @pytest.mark.parametrize("flash", ["auto", "on", "off"])
 def test_heads_that_do_not_fill_blocks_are_never_quantized(flash: str) -> None:
     model = catalogue().find("LGAI-EXAONE/EXAONE-3.5-2.4B-Instruct").model("Q4_K_M")

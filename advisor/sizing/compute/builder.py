@@ -37,6 +37,8 @@ class Shape:
     n_ubatch: int
     n_ctx: int
     n_rs_seq: int = 0
+    pooling: str = ""
+    """How a text's vectors become one where vectors are asked for (``memory.pooling``)."""
     unfused: frozenset[str] = frozenset()
     """Fused ops of hyper-connections that are built step by step."""
 
@@ -111,6 +113,8 @@ class Builder(GraphOrder):
         """Fused ops of hyper-connections and their blocks."""
         self.embedded: Node | None = None
         """Token embeddings before anything is done to them (t_inp_embd)."""
+        self.hidden: Node | None = None
+        """The last vectors of the rows that are put out (t_embd)."""
         self._selection = selection
         self.n_tokens = shape.n_tokens
         self._tensors = tensors
@@ -371,8 +375,14 @@ class Builder(GraphOrder):
         cur.is_output = True
         return self.logits(cur)
 
+    def vectors(self, cur: Node) -> None:
+        """End a graph without logits: its outcome is a vector per row."""
+        cur.is_output = True
+        self.hidden = self.expand(cur)
+
     def logits(self, cur: Node, *, scaled: bool = False, soft_cap: bool = False) -> Node:
         """Multiply by the output matrix, then scale or limit by tanh where the model does."""
+        self.hidden = cur
         cur = ops.mul_mat(self.output_weight(), cur)
         bias = self.find("output", None, "bias")
         if bias is not None:

@@ -9,6 +9,7 @@ from advisor.sizing.compute.builder import Builder, Shape
 from advisor.sizing.compute.hyper_connections import COMB, POST, PRE
 from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.nodes import VIEW_OPS
+from advisor.sizing.compute.pooling import pool
 from advisor.sizing.compute.question import Question, Recipe, shape_of
 from advisor.sizing.compute.scheduler import Scheduler
 
@@ -35,6 +36,7 @@ class Fusing:
         recipe, placed = self.recipe, self.question.backends
         builder = Builder(recipe.hp, recipe.layout.tensors, shape, placed, self.selection)
         recipe.graph(builder)
+        pool(builder)
         return builder
 
     def _strays(self) -> Builder:

@@ -1,8 +1,4 @@
-"""Encoders: a text goes through at once, nothing is kept, the result are vectors.
-
-As llama.cpp reserves them before it is asked for embeddings: without the pooling over a text,
-which adds a few vectors (llama-graph.cpp:build_pooling).
-"""
+"""Encoders: a text goes through at once, nothing is kept, the result are vectors."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -60,8 +56,7 @@ def _bert(b: Builder, *, rotates: bool = False, activation: str = "geglu") -> No
         else:
             cur = ffn(b, read, il, activation=activation)
         cur = b.norm(ops.add(cur, read), "layer_output_norm", il, op="NORM")
-    cur.is_output = True
-    b.expand(cur)
+    b.vectors(cur)
 
 
 def _jina_bert_2(b: Builder) -> None:
@@ -96,8 +91,7 @@ def _before(
         cur = ffn(b, b.norm(residual, "ffn_norm", il, op=norm), il, activation=activation)
         cur = ops.add(cur, residual)
     cur = b.norm(cur, last, op=norm)
-    cur.is_output = True
-    b.expand(cur)
+    b.vectors(cur)
 
 
 def _eurobert(b: Builder) -> None:
@@ -124,8 +118,7 @@ def _gemma_embedding(b: Builder) -> None:
         cur = ffn(b, b.norm(residual, "ffn_norm", il), il, activation="geglu")
         cur = ops.add(b.norm(cur, "post_ffw_norm", il), residual)
     cur = b.norm(cur, "output_norm")
-    cur.is_output = True
-    b.expand(cur)
+    b.vectors(cur)
 
 
 GRAPHS: Final[Mapping[str, Graph]] = {

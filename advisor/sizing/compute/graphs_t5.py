@@ -82,9 +82,7 @@ def _encoder(b: Builder) -> None:
             b.expand(node)
         cur = b.linear(attend(b, q, k, v, mask, il, bias=bias), "enc.attn_o", il)
         cur = _end(b, cur, rows, il, "enc", residual)
-    cur = b.norm(cur, "enc.output_norm")
-    cur.is_output = True
-    b.expand(cur)
+    b.vectors(b.norm(cur, "enc.output_norm"))
 
 
 GRAPHS: Final[Mapping[str, Graph]] = {"t5": _t5, "t5encoder": _encoder}

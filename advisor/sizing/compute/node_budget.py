@@ -57,7 +57,8 @@ def overflows(model: Model, settings: RunSettings) -> bool:
     made = layout(model)
     placement = Placement(layer_device=(HOST,) * (hp.n_layer_all + 1))
     try:
-        question, _ = question_of(made, rule, settings, placement, (), ())
+        pooling = memory.pooling(model, settings)
+        question, _ = question_of(made, rule, settings, placement, (), (), pooling=pooling)
         slots = question.n_seqs
         first = replace(question, n_tokens=slots, n_outputs=slots)
         return _count(first, Recipe(hp, graph, made)) > places

@@ -40,6 +40,7 @@ class Question:
     """Every block lies on a device together with its cache."""
     copied: bool
     """Weights are copied to a device, so that their types count."""
+    pooling: str
 
 
 class Recipe:
@@ -78,6 +79,8 @@ def question_of(
     placement: Placement,
     used: Sequence[int],
     rules: tuple[Rules, ...],
+    *,
+    pooling: str,
 ) -> tuple[Question, tuple[int, ...]]:
     """The reserved micro-batch (llama-context.cpp:sched_reserve, graph_reserve).
 
@@ -88,7 +91,8 @@ def question_of(
     cells = [memory.cells(cache, settings, sizes) for cache in rule.caches]
     n_tokens = min(sizes.n_ctx, sizes.n_ubatch)
     wanted = None if rule.every_row else settings.n_outputs
-    n_outputs = min(n_tokens, wanted or memory.output_rows(rule, settings))
+    rows = memory.output_rows(rule, settings, pooling)
+    n_outputs = min(n_tokens, wanted or rows)
     placed = _backends(placement, used)
     # Weights that are copied to a device count with their bytes.
     moved = placement.offloads or bool(placement.overrides) or made.left_in_ram
@@ -114,6 +118,7 @@ def question_of(
         n_copies=placement.n_copies,
         simple=not moved,
         copied=copied,
+        pooling=pooling,
     )
     return question, tuple(length // memory.PADDING for length in lengths)
 
@@ -134,4 +139,5 @@ def shape_of(question: Question, lengths: Sequence[int], *, flash: bool) -> Shap
         n_ubatch=question.n_ubatch,
         n_ctx=lengths[-1],
         n_rs_seq=question.n_rs_seq,
+        pooling=question.pooling,
     )

@@ -35,7 +35,8 @@ def reserve(
     used = [settings.main_gpu] if settings.split_mode == "none" and n_devices else range(n_devices)
     made = layout(model)
     rules: tuple[Rules, ...] = tuple(rules_of(backends[device]) for device in used)
-    question, units = question_of(made, rule, settings, placement, used, rules)
+    pooling = memory.pooling(model, settings)
+    question, units = question_of(made, rule, settings, placement, used, rules, pooling=pooling)
     try:
         sizes = measure(question, Recipe(hp, graph, made), units)
     except CONTRADICTIONS:

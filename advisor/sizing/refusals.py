@@ -53,6 +53,9 @@ def check(model: Model, settings: RunSettings, *, drafts: bool = False) -> None:
     _check_batch(model, hp, settings)
     _check_slots(model, hp, settings)
     _check_nodes(model, settings)
+    if settings.spec_type == "draft-mtp":
+        # The context that drafts has caches with types of their own (-ctkd, -ctvd).
+        check(model, speculative.draft_settings(settings))
 
 
 def _check_drafting(model: Model, hp: Hyperparameters, settings: RunSettings) -> None:

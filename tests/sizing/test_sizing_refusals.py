@@ -72,6 +72,21 @@ def test_an_architecture_whose_graph_ends_llama_cpp_is_refused() -> None:
         check(model, RunSettings(ctx=4096))
 
 
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"ctkd": "q8_0"}, "same type for K and V"),
+        ({"ctkd": "q8_0", "ctvd": "q8_0", "flash_attn": "off"}, "needs flash attention"),
+    ],
+)
+def test_caches_of_a_draft_that_its_context_refuses(asked: dict[str, Any], why: str) -> None:
+    model = catalogue().find("zai-org/GLM-5.2").model("Q4_K_M")
+    wanted = {"ctx": 4096, "spec_type": "draft-mtp"}
+    with pytest.raises(SettingsError, match=why):
+        check(model, RunSettings.model_validate({**wanted, **asked}))
+    check(model, RunSettings.model_validate({**wanted, "ctkd": "q8_0", "ctvd": "q8_0"}))
+
+
 def test_nextn_layers_without_a_graph_are_refused() -> None:
     model = catalogue().find("LGAI-EXAONE/K-EXAONE-236B-A23B").model("Q4_K_M")
     with pytest.raises(SettingsError, match="no graph"):

@@ -164,6 +164,12 @@ def place(
         if device not in (HOST, *devices):
             message = f"-ot puts “{pattern}” on a device that -sm none leaves unused."
             raise SettingsError(message)
+        if device != HOST and settings.split_mode == "tensor" and n_devices > 1:
+            message = (
+                f"-ot puts “{pattern}” on one device, and -sm tensor joins all of them into one, "
+                "over which llama.cpp ends itself; name CPU, or use -sm layer."
+            )
+            raise SettingsError(message)
     return Placement(
         layer_device=layer_devices(n_layer_all, n_gpu, tuple(devices), tuple(shares)),
         experts_on_host=frozenset(range(on_cpu)) if devices and has_experts else frozenset(),

@@ -54,6 +54,17 @@ def test_every_device_holds_what_llama_cpp_allocates(case: dict) -> None:
     )
 
 
+def test_tensors_go_to_ram_by_hand_but_to_no_single_device() -> None:
+    small = model("Qwen/Qwen3-0.6B", "Q8_0")
+    free = (24 << 30,) * 2
+    asked = settings(ctx=4096, override_tensor=("ffn_down=CUDA1",))
+    with pytest.raises(SettingsError, match="joins all of them"):
+        allocate(small, asked, ("cuda", "cuda"), free)
+    in_ram = asked.model_copy(update={"override_tensor": ("ffn=CPU",)})
+    found = allocate(small, in_ram, ("cuda", "cuda"), free)
+    assert found.weights.host == 446177280  # llama.cpp b11549, no_alloc
+
+
 def test_free_memory_does_not_move_the_cut() -> None:
     small = model("Qwen/Qwen3-0.6B", "Q8_0")
     cuts = [

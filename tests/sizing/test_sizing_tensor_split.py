@@ -38,6 +38,7 @@ def test_every_device_holds_what_llama_cpp_allocates(case: dict) -> None:
         ubatch_size=case["n_ubatch"],
         tensor_split=tuple(case["tensor_split"]),
         n_cpu_moe=case["n_cpu_moe"],
+        n_outputs=case["n_seq"],  # recorded without --embeddings, encoders too
     )
 
     found = allocate(model(case["model"], case["file_type"]), asked, ("cuda",) * n, (80 << 30,) * n)

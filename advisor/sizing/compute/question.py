@@ -80,11 +80,11 @@ def question_of(
     used: Sequence[int],
     rules: tuple[Rules, ...],
     *,
-    pooling: str,
+    pooling: str = "",
 ) -> tuple[Question, tuple[int, ...]]:
     """The reserved micro-batch (llama-context.cpp:sched_reserve, graph_reserve).
 
-    The second half are lengths in units of ``memory.PADDING``: the cells per stream of every kind
+    ``pooling``: as in ``memory.pooling``. The second half are lengths in units of ``memory.PADDING``: the cells per stream of every kind
     of cache, and the context.
     """
     sizes = memory.resolve(settings, causal=rule.keeps)

@@ -84,8 +84,8 @@ def question_of(
 ) -> tuple[Question, tuple[int, ...]]:
     """The reserved micro-batch (llama-context.cpp:sched_reserve, graph_reserve).
 
-    ``pooling``: as in ``memory.pooling``. The second half are lengths in units of ``memory.PADDING``: the cells per stream of every kind
-    of cache, and the context.
+    ``pooling``: as in ``memory.pooling``. The second half are lengths in units of
+    ``memory.PADDING``: the cells per stream of every kind of cache, and the context.
     """
     sizes = memory.resolve(settings, causal=rule.keeps)
     cells = [memory.cells(cache, settings, sizes) for cache in rule.caches]

@@ -16,6 +16,7 @@ from advisor.sizing.plan import Plan
 from advisor.units import rate, rates, tokens
 from advisor.units import size as people
 
+_PART_IN_RAM = {"n_gpu_layers": "fit", "n_cpu_moe": "fit"}
 _ANY_BUILD = "any that was measured; --built 2026-08 tells its age"
 
 
@@ -71,7 +72,9 @@ def show(plan: Plan, found: Findings | None = None, *, terms: bool = False) -> N
     )
     table(rows)
     _show_companions(plan)
-    largest = "unknown" if plan.max_ctx is None else f"{plan.max_ctx:,} tokens"
+    largest = f"{plan.max_ctx:,} tokens" if plan.max_ctx else "none"
+    if plan.max_ctx is None:
+        largest = "unknown"
     say(f"verdict: {plan.verdict}; headroom {people(plan.headroom)}; largest context {largest}")
     _show_speed(plan)
     for sentence in (decode_bottleneck(plan), prefill_bottleneck(plan)):
@@ -142,6 +145,22 @@ def show_terms(plan: Plan) -> None:
         table(rows)
 
 
+def _with_a_part_in_ram(plan: Plan) -> str:
+    """What a model that does not fit on its cards does with a part of it in RAM."""
+    if plan.fits is False:
+        return "Nor does it fit with a part of it in RAM (-ngl fit -ncmoe fit)."
+    if plan.fits is None:
+        return "To see what a part of it in RAM does, add -ngl fit -ncmoe fit."
+    decode, prefill = plan.speed.decode_tps, plan.speed.prefill_tps
+    if decode is None:
+        why = next((note for note in plan.speed.notes if "nknown" in note), "Its speed is unknown.")
+        return f"With a part of it in RAM (-ngl fit -ncmoe fit) it fits. {why}"
+    speed = f"{rate(decode.mid)} ({rates(decode.low, decode.high)})"
+    if prefill is not None:
+        speed += f", prompts at {rate(prefill.mid)}"
+    return f"With a part of it in RAM (-ngl fit -ncmoe fit) it fits, at {speed}."
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Size one model, or a batch. 1: it does not fit."""
     if arguments.batch is not None:
@@ -159,5 +178,5 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         show(plan, found, terms=arguments.terms)
         if plan.fits is False and plan.devices and arguments.n_gpu_layers != "fit":
-            say("To see what part of it in RAM does, add -ngl fit -ncmoe fit.")
+            say(_with_a_part_in_ram(sizer.plan({**request, **_PART_IN_RAM})))
     return NO if plan.fits is False else DONE

@@ -141,6 +141,25 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert "flash attention" in captured.err
 
 
+@pytest.mark.parametrize(
+    ("rig", "said"),
+    [
+        ("RTX 4090 + 64 GB DDR5-6000", "(-ngl fit -ncmoe fit) it fits, at "),
+        ("RTX 4090 + 64 GB", "it fits. Speed is unknown: part of the model lies in RAM"),
+        ("RTX 4090 + 16 GB DDR5-6000", "Nor does it fit with a part of it in RAM"),
+        ("RTX 4090", "To see what a part of it in RAM does, add -ngl fit -ncmoe fit."),
+    ],
+)
+def test_a_model_larger_than_the_card_is_told_with_a_part_in_ram(
+    rig: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """“My model is twice my VRAM and runs great” was a plain no, and an option to try."""
+    assert main(["size", "gpt-oss 120B", "--rig", rig, "--ctx", "8192"]) == 1
+    out = capsys.readouterr().out
+    assert "largest context none" in out
+    assert said in out
+
+
 def test_what_size_says_of_prompts_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     rig = ["--rig", "RTX 3090 + 128 GB DDR4-3200", "-c", "4096", "-ngl", "fit", "-ncmoe", "fit"]
     asked = ["size", "gpt-oss 120B", *rig]

@@ -359,9 +359,9 @@ def _host(host: Host, *, imagined: bool) -> Iterator[Finding]:
             severity="info",
             subject="Host",
             title="The RAM's bandwidth is not known",
-            text="Speed with layers or experts in RAM cannot be predicted: "
+            text="Without it the speed of layers or experts in RAM is unknown ("
             + host.unknown.get("ram_bandwidth_gbs", "no source tells").rstrip(".")
-            + ".",
+            + ").",
             advice='Say its type, as in "DDR5-5600".' if imagined else "Measure it.",
         )
     elif host.ram_bandwidth_source and "1 channel " in host.ram_bandwidth_source:

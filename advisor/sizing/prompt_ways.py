@@ -102,10 +102,11 @@ def _buffers(plan: Plan, after: Plan) -> str:
     more = sum(d.compute or 0 for d in after.devices) - sum(d.compute or 0 for d in plan.devices)
     cost = f"Its buffers take {people(more)} more" if more > 0 else "Its buffers take no more"
     was, now = plan.speed.decode_tps, after.speed.decode_tps
-    if was is not None and now is not None and now.mid < 0.99 * was.mid:
-        cost += (
-            f", so more has to lie in RAM: it decodes {rate(now.mid)} instead of {rate(was.mid)}"
-        )
+    if was is None or now is None or now.mid > 0.99 * was.mid:
+        return f"{cost}; what is copied serves more tokens at once."
+    if rate(now.mid) != rate(was.mid):
+        cost += ", so more has to lie in RAM: " if more > 0 else "; "
+        cost += f"it decodes {rate(now.mid)} instead of {rate(was.mid)}"
     return f"{cost}; what is copied serves more tokens at once."
 
 

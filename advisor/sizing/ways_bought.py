@@ -90,9 +90,13 @@ def _cheapest(
 
 
 def _used(change: Change, case: Case) -> bool:
-    """Whether a run lies on more than what is here: the solver may leave a card idle."""
-    used = Counter(device.title for device in change.plan.devices if device.layers)
-    return not used <= Counter(device.name for device in case.rig.devices)
+    """Whether a run lies on more than what is here: the solver may leave a card idle.
+
+    A card that other programs fill is another one than a new card of its kind.
+    """
+    both = zip(change.rig.devices, change.plan.devices, strict=True)
+    used = Counter((device.name, device.memory_used or 0) for device, of in both if of.layers)
+    return not used <= Counter((d.name, d.memory_used or 0) for d in case.rig.devices)
 
 
 def _devices(rig: Rig) -> tuple[tuple[object, ...], ...]:

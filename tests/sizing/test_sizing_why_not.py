@@ -140,6 +140,18 @@ def test_a_part_in_ram_that_was_asked_for_lacks_speed_alone(least: float, says: 
     assert bool(found.missing) == bool(says)
 
 
+def test_one_more_card_beside_one_that_is_full_counts_as_another() -> None:
+    """The run lay on the new card alone, which was taken for the full one of its name."""
+    rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+    busy = rig.devices[0].model_copy(update={"memory_used": 20 << 30})
+    full = rig.model_copy(update={"devices": (busy,)})
+
+    found = ask("Qwen/Qwen3-14B", "Q4_K_M", full, ctx=32768, n_gpu_layers="fit")
+
+    bought = next(change for change in found.changes if change.kind == "gpu")
+    assert bought.title.startswith("Add another RTX 4090")
+
+
 def test_closing_programs_comes_first() -> None:
     rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
     busy = rig.devices[0].model_copy(

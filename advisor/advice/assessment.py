@@ -206,7 +206,9 @@ def _constraints(option: Option, usage: Usage) -> list[Lack]:
                 Lack(f"takes at most {tokens(window)} tokens", _doublings(usage.context, window))
             )
     if option.loss and not usage.accepts_loss(option.loss):
-        words = f"its quantization loss is {option.loss}, heavier than {usage.max_loss}"
+        words = f"its quantization is too coarse ({option.loss}, where {usage.max_loss} is allowed)"
+        if option.loss not in LOSS_WORDS:
+            words = f"its quantization's loss is {option.loss}"
         heavier = LOSS_WORDS.index(option.loss) if option.loss in LOSS_WORDS else len(LOSS_WORDS)
         failures.append(Lack(words, heavier - LOSS_WORDS.index(usage.max_loss)))
     return failures

@@ -10,7 +10,10 @@ from advisor.sizing.interconnect import all_reduce_bytes, hand_over_bytes, slowe
 from advisor.sizing.plan import Plan
 from advisor.sizing.speed_data import speed_data
 
-_TENSOR = "llama.cpp -sm tensor: two sums per layer, ring of the cards"
+_TENSOR = (
+    "llama.cpp -sm tensor: two sums per layer in F32, ring of the cards; half as much where it "
+    "sends them in BF16, as between two cards without NCCL (ggml-cuda/allreduce.cu)"
+)
 _LAYER = "llama.cpp -sm layer: hidden state in F32, once per border"
 
 

@@ -223,7 +223,9 @@ def _links(answer: Answer) -> list[Block]:
                 Column(title="Of the link in use", align="right"),
             ),
             rows=rows,
-            caption="It does not depend on the length of the context: the KV cache never travels.",
+            caption="Sums as BF16 values; llama.cpp sends F32, twice as much, where NCCL adds a "
+            "single token's. None of it depends on the length of the context: the KV cache never "
+            "travels.",
         ),
     ]
 

@@ -10,7 +10,7 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.compute import ComputeBuffers, compute_buffers, projector_compute
 from advisor.sizing.driver import driver_context
 from advisor.sizing.memory import ContextBytes
-from advisor.sizing.placement import HOST, Placement, place
+from advisor.sizing.placement import HOST, Placement, place, split_shares
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.weights import (
     WeightBytes,
@@ -173,7 +173,7 @@ def place_weights(
     if _is_known_cut(model, settings, backends):
         cut = tensor_split.cut_weights(model, settings, placement, backends)
     else:
-        cut = _spread(placed.devices, _shares(settings, free))
+        cut = _spread(placed.devices, split_shares(settings, free))
     return WeightBytes(devices=cut, host=placed.host)
 
 
@@ -289,14 +289,6 @@ def _joined_compute(
     always = settings.model_copy(update={"flash_attn": "on"})
     found = compute_buffers(model, always, one, ("joined",))
     return found and ComputeBuffers(devices=found.devices * n_devices, host=found.host)
-
-
-def _shares(settings: RunSettings, free: Sequence[int | None]) -> list[float]:
-    if settings.tensor_split:
-        return [*settings.tensor_split, *([0.0] * len(free))][: len(free)]
-    if all(free):
-        return [float(value or 0) for value in free]
-    return [1.0] * len(free)
 
 
 def _spread(devices: Sequence[int], shares: Sequence[float]) -> tuple[int, ...]:

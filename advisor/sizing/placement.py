@@ -113,6 +113,20 @@ def layer_devices(
     return tuple(placed)
 
 
+def split_shares(settings: RunSettings, free: Sequence[int | None]) -> tuple[float, ...]:
+    """What part every device that is used has in a split: ``-ts``, else by free bytes.
+
+    A device without free memory gets nothing (llama-model.cpp:load_tensors); where free memory is
+    not known, or there is none at all, all get as much.
+    """
+    if settings.split_mode == "none":
+        return (1.0,) * min(len(free), 1)
+    if settings.tensor_split:
+        return tuple([*settings.tensor_split, *([0.0] * len(free))][: len(free)])
+    known = [float(value) for value in free if value is not None]
+    return tuple(known) if len(known) == len(free) and any(known) else (1.0,) * len(free)
+
+
 def place(
     *,
     n_layer_all: int,
@@ -123,8 +137,7 @@ def place(
 ) -> Placement:
     """Place a model of ``n_layer_all`` blocks on devices with ``free`` bytes each.
 
-    "fit" must be replaced by numbers before; it raises SettingsError otherwise. Unknown free
-    memory counts as an equal share.
+    "fit" must be replaced by numbers before; it raises SettingsError otherwise.
     """
     if settings.n_gpu_layers == "fit" or settings.n_cpu_moe == "fit":
         raise SettingsError("“fit” has to be solved before a model can be placed.")
@@ -135,14 +148,7 @@ def place(
             message = f"Main GPU {settings.main_gpu} was chosen, but the rig has {n_devices}."
             raise SettingsError(message)
         devices = [settings.main_gpu]
-    if settings.tensor_split and settings.split_mode != "none":
-        given = [*settings.tensor_split, *([0.0] * n_devices)][:n_devices]
-        shares: list[float] = given
-    elif all(free[d] for d in devices):
-        shares = [float(free[d] or 0) for d in devices]
-    else:
-        shares = [1.0] * len(devices)
-
+    shares = split_shares(settings, free)
     n_layers = n_layer_all + 1
     n_gpu = n_layers if settings.n_gpu_layers == "all" else settings.n_gpu_layers
     if n_gpu < 0:  # llama-model.cpp:n_gpu_layers
@@ -171,7 +177,7 @@ def place(
             )
             raise SettingsError(message)
     return Placement(
-        layer_device=layer_devices(n_layer_all, n_gpu, tuple(devices), tuple(shares)),
+        layer_device=layer_devices(n_layer_all, n_gpu, tuple(devices), shares),
         experts_on_host=frozenset(range(on_cpu)) if devices and has_experts else frozenset(),
         kv_offload=settings.kv_offload or not devices,
         n_copies=PIPELINE_COPIES if pipelined else 1,

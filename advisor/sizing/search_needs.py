@@ -16,7 +16,7 @@ from advisor.sizing.borders import NO_RUN, Bytes, Floats, packs
 from advisor.sizing.compute import ComputeBuffers
 from advisor.sizing.layer_bytes import LayerBytes
 from advisor.sizing.overrides import Targets
-from advisor.sizing.placement import layer_devices
+from advisor.sizing.placement import layer_devices, split_shares
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.tables import PerModel
 from advisor.sizing.weights import moved_weights, weight_table
@@ -177,11 +177,8 @@ class Needs:
 
     def usual(self, layers: int) -> tuple[int, ...]:
         """Layers per device as llama.cpp or the given shares split them."""
-        free = [float(self.space.free[d] or 0) for d in self.devices]
-        shares = free
-        if self.asked.tensor_split and self.asked.split_mode != "none":
-            shares = [*self.asked.tensor_split, *([0.0] * len(free))][: len(free)]
-        placed = layer_devices(self.n - 1, self.n - layers, tuple(self.devices), tuple(shares))
+        shares = split_shares(self.asked, self.space.free)
+        placed = layer_devices(self.n - 1, self.n - layers, tuple(self.devices), shares)
         return tuple(placed.count(device) for device in self.devices)
 
     def fits(self, counts: Sequence[int], layers: int, experts: int) -> bool:

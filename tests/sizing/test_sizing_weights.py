@@ -57,3 +57,21 @@ def test_exceptions_are_llama_cpps(
     for device in (*range(len(backends)), HOST):
         parts = weight_parts(model, run, found, backends, device)
         assert sum(size for _, size, _ in parts) == sizes[device]
+
+
+@pytest.mark.parametrize(
+    ("free", "sizes"),
+    [
+        ([0, 24 << 30], [0, 633495552]),
+        ([24 << 30, 0, 100 << 20], [633495552, 0, 0]),
+        # Where free memory is not known, all get as much.
+        ([None, 24 << 30], [250813440, 382682112]),
+    ],
+)
+def test_a_device_without_free_memory_gets_nothing(
+    free: list[int | None], sizes: list[int]
+) -> None:
+    # llama.cpp b11549 over simulated CUDA devices with so much free
+    model = catalogue().find("Qwen/Qwen3-0.6B").model("Q8_0")
+    found = allocate(model, RunSettings(ctx=4096), ["cuda"] * len(free), free)
+    assert list(found.weights.devices) == sizes

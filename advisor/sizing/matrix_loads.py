@@ -34,7 +34,7 @@ class Loads(NamedTuple):
     columns: Columns
     on_device: bool
     offloads: bool
-    """Whether a part of it lies in RAM though devices hold the rest."""
+    """Whether a part of it, or all, lies in RAM though the rig has devices."""
     added: _Sizes
     """Per device (first axis), all of llama.cpp's."""
     host: _Sizes
@@ -105,7 +105,7 @@ def _make(first: Model, asked: tuple[Family, _Shared]) -> Loads:
         tables=tables,
         columns=made,
         on_device=placement.on_device,
-        offloads=placement.on_device and placement.offloads,
+        offloads=placement.offloads and bool(backends),
         added=added,
         host=host,
         missing=missing,

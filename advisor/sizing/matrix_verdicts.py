@@ -96,11 +96,13 @@ def judge(
     smallest: _Sizes = host
     unknown: _Flags = np.zeros_like(host, dtype=np.bool_)
     unknown[:] = space.host is None
-    if on_device.any():
+    if len(in_use):
         most = np.iinfo(np.int64).max
-        lie = in_use.any(axis=0)
-        unsure = in_use[devices.unsure].any(axis=0) | ~lie
-        smallest = np.where(on_device, np.where(in_use, left, most).min(axis=0), smallest)
+        tightest = np.where(in_use & ~devices.unsure[:, None], left, most).min(axis=0)
+        # A run in RAM is judged by devices only where they lack room for what is copied to them.
+        lacks = np.where(tightest < 0, np.minimum(host, tightest), host)
+        smallest = np.where(on_device, tightest, lacks)
+        unsure = in_use[devices.unsure].any(axis=0) | ~in_use.any(axis=0)
         unknown = np.where(on_device, unsure, unknown)
     unknown = unknown | np.concatenate([model.missing for model in models])
     verdict = np.where(offloads, OFFLOAD, np.where(smallest < margin, TIGHT, FITS))

@@ -123,7 +123,8 @@ def _check_batch(model: Model, hp: Hyperparameters, settings: RunSettings) -> No
         batch = memory.resolve(settings).n_batch
     if pooled and settings.ubatch_size < batch:  # server.cpp: a text goes through at once.
         batch, option = settings.ubatch_size, "-ub"
-    if settings.n_outputs is None and batch < settings.parallel:
+    serves = settings.n_outputs is None or settings.spec_type != "none"
+    if serves and batch < settings.parallel:
         # llama-context.cpp:output_reserve wants a row for every slot, which a batch has not.
         message = (
             f"llama.cpp ends itself over {settings.parallel} slots with batches of {batch} tokens; "

@@ -48,6 +48,28 @@ def test_cells_agree_with_plans(rig_text: str, name: str, n_cpu_moe: int) -> Non
             assert opened.verdict == cell.verdict
 
 
+@pytest.mark.parametrize("rig_text", ["RTX 4090 + 24 GB DDR5-6000", "Small 1GB 100 GB/s + 24 GB"])
+def test_cells_of_a_run_in_ram_say_what_plans_say(rig_text: str) -> None:
+    """Beside a card that has room for what is copied to it, and beside one that has not."""
+    rig, entry = parse_rig(rig_text), catalogue().find("Qwen/Qwen3-14B")
+    models = {kind: entry.model(kind) for kind in ("Q4_K_M", "F16")}
+    asked = RunSettings(n_gpu_layers=0, ubatch_size=4096, batch_size=4096)
+
+    found = matrix(models, rig, asked, CONTEXTS)
+
+    plans = {
+        (kind, ctx): size(model, rig, asked.model_copy(update={"ctx": ctx}), longest=False)
+        for kind, model in models.items()
+        for ctx in CONTEXTS
+    }
+    assert {plan.verdict for plan in plans.values()} == (
+        {"offload", "no"} if "4090" in rig_text else {"no"}
+    )
+    for (kind, ctx), plan in plans.items():
+        cell = found.cell(kind, ctx)
+        assert (cell.verdict, cell.headroom) == (plan.verdict, plan.headroom)
+
+
 @pytest.mark.parametrize(
     ("name", "file_types", "contexts", "ram"),
     [

@@ -40,6 +40,11 @@ def test_slots_that_end_llama_cpp_are_refused(
     [
         ("Qwen/Qwen3-0.6B", {"batch_size": 4, "parallel": 8}, {"batch_size": 8, "parallel": 8}),
         ("Qwen/Qwen3-0.6B", {"batch_size": 1, "parallel": 2}, {"ubatch_size": 1, "parallel": 2}),
+        (
+            "zai-org/GLM-4.5-Air",
+            {"batch_size": 4, "parallel": 8, "spec_type": "draft-mtp", "n_outputs": 4},
+            {"batch_size": 64, "parallel": 8, "spec_type": "draft-mtp", "n_outputs": 32},
+        ),
         ("BAAI/bge-small-en-v1.5", {"ubatch_size": 4, "parallel": 8}, {"parallel": 8}),
         # The share of a micro-batch of 512 that each of three slots has is no whole number.
         ("google/embeddinggemma-300m", {"parallel": 3}, {"parallel": 3, "ubatch_size": 510}),

@@ -100,7 +100,7 @@ def judge(
         most = np.iinfo(np.int64).max
         tightest = np.where(in_use & ~devices.unsure[:, None], left, most).min(axis=0)
         # A run in RAM is judged by devices only where they lack room for what is copied to them.
-        lacks = np.where(tightest < 0, np.minimum(host, tightest), host)
+        lacks = np.minimum(host, np.where(tightest < 0, tightest, most))
         smallest = np.where(on_device, tightest, lacks)
         unsure = in_use[devices.unsure].any(axis=0) | ~in_use.any(axis=0)
         unknown = np.where(on_device, unsure, unknown)

@@ -99,3 +99,21 @@ def duration(seconds: float) -> str:
     value, unit = (seconds, "s") if seconds >= 1 else (seconds * 1000, "ms")
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else None
     return f"{value:.3g} {unit}" if digits is None else f"{value:,.{digits}f} {unit}"
+
+
+def waiting(longest: float) -> tuple[float, str]:
+    """What waits up to ``longest`` seconds are counted in: seconds of it, and its name."""
+    if longest < 300:
+        return 1.0, "s"
+    return (60.0, "min") if longest < 3 * 3600 else (3600.0, "h")
+
+
+def waits(low: float, high: float) -> str:
+    """A range of waits in seconds, in what it is best counted in: ``"1.1 to 2.7 s"``."""
+    each, unit = waiting(high)
+    return rates(low / each, high / each, unit)
+
+
+def wait(seconds: float) -> str:
+    """One wait: ``"12 s"``, ``"5.8 min"``."""
+    return waits(seconds, seconds)

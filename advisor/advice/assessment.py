@@ -18,7 +18,7 @@ from advisor.advice.options import EFFORT, Option
 from advisor.advice.serving import LocalRun, Way
 from advisor.advice.usage import DAYS_PER_MONTH, LOSS_WORDS, Usage
 from advisor.basis import Range
-from advisor.units import rate, size, tokens
+from advisor.units import rate, size, tokens, wait
 
 _CHANGES_SOMETHING: Final = 2
 _NO_FIT: Final = "whether it fits is not known"
@@ -253,12 +253,11 @@ def _speed(run: LocalRun, ttft: Range | None, usage: Usage) -> tuple[list[Lack],
         doubts.append(f"may be as slow as {rate(speed.low)}")
     if usage.max_ttft_s is not None and ttft is not None:
         if ttft.mid > usage.max_ttft_s:
-            wait = f"{ttft.mid:,.0f} s, later than the {usage.max_ttft_s:g} s asked"
-            failures.append(
-                Lack(f"first token after {wait}", _doublings(ttft.mid, usage.max_ttft_s))
-            )
+            late = f"later than the {wait(usage.max_ttft_s)} asked"
+            words = f"first token after {wait(ttft.mid)}, {late}"
+            failures.append(Lack(words, _doublings(ttft.mid, usage.max_ttft_s)))
         elif ttft.high > usage.max_ttft_s:
-            doubts.append(f"first token may take {ttft.high:,.0f} s")
+            doubts.append(f"first token may take {wait(ttft.high)}")
     return failures, doubts
 
 

@@ -14,7 +14,7 @@ from advisor.advice.options import Answers, Option
 from advisor.advice.usage import LossWord, Usage
 from advisor.advice.verdict import demerit
 from advisor.advice.whatif import Change, different, name
-from advisor.units import rate, tokens
+from advisor.units import rate, tokens, wait
 
 _HEAVIEST: Final[LossWord] = "heavy"
 """A loss that some accept; what is broken nobody does."""
@@ -254,7 +254,7 @@ def _loss(a: Assessment) -> str:
 def _wait(a: Assessment) -> str:
     if a.ttft_s is None:
         return "if the first token may take any time"
-    return f"if the first token may take {a.ttft_s.mid:,.0f} s"
+    return f"if the first token may take {wait(a.ttft_s.mid)}"
 
 
 def _context(a: Assessment) -> str:

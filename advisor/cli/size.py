@@ -13,7 +13,7 @@ from advisor.cli.request import Findings, Sizer, as_json, terms_as_json
 from advisor.sizing import build_dates, sampling
 from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottleneck
 from advisor.sizing.plan import Plan
-from advisor.units import rate, rates, tokens
+from advisor.units import rate, rates, tokens, wait, waits
 from advisor.units import size as people
 
 _PART_IN_RAM = {"n_gpu_layers": "fit", "n_cpu_moe": "fit"}
@@ -103,9 +103,9 @@ def _show_speed(plan: Plan) -> None:
             span = f"{rate(known.mid)} ({rates(known.low, known.high)})"
             say(f"{label}{hedge}: {span}{by}")
     if speed.ttft_s is not None:
-        wait = f"{rate(speed.ttft_s.low, '').strip()} to {rate(speed.ttft_s.high, 's')}"
-        prompt = f"{plan.settings.n_prompt:,} tokens"
-        say(f"first token{hedge}: {rate(speed.ttft_s.mid, 's')} ({wait}) after {prompt}{by}")
+        first, prompt = speed.ttft_s, f"{plan.settings.n_prompt:,} tokens"
+        span = waits(first.low, first.high)
+        say(f"first token{hedge}: {wait(first.mid)} ({span}) after {prompt}{by}")
     if sentence := sampling.sentence(speed):
         say(f"served: {sentence}")
     if plan.devices and speed.prefill_tps is not None and not by:

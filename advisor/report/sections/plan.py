@@ -19,7 +19,7 @@ from advisor.report.document import (
 from advisor.sizing import sampling
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.sizing.waits import Wait
-from advisor.units import UNKNOWN, gib, large_unit, rate, size, tokens
+from advisor.units import UNKNOWN, gib, large_unit, rate, size, tokens, waiting
 
 _VERDICTS = {
     "fits": "fits with room to spare",
@@ -206,13 +206,16 @@ def _speed(plan: Plan, longest: Sequence[Wait]) -> list[Block]:
     rows: list[tuple[Cell, ...]] = []
     depth = plan.settings.depth
     after = f"after {depth:,} tokens" if depth else "context empty"
-    for name, value, unit in (
+    for name, value, of in (
         (f"Writing (decode), {after}", speed.decode_tps, "tok/s"),
         ("Reading a prompt (prefill)", speed.prefill_tps, "tok/s"),
         (f"First token after {plan.settings.n_prompt:,} tokens", speed.ttft_s, "s"),
         *((f"First token after {wait.tokens:,} tokens", wait.seconds, "s") for wait in longest),
     ):
-        text = UNKNOWN if value is None else f"{rate(value.low, '')}– {rate(value.high, unit)}"
+        each, unit = waiting(value.high) if value and of == "s" else (1.0, of)
+        text = UNKNOWN
+        if value is not None:
+            text = f"{rate(value.low / each, '')}– {rate(value.high / each, unit)}"
         rows.append(
             (
                 Cell(text=name),
@@ -220,7 +223,7 @@ def _speed(plan: Plan, longest: Sequence[Wait]) -> list[Block]:
                     text=text.replace(" –", "–").replace("– ", "–"),
                     basis=speed.basis if value else None,
                 ),
-                Cell(text=UNKNOWN if value is None else rate(value.mid, unit)),
+                Cell(text=UNKNOWN if value is None else rate(value.mid / each, unit)),
             )
         )
     table = Table(

@@ -27,7 +27,7 @@ from advisor.ui.pages.advice_cards import OptionCards
 from advisor.ui.pages.advice_verdict import paragraph
 from advisor.ui.widgets.basics import Card, button, clear, column, row, text
 from advisor.ui.widgets.row_table import Index, RowsModel, offer_sorting, row_table
-from advisor.units import rates, size, tokens
+from advisor.units import rates, size, tokens, waits
 
 ROW_HEIGHT: Final = 29
 FEW: Final = 7
@@ -352,8 +352,8 @@ class OptionsCard(Card):
     def _pace(self, a: Assessment, speed: Range) -> str:
         words = rates(speed.low, speed.high)
         if a.ttft_s is not None:
-            words += self.tr(", first token after {low} to {high} s").format(
-                low=f"{a.ttft_s.low:,.1f}", high=f"{a.ttft_s.high:,.1f}"
+            words += self.tr(", first token after {wait}").format(
+                wait=waits(a.ttft_s.low, a.ttft_s.high)
             )
         if a.busy_hours_per_day is not None:
             words += self.tr(", busy {time}").format(time=a_day(a.busy_hours_per_day))

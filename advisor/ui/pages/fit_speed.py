@@ -18,7 +18,7 @@ from advisor.ui.jobs import Job, run_task
 from advisor.ui.pages.measure_ram import MeasureRam
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Card, button, row, text
-from advisor.ui.widgets.figures import FigureRow, range_text
+from advisor.ui.widgets.figures import FigureRow, range_text, wait_text
 from advisor.ui.widgets.range_curve import RangeCurve
 
 
@@ -97,7 +97,7 @@ class SpeedCard(Card):
         )
         seconds = speed.ttft_s
         self._first.show_value(
-            units.UNKNOWN if seconds is None else f"{range_text(seconds)} s",
+            units.UNKNOWN if seconds is None else wait_text(seconds),
             basis=speed.basis if seconds else None,
             explanation=found.get("speed.ttft"),
             name=self.tr("First token after a prompt of {count}").format(
@@ -122,7 +122,7 @@ class SpeedCard(Card):
         for figure, wait in zip(self._longer, found_waits, strict=False):
             fills = wait is found_waits[-1]
             figure.show_value(
-                f"{range_text(wait.seconds)} s",
+                wait_text(wait.seconds),
                 basis=Basis.COMPUTED,
                 explanation=wait.how,
                 name=self.tr("… after one that fills the context")

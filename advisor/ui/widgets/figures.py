@@ -41,6 +41,13 @@ def range_text(span: "Range | None") -> str:
     return low if low == high else f"{low}–{high}"
 
 
+def wait_text(span: "Range") -> str:
+    """A range of seconds in what it is best counted in: ``"1.1–2.7 s"``, ``"5–12 min"``."""
+    each, name = units.waiting(span.high)
+    scaled = {end: getattr(span, end) / each for end in ("low", "mid", "high")}
+    return f"{range_text(span.model_copy(update=scaled))} {name}"
+
+
 def _decimals(value: float, figures: int) -> int:
     """Decimals that show so many significant figures of a number below one."""
     return figures - 1 - math.floor(math.log10(value)) if value > 0 else 0

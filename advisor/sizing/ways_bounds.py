@@ -9,6 +9,7 @@ from advisor.sizing.driver import driver_context
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_sums import DENSE, EXPERTS, model_sums
 from advisor.sizing.tables import PerModel
+from advisor.sizing.weights import weight_table
 
 _CERTAIN = 0.75
 """Of an estimate for a driver's own memory, as much is counted."""
@@ -22,8 +23,17 @@ _in_ram = PerModel(_looked_up)
 """Bytes that llama.cpp keeps in RAM whatever is asked for: rows are looked up in them."""
 
 
+def least_loaded(model: Model) -> int:
+    """Bytes of weights that load at least: NextN layers stay in the file (``load_mtp``)."""
+    if model.hp is None or not model.hp.n_layer_nextn:
+        return model.nbytes
+    everything, table = (weight_table(model, "cpu", load_mtp=load) for load in (True, False))
+    skipped = sum(everything.dense) + sum(everything.experts)
+    return model.nbytes - skipped + sum(table.dense) + sum(table.experts)
+
+
 def too_large(model: Model, devices: Sequence[Device], caches: int, buffer: int) -> bool:
-    """Whether a file less what llama.cpp keeps in RAM, and caches, are more than devices hold.
+    """Whether the weights but what llama.cpp keeps in RAM, and caches, exceed what devices hold.
 
     ``buffer``: bytes that every device in use takes beside them.
     """
@@ -34,7 +44,7 @@ def too_large(model: Model, devices: Sequence[Device], caches: int, buffer: int)
         driver = driver_context(device)
         taken = buffer + (int(driver.mid * _CERTAIN) if driver else 0)
         room += max(device.memory_free - taken, 0)
-    return model.nbytes - _in_ram(model, None) + caches > room
+    return least_loaded(model) - _in_ram(model, None) + caches > room
 
 
 def too_slow(
@@ -60,7 +70,7 @@ def too_slow(
 def no_ram(model: Model, host: Host, least_tps: float | None) -> bool:
     """Whether RAM alone holds too little, or reads a token's weights too slowly."""
     ram = host.ram_available if host.ram_available is not None else host.ram_total
-    if ram is not None and model.nbytes > ram:
+    if ram is not None and least_loaded(model) > ram:
         return True
     known = model_sums(model)
     if least_tps is None or known is None or host.ram_bandwidth_gbs is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from advisor.llm.model import Model
 from advisor.llm.quality import model_loss
-from advisor.sizing.ways_out import KV_SIZE, SMALL_KV, WIDE, Case, Change, small_kv_cost
+from advisor.sizing.ways_out import KV_SIZE, Case, Change, small_kv_cost
 
 
 def smaller(case: Case) -> list[Model]:
@@ -37,7 +37,8 @@ def file_types(case: Case, *, by_hand: bool) -> Iterator[Change]:
 
 def both(case: Case, *, by_hand: bool) -> Iterator[Change]:
     """A smaller cache and a smaller file together. ``by_hand``: as ``Case.change`` takes it."""
-    if case.settings.ctk not in WIDE:
+    fields = case.small_kv
+    if not fields:
         return
     for model in smaller(case):
         found = case.change(
@@ -46,7 +47,7 @@ def both(case: Case, *, by_hand: bool) -> Iterator[Change]:
             f"{model_loss(model).sentence} {small_kv_cost(model)}",
             lost(model) + KV_SIZE,
             model=model,
-            fields=SMALL_KV,
+            fields=fields,
             by_hand=by_hand,
         )
         if found:

@@ -9,6 +9,7 @@ from advisor.llm.quality import model_loss
 from advisor.sizing.plan import Plan, Verdict
 from advisor.sizing.settings import FIT
 from advisor.sizing.solver import least_seconds
+from advisor.sizing.ways_bounds import least_loaded
 from advisor.sizing.ways_files import lost, smaller
 from advisor.sizing.ways_out import WHOLE, Case, Change, free
 from advisor.sizing.weights import weight_table
@@ -169,7 +170,7 @@ def more_ram(case: Case, now: Plan) -> Iterator[Change]:
             }
         )
         rig = case.rig.model_copy(update={"hosts": (more, *case.rig.hosts[1:]), "imagined": True})
-        if case.model.nbytes > free(rig) or (devices and _hopeless(case, case.model, rig)):
+        if least_loaded(case.model) > free(rig) or (devices and _hopeless(case, case.model, rig)):
             continue
         plan = case.plan(fields, rig=rig)
         if plan is None or plan.verdict == "no":

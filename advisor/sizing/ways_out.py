@@ -53,7 +53,8 @@ _STEP = 1024
 _USABLE_CONTEXT = 4096
 """A context below it is not offered as a way out."""
 GREEN: frozenset[Verdict] = frozenset({"fits", "tight"})
-WIDE = frozenset({"f16", "bf16", "f32"})
+_WIDE = frozenset({"f16", "bf16", "f32"})
+"""Types of a KV cache that one in q8_0 is smaller than."""
 KV_SIZE = 0.8
 """How much a cache in q8_0 takes away."""
 WHOLE: Mapping[str, object] = {"n_gpu_layers": "all", "n_cpu_moe": 0}
@@ -249,6 +250,15 @@ class Case:
         """The model in the file type that was asked for."""
         return self.models[self.file_type]
 
+    @property
+    def small_kv(self) -> Mapping[str, object]:
+        """The settings that keep in q8_0 what the KV cache has in a wider type; empty: nothing."""
+        asked = self.settings
+        wide: dict[str, object] = {
+            name: "q8_0" for name in ("ctk", "ctv") if getattr(asked, name) in _WIDE
+        }
+        return {**wide, "flash_attn": "on"} if wide else {}
+
     def hopeless(
         self, model: Model, rig: Rig, fields: Mapping[str, object], *, left: int = 0
     ) -> bool:
@@ -263,7 +273,9 @@ class Case:
         if not on_devices or asked.n_cpu_moe not in {0, "fit"}:
             return False
         # A cache in q8_0 takes 17/32 of one in F16; what else is kept does not shrink.
-        caches = self.caches // (2 if "ctk" in fields else 1)
+        shrinks = fields.keys() & {"ctk", "ctv"}
+        widest = 4 if "f32" in {self.settings.ctk, self.settings.ctv} else 2
+        caches = self.caches // (widest if shrinks else 1)
         buffer = self.buffer
         if model.id != self.model.id or not fields.keys() <= _SAME_CACHES:
             caches = buffer = 0
@@ -336,7 +348,6 @@ _SAME_CACHES = frozenset(
     {"ctk", "ctv", "flash_attn", "n_gpu_layers", "n_cpu_moe", "tensor_split", "split_mode"}
 )
 """Settings that leave the caches as large, but for their type."""
-SMALL_KV: Mapping[str, object] = {"ctk": "q8_0", "ctv": "q8_0", "flash_attn": "on"}
 
 
 def small_kv_cost(model: Model) -> str:
@@ -347,10 +358,11 @@ def small_kv_cost(model: Model) -> str:
 
 def kv(case: Case) -> Iterator[Change]:
     """A KV cache in q8_0."""
-    if case.settings.ctk not in WIDE:
+    fields = case.small_kv
+    if not fields:
         return
     cost = small_kv_cost(case.model)
-    if found := case.change("kv", "Keep the KV cache in q8_0", cost, KV_SIZE, fields=SMALL_KV):
+    if found := case.change("kv", "Keep the KV cache in q8_0", cost, KV_SIZE, fields=fields):
         yield found
 
 
@@ -360,12 +372,12 @@ def context(case: Case, now: Plan) -> Iterator[Change]:
         return
     plain = _shorter(case, now, {}, "", "", 0.0)
     small: Change | None = None
-    if case.settings.ctk in WIDE:
+    if fields := case.small_kv:
         cost = f" {small_kv_cost(case.model)}"
         words = "Keep the KV cache in q8_0 and make do with a context of {ctx}"
-        less = case.plan(SMALL_KV, longest=True)
+        less = case.plan(fields, longest=True)
         if less is not None and less.verdict not in case.enough:
-            small = _shorter(case, less, SMALL_KV, words, cost, KV_SIZE)
+            small = _shorter(case, less, fields, words, cost, KV_SIZE)
     found = [change for change in (plain, small) if change is not None]
     if found:
         yield min(found, key=lambda change: change.size)

@@ -19,6 +19,7 @@ from advisor.sizing import size
 from advisor.sizing.plan import Plan
 from advisor.sizing.sampling import served_tps
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.ways_bounds import too_large
 from advisor.sizing.ways_out import GREEN, IN_RAM, OTHER_MODEL, Change, Instead, Offer
 from advisor.sizing.why_not import WhyNot, why_not
 
@@ -399,3 +400,34 @@ def test_every_change_turns_the_cell_green_and_is_the_smallest_of_its_kind(  # n
 ) -> None:
     asked = RunSettings(ctx=ctx, parallel=parallel)
     check_ways_out(name, file_type, busy(parse_rig(rig), held), asked, least)
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed"),
+    [
+        ({"ctk": "q8_0"}, {"ctv": "q8_0"}),
+        ({"ctv": "q4_0"}, {"ctk": "q8_0"}),
+        ({"ctk": "f32", "ctv": "f32", "ctx": 24576}, {"ctk": "q8_0", "ctv": "q8_0"}),
+        ({"ctk": "q8_0", "ctv": "q8_0", "ctx": 65536}, None),
+    ],
+)
+def test_of_a_cache_the_wide_half_is_made_smaller(
+    asked: dict[str, object], changed: dict[str, object] | None
+) -> None:
+    found = ask("Qwen/Qwen3-8B", "Q4_K_M", "Card 9GB 400 GB/s + 32 GB", **{"ctx": 40960, **asked})
+    fields = [change.fields for change in found.changes if change.kind == "kv"]
+    assert fields == ([] if changed is None else [{**changed, "flash_attn": "on"}])
+
+
+def test_layers_that_stay_in_the_file_rule_no_card_out() -> None:
+    model = catalogue().find("zai-org/GLM-4.5-Air").model("Q4_K_M")
+    (device,) = parse_rig("RTX PRO 6000 + 64 GB").devices
+    plan = size(model, parse_rig("RTX PRO 6000 + 64 GB"), RunSettings(ctx=4096), longest=False)
+    held, file = plan.devices[0].weights, model.nbytes
+    looked_up = next(t.nbytes for t in model.tensors if t.name == "token_embd.weight")
+    assert held < file - looked_up - (1 << 30)
+    driver = plan.devices[0].driver or 0
+    just = device.model_copy(update={"memory_total": held + driver, "memory_used": 0})
+    assert not too_large(model, [just], 0, 0)
+    less = device.model_copy(update={"memory_total": held - (1 << 30), "memory_used": 0})
+    assert too_large(model, [less], 0, 0)

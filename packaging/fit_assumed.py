@@ -39,13 +39,13 @@ PREFILL = Assumed(
     Similar(
         model=0.0, model_backend=0.0, model_class=0.0, gpu_backend=0.133, gpu_model=0.047,
         gpu_model_backend=0.0, gpu_model_depth=0.0, gpu_model_slope=0.0, class_type=0.08,
-        backend_built=0.0, class_built=0.15, class_flash=0.0, depth=DEPTH,
+        backend_built=0.0, class_built=0.15, class_flash=0.1, depth=DEPTH,
         built=BUILT, noise=0.09, **_NONE | {"untold": 0.75},
     ),
     {
         "quantized": Prior(0.63), "sixteen": Prior(0.7, 0.5), "experts": Prior(1.5, 0.0, 0.5),
         "attention": Prior(3.0, 0.5), "bend": Prior(1.32), "types": Prior(0.3),
-        "bf16": Prior(0.23), "memory": Prior(0.45), "launch": Prior(0.72, 0.8),
+        "bf16": Prior(0.23), "watts": Prior(0.5), "memory": Prior(0.45), "launch": Prior(0.72, 0.8),
         "mla_attention": Prior(0.056), "sharing": Prior(1.0, 0.5), "camping": Prior(1.0),
         "unfused": Prior(0.4), "score": Prior(3.2, 0.3), "pipeline": Prior(0.18),
         "tile": Prior(0.7, 0.5),

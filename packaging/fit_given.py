@@ -64,6 +64,13 @@ QUANTIZED_CACHE = {
     "quantized K and V while decoding, which reads a KV head once for every head that shares it",
 }
 
+WATTS = {
+    "source": "a core's clock grows with a power of the watts it may draw, below one half since "
+    "voltage has to rise with it (dynamic power: capacitance × voltage² × frequency), so that of "
+    "two cards of one kind the one with more cores for its watts runs them slower: RTX 6000 Ada "
+    "(364 TFLOP/s at 300 W) reads prompts a third slower than RTX 4090 (330 at 450 W)",
+}
+
 UNFUSED_SCORE = {
     "source": "llama-graph.cpp:build_attn_mha without Flash Attention: a matrix of F32 scores is "
     "written, read and written by the softmax and read again. An H200 says 26 bytes (llama-bench "

@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ class Row:
     cores: float
     """Multiprocessors; infinite where the table does not tell."""
     rate: float | None
+    watts: float | None
+    """That its card may draw; None where memory and processor share it."""
     speed_class: str
     architecture: str
     backend: str
@@ -243,6 +245,7 @@ def read(path: Path) -> Iterator[Row | str]:
             bandwidth=bandwidth * 1e9,
             cores=entry.multiprocessors or np.inf,
             rate=rate * share * 1e12 if rate else None,
+            watts=None if entry.unified else entry.tdp_w,
             speed_class=class_key(backend, entry.architecture, bandwidth),
             architecture=entry.architecture,
             backend=backend,
@@ -251,3 +254,28 @@ def read(path: Path) -> Iterator[Row | str]:
             n_prompt=_number(r"^pp(\d+)", raw["pp_test"]),
             ubatch=_number(r"-ub (\d+)", flags) or _unstated(raw, backend),
         )
+
+
+def per_joule(rows: Sequence[Row]) -> dict[str, float]:
+    """Operations per second for a watt of each class's cards, in the middle.
+
+    Of a class that nobody measured: of the cards of the table.
+    """
+    cards = {(r.speed_class, r.gpu): r.rate / r.watts for r in rows if r.rate and r.watts}
+    measured = {name for name, _ in cards}
+    for entry in _gpus().values():
+        name = class_key(entry.backend, entry.architecture, entry.bandwidth_gbs)
+        if name not in measured and entry.fp16_tflops and entry.tdp_w and not entry.unified:
+            cards[name, entry.name] = entry.fp16_tflops * 1e12 / entry.tdp_w
+    return {
+        name: float(np.median([ratio for (of, _), ratio in cards.items() if of == name]))
+        for name, _ in cards
+    }
+
+
+def relative_watts(rows: Sequence[Row]) -> Floats:
+    """Of each row for its matrix rate, over those of its class in the middle; 1: not known."""
+    middle = per_joule(rows)
+    return np.array(
+        [r.watts / r.rate * middle[r.speed_class] if r.rate and r.watts else 1.0 for r in rows]
+    )

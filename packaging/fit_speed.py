@@ -39,7 +39,7 @@ from fit_given import (
     WITHOUT_BF16,
 )
 from fit_joint import Array, Fitted, Joint, Parameters
-from fit_rows import DOUBTED, Row, read
+from fit_rows import DOUBTED, Row, read, relative_watts
 
 from advisor.sizing import speed_terms as terms
 from advisor.sizing.bench_rows import year
@@ -188,8 +188,10 @@ class Prefill(Problem):
         self.by_class("attention", 0.12)
         self.by_class("bend", 0.3)
         self.parameters.add("types", 1.0, len(TYPE_NAMES))
-        self.parameters.add("bf16", 1.0)
+        self.parameters.add("bf16", 0.4)
         self.parameters.add("memory", 1.7)
+        self.parameters.add("watts", 0.4)
+        self.watts = relative_watts(self.rows)
         self.by_backend("launch", 60e-6)
         self.by_backend("mla_attention", 1.0)
         self.by_class("sharing", 0.35)
@@ -204,7 +206,8 @@ class Prefill(Problem):
         g = lambda name: self.parameters.get(vector, name)  # noqa: E731 - as in the formulas
         kind, backend = self.kind, self.backend
         k = terms.PrefillConstants(
-            bandwidth=self.bandwidth, rate=self.rate, quantized=g("quantized")[kind],
+            bandwidth=self.bandwidth, rate=self.rate * self.watts ** g("watts")[0],
+            quantized=g("quantized")[kind],
             sixteen=g("sixteen")[kind], experts=g("experts")[kind],
             attention=g("attention")[kind],
             bf16=np.where(self.widened_bf16, g("bf16")[0], 1.0),

@@ -20,10 +20,11 @@ from fit_given import (
     TENSOR_SPLIT,
     UNFUSED_SCORE,
     UNPACKING,
+    WATTS,
     WITHOUT_BF16,
 )
 from fit_joint import Fitted
-from fit_rows import DOUBTED, Row
+from fit_rows import DOUBTED, Row, per_joule
 
 from advisor.sizing.speed_sums import GROUPS, KERNEL_KINDS
 from advisor.units import GIB
@@ -51,6 +52,7 @@ def write(
     d = lambda name: decode.problem.parameters.get(decode.fit.vector, name)  # noqa: E731
     p = lambda name: prefill.problem.parameters.get(prefill.fit.vector, name)  # noqa: E731
     classes: dict[str, Any] = {}
+    joules = per_joule(p_rows)
     for i, name in enumerate(decode.problem.classes):
         classes[name] = {
             "eta": _r(d("eta")[i]), "tau_us": _r(d("tau")[i] * 1e6), "rho": _r(d("rho")[i]),
@@ -61,6 +63,7 @@ def write(
             "prefill_attention": _r(p("attention")[i]), "prefill_bend": _r(p("bend")[i]),
             "prefill_sharing": _r(p("sharing")[i]),
             "prefill_camping": _r(p("camping")[0]) if name in CAMPING else 0.0,
+            "watts_per_tflops": _r(1e12 / joules[name]) if name in joules else None,
             "rows_decode": sum(r.speed_class == name for r in d_rows),
             "rows_prefill": sum(r.speed_class == name for r in p_rows),
         }  # fmt: skip
@@ -117,6 +120,7 @@ def write(
             "gbs": {g: _r(v) for g, v in zip(GROUPS, d("unpacking"), strict=True)},
         },
         "quantized_cache": {"slower": _r(max(1.0, d("quantized_kv")[0])), **QUANTIZED_CACHE},
+        "watts": {"exponent": _r(p("watts")[0]), **WATTS},
         "unfused_score": {"nbytes": _r(p("unfused")[0]), **UNFUSED_SCORE},
         "without_bf16": WITHOUT_BF16,
         "spill": SPILL,

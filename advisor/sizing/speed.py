@@ -20,6 +20,7 @@ from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Speed, SpeedTerm
 from advisor.sizing.sampling import sampling_seconds
 from advisor.sizing.settings import RunSettings, first_device
+from advisor.sizing.speed_class import watts
 from advisor.sizing.speed_decode import Run
 from advisor.sizing.speed_load import loads
 from advisor.sizing.speed_machine import Machine, machine
@@ -86,6 +87,7 @@ def depends_on(rig: Rig, settings: RunSettings, calibration: Calibration) -> Has
                 d.architecture,
                 d.bandwidth_gbs,
                 d.fp16_tflops,
+                watts(d),
                 d.multiprocessors,
                 d.unified,
                 d.host_index,

@@ -30,6 +30,27 @@ def matrix_tflops(device: Device) -> float | None:
     return _stand_ins().get(device.table_id or device.name)
 
 
+def watts(device: Device) -> float | None:
+    """What a card may draw: its limit, or less where it would not draw that much by itself.
+
+    None where that is not known, or others have a part in it: the host's memory and processor, or
+    the other slices of one card (MIG).
+    """
+    known = [w for w in (device.power_limit_w, device.power_default_w) if w]
+    return None if device.unified or device.mig else min(known, default=None)
+
+
+def clocked(device: Device, tflops: float, fitted: SpeedClass) -> float:
+    """What its watts make of a card's matrix rate, ``tflops``, in a prompt, as a factor.
+
+    1 for one with as many watts for its rate as the cards have that were measured.
+    """
+    own = watts(device)
+    if own is None or fitted.watts_per_tflops is None:
+        return 1.0
+    return float((own / tflops / fitted.watts_per_tflops) ** speed_data().watts.exponent)
+
+
 def spill_room(rig: Rig) -> int:
     """Bytes to be left on every card for a speed to be known; 0 where no driver spills."""
     spill = speed_data().spill

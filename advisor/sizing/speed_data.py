@@ -41,6 +41,8 @@ class SpeedClass(_Frozen):
     """Power of the heads per KV head by which attention gets faster in prefill."""
     prefill_camping: float
     """Power of the missing memory channels (``CacheSums.camping``) by which it gets slower."""
+    watts_per_tflops: float | None
+    """Of the measured cards, in the middle; None where memory and processor share the power."""
     rows_decode: int
     rows_prefill: int
 
@@ -252,6 +254,14 @@ class QuantizedCache(_Frozen):
     source: str
 
 
+class Watts(_Frozen):
+    """Prompts keep all cores of a card busy, whose clock then depends on the watts it may draw."""
+
+    exponent: float
+    """Of the watts for a unit of matrix rate, fitted."""
+    source: str
+
+
 class UnfusedScore(_Frozen):
     """Attention of a prompt without Flash Attention writes its scores to memory."""
 
@@ -376,6 +386,7 @@ class SpeedData(_Frozen):
     launches: Launches
     unpacking: Unpacking
     quantized_cache: QuantizedCache
+    watts: Watts
     unfused_score: UnfusedScore
     without_bf16: WithoutBf16
     spill: Spill

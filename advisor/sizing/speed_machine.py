@@ -11,7 +11,7 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.interconnect import pcie_gbs
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_class import class_of, matrix_tflops
+from advisor.sizing.speed_class import class_of, clocked, matrix_tflops
 from advisor.sizing.speed_data import BackendCosts, HostCosts, SpeedClass, speed_data
 from advisor.sizing.speed_sums import GROUPS, Floats
 from advisor.sizing.speed_terms import Constants, Number, unpacked
@@ -35,7 +35,10 @@ class DeviceSpeed:
     widen: float
     constants: Constants
     matrix_rate: float | None
-    """Operations per second at FP16; None: prefill has no basis."""
+    """Operations per second at FP16, at the clock that its watts allow; None: prefill has no
+    basis."""
+    clocked: float
+    """What that clock makes of the table's rate, as a factor (``speed_class.clocked``)."""
     copy_rate: float | None
     """Bytes per second from the host's memory; None when the link is not known."""
     host_index: int
@@ -162,6 +165,7 @@ def _device(device: Device, calibration: Calibration, *, mmap: bool) -> DeviceSp
         )
     key, fitted, widen = found
     rate = matrix_tflops(device)
+    clock = 1.0 if rate is None else clocked(device, rate, fitted)
     return DeviceSpeed(
         title=device.name,
         gpu=device.table_id or device.name,
@@ -178,7 +182,8 @@ def _device(device: Device, calibration: Calibration, *, mmap: bool) -> DeviceSp
             (calibration.bandwidth_factor, calibration.latency_factor),
             device.multiprocessors,
         ),
-        matrix_rate=None if rate is None else rate * 1e12,
+        matrix_rate=None if rate is None else rate * 1e12 * clock,
+        clocked=clock,
         copy_rate=_copy_rate(device, mmap=mmap),
         host_index=device.host_index,
     )

@@ -269,13 +269,15 @@ def _details(
     found: PrefillParts, load: Load, device: DeviceSpeed, read: float, ubatch: int
 ) -> tuple[tuple[str, str], ...]:
     """Each part of the time, and how it comes about."""
-    rate = device.matrix_rate or 0.0
+    rate = (device.matrix_rate or 0.0) / device.clocked
+    clock = "" if abs(device.clocked - 1) < 0.005 else f" × {device.clocked:.2f} by its watts"
 
     def arithmetic(operations: float, seconds: Number) -> str:
         """As much work at such a share of the card's rate: all that slows kernels is in it."""
-        reached = operations / max(float(seconds) * rate, 1e-30)
+        reached = operations / max(float(seconds) * rate * device.clocked, 1e-30)
         return (
-            f"{operations / 1e9:,.3g} GFLOP a token at {rate / 1e12:,.0f} TFLOP/s × {reached:.2f}"
+            f"{operations / 1e9:,.3g} GFLOP a token at {rate / 1e12:,.0f} TFLOP/s"
+            f"{clock} × {reached:.2f}"
         )
 
     dense, experts = (

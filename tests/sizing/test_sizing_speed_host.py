@@ -177,7 +177,7 @@ def test_a_ghosts_prompt_copies_the_experts_that_chance_chooses() -> None:
 
     experts = sum(t.nbytes for t in of.tensors if "_exps" in t.name)
     whole, text = copied(512, ghost=True), copied(512, ghost=False)
-    assert whole * 14.5e9 == pytest.approx(experts, rel=0.02)
+    assert whole * speed_data().host.pageable_gbs * 1e9 == pytest.approx(experts, rel=0.02)
     assert text < 0.8 * whole
     assert 113 / 128 < copied(44, ghost=True) / whole < 0.95
     # What is not chosen is the same for both: layers that are in RAM whole, and answers.
@@ -344,7 +344,8 @@ def test_a_layers_arithmetic_is_a_cards_wherever_its_weights_lie() -> None:
         names = ("matrices", "attention")
         return sum(t.seconds for t in found.prefill_terms if t.name.endswith(names))
 
-    assert arithmetic(0) == pytest.approx(arithmetic("all"), rel=1e-3)
+    # Measured rows of one whole card do not count where it holds nothing.
+    assert arithmetic(0) == pytest.approx(arithmetic("all"), rel=0.01)
     assert arithmetic(16) == pytest.approx(arithmetic("all"), rel=1e-3)
 
 

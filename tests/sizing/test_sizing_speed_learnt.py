@@ -166,11 +166,9 @@ def test_a_doubted_row_says_less_of_its_like() -> None:
     assert 0 < doubted < believed < 0.3
 
 
-def test_the_middle_stands_a_little_below_what_is_likeliest_and_several_cards_have_a_width() -> (
-    None
-):
+def test_the_middle_is_not_above_what_is_likeliest_and_several_cards_have_a_width() -> None:
     how = speed_data().similar_prefill
-    assert 0 < how.centre < 0.6
+    assert 0 <= how.centre < 0.6
     case = Case("nobody/measured", "GeForce RTX 3090", "cuda", "cuda-ampere", "Q4_K_M", False, 0)
     alone, four = correction("prefill", case, 1), correction("prefill", case, 4)
     assert four.error == alone.error

@@ -75,7 +75,7 @@ def show(plan: Plan, found: Findings | None = None, *, terms: bool = False) -> N
     largest = f"{plan.max_ctx:,} tokens" if plan.max_ctx else "none"
     if plan.max_ctx is None:
         largest = "unknown"
-    say(f"verdict: {plan.verdict}; headroom {people(plan.headroom)}; largest context {largest}")
+    say(f"verdict: {plan.verdict}; headroom {people(plan.tightest)}; largest context {largest}")
     _show_speed(plan)
     for sentence in (decode_bottleneck(plan), prefill_bottleneck(plan)):
         if sentence:

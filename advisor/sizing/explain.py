@@ -7,7 +7,7 @@ from advisor.hardware.rig import Device
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
 from advisor.sizing import build_dates, memory, sampling
-from advisor.sizing.allocation import Allocation, flash_attention
+from advisor.sizing.allocation import Allocation, flash_attention, is_cut
 from advisor.sizing.compute import ROUGH_BACKENDS
 from advisor.sizing.driver import driver_context
 from advisor.sizing.placement import HOST
@@ -30,7 +30,7 @@ _CACHES = {
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """``"0-3, 7"`` for 0, 1, 2, 3, 7."""
+    """``"0–3, 7"`` for 0, 1, 2, 3, 7."""
     spans: list[list[int]] = []
     for number in sorted(numbers):
         if spans and number == spans[-1][1] + 1:
@@ -63,10 +63,11 @@ def weight_parts(
 ) -> list[tuple[str, int, str]]:
     """Name, bytes and source of everything that lies on one device, or on HOST."""
     placement = allocation.placement
-    on_device = allocation.weights.host if device == HOST else allocation.weights.devices[device]
-    if settings.split_mode in {"row", "tensor"} and len(backends) > 1 and device != HOST:
-        source = f"{_LAYERS}, llama_meta_device_get_split_state"
-        return [(f"slice of the matrices (-sm {settings.split_mode})", on_device, source)]
+    if is_cut(settings, backends) and device != HOST:
+        slice_, source = allocation.weights.devices[device], "llama_meta_device_get_split_state"
+        return [
+            (f"slice of the matrices (-sm {settings.split_mode})", slice_, f"{_LAYERS}, {source}")
+        ]
     targets, load_mtp = placement.overrides, settings.load_mtp
     backend = "cpu" if device == HOST else backends[device]
     table = weight_table(model, backend, load_mtp=load_mtp, targets=targets)
@@ -137,9 +138,12 @@ def _caches(model: Model, settings: RunSettings, allocation: Allocation) -> dict
         v_row = sum(v.row_bytes(width) for width in widths)
         padding = kv.bytes - (k_row + v_row) * rows
         notes: list[str] = []
-        if cache.cells == "window":
+        if cache.cells == "window" and not settings.swa_full:
+            windows = sizes.n_seq if kv.streams == 1 else 1
+            many = f"{windows} windows" if windows > 1 else "Window"
             notes.append(
-                f"Window of {cache.span} tokens plus one micro-batch, padded to 256 cells."
+                f"{many} of {cache.span} tokens plus one micro-batch, padded to 256 cells, and no "
+                "more than the context."
             )
         elif cache.cells == "compressed":
             notes.append(f"One cell per {cache.span} tokens, padded to 256 cells.")

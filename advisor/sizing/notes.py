@@ -230,27 +230,16 @@ def _encoder(model: Model, settings: RunSettings) -> list[str]:
         return [f"{said} llama-completion does (it encodes what -p says)."]
     if not model.pooling and (model.memory is None or not model.memory.diffuses):
         return []
-    longest = f"{settings.ubatch_size:,}"
+    keeps = model.memory is not None and model.memory.keeps
+    longest = f"{memory.resolve(settings, causal=keeps).n_ubatch:,}"
     if not model.pooling:
         said = "It refines a whole text at once and keeps no context. Prompt and answer together"
         return [f"{said} have at most {longest} tokens: raise -ub for more."]
-    keeps = model.memory is not None and model.memory.keeps
     said = "It scores texts" if model.pooling == "rank" else "It turns texts into vectors"
     said += "." if keeps else " and keeps no context."
     if not (keeps and model.pooling in {"last", "rank"}):  # server-context.cpp:can_split
         said += f" A text goes through in one micro-batch: beyond {longest} tokens raise -ub."
-    rows = [said]
-    if model.hp is not None:
-        # Logits and vectors of every token (llama-context.cpp:output_reserve); an encoder works
-        # out no logits, but has their rows.
-        more = settings.ubatch_size - settings.parallel
-        vectors, logits = 4 * model.hp.n_embd * more, 4 * model.hp.n_vocab * more
-        beside = f" and {people(logits)} beside the output matrix" if keeps else ""
-        rows.append(
-            f"Once it reads texts llama-server holds up to {people(vectors + logits)} more in RAM"
-            f"{beside}: a row for every token of a micro-batch."
-        )
-    return rows
+    return [said]
 
 
 def notes(

@@ -156,3 +156,14 @@ class Plan(_Frozen):
     notes: tuple[str, ...] = ()
     explanations: dict[str, Explanation] = {}
     """Keyed "CUDA0.weights", "host.compute", "kv.attn", "speed.decode" …"""
+
+    @property
+    def tightest(self) -> int | None:
+        """Bytes left where it is tightest; below 0, of a run that does not fit: the most missing.
+
+        What a device has left says nothing where it is the RAM that lacks.
+        """
+        if self.verdict != "no":
+            return self.headroom
+        left = [place.headroom for place in (*self.devices, self.host)]
+        return min((bytes_left for bytes_left in left if bytes_left is not None), default=None)

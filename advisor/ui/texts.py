@@ -114,7 +114,7 @@ def verdict_word(verdict: Verdict) -> str:
 
 def verdict_text(plan: Plan) -> str:
     """A plan's verdict with its headroom: ``"fits, 2.0 GiB left"``."""
-    left = plan.headroom
+    left = plan.tightest
     if left is None:
         return verdict_word(plan.verdict)
     if left < 0:
@@ -148,7 +148,7 @@ def answer(plan: Plan, name: str, rig: Rig) -> tuple[str, str]:
     pace = "" if speed is None else words.format(span=range_text(speed))
     # A figure and its unit stay on one line.
     pace = pace.replace(" tok/s", "\N{NO-BREAK SPACE}tok\N{WORD JOINER}/\N{WORD JOINER}s")
-    left = plan.headroom
+    left = plan.tightest
     spare = units.size(abs(left)) if left is not None else units.UNKNOWN
     sentence = {
         "fits": tr("{what} fits in {place} at {context}{pace}."),
@@ -252,7 +252,7 @@ def way_out(matrix: FitMatrix, plan: Plan, rig: Rig) -> str:
             )
         )
     if not parts:
-        left = plan.headroom
+        left = plan.tightest
         if plan.verdict == "no" and left is not None:
             return tr("{size} are missing where it is tightest.").format(size=units.size(-left))
         return tr("No file type {fits} at this context.").format(fits=place)

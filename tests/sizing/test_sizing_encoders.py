@@ -81,6 +81,7 @@ def test_vectors_are_kept_beside_the_logits_of_a_whole_micro_batch() -> None:
     assert hp is not None
     found = size(model, RIG, RunSettings(ctx=8192, parallel=4))
     assert found.host.output == 512 * 4 * (hp.n_vocab + hp.n_embd)
+    assert not any("more in RAM" in note for note in found.notes)  # it is counted
     as_asked = size(model, RIG, RunSettings(ctx=8192, n_outputs=1))
     assert as_asked.host.output == 4 * hp.n_vocab
 
@@ -89,7 +90,9 @@ def test_no_speed_of_writing_is_made_up() -> None:
     found = size(encoder(), RIG, RunSettings(ctx=8192))
     assert found.speed.decode_tps is None
     assert any("writes no tokens" in note for note in found.speed.notes)
-    assert any("raise -ub" in note for note in found.notes)
+    assert any("beyond 512 tokens raise -ub" in note for note in found.notes)
+    short = size(encoder(), RIG, RunSettings(ctx=8192, batch_size=100))
+    assert any("beyond 100 tokens" in note for note in short.notes)
     assert found.command[-1] == "--embeddings"
     rows = matrix({"Q8_0": encoder()}, RIG, RunSettings(ctx=8192), (4096, 8192)).rows
     assert [cell.decode for row in rows for cell in row] == [None, None]

@@ -135,3 +135,20 @@ def test_a_buffer_whose_order_is_not_followed_is_not_shown_as_equal() -> None:
     name = rough.devices[0].name
     assert "≈" in rough.explanations[f"{name}.compute"].formula
     assert "≈" not in rough.explanations["host.compute"].formula
+
+
+@pytest.mark.parametrize(
+    ("asked", "note"),
+    [
+        ({}, "Window of 1024 tokens"),
+        ({"parallel": 4}, "Window of 1024 tokens"),
+        ({"parallel": 4, "kv_unified": True}, "4 windows of 1024 tokens"),
+        ({"swa_full": True}, ""),
+    ],
+)
+def test_a_window_is_said_where_the_cache_has_one(asked: dict[str, object], note: str) -> None:
+    model = catalogue().find("google/gemma-3-27b-it").model("Q4_K_M")
+    rig = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+    plan = size(model, rig, RunSettings.model_validate({"ctx": 32768, **asked}))
+    notes = plan.explanations["kv.swa"].notes
+    assert notes[0].startswith(note) if note else not notes

@@ -286,7 +286,7 @@ class ProbePage(Page):
         plan, _own = known
         ghost = ready.question.ghost
         self.speeds.show_plan(plan, served=self.head.method == "server", ghost=ghost)
-        left = plan.headroom
+        left = plan.tightest
         # The machine was read when the window opened; a probe asks again what is free.
         here = self.state.here
         words = self.tr("predicted, of what is free now") if here else self.tr("predicted")

@@ -178,7 +178,7 @@ def place_weights(
 
 
 def is_cut(settings: RunSettings, backends: Sequence[str]) -> bool:
-    """Whether every matrix is cut across devices."""
+    """Whether every matrix is cut across devices; one alone is never told the split mode."""
     return settings.split_mode in _CUTS and len(backends) > 1
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from advisor.llm.model import Model
 from advisor.sizing import refusals
-from advisor.sizing.allocation import Room
+from advisor.sizing.allocation import Room, is_cut
 from advisor.sizing.family import Family
 from advisor.sizing.matrix_columns import Columns, columns
 from advisor.sizing.placement import Placement
@@ -79,8 +79,8 @@ def loads(
     """
     # Free memory decides where layers go, and beyond that only how matrices are cut and where a
     # draft model goes.
-    cut = settings.split_mode in {"row", "tensor"} or settings.spec_type == "draft-simple"
-    free = space.free if cut else (None,) * len(space.free)
+    counts = is_cut(settings, space.backends) or settings.spec_type == "draft-simple"
+    free = space.free if counts else (None,) * len(space.free)
     return _known(first, (tables, (settings, contexts, space.backends, free, placement)))
 
 

@@ -8,7 +8,7 @@ from advisor.errors import SettingsError
 from advisor.hardware.rig import Rig
 from advisor.llm.model import Model
 from advisor.sizing import refusals
-from advisor.sizing.allocation import Room, allocate, place_model, room
+from advisor.sizing.allocation import Room, allocate, is_cut, place_model, room
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.feasible import held_by
 from advisor.sizing.goal import goal_seconds
@@ -19,7 +19,6 @@ from advisor.sizing.verdict import headrooms
 
 WORTH = 0.10
 """A smaller type of KV cache has to save so much of the time to be chosen."""
-_CUTS = frozenset({"row", "tensor"})
 _Step = dict[str, object]
 
 
@@ -97,7 +96,7 @@ def solve(
     experts: Sequence[int] = [min(int(fixed), n_blocks)]
     if wants_experts:
         experts = all_experts if has_experts else [0]
-    if plain.split_mode in _CUTS:
+    if is_cut(plain, space.backends):
         return _cut_across(model, space, plain, layers, experts)
     return _search(
         model, rig, space, plain, (layers, experts), asked=settings, calibration=calibration
@@ -131,7 +130,7 @@ def least_seconds(
     takes on them beside its layers at least. 0 where that cannot be told.
     """
     space = room(rig, calibration)
-    if not space.backends or None in space.free or settings.split_mode in _CUTS:
+    if not space.backends or None in space.free or is_cut(settings, space.backends):
         return 0.0
     search = _searching(model, rig, space, settings, calibration)
     if search is None or model.hp is None:

@@ -194,8 +194,6 @@ def _source(probes: Sequence[Measured]) -> str:
     return f"probe of {newest.title}, {newest.created:%Y-%m-%d}{more}{but}"
 
 
-# --- Rates of the speed model -------------------------------------------------------------------
-
 Change = Callable[[Calibration, float], Calibration]
 Quantity = Callable[[Speed | SpeedPoint], float | None]
 
@@ -231,10 +229,9 @@ def predicted(
     settings = probe.result.settings.model_copy(
         update={"depth": depth, "n_prompt": max(1, point.n_prompt)}
     )
-    return size(probe.model, probe.result.rig, settings, calibration=calibration).speed
+    rig = probe.result.rig
+    return size(probe.model, rig, settings, calibration=calibration, longest=False).speed
 
-
-# --- Decoding: all points together ---------------------------------------------------------------
 
 _UNKNOWN_RAM: Final = 20.0
 """GB/s to begin with where nothing is known of the RAM; the points alone decide."""
@@ -369,9 +366,6 @@ def _solved(rows: Floats, targets: Floats, doubts: Sequence[float]) -> Floats:
         step: Floats = np.linalg.solve(left, -weighted @ error - tight * logs).astype(np.float64)
         logs = logs + np.minimum(np.maximum(step, -1.0), 1.0)
     return logs
-
-
-# --- Prefill: every point by itself --------------------------------------------------------------
 
 
 def _fit(base: Calibration, probes: Sequence[Measured], change: Change) -> Calibration:

@@ -101,8 +101,15 @@ def _beside_predicted(question: Question, point: SpeedPoint) -> SpeedPoint:
     def speed(depth: int) -> Speed:
         at = {"depth": depth, "n_prompt": max(1, point.n_prompt)}
         settings = question.settings.model_copy(update=at)
-        known, ghost = question.calibration, question.ghost
-        return size(question.model, question.rig, settings, calibration=known, ghost=ghost).speed
+        plan = size(
+            question.model,
+            question.rig,
+            settings,
+            calibration=question.calibration,
+            ghost=question.ghost,
+            longest=False,
+        )
+        return plan.speed
 
     expected = speed(point.depth)
     served = question.method == "server"

@@ -181,7 +181,7 @@ def speed_by_depth(
         # Closer together where the curve falls fastest.
         depth = (settings.ctx - 1) * step * step // (DEPTHS * DEPTHS)
         at = settings.model_copy(update={"depth": depth})
-        speed = size(model, rig, at, calibration=calibration).speed.decode_tps
+        speed = size(model, rig, at, calibration=calibration, longest=False).speed.decode_tps
         if speed is None:
             return []
         found.append((at.depth, speed))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fit_formulas import BACKENDS, TYPE_NAMES
 from fit_given import (
     BORROWED,
     CALIBRATED,
@@ -31,7 +32,6 @@ from advisor.units import GIB
 
 RESOURCES = Path(__file__).parents[1] / "resources"
 SPEED = RESOURCES / "speed.json"
-BACKENDS = ("cuda", "rocm", "vulkan", "metal")
 
 
 def _r(value: float) -> float:
@@ -85,7 +85,6 @@ def write(
             "pipeline": _r(p("pipeline")[i]),
         }  # fmt: skip
     backends["sycl"] = backends["vulkan"]
-    types = ("k_or_i", "q8", "q4_legacy", "fp4")
     document = {
         "date": today,
         "method": "packaging/fit_speed.py: constants with priors and a Gaussian process over the "
@@ -103,7 +102,7 @@ def write(
         "classes": classes,
         "backends": backends,
         "groups": {g: _r(v) for g, v in zip(GROUPS, d("groups"), strict=True)},
-        "prefill_groups": {t: _r(v) for t, v in zip(types, p("types"), strict=True)},
+        "prefill_groups": {t: _r(v) for t, v in zip(TYPE_NAMES, p("types"), strict=True)},
         "memory_prefill": _r(p("memory")[0]),
         "borrowed": [
             {"backend": b, "architecture": a, "like": like, "widen": w}

@@ -1,4 +1,4 @@
-"""Tab goes through a column of cards as one reads it, whenever its parts were made."""
+"""Tab goes through columns of cards as one reads them, whenever their parts were made."""
 
 from itertools import pairwise
 from typing import Final
@@ -11,14 +11,18 @@ LINE: Final = 12
 
 
 class ReadingOrder(QObject):
-    """Keeps the tab order of a widget's parts line by line, left to right, as they come and go."""
+    """Keeps the tab order of columns' parts line by line, left to right, as they come and go.
 
-    def __init__(self, column: QWidget) -> None:
-        super().__init__(column)
-        self._column = column
+    One column after the other; the first keeps it alive.
+    """
+
+    def __init__(self, *columns: QWidget) -> None:
+        super().__init__(columns[0])
+        self._columns = columns
         self._soon = QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self._order)
-        column.installEventFilter(self)
+        for column in columns:
+            column.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Something came, went or moved."""
@@ -27,11 +31,12 @@ class ReadingOrder(QObject):
         return super().eventFilter(watched, event)
 
     def _order(self) -> None:
-        places: list[tuple[int, int, int, QWidget]] = []
-        for number, part in enumerate(self._column.findChildren(QWidget)):
-            if part.focusPolicy() & Qt.FocusPolicy.TabFocus and part.isVisible():
-                at = part.mapTo(self._column, QPoint(0, 0))
-                places.append((at.y() // LINE, at.x(), number, part))
-        ordered = [part for *_place, part in sorted(places, key=lambda place: place[:3])]
+        places: list[tuple[int, int, int, int, QWidget]] = []
+        for nth, column in enumerate(self._columns):
+            for number, part in enumerate(column.findChildren(QWidget)):
+                if part.focusPolicy() & Qt.FocusPolicy.TabFocus and part.isVisible():
+                    at = part.mapTo(column, QPoint(0, 0))
+                    places.append((nth, at.y() // LINE, at.x(), number, part))
+        ordered = [part for *_place, part in sorted(places, key=lambda place: place[:4])]
         for first, second in pairwise(ordered):
             QWidget.setTabOrder(first, second)

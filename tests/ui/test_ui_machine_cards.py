@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.doctor import Finding, examine
@@ -169,3 +169,25 @@ def test_who_fell_silent_is_told_once(qtbot, state) -> None:
 )
 def test_numbers_of_parameters(count: int, shown: str) -> None:
     assert billions(count) == shown
+
+
+def test_tab_goes_through_the_machine_as_one_reads_it(qtbot, state) -> None:
+    """Cards came after what stands below them, and two of a name were told apart by no name."""
+    page = MachinePage(state)
+    qtbot.addWidget(page)
+    page.resize(1132, 716)
+    page.show()
+    qtbot.waitUntil(lambda: page.models.isVisibleTo(page) and page.what_if.isVisibleTo(page))
+
+    def order() -> list[str]:
+        names, at = [], page.nextInFocusChain()
+        while at is not page and at is not None:
+            if isinstance(at, QPushButton) and at.isVisibleTo(page):
+                names.append(at.accessibleName() or at.text())
+            at = at.nextInFocusChain()
+        return names
+
+    cards = [f"Facts of RTX 4090, device {number} of 2" for number in (1, 2)]
+    wanted = [*cards, "Facts of Host", "Try this rig"]
+    qtbot.waitUntil(lambda: [name for name in order() if name in wanted] == wanted)
+    page.closing()

@@ -171,8 +171,8 @@ def test_machines_and_their_network_are_shown(qtbot, page, state) -> None:
     at = [page.parts.itemAtPosition(0, place).widget() for place in range(3)]
     assert [card.accessibleName() for card in at] == [
         "Machine 1, runs llama.cpp",
-        "RTX 3090",
-        "RTX 3090",
+        "RTX 3090, device 2 of 3",
+        "RTX 3090, device 3 of 3",
     ]
     press(page, "Without this machine")
     assert state.rig.name == "2x RTX 3090 + 64 GB DDR4-3200"

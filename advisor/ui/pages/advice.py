@@ -17,6 +17,7 @@ from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
 from advisor.errors import RigAdvisorError
 from advisor.ui import design
+from advisor.ui.focus import ReadingOrder
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.advice_case import CaseCard
@@ -78,8 +79,10 @@ class AdvicePage(Page):
         self.setLayout(layout)
         right = QWidget()
         self._right = scrolling(right)
-        self._content.setLayout(row(self._left(), self._right, spacing=design.GAP))
+        inputs = QWidget()
+        self._content.setLayout(row(self._left(inputs), self._right, spacing=design.GAP))
         self._fill(right)
+        ReadingOrder(inputs, right)
         self.make_in_turns("form", "further", "case")
         for signal in (
             state.rig_changed,
@@ -115,10 +118,9 @@ class AdvicePage(Page):
         both.setLayout(column(None, choose, row(None, self._example, None), None))
         return both
 
-    def _left(self) -> QWidget:
+    def _left(self, inner: QWidget) -> QWidget:
         self._usage = Card(self.tr("How you use it"))
         self._usage.setFixedWidth(FORM_WIDTH)
-        inner = QWidget()
         self._inputs = column()
         # The scroll bar stands in the card's margin, off the fields.
         self._inputs.setContentsMargins(0, 0, BESIDE_BAR, 0)

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QWidget
 from advisor.advice.capability import Capability
 from advisor.advice.picks import Pick
 from advisor.ui import curtain, design, pauses, services
+from advisor.ui.focus import ReadingOrder
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
 from advisor.ui.pages.machine_answer import AnswerCard
@@ -50,6 +51,7 @@ class MachinePage(Page):
         self.banner = Banner(above=design.GAP)
         self.edits = MachineEdits(self, state, self.banner)
         content = QWidget()
+        ReadingOrder(content)
         above = column(self.banner)
         above.setContentsMargins(18, 0, 22, 0)  # as wide as the cards
         layout = column(above, scrolling(content), spacing=0)

@@ -102,20 +102,22 @@ class DeviceCard(Card):
         self._live = live and not small
         self._device = device
         self._name.say(device.name)
-        self.setAccessibleName(device.name)
+        # Cards of one name are told apart by their numbers where nobody sees them.
+        name = device.name
+        if among[1] > 1:
+            name = self.tr("{name}, device {number} of {count}").format(
+                name=name, number=among[0], count=among[1]
+            )
+        self.setAccessibleName(name)
         self._class = ""
         if small:
             self._class = self.tr("{number} of {count}").format(number=among[0], count=among[1])
         self._chip.setToolTip(_class(device))
         self._tone = "plain" if imagined else "good"
         self._show_class()
-        self._facts.setAccessibleName(self.tr("Facts of {name}").format(name=device.name))
-        self._remove.setAccessibleName(
-            self.tr("What if {name} were not there").format(name=device.name)
-        )
-        self._swap.setAccessibleName(
-            self.tr("What if {name} were another").format(name=device.name)
-        )
+        self._facts.setAccessibleName(self.tr("Facts of {name}").format(name=name))
+        self._remove.setAccessibleName(self.tr("What if {name} were not there").format(name=name))
+        self._swap.setAccessibleName(self.tr("What if {name} were another").format(name=name))
         self._show_memory(device, imagined=imagined)
         self._show_bandwidth(device)
         self._bandwidth.setVisible(not small)

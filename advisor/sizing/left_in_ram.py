@@ -3,6 +3,7 @@
 llama-model-loader.cpp:weight_buft_supported asks the device for one op with each weight.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from advisor.llm.hyperparameters import Hyperparameters
@@ -24,6 +25,15 @@ _SCANNING: Final = frozenset({
 """Architectures whose ``ssm_a`` goes into a selective scan, not a product."""
 _SCANNED_STATES: Final = (96, 128, 256)
 _CONV_CHANNELS: Final = 128
+
+
+def computed_in_ram(hp: Hyperparameters | None, backends: Collection[str]) -> bool:
+    """Whether devices of such backends leave all products with chosen experts to the processor.
+
+    Of a prompt too: batches are copied to a device only for what it computes
+    (ggml-backend.cpp:ggml_backend_sched_backend_id_from_cur).
+    """
+    return hp is not None and hp.arch in EXACT and not NO_EXACT.isdisjoint(backends)
 
 
 def scannable(d_state: int, head: int, heads: int, *, scalar: bool) -> bool:

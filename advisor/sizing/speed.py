@@ -15,14 +15,14 @@ from advisor.sizing import speed_decode, speed_prefill
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.build_dates import built_year
 from advisor.sizing.calibration import IDENTITY, Calibration
-from advisor.sizing.left_in_ram import EXACT, LEAVES, NO_EXACT, NO_PRODUCT
+from advisor.sizing.left_in_ram import LEAVES, NO_PRODUCT, computed_in_ram
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.plan import Speed, SpeedTerm
 from advisor.sizing.sampling import sampling_seconds
 from advisor.sizing.settings import RunSettings, first_device
 from advisor.sizing.speed_class import watts
 from advisor.sizing.speed_decode import Run
-from advisor.sizing.speed_load import loads
+from advisor.sizing.speed_load import experts_in_ram, loads
 from advisor.sizing.speed_machine import Machine, machine
 from advisor.sizing.tables import PerModel
 
@@ -137,7 +137,10 @@ def _run(  # noqa: PLR0917 - predict's own arguments
         scale=file_bytes / model.nbytes if file_bytes else 1.0,
         by_hand=sums.moved_sums(model, placement.overrides) if placement.overrides else {},
     )
-    why = _untold_ram(model, rig, box, {part.where for part in parts})
+    if computed_in_ram(model.hp, box.backends):
+        parts = experts_in_ram(parts)
+    why = "" if parts else _EXACT_EXPERTS
+    why = why or _untold_ram(model, rig, box, {part.where for part in parts})
     if not why and box.cache_rate is None and any(part.copied_cache for part in parts):
         why = "how fast caches in RAM reach the cards of another machine is not known."
     return _unknown(why) if why else Run(known, parts, box)
@@ -156,14 +159,14 @@ def _untold_ram(model: Model, rig: Rig, box: Machine, used: Collection[int]) -> 
             "nobody published figures of matrices that stay in RAM in every layer, as those do "
             "that the device cannot multiply."
         )
-    exact = model.hp is not None and model.hp.arch in EXACT
-    if exact and any(rig.devices[d].backend in NO_EXACT for d in used if d != HOST):
-        return (
-            "llama.cpp asks for this architecture's experts in full precision, which the device "
-            "does not multiply: it copies them to RAM for the processor, and nobody published how "
-            "fast that is."
-        )
     return ""
+
+
+_EXACT_EXPERTS: Final = (
+    "llama.cpp asks for this architecture's experts in full precision, which the device does not "
+    "multiply: it copies them to RAM for the processor, and nobody published how fast that is. "
+    "Keep all of them in RAM (--cpu-moe)."
+)
 
 
 def _not_timed(model: Model) -> str:

@@ -165,6 +165,24 @@ def _add_to_host(
     last.prefill_attention = last.prefill_attention + prompt
 
 
+def experts_in_ram(parts: Sequence[Load]) -> list[Load]:
+    """The same work where the processor computes all experts, of prompts too; empty where a device
+    holds any of them."""
+    host = next((part for part in parts if part.where == HOST), None)
+    devices = [part for part in parts if part.where != HOST]
+    if host is None or any(part.columns[sums.ALL_EXPERTS] for part in devices):
+        return []
+    own = host.columns.copy()
+    thin: list[Load] = []
+    for part in devices:
+        columns = part.columns.copy()
+        for arithmetic in (sums.EXPERTS_Q, sums.EXPERTS_16):
+            own[arithmetic] += columns[arithmetic]
+            columns[arithmetic] = 0.0
+        thin.append(replace(part, columns=columns))
+    return [*thin, replace(host, columns=own)]
+
+
 def read_in_batches(parts: Sequence[Load], first: int, *, attention: bool) -> list[Load]:
     """The same work as llama.cpp shares it out for a batch: the first device computes what blocks
     in RAM have, attention too, on copies of their weights and caches.

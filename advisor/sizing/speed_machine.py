@@ -75,6 +75,12 @@ class Machine:
     rig: Rig
 
     @property
+    def backends(self) -> set[Backend]:
+        """Of the devices in use, and of the one that takes batches."""
+        batches = [] if self.batches is None else [self.batches[1]]
+        return {device.backend for device in (*self.devices.values(), *batches)}
+
+    @property
     def kinds(self) -> set[tuple[str, str]]:
         """Distinct cards in use."""
         return {(d.gpu, d.backend) for d in self.devices.values()}

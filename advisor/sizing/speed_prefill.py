@@ -10,6 +10,7 @@ from advisor.llm.model import Model
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.build_dates import built_year
 from advisor.sizing.interconnect import crossings, link_name, slowest_link
+from advisor.sizing.left_in_ram import computed_in_ram
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import SpeedTerm
 from advisor.sizing.settings import RunSettings
@@ -35,6 +36,10 @@ MIN_OFFLOAD = 32
 (ggml-cuda.cu:ggml_backend_cuda_device_offload_op)."""
 COPIED: Final = "Copy weights from RAM"
 """The term of a prompt's time that they take."""
+_EXACT_LAYERS: Final = (
+    "Prefill is unknown: the processor computes this architecture's experts, a device the rest of "
+    "their layers in RAM (leave whole layers on devices, with --cpu-moe)."
+)
 CACHE_COPIED: Final = "Copy KV cache from RAM"
 """The term of caches in RAM that a device works on."""
 
@@ -99,8 +104,10 @@ def prefill(
     notes: list[str] = []
     n = len(box.devices)
     stays = works_on_caches(settings, kv_offload=settings.kv_offload)
-    if box.batches is not None and ubatch >= MIN_OFFLOAD:
-        parts = read_in_batches(parts, box.batches[0], attention=not stays)
+    shared = _shared(model, parts, box, ubatch, attention=not stays)
+    if isinstance(shared, str):
+        return None, (), (shared,)
+    parts, copies = shared
     devices = dict([box.batches]) | box.devices if box.batches else box.devices
     on_devices = [load for load in parts if load.where != HOST]
     cut = settings.split_mode == "tensor" and len(on_devices) > 1
@@ -109,33 +116,9 @@ def prefill(
         device = devices[load.where]
         if device.matrix_rate is None:
             return None, (), (f"Prefill is unknown: the matrix rate of {device.title} is not.",)
-        read = float(touched(load.columns, used, ubatch))
-        found = prefill_parts(
-            constants(
-                device,
-                model,
-                box.calibration.prefill_factor,
-                flash=settings.flash_attn != "off",
-            ),
-            load.columns,
-            load.prefill_attention,
-            read,
-            ubatch,
-            used=used,
-        )
         change = device_correction(model, known, settings, device, box)
-        factor = math.exp(change.error)
-        seconds = float(found.total) * factor
-        named = [
-            SpeedTerm(
-                name=f"{device.title}: {label}",
-                seconds=value * factor,
-                detail=how + by_rows(factor),
-                where=load.where,
-            )
-            for label, how in _details(found, load, device, read, ubatch)
-            if (value := float(getattr(found, label))) > 0
-        ]
+        named = _on_device(model, load, settings, device, box, used, math.exp(change.error))
+        seconds = sum(term.seconds for term in named)
         each.append((seconds, seconds * change.spread, named))
         if change.rows:
             row = change.rows[0]
@@ -162,7 +145,7 @@ def prefill(
         total += reduced.seconds
         doubt += reduced.seconds * speed_data().tensor_split.prefill_spread
     built = built_year(settings.built)
-    extra = _host(parts, box, ubatch, used, stays=stays, built=built)
+    extra = _host(parts, box, ubatch, used, copies=copies, stays=stays, built=built)
     if isinstance(extra, str):
         return None, (), (extra,)
     for term, spread in (*_network(known, on_devices, box, ubatch), *extra):
@@ -196,6 +179,54 @@ def _all_reduces(known: ModelSums, devices: list[Device], ubatch: int) -> SpeedT
     )
 
 
+def _on_device(  # noqa: PLR0917 - what a device's part of a prompt depends on
+    model: Model,
+    load: Load,
+    settings: RunSettings,
+    device: DeviceSpeed,
+    box: Machine,
+    used: float,
+    factor: float,
+) -> list[SpeedTerm]:
+    """A device's part of the time of a prompt, per token; ``factor``: by measured rows."""
+    ubatch = min(settings.ubatch_size, settings.batch_size, settings.n_prompt)
+    read = float(touched(load.columns, used, ubatch))
+    flash = settings.flash_attn != "off"
+    found = prefill_parts(
+        constants(device, model, box.calibration.prefill_factor, flash=flash),
+        load.columns,
+        load.prefill_attention,
+        read,
+        ubatch,
+        used=used,
+    )
+    return [
+        SpeedTerm(
+            name=f"{device.title}: {label}",
+            seconds=value * factor,
+            detail=how + by_rows(factor),
+            where=load.where,
+        )
+        for label, how in _details(found, load, device, read, ubatch)
+        if (value := float(getattr(found, label))) > 0
+    ]
+
+
+def _shared(
+    model: Model, parts: list[Load], box: Machine, ubatch: int, *, attention: bool
+) -> tuple[list[Load], bool] | str:
+    """Who computes what of a prompt, and whether what lies in RAM is copied for it, or why that is
+    not known. ``attention``: see ``read_in_batches``."""
+    if not (box.devices or box.batches) or ubatch < MIN_OFFLOAD:
+        return parts, False
+    if computed_in_ram(model.hp, box.backends):
+        blocks = any(part.columns[sums.BLOCKS] for part in parts if part.where == HOST)
+        return _EXACT_LAYERS if blocks else (parts, False)
+    if box.batches is not None:
+        parts = read_in_batches(parts, box.batches[0], attention=attention)
+    return parts, True
+
+
 def _network(
     known: ModelSums, on_devices: list[Load], box: Machine, ubatch: int
 ) -> list[tuple[SpeedTerm, float]]:
@@ -216,17 +247,19 @@ def _host(
     ubatch: int,
     used: float,
     *,
+    copies: bool,
     stays: bool,
     built: float | None,
 ) -> list[tuple[SpeedTerm, float]] | str:
     """What lies in RAM: copied to a GPU per micro-batch, or computed by the CPU.
 
-    ``stays``: whether attention is computed by the CPU all the same.
+    ``copies``: whether it is copied. ``stays``: whether attention is computed by the CPU all the
+    same.
     """
     load = next((p for p in parts if p.where == HOST), None)
     if load is None:
         return []
-    if (box.devices or box.batches is not None) and ubatch >= MIN_OFFLOAD:
+    if copies:
         if box.copies_to is None or box.copy_rate is None:
             return (
                 "Prefill is unknown: weights in RAM are copied to the first GPU for every "

@@ -4,6 +4,7 @@ from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_prefill import COPIED
 from advisor.units import MIB
 
 NAME = "mistralai/Mistral-Small-4-119B-2603"
@@ -29,3 +30,25 @@ def test_what_a_device_does_not_multiply_has_no_known_speed() -> None:
         assert any("in full precision" in note for note in plan.speed.notes) != known
         # Of what Metal multiplies nothing is copied.
         assert (plan.host.compute < 100 * MIB) == known
+
+
+def test_with_all_experts_in_ram_the_processor_reads_prompts_with_them() -> None:
+    """No device takes them over for a batch, so a prompt waits for no copies of them."""
+    model = catalogue().find(NAME).model("Q4_K_M")
+    rig = parse_rig("RTX PRO 6000 + 256 GB DDR5-6000")
+    host = rig.host.model_copy(update={"cores": 16})
+    rig = rig.model_copy(update={"hosts": (host,)})
+    found = size(model, rig, RunSettings(ctx=4096, n_cpu_moe="all")).speed
+    assert found.decode_tps is not None
+    assert found.prefill_tps is not None
+    terms = {term.name: term for term in found.prefill_terms}
+    assert COPIED not in terms
+    assert "RTX PRO 6000 Blackwell: experts" not in terms
+    assert terms["CPU: arithmetic"].seconds > 0.5 / found.prefill_tps.mid
+    partly = size(model, rig, RunSettings(ctx=4096, n_cpu_moe=20)).speed
+    assert partly.decode_tps is None
+    assert any("--cpu-moe" in note for note in partly.notes)
+    layers = size(model, rig, RunSettings(ctx=4096, n_cpu_moe="all", n_gpu_layers=10)).speed
+    assert layers.decode_tps is not None
+    assert layers.prefill_tps is None
+    assert any("whole layers" in note for note in layers.notes)

@@ -202,6 +202,8 @@ def _machine(text: str) -> Rig:
             name = written if pool else f"{written} {host.ram_total / GIB:g}GB"
             host.ram_total = None
         device = described_device(name) or imagined_device(name)
+        if device.memory_total == 0:
+            raise RigError(f"“{written}” has no memory to put a model into: write how much it has.")
         pool = _pool_of(name, device) or pool
         if not 0 < count <= MAX_DEVICES - len(devices):
             raise RigError(

@@ -135,6 +135,8 @@ def test_what_is_not_said_is_unknown_with_a_reason():
         ("2 machines with RTX 3090", "which machines are joined"),
         ("rtx 4090 and m4 pro 48gb over 10gbe", "which machines are joined"),
         ("two cats", "not in the GPU table"),
+        ("M3 Ultra 0GB", "has no memory to put a model into"),
+        ("Weird 9000 0 GB 700 GB/s", "has no memory to put a model into"),
     ],
 )
 def test_what_is_not_understood_is_said(text: str, says: str):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,6 +25,7 @@ from advisor.hardware.table import Processors
 from advisor.hardware.words import MachineWords, Slot, memory_size, read_words
 from advisor.units import GIB
 
+_WRITTEN: Final = "as you wrote"
 _CPU_ONLY = re.compile(r"\b(cpu[\s-]*only|no gpu|without (?:a )?gpu)\b", re.IGNORECASE)
 # A comma in brackets belongs to a name ("Ryzen AI Max+ 395 (Strix Halo, 128GB)"), one within a
 # number to it ("1,024 GB").
@@ -59,7 +60,7 @@ def _read_ram(words: list[str], host: _HostParts, *, server: bool) -> None:
         ddr = re.fullmatch(r"(lp)?(ddr[345])(x)?(?:-(\d+))?", word)
         if size is not None:
             host.ram_total = size * modules
-            host.sources["ram_total"] = "as you wrote"
+            host.sources["ram_total"] = _WRITTEN
         elif ddr:
             kind = f"{(ddr[1] or '')}{ddr[2]}{ddr[3] or ''}".upper()
             speed = int(ddr[4]) if ddr[4] else speed
@@ -68,12 +69,12 @@ def _read_ram(words: list[str], host: _HostParts, *, server: bool) -> None:
         elif word.endswith("-channel"):
             channels = int(word.removesuffix("-channel"))
         elif word.endswith("gb/s"):
-            host.bandwidth, host.bandwidth_source = float(word[:-4]), "as you wrote"
+            host.bandwidth, host.bandwidth_source = float(word[:-4]), _WRITTEN
         else:
             speed = int(word[1:])
     if kind:
         host.ram_type = f"{kind}-{speed}" if speed else kind
-        host.sources["ram_type"] = "as you wrote"
+        host.sources["ram_type"] = _WRITTEN
     if channels is None and _ONE_CHANNEL.search(host.cpu):
         channels = 1
     if speed and host.bandwidth is None:
@@ -182,7 +183,7 @@ def _machine(text: str) -> Rig:
     words = read_words(_parts(text))
     host = _HostParts(cpu=words.cpu)
     if words.cpu:
-        host.sources["cpu"] = "as you wrote"
+        host.sources["cpu"] = _WRITTEN
     entries = [entry for _, name in words.gpus for entry in table.candidates(name)[:1]]
     _read_ram(words.ram, host, server=any(table.is_module(entry.name) for entry in entries))
     devices: list[Device] = []
@@ -250,14 +251,14 @@ def _in_slot(device: Device, slot: Slot | None) -> Device:
     if slot is None or device.unified:
         return device
     own = device.pcie
-    best = {
-        "max_generation": _least(own.max_generation, slot.generation),
-        "max_width": _least(own.max_width, slot.width),
-    }
+    generation = _least(own.max_generation, slot.generation)
+    width = _least(own.max_width, slot.width)
+    link = {"generation": generation, "width": width}
+    link |= {"max_generation": generation, "max_width": width}
     return device.model_copy(
         update={
-            "pcie": own.model_copy(update=best),
-            "sources": {**device.sources, "pcie": "as you wrote"},
+            "pcie": own.model_copy(update=link),
+            "sources": {**device.sources, "pcie": _WRITTEN},
         }
     )
 
@@ -283,8 +284,16 @@ def device_words(device: Device, host: Host) -> str:
         return f"{device.name} {host.ram_total / GIB:.0f}GB"
     if device.table_id is None and device.memory_total and device.bandwidth_gbs:
         size = "" if named_memory(device.name) else f" {device.memory_total / GIB:.0f}GB"
-        return f"{device.name}{size} {device.bandwidth_gbs:g} GB/s"
-    return device.name
+        return f"{device.name}{size} {device.bandwidth_gbs:g} GB/s{_slot_words(device)}"
+    return device.name + _slot_words(device)
+
+
+def _slot_words(device: Device) -> str:
+    """The slot that somebody wrote; empty for a card in its own."""
+    link = device.pcie
+    if device.sources.get("pcie") != _WRITTEN or None in {link.max_generation, link.max_width}:
+        return ""
+    return f" PCIe {link.max_generation}.0 x{link.max_width}"
 
 
 class _GpuSpec(BaseModel):
@@ -352,9 +361,9 @@ def rig_from_spec(spec: Mapping[str, Any] | str) -> Rig:
     parts = _HostParts(cpu=parsed.cpu, ram_type=parsed.ram_type)
     if parsed.ram_gib is not None:
         parts.ram_total = int(parsed.ram_gib * GIB)
-        parts.sources["ram_total"] = "as you wrote"
+        parts.sources["ram_total"] = _WRITTEN
     if parsed.ram_bandwidth_gbs is not None:
-        parts.bandwidth, parts.bandwidth_source = parsed.ram_bandwidth_gbs, "as you wrote"
+        parts.bandwidth, parts.bandwidth_source = parsed.ram_bandwidth_gbs, _WRITTEN
     name = parsed.name or describe(devices, parts.ram_total)
     return with_ram_bandwidth(
         Rig(name=name, devices=tuple(devices), hosts=(_host(parts, devices, pool),), imagined=True)

@@ -7,7 +7,7 @@ import pytest
 
 from advisor.errors import RigError
 from advisor.hardware import edits
-from advisor.hardware.compose import parse_rig, rig_from_spec
+from advisor.hardware.compose import describe_rig, parse_rig, rig_from_spec
 from advisor.hardware.external_links import external_links
 from advisor.hardware.rig import Rig
 from advisor.hardware.saved import load_rig, rig_to_json, save_rig
@@ -303,8 +303,12 @@ def test_folders_and_missing_files(tmp_path: Path):
 )
 def test_the_way_of_a_card_to_the_board_is_read(words: str, links: list[tuple[int, int]]) -> None:
     """It was taken for nothing: a card behind Thunderbolt copied experts as one in a slot does."""
-    found = [(d.pcie.max_generation, d.pcie.max_width) for d in parse_rig(words).devices]
-    assert found == links
+    cards = parse_rig(words).devices
+    assert [(d.pcie.max_generation, d.pcie.max_width) for d in cards] == links
+    # It has no other link for now: “4.0 x16 now, 3.0 x4 at best” stood on its card.
+    assert [(d.pcie.generation, d.pcie.width) for d in cards] == links
+    again = parse_rig(describe_rig(parse_rig(words))).devices
+    assert [(d.pcie.max_generation, d.pcie.max_width) for d in again] == links
 
 
 def test_a_card_outside_the_case_copies_about_as_fast_as_was_measured() -> None:

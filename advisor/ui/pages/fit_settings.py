@@ -67,13 +67,13 @@ class SettingsForm(QWidget):
             self.tr("Layers on devices"),
             "-ngl",
             "n_gpu_layers",
-            [("all", self.tr("all")), ("fit", self.tr("as many as fit")), (0, self.tr("none"))],
+            [("all", self.tr("all")), ("fit", self.tr("to fit")), (0, self.tr("none"))],
         )
         self._amount(
             self.tr("Experts in RAM"),
             "-ncmoe",
             "n_cpu_moe",
-            [(0, self.tr("none")), ("fit", self.tr("as few as fit")), ("all", self.tr("all"))],
+            [(0, self.tr("none")), ("fit", self.tr("to fit")), ("all", self.tr("all"))],
         )
         self._choice(
             self.tr("Fit for fast"),

@@ -16,6 +16,7 @@ from PySide6.QtCore import QElapsedTimer, QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
 from advisor.ui import jobs, pauses
+from advisor.ui.turns import Turn
 
 QUIET_MS: Final = 400
 """No job, no pressed button and no open menu for two looks that far apart counts as quiet."""
@@ -38,6 +39,8 @@ class Ahead(QObject):
         self._build = build
         self._was_quiet = False
         self._waits = QElapsedTimer()
+        self._turn = Turn(self)
+        self._turn.due.connect(self._build_next)
         self._timer = QTimer(self, interval=QUIET_MS)
         self._timer.timeout.connect(self.look)
 
@@ -57,6 +60,7 @@ class Ahead(QObject):
     def stop(self) -> None:
         """Build no more."""
         self._timer.stop()
+        self._turn.stop()
         self._keys.clear()
 
     def look(self) -> None:
@@ -71,6 +75,10 @@ class Ahead(QObject):
             or QApplication.activePopupWidget() is not None
         )
         if quiet and self._was_quiet:
-            self._build(self._keys.pop(0))
+            self._turn.start()
             quiet = False
         self._was_quiet = quiet
+
+    def _build_next(self) -> None:
+        if self._keys:
+            self._build(self._keys.pop(0))

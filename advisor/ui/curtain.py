@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from advisor.ui.turns import Turn, line
 
-BANDS: Final = 3
+BANDS: Final = 4
 """Turns in which what is below is painted."""
 LONGEST_MS: Final = 120
 """As long pieces of a page are waited for, so that it appears whole; nobody notices more delay."""
@@ -57,6 +57,8 @@ class Curtain(QWidget):
         """What was on screen, where the window's own copy of it goes: when its size changes."""
         self._work: list[Callable[[], None]] = []
         self._opened = 0
+        self._rested = False
+        """Whether what is beside it has had a turn to be painted in."""
         self._closed = QElapsedTimer()
         self._turn = Turn(self)
         self._turn.due.connect(self._next)
@@ -117,6 +119,7 @@ class Curtain(QWidget):
         if not self.isVisible():
             self._closed.start()
         self._opened = 0
+        self._rested = False
         self.setGeometry(self._over.rect())
         self._leave_out(QApplication.focusWidget())
         self.raise_()
@@ -136,6 +139,9 @@ class Curtain(QWidget):
             self._turn.start()
         elif self._opened == 0 and line.others_seen and not self._late:
             self._turn.start()  # behind those that wait: the page is still being made
+        elif not self._rested:
+            self._rested = True
+            self._turn.start()
         elif self._opened < BANDS - 1:
             self._opened += 1
             self.clearMask()

@@ -3,8 +3,10 @@
 from itertools import pairwise
 from typing import Final
 
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt
 from PySide6.QtWidgets import QWidget
+
+from advisor.ui.turns import Turn
 
 LINE: Final = 12
 """Px: controls whose tops are closer than this stand on one line."""
@@ -19,8 +21,9 @@ class ReadingOrder(QObject):
     def __init__(self, *columns: QWidget) -> None:
         super().__init__(columns[0])
         self._columns = columns
-        self._soon = QTimer(self, singleShot=True, interval=0)
-        self._soon.timeout.connect(self._order)
+        self._ordered: list[QWidget] = []
+        self._soon = Turn(self)
+        self._soon.due.connect(self._order)
         for column in columns:
             column.installEventFilter(self)
 
@@ -38,5 +41,7 @@ class ReadingOrder(QObject):
                     at = part.mapTo(column, QPoint(0, 0))
                     places.append((nth, at.y() // LINE, at.x(), number, part))
         ordered = [part for *_place, part in sorted(places, key=lambda place: place[:4])]
-        for first, second in pairwise(ordered):
-            QWidget.setTabOrder(first, second)
+        if ordered != self._ordered:
+            self._ordered = ordered
+            for first, second in pairwise(ordered):
+                QWidget.setTabOrder(first, second)

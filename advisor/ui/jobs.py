@@ -7,14 +7,18 @@ The function gets its ``Job``: it may report progress and should look at ``job.c
 time to time. It must not touch widgets.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import shiboken6
 from PySide6.QtCore import QObject, Qt, QThreadPool, Signal, Slot
+from PySide6.QtWidgets import QWidget
 
 from advisor.errors import RigAdvisorError
+from advisor.ui import laid_out
+from advisor.ui.turns import Turn
 
 T = TypeVar("T")
 log: Final = logging.getLogger(__name__)
@@ -46,7 +50,10 @@ class Job(QObject):
         self._on_progress = on_progress
         self._owner = owner
         self._cancelled = False
-        self._ended.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._came: tuple[object, Exception | None] = None, None
+        self._due = Turn(self, awaited=True)
+        self._due.due.connect(self._deliver)
+        self._ended.connect(self._arrived, Qt.ConnectionType.QueuedConnection)
         self._reported.connect(self._tell, Qt.ConnectionType.QueuedConnection)
 
     @property
@@ -87,7 +94,14 @@ class Job(QObject):
             self._on_progress(share, text)
 
     @Slot(object, object)
-    def _deliver(self, result: object, failure: Exception | None) -> None:
+    def _arrived(self, result: object, failure: Exception | None) -> None:
+        """Shown in a turn of its own: what is painted in this one may be as long as a frame."""
+        self._came = result, failure
+        self._due.start()
+
+    def _deliver(self) -> None:
+        result, failure = self._came
+        self._came = None, None
         _running.discard(self)
         self.deleteLater()
         try:
@@ -95,13 +109,20 @@ class Job(QObject):
                 if failure is not None:
                     log.info("dropped the error of a cancelled job: %s", failure)
             elif failure is None:
-                self._on_result(result)
+                with _laid_out_once(self._owner):
+                    self._on_result(result)
             elif isinstance(failure, RigAdvisorError) and self._on_error is not None:
                 self._on_error(failure)
             else:
                 raise failure
         finally:
             self.finished.emit()
+
+
+def _laid_out_once(owner: QObject | None) -> contextlib.AbstractContextManager[None]:
+    if isinstance(owner, QWidget) and owner.isVisible():
+        return laid_out.once(owner)
+    return contextlib.nullcontext()
 
 
 def run_task(

@@ -27,7 +27,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QWidget
 
-from advisor.ui import curtain
+from advisor.ui import curtain, laid_out
 from advisor.ui.state import AppState
 from advisor.ui.turns import Turn
 
@@ -45,18 +45,20 @@ class Page(QWidget):
         self.setProperty("role", "page")
         self._unseen: dict[Callable[[], None], None] = {}
         """What is to be drawn when somebody looks, in its order."""
-        self._unmade: list[str] = []
-        """Cached properties that are parts of the page, in the order to make them."""
+        self._unmade: list[str | Callable[[], bool]] = []
+        """Cached properties that are parts of the page, in the order to make them; what is called
+        makes a little of one and tells whether more is left."""
         self._unstyled: list[QWidget] | None = None
         """Widgets that the style sheet has not looked at; None before the parts are made."""
         self._catching_up = Turn(self)
         self._catching_up.due.connect(self._next)
         self._catching_up.start()
 
-    def make_in_turns(self, *parts: str) -> None:
+    def make_in_turns(self, *parts: str | Callable[[], bool]) -> None:
         """Make these cached properties in turns of the event loop, if nothing asks for them before.
 
-        What a page draws is drawn after them.
+        A part that is called is made in several turns, until it tells that nothing is left. What a
+        page draws is drawn after them.
         """
         self._unmade = list(parts)
         self._catching_up.start()
@@ -68,8 +70,7 @@ class Page(QWidget):
     def when_seen(self, draw: Callable[[], None]) -> None:
         """Call ``draw`` now, or once when the page is shown: a hidden page keeps no turn long."""
         if self.isVisible() and not self._unseen and not self._unmade:
-            curtain.hold_over(self)
-            draw()
+            self._draw(draw)
         else:
             self._unseen[draw] = None
             if self.isVisible():
@@ -86,25 +87,36 @@ class Page(QWidget):
     def catch_up(self) -> None:
         """Make and draw now all that waits for its turn."""
         while self._unmade:
-            getattr(self, self._unmade.pop(0))
+            self._make(self._unmade.pop(0))
         while self._unseen:
             draw = next(iter(self._unseen))
             del self._unseen[draw]
             draw()
 
+    def _make(self, part: str | Callable[[], bool]) -> None:
+        """A whole part, or a little of one that stays first in the line."""
+        if isinstance(part, str):
+            getattr(self, part)
+        elif part():
+            self._unmade.insert(0, part)
+
     def _next(self) -> None:
-        self._unmade = [part for part in self._unmade if not self.has(part)]
+        self._unmade = [p for p in self._unmade if not (isinstance(p, str) and self.has(p))]
         if self._unmade:
-            getattr(self, self._unmade.pop(0))
+            self._make(self._unmade.pop(0))
             self._catching_up.start()
         elif self._unseen and self.isVisible():
-            curtain.hold_over(self)
             draw = next(iter(self._unseen))
             del self._unseen[draw]
-            draw()
+            self._draw(draw)
             self._catching_up.start()
         elif not self.isVisible() and self._style_some():
             self._catching_up.start()
+
+    def _draw(self, draw: Callable[[], None]) -> None:
+        curtain.hold_over(self)
+        with laid_out.once(self):
+            draw()
 
     def _style_some(self) -> bool:
         """Style a few widgets; whether some are left. The first look would style them all at once.

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from advisor.ui import design
 from advisor.ui.curtain import Curtain
+from advisor.ui.turns import PUT_OFF, line
 
 BUDGET_S: Final = 0.008
 """Processor time of one turn, half a frame: as much work also while other threads compute."""
@@ -42,6 +43,8 @@ class _Recolour(QObject):
         self._seen: list[QWidget] = []
         """Visible widgets that wait, each with all that is below it."""
         self._hidden: list[QWidget] = []
+        self._put_off = 0
+        """Turns since the last that had time for it."""
 
     @property
     def waits(self) -> bool:
@@ -62,6 +65,10 @@ class _Recolour(QObject):
 
     def _next(self) -> None:
         """A few widgets, or the painting of all that was seen: each in a turn of its own."""
+        if not self._frozen and line.busy and self._put_off < PUT_OFF:
+            self._put_off += 1  # something is painted: what nobody sees has time
+            return
+        self._put_off = 0
         if not self._seen and self._frozen:
             self._thaw()
         else:

@@ -2,8 +2,8 @@
 
 Timers of no interval that are due together are served in one turn, after whatever was painted in
 it: pages that are made in pieces of half a frame each would stop the window for all of them
-together. So the pieces of every page and card wait in one line, and a turn that has painted or
-handled something long takes none. What is on screen goes first.
+together. So the pieces of every page and card wait in one line, with the results of jobs, and a
+turn that has painted or handled something long takes none. What is on screen goes first.
 """
 
 import time
@@ -15,6 +15,9 @@ from PySide6.QtWidgets import QWidget
 
 BUSY_S: Final = 0.004
 """Processor time of one turn from which it takes no piece of work as well: a quarter of a frame."""
+PUT_OFF: Final = 4
+"""Long turns in a row that take no piece; the next does, or what is painted all the time would keep
+them waiting for ever."""
 
 
 class Turn(QObject):
@@ -22,8 +25,10 @@ class Turn(QObject):
 
     due = Signal()
 
-    def __init__(self, owner: QWidget | QObject) -> None:
+    def __init__(self, owner: QWidget | QObject, *, awaited: bool = False) -> None:
+        """``awaited``: as urgent as what is on screen, wherever it will be shown."""
         super().__init__(owner)
+        self._awaited = awaited
 
     def start(self) -> None:
         """Wait at the end of the line; where it waits already, stay."""
@@ -35,9 +40,9 @@ class Turn(QObject):
 
     @property
     def seen(self) -> bool:
-        """Whether what it works on is on screen."""
+        """Whether what it works on is on screen, or awaited."""
         owner = self.parent()
-        return isinstance(owner, QWidget) and owner.isVisible()
+        return self._awaited or (isinstance(owner, QWidget) and owner.isVisible())
 
 
 class _Line:
@@ -48,7 +53,8 @@ class _Line:
         self._timer: QTimer | None = None
         self._began = 0.0
         """Processor time when the present turn of the event loop began."""
-        self._put_off = False
+        self._put_off = 0
+        """Long turns since the last piece."""
 
     def add(self, turn: Turn) -> None:
         self._waiting.setdefault(turn)
@@ -58,26 +64,38 @@ class _Line:
         self._waiting.pop(turn, None)
 
     @property
+    def busy(self) -> bool:
+        """Whether the present turn has been long enough already."""
+        self._watch()
+        return time.thread_time() - self._began > BUSY_S
+
+    @property
     def others_seen(self) -> bool:
         """Whether somebody else who is on screen waits, asked by one whose turn it is."""
         return any(shiboken6.isValid(turn) and turn.seen for turn in self._waiting)
 
     def _start(self) -> None:
+        self._watch().start()
+
+    def _watch(self) -> QTimer:
         timer = self._timer
         if timer is None or not shiboken6.isValid(timer):
             dispatcher = QAbstractEventDispatcher.instance()
             timer = self._timer = QTimer(dispatcher, singleShot=True, interval=0)
             timer.timeout.connect(self._next)
+            self._turn_begins()
             dispatcher.aboutToBlock.connect(self._turn_begins, Qt.ConnectionType.DirectConnection)
-        timer.start()
+        return timer
 
     def _turn_begins(self) -> None:
         self._began = time.thread_time()
 
     def _next(self) -> None:
-        """One of those that wait, but for a turn that was long already; the next has time."""
-        self._put_off = not self._put_off and time.thread_time() - self._began > BUSY_S
-        if not self._put_off:
+        """One of those that wait, but for a turn that was long already; a later one has time."""
+        if self.busy and self._put_off < PUT_OFF:
+            self._put_off += 1
+        else:
+            self._put_off = 0
             waiting = [turn for turn in self._waiting if shiboken6.isValid(turn)]
             self._waiting = dict.fromkeys(waiting)
             if waiting:

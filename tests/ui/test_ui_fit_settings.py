@@ -16,6 +16,7 @@ def typed(form: SettingsForm, name: str, words: str) -> QLineEdit:
 
 def test_patterns_are_split_and_bad_ones_said(qtbot, state) -> None:
     form = SettingsForm(state)
+    form.pieces.all()
     qtbot.addWidget(form)
     typed(form, "Tensors by hand", "ffn_up_exps=CPU,attn=CUDA1")
     assert state.settings.override_tensor == ("ffn_up_exps=CPU", "attn=CUDA1")
@@ -29,6 +30,7 @@ def test_patterns_are_split_and_bad_ones_said(qtbot, state) -> None:
 
 def test_drafting_is_chosen(qtbot, state) -> None:
     form = SettingsForm(state)
+    form.pieces.all()
     qtbot.addWidget(form)
     box = next(b for b in form.findChildren(QComboBox) if b.accessibleName() == "Drafting")
     box.setCurrentIndex(box.findData("draft-simple"))
@@ -42,6 +44,7 @@ def test_drafting_is_chosen(qtbot, state) -> None:
 
 def test_a_models_own_projector_is_one_tick_where_it_is_known(qtbot, state) -> None:
     form = SettingsForm(state)
+    form.pieces.all()
     qtbot.addWidget(form)
     box = next(b for b in form.findChildren(QCheckBox) if "projector" in b.accessibleName())
     line = next(b for b in form.findChildren(QLineEdit) if b.accessibleName() == "Projector")
@@ -68,6 +71,7 @@ def test_a_models_own_projector_is_one_tick_where_it_is_known(qtbot, state) -> N
 
 def test_the_build_is_the_rigs_own_until_another_is_told(qtbot, state, big_rig) -> None:
     form = SettingsForm(state)
+    form.pieces.all()
     qtbot.addWidget(form)
     line = next(b for b in form.findChildren(QLineEdit) if b.accessibleName() == "llama.cpp build")
     state.set_rig(None)

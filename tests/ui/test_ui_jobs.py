@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import shiboken6
-from PySide6.QtCore import QObject, QThread
+from PySide6.QtCore import QAbstractEventDispatcher, QObject, QThread, QThreadPool
 
 from advisor.errors import RigError
 from advisor.ui.jobs import Job, cancel_all, run_task
@@ -25,6 +25,18 @@ def test_result_arrives_on_the_gui_thread(qtbot, qapp) -> None:
     run_task(work, on_result=done)
     qtbot.waitUntil(lambda: bool(seen))
     assert seen == [(7, True, False)]
+
+
+def test_results_come_in_turns_of_their_own(qtbot) -> None:
+    turns: list[int] = [0]
+    came: list[int] = []
+    QAbstractEventDispatcher.instance().aboutToBlock.connect(lambda: turns.append(0))
+    pool = QThreadPool()
+    for _job in range(3):
+        run_task(lambda _job: None, on_result=lambda _none: came.append(len(turns)), pool=pool)
+    pool.waitForDone()  # all of them are there when the event loop looks
+    qtbot.waitUntil(lambda: len(came) == 3)
+    assert len(set(came)) == 3
 
 
 def test_expected_failure_reaches_on_error(qtbot) -> None:

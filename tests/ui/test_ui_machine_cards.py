@@ -81,7 +81,8 @@ def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
     page.show()
     try:
         assert not page.parts.devices  # they come one at a time
-        qtbot.waitUntil(lambda: len(page.parts.devices) == 8, timeout=30_000)
+        qtbot.waitUntil(lambda: page.parts.complete, timeout=30_000)
+        assert len(page.parts.devices) == 8
         assert "3 of 8" in words(page.parts.devices[2])
         at = [page.parts.itemAtPosition(n // 4, n % 4) for n in range(8)]
         assert [item.widget() for item in at if item is not None] == page.parts.devices

@@ -157,7 +157,7 @@ def test_the_form_says_what_is_wrong_and_stays(parent) -> None:
 
 def test_machines_and_their_network_are_shown(qtbot, page, state) -> None:
     state.set_rig(parse_rig(JOINED))
-    qtbot.waitUntil(lambda: len(page.parts.devices) == len(state.rig.devices), timeout=30_000)
+    qtbot.waitUntil(lambda: page.parts.complete, timeout=30_000)
     shown = words(page)
     for wanted in (
         "Machine 1, runs llama.cpp",

@@ -1,5 +1,7 @@
 """Small windows and enlarged desktops: what is said stays readable, the rest can be scrolled to."""
 
+import functools
+
 import pytest
 from PySide6.QtCore import QPoint, QSize
 from PySide6.QtWidgets import QScrollArea, QWidget
@@ -10,6 +12,7 @@ from advisor.ui.app import preferences
 from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.machine import MachinePage
+from advisor.ui.pages.machine_cards import DeviceCard
 from advisor.ui.state import AppState
 from advisor.ui.window import LEAST_PAGE, MainWindow
 
@@ -71,7 +74,7 @@ def test_a_narrow_advice_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
     qtbot.waitUntil(lambda: not reaches_out(area), timeout=10_000)
     # The form's scroll bar stands within its card, off the fields.
     form = next(a for a in page._usage.findChildren(QScrollArea))
-    assert form.verticalScrollBar().isVisible()
+    qtbot.waitUntil(form.verticalScrollBar().isVisible)
     assert not reaches_out(form)
     fields_end = page.form.mapTo(page._usage, page.form.rect().topRight()).x()
     bar_begins = form.verticalScrollBar().mapTo(page._usage, QPoint(0, 0)).x()
@@ -102,6 +105,10 @@ def cut_off(page: MachinePage, area: QScrollArea) -> list[QWidget]:
     return [part for part in reaches_out(area) if not page.models.isAncestorOf(part)]
 
 
+def names_are_whole(cards: list[DeviceCard]) -> bool:
+    return all(card.accessibleName().startswith(card._name.shown) for card in cards)
+
+
 def test_the_smallest_machine_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
     page = MachinePage(asked)
     qtbot.addWidget(page)
@@ -120,7 +127,7 @@ def test_the_smallest_machine_page_cuts_nothing_off(asked: AppState, qtbot) -> N
         cards = [card for card in page.parts.devices if card.isVisible()]
         if len(cards) < 8:
             # The chip beside it gives way before the name does.
-            assert all(c.accessibleName().startswith(c._name.shown) for c in cards)
+            qtbot.waitUntil(functools.partial(names_are_whole, cards))
     page.closing()
 
 

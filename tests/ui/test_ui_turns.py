@@ -5,7 +5,7 @@ import time
 from PySide6.QtCore import QAbstractEventDispatcher, QTimer
 from PySide6.QtWidgets import QWidget
 
-from advisor.ui.turns import BUSY_S, Turn
+from advisor.ui.turns import BUSY_S, PUT_OFF, Turn
 
 
 class Log:
@@ -68,7 +68,7 @@ def test_what_is_on_screen_goes_first(qtbot) -> None:
     assert log.together() == ["s", "s", "h"]
 
 
-def test_a_turn_that_was_long_takes_no_piece_but_the_next_does(qtbot) -> None:
+def test_turns_that_were_long_take_no_piece_but_not_for_ever(qtbot) -> None:
     owner, log = QWidget(), Log()
     qtbot.addWidget(owner)
     turn = said_by(log, owner, "a")
@@ -79,8 +79,19 @@ def test_a_turn_that_was_long_takes_no_piece_but_the_next_does(qtbot) -> None:
     qtbot.waitUntil(lambda: "a" in log.said)
     busy.stop()
     told = log.together()
-    assert told[0] == "w"
-    assert "a" in told[1]
+    assert told[:PUT_OFF] == ["w"] * PUT_OFF
+    assert "a" in told[PUT_OFF]
+
+
+def test_what_is_awaited_goes_with_what_is_on_screen(qtbot) -> None:
+    hidden, log = QWidget(), Log()
+    qtbot.addWidget(hidden)
+    last, first = said_by(log, hidden, "h"), Turn(hidden, awaited=True)
+    first.due.connect(lambda: log.said.append("f"))
+    last.start()
+    first.start()
+    qtbot.waitUntil(lambda: len(log.together()) == 2)
+    assert log.together() == ["f", "h"]
 
 
 def test_a_piece_can_be_called_off_and_goes_with_its_owner(qtbot) -> None:

@@ -83,7 +83,7 @@ class AdvicePage(Page):
         self._content.setLayout(row(self._left(inputs), self._right, spacing=design.GAP))
         self._fill(right)
         ReadingOrder(inputs, right)
-        self.make_in_turns("form", "further", "case")
+        self.make_in_turns("form", self._make_fields, "case", self.movers.make_some)
         for signal in (
             state.rig_changed,
             state.model_changed,
@@ -187,10 +187,8 @@ class AdvicePage(Page):
         self._inputs.addWidget(made)
         return made
 
-    @functools.cached_property
-    def further(self) -> QWidget:
-        """What the form keeps folded away."""
-        return self.form.more
+    def _make_fields(self) -> bool:
+        return self.form.pieces.some()
 
     @functools.cached_property
     def case(self) -> CaseCard:

@@ -1,8 +1,8 @@
 """The usage as a form: presets, what is asked of a model, rules, prices, the machine's limits."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from advisor.errors import ModelError
 from advisor.llm.catalogue import catalogue
 from advisor.ui.pages.advice_numbers import Bounds, Kind, parse, shown
 from advisor.ui.pages.advice_prices import PricesDialog
+from advisor.ui.pieces import Pieces
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import button, column, row, text
 
@@ -25,7 +26,10 @@ _LIMITS: Final = "limits."
 
 
 class UsageForm(QWidget):
-    """Shows the session's usage; a finished entry replaces it, a wrong one is told and kept."""
+    """Shows the session's usage; a finished entry replaces it, a wrong one is told and kept.
+
+    Its fields are ``pieces``.
+    """
 
     refused = Signal(str)
     """A sentence about what cannot be, with the field's name as the form calls it."""
@@ -41,10 +45,13 @@ class UsageForm(QWidget):
         self.preset = self._preset_box()
         self.place = self._place_box()
         self.also = QLineEdit()
-        main = _grid()
+        main, further = _grid(), _grid()
         self._layout = column(main, spacing=6)
         self.setLayout(self._layout)
-        self._fill_main(main)
+        self.more = QWidget()
+        """Further inputs and limits, folded away."""
+        self.more.hide()
+        self.more.setLayout(further)
         toggle = button(self.tr("More"), role="segment", tip=self.tr("Further inputs and limits"))
         toggle.setCheckable(True)
         toggle.toggled.connect(self._unfold)
@@ -55,25 +62,21 @@ class UsageForm(QWidget):
             tip=self.tr("What cards, machines and parts cost; enter your own prices"),
         )
         self._layout.addLayout(row(toggle, self.prices, None))
+        self._layout.addWidget(self.more)
         self._layout.addStretch(1)
+        self.pieces = Pieces(self._made(main, further))
         state.usage_changed.connect(self.refresh)
         self.refresh()
 
-    def _unfold(self, shown: bool) -> None:
-        self.more.setVisible(shown)
+    def _made(self, main: QGridLayout, further: QGridLayout) -> Iterator[None]:
+        """Field by field, each with what the session says."""
+        for _field in chain(self._fill_main(main), self._fill_more(further)):
+            self._show(self._state.usage, list(self.fields)[-1:])
+            yield
 
-    @functools.cached_property
-    def more(self) -> QWidget:
-        """Further inputs and limits, folded away."""
-        made = QWidget()
-        made.hide()
-        grid = _grid()
-        made.setLayout(grid)
-        self._fill_more(grid)
-        # Last: in the window each piece that is added would be styled by itself.
-        self._layout.insertWidget(self._layout.count() - 1, made)
-        self._show(self._state.usage)
-        return made
+    def _unfold(self, shown: bool) -> None:
+        self.pieces.all()
+        self.more.setVisible(shown)
 
     # fields
 
@@ -98,57 +101,88 @@ class UsageForm(QWidget):
         box.activated.connect(self._take_place)
         return box
 
-    def _fill_main(self, grid: QGridLayout) -> None:
+    def _fill_main(self, grid: QGridLayout) -> Iterator[None]:
         tr = self.tr
         self._add(grid, tr("Start from"), self.preset, names=True)
+        yield
         self._number(grid, tr("Requests a month"), "requests_per_month", "count", 1, 1_000_000)
+        yield
         self._number(grid, tr("Prompt, tokens"), "prompt_tokens", "tokens", 1, 10_000_000)
+        yield
         self._number(grid, tr("of it repeated, %"), "cached_share", "percent", 0, 100)
+        yield
         self._number(grid, tr("Answer, tokens"), "output_tokens", "tokens", 1, 1_000_000)
+        yield
         self._number(grid, tr("Context wanted, tokens"), "context", "tokens", 256, 1 << 27)
+        yield
         self._number(grid, tr("At least, tok/s"), "min_decode_tps", "amount", 0, 100_000)
+        yield
         self._number(
             grid, tr("First token within, s"), "max_ttft_s", "amount", "0.01", 1e6, none=tr("any")
         )
+        yield
         self._choice(
             grid, tr("Quality loss at most"), "max_loss", [(word, word) for word in LOSS_WORDS]
         )
+        yield
         self._yes_no(grid, tr("Data may leave"), "data_may_leave")
+        yield
         self._number(grid, tr("Hours a day"), "hours_per_day", "amount", "0.1", 24)
+        yield
         self._add(grid, tr("Electricity in"), self.place, names=True)
+        yield
         self._money(grid, tr("Electricity, {currency}/kWh"), "electricity_price")
+        yield
         self._number(grid, tr("Horizon, months"), "horizon_months", "count", 1, 120)
+        yield
         self._money(grid, tr("Budget, {currency}"), "budget", none=tr("no limit"))
+        yield
 
-    def _fill_more(self, grid: QGridLayout) -> None:
+    def _fill_more(self, grid: QGridLayout) -> Iterator[None]:
         tr = self.tr
         self._fill_also(grid)
+        yield
         box = QLineEdit()
         box.setMaxLength(3)
         box.editingFinished.connect(self._entered)
         self.fields["currency"] = box
         self._names["currency"] = tr("Currency")
         self._add(grid, tr("Currency"), box)
+        yield
         self._money(grid, tr("{currency} for one US dollar"), "usd_rate", low="0.000001")
+        yield
         self._money(grid, tr("A change must save, {currency}/month"), "worth_changing")
+        yield
         self._number(grid, tr("Resale value, %"), "resale_share", "percent", 0, 100)
+        yield
         self._choice(
             grid,
             tr("Between requests"),
             "idle",
             [("counts", tr("idles")), ("off", tr("off")), ("on anyway", tr("on anyway"))],
         )
+        yield
         self._yes_no(grid, tr("Must work offline"), "must_work_offline")
+        yield
         self._yes_no(grid, tr("Only APIs with same weights"), "same_model_api_only")
+        yield
         self._yes_no(grid, tr("Answers may take a day"), "batch_ok")
+        yield
         even = tr("even")
         self._number(grid, tr("In API peak hours, %"), "peak_share", "percent", 0, 100, none=even)
+        yield
         self._number(grid, tr("Long requests, %"), "long_share", "percent", 0, 100)
+        yield
         self._number(grid, tr("Long prompt, tokens"), "long_prompt_tokens", "tokens", 0, 10_000_000)
+        yield
         self._yes_no(grid, tr("Used parts acceptable"), "limits.used_parts")
+        yield
         self._yes_no(grid, tr("Server cards without fans"), "limits.server_cards")
+        yield
         self._yes_no(grid, tr("Must be quiet"), "limits.quiet")
+        yield
         self._yes_no(grid, tr("New machine needs Windows"), "limits.needs_windows")
+        yield
         for name, key, low, high in (
             (tr("Free slots for cards"), "limits.free_slots", 0, 16),
             (tr("Widest card, slots"), "limits.card_width", 1, 5),
@@ -157,6 +191,7 @@ class UsageForm(QWidget):
             (tr("RAM the board takes, GiB"), "limits.max_ram_gib", 0, 65_536),
         ):
             self._number(grid, name, key, "count", low, high, none=tr("not known"))
+            yield
 
     def _fill_also(self, grid: QGridLayout) -> None:
         """Other models that would do as well, by name."""
@@ -185,9 +220,9 @@ class UsageForm(QWidget):
         line = grid.rowCount()
         if names:
             grid.addLayout(row(label, None, widget), line, 0, 1, 2)
-            return label
-        grid.addWidget(label, line, 0)
-        grid.addWidget(widget, line, 1)
+        else:
+            grid.addWidget(label, line, 0)
+            grid.addWidget(widget, line, 1)
         return label
 
     def _number(  # noqa: PLR0917 - one line of the form per line of code
@@ -238,7 +273,7 @@ class UsageForm(QWidget):
     def refresh(self) -> None:
         """Show the session's usage."""
         usage = self._state.usage
-        self._show(usage)
+        self._show(usage, self.fields)
         count = len(usage.own_prices)
         words = self.tr("Prices, {count} yours…") if count else self.tr("Prices…")
         self.prices.setText(words.format(count=count))
@@ -246,10 +281,11 @@ class UsageForm(QWidget):
         self._mark_place(usage)
         self.accepted.emit()
 
-    def _show(self, usage: Usage) -> None:
-        """In every field that is there."""
+    def _show(self, usage: Usage, keys: Iterable[str]) -> None:
+        """In these fields, and in the names of those that hold money."""
         values = _flat(usage)
-        for key, box in self.fields.items():
+        for key in keys:
+            box = self.fields[key]
             if isinstance(box, QComboBox):
                 box.setCurrentIndex(box.findData(values[key]))
             elif key in self._bounds:

@@ -25,7 +25,7 @@ from advisor.basis import Range
 from advisor.ui import design
 from advisor.ui.pages.advice_cards import OptionCards
 from advisor.ui.pages.advice_verdict import paragraph
-from advisor.ui.widgets.basics import Card, button, clear, column, row, text
+from advisor.ui.widgets.basics import Card, button, clear, column, row
 from advisor.ui.widgets.row_table import Index, RowsModel, offer_sorting, row_table
 from advisor.units import rates, size, tokens, waits
 
@@ -326,7 +326,7 @@ class OptionsCard(Card):
         advice = self._options.advice
         if advice is None or not 0 <= place < len(self._options.rows):
             hint = self.tr("Choose a row to see what it takes and where its prices come from.")
-            self._lines.addWidget(text(hint, "small"))
+            self._lines.addWidget(paragraph(hint, "small"))
             return
         a = self._options.rows[place][0]
         self._lines.addWidget(paragraph(a.option.title, "strong"))

@@ -166,11 +166,22 @@ class MoversCard(Card):
         ends = [float(end) for i in found for end in (i.at_low, i.at_high)]
         scale = (min(*ends, base), max(*ends, base))
         while len(self._movers) < len(found):
-            self._movers.append(_Mover())
-            self._rows.addWidget(self._movers[-1])
+            self._add()
         for mover, influence in zip(self._movers, found, strict=False):
             mover.show_influence(influence, base, scale, advice.usage.currency)
             mover.show()
+
+    def make_some(self) -> bool:
+        """A few bars ahead of the first answer; whether more may be needed."""
+        for _bar in range(2):
+            self._add().hide()
+        return len(self._movers) < SHOWN
+
+    def _add(self) -> "_Mover":
+        made = _Mover()
+        self._movers.append(made)
+        self._rows.addWidget(made)
+        return made
 
     def _base(self, advice: Advice) -> float | None:
         """What is moved: the difference between the compared two, or the verdict's own cost."""

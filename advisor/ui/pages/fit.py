@@ -89,7 +89,7 @@ class FitPage(Page):
         layout.setContentsMargins(18, 16, 18, 16)
         self.setLayout(layout)
         self._lay_out_content()
-        self.make_in_turns("speed", "best", "_settings", "_form", "_plan_widgets")
+        self.make_in_turns("speed", "best", "_form", self._make_fields, "_plan_widgets")
         for signal in (
             state.rig_changed,
             state.model_changed,
@@ -185,7 +185,7 @@ class FitPage(Page):
 
     @functools.cached_property
     def _settings(self) -> SettingsForm:
-        """Its fields take one turn to make, and another to be put in."""
+        """Its fields are made in turns, below what holds them."""
         return SettingsForm(self.state)
 
     @functools.cached_property
@@ -196,9 +196,11 @@ class FitPage(Page):
         made = scrolling(content)
         made.hide()
         self._fit_form(made)
-        # Last: in the window each piece that is added would be styled by itself.
         self._body.addWidget(made)
         return made
+
+    def _make_fields(self) -> bool:
+        return self._settings.pieces.some()
 
     def _fit_form(self, form: QScrollArea) -> None:
         form.setMaximumHeight(int(self.height() * SETTINGS_SHARE))
@@ -217,6 +219,7 @@ class FitPage(Page):
         return row(self._short, None, self._every, self._change)
 
     def _show_form(self, shown: bool) -> None:
+        self._settings.pieces.all()
         self._form.setVisible(shown)
 
     def _switched_card(self) -> Card:

@@ -81,4 +81,6 @@ class PlacesCard(Card):
             sent = Line(self.tr("Sent per token"), size, explanation=explanation, note=share)
             self._rows.show_lines((*self._lines, sent))
         for sentence in found.sentences:
-            self._changes.addWidget(text(sentence, wrap=True))
+            said = text(sentence, wrap=True)
+            self._changes.addWidget(said)
+            said.show()

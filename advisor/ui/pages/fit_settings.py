@@ -1,6 +1,7 @@
 """Run settings as a form: the names are llama.cpp's, the words are for people."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, Final, cast
 
 from PySide6.QtWidgets import (
@@ -15,6 +16,7 @@ from PySide6.QtWidgets import (
 
 from advisor.sizing.settings import RunSettings
 from advisor.ui import services
+from advisor.ui.pieces import Pieces
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import text
 
@@ -25,7 +27,7 @@ LEAST_FIELD: Final = 84
 
 
 class SettingsForm(QWidget):
-    """Shows the session's run settings and changes them one by one."""
+    """Shows the session's run settings and changes them one by one. Its fields are ``pieces``."""
 
     def __init__(self, state: AppState) -> None:
         super().__init__()
@@ -38,20 +40,42 @@ class SettingsForm(QWidget):
         self.setLayout(self._grid)
         self._lines: list[tuple[QWidget | None, QWidget]] = []
         """Label and field, in order; a box that can be ticked is its own label."""
+        self._widest: QWidget | None = None
+        """Has the rest of its line."""
         self._columns = 0
+        self.lay_out(COLUMNS)
+        self.pieces = Pieces(self._made())
+        for signal in (state.model_changed, state.settings_changed, state.rig_changed):
+            signal.connect(self.refresh)
+
+    def _made(self) -> Iterator[None]:
+        """Field by field, each in its place and with what the session says."""
+        for _field in self._fields():
+            self._put(len(self._lines) - 1)
+            for (_label, first), (_name, second) in pairwise(self._lines[-2:]):
+                QWidget.setTabOrder(first, second)
+            self._show[-1](self._state.settings)
+            yield
+
+    def _fields(self) -> Iterator[None]:
         types = [(name, name) for name in KV_TYPES]
         self._choice(self.tr("K cache"), "-ctk", "ctk", types)
+        yield
         self._choice(self.tr("V cache"), "-ctv", "ctv", types)
+        yield
         self._choice(
             self.tr("Flash attention"),
             "-fa",
             "flash_attn",
             [("auto", self.tr("auto")), ("on", self.tr("on")), ("off", self.tr("off"))],
         )
+        yield
         self._number(self.tr("Slots"), "-np", "parallel", 1, 256)
+        yield
         self._choice(
             self.tr("Micro-batch"), "-ub", "ubatch_size", [(n, f"{n:,}") for n in UBATCHES]
         )
+        yield
         self._choice(
             self.tr("Split"),
             "-sm",
@@ -63,18 +87,21 @@ class SettingsForm(QWidget):
                 ("none", self.tr("one device")),
             ],
         )
+        yield
         self._amount(
             self.tr("Layers on devices"),
             "-ngl",
             "n_gpu_layers",
             [("all", self.tr("all")), ("fit", self.tr("to fit")), (0, self.tr("none"))],
         )
+        yield
         self._amount(
             self.tr("Experts in RAM"),
             "-ncmoe",
             "n_cpu_moe",
             [(0, self.tr("none")), ("fit", self.tr("to fit")), ("all", self.tr("all"))],
         )
+        yield
         self._choice(
             self.tr("Fit for fast"),
             "--goal",
@@ -85,11 +112,17 @@ class SettingsForm(QWidget):
                 ("balanced", self.tr("both")),
             ],
         )
+        yield
         self._flag(self.tr("Fit may shrink KV"), "--fit-kv", "fit_kv")
+        yield
         self._flag(self.tr("Context in VRAM"), "-kvo", "kv_offload")
+        yield
         self._flag(self.tr("File mapped to RAM"), "--load-mode mmap or none", "mmap")
+        yield
         self._flag(self.tr("One context for all slots"), "-kvu", "kv_unified")
+        yield
         self._flag(self.tr("Full-size window caches"), "--swa-full", "swa_full")
+        yield
         self._choice(
             self.tr("Drafting"),
             "--spec-type",
@@ -100,6 +133,7 @@ class SettingsForm(QWidget):
                 ("draft-mtp", self.tr("by MTP layers")),
             ],
         )
+        yield
         self._text(
             self.tr("Draft model"),
             "-md",
@@ -107,6 +141,7 @@ class SettingsForm(QWidget):
             self.tr("file or name"),
             self.tr("a file, or a name in the catalogue"),
         )
+        yield
         self._text(
             self.tr("Projector"),
             "--mmproj",
@@ -114,7 +149,9 @@ class SettingsForm(QWidget):
             self.tr("file or name"),
             self.tr("an mmproj file, or a name in the catalogue"),
         )
+        yield
         self._own_projector()
+        yield
         self._text(
             self.tr("Tensors by hand"),
             "-ot",
@@ -122,14 +159,13 @@ class SettingsForm(QWidget):
             self.tr("exps=CPU"),
             self.tr("pattern=CPU, pattern=CUDA0, …"),
         )
+        yield
         self._number(self.tr("Prompt cache, MiB"), "--cache-ram", "cache_ram", -1, 1 << 30)
+        yield
         self._number(self.tr("Checkpoints"), "--ctx-checkpoints", "ctx_checkpoints", 0, 1 << 20)
+        yield
         self._build()
-        self.lay_out(COLUMNS)
-        state.model_changed.connect(self.refresh)
-        state.settings_changed.connect(self.refresh)
-        state.rig_changed.connect(self.refresh)
-        self.refresh()
+        yield
 
     def lay_out(self, columns: int) -> None:
         """So many fields side by side, at most three."""
@@ -140,15 +176,18 @@ class SettingsForm(QWidget):
             pass
         for col in range(COLUMNS):
             self._grid.setColumnStretch(col * 2 + 1, int(col < columns))
-        for place, (label, field) in enumerate(self._lines):
-            line, col = divmod(place, columns)
-            if label is None:
-                self._grid.addWidget(field, line, col * 2, 1, 2)
-            else:
-                self._grid.addWidget(label, line, col * 2)
-                # The last one has the rest of its line: a build's words are long.
-                last = place == len(self._lines) - 1
-                self._grid.addWidget(field, line, col * 2 + 1, 1, -1 if last else 1)
+        for place in range(len(self._lines)):
+            self._put(place)
+
+    def _put(self, place: int) -> None:
+        label, field = self._lines[place]
+        line, col = divmod(place, self._columns)
+        if label is None:
+            self._grid.addWidget(field, line, col * 2, 1, 2)
+        else:
+            self._grid.addWidget(label, line, col * 2)
+            span = -1 if field is self._widest else 1
+            self._grid.addWidget(field, line, col * 2 + 1, 1, span)
 
     def refresh(self) -> None:
         """Show the session's settings."""
@@ -276,6 +315,7 @@ class SettingsForm(QWidget):
         editor.editingFinished.connect(entered)
         self._show.append(show)
         self._add(name, "--built", box)
+        self._widest = box  # a build's words are long
         tip = self.tr(
             "Prompts are read at a speed that changes with llama.cpp's builds: a month (2026-08), "
             "a build (b10549) or any (--built)"

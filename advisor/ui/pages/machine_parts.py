@@ -1,11 +1,12 @@
 """The Machine page's grid: a card per device and host, and the doctor; made one card at a time."""
 
+import contextlib
 from typing import Final
 
 from PySide6.QtWidgets import QGridLayout
 
 from advisor.hardware.rig import Rig
-from advisor.ui import design, services
+from advisor.ui import design, laid_out, services
 from advisor.ui.pages.machine_cards import MANY, DeviceCard
 from advisor.ui.pages.machine_doctor import DoctorCard
 from advisor.ui.pages.machine_edits import MachineEdits
@@ -44,8 +45,10 @@ class Parts(QGridLayout):
         self.hosts: list[HostCard] = []
         self.doctor = DoctorCard(state, edits.read_again)
         self._host_card()
+        self._made: tuple[DeviceCard | HostCard, Place] | None = None
+        """A card that is not in its place yet."""
         self._grow = Turn(self)
-        """Making a card takes half a frame."""
+        """Making a card takes half a frame, and laying it out the other."""
         self._grow.due.connect(self._next_card)
 
     @property
@@ -55,10 +58,12 @@ class Parts(QGridLayout):
 
     @property
     def complete(self) -> bool:
-        """Whether every host and device has its card."""
+        """Whether every host and device has its card, in its place."""
         rig = self._rig
-        enough = rig is None or len(self.devices) >= len(rig.devices)
-        return rig is None or (enough and len(self.hosts) >= len(rig.hosts))
+        if rig is None:
+            return True
+        enough = len(self.devices) >= len(rig.devices) and len(self.hosts) >= len(rig.hosts)
+        return enough and self._made is None
 
     def show_rig(self, rig: Rig) -> None:
         """Another rig, or the same one read anew."""
@@ -131,30 +136,35 @@ class Parts(QGridLayout):
 
     def _next_card(self) -> None:
         rig = self._rig
-        if rig is None or self.complete:
+        if rig is None:
             return
-        card: HostCard | DeviceCard
-        if len(self.hosts) < len(rig.hosts):
+        made, self._made = self._made, None
+        if made is not None:
+            self._place(*made)
+        elif len(self.hosts) < len(rig.hosts):
             index = len(self.hosts)
-            card = self._host_card()
+            self._made = self._host_card(), self._others[index]
             self._fill_host(index, rig)
-            place = self._others[index]
-        else:
+        elif len(self.devices) < len(rig.devices):
             index = len(self.devices)
-            card = self._device_card()
+            self._made = self._device_card(), self._places[index]
             self._fill_device(index, rig)
-            place = self._places[index]
-        line, at, width = place
-        self.addWidget(card, line, at, 1, width)
-        self._keep_room()
-        card.show()
         if not self.complete:
             self._grow.start()
+
+    def _place(self, card: DeviceCard | HostCard, place: Place) -> None:
+        line, at, width = place
+        page = self.parentWidget()
+        with contextlib.nullcontext() if page is None else laid_out.once(page):
+            self.addWidget(card, line, at, 1, width)
+            self._keep_room()
+            card.show()
 
     def _lay_out(self, rig: Rig) -> None:
         # Not takeAt: its items would live on and keep Qt from seeing that a card has grown.
         for card in (*self.devices, *self.hosts, self.doctor):
             self.removeWidget(card)
+        self._made = None
         self._columns = self._wanted_columns(rig)
         self._places, self._others = arrangement(rig, self._columns)
         for card, (line, at, width) in zip(self.devices, self._places, strict=False):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from PySide6.QtWidgets import QLabel, QWidget
 
 from advisor.basis import Basis, Explanation
+from advisor.ui import laid_out
 from advisor.ui.design import Series
 from advisor.ui.turns import Turn
 from advisor.ui.widgets.basics import column, text
@@ -42,7 +43,7 @@ class FigureList(QWidget):
         self._lines: tuple[Line, ...] = ()
         self._next = 0
         self._rest = Turn(self)
-        self._rest.due.connect(self._fill)
+        self._rest.due.connect(self._fill_more)
 
     def show_lines(self, lines: Sequence[Line]) -> None:
         """Other lines: the first of them now, the rest in the next turns of the event loop."""
@@ -58,6 +59,10 @@ class FigureList(QWidget):
     def complete(self) -> bool:
         """Whether all of them are on screen."""
         return self._next >= len(self._lines)
+
+    def _fill_more(self) -> None:
+        with laid_out.once(self):
+            self._fill()
 
     def _fill(self) -> None:
         until = time.perf_counter() + BUDGET_S
@@ -98,6 +103,8 @@ class FigureList(QWidget):
         else:
             self._shown.append((line.kind, widget))
         self._column.insertWidget(index, widget)
+        # The layout would show it later, by itself, and all around it would be laid out for that.
+        widget.show()
 
     @staticmethod
     def _change(widget: QWidget, line: Line) -> None:

@@ -5,13 +5,19 @@ nothing, so the curve's words stand for it.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QGraphicsGridLayout,
+    QGraphicsWidget,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from advisor.basis import Range
 from advisor.ui import design
@@ -20,6 +26,8 @@ from advisor.ui.turns import Turn
 Tick = tuple[float, str]
 """A place on an axis, and its words."""
 OPACITY: Final = 0.18
+GRID: Final = 30
+"""Opacity of the lines across, of 255."""
 HEAD: Final = 1.12
 """How far the axis goes beyond the highest value."""
 
@@ -58,7 +66,7 @@ class RangeCurve(QWidget):
         """Other points, at least two from left to right, ticks, and what they say in words."""
         self._shown = _Shown(points, across, up)
         self.setAccessibleName(f"{self._name}: {words}")
-        if self._plot is None:
+        if self._plot is None or self._inside.isEmpty():
             # As long a turn of the window's thread as the rest of its card: not in the same one.
             self._making.start()
         else:
@@ -75,46 +83,61 @@ class RangeCurve(QWidget):
             self._plot.restyle()
 
     def _make(self) -> None:
-        if self._plot is None and self._shown is not None:
+        if self._plot is None:
             self._plot = _Plot()
+            self._making.start()
+        elif self._shown is not None:
             self._plot.draw(self._shown)
             self._inside.addWidget(self._plot)
 
 
-class _Plot(pg.PlotWidget):
-    """The line, its ground and the axes; nothing that answers to the mouse."""
+class _Plot(pg.GraphicsView):
+    """The line, its ground and the axes; nothing that answers to the mouse.
+
+    Not a pg.PlotWidget: that makes a form of all that its menu could change, two thirds of what it
+    costs and longer than a frame has time for.
+    """
 
     def __init__(self) -> None:
-        # A menu that is only switched off would be made all the same, a third of the plot's cost.
-        super().__init__(enableMenu=False)
-        self.setMouseEnabled(False, False)
+        super().__init__()
         # Or the page would not scroll where the wheel is turned over it.
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.hideButtons()
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setFrameShape(self.Shape.NoFrame)
-        self.getViewBox().disableAutoRange()
         self.setAntialiasing(True)
-        inside: Any = self.getPlotItem()  # its ``layout`` hides QGraphicsWidget's method
-        inside.layout.setContentsMargins(2, 8, 16, 2)
+        self._area = pg.ViewBox(enableMenu=False)
+        self._area.setMouseEnabled(False, False)
+        self._area.disableAutoRange()
+        self._left, self._bottom = pg.AxisItem("left"), pg.AxisItem("bottom")
+        inside = QGraphicsGridLayout()
+        inside.setContentsMargins(2, 8, 16, 2)
+        inside.setSpacing(0)
+        inside.addItem(self._area, 0, 1)
+        for axis, place in ((self._left, (0, 0)), (self._bottom, (1, 1))):
+            axis.linkToView(self._area)
+            axis.setZValue(0.5)
+            inside.addItem(axis, *place)
+        whole = QGraphicsWidget()
+        whole.setLayout(inside)
+        self.setCentralItem(whole)
         self._line = pg.PlotDataItem(antialias=True)
         self._line.setZValue(10)
         self._low, self._high = pg.PlotDataItem(), pg.PlotDataItem()
         self._ground = pg.FillBetweenItem(self._low, self._high)
         self._ground.setZValue(-5)
-        self.addItem(self._ground)
-        self.addItem(self._line)
+        self._area.addItem(self._ground)
+        self._area.addItem(self._line)
         self.restyle()
 
     def draw(self, shown: _Shown) -> None:
         """Other points."""
         x = np.array([place for place, _ in shown.points])
         high = np.array([found.high for _, found in shown.points])
-        self.getViewBox().setRange(
+        self._area.setRange(
             xRange=(0.0, float(x[-1])), yRange=(0.0, float(high.max()) * HEAD), padding=0
         )
-        self.getAxis("bottom").setTicks([list(shown.across)])
-        self.getAxis("left").setTicks([list(shown.up)])
+        self._bottom.setTicks([list(shown.across)])
+        self._left.setTicks([list(shown.up)])
         self._low.setData(x, np.array([found.low for _, found in shown.points]))
         self._high.setData(x, high)
         self._line.setData(x, np.array([found.mid for _, found in shown.points]))
@@ -123,8 +146,7 @@ class _Plot(pg.PlotWidget):
         """The colours of the scheme."""
         c = design.colours()
         self.setBackground(QColor(c.surface))
-        for side in ("bottom", "left"):
-            axis = self.getAxis(side)
+        for axis in (self._bottom, self._left):
             axis.setPen(pg.mkPen(QColor(c.line)))
             axis.setTextPen(pg.mkPen(QColor(c.muted)))
             axis.setStyle(
@@ -134,4 +156,4 @@ class _Plot(pg.PlotWidget):
         ground.setAlphaF(OPACITY)
         self._ground.setBrush(pg.mkBrush(ground))
         self._line.setPen(pg.mkPen(QColor(c.accent), width=2.0))
-        self.showGrid(x=False, y=True, alpha=0.12)
+        self._left.setGrid(GRID)

@@ -1,6 +1,7 @@
 """Tables with a line for each thing: read only, one row chosen at a time, without a grid."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from PySide6.QtCore import (
     QPoint,
     QPointF,
     QRect,
+    QSize,
     Qt,
 )
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QStaticText, QTransform
@@ -94,6 +96,14 @@ class _RowPainter(QStyledItemDelegate):
     def __init__(self, view: QTableView, model: RowsModel) -> None:
         super().__init__(view)
         self._cells = model
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:  # noqa: N802 - Qt's name
+        """As wide as its words; how high a row is, is the view's to say."""
+        del option
+        words = self._cells.data(index, Qt.ItemDataRole.DisplayRole)
+        bold = self._cells.data(index, Qt.ItemDataRole.FontRole) is not None
+        _shown, wide, high = _laid_out(words, bold) if words else (None, 0.0, 0.0)
+        return QSize(math.ceil(wide) + 2 * BESIDE, math.ceil(high))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         rect: QRect = option.rect  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from advisor.hardware.rig import Rig
+from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory, speculative, tensor_split
 from advisor.sizing.calibration import Calibration
@@ -110,6 +110,11 @@ class Room:
         )
 
 
+def backend_of(device: Device) -> str:
+    """What llama.cpp reaches a device by: those of other machines by RPC, whatever they are."""
+    return "rpc" if device.host_index else device.backend
+
+
 def room(rig: Rig, calibration: Calibration | None = None) -> Room:
     """The memory of a rig as a plan sees it; a probe's driver figures replace estimates."""
     host = rig.host
@@ -121,7 +126,7 @@ def room(rig: Rig, calibration: Calibration | None = None) -> Room:
         if len(measured) == len(drivers):
             drivers = measured
     return Room(
-        backends=tuple(device.backend for device in rig.devices),
+        backends=tuple(map(backend_of, rig.devices)),
         free=tuple(device.memory_free for device in rig.devices),
         driver=drivers,
         host=available,

@@ -15,9 +15,8 @@ from advisor.llm.model import Model
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.interconnect import link_of
 from advisor.sizing.other_splits import nothing_asked, unlike
-from advisor.sizing.overrides import device_names
 from advisor.sizing.plan import Plan
-from advisor.sizing.planner import size
+from advisor.sizing.planner import device_names, size
 from advisor.sizing.settings import FIT, RunSettings
 from advisor.units import tokens
 
@@ -127,7 +126,7 @@ def better_order(
     """
     if settings.tensor_split or settings.split_mode != "layer":
         return None
-    names = device_names([device.backend for device in rig.devices])
+    names = device_names(rig.devices)
     best: tuple[tuple[int, int, float], CardOrder] | None = None
     for order in _orders(rig.devices):
         other = rig.model_copy(update={"devices": tuple(rig.devices[d] for d in order)})

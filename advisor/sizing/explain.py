@@ -7,7 +7,7 @@ from advisor.hardware.rig import Device
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
 from advisor.sizing import build_dates, memory, sampling
-from advisor.sizing.allocation import Allocation, flash_attention, is_cut
+from advisor.sizing.allocation import Allocation, backend_of, flash_attention, is_cut
 from advisor.sizing.compute import ROUGH_BACKENDS
 from advisor.sizing.driver import driver_context
 from advisor.sizing.placement import HOST
@@ -394,7 +394,7 @@ def explain(
 
     Terms whose unit is ``B`` add up to the figure that they explain.
     """
-    backends = [device.backend for device in devices]
+    backends = [backend_of(device) for device in devices]
     found = _caches(model, settings, allocation)
     compute = allocation.compute
     for index, (device, name) in enumerate(zip(devices, names, strict=True)):

@@ -112,7 +112,7 @@ def _names(rig: Rig) -> list[str]:
     return found
 
 
-def _backends(rig: Rig, settings: RunSettings, space: Room) -> list[str]:
+def _backends(rig: Rig, settings: RunSettings) -> list[str]:
     """How far the rules of other backends than CUDA are followed."""
     found = [
         f"No speeds of {device.name} are among the measured rows: it has the constants of graphics "
@@ -120,13 +120,14 @@ def _backends(rig: Rig, settings: RunSettings, space: Room) -> list[str]:
         for device in rig.devices
         if reads_the_ram(device) and device.bandwidth_gbs is not None
     ]
-    names = [name for key, name in ROUGH_BACKENDS.items() if key in space.backends]
+    backends = {device.backend for device in rig.devices}
+    names = [name for key, name in ROUGH_BACKENDS.items() if key in backends]
     if names:
         found.append(
             f"The compute buffer on {' and '.join(names)} follows CUDA's order of operations with "
             f"the backend's own size rules; its reordering may move it by some percent."
         )
-    if "metal" in space.backends and settings.ctk != settings.ctv:
+    if "metal" in backends and settings.ctk != settings.ctv:
         found.append(
             "Metal's flash attention wants K and V of the same type; with different ones llama.cpp "
             "computes attention without it, and refuses a quantized V."
@@ -283,7 +284,7 @@ def notes(
         )
     found += _names(rig)
     found += _encoder(model, settings)
-    found += _backends(rig, settings, space)
+    found += _backends(rig, settings)
     found += _weights(model, settings, allocation)
     found += _beside(model, settings, allocation)
     left = headrooms(allocation, space)

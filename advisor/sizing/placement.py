@@ -16,7 +16,7 @@ HOST = -1
 PIPELINE_COPIES = 4
 """ggml-backend.cpp:GGML_SCHED_MAX_COPIES."""
 
-_PIPELINING = frozenset({"cuda", "rocm", "vulkan"})
+_PIPELINING = frozenset({"cuda", "rocm", "vulkan", "rpc"})
 """Backends whose devices report both async compute and events (ggml-*.cpp:get_props)."""
 
 

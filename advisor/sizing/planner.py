@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model
 from advisor.sizing import memory, overrides, refusals, speculative
-from advisor.sizing.allocation import Allocation, Room, allocate, room
+from advisor.sizing.allocation import Allocation, Room, allocate, backend_of, room
 from advisor.sizing.arguments import program_of, server_arguments
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.expert_parts import in_parts
@@ -22,8 +22,7 @@ from advisor.units import MIB
 
 def device_names(devices: Sequence[Device]) -> tuple[str, ...]:
     """llama.cpp's name of every device: ``CUDA0``, ``CUDA1`` …, ``RPC0`` on another machine."""
-    backends = ["rpc" if device.host_index else device.backend for device in devices]
-    return overrides.device_names(backends)
+    return overrides.device_names([backend_of(device) for device in devices])
 
 
 def max_context(

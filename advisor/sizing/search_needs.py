@@ -24,14 +24,10 @@ from advisor.sizing.weights import moved_weights, weight_table
 _DOUBT = 8 << 20
 """Bytes by which a buffer may be smaller than the smallest that was seen of its role."""
 LAST, FIRST, BEGINS = 3, 6, 12
-"""Added to the role of a run that holds the output layer, lies on the first device, which gets a
-copy of what a batch needs from RAM, or begins behind RAM on another device. The rest of a role says
-how many of the run's experts are away: 0 none, 1 some, 2 all. Compute buffers differ by role."""
-
-
-def _place(number: int, start: int) -> int:
-    """The part of a role that says where a run lies."""
-    return FIRST if number == 0 else 0 if start else BEGINS
+"""Added to the role of a run that holds the output layer, lies on the first device here, which gets
+a copy of what a batch needs from RAM, or begins behind RAM on another device. The rest of a role
+says how many of the run's experts are away: 0 none, 1 some, 2 all. Compute buffers differ by role.
+"""
 
 
 _Run = tuple[int, int, int]
@@ -59,6 +55,10 @@ class Needs:
         """Those that take part."""
         if asked.split_mode == "none":
             self.devices = [asked.main_gpu]
+        near = (at for at, d in enumerate(self.devices) if space.backends[d] != "rpc")
+        self._first = next(near, 0)
+        """Among them, that which gets copies from RAM: none of another machine does
+        (ggml-rpc.cpp has no offload_op)."""
         self.n = len(loads.dense)
         self.dense = np.array(loads.dense)
         self.experts = np.array(loads.experts)
@@ -78,7 +78,7 @@ class Needs:
         self._exact: dict[tuple[int, int], dict[_Run, int]] = {}
         """Compute buffers of runs that were tried, by layers and experts in RAM."""
         self._copies: dict[tuple[bool, bool], int] = {}
-        """The first device's buffer for what a batch needs from RAM while it holds no layer: the
+        """That device's buffer for what a batch needs from RAM while it holds no layer: the
         smallest seen of a kind, where the answer is not to be looked at closely."""
         self._copied: dict[tuple[int, int], int] = {}
         """The same by layers and experts in RAM, exact."""
@@ -104,6 +104,10 @@ class Needs:
         """Bytes of every layer behind ``layers`` on its device, and whose experts are away."""
         away = self._numbers[layers:] < experts
         return self.thin[layers:] + np.where(away, 0, self.experts[layers:]), away
+
+    def _place(self, number: int, start: int) -> int:
+        """The part of a role that says where a run lies."""
+        return FIRST if number == self._first else 0 if start else BEGINS
 
     def roles(self, layers: int, experts: int) -> NDArray[np.int64]:
         """At [j, i] the role of a run, but for where it lies."""
@@ -151,7 +155,7 @@ class Needs:
             need = total[:, None] - total + table[role] + self._repeated
             need[self._backwards[: len(need), : len(need)]] = NO_RUN
             found.append(need)
-        needs = [found[0], *[found[1]] * (len(self.devices) - 1)]
+        needs = [found[number != self._first] for number in range(len(self.devices))]
         tried = self._exact.get((layers, experts), {}) if self.hopeful else {}
         for number in {number for number, _start, _end in tried}:
             needs[number] = needs[number].copy()
@@ -190,7 +194,7 @@ class Needs:
             start = end - counts[number]
             if start == end:
                 continue
-            role = int(roles[end, start]) + _place(number, start)
+            role = int(roles[end, start]) + self._place(number, start)
             buffer = tried.get((number, start, end), int(table[role]))
             if int(sizes[start:end].sum()) + buffer + self._repeated > space:
                 return False
@@ -206,7 +210,7 @@ class Needs:
         copied = self._copied.get((layers, experts), 0)
         if not self.hopeful:
             copied = max(copied, self._copies.get((layers > 0, experts > layers), 0))
-        return copied <= self.room()[0]
+        return copied <= self.room()[self._first]
 
     def largest(self, layers: Sequence[int], experts: Sequence[int]) -> Floats:
         """Bytes of layers that all devices can hold at most, beside the smallest buffers."""
@@ -215,7 +219,8 @@ class Needs:
         for some, away in ((False, False), (False, True), (True, False), (True, True)):
             table = self.table(int(some), int(some) + int(away))
             elsewhere = min(table[:FIRST].min(), table[BEGINS:].min())
-            least = (table[FIRST:BEGINS].min(), *[elsewhere] * (len(space) - 1))
+            least = [elsewhere] * len(space)
+            least[self._first] = table[FIRST:BEGINS].min()
             most[int(some), int(away)] = sum(
                 max(value - buffer - self._repeated, 0)
                 for value, buffer in zip(space, least, strict=True)
@@ -230,8 +235,8 @@ class Needs:
         kind = (layers > 0, experts > layers)
         counts = counts or self.usual(layers)
         changed = False
-        copied = compute.devices[self.devices[0]]
-        if copied and not counts[0]:
+        copied = compute.devices[self.devices[self._first]]
+        if copied and not counts[self._first]:
             changed = self._copies.get(kind, copied + 1) > copied
             self._copies[kind] = min(self._copies.get(kind, copied), copied)
             self._copied[layers, experts] = copied
@@ -245,7 +250,7 @@ class Needs:
                 continue
             size = compute.devices[self.devices[number]]
             tried[number, end - count, end] = size
-            role = int(roles[end, end - count]) + _place(number, end - count)
+            role = int(roles[end, end - count]) + self._place(number, end - count)
             seen[role] = min(seen.get(role, size), size)
             changed |= known.get(role, -1) < size
             known[role] = max(known.get(role, size), size)

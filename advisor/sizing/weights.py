@@ -22,8 +22,9 @@ from advisor.sizing.tables import PerModel
 ROW_PADDING = 512
 """ggml-cuda/common.cuh:MATRIX_ROW_PADDING: quantized rows are padded to it."""
 
-_PADS_ROWS = frozenset({"cuda", "rocm", "sycl"})
-_ALIGNMENT = {"cuda": 128, "rocm": 128, "sycl": 128}
+_PADS_ROWS = frozenset({"cuda", "rocm", "sycl", "rpc"})
+_ALIGNMENT = {"cuda": 128, "rocm": 128, "sycl": 128, "rpc": 128}
+"""A device of another machine is asked for its own (ggml-rpc.cpp); CUDA's is the largest."""
 _HOST_ALIGNMENT = 32
 """ggml-impl.h:TENSOR_ALIGNMENT, also of pinned host buffers; other backends are close to it."""
 

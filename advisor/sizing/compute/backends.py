@@ -16,9 +16,10 @@ from typing import Final, Literal
 from advisor.sizing.compute.nodes import F16, F32, Node, is_contiguous
 from advisor.sizing.left_in_ram import NO_PRODUCT, scannable
 
-Rules = Literal["cuda", "joined", "vulkan", "metal"]
+Rules = Literal["cuda", "joined", "rpc", "vulkan", "metal"]
 """Whose rules size a device's nodes. Joined: CUDA devices that -sm tensor makes one of
-(ggml-backend-meta.cpp), which take over no operation from RAM and prolong nothing."""
+(ggml-backend-meta.cpp), which take over no operation from RAM and prolong nothing. Nor does a
+device of another machine (ggml-rpc.cpp), which claims to run everything and is asked for sizes."""
 
 ROUGH_BACKENDS: Final[Mapping[str, str]] = {
     "vulkan": "Vulkan",
@@ -30,11 +31,12 @@ ROUGH_BACKENDS: Final[Mapping[str, str]] = {
 DEVICE_ALIGNMENT: Final[Mapping[Rules, int]] = {
     "cuda": 128,
     "joined": 128,
+    "rpc": 128,
     "vulkan": 32,
     "metal": 32,
 }
 """ggml-cuda.cu:ggml_backend_cuda_buffer_type_get_alignment, ggml-metal.cpp; Vulkan's is the
-driver's minStorageBufferOffsetAlignment, 4 to 64."""
+driver's minStorageBufferOffsetAlignment, 4 to 64; a far device has its own, CUDA's here."""
 HOST_ALIGNMENT: Final = 32
 """ggml-impl.h:TENSOR_ALIGNMENT."""
 EXACT_SOURCE: Final = "exact source"
@@ -51,10 +53,17 @@ _FATTN_SIZES_GQA: Final = {192: (128, 8), 320: (256, 32), 512: (512, 1), 576: (5
 """Head size of K → head size of V, and what the number of heads per KV head must divide by."""
 
 
+_OF_BACKEND: Final[Mapping[str, Rules]] = {
+    "vulkan": "vulkan",
+    "metal": "metal",
+    "joined": "joined",
+    "rpc": "rpc",
+}
+
+
 def rules_of(backend: str) -> Rules:
     """Whose rules size the buffers of a backend."""
-    known: dict[str, Rules] = {"vulkan": "vulkan", "metal": "metal", "joined": "joined"}
-    return known.get(backend, "cuda")
+    return _OF_BACKEND.get(backend, "cuda")
 
 
 _METAL_FATTN_SIZES: Final = frozenset(
@@ -67,6 +76,8 @@ _VULKAN_KV: Final = _METAL_KV | {"IQ4_NL"}
 def flash_attn_supported(node: Node, rules: Rules = "cuda") -> bool:
     """Whether a kernel exists."""
     k, v = node.src[1:3]
+    if rules == "rpc":
+        return True
     if rules == "vulkan":
         # ggml-vulkan.cpp:ggml_backend_vk_device_supports_op
         both = {k.type.name, v.type.name}
@@ -157,8 +168,8 @@ def device_supports(  # noqa: C901, PLR0911 - one rule per op
 ) -> bool:
     """Whether an accelerator can run this op (ggml_backend_cuda_device_supports_op)."""
     op = node.op
-    if op == "FLASH_ATTN_EXT":
-        return flash_attn_supported(node, rules)
+    if rules == "rpc" or op == "FLASH_ATTN_EXT":
+        return rules == "rpc" or flash_attn_supported(node, rules)
     if op in {"UNARY", "GROUP_NORM", "RMS_NORM_BACK"}:
         return is_contiguous(node.src[0])
     if op == "GLU":
@@ -186,7 +197,7 @@ def device_supports(  # noqa: C901, PLR0911 - one rule per op
 
 def wants_offload(node: Node, rules: Rules = "cuda") -> bool:
     """Whether a device takes an op whose weight is in host memory (offload_op)."""
-    if node.op == "GET_ROWS" or rules == "joined":
+    if node.op == "GET_ROWS" or rules in {"joined", "rpc"}:
         return False
     if node.op == "MUL_MAT":
         batch = node.ne[1]

@@ -234,7 +234,7 @@ def optimize(nodes: list[Node], kept: Kept, rules: Rules = "cuda") -> None:
     Vulkan prolongs only what selects experts (ggml-vulkan.cpp:ggml_vk_graph_optimize), joined
     devices nothing. What Metal prolongs, and how both reorder for concurrency, is not followed.
     """
-    if rules in {"metal", "joined"}:
+    if rules in {"metal", "joined", "rpc"}:
         return
     if rules == "cuda":
         _group_shared_experts(nodes, kept)

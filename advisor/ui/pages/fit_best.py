@@ -181,7 +181,7 @@ class BestList(QWidget):
         across = table.horizontalHeader()
         across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         across.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-        for place, width in ((1, 48), (2, 100), (3, 100), (4, 112), (5, 108)):
+        for place, width in ((1, 48), (2, 112), (3, 100), (4, 110), (5, 108)):
             across.resizeSection(place, width)
         return table
 

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psutil
 import pytest
@@ -304,6 +305,24 @@ def test_a_result_that_cannot_be_kept_is_told(page, qtbot, tmp_path, monkeypatch
     page.controller._keep(finished("20261123T120000-aaa"))
     qtbot.waitUntil(lambda: "could not be kept" in page.banner.sentence)
     assert "until the window is closed" in page.banner.sentence
+
+
+def test_a_probe_that_came_with_a_session_can_be_looked_at(page, here, qtbot):
+    """A colleague's report brought its probe, and the page said “None yet”."""
+    path = Path(__file__).parents[1] / "data" / "probes" / "h100-qwen3-8b-server.json"
+    result = ProbeResult.model_validate_json(path.read_bytes())
+    page.history.refresh()
+    here.add_result(result)
+
+    def lines() -> list[str]:
+        return [w.accessibleName() for w in page.history.card.findChildren(RowButton)]
+
+    qtbot.waitUntil(lambda: any("Qwen3 8B" in line for line in lines()))
+    page.history.open(result.id)
+    assert page.history._shown == result
+    page.history.delete(result.id)
+    qtbot.waitUntil(lambda: not any("Qwen3 8B" in line for line in lines()))
+    assert not here.session.probes
 
 
 def test_a_past_probe_says_that_llama_bench_made_it(page, qtbot):

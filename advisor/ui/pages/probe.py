@@ -109,6 +109,7 @@ class ProbePage(Page):
         self.history.use_wanted.connect(state.add_result)
         self.history.leave_wanted.connect(state.forget_results)
         state.results_changed.connect(self._used_changed)
+        state.session_replaced.connect(self._used_changed)
         self._used_changed()
         controller.kept.connect(self.history.refresh)
         controller.not_kept.connect(self._not_kept)
@@ -137,7 +138,7 @@ class ProbePage(Page):
         self.memory = MemoryCard()
         self.speeds = SpeedsCard()
         self.watch = WatchCard()
-        self.history = ProbeHistory(self)
+        self.history = ProbeHistory(self, lambda: self.state.session.probes)
         side = QWidget()
         stacked = column(
             number,
@@ -425,6 +426,7 @@ class ProbePage(Page):
     def _used_changed(self) -> None:
         """Other probes calibrate now; what is shown as predicted follows, a result stays."""
         self.history.card.mark_used({probe.id for probe in self.state.session.probes})
+        self.history.refresh()
         if not (self.history.shows_result or self.controller.running):
             self._ask_again()
 

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from advisor.errors import ProbeError, RigAdvisorError
 from advisor.probe import store
 from advisor.probe.result import ProbeResult
+from advisor.probe.store import Entry
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.pages.probe_past import CompareCard, PastCard
 
@@ -33,9 +34,11 @@ class ProbeHistory(QObject):
     noticed = Signal(str)
     failed = Signal(str)
 
-    def __init__(self, page: QWidget) -> None:
+    def __init__(self, page: QWidget, carried: Callable[[], tuple[ProbeResult, ...]]) -> None:
+        """``carried``: the session's own, which may have been measured on another machine."""
         super().__init__(page)
         self._page = page
+        self._carried = carried
         self._shown: ProbeResult | None = None
         self._listing: Job | None = None
         self.compared = CompareCard(self.stop_comparing)
@@ -52,9 +55,15 @@ class ProbeHistory(QObject):
         """List what is there; reading it takes a while where there are many."""
         if self._listing is not None:
             self._listing.cancel()
-        self._listing = run_task(
-            lambda _job: store.entries(), on_result=self.card.show_entries, owner=self
-        )
+        own = self._carried()
+
+        def listed(_job: Job) -> tuple[Entry, ...]:
+            kept = store.entries()
+            there = {entry.id for entry in kept}
+            beside = [store.entry(result) for result in own if result.id not in there]
+            return tuple(sorted((*kept, *beside), key=lambda entry: entry.created, reverse=True))
+
+        self._listing = run_task(listed, on_result=self.card.show_entries, owner=self)
 
     @property
     def shows_result(self) -> bool:
@@ -132,6 +141,11 @@ class ProbeHistory(QObject):
     def delete(self, identity: str) -> None:
         """Forget a probe; until something else is asked, it can be brought back."""
 
+        if identity not in store.identities():
+            # It lies in the session alone.
+            self.leave_wanted.emit(identity)
+            return
+
         def work(_job: Job) -> ProbeResult | None:
             try:
                 result = store.load(identity)
@@ -157,6 +171,10 @@ class ProbeHistory(QObject):
         )
 
     def _load(self, identity: str, then: Callable[[ProbeResult], None]) -> None:
+        own = next((result for result in self._carried() if result.id == identity), None)
+        if own is not None:
+            then(own)
+            return
         run_task(
             lambda _job: store.load(identity), on_result=then, on_error=self._complain, owner=self
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import shiboken6
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
 from advisor.ui import design
@@ -87,6 +87,9 @@ class _Recolour(QObject):
                 for curtain in window.findChildren(Curtain):
                     curtain.hold()
                 window.setUpdatesEnabled(True)
+                # What waited to be painted when updates ended lost its event, and Qt posts no other
+                # while something is dirty: the window would show the old picture for good.
+                QCoreApplication.postEvent(window, QEvent(QEvent.Type.UpdateRequest))
         self._frozen = []
 
 

@@ -6,6 +6,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
 from advisor.ui import curtain as module
+from advisor.ui import recolour
 from advisor.ui.curtain import BANDS, Curtain
 from advisor.ui.turns import Turn
 
@@ -115,3 +116,20 @@ def test_it_is_not_in_the_way(stage: Stage) -> None:
     stage.hide()
     assert not stage.curtain.hold()
     assert not stage.curtain.hold_resizing(lambda: None)
+
+
+def test_what_is_shown_while_the_colours_change_is_painted_and_so_is_all_that_follows(
+    stage: Stage, qtbot, qapp
+) -> None:
+    other = Plain(stage, "blue")
+    other.setGeometry(stage.rect())
+    stage.curtain.hold()
+    stage.below.hide()
+    other.show()
+    recolour.change(qapp, "dark")  # in the same turn: painting it is still to come
+    qtbot.waitUntil(lambda: stage.on_screen(150) == BLUE)
+    other.colour = QColor("red")
+    other.update()
+    qtbot.waitUntil(lambda: stage.on_screen(150) == RED)
+    recolour.change(qapp, "light")
+    qtbot.waitUntil(lambda: not qapp.findChild(recolour._Recolour).waits)

@@ -11,7 +11,7 @@ from advisor.probe.slow_zeros import HELD, held_zeros
 from advisor.sizing.plan import Plan
 from advisor.sizing.sampling import served_tps
 from advisor.sizing.speed_prefill import COPIED
-from advisor.ui.widgets.basics import Card, clear, column, text
+from advisor.ui.widgets.basics import Card, clear, column, row, text
 from advisor.ui.widgets.figures import FigureRow, range_text
 
 FEW = 2
@@ -27,7 +27,8 @@ class SpeedsCard(Card):
 
     def __init__(self) -> None:
         super().__init__("")
-        self.body.addWidget(text(self.tr("Speed"), "title"))
+        self._grey = text(self.tr("grey ranges: predicted"), "small")
+        self.body.addLayout(row(text(self.tr("Speed"), "title"), self._grey, None))
         self._rows = column(spacing=2)
         self.body.addLayout(self._rows)
         self.begin()
@@ -35,6 +36,7 @@ class SpeedsCard(Card):
     def show_plan(self, plan: Plan, *, served: bool, ghost: bool) -> None:
         """Predicted speeds, ``served`` by llama-server or as llama-bench measures them."""
         clear(self._rows)
+        self._grey.hide()
         speed = plan.speed
         decode = served_tps(speed) if served else speed.decode_tps
         # Fit says what llama-bench would.
@@ -65,6 +67,7 @@ class SpeedsCard(Card):
     def begin(self) -> None:
         """A run begins: nothing is measured yet."""
         clear(self._rows)
+        self._grey.hide()
         self._waiting = text(self.tr("Not measured yet."), "muted")
         self._rows.addWidget(self._waiting)
 
@@ -98,12 +101,12 @@ class SpeedsCard(Card):
                 None,
             ),
         ]
-        predicted_words = self.tr("predicted {span}")
         for name, value, words, spread, predicted in figures:
             if value is not None:
                 note = "" if spread is None else f"± {units.rate(spread, '').strip()}"
                 if not note and predicted is not None:
-                    note = predicted_words.format(span=range_text(predicted))
+                    note = range_text(predicted)
+                    self._grey.show()
                 self._rows.addWidget(FigureRow(name, words, basis=Basis.MEASURED, note=note))
 
     def show_result(self, result: ProbeResult) -> None:

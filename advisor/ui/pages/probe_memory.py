@@ -39,7 +39,7 @@ class MemoryCard(Card):
             "draft": (self.tr("Drafting"), "output"),
             "projector": (self.tr("Projector"), "weights"),
             "driver": (self.tr("Driver"), "driver"),
-            "program": (self.tr("llama.cpp itself"), "driver"),
+            "program": (self.tr("llama.cpp"), "driver"),
         }
 
     # before

@@ -1,17 +1,42 @@
 """Work in small steps behind the window, with a rest after each that is as long as the step.
 
-Half a core at most is busy, and between two steps the window is as quiet as without.
+Half a core at most is busy, and between two steps the window is as quiet as without. While this
+machine is measured (``hold``) no step begins.
 """
 
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
+import shiboken6
 from PySide6.QtCore import QObject, QTimer
 
 from advisor.ui.jobs import Job, run_task
 
 _LEAST_REST_MS: Final = 4
+_measuring: Final[set[QObject]] = set()
+_held: Final["dict[Paced, None]"] = {}
+"""Those that would go on."""
+
+
+def hold(measuring: QObject) -> None:
+    """Begin no step until it is released or gone: what is computed here would slow it down."""
+    _measuring.add(measuring)
+
+
+def release(measured: QObject) -> None:
+    """It measures no more."""
+    _measuring.discard(measured)
+    if not _is_held():
+        held = [paced for paced in _held if shiboken6.isValid(paced)]
+        _held.clear()
+        for paced in held:
+            paced.start()
+
+
+def _is_held() -> bool:
+    _measuring.intersection_update([one for one in _measuring if shiboken6.isValid(one)])
+    return bool(_measuring)
 
 
 class Paced(QObject):
@@ -42,11 +67,15 @@ class Paced(QObject):
     def stop(self) -> None:
         """The step that is being done comes to nothing."""
         self._rest.stop()
+        _held.pop(self, None)
         if self._job is not None:
             self._job.cancel()
             self._job = None
 
     def _do_next(self) -> None:
+        if _is_held():
+            _held[self] = None
+            return
         step = self._step()
         if step is None:
             return

@@ -17,6 +17,7 @@ from advisor.probe.run import Probe
 from advisor.probe.scaled_run import ScaledProbe
 from advisor.probe.trace import Fresh
 from advisor.sizing.settings import RunSettings
+from advisor.ui import paced
 from advisor.ui.jobs import Job, run_task
 
 _NOTHING_RAN: Final = frozenset({"refused", "no-build", "no-disk"})
@@ -133,6 +134,7 @@ class ProbeController(QObject):
         rig = ready.question.rig
         devices = MonitoredDevices(rig) if rig.devices else None
         self._probe = probe_of(ready, devices=devices, on_event=self._arrived.emit)
+        paced.hold(self)
         self._probe.start()
         self.started.emit()
 
@@ -144,6 +146,7 @@ class ProbeController(QObject):
     def close(self) -> None:
         """The window closes: no child may be left."""
         self._closing = True
+        paced.release(self)
         if self._job is not None:
             self._job.cancel()
         probe = self._probe
@@ -161,6 +164,7 @@ class ProbeController(QObject):
             return
         if isinstance(event, Ended):
             self._probe = None
+            paced.release(self)
             self._keep(event.result)
             self.finished.emit(event.result)
         else:

@@ -1,0 +1,77 @@
+"""Steps behind the window rest while this machine is measured."""
+
+import pytest
+import shiboken6
+from probe_page import probing
+from PySide6.QtCore import QObject
+
+from advisor.ui import paced
+from advisor.ui.paced import Paced
+from advisor.ui.state import AppState
+
+
+class Counted:
+    """Steps without end, one after the other."""
+
+    def __init__(self, owner: QObject) -> None:
+        self.done = 0
+        self.paced = Paced(owner, lambda: lambda: None, self._have)
+        self.paced.start()
+
+    def _have(self, _none: None) -> None:
+        self.done += 1
+
+    def goes_on(self, qtbot) -> bool:
+        """Whether steps are done; one that was begun may still come."""
+        qtbot.wait(150)
+        before = self.done
+        qtbot.wait(150)
+        return self.done > before
+
+
+def test_no_step_begins_while_something_is_measured(qtbot) -> None:
+    owner, first, second = QObject(), QObject(), QObject()
+    steps = Counted(owner)
+    assert steps.goes_on(qtbot)
+    paced.hold(first)
+    paced.hold(second)
+    assert not steps.goes_on(qtbot)
+    steps.paced.start()
+    paced.release(first)
+    assert not steps.goes_on(qtbot)
+    paced.release(second)
+    assert steps.goes_on(qtbot)
+    steps.paced.stop()
+
+
+def test_what_was_called_off_meanwhile_does_not_go_on(qtbot) -> None:
+    owner, measuring = QObject(), QObject()
+    steps = Counted(owner)
+    paced.hold(measuring)
+    assert not steps.goes_on(qtbot)
+    steps.paced.stop()
+    paced.release(measuring)
+    assert not steps.goes_on(qtbot)
+
+
+def test_one_that_is_gone_holds_nobody(qtbot) -> None:
+    owner, measuring = QObject(), QObject()
+    paced.hold(measuring)
+    shiboken6.delete(measuring)
+    steps = Counted(owner)
+    assert steps.goes_on(qtbot)
+    steps.paced.stop()
+
+
+@pytest.mark.engine
+def test_a_probe_is_not_disturbed_and_planning_goes_on_after_it(here: AppState, qtbot) -> None:
+    owner = QObject()
+    steps = Counted(owner)
+    for page in probing(here, qtbot, budget=2):
+        with qtbot.waitSignal(page.controller.started, timeout=20_000):
+            page.start()
+        assert not steps.goes_on(qtbot)
+        with qtbot.waitSignal(page.controller.finished, timeout=20_000):
+            page.controller.stop()
+        assert steps.goes_on(qtbot)
+    steps.paced.stop()

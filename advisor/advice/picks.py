@@ -107,15 +107,18 @@ class Pick:
         return self.ctx >= self.wanted_ctx
 
     @property
-    def order(self) -> tuple[bool, int, bool, bool, float, float]:
+    def order(self) -> tuple[bool, bool, int, bool, bool, float, float]:
         """What is fast and long enough first, then the ablest.
 
+        Where no speed is known what lies on the cards comes before what has a part in RAM, which
+        is the slower of both.
         The index is told in whole points and is no better than that: of models that are alike by
         it, those come first whose index is published, then what needs no RAM, then the fastest.
         """
         tps = self.cell.decode.mid if self.cell.decode is not None else 0.0
         return (
             not (self.fast and self.long_enough),
+            self.cell.decode is None and not self.whole,
             -round(self.score),
             self.standing.estimated,
             not self.whole,

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from advisor.cli.options import request_of
 from advisor.cli.output import DONE, NO, USAGE, complain, say, say_json, table
 from advisor.cli.request import Findings, Sizer, as_json, terms_as_json
+from advisor.files import is_file
 from advisor.sizing import build_dates, sampling
 from advisor.sizing.bottleneck import by_place, decode_bottleneck, prefill_bottleneck
 from advisor.sizing.plan import Plan
@@ -177,6 +178,9 @@ def run(arguments: argparse.Namespace) -> int:
         say_json({**as_json(plan), "notes": notes, **beside})
     else:
         show(plan, found, terms=arguments.terms)
+        if arguments.file_type and is_file(Path(arguments.model)):
+            other = f"--file-type {arguments.file_type} is for models of the catalogue"
+            say(f"note: the file is sized as it is; {other}")
         if plan.fits is False and plan.devices and arguments.n_gpu_layers != "fit":
             say(_with_a_part_in_ram(sizer.plan({**request, **_PART_IN_RAM})))
     return NO if plan.fits is False else DONE

@@ -237,6 +237,17 @@ def test_no_bits_are_given_up_for_a_speed_that_nobody_knows() -> None:
     assert unknown.loss.word in {"small", "near lossless"}
 
 
+def test_where_no_speed_is_known_what_fits_comes_before_what_lies_in_ram() -> None:
+    """A 27B half in RAM led the list of an RX 580, whose speed nobody measured."""
+    names = ("Qwen/Qwen3.6-27B", "Qwen/Qwen3.5-9B")
+    rig = parse_rig("RX 580 + 16 GB DDR4-3200")
+    some = picks([catalogue().find(name) for name in names], rig, Wish(ctx=8192), RunSettings())
+    first, second = sorted(some, key=lambda pick: pick.order)
+    assert first.cell.decode is None
+    assert (first.whole, second.whole) == (True, False)
+    assert second.score > first.score
+
+
 def test_a_good_file_type_in_ram_beats_a_broken_one_on_the_card() -> None:
     rig = parse_rig("RTX 3060 12GB + 32 GB DDR4-3200")
     moe = [catalogue().find("Qwen/Qwen3.6-35B-A3B")]

@@ -8,7 +8,7 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
 from advisor import units
-from advisor.ui import design
+from advisor.ui import design, laid_out
 from advisor.ui.widgets.basics import Elided, RowButton, column, row, text
 from advisor.ui.widgets.marks import BasisMark
 from advisor.ui.widgets.stacked_bar import Swatch
@@ -131,6 +131,10 @@ class FigureRow(QWidget):
             self._open(opened=True)
 
     def _open(self, opened: bool) -> None:
+        with laid_out.once(self):
+            self._put(opened=opened)
+
+    def _put(self, *, opened: bool) -> None:
         if self._view is not None:
             self._view.hide()
             self._view.deleteLater()

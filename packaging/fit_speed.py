@@ -32,7 +32,7 @@ from fit_given import BORROWED
 from fit_joint import Array, Fitted, Joint
 from fit_rows import DOUBTED, Row, read
 
-from advisor.sizing.bench_rows import year
+from advisor.sizing.bench_rows import SOUGHT, year
 from advisor.sizing.speed_similar import Case
 
 FOLDS = 10
@@ -46,7 +46,7 @@ def case(row: Row) -> Case:
     return Case(
         model=row.model.shape, gpu=row.gpu, backend=row.backend, speed_class=row.speed_class,
         file_type=row.model.file_type, experts=bool(row.sums.n_expert), depth=row.depth,
-        built=year(row.raw["date"]), flash=row.flash,
+        built=year(row.raw["date"]), flash=row.flash, sought=row.raw["src"] in SOUGHT,
     )  # fmt: skip
 
 

@@ -21,6 +21,10 @@ def year(date: str | None) -> float | None:
     return parts[0] + month / 12
 
 
+SOUGHT = frozenset({"added", "Rig Advisor"})
+"""``BenchRow.by`` of rows that were sought for what the others lack, new builds above all."""
+
+
 class BenchRow(_Frozen):
     """One measurement published by someone else."""
 

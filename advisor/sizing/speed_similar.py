@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from advisor.sizing.bench_rows import BenchRow, bench_data, year
+from advisor.sizing.bench_rows import SOUGHT, BenchRow, bench_data, year
 from advisor.sizing.speed_data import Similar, speed_data
 from advisor.sizing.speed_sums import Floats
 
@@ -42,6 +42,8 @@ class Case:
     built: float | None = None
     """When llama.cpp was built, in years; None: not told."""
     flash: bool = True
+    sought: bool = False
+    """Measured or looked for on purpose: its build says nothing of those that are usual."""
 
     @classmethod
     def of(cls, row: BenchRow) -> "Case":
@@ -56,6 +58,7 @@ class Case:
             depth=row.depth,
             built=year(row.date),
             flash=row.flash,
+            sought=row.by in SOUGHT,
         )
 
 
@@ -170,13 +173,15 @@ def covariance(
 def usual_builds(cases: Iterable[Case]) -> dict[tuple[str, str], float]:
     """When llama.cpp was built, in the middle, with which each card and backend was measured.
 
-    A question that tells no build is answered for that one, as the rows stand for it.
+    A question that tells no build is answered for that one, as the rows stand for it; rows that
+    were sought do so where there are no others.
     """
-    years: dict[tuple[str, str], list[float]] = {}
+    years: dict[tuple[str, str, bool], list[float]] = {}
     for case in cases:
         if case.built is not None:
-            years.setdefault((case.gpu, case.backend), []).append(case.built)
-    return {machine: float(np.median(found)) for machine, found in years.items()}
+            years.setdefault((case.gpu, case.backend, case.sought), []).append(case.built)
+    ordered = sorted(years, key=lambda key: key[2], reverse=True)
+    return {(gpu, backend): float(np.median(years[gpu, backend, s])) for gpu, backend, s in ordered}
 
 
 def as_usual(case: Case, usual: Mapping[tuple[str, str], float]) -> Case:

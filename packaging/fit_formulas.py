@@ -130,7 +130,7 @@ class Decode(Problem):
 
 class Prefill(Problem):
     inside = 0.825
-    inside_several = 0.86
+    inside_several = 0.9
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -195,6 +195,7 @@ PCIE = {
 }
 LINKS_ON_BOARD = {
     "cards": [
+        "Tesla P100 16GB SXM2",
         "Tesla V100 16GB SXM2",
         "Tesla V100 32GB SXM2",
         "A100 40GB SXM",
@@ -203,6 +204,7 @@ LINKS_ON_BOARD = {
         "H100 SXM",
         "H800 SXM",
         "H200 SXM",
+        "H20 SXM",
         "B200",
         "Instinct MI250X",
         "Instinct MI300X",

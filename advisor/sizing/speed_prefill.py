@@ -115,7 +115,11 @@ def prefill(
     for load in cut_across(on_devices) if cut else on_devices:
         device = devices[load.where]
         if device.matrix_rate is None:
-            return None, (), (f"Prefill is unknown: the matrix rate of {device.title} is not.",)
+            return (
+                None,
+                (),
+                (f"Prefill is unknown: the matrix rate of {device.title} is not known.",),
+            )
         change = device_correction(model, known, settings, device, box)
         named = _on_device(model, load, settings, device, box, used, math.exp(change.error))
         seconds = sum(term.seconds for term in named)

@@ -32,9 +32,15 @@ def words(widget: QWidget) -> str:
     return "\n".join(x.words if isinstance(x, ReadingRow) else x.text() for x in shown)
 
 
-def press(widget: QWidget, label: str) -> None:
-    found = [b for b in widget.findChildren(QPushButton) if b.text() == label]
-    next(b for b in found if b.isVisibleTo(widget)).click()
+def press(qtbot, widget: QWidget, label: str) -> None:
+    """Parts of a page are shown in turns of their own, so it may take some until a button is."""
+
+    def seen() -> list[QPushButton]:
+        found = [b for b in widget.findChildren(QPushButton) if b.text() == label]
+        return [b for b in found if b.isVisibleTo(widget)]
+
+    qtbot.waitUntil(lambda: bool(seen()))
+    seen()[0].click()
 
 
 @pytest.fixture
@@ -98,7 +104,7 @@ def test_an_unknown_card_is_filled_in_and_stays_so(qtbot, page, state, library, 
         dialog = page.findChild(FactsDialog)
         dialog.memory.setValue(24)
         dialog.bandwidth.setValue(1008)
-        press(dialog, "Use these")
+        press(qtbot, dialog, "Use these")
         assert not state.rig.imagined
         (device,) = state.rig.devices
         assert device.memory_total == 24 * GIB
@@ -108,15 +114,15 @@ def test_an_unknown_card_is_filled_in_and_stays_so(qtbot, page, state, library, 
         assert detect().devices[0].memory_total == 24 * GIB
         page.edits.device_facts(0)
         again = next(d for d in page.findChildren(FactsDialog) if d.isVisible())
-        press(again, "Forget mine")
+        press(qtbot, again, "Forget mine")
         qtbot.waitUntil(lambda: state.rig.devices[0].memory_total is None, timeout=30_000)
 
 
-def test_correcting_an_imagined_rig_leaves_this_machine_alone(page, state) -> None:
+def test_correcting_an_imagined_rig_leaves_this_machine_alone(qtbot, page, state) -> None:
     page.edits.device_facts(0)
     dialog = page.findChild(FactsDialog)
     dialog.bandwidth.setValue(500)
-    press(dialog, "Use these")
+    press(qtbot, dialog, "Use these")
     first, second = state.rig.devices
     assert (first.bandwidth_gbs, second.bandwidth_gbs) == (500, 1008)
     (read,) = first.alternatives["bandwidth_gbs"]
@@ -125,7 +131,7 @@ def test_correcting_an_imagined_rig_leaves_this_machine_alone(page, state) -> No
     assert "conflict" not in {f.code for f in examine(state.rig)}
 
 
-def test_the_form_says_what_the_line_would_say(parent) -> None:
+def test_the_form_says_what_the_line_would_say(qtbot, parent) -> None:
     rig = parse_rig(JOINED)
     made = []
     dialog = ComposeDialog(parent, rig, made.append)
@@ -134,24 +140,24 @@ def test_the_form_says_what_the_line_would_say(parent) -> None:
     form = dialog.add_machine()
     form.add_gpu(1, "M2 Ultra 192GB")
     form.network.setCurrentText("Thunderbolt 5")
-    press(dialog, "Try this rig")
+    press(qtbot, dialog, "Try this rig")
     assert made[0].name == f"{JOINED} over Thunderbolt 5 with M2 Ultra 192GB"
     assert len(made[0].hosts) == 3
 
 
-def test_the_form_says_what_is_wrong_and_stays(parent) -> None:
+def test_the_form_says_what_is_wrong_and_stays(qtbot, parent) -> None:
     made = []
     dialog = ComposeDialog(parent, parse_rig("RTX 4090 + 64 GB DDR5-5600"), made.append)
     dialog.show()
     dialog.machines[0].add_gpu(1, "RTX 4091")
-    press(dialog, "Try this rig")
+    press(qtbot, dialog, "Try this rig")
     assert not made
     assert dialog.isVisible()
     assert "RTX 4091" in words(dialog)
     dialog.machines[0]._lines[-1].name.setCurrentText("RTX 3090")
     assert "not in the GPU table" not in words(dialog)
     dialog.machines[0].ram.setValue(0)
-    press(dialog, "Try this rig")
+    press(qtbot, dialog, "Try this rig")
     assert made[0].name == "RTX 4090 + RTX 3090"
 
 
@@ -174,14 +180,14 @@ def test_machines_and_their_network_are_shown(qtbot, page, state) -> None:
         "RTX 3090, device 2 of 3",
         "RTX 3090, device 3 of 3",
     ]
-    press(page, "Without this machine")
+    press(qtbot, page, "Without this machine")
     assert state.rig.name == "2x RTX 3090 + 64 GB DDR4-3200"
     assert "Machine 2" not in words(page)
 
 
-def test_a_machine_is_added_by_words(page, state) -> None:
+def test_a_machine_is_added_by_words(qtbot, page, state) -> None:
     page.what_if.words.setText("over 25GbE with RTX 5090 + 64 GB DDR5-6000")
-    press(page, "Add to the rig")
+    press(qtbot, page, "Add to the rig")
     assert len(state.rig.hosts) == 2
     assert state.rig.links[0].bandwidth_gbs == pytest.approx(3.125)
 
@@ -207,7 +213,7 @@ def test_reading_again_finds_what_came_back(qtbot, page, state, library, tmp_pat
         state.set_detected(detect())
         assert [d.name for d in state.rig.devices] == ["RTX 4090"]
         machine.change({"1.lost": None})
-        press(page, "Read again")
+        press(qtbot, page, "Read again")
         qtbot.waitUntil(lambda: len(state.rig.devices) == 2, timeout=20_000)
     assert [d.name for d in state.rig.devices] == ["RTX 4090", "RTX 3090"]
 

@@ -71,6 +71,8 @@ def test_a_narrow_advice_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
     page.catch_up()
     area = page.verdict.parentWidget().parentWidget().parentWidget()
     assert isinstance(area, QScrollArea)
+    qtbot.waitUntil(area.verticalScrollBar().isVisible, timeout=10_000)
+    assert area.widget().minimumSizeHint().width() <= area.viewport().width()
     qtbot.waitUntil(lambda: not reaches_out(area), timeout=10_000)
     # The form's scroll bar stands within its card, off the fields.
     form = next(a for a in page._usage.findChildren(QScrollArea))

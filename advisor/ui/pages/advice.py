@@ -300,14 +300,14 @@ class AdvicePage(Page):
         if self.advice is None:
             words = self.tr("Working out what to do about {name}…").format(name=name)
             self.verdict.show_none(words)
-            self.verdict.note.setText(doing)
+            self.verdict.note.say(doing)
         elif self._depth == "first":
             words = self.tr("sized roughly so far; exactly now: {what}").format(what=doing)
-            self.verdict.note.setText(words if doing else self.tr("sized roughly so far"))
+            self.verdict.note.say(words if doing else self.tr("sized roughly so far"))
         elif self._depth == "verdict":
-            self.verdict.note.setText(self.tr("the tables of what fits: {what}").format(what=doing))
+            self.verdict.note.say(self.tr("the tables of what fits: {what}").format(what=doing))
         else:
-            self.verdict.note.setText(self.tr("from before your change, being worked out again…"))
+            self.verdict.note.say(self.tr("from before your change, being worked out again…"))
         self._answers.setVisible(self.advice is not None)
 
     def _compute(self, depth: Depth | None = None) -> None:
@@ -383,7 +383,7 @@ class AdvicePage(Page):
         done = depth == "whole"
         if done:
             self._progress.hide()
-            self.verdict.note.setText("")
+            self.verdict.note.say("")
         if advice is None:
             return
         if not self._stale:

@@ -212,7 +212,7 @@ class OptionsCard(Card):
         if not self._one_model(advice):
             header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         count = len(self._options.rows)
-        self.note.setText(
+        self.note.say(
             self.tr("{count} shown of {searched} looked at, in {currency}").format(
                 count=count, searched=f"{advice.searched:,}", currency=advice.usage.currency
             )

@@ -134,7 +134,7 @@ class SpeedCard(Card):
 
     def _show_calibration(self, source: str) -> None:
         """Which probe the figures were fitted to, if any, and the way back."""
-        self.note.setText(self.tr("calibrated") if source else "")
+        self.note.say(self.tr("calibrated") if source else "")
         self._source.setText(self.tr("Calibrated by the {source}.").format(source=source))
         self._calibration.setVisible(bool(source))
 

@@ -234,7 +234,7 @@ class ModelsCard(Card):
             if count == 1
             else self.tr("{count} models at {context}")
         )
-        self.note.setText(words.format(count=count, context=units.tokens(listed.found.ctx)))
+        self.note.say(words.format(count=count, context=units.tokens(listed.found.ctx)))
         self._fit_columns(listed.widest)
         self._tell_empty()
 

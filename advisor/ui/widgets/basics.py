@@ -142,7 +142,7 @@ class Card(QFrame):
         super().__init__()
         self.setProperty("role", "card")
         self.title = text(title, "title")
-        self.note = text(note, "muted")
+        self.note = Elided(note, "muted")
         self.head = row(self.title, self.note, None)
         """The title line; add chips or buttons at its end."""
         self.body = column(spacing=6)

@@ -1,9 +1,11 @@
 """Work in small steps behind the window, with a rest after each that is as long as the step.
 
 Half a core at most is busy, and between two steps the window is as quiet as without. While this
-machine is measured (``hold``) no step begins.
+machine is measured (``hold``) no step begins, and a job that takes its own steps rests as well
+where it asks (``rest``).
 """
 
+import threading
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
@@ -17,26 +19,36 @@ _LEAST_REST_MS: Final = 4
 _measuring: Final[set[QObject]] = set()
 _held: Final["dict[Paced, None]"] = {}
 """Those that would go on."""
+_quiet: Final = threading.Event()
+"""Nothing is measured, for threads that wait for it."""
+_quiet.set()
+_LOOK_S: Final = 0.1
 
 
 def hold(measuring: QObject) -> None:
     """Begin no step until it is released or gone: what is computed here would slow it down."""
-    _measuring.add(measuring)
+    if measuring not in _measuring:
+        _measuring.add(measuring)
+        measuring.destroyed.connect(lambda: release(measuring))
+    _quiet.clear()
 
 
 def release(measured: QObject) -> None:
     """It measures no more."""
     _measuring.discard(measured)
-    if not _is_held():
+    if not _measuring:
+        _quiet.set()
         held = [paced for paced in _held if shiboken6.isValid(paced)]
         _held.clear()
         for paced in held:
             paced.start()
 
 
-def _is_held() -> bool:
-    _measuring.intersection_update([one for one in _measuring if shiboken6.isValid(one)])
-    return bool(_measuring)
+def rest(cancelled: Callable[[], bool]) -> None:
+    """For a job between two of its steps: wait while this machine is measured, or until it is
+    cancelled. Never on the GUI thread."""
+    while not cancelled() and not _quiet.wait(_LOOK_S):
+        pass
 
 
 class Paced(QObject):
@@ -73,7 +85,7 @@ class Paced(QObject):
             self._job = None
 
     def _do_next(self) -> None:
-        if _is_held():
+        if _measuring:
             _held[self] = None
             return
         step = self._step()

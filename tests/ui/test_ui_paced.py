@@ -6,6 +6,7 @@ from probe_page import probing
 from PySide6.QtCore import QObject
 
 from advisor.ui import paced
+from advisor.ui.jobs import Job, run_task
 from advisor.ui.paced import Paced
 from advisor.ui.state import AppState
 
@@ -52,6 +53,32 @@ def test_what_was_called_off_meanwhile_does_not_go_on(qtbot) -> None:
     steps.paced.stop()
     paced.release(measuring)
     assert not steps.goes_on(qtbot)
+
+
+def test_a_job_rests_between_its_steps(qtbot) -> None:
+    measuring, steps, ended = QObject(), [], []
+
+    def work(job: Job) -> None:
+        while not job.cancelled and len(steps) < 3:
+            paced.rest(lambda: job.cancelled)
+            steps.append(job.cancelled)
+
+    paced.hold(measuring)
+    job = run_task(work, on_result=ended.append)
+    qtbot.wait(300)
+    assert steps == []
+    paced.release(measuring)
+    qtbot.waitUntil(lambda: bool(ended), timeout=20_000)
+    assert steps == [False] * 3
+    steps.clear()
+    paced.hold(measuring)
+    job = run_task(work, on_result=ended.append)
+    qtbot.wait(100)
+    job.cancel()
+    with qtbot.waitSignal(job.finished, timeout=20_000):
+        pass
+    paced.release(measuring)
+    assert steps == [True]
 
 
 def test_one_that_is_gone_holds_nobody(qtbot) -> None:

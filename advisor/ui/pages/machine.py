@@ -1,6 +1,7 @@
 """Machine: what can it run, what is in it, what is wrong with it, and what if it were another."""
 
 import functools
+from dataclasses import dataclass, field
 
 from PySide6.QtCore import QElapsedTimer, QTimer
 from PySide6.QtGui import QResizeEvent
@@ -8,7 +9,9 @@ from PySide6.QtWidgets import QWidget
 
 from advisor.advice.capability import Capability
 from advisor.advice.picks import Pick
-from advisor.ui import curtain, design, pauses, services
+from advisor.hardware.rig import Rig
+from advisor.sizing.settings import RunSettings
+from advisor.ui import curtain, design, paced, pauses, services
 from advisor.ui.focus import ReadingOrder
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.page import Page, scrolling
@@ -28,6 +31,47 @@ SOON_MS = 300
 """What takes longer is shown as it comes."""
 _LOOKED = "looked"
 """That a first look at everything is done; file types are chosen after it."""
+
+
+@dataclass(eq=False)
+class _Look:
+    """What the rig runs, on a thread: what is found so far, and more for whoever waits."""
+
+    rig: Rig
+    settings: RunSettings
+    probes: services.Probes
+    least_tps: float
+    so_far: list[Listed] = field(default_factory=list[Listed])
+
+    def work(self, job: Job) -> Listed:
+        told = False
+
+        def cancelled() -> bool:
+            if told:
+                # What is there to read can wait for a probe; the rest takes seconds of a core.
+                paced.rest(lambda: job.cancelled)
+            return job.cancelled
+
+        def arrived(share: float, found: Capability) -> None:
+            self.so_far.append(listed(found))
+            job.report(share)
+
+        def looked(found: Capability) -> None:
+            nonlocal told
+            told = True
+            self.so_far.append(listed(found))
+            job.report(1.0, _LOOKED)
+
+        found = services.what_runs(
+            self.rig,
+            self.settings,
+            self.probes,
+            self.least_tps,
+            cancelled=cancelled,
+            arrived=arrived,
+            looked=looked,
+        )
+        return listed(found)
 
 
 class MachinePage(Page):
@@ -138,45 +182,25 @@ class MachinePage(Page):
             self._capability_job.cancel()
         self._closing.stop()
         probes, least_tps = self.state.session.probes, self.state.usage.min_decode_tps
-        so_far: list[Listed] = []
+        look = _Look(rig, settings, probes, least_tps)
         clock = QElapsedTimer()
         clock.start()
-
-        def work(job: Job) -> Listed:
-            def arrived(share: float, found: Capability) -> None:
-                so_far.append(listed(found))
-                job.report(share)
-
-            def looked(found: Capability) -> None:
-                so_far.append(listed(found))
-                job.report(1.0, _LOOKED)
-
-            found = services.what_runs(
-                rig,
-                settings,
-                probes,
-                least_tps,
-                cancelled=lambda: job.cancelled,
-                arrived=arrived,
-                looked=looked,
-            )
-            return listed(found)
 
         def progressed(share: float, said: str) -> None:
             if job.cancelled:
                 return
             if said == _LOOKED:
-                self._have(so_far[-1], last=False)
+                self._have(look.so_far[-1], last=False)
             elif clock.elapsed() > SOON_MS:
                 # What comes at once needs no list that grows.
-                self._show_so_far(share, so_far[-1])
+                self._show_so_far(share, look.so_far[-1])
 
         def settled(found: Listed) -> None:
             self._have(found, last=True)
             self._closing.begin(found.found, services.closer(rig, settings, probes, least_tps))
 
         job = self._capability_job = run_task(
-            work,
+            look.work,
             on_result=settled,
             on_progress=progressed,
             on_error=self.edits.complain,

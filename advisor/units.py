@@ -3,6 +3,7 @@
 GiB is 2**30 bytes, MiB 2**20; bandwidth is in GB/s, 10**9 bytes per second.
 """
 
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -79,19 +80,38 @@ def cores(count: int) -> str:
     return f"{count} core" if count == 1 else f"{count} cores"
 
 
+def speed(value: float) -> str:
+    """The figure of a speed or wait: a whole one from ten, one decimal from one, two digits below.
+
+    Each end of a range is written so, too: what stands alone ("8.7 tok/s at worst") and in a range
+    ("8.7–15") is one figure then, on screen and on paper.
+    """
+    if value >= 9.95:
+        return f"{value:,.0f}"
+    if value >= 0.95 or value <= 0:
+        return f"{value:.1f}"
+    decimals = 1 - math.floor(math.log10(value))
+    return f"{value:.2f}" if decimals <= 2 else f"{value:.{decimals}f}".rstrip("0")
+
+
 def rate(value: float | None, unit: str = "tok/s") -> str:
     """A speed with about two significant digits below ten: ``"0.04 tok/s"``, ``"118 tok/s"``."""
-    if value is None:
-        return UNKNOWN
-    if 0 < value < 0.95:
-        return f"{value:.2f} {unit}" if value >= 0.1 else f"{value:.2g} {unit}"
-    return f"{value:,.1f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
+    return UNKNOWN if value is None else f"{speed(value)} {unit}".strip()
 
 
 def rates(low: float, high: float, unit: str = "tok/s") -> str:
     """A range of speeds, its unit once: ``"13 to 28 tok/s"``; one speed where they read alike."""
-    slow, fast = rate(low, ""), rate(high, "")
-    return rate(high, unit) if slow == fast else f"{slow}to {fast}{unit}"
+    return _range(" to ", low, high, unit)
+
+
+def between(low: float, high: float, unit: str = "") -> str:
+    """A range of speeds where room is short: ``"8.7–15"``, ``"13–28 tok/s"``."""
+    return _range("–", low, high, unit)
+
+
+def _range(word: str, low: float, high: float, unit: str) -> str:
+    slow, fast = speed(low), speed(high)
+    return f"{slow if slow == fast else f'{slow}{word}{fast}'} {unit}".strip()
 
 
 def duration(seconds: float) -> str:

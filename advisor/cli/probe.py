@@ -25,7 +25,7 @@ from advisor.probe.question import Measured, Noticed, PhaseStarted, ProbeEvent
 from advisor.probe.result import ProbeResult, SpeedPoint
 from advisor.probe.sampler import HOST
 from advisor.sizing.settings import RunSettings
-from advisor.units import rate
+from advisor.units import rate, speed
 from advisor.units import size as people
 
 _ENDS: Final = tuple(
@@ -56,7 +56,7 @@ def _speeds(point: SpeedPoint) -> str:
 
 
 def _spread(value: float | None) -> str:
-    return "" if value is None else f" ± {rate(value, '').strip()}"
+    return "" if value is None else f" ± {speed(value)}"
 
 
 def show(result: ProbeResult) -> None:

@@ -38,6 +38,8 @@ class Asked(QObject):
     """``state.unread`` has become true."""
     model_changed = Signal()
     """``state.choice`` is another model or file type; ``state.model`` follows with the plan."""
+    model_named = Signal()
+    """``state.model_name`` is what the catalogue calls the model in question."""
     settings_changed = Signal()
     usage_changed = Signal()
     results_changed = Signal()
@@ -82,6 +84,9 @@ class Asked(QObject):
         self._planned_for = False
         """Whether ``plan`` belongs to the present question, not to the one before it."""
         self._job: Job | None = None
+        self._names: dict[str, str] = {}
+        """What models that were asked about are called, as far as the catalogue told."""
+        self.model_changed.connect(self._ask_name)
         self._replan = QTimer(self, singleShot=True, interval=REPLAN_MS)
         self._replan.timeout.connect(self._start_planning)
 
@@ -115,6 +120,16 @@ class Asked(QObject):
     def choice(self) -> ModelChoice | None:
         """The model in question."""
         return self.session.model
+
+    @property
+    def model_name(self) -> str:
+        """What the model in question is called; a moment long only the end of its id is known."""
+        if self.model is not None:
+            return self.model.name
+        choice = self.choice
+        if choice is None:
+            return ""
+        return self._names.get(choice.model) or services.short_name(choice.model)
 
     @property
     def settings(self) -> RunSettings:
@@ -341,6 +356,22 @@ class Asked(QObject):
         self._plan_anew()
 
     # what follows from it
+
+    def _ask_name(self) -> None:
+        """A large model's tensors take a while: its name need not wait for them."""
+        choice = self.choice
+        if choice is None or choice.model in self._names:
+            return
+        model = choice.model
+        run_task(
+            lambda _job: services.name_of(model),
+            on_result=lambda name: self._named(model, name),
+            owner=self,
+        )
+
+    def _named(self, model: str, name: str) -> None:
+        self._names[model] = name
+        self.model_named.emit()
 
     def _plan_anew(self) -> None:
         # Or its answer, to the question before, would pass for the model of this one.

@@ -130,6 +130,7 @@ class Header(QWidget):
             picker.setEnabled(True)
         state.rig_changed.connect(self._show_rig)
         state.model_changed.connect(self._show_model)
+        state.model_named.connect(self._show_model)
         state.plan_changed.connect(self._show_model)
         state.settings_changed.connect(self._show_context)
         self._show_rig()
@@ -200,9 +201,7 @@ class Header(QWidget):
         if state.choice is None:
             self.model.show_choice(self.tr("choose"))
             return
-        from advisor.ui.texts import choice_name  # noqa: PLC0415 - after first paint
-
-        self.model.show_choice(choice_name(state), state.choice.file_type or "")
+        self.model.show_choice(state.model_name, state.choice.file_type or "")
 
     def _show_context(self) -> None:
         if self._state is not None:

@@ -67,14 +67,32 @@ def without_companions(settings: RunSettings) -> RunSettings:
 
 def own_projector(choice: ModelChoice) -> str:
     """The name that stands for the projector of a catalogue model; empty where none is known."""
-    path = Path(choice.model)
-    if path.is_absolute() or path.suffix.lower() == ".gguf":
+    if _is_file(choice.model):
         return ""
     try:
         entry = catalogue().find(choice.model)
     except UnknownModel:
         return ""
     return entry.id if entry.vision is not None else ""
+
+
+def short_name(model: str) -> str:
+    """A file's name, or the end of a catalogue id."""
+    return Path(model).name if _is_file(model) else model.rpartition("/")[2]
+
+
+def name_of(model: str) -> str:
+    """What the catalogue calls a model, which is read once; a file has its own name."""
+    if _is_file(model):
+        return short_name(model)
+    try:
+        return catalogue().find(model).name
+    except UnknownModel:
+        return short_name(model)
+
+
+def _is_file(model: str) -> bool:
+    return model.lower().endswith(".gguf") or Path(model).is_absolute()
 
 
 def plan(

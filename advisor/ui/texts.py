@@ -1,7 +1,6 @@
 """Rigs and models in a few words, for headers and lists."""
 
 import datetime as dt
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
@@ -62,18 +61,6 @@ def rig_name(state: "AppState") -> str:
         return rig.name
     words = tr("{name}, as read on {day}")
     return words.format(name=rig.name, day=day)
-
-
-def choice_name(state: "AppState") -> str:
-    """The model in question as people say it."""
-    if state.model is not None:
-        return state.model.name
-    choice = state.choice
-    if choice is None:
-        return ""
-    name = choice.model
-    of_file = name.endswith(".gguf") or Path(name).is_absolute()
-    return Path(name).name if of_file else name.rpartition("/")[2]
 
 
 def detection_in_short(rig: Rig) -> str:

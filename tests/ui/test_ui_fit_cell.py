@@ -1,6 +1,7 @@
 """The chosen cell: why it does not fit, what would help, and what llama.cpp itself says of it."""
 
 import datetime as dt
+import threading
 
 import psutil
 import pytest
@@ -24,6 +25,7 @@ from advisor.sizing.settings import RunSettings
 from advisor.sizing.ways_out import Change
 from advisor.ui import checks, services
 from advisor.ui.focus import LINE
+from advisor.ui.header import Header
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.fit_plan import PlacePicker
 from advisor.ui.pages.fit_run import RunCard
@@ -426,3 +428,38 @@ def test_the_wait_for_a_long_prompt_stands_beside_the_speed(fit, state, qtbot) -
     assert "fills the context" in waits()[1]
     state.change_settings(ctx=8192)
     qtbot.waitUntil(lambda: len(waits()) == 1, timeout=10_000)
+
+
+def test_another_model_has_its_name_before_its_plan(fit, state, qtbot, monkeypatch) -> None:
+    """The header showed the end of an id, and the headline the model before, for seconds."""
+    ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 8192)
+    qtbot.waitUntil(lambda: "Qwen3 8B" in fit._answer.text(), timeout=5_000)
+    header = Header()
+    qtbot.addWidget(header)
+    header.bind(state)
+    go_on, plan = threading.Event(), services.plan
+
+    def plan_later(*asked):
+        go_on.wait(60)
+        return plan(*asked)
+
+    monkeypatch.setattr(services, "plan", plan_later)
+    state.choose_model("allenai/OLMoE-1B-7B-0924-Instruct", "Q4_K_M")
+    try:
+        name = "OLMoE 1B-7B"
+        qtbot.waitUntil(lambda: header.model.accessibleName() == f"Model: {name}, Q4_K_M")
+        qtbot.waitUntil(lambda: fit._answer.text() == f"Sizing {name}…")
+        assert state.model is None
+    finally:
+        go_on.set()
+    qtbot.waitUntil(lambda: state.plan is not None and state.model is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: fit._answer.text().startswith(name), timeout=5_000)
+    # Another file type of the same model leaves its headline until there is the other's.
+    go_on.clear()
+    state.choose_cell("Q8_0", 8192)
+    try:
+        assert (state.model, state.model_name) == (None, name)
+        fit._compute()
+        assert fit._answer.text().startswith(name)
+    finally:
+        go_on.set()

@@ -24,7 +24,7 @@ from advisor.ui.widgets.range_curve import RangeCurve
 from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.widgets.sparkline import Sparkline
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
-from advisor.units import GIB, rates
+from advisor.units import GIB, between, rate, rates, speed
 
 EXPLAINED = Explanation(
     title="Weights",
@@ -45,6 +45,31 @@ EXPLAINED = Explanation(
 )
 def test_a_range_of_speeds_has_its_unit_once(low: float, high: float, shown: str) -> None:
     assert rates(low, high) == shown
+
+
+@pytest.mark.parametrize("low", [0.00042, 0.0996, 0.31, 0.94, 0.96, 2.45, 8.7, 9.94, 9.96, 43.6])
+@pytest.mark.parametrize("factor", [1, 1.004, 1.7, 40])
+def test_the_ends_of_a_range_are_written_as_they_are_alone(low: float, factor: float) -> None:
+    high = low * factor
+    alone = dict.fromkeys((speed(low), speed(high)))
+    assert between(low, high) == range_text(Range(low=low, mid=low, high=high)) == "–".join(alone)
+    assert rates(low, high) == " to ".join(alone) + " tok/s"
+    assert rate(low) == f"{speed(low)} tok/s"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0.0"),
+        (0.00042, "0.00042"),
+        (0.0996, "0.1"),
+        (0.3, "0.30"),
+        (9.96, "10"),
+        (2e3, "2,000"),
+    ],
+)
+def test_a_speed_has_two_figures_below_ten(value: float, shown: str) -> None:
+    assert speed(value) == shown
 
 
 def name_of(widget: QWidget) -> str:
@@ -88,9 +113,9 @@ def test_ranges_and_terms_are_told_as_people_read_them() -> None:
     assert range_text(None) == "unknown"
     assert range_text(Range(low=36.2, mid=38, high=41)) == "36–41"
     assert range_text(Range(low=2.14, mid=2.3, high=2.6)) == "2.1–2.6"
-    assert range_text(Range(low=7.7, mid=11, high=15.2)) == "8–15"
-    assert range_text(Range(low=0.034, mid=0.05, high=0.09)) == "0.034–0.090"
-    assert range_text(Range(low=0.0837, mid=0.1, high=0.197)) == "0.08–0.20"
+    assert range_text(Range(low=7.7, mid=11, high=15.2)) == "7.7–15"
+    assert range_text(Range(low=0.034, mid=0.05, high=0.09)) == "0.034–0.09"
+    assert range_text(Range(low=0.0837, mid=0.1, high=0.197)) == "0.084–0.20"
     assert range_text(Range.exactly(38.9)) == "39"
     assert term_value(Term(name="K", value=GIB, unit="B")) == "1.0 GiB"
     assert term_value(Term(name="cells", value=8192)) == "8,192"

@@ -28,7 +28,7 @@ from advisor.report.document import (
     Table,
 )
 from advisor.sizing.plan import Plan
-from advisor.units import UNKNOWN, rate, tokens
+from advisor.units import UNKNOWN, between, tokens
 
 MAX_OPTIONS = 5
 MAX_OF_A_KIND = 1
@@ -246,8 +246,7 @@ def _span(span: Span | None, currency: str) -> str:
 def _pace(speed: Range | None) -> str:
     if speed is None:
         return "–"
-    low, high = rate(speed.low, "").strip(), rate(speed.high, "").strip()
-    return low if low == high else f"{low}–{high}"
+    return between(speed.low, speed.high)
 
 
 def _option_row(assessment: Assessment, currency: str, *, best: bool) -> tuple[Cell, ...]:

@@ -19,7 +19,7 @@ from advisor.report.document import (
 from advisor.sizing import sampling
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.sizing.waits import Wait
-from advisor.units import UNKNOWN, gib, large_unit, rate, size, tokens, waiting
+from advisor.units import UNKNOWN, between, gib, large_unit, rate, size, tokens, waiting
 
 _VERDICTS = {
     "fits": "fits with room to spare",
@@ -215,12 +215,12 @@ def _speed(plan: Plan, longest: Sequence[Wait]) -> list[Block]:
         each, unit = waiting(value.high) if value and of == "s" else (1.0, of)
         text = UNKNOWN
         if value is not None:
-            text = f"{rate(value.low / each, '')}– {rate(value.high / each, unit)}"
+            text = between(value.low / each, value.high / each, unit)
         rows.append(
             (
                 Cell(text=name),
                 Cell(
-                    text=text.replace(" –", "–").replace("– ", "–"),
+                    text=text,
                     basis=speed.basis if value else None,
                 ),
                 Cell(text=UNKNOWN if value is None else rate(value.mid / each, unit)),

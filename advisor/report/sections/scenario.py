@@ -16,7 +16,7 @@ from advisor.report.document import (
     Table,
     Tone,
 )
-from advisor.units import UNKNOWN, large_unit, rate, tokens
+from advisor.units import UNKNOWN, between, large_unit, tokens
 
 MAX_CONTEXTS = 4
 _RIG_AND_MODEL = (Column(title="Rig", weight=1.5), Column(title="Model", weight=1.75))
@@ -136,7 +136,7 @@ def _speeds(answer: Answer) -> Table:
 def _range(value: Range | None) -> str:
     if value is None:
         return UNKNOWN
-    return f"{rate(value.low, '').strip()}–{rate(value.high, '').strip()}"
+    return between(value.low, value.high)
 
 
 def _crossings(answer: Answer) -> Table:

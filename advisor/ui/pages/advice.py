@@ -27,7 +27,6 @@ from advisor.ui.pages.advice_options import OptionsCard
 from advisor.ui.pages.advice_plot import CostPlot, picture
 from advisor.ui.pages.advice_verdict import MoversCard, VerdictCard
 from advisor.ui.state import AppState
-from advisor.ui.texts import choice_name
 from advisor.ui.widgets.basics import Banner, Card, EmptyState, button, column, row, text
 from advisor.ui.widgets.progress import Progress
 
@@ -296,7 +295,7 @@ class AdvicePage(Page):
             return
         self._progress.show()
         self._progress.setValue(round(PERCENT * max(0.0, share)))
-        name = choice_name(self.state) if self.state.choice is not None else self.tr("the example")
+        name = self.state.model_name if self.state.choice is not None else self.tr("the example")
         if self.advice is None:
             words = self.tr("Working out what to do about {name}…").format(name=name)
             self.verdict.show_none(words)
@@ -388,7 +387,7 @@ class AdvicePage(Page):
             return
         if not self._stale:
             self.state.advised(advice)
-        about = choice_name(self.state), self.state.rig.name if self.state.rig else ""
+        about = self.state.model_name, self.state.rig.name if self.state.rig else ""
         if self._about != about:
             self._about = about
             self._right.verticalScrollBar().setValue(0)

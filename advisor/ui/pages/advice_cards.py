@@ -16,7 +16,7 @@ from advisor.advice.whatif import name
 from advisor.advice.wording import standing
 from advisor.ui.pages.advice_verdict import tell
 from advisor.ui.widgets.basics import TextRole, column
-from advisor.units import rate
+from advisor.units import between
 
 ACROSS: Final = 3
 """Cards on a line, and more where each keeps `NARROWEST`."""
@@ -145,6 +145,6 @@ def _figures(a: Assessment, usage: Usage) -> list[str]:
         cost += _tr(", {price} to buy").format(price=price(a.hardware.mid, usage.currency))
     speed = _tr("speed not known")
     if a.decode_tps is not None:
-        speed = f"{a.decode_tps.low:,.0f}–{rate(a.decode_tps.high)}"
+        speed = between(a.decode_tps.low, a.decode_tps.high, "tok/s")
     loss = _tr("loss: {loss}").format(loss=a.option.loss or _tr("not known"))
     return [cost, f"{speed} · {loss}"]

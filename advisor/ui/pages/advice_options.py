@@ -27,7 +27,7 @@ from advisor.ui.pages.advice_cards import OptionCards
 from advisor.ui.pages.advice_verdict import paragraph
 from advisor.ui.widgets.basics import Card, button, clear, column, row
 from advisor.ui.widgets.row_table import Index, RowsModel, offer_sorting, row_table
-from advisor.units import rates, size, tokens, waits
+from advisor.units import between, rates, size, tokens, waits
 
 ROW_HEIGHT: Final = 29
 FEW: Final = 7
@@ -302,7 +302,7 @@ class OptionsCard(Card):
         return (
             title,
             runs,
-            "–" if speed is None else f"{speed.low:,.0f}–{speed.high:,.0f}",
+            "–" if speed is None else between(speed.low, speed.high),
             f"{a.hardware.mid:,.0f}",
             "" if a.monthly is None else f"{a.monthly.mid:,.2f}",
             "" if each is None else f"{each.mid:,.2f}",

@@ -29,7 +29,7 @@ from advisor.ui.pages.fit_side import SideCards
 from advisor.ui.pages.fit_speed import SpeedCard
 from advisor.ui.pages.fit_why import WhyCard
 from advisor.ui.state import AppState
-from advisor.ui.texts import VERDICT_TONES, answer, choice_name, verdict_word, way_out
+from advisor.ui.texts import VERDICT_TONES, answer, verdict_word, way_out
 from advisor.ui.widgets.basics import (
     Banner,
     Card,
@@ -63,6 +63,8 @@ class FitPage(Page):
         """Whether there is a model, as far as the page shows it."""
         self._about = "", ""
         """Model and rig of the plan that is shown."""
+        self._answered = ""
+        """Model that the headline is about: another's must not stand under its name."""
         self._wait = QTimer(self, singleShot=True, interval=20)
         self._wait.timeout.connect(self._compute)
         self._probe = button(self.tr("Probe this"), self._go_probe, "primary")
@@ -97,6 +99,7 @@ class FitPage(Page):
             state.results_changed,
         ):
             signal.connect(self._wait.start)
+        state.model_named.connect(self._say_sizing)
         state.plan_changed.connect(lambda: self.when_seen(self._show_plan))
         self._wait.start()
         self.when_seen(self._show_plan)
@@ -306,11 +309,16 @@ class FitPage(Page):
 
     def _say_working(self) -> None:
         """Until there is an answer, say what is being worked out."""
-        if self.state.plan is None and not self.state.problem:
-            name = choice_name(self.state)
-            self._answer.setText(self.tr("Sizing {name}…").format(name=name))
-            self._reason.setText("")
+        self._say_sizing()
         self.matrix.say_working()
+
+    def _say_sizing(self) -> None:
+        state = self.state
+        if state.choice is None or state.problem:
+            return
+        if state.plan is None or state.choice.model != self._answered:
+            self._answer.setText(self.tr("Sizing {name}…").format(name=state.model_name))
+            self._reason.setText("")
 
     def _complain(self, error: RigAdvisorError) -> None:
         self.matrix.say_nothing()
@@ -334,7 +342,7 @@ class FitPage(Page):
         plan, rig, model = self.state.plan, self.state.rig, self.state.model
         if self.state.problem:
             tell_problem(self.banner, self.state, self)
-            words = self.tr("{name} cannot be sized.").format(name=choice_name(self.state))
+            words = self.tr("{name} cannot be sized.").format(name=self.state.model_name)
             self._answer.setText(words)
             self._reason.setText("")
             self._every.hide()
@@ -352,8 +360,9 @@ class FitPage(Page):
         if self._about != (model.id, rig.name):
             self._about = model.id, rig.name
             self._side.verticalScrollBar().setValue(0)
-        headline, reason = answer(plan, choice_name(self.state), rig)
+        headline, reason = answer(plan, self.state.model_name, rig)
         self._answer.setText(headline)
+        self._answered = self.state.choice.model if self.state.choice is not None else ""
         self._reason.setText(reason)
         self._show_way_out()
         self._every.setVisible(model.source == "gguf" and model.hp is not None)

@@ -103,7 +103,7 @@ class SpeedsCard(Card):
         ]
         for name, value, words, spread, predicted in figures:
             if value is not None:
-                note = "" if spread is None else f"± {units.rate(spread, '').strip()}"
+                note = "" if spread is None else f"± {units.speed(spread)}"
                 if not note and predicted is not None:
                     note = range_text(predicted)
                     self._grey.show()

@@ -1,6 +1,5 @@
 """Figures: a name, a value with its unit and basis; pressing it opens how it came about."""
 
-import math
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -30,27 +29,13 @@ def split_value(value: str) -> tuple[str, str] | None:
 
 def range_text(span: "Range | None") -> str:
     """``"36–41"``; one number where low and high are the same; "unknown" without a basis."""
-    if span is None:
-        return units.UNKNOWN
-    if span.high >= 1:
-        form = ",.0f" if span.high >= 10 else ".1f"
-    else:
-        # As many decimals for both ends: two figures of the high one, and one at least of the low.
-        form = f".{max(_decimals(span.high, 2), _decimals(span.low, 1))}f"
-    low, high = f"{span.low:{form}}", f"{span.high:{form}}"
-    return low if low == high else f"{low}–{high}"
+    return units.UNKNOWN if span is None else units.between(span.low, span.high)
 
 
 def wait_text(span: "Range") -> str:
-    """A range of seconds in what it is best counted in: ``"1.1–2.7 s"``, ``"5–12 min"``."""
+    """A range of seconds in what it is best counted in: ``"1.1–2.7 s"``, ``"4.8–12 min"``."""
     each, name = units.waiting(span.high)
-    scaled = {end: getattr(span, end) / each for end in ("low", "mid", "high")}
-    return f"{range_text(span.model_copy(update=scaled))} {name}"
-
-
-def _decimals(value: float, figures: int) -> int:
-    """Decimals that show so many significant figures of a number below one."""
-    return figures - 1 - math.floor(math.log10(value)) if value > 0 else 0
+    return units.between(span.low / each, span.high / each, name)
 
 
 class FigureRow(QWidget):

@@ -12,8 +12,8 @@ from typing import Final
 _LONGEST: Final = 100
 """Letters of a name; the longest in the catalogue has half as many."""
 
-_FILE_TYPE: Final = r"(?:UD[-_])?(?:I?Q\d|TQ\d|MXFP4|NVFP4|BF16|FP16|F16|F32)\w*"
-_TAG: Final = re.compile(rf":(?:.*[-_])?({_FILE_TYPE})$", re.IGNORECASE)
+_FILE_TYPE: Final = r"(?:UD[-_])?(?:I?Q\d|TQ\d|MXFP4|NVFP4|BF16|FP16|F16|F32)\w*(?:-XL)?"
+_TAG: Final = re.compile(rf":(?:.*?[-_])??({_FILE_TYPE})$", re.IGNORECASE)
 _SITE: Final = re.compile(r"^(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/", re.IGNORECASE)
 _PREFIX: Final = re.compile(r"^huihui-", re.IGNORECASE)
 _PAGE: Final = re.compile(r"/(?:tree|blob|resolve)/.*$")
@@ -48,7 +48,7 @@ def written(metadata: Mapping[str, object], stem: str) -> str:
 
 
 def stated_type(name: str) -> str | None:
-    """The file type behind the colon: ``…-GGUF:Q4_K_M``, ``llama3.1:8b-instruct-q4_K_M``."""
+    """The file type behind the colon: ``…-GGUF:UD-Q4_K_XL``, ``llama3.1:8b-instruct-q4_K_M``."""
     found = _TAG.search(name.strip())
     return found[1] if found else None
 

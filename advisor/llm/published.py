@@ -6,6 +6,7 @@ hold and the catalogue's entry does not. What is known to differ in a way that n
 its name is said.
 """
 
+import dataclasses
 import functools
 import re
 from datetime import date
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from advisor import resources
 from advisor.llm.catalogue_entry import CatalogueEntry
-from advisor.llm.filetypes import assign
+from advisor.llm.filetypes import assign, is_own_mix, nearest
 from advisor.llm.filetypes import file_type as named_file_type
 from advisor.llm.model import Model
 from advisor.llm.model_names import repository
@@ -94,8 +95,14 @@ def repository_of(entry: CatalogueEntry, name: str) -> str:
 def model_of(entry: CatalogueEntry, name: str, file_type: str, *, imatrix: bool = False) -> Model:
     """A catalogue model in a file type, as the files are that ``name`` means.
 
-    Raises ModelError for a type that can't be predicted.
+    A publisher's own mix ("UD-Q4_K_XL") is computed as what comes nearest, and says so. Raises
+    ModelError for a type that can't be predicted.
     """
+    if is_own_mix(file_type):
+        near = _nearest(entry, file_type)
+        model = model_of(entry, name, near, imatrix=imatrix)
+        own = f"“{file_type}” is a publisher's own mix: computed as {near}."
+        return dataclasses.replace(model, published=f"{own} {model.published}".strip())
     kind = named_file_type(file_type).name
     place = repository(name)
     habit = next((h for h in habits() if h.of(place, entry, kind)), None)
@@ -105,6 +112,19 @@ def model_of(entry: CatalogueEntry, name: str, file_type: str, *, imatrix: bool 
     if key not in _made:
         _made[key] = _model(entry, place, habit, kind, imatrix=imatrix)
     return _made[key]
+
+
+def _nearest(entry: CatalogueEntry, mix: str) -> str:
+    """Experts that were released in four bits keep them in mixes of four bits and more.
+
+    Unsloth's files of DeepSeek V4 Flash have 155 GB as UD-Q4_K_XL and 162 as UD-Q8_K_XL, the same
+    experts beside other tensors in 8 and in 16 bits (unsloth.ai/docs/models/deepseek-v4, read in
+    November 2026); Q4_K_M would have 172, Q8_0 302.
+    """
+    kind = nearest(mix)
+    if entry.native_file_type == "MXFP4_MOE" and kind.bits >= named_file_type("MXFP4_MOE").bits:
+        return "MXFP4_MOE"
+    return kind.name
 
 
 _SAID: Final = {

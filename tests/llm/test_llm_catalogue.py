@@ -128,7 +128,31 @@ def test_a_name_that_states_a_file_type_means_it() -> None:
     assert load("unsloth/Qwen3-8B-GGUF:Q8_0", "Q6_K").file_type == "Q6_K"
     assert load("nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16").file_type == "Q4_K_M"
     with pytest.raises(ModelError, match="not a file type"):
-        load("unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL")
+        load("unsloth/Qwen3-8B-GGUF:UD-Q4_K_XM")
+
+
+@pytest.mark.parametrize(
+    ("named", "kind", "gigabytes"),
+    [
+        ("unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL", "Q4_K_M", 5.0),
+        ("teamblobfish/DeepSeek-V4-Flash-GGUF:Q2_K-XL", "Q2_K", 103.1),
+        # What unsloth's files have: their experts are as they were released.
+        ("unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL", "MXFP4_MOE", 155.1),
+        ("unsloth/DeepSeek-V4-Flash-GGUF:UD-Q8_K_XL", "MXFP4_MOE", 155.1),
+        ("unsloth/DeepSeek-V4-Flash-GGUF:UD-IQ2_XXS", "IQ2_XXS", 74.2),
+    ],
+)
+def test_a_publishers_own_mix_is_computed_as_what_comes_nearest(
+    named: str, kind: str, gigabytes: float
+) -> None:
+    mix = named.rpartition(":")[2]
+    model = load(named)
+    assert model.file_type == kind
+    assert model.nbytes / 1e9 == pytest.approx(gigabytes, abs=0.05)
+    assert f"“{mix}” is a publisher's own mix: computed as {kind}." in model.published
+    bare = load(named.rpartition(":")[0], kind)
+    assert "own mix" not in bare.published
+    assert bare.nbytes == model.nbytes
 
 
 def test_the_name_of_a_repository_is_found_by_search_too() -> None:

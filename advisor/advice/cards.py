@@ -16,7 +16,10 @@ LEAST_LANES: Final = 4
 FULL_LANES: Final = 16
 _CUDA_13: Final = (7, 5)
 """Older cards were dropped by CUDA 13 (its release notes, August 2025)."""
-_PASSIVE: Final = ("Tesla", "A10", "A16", "A30", "A40", "A100", "L4", "L40", "H100", "H200", "B200")
+_PASSIVE: Final = (
+    *("Tesla", "A10", "A16", "A30", "A40", "A100"),
+    *("L4", "L40", "H100", "H200", "B200", "B300"),
+)
 _YEARS_ON_SALE: Final = 3
 
 

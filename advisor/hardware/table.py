@@ -336,7 +336,7 @@ def find(name: str, *, memory: int | None = None, pci_id: str | None = None) -> 
     return named[0] if len(named) == 1 else None
 
 
-_MODULES = ("B200", "GH200", "MI250X", "MI300X", "MI325X", "MI355X")
+_MODULES = ("B200", "B300", "GH200", "MI250X", "MI300X", "MI325X", "MI355X")
 """Beside those called SXM: OAM and Grace Hopper boards."""
 
 

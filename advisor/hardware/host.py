@@ -13,13 +13,14 @@ import psutil
 
 from advisor import paths
 from advisor.files import is_missing
-from advisor.hardware import macos, smbios
+from advisor.hardware import cgroups, macos, smbios
 from advisor.hardware.bandwidth import cached_ram_bandwidth
 from advisor.hardware.rig import Host
 
 # SMBIOS 7.4.1, chassis types that are carried about.
 _PORTABLE = {8, 9, 10, 11, 14, 30, 31, 32}
-_UNLIMITED = 1 << 60
+_UNTOLD = {None, 1, 2}
+"""Other and unknown, as virtual machines have it."""
 _TABLE = "sys/firmware/dmi/tables/DMI"
 
 
@@ -37,15 +38,7 @@ def read_host(models: Path | None = None, *, root: Path = Path("/")) -> Host:
     values["cpu"] = _cpu(root)
     if not values["cpu"]:
         unknown["cpu"] = "the system does not name its processor"
-    values["cores"], values["threads"] = psutil.cpu_count(logical=False), psutil.cpu_count()
-    if values["cores"] is None:
-        unknown["cores"] = "the system does not report physical cores"
-    elif not wsl and _lent_threads(root, values["cores"], values["threads"]):
-        values["cores"] //= 2
-        sources["cores"] = (
-            "half of the virtual machine's processors, each of which is one thread of a core as a "
-            "rule"
-        )
+    values |= _processors(root, sources, unknown, wsl=wsl)
     values |= _memory(root, sources)
     values |= _memory_type(root, values, sources, unknown)
     values |= _power(root, unknown)
@@ -86,6 +79,43 @@ def _cpu(root: Path) -> str:
     return " ".join(found[1].split()) if found else platform.processor()
 
 
+def _processors(
+    root: Path, sources: dict[str, str], unknown: dict[str, str], *, wsl: bool
+) -> dict[str, Any]:
+    cores, threads = psutil.cpu_count(logical=False), psutil.cpu_count()
+    if cores is None:
+        unknown["cores"] = "the system does not report physical cores"
+        return {"cores": cores, "threads": threads}
+    lent = not wsl and _lent_threads(root, cores, threads)
+    limited, allowed = _allowed(root, cores, threads or cores)
+    if limited < cores:
+        sources["cores"] = f"those of {cores} that this program may use"
+    if lent:
+        limited = max(1, limited // 2)
+        sources["cores"] = (
+            "half of the virtual machine's processors, each of which is one thread of a core as a "
+            "rule"
+        ) + (f"; {allowed} of {threads} may be used" if allowed < (threads or 0) else "")
+    return {"cores": limited, "threads": allowed}
+
+
+def _allowed(root: Path, cores: int, threads: int) -> tuple[int, int]:
+    """Of the cores and threads those that this program may use: by its affinity (taskset, a
+    container's cpuset) and by its share of their time (a container's quota)."""
+    # Windows tells those of one of its processor groups, and macOS none.
+    own = os.sched_getaffinity(0) if sys.platform == "linux" else set[int]()
+    if own and len(own) < (os.cpu_count() or 1):
+        threads = min(threads, len(own))
+        folder = root / "sys/devices/system/cpu"
+        siblings = {_text(folder / f"cpu{n}/topology/thread_siblings_list") or str(n) for n in own}
+        cores = min(cores, len(siblings))
+    quota = cgroups.processors(root)
+    if quota is not None:
+        whole = max(1, round(quota))
+        cores, threads = min(cores, whole), min(threads, whole)
+    return cores, threads
+
+
 def _lent_threads(root: Path, cores: int, threads: int | None) -> bool:
     """Whether every core that Linux counts is a thread that a hypervisor lends.
 
@@ -109,23 +139,22 @@ def _windows_cpu() -> str:
         return platform.processor()
 
 
-def memory_limit(root: Path = Path("/")) -> int | None:
-    """Bytes this process may use when it runs in a container (cgroup v2, v1), else None."""
-    for name in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = _text(root / name)
-        if text.isdigit() and int(text) < _UNLIMITED:
-            return int(text)
-    return None
+def available_memory() -> int:
+    """Bytes of RAM that this program can be given now."""
+    available, limit = psutil.virtual_memory().available, cgroups.memory_limit()
+    return available if limit is None else min(available, limit.left())
 
 
 def _memory(root: Path, sources: dict[str, str]) -> dict[str, Any]:
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     total, available = memory.total, memory.available
     sources["ram_total"] = "operating system"
-    limit = memory_limit(root)
-    if limit is not None and limit < total:
-        total, available = limit, min(available, limit)
-        sources["ram_total"] = "limit of the container this runs in"
+    limit = cgroups.memory_limit(root)
+    if limit is not None:
+        available = min(available, limit.left())
+        if limit.total < total:
+            total = limit.total
+            sources["ram_total"] = "limit of the container this runs in"
     return {
         "ram_total": total,
         "ram_available": available,
@@ -205,10 +234,12 @@ def _windows_firmware_table() -> bytes:
 
 
 def _power(root: Path, unknown: dict[str, str]) -> dict[str, Any]:
-    chassis = _text(root / "sys/class/dmi/id/chassis_type")
+    told = _text(root / "sys/class/dmi/id/chassis_type")
+    chassis = int(told) if told.isdigit() else smbios.chassis(_firmware_table(root))
     ask: Any = getattr(psutil, "sensors_battery", None)  # not on every system
     battery = ask() if ask is not None else None
-    laptop: bool | None = int(chassis) in _PORTABLE if chassis.isdigit() else None
+    # To Windows the battery that feeds a desktop while the mains fail is one like any other.
+    laptop: bool | None = None if chassis in _UNTOLD else chassis in _PORTABLE
     if laptop is None:
         laptop = True if battery is not None else None
     if laptop is None:

@@ -269,13 +269,13 @@ def _read_state(nvml: NvmlLibrary, handle: object, found: Fields) -> None:
     found.read("ecc", lambda: bool(ask("nvmlDeviceGetEccMode", handle)[0]))
     found.read("display", lambda: bool(ask("nvmlDeviceGetDisplayActive", handle)))
     found.read("display_attached", lambda: bool(ask("nvmlDeviceGetDisplayMode", handle)))
-    found.read("throttle", lambda: throttle_words(_clock_events(nvml, handle)))
+    found.read("throttle", lambda: throttle_words(clock_events(nvml, handle)))
     model = nvml.optional("nvmlDeviceGetDriverModel", handle)
     if model is not None:
         found.put("driver_model", {0: "WDDM", 1: "TCC", 2: "MCDM"}.get(int(model[0])), SOURCE)
 
 
-def _clock_events(nvml: NvmlLibrary, handle: object) -> int:
+def clock_events(nvml: NvmlLibrary, handle: object) -> int:
     """Why the clocks are as they are, under its present or its former name."""
     try:
         return int(nvml.call("nvmlDeviceGetCurrentClocksEventReasons", handle))

@@ -36,6 +36,8 @@ _WORDS = {
     29: "the GPU is in a state that does not allow it",
     999: "the driver reported an unknown error",
 }
+UNANSWERABLE = frozenset({2, NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, _VERSION_MISMATCH})
+"""What asking again will not change; a driver that took too long may answer the next time."""
 LOST = frozenset({GPU_IS_LOST, GPU_NOT_FOUND, 16})
 NO_DRIVER = frozenset({12})
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import psutil
 
+from advisor.hardware import cgroups
 from advisor.hardware.drm_clients import DrmClients
 from advisor.hardware.linux_gpus import cards
-from advisor.hardware.nvml import read_processes
-from advisor.hardware.nvml_library import LOST, NvmlError, NvmlLibrary
+from advisor.hardware.nvml import clock_events, read_processes
+from advisor.hardware.nvml_library import LOST, UNANSWERABLE, NvmlError, NvmlLibrary
 from advisor.hardware.readings import NAN, Row, Sensor, held_by
 from advisor.hardware.rig import Device, Process
 from advisor.hardware.sensors_apple import AppleSensor
@@ -83,7 +84,8 @@ class NvmlSensor:
                 if error.code in LOST:
                     self._gone(row)
                     return
-                self._asked.remove(entry)
+                if error.code in UNANSWERABLE:
+                    self._asked.remove(entry)
 
     def _gone(self, row: Row) -> None:
         self.lost = True
@@ -101,7 +103,7 @@ class NvmlSensor:
         row[at], row[at + 1] = rates.gpu / 100, rates.memory / 100
 
     def _throttle(self, row: Row, at: int) -> None:
-        row[at] = self._nvml.call("nvmlDeviceGetCurrentClocksEventReasons", self._handle)
+        row[at] = clock_events(self._nvml, self._handle)
 
     def slow(self, row: Row, turn: int) -> None:
         """See `Sensor.slow`: PCIe throughput, which NVML counts over 20 ms while it blocks."""
@@ -183,6 +185,7 @@ class HostSensor:
 
     def __init__(self) -> None:
         self._meminfo = self._open("/proc/meminfo")
+        self._limit = cgroups.memory_limit()
         self._watched: int | None = None
         self._family: dict[int, int | None] = {}
         self._page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -203,8 +206,13 @@ class HostSensor:
         if self._meminfo is not None:
             text = os.pread(self._meminfo, 8192, 0)
             known = {name: int(kib) << 10 for name, kib in self._fields.findall(text)}
-            available = known.get(b"MemAvailable", 0)
-            row[0] = known.get(b"MemTotal", 0) - available
+            total, available = known.get(b"MemTotal", 0), known.get(b"MemAvailable", 0)
+            if self._limit is not None:
+                total, available = (
+                    min(total, self._limit.total),
+                    min(available, self._limit.left()),
+                )
+            row[0] = total - available
             row[1] = available
             row[2] = known.get(b"SwapTotal", 0) - known.get(b"SwapFree", 0)
         elif tick % 4 == 0:

@@ -1,12 +1,14 @@
 """Memory modules from the firmware's table (SMBIOS), where the system lets us read it."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from advisor.hardware.imagined import theoretical_bandwidth
 
 # SMBIOS reference specification 3.7, 7.18.2: Memory Device, Type.
 _TYPES = {0x18: "DDR3", 0x1A: "DDR4", 0x1E: "LPDDR4", 0x22: "DDR5", 0x23: "LPDDR5"}
+_ENCLOSURE = 3
 _MEMORY_DEVICE = 17
 _END = 127
 
@@ -27,23 +29,33 @@ class Module:
 
 def parse(blob: bytes) -> tuple[Module, ...]:
     """Populated modules of a raw SMBIOS structure table; damaged tables end where they break."""
-    modules: list[Module] = []
+    found = (
+        _module(body, strings)
+        for kind, body, strings in _structures(blob)
+        if kind == _MEMORY_DEVICE and len(body) >= 0x17
+    )
+    return tuple(module for module in found if module is not None)
+
+
+def chassis(blob: bytes) -> int | None:
+    """Type of the machine's first enclosure (7.4.1), None where the table has none."""
+    bodies = (body for kind, body, _ in _structures(blob) if kind == _ENCLOSURE and len(body) > 5)
+    first = next(bodies, None)
+    return None if first is None else first[5] & 0x7F  # bit 7: it has a lock
+
+
+def _structures(blob: bytes) -> Iterator[tuple[int, bytes, list[bytes]]]:
+    """Kind, fields and strings of each structure."""
     at = 0
     while at + 4 <= len(blob):
         kind, length = blob[at], blob[at + 1]
         if length < 4 or kind == _END:
-            break
-        body = blob[at : at + length]
+            return
         end = blob.find(b"\0\0", at + length)
         if end < 0:
-            break
-        strings = blob[at + length : end].split(b"\0")
-        if kind == _MEMORY_DEVICE and length >= 0x17:
-            module = _module(body, strings)
-            if module is not None:
-                modules.append(module)
+            return
+        yield kind, blob[at : at + length], blob[at + length : end].split(b"\0")
         at = end + 2
-    return tuple(modules)
 
 
 def _word(body: bytes, at: int, size: int = 2) -> int:

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import psutil
-
 from advisor import paths
 from advisor.engine import bench, folders
 from advisor.engine.builds import Build, Choice, choose, discover, newer
 from advisor.engine.told import told
 from advisor.errors import EngineError, ModelError
+from advisor.hardware.host import available_memory
 from advisor.hardware.rig import Rig
 from advisor.llm import ghost
 from advisor.llm.companions import with_companions
@@ -90,7 +89,7 @@ def prepare(
         message = f"There is no llama-bench beside {choice.build.path or 'the embedded engine'}."
         raise EngineError(message)
     used = usable_rig(rig, choice.build)
-    available = psutil.virtual_memory().available
+    available = available_memory()
     if not rig.imagined:
         host = used.host.model_copy(update={"ram_available": available})
         used = used.model_copy(update={"hosts": (host, *used.hosts[1:])})

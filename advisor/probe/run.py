@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from advisor import paths
 from advisor.engine.client import Client
 from advisor.engine.launch import Address, Files
@@ -20,6 +18,7 @@ from advisor.engine.log import Adjusted, Event, LoadingTensors, Ready, WarmingUp
 from advisor.engine.process import EngineProcess
 from advisor.errors import EngineError, ModelError
 from advisor.files import is_file
+from advisor.hardware.host import available_memory
 from advisor.llm.ghost import Ghost, write_ghost
 from advisor.llm.model import Model
 from advisor.probe import child, outcome, schedule
@@ -211,7 +210,7 @@ class Probe(Running):
         question = self._question
         if question.build.problem:
             raise _failed("no-build", question.build.problem)
-        available = psutil.virtual_memory().available
+        available = available_memory()
         objections = preflight(question.model, question.rig, question.plan, available=available)
         standing = [o for o in objections if not (o.overridable and question.anyway)]
         if standing:

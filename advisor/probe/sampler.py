@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import psutil
 
+from advisor.hardware.cgroups import MemoryLimit, memory_limit
 from advisor.hardware.nvml import POWER_LIMITED
 from advisor.probe.processor import Processor
 from advisor.probe.spill import SharedMemory
@@ -112,13 +113,14 @@ def child_swap(pid: int) -> int | None:
     return None
 
 
-def available_memory() -> int:
-    """Bytes of RAM that could be given to programs."""
+def available_memory(limit: MemoryLimit | None) -> int:
+    """Bytes of RAM that could be given to programs, as far as a container's limit goes."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, ValueError, IndexError):
             with open("/proc/meminfo", "rb") as file:  # noqa: PTH123
                 head = file.read(256)
-            return int(head.split(b"MemAvailable:", 1)[1].split(None, 1)[0]) << 10
+            known = int(head.split(b"MemAvailable:", 1)[1].split(None, 1)[0]) << 10
+            return known if limit is None else min(known, limit.left())
     return psutil.virtual_memory().available
 
 
@@ -159,6 +161,7 @@ class Sampler:
         self._tick = 0
         self._swapped: int | None = None
         self._processor = Processor()
+        self._limit = memory_limit()
         self._shares: tuple[float, float] | None = None
         self._spill = SharedMemory() if sys.platform == "win32" else None
         self._shared: int | None = None
@@ -216,7 +219,7 @@ class Sampler:
 
     def sample(self) -> Sample:
         """Read everything once."""
-        values: Sample = {(HOST, "available"): _kib(available_memory())}
+        values: Sample = {(HOST, "available"): _kib(available_memory(self._limit))}
         pid = self.pid
         child = child_memory(pid) if pid is not None else None
         if child is not None and pid is not None:

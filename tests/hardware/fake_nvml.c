@@ -343,9 +343,14 @@ int nvmlDeviceGetCurrentClocksEventReasons(Device device, unsigned long long *ou
     return OK;
 }
 
+/* The former name, which older drivers know alone. */
 int nvmlDeviceGetCurrentClocksThrottleReasons(Device device, unsigned long long *out)
 {
-    return nvmlDeviceGetCurrentClocksEventReasons(device, out);
+    long long value;
+    GATE(device);
+    if (!of(device, "throttle", &value)) return UNSUPPORTED;
+    *out = (unsigned long long)value;
+    return OK;
 }
 
 /* "0.compute=1234:1073741824,77:-1"; -1 is "not available", as under WDDM. */

@@ -3,6 +3,7 @@
 import struct
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from advisor import paths
 from advisor.errors import RigError
-from advisor.hardware import bandwidth, macos, smbios
+from advisor.hardware import bandwidth, cgroups, macos, smbios
 from advisor.hardware.bandwidth import (
     RamBandwidth,
     cached_ram_bandwidth,
@@ -200,6 +201,134 @@ def test_wsl_and_containers(tmp_path: Path):
     assert "container" in host.sources["ram_total"]
     unlimited = root_with(tmp_path / "b", {"sys/fs/cgroup/memory.max": "max\n"})
     assert read_host(root=unlimited).ram_total == psutil.virtual_memory().total
+
+
+V1 = "sys/fs/cgroup/memory/"
+V2 = "sys/fs/cgroup/"
+
+
+@pytest.mark.parametrize(
+    ("files", "total", "left"),
+    [
+        # What is in use is no more to be had, but for pages of files.
+        (
+            {
+                V2 + "memory.max": "8589934592",
+                V2 + "memory.current": "6442450944",
+                V2 + "memory.stat": "anon 4294967296\nactive_file 1073741824\ninactive_file 3\n",
+            },
+            8 * GIB,
+            3 * GIB + 3,
+        ),
+        # A service: the group that limits it is above its own.
+        (
+            {
+                "proc/self/cgroup": "0::/system.slice/advisor.service/work\n",
+                V2 + "system.slice/advisor.service/work/memory.max": "max",
+                V2 + "system.slice/advisor.service/memory.max": "4294967296",
+                V2 + "system.slice/advisor.service/memory.current": "5368709120",
+            },
+            4 * GIB,
+            0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "9:name=systemd:/x\n4:memory:/jobs/7\n",
+                V1 + "memory.limit_in_bytes": "9223372036854771712",
+                V1 + "jobs/7/memory.limit_in_bytes": "2147483648",
+                V1 + "jobs/7/memory.usage_in_bytes": "1073741824",
+                V1 + "jobs/7/memory.stat": "inactive_file 9\ntotal_inactive_file 536870912\n",
+            },
+            2 * GIB,
+            3 * GIB // 2,
+        ),
+    ],
+)
+def test_a_limit_of_memory_is_what_can_be_had(
+    tmp_path: Path, files: dict[str, str], total: int, left: int
+):
+    limit = cgroups.memory_limit(root_with(tmp_path, files))
+    assert limit is not None
+    assert (limit.total, limit.left()) == (total, left)
+
+
+def test_memory_without_a_limit(tmp_path: Path):
+    unlimited = {V2 + "memory.max": "max", V1 + "memory.limit_in_bytes": "9223372036854771712"}
+    assert cgroups.memory_limit(root_with(tmp_path, unlimited)) is None
+    assert cgroups.memory_limit(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({V2 + "cpu.max": "150000 100000"}, 1.5),
+        ({V2 + "cpu.max": "max 100000"}, None),
+        (
+            {
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            4,
+        ),
+        (
+            {
+                "proc/self/cgroup": "3:cpu,cpuacct:/a\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us": "50000",
+                "sys/fs/cgroup/cpu/a/cpu.cfs_period_us": "100000",
+            },
+            0.5,
+        ),
+        ({}, None),
+    ],
+)
+def test_a_share_of_processors(tmp_path: Path, files: dict[str, str], quota: float | None):
+    assert cgroups.processors(root_with(tmp_path, files)) == quota
+
+
+@pytest.mark.parametrize(
+    ("own", "quota", "told"),
+    [
+        (range(16), "max 100000", (8, 16)),
+        (range(16), "300000 100000", (3, 3)),
+        (range(16), "20000 100000", (1, 1)),
+        ((0, 1, 2, 3), "max 100000", (2, 4)),  # threads of two cores
+        ((0, 2, 4, 6), "max 100000", (4, 4)),
+    ],
+)
+def test_only_processors_that_may_be_used_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, own, quota: str, told: tuple[int, int]
+):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(own), raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 16 if logical else 8)
+    siblings = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    pairs = {siblings.format(n): f"{n & ~1}-{n | 1}\n" for n in range(16)}
+    host = read_host(root=root_with(tmp_path, {**pairs, V2 + "cpu.max": quota}))
+    assert (host.cores, host.threads) == told
+    assert ("may use" in host.sources["cores"]) == (told[0] < 8)
+
+
+@pytest.mark.parametrize(("kind", "found"), [(3, 3), (0x80 | 10, 10), (None, None)])
+def test_the_firmware_names_the_enclosure(kind: int | None, found: int | None):
+    enclosure = b"" if kind is None else bytes([3, 9, 0, 3, 1, kind, 0, 0, 0]) + b"Maker\0\0"
+    assert smbios.chassis(BIOS + enclosure + module("DIMM 1", "P0 CHANNEL A") + END) == found
+
+
+@pytest.mark.parametrize(
+    ("chassis", "laptop"),
+    [("3", False), ("10", True), ("1", True), ("2", True)],
+)
+def test_a_battery_makes_a_laptop_where_the_enclosure_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, chassis: str, laptop: bool
+):
+    """A desktop's uninterruptible supply is a battery to Windows."""
+    battery = SimpleNamespace(percent=80, power_plugged=True)
+    monkeypatch.setattr(psutil, "sensors_battery", lambda: battery, raising=False)
+    root = root_with(tmp_path, {"sys/class/dmi/id/chassis_type": chassis})
+    host = read_host(root=root)
+    assert (host.laptop, host.on_battery) == (laptop, False)
 
 
 def test_home_stays_private():

@@ -115,6 +115,33 @@ def test_a_call_that_is_not_supported_costs_only_its_own_column(machine: Machine
     assert card.used == 350 * MIB
 
 
+def test_a_driver_that_took_too_long_is_asked_again(machine: Machine):
+    """A single late answer left a card's memory unknown for the rest of a probe."""
+    machine.become("rtx-4090-pair")
+    monitor = Monitor(interval_s=0.01).start()
+    try:
+        until(monitor, lambda s: s.devices[1].used == 1100 * MIB)
+        machine.change({"1.fail.nvmlDeviceGetMemoryInfo_v2": 10})  # NVML_ERROR_TIMEOUT
+        late = until(monitor, lambda s: s.devices[1].used is None)
+        assert not late.devices[1].lost
+        assert late.devices[1].power_w is not None
+        machine.change({"1.fail.nvmlDeviceGetMemoryInfo_v2": None})
+        until(monitor, lambda s: s.devices[1].used == 1100 * MIB)
+    finally:
+        monitor.stop()
+
+
+def test_an_older_driver_tells_why_its_clocks_are_low(machine: Machine):
+    """Its function has a former name, which the readings of a probe did not try."""
+    machine.become("rtx-4090")
+    machine.change({"0.throttle": 0x40, "fail.nvmlDeviceGetCurrentClocksEventReasons": 13})
+    monitor = Monitor(interval_s=0.01).start()
+    try:
+        until(monitor, lambda s: s.devices[0].throttle == ("temperature (hardware)",))
+    finally:
+        monitor.stop()
+
+
 def test_unified_memory_follows_the_host(machine: Machine):
     machine.become("gb10")
     monitor = Monitor(interval_s=0.01).start()

@@ -1,7 +1,8 @@
 """Charts drawn for print: vector lines, words beside the lines, readable in black and white."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
@@ -222,7 +223,7 @@ def _mark_names(marks: Sequence[Mark], axes: _Axes) -> list[tuple[float, int, Se
         row_ends = [-math.inf] * _MARK_ROWS
         placed: list[tuple[float, int, SetText]] = []
         for group in groups:
-            words = ", ".join(mark.label for mark in group)
+            words = ", ".join(_repeated(mark.label for mark in group))
             text = set_text(words, face(TINY), axes.frame.width())
             left = min(axes.x(group[0].x) + 2, axes.frame.right() - text.width)
             row = next((r for r, end in enumerate(row_ends) if left > end + 8), None)
@@ -234,6 +235,13 @@ def _mark_names(marks: Sequence[Mark], axes: _Axes) -> list[tuple[float, int, Se
             return placed
         crowded = groups.pop(len(placed))
         groups[len(placed) - 1] += crowded
+
+
+def _repeated(labels: Iterable[str]) -> Iterator[str]:
+    """``prefill, prefill, decode`` → ``prefill ×2, decode``."""
+    for label, same in itertools.groupby(labels):
+        count = len(list(same))
+        yield label if count == 1 else f"{label} ×{count}"
 
 
 def _draw_side_labels(

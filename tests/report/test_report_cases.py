@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pypdfium2 import PdfDocument
 from PySide6.QtGui import QGuiApplication, QImage
-from report_cases import CASES, MADE, case, document
+from report_cases import CASES, MADE, case, document, probe
 
 from advisor import session as sessions
 from advisor.advice.usage import Usage
@@ -17,6 +17,7 @@ from advisor.basis import Basis
 from advisor.errors import ReportError
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Host, Rig
+from advisor.probe.result import Component, SpeedPoint
 from advisor.report import gather
 from advisor.report.build import ReportOptions, Section, build
 from advisor.report.document import Command, Document, Heading, Paragraph, Table
@@ -28,6 +29,7 @@ from advisor.report.plain import to_text
 from advisor.report.provenance import changes, stamped
 from advisor.report.sections.fit import _cell
 from advisor.report.sections.machine import machine_blocks
+from advisor.report.sections.probe import probe_blocks
 from advisor.session import ModelChoice, Session
 from advisor.sizing.matrix import Cell as MatrixCell
 from advisor.sizing.settings import RunSettings
@@ -166,6 +168,28 @@ def test_a_probe_replaces_words_by_measurements_and_a_failed_one_says_so() -> No
     assert "ran out of memory" in failed
     assert "it confirms nothing" in failed
     assert "unable to allocate CUDA0 buffer" in failed
+
+
+def test_parts_of_a_probe_tell_where_they_were_read() -> None:
+    """A driver's share and the program's own are no accounting of llama.cpp's; nothing is no part
+    that is unknown, and what was not asked is no unknown speed."""
+    host = probe().places[0]
+    nothing = Component(name="draft", planned=0, engine=None)
+    driver = Component(name="driver", planned=600 << 20, engine=558 << 20)
+    held = {part.name: part for part in host.components} | {"draft": nothing, "driver": driver}
+    place = host.model_copy(update={"components": tuple(held.values())})
+    alone = SpeedPoint(
+        depth=0, n_prompt=0, prefill_tps=None, ttft_s=None, n_decode=64, decode_tps=211.0
+    )
+    result = probe().model_copy(update={"places": (place,), "speeds": (alone,)})
+    blocks = probe_blocks(result)
+    tables = [block for block in blocks if isinstance(block, Table)]
+    parts = {r[1].text: r[3].basis for t in tables for r in t.rows if len(r) == 5}
+    assert parts["Driver"] == parts["llama.cpp itself"] == Basis.MEASURED
+    assert parts["Weights"] == Basis.DRY_RUN
+    assert "Drafting" not in parts
+    (speed,) = (row for t in tables for row in t.rows if row[0].text == "an empty context")
+    assert [cell.text for cell in speed[1:]] == ["211 tok/s", "–", "–"]
 
 
 def test_what_short_ghosts_say_of_the_whole_is_not_marked_as_measured() -> None:

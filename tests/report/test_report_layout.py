@@ -313,6 +313,16 @@ def test_names_of_marks_never_meet(qapp: QGuiApplication, moments: list[float]) 
     assert named == ", ".join(mark.label for mark in marks)
 
 
+def test_marks_of_one_name_that_are_close_are_counted(qapp: QGuiApplication) -> None:
+    """“prefill, prefill, prefill, prefill, prefill” stood over a probe of six seconds."""
+    names = ["decode", *["prefill"] * 5, "stopping"]
+    marks = [Mark(x=30 + n / 100, label=name) for n, name in enumerate(names)]
+    chart = Chart(title="", x_label="", y_label="", summary="", marks=tuple(marks), x_max=60.0)
+    placed = _mark_names(marks, _Axes(chart, QRectF(58, 0, 300, 200)))
+    words = ", ".join(text.layout.text() for _, _, text in placed)
+    assert words == "decode, prefill ×5, stopping"
+
+
 @pytest.mark.parametrize(
     ("title", "stem"),
     [

@@ -29,6 +29,9 @@ MAX_LOG_LINE = 300
 MAX_CHARTS = 2
 AGREES = "none"
 _SAYS_LITTLE = (AGREES, UNKNOWN)
+_READ = frozenset({"program", "driver"})
+"""Parts that llama.cpp's log does not tell."""
+_NOT_ASKED = "–"
 _LOWER = 190
 """Height of charts where there are two."""
 _UNFINISHED = (
@@ -185,11 +188,15 @@ def _differences(result: ProbeResult) -> Table:
                 Cell(text=place.title),
                 Cell(text=_TITLES[component.name]),
                 _known(component.planned, Basis.COMPUTED),
-                _known(component.engine, Basis.DRY_RUN),
+                _known(
+                    component.engine,
+                    # What llama.cpp's log does not account for is from readings.
+                    _basis(result) if component.name in _READ else Basis.DRY_RUN,
+                ),
                 Cell(text=_difference(component.planned, component.engine)),
             )
             for component in place.components
-            if (component.planned is not None or component.engine is not None)
+            if (component.planned or component.engine)
             and not (many and _difference(component.planned, component.engine) in _SAYS_LITTLE)
         ]
         rows.append(
@@ -227,14 +234,22 @@ def _known(value: int | None, basis: Basis) -> Cell:
     return Cell(text=size(value), basis=None if value is None else basis)
 
 
+def _pace(tps: float | None, basis: Basis) -> Cell:
+    return Cell(text=_NOT_ASKED) if tps is None else Cell(text=rate(tps), basis=basis)
+
+
 def _speeds(result: ProbeResult) -> Table:
     basis = _basis(result)
     rows = tuple(
         (
-            Cell(text=f"{tokens(point.depth)} tokens in the context"),
-            Cell(text=rate(point.decode_tps), basis=basis if point.decode_tps else None),
-            Cell(text=rate(point.prefill_tps), basis=basis if point.prefill_tps else None),
-            Cell(text=UNKNOWN if point.ttft_s is None else f"{point.ttft_s:.2f} s"),
+            Cell(
+                text=f"{tokens(point.depth)} tokens in the context"
+                if point.depth
+                else "an empty context"
+            ),
+            _pace(point.decode_tps, basis),
+            _pace(point.prefill_tps, basis),
+            Cell(text=_NOT_ASKED if point.ttft_s is None else f"{point.ttft_s:.2f} s"),
         )
         for point in result.speeds
     )

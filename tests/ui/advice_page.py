@@ -6,7 +6,6 @@ from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QWidget
 from advisor.ui.pages.advice import AdvicePage
 
 MODEL = "Qwen/Qwen3-32B"
-LONG = 120_000
 
 
 def words(widget: QWidget) -> str:
@@ -15,7 +14,7 @@ def words(widget: QWidget) -> str:
 
 
 def settled(qtbot, page: AdvicePage) -> None:
-    qtbot.waitUntil(lambda: page.advice is not None and not page._stale, timeout=LONG)
+    qtbot.waitUntil(lambda: page.advice is not None and not page._stale)
     page.catch_up()
     QCoreApplication.processEvents()  # new labels are shown in a turn of their own
 

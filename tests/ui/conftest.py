@@ -1,19 +1,42 @@
 """One application with the design applied, and a settled event loop after each test."""
 
+import functools
 import gc
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from advice_page import MODEL, settled
 from probe_page import with_tiny_model
 from PySide6.QtCore import QThreadPool
 from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Rig
-from advisor.ui import design, jobs
+from advisor.llm.catalogue import Catalogue, catalogue
+from advisor.ui import design, jobs, services
 from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.state import AppState
+
+PATIENCE_MS: Final = 120_000
+"""As long as anything is waited for: how long it takes says something of the machine's load, not of
+the program."""
+
+
+class Patient(QtBot):
+    """Waits five times and more as long as a busy machine takes."""
+
+    waitUntil = functools.partialmethod(QtBot.waitUntil, timeout=PATIENCE_MS)  # noqa: N815
+    waitSignal = functools.partialmethod(QtBot.waitSignal, timeout=PATIENCE_MS)  # noqa: N815
+    waitExposed = functools.partialmethod(QtBot.waitExposed, timeout=PATIENCE_MS)  # noqa: N815
+    waitActive = functools.partialmethod(QtBot.waitActive, timeout=PATIENCE_MS)  # noqa: N815
+
+
+@pytest.fixture
+def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> Patient:
+    """In the place of pytest-qt's, whose waits are five seconds long."""
+    return Patient(request)
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +62,15 @@ def designed(qapp: QApplication) -> Iterator[None]:
 def big_rig() -> Rig:
     """A rig that does not depend on the machine under test."""
     return parse_rig("2x RTX 4090 + 128 GB DDR5-6000")
+
+
+@pytest.fixture
+def few_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handful of real entries: sizing all of them is another test's business."""
+    every = catalogue()
+    names = ("Qwen/Qwen3-8B", "google/gemma-3-27b-it", "openai/gpt-oss-120b")
+    few = Catalogue([every.find(name) for name in names])
+    monkeypatch.setattr(services, "catalogue", lambda: few)
 
 
 @pytest.fixture

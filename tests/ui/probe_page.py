@@ -31,7 +31,7 @@ def probing(state: AppState, qtbot, *, budget: int) -> Iterator[ProbePage]:
     page.head.budget.setItemData(0, 1)
     page.head.budget.setCurrentIndex(budget)
     page.show()
-    with qtbot.waitSignal(page.controller.prepared, timeout=20_000):
+    with qtbot.waitSignal(page.controller.prepared):
         page._soon.start()
     page.catch_up()  # what was predicted is drawn in turns
     yield page

@@ -71,7 +71,10 @@ def test_what_changes_is_seen_from_the_top_and_in_the_end_whole(stage: Stage, qt
     assert stage.below.painted > BANDS
 
 
-def test_pieces_of_a_page_are_waited_for_but_not_for_ever(stage: Stage, qtbot) -> None:
+def test_pieces_of_a_page_are_waited_for_but_not_for_ever(
+    stage: Stage, qtbot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_MS", 2000)  # longer than a busy machine's three turns
     turn, pieces = Turn(stage.below), list[bool]()
 
     def piece() -> None:

@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_models_is_looked_in_from_now_on(state: AppState, folder: Path, qtbot) -> None:
-    with qtbot.waitSignal(state.model_wanted, timeout=10_000):
+    with qtbot.waitSignal(state.model_wanted):
         state.open_file(folder)
     assert model_folders.named() == (folder,)
     found = {file.name for file in opening.local_files() if file.place == folder.name}
@@ -117,14 +117,14 @@ def test_a_mistyped_name_finds_what_comes_nearest(state: AppState, qtbot) -> Non
 
 def test_a_folder_without_models_is_told(state: AppState, tmp_path: Path, qtbot) -> None:
     (tmp_path / "empty").mkdir()
-    with qtbot.waitSignal(state.failed, timeout=10_000) as told:
+    with qtbot.waitSignal(state.failed) as told:
         state.open_file(tmp_path / "empty")
     assert "no GGUF file" in told.args[0]
     assert model_folders.named() == ()
 
 
 def test_a_stand_in_is_not_taken_for_a_model(state: AppState, folder: Path, qtbot) -> None:
-    with qtbot.waitSignal(state.failed, timeout=10_000) as told:
+    with qtbot.waitSignal(state.failed) as told:
         state.open_file(folder.parent / "stand-in.gguf")
     assert "no weights" in told.args[0]
     assert state.choice is None
@@ -132,18 +132,18 @@ def test_a_stand_in_is_not_taken_for_a_model(state: AppState, folder: Path, qtbo
 
 def test_what_opens_nowhere_says_what_would(state: AppState, tmp_path: Path, qtbot) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    with qtbot.waitSignal(state.failed, timeout=10_000) as told:
+    with qtbot.waitSignal(state.failed) as told:
         state.open_file(tmp_path / "notes.txt")
     assert "a GGUF model, a folder of GGUF models" in told.args[0]
 
 
 def test_a_projector_goes_beside_the_model(state: AppState, folder: Path, qtbot) -> None:
     projector = folder / "mmproj-Mein Modell.gguf"
-    with qtbot.waitSignal(state.failed, timeout=10_000) as told:
+    with qtbot.waitSignal(state.failed) as told:
         state.open_file(projector)
     assert "Choose its model first" in told.args[0]
     state.choose_model(str(next(folder.glob("Mein*.gguf"))))
-    with qtbot.waitSignal(state.settings_changed, timeout=10_000):
+    with qtbot.waitSignal(state.settings_changed):
         state.open_file(projector)
     assert state.settings.mmproj == str(projector)
     assert state.choice is not None
@@ -173,9 +173,9 @@ def test_a_config_becomes_a_model_of_the_catalogue(state: AppState, tmp_path: Pa
     file = tmp_path / "My new MoE" / "config.json"
     file.parent.mkdir()
     file.write_text(json.dumps(tiny.MOE))
-    with qtbot.waitSignal(state.plan_changed, timeout=20_000):
+    with qtbot.waitSignal(state.plan_changed):
         state.open_file(file)
-        qtbot.waitUntil(lambda: state.choice is not None, timeout=10_000)
+        qtbot.waitUntil(lambda: state.choice is not None)
     assert state.choice is not None
     assert catalogue().find("My new MoE").id == state.choice.model
     opening.forget_model(state.choice.model)
@@ -186,7 +186,7 @@ def test_a_config_becomes_a_model_of_the_catalogue(state: AppState, tmp_path: Pa
 def test_an_adapters_config_is_told_from_a_models(state: AppState, tmp_path: Path, qtbot) -> None:
     file = tmp_path / "adapter_config.json"
     file.write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "Qwen/Qwen3-8B"}))
-    with qtbot.waitSignal(state.failed, timeout=10_000) as told:
+    with qtbot.waitSignal(state.failed) as told:
         state.open_file(file)
     assert "changes Qwen/Qwen3-8B" in told.args[0]
 
@@ -196,17 +196,17 @@ def test_a_file_is_sized_in_every_file_type(state: AppState, folder: Path, qtbot
     qtbot.addWidget(page)
     page.show()
     state.choose_model(str(next(folder.glob("Mein*.gguf"))))
-    qtbot.waitUntil(page._every.isVisible, timeout=20_000)
-    qtbot.waitUntil(lambda: len(page.matrix.map.cells.rows) == 1, timeout=20_000)
+    qtbot.waitUntil(page._every.isVisible)
+    qtbot.waitUntil(lambda: len(page.matrix.map.cells.rows) == 1)
     page._every.click()
-    qtbot.waitUntil(lambda: len(page.matrix.map.cells.rows) > 8, timeout=30_000)
-    qtbot.waitUntil(lambda: not page._every.isVisible(), timeout=20_000)
+    qtbot.waitUntil(lambda: len(page.matrix.map.cells.rows) > 8)
+    qtbot.waitUntil(lambda: not page._every.isVisible())
     page.closing()
 
 
 def test_a_file_that_is_gone_can_be_found_again(state: AppState, folder: Path, qtbot) -> None:
     there = folder / "Mein Modell (Kopie) – überlang.gguf"
-    with qtbot.waitSignal(state.plan_changed, timeout=20_000):
+    with qtbot.waitSignal(state.plan_changed):
         state.choose_model(str(folder / "umbenannt.gguf"))
     assert state.missing == folder / "umbenannt.gguf"
     page = QWidget()
@@ -217,7 +217,7 @@ def test_a_file_that_is_gone_can_be_found_again(state: AppState, folder: Path, q
     assert "It was moved, renamed or deleted" in banner.sentence
     banner._action.click()
     (dialog,) = page.findChildren(QFileDialog)
-    with qtbot.waitSignal(state.plan_changed, timeout=20_000):
+    with qtbot.waitSignal(state.plan_changed):
         dialog.fileSelected.emit(str(there))
     dialog.close()
     assert state.missing is None
@@ -232,10 +232,10 @@ def test_a_file_that_cannot_be_read_leaves_nothing_of_the_model_before(
     qtbot.addWidget(fit)
     fit.show()
     state.choose_model(str(folder / "Mein Modell (Kopie) – überlang.gguf"))
-    qtbot.waitUntil(lambda: bool(fit.matrix.map.cells.rows), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(fit.matrix.map.cells.rows))
     state.choose_model(str(folder / "kaputt.gguf"))
-    qtbot.waitUntil(lambda: fit._answer.text() == "kaputt.gguf cannot be sized.", timeout=30_000)
-    qtbot.waitUntil(lambda: not fit.matrix.map.cells.rows, timeout=30_000)
+    qtbot.waitUntil(lambda: fit._answer.text() == "kaputt.gguf cannot be sized.")
+    qtbot.waitUntil(lambda: not fit.matrix.map.cells.rows)
     assert fit._reason.text() == fit.matrix.unit.text() == ""
     assert not any(part.isVisible() for part in (fit._every, fit.matrix.check_all))
     assert not any(part.isEnabled() for part in (fit._probe, fit._bigger))
@@ -244,9 +244,9 @@ def test_a_file_that_cannot_be_read_leaves_nothing_of_the_model_before(
 
 def test_an_answer_that_comes_late_is_not_of_the_model_chosen_since(state: AppState, qtbot) -> None:
     state.choose_model("Qwen/Qwen3-8B", "Q8_0")
-    qtbot.waitUntil(lambda: state._job is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: state._job is not None)
     state.choose_model("kaputt.gguf")
-    with qtbot.waitSignal(state.plan_changed, timeout=20_000):
+    with qtbot.waitSignal(state.plan_changed):
         pass  # the first one heard
     assert state.problem
     assert state.plan is state.model is None

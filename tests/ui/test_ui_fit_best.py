@@ -19,7 +19,7 @@ def test_the_list_opens_a_model(qtbot, state: AppState) -> None:
     qtbot.addWidget(best)
     best._search.setText("qwen3 8b")
     best.show()
-    qtbot.waitUntil(lambda: best.picks.rowCount() > 0, timeout=60_000)
+    qtbot.waitUntil(lambda: best.picks.rowCount() > 0)
 
     with qtbot.waitSignal(best.taken):
         best.table.activated.emit(best.picks.index(0, 0))
@@ -42,7 +42,7 @@ def test_nothing_found_says_so(qtbot, state: AppState) -> None:
     best._search.setText("no such model")
     best.show()
 
-    qtbot.waitUntil(lambda: "Nothing" in best._said.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "Nothing" in best._said.text())
 
 
 def test_a_line_with_a_part_in_ram_shows_what_its_plan_says(qtbot, state: AppState) -> None:
@@ -55,7 +55,6 @@ def test_a_line_with_a_part_in_ram_shows_what_its_plan_says(qtbot, state: AppSta
     best.show()
     qtbot.waitUntil(
         lambda: bool(best.picks.picks) and not any(p.rough for p in best.picks.picks),
-        timeout=60_000,
     )
     pick = best.picks.picks[0]
     assert pick.planned
@@ -66,7 +65,6 @@ def test_a_line_with_a_part_in_ram_shows_what_its_plan_says(qtbot, state: AppSta
         best.table.activated.emit(best.picks.index(0, 0))
     qtbot.waitUntil(
         lambda: state.plan is not None and state.plan.file_type == pick.cell.file_type,
-        timeout=30_000,
     )
     assert state.plan is not None
     assert state.plan.speed.decode_tps == pick.cell.decode
@@ -89,7 +87,7 @@ def test_a_line_that_llama_server_alone_makes_too_slow_says_why(qtbot, state: Ap
     best._search.setText("gpt-oss 20b")
     best._least.setValue(wish)
     best.show()
-    qtbot.waitUntil(lambda: "too slow in llama-server only" in best._said.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "too slow in llama-server only" in best._said.text())
     at = [pick.entry.id for pick in best.picks.picks].index(entry.id)
     assert shown(best)[at].endswith(", slow")
     tip = best.picks.index(at, 3).data(Qt.ItemDataRole.ToolTipRole)

@@ -58,7 +58,6 @@ def ask(qtbot, state, model: str, file_type: str, ctx: int, *, rig: str = ONE_CA
             state.plan is not None
             and (state.plan.file_type, state.plan.settings.ctx) == (file_type, ctx)
         ),
-        timeout=30_000,
     )
 
 
@@ -71,8 +70,15 @@ def words(fit: FitPage) -> str:
     return "\n".join(x.text() for x in fit.why.findChildren(QLabel) if x.isVisibleTo(fit.why))
 
 
+def shows_plan(fit: FitPage) -> bool:
+    """Whether all cards are of the present question: they are filled in turns."""
+    return fit.state.present_plan is not None and not fit._unseen
+
+
 def shows_why(fit: FitPage) -> bool:
-    return fit.why.isVisible() and fit.why.isEnabled()
+    """Whether it is of the present plan, and all of it."""
+    due = fit.state.present_plan is None or fit._show_plan in fit._unseen
+    return not due and fit.why.isVisible() and fit.why.isEnabled()
 
 
 def test_another_rigs_tightest_memory_is_shown_first(fit, state, qtbot) -> None:
@@ -81,45 +87,43 @@ def test_another_rigs_tightest_memory_is_shown_first(fit, state, qtbot) -> None:
         return [p.property("place") for p in found if p.isVisible() and p.isChecked()]
 
     ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 8192)
-    qtbot.waitUntil(lambda: shown() == ["CUDA0"], timeout=5_000)
+    qtbot.waitUntil(lambda: shown() == ["CUDA0"])
 
     def pickers() -> dict[str, PlacePicker]:
         return {p.property("place"): p for p in fit.plan.findChildren(PlacePicker)}
 
-    qtbot.waitUntil(lambda: "host" in pickers(), timeout=5_000)  # the card is filled in turns
+    qtbot.waitUntil(lambda: "host" in pickers())  # the card is filled in turns
     pickers()["host"].click()
     state.change_settings(ctx=4096)
-    qtbot.waitUntil(lambda: state.plan.settings.ctx == 4096, timeout=30_000)
+    qtbot.waitUntil(lambda: state.plan.settings.ctx == 4096 and shows_plan(fit))
     assert shown() == ["host"], "of the same rig what was chosen stays"
     ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 8192, rig="RTX 3060 12GB + 64 GB")
-    qtbot.waitUntil(lambda: shown() == ["CUDA0"], timeout=5_000)
+    qtbot.waitUntil(lambda: shown() == ["CUDA0"])
 
 
 def test_a_way_out_is_applied(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-30B-A3B", "Q6_K", 32768)
-    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    qtbot.waitUntil(lambda: shows_why(fit))
     assert "RTX 4090) lacks 2.8 GiB" in words(fit)
     assert "perplexity" in words(fit)
 
     ways(fit)["Take Q5_K_M instead of Q6_K"].click()
 
-    qtbot.waitUntil(
-        lambda: state.plan is not None and state.plan.file_type == "Q5_K_M", timeout=30_000
-    )
+    qtbot.waitUntil(lambda: state.plan is not None and state.plan.file_type == "Q5_K_M")
     assert state.plan.verdict in {"fits", "tight"}
 
 
 def test_another_card_is_a_what_if(fit, state, qtbot) -> None:
     ask(qtbot, state, "meta-llama/Llama-3.3-70B-Instruct", "Q4_K_M", 32768)
-    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    qtbot.waitUntil(lambda: shows_why(fit))
     assert "USD" in words(fit)
 
     ways(fit)["Add 2 more RTX 4090"].click()
 
     assert state.rig.name == "3x RTX 4090 + 64 GB"
-    qtbot.waitUntil(lambda: state.plan is not None and len(state.plan.devices) == 3, timeout=30_000)
+    qtbot.waitUntil(lambda: state.plan is not None and len(state.plan.devices) == 3)
     assert state.plan.verdict == "fits"
-    qtbot.waitUntil(lambda: not fit.why.isVisible(), timeout=30_000)
+    qtbot.waitUntil(lambda: not fit.why.isVisible())
 
 
 def test_parts_whose_turn_comes_after_another_rig_wait_for_its_plan(
@@ -139,7 +143,7 @@ def test_parts_whose_turn_comes_after_another_rig_wait_for_its_plan(
     fit._show_plan()  # its parts' turns are still to come
     state.set_rig(parse_rig("3x RTX 3090 + 64 GB DDR5-6000"))
     fit.catch_up()
-    qtbot.waitUntil(lambda: (3, 3) in asked, timeout=30_000)
+    qtbot.waitUntil(lambda: (3, 3) in asked)
     assert all(cards == planned for cards, planned in asked)
 
 
@@ -150,15 +154,15 @@ def test_every_one_of_many_cards_gets_its_bar(fit, state, qtbot) -> None:
         pickers = [p for p in fit.plan.findChildren(PlacePicker) if p.isVisibleTo(fit.plan)]
         return [str(picker.property("place")) for picker in pickers]
 
-    qtbot.waitUntil(lambda: bars() == [*(f"CUDA{n}" for n in range(8)), "host"], timeout=30_000)
+    qtbot.waitUntil(lambda: bars() == [*(f"CUDA{n}" for n in range(8)), "host"])
     ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 8192)
-    qtbot.waitUntil(lambda: bars() == ["CUDA0", "host"], timeout=30_000)
+    qtbot.waitUntil(lambda: bars() == ["CUDA0", "host"])
 
 
 def test_a_part_in_ram_that_was_asked_for_is_not_called_too_slow(fit, state, qtbot) -> None:
     state.change_settings(n_cpu_moe="fit")
     ask(qtbot, state, "Qwen/Qwen3-30B-A3B", "Q8_0", 32768)
-    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    qtbot.waitUntil(lambda: shows_why(fit))
     assert state.plan.verdict == "offload"
     assert state.plan.speed.decode_tps.mid > state.usage.min_decode_tps
     assert "A part lies in RAM" in words(fit)
@@ -168,9 +172,7 @@ def test_a_part_in_ram_that_was_asked_for_is_not_called_too_slow(fit, state, qtb
 def test_settings_are_changed_by_a_way_out(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-14B", "Q8_0", 40960, rig="RTX 3090 + 64 GB DDR4-3200")
     state.change_settings(parallel=4, ctx=65536)
-    qtbot.waitUntil(
-        lambda: shows_why(fit) and any("KV cache" in name for name in ways(fit)), timeout=30_000
-    )
+    qtbot.waitUntil(lambda: shows_why(fit) and any("KV cache" in name for name in ways(fit)))
     ways(fit)["Keep the KV cache in q8_0"].click()
     assert (state.settings.ctk, state.settings.ctv) == ("q8_0", "q8_0")
 
@@ -178,22 +180,22 @@ def test_settings_are_changed_by_a_way_out(fit, state, qtbot) -> None:
 def test_prompts_that_wait_for_copies_are_read_faster_by_what_is_offered(fit, state, qtbot) -> None:
     rig = "RTX 3090 + 128 GB DDR4-3200"
     ask(qtbot, state, "openai/gpt-oss-120b", "MXFP4_MOE", 16384, rig=rig)
-    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    qtbot.waitUntil(lambda: shows_why(fit))
     slow = state.plan.speed.prefill_tps
     assert "Prompts wait for weights" in words(fit)
     assert "38.5 GiB of RAM stay taken" in words(fit)
     names = ("Load it with --load-mode none", "Raise the micro-batch (-ub 2048)")
     for name in names:
-        qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+        qtbot.waitUntil(lambda: shows_why(fit))
         (way,) = (apply for title, apply in ways(fit).items() if title.startswith(name))
         plan = state.plan
         way.click()
-        qtbot.waitUntil(lambda plan=plan: state.plan is not plan, timeout=30_000)
+        qtbot.waitUntil(lambda plan=plan: state.plan is not plan)
     assert state.plan.speed.prefill_tps.mid > 1.2 * slow.mid
-    qtbot.waitUntil(lambda: "-ub 2048" in fit.run.content, timeout=30_000)
+    qtbot.waitUntil(lambda: "-ub 2048" in fit.run.content)
     assert "--load-mode none" in fit.run.content
     # Until the new plan's objections are worked out, those of the one before stand there.
-    qtbot.waitUntil(lambda: "Prompts wait" not in words(fit), timeout=30_000)
+    qtbot.waitUntil(lambda: "Prompts wait" not in words(fit))
     # And back again, on the form.
     mapped = fit._settings.findChildren(QCheckBox)
     (box,) = (box for box in mapped if box.text() == "File mapped to RAM")
@@ -204,19 +206,19 @@ def test_prompts_that_wait_for_copies_are_read_faster_by_what_is_offered(fit, st
 
 def test_why_not_bigger_goes_to_the_nearest_cell_that_does_not_fit(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-32B", "Q4_K_M", 16384)
-    qtbot.waitUntil(fit._bigger.isEnabled, timeout=30_000)
+    qtbot.waitUntil(fit._bigger.isEnabled)
     assert not fit.why.isVisible()
 
     fit._bigger.click()
 
     assert (state.choice.file_type, state.settings.ctx) == ("Q5_K_M", 16384)
-    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    qtbot.waitUntil(lambda: shows_why(fit))
     assert not fit._bigger.isEnabled()
 
 
 def test_where_nothing_helps_it_says_what_would_be_needed(fit, state, qtbot) -> None:
     ask(qtbot, state, "deepseek-ai/DeepSeek-R1", "Q8_0", 32768, rig="RTX 3060 12GB + 16 GB")
-    qtbot.waitUntil(lambda: shows_why(fit), timeout=30_000)
+    qtbot.waitUntil(lambda: shows_why(fit))
     assert "in all; this machine has" in words(fit)
     assert "Over an API" in words(fit)
     assert any(name.startswith("Build a new machine") for name in ways(fit))
@@ -233,7 +235,7 @@ def test_imagined_gpus_are_out_of_llama_cpps_reach(fit, state, qtbot) -> None:
 @pytest.mark.engine
 def test_llama_cpps_figures_replace_ours_by_themselves(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096, rig="64 GB DDR5-6000")
-    qtbot.waitUntil(lambda: "says" in fit.plan.check.sentence, timeout=60_000)
+    qtbot.waitUntil(lambda: "says" in fit.plan.check.sentence)
 
     assert "llama.cpp b" in fit.plan.check.sentence
     assert " · computed " in fit.plan.check.sentence
@@ -244,7 +246,7 @@ def test_llama_cpps_figures_replace_ours_by_themselves(fit, state, qtbot) -> Non
     qtbot.waitUntil(lambda: marks()[1:] == [Basis.DRY_RUN] * 5)
 
     state.change_settings(ctx=8192)
-    qtbot.waitUntil(lambda: state.plan.settings.ctx == 8192, timeout=30_000)
+    qtbot.waitUntil(lambda: state.plan.settings.ctx == 8192)
     qtbot.waitUntil(lambda: "says" not in fit.plan.check.sentence)
 
 
@@ -257,7 +259,7 @@ def test_a_check_can_be_stopped(fit, state, qtbot) -> None:
     fit.plan.check._ask.click()
     assert not fit.plan.check.busy
     assert fit.plan.check.sentence == "Stopped."
-    qtbot.waitUntil(lambda: not psutil.Process().children(recursive=True), timeout=30_000)
+    qtbot.waitUntil(lambda: not psutil.Process().children(recursive=True))
 
 
 def test_refusals_of_llama_cpp_are_sentences(fit, state, qtbot, monkeypatch) -> None:
@@ -269,7 +271,7 @@ def test_refusals_of_llama_cpp_are_sentences(fit, state, qtbot, monkeypatch) -> 
     ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096, rig="64 GB DDR5-6000")
     qtbot.waitUntil(lambda: fit.plan.check._plan is state.plan)
     fit.plan.check.start()
-    qtbot.waitUntil(lambda: not fit.plan.check.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not fit.plan.check.busy)
     assert fit.plan.check.sentence == "llama.cpp cannot read it: it is too old."
 
 
@@ -334,15 +336,17 @@ def test_every_card_with_a_price_is_told_with_it() -> None:
 def test_a_command_that_would_not_run_says_so(fit, state, qtbot) -> None:
     card = "RTX 3060 12GB + 16 GB DDR4-3200"
     ask(qtbot, state, "meta-llama/Llama-3.1-70B-Instruct", "Q8_0", 4096, rig=card)
-    qtbot.waitUntil(fit.run._warning.isVisible, timeout=30_000)
+    qtbot.waitUntil(fit.run._warning.isVisible)
     state.choose_cell("IQ2_XXS", 4096)
-    qtbot.waitUntil(fit.run._warning.isHidden, timeout=30_000)
+    qtbot.waitUntil(fit.run._warning.isHidden)
 
 
 def test_tab_goes_down_the_plan_as_one_reads_it(fit, state, qtbot) -> None:
     ask(qtbot, state, "Qwen/Qwen3-0.6B", "Q4_K_M", 4096, rig="2x RTX 4090 + 64 GB DDR5-6000")
     side = fit._side.widget()
     fit.plan._buttons[1].click()  # other figures, made anew
+
+    qtbot.waitUntil(lambda: shows_plan(fit) and fit.plan._figures.complete)
 
     def tops() -> list[int]:
         first = fit.plan._buttons[0]
@@ -361,7 +365,7 @@ def test_a_rig_that_was_read_elsewhere_is_not_checked_here(fit, state, qtbot) ->
     state.set_detected(Rig(name="This machine", hosts=(Host(),)))
     state.set_rig(elsewhere)
     state.choose_model("Qwen/Qwen3-8B", "Q4_K_M")
-    qtbot.waitUntil(lambda: "not in this machine" in fit.plan.check.sentence, timeout=30_000)
+    qtbot.waitUntil(lambda: "not in this machine" in fit.plan.check.sentence)
     assert not fit.plan.check._ask.isVisible()
 
 
@@ -390,7 +394,7 @@ def test_a_card_is_shown_once_it_has_something_to_say(state: AppState, qtbot) ->
     page = FitPage(state)
     qtbot.addWidget(page)
     state.choose_model("Qwen/Qwen3-0.6B", "Q8_0")
-    qtbot.waitUntil(lambda: state.plan is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: state.plan is not None)
     page.show()
     cards = (page.plan, page.places, page.run, page.notes)
     assert all(card.isHidden() for card in cards)
@@ -410,10 +414,10 @@ def test_what_a_server_takes_to_choose_a_token_is_told_where_it_matters(  # noqa
     fit, state, qtbot, model, file_type, told
 ) -> None:
     ask(qtbot, state, model, file_type, 4096)
-    rows = fit.speed.findChildren(QLabel)
-    qtbot.waitUntil(lambda: any("tok/s" in x.text() for x in rows if x.isVisible()))
-    shown = [x.text() for x in rows if x.isVisible() and "llama-server writes about" in x.text()]
-    assert len(shown) == int(told)
+    qtbot.waitUntil(lambda: shows_plan(fit))
+    shown = [x.text() for x in fit.speed.findChildren(QLabel) if x.isVisible()]
+    assert any("tok/s" in words for words in shown)
+    assert sum("llama-server writes about" in words for words in shown) == int(told)
 
 
 def test_the_wait_for_a_long_prompt_stands_beside_the_speed(fit, state, qtbot) -> None:
@@ -423,24 +427,24 @@ def test_the_wait_for_a_long_prompt_stands_beside_the_speed(fit, state, qtbot) -
         return [name for name in names if name.startswith("…")]
 
     ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 32768)
-    qtbot.waitUntil(lambda: len(waits()) == 2, timeout=10_000)
+    qtbot.waitUntil(lambda: len(waits()) == 2)
     assert "8,192" in waits()[0]
     assert "fills the context" in waits()[1]
     state.change_settings(ctx=8192)
-    qtbot.waitUntil(lambda: len(waits()) == 1, timeout=10_000)
+    qtbot.waitUntil(lambda: len(waits()) == 1)
 
 
 def test_another_model_has_its_name_before_its_plan(fit, state, qtbot, monkeypatch) -> None:
     """The header showed the end of an id, and the headline the model before, for seconds."""
     ask(qtbot, state, "Qwen/Qwen3-8B", "Q4_K_M", 8192)
-    qtbot.waitUntil(lambda: "Qwen3 8B" in fit._answer.text(), timeout=5_000)
+    qtbot.waitUntil(lambda: "Qwen3 8B" in fit._answer.text())
     header = Header()
     qtbot.addWidget(header)
     header.bind(state)
     go_on, plan = threading.Event(), services.plan
 
     def plan_later(*asked):
-        go_on.wait(60)
+        go_on.wait(300)
         return plan(*asked)
 
     monkeypatch.setattr(services, "plan", plan_later)
@@ -452,8 +456,8 @@ def test_another_model_has_its_name_before_its_plan(fit, state, qtbot, monkeypat
         assert state.model is None
     finally:
         go_on.set()
-    qtbot.waitUntil(lambda: state.plan is not None and state.model is not None, timeout=30_000)
-    qtbot.waitUntil(lambda: fit._answer.text().startswith(name), timeout=5_000)
+    qtbot.waitUntil(lambda: state.plan is not None and state.model is not None)
+    qtbot.waitUntil(lambda: fit._answer.text().startswith(name))
     # Another file type of the same model leaves its headline until there is the other's.
     go_on.clear()
     state.choose_cell("Q8_0", 8192)

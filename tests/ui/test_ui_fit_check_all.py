@@ -62,7 +62,7 @@ def test_the_button_marks_cells_and_says_that_all_agree(two_types, qtbot):
     line.show_matrix(CHOICE, HERE, SETTINGS, (512,))
     line.start()
     assert line.busy
-    qtbot.waitUntil(lambda: not line.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not line.busy)
     assert "agrees on all 2 cells" in line.sentence
     assert marked == [("Q8_0", 512), ("F16", 512)]
     assert not psutil.Process().children(recursive=True)
@@ -73,12 +73,12 @@ def test_stopping_keeps_what_is_known(two_types, qtbot):
     line = CheckAllLine()
     qtbot.addWidget(line)
     line.show_matrix(CHOICE, HERE, SETTINGS, tuple(512 * n for n in range(1, 30)))
-    with qtbot.waitSignal(line.cell_checked, timeout=60_000):
+    with qtbot.waitSignal(line.cell_checked):
         line.start()
     line._pressed()
     assert not line.busy
     assert "Stopped after" in line.sentence
-    qtbot.waitUntil(lambda: not psutil.Process().children(recursive=True), timeout=10_000)
+    qtbot.waitUntil(lambda: not psutil.Process().children(recursive=True))
 
 
 def test_llama_cpps_figures_win_where_they_differ(qtbot):

@@ -105,12 +105,12 @@ def test_many_plots_take_turns(plot, qtbot):
     with allowed.painting():
         time.sleep(2 * BUDGET_S)
     assert not allowed.allows(plot)
-    qtbot.waitUntil(lambda: allowed.allows(plot), timeout=1000)
+    qtbot.waitUntil(lambda: allowed.allows(plot))
     box.resize(700, 1600)
     box.show()
-    qtbot.waitUntil(lambda: not any(other._stale for other in others), timeout=5000)
+    qtbot.waitUntil(lambda: not any(other._stale for other in others))
     box.resize(900, 1800)
-    qtbot.waitUntil(lambda: not any(other._stale for other in others), timeout=5000)
+    qtbot.waitUntil(lambda: not any(other._stale for other in others))
 
 
 def test_tool_tips_say_phase_and_value(plot):

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+from rest import come_to_rest
 
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.doctor import Finding, examine
@@ -72,7 +73,7 @@ def test_a_lost_card_shows_no_old_readings(card: DeviceCard) -> None:
     assert "no longer answers" not in words(card)
 
 
-def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
+def test_many_cards_are_small_and_fit_the_page(qtbot, state, few_models) -> None:
     state.set_rig(parse_rig("8x H100 SXM + 512 GB DDR5-4800"))
     page = MachinePage(state)
     qtbot.addWidget(page)
@@ -81,7 +82,7 @@ def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
     page.show()
     try:
         assert not page.parts.devices  # they come one at a time
-        qtbot.waitUntil(lambda: page.parts.complete, timeout=30_000)
+        come_to_rest(qtbot, page, state)
         assert len(page.parts.devices) == 8
         assert "3 of 8" in words(page.parts.devices[2])
         at = [page.parts.itemAtPosition(n // 4, n % 4) for n in range(8)]
@@ -93,7 +94,9 @@ def test_many_cards_are_small_and_fit_the_page(qtbot, state) -> None:
         page.closing()
 
 
-def test_cards_have_the_height_they_need_whatever_was_shown_before(qtbot, state) -> None:
+def test_cards_have_the_height_they_need_whatever_was_shown_before(
+    qtbot, state, few_models
+) -> None:
     """Qt stops seeing that a card grows when its former place in the layout lives on."""
     page = MachinePage(state)
     page.catch_up()
@@ -112,14 +115,14 @@ def test_cards_have_the_height_they_need_whatever_was_shown_before(qtbot, state)
     try:
         for words_of_it in ("RTX 4090 + 64 GB DDR5-6000", "Weird 9000 48GB 700 GB/s + RTX 3090"):
             state.set_rig(parse_rig(words_of_it))
-            qtbot.waitUntil(lambda: page.parts.complete, timeout=30_000)
-            qtbot.wait(100)
+            come_to_rest(qtbot, page, state)
         found = len(page.parts.doctor.findChildren(FindingLine))
         assert found > 1
         page.parts.devices[0].show_live(
             dataclasses.replace(sample(lost=False), throttle=("power limit",)), device()
         )
-        qtbot.waitUntil(lambda: not cramped(), timeout=30_000)
+        come_to_rest(qtbot, page, state)
+        assert not cramped()
     finally:
         page.closing()
 

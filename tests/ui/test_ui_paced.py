@@ -22,26 +22,34 @@ class Counted:
     def _have(self, _none: None) -> None:
         self.done += 1
 
-    def goes_on(self, qtbot) -> bool:
-        """Whether steps are done; one that was begun may still come."""
-        qtbot.wait(150)
+    def go_on(self, qtbot) -> None:
+        """Steps are done; one that was begun before may be the first."""
+        before = self.done
+        qtbot.waitUntil(lambda: self.done > before + 1)
+
+    def are_held(self, qtbot) -> bool:
+        """Whether no step begins once those that were begun are done."""
+        qtbot.waitUntil(lambda: self.paced in paced._held)
+        return self.none_comes(qtbot)
+
+    def none_comes(self, qtbot) -> bool:
         before = self.done
         qtbot.wait(150)
-        return self.done > before
+        return self.done == before
 
 
 def test_no_step_begins_while_something_is_measured(qtbot) -> None:
     owner, first, second = QObject(), QObject(), QObject()
     steps = Counted(owner)
-    assert steps.goes_on(qtbot)
+    steps.go_on(qtbot)
     paced.hold(first)
     paced.hold(second)
-    assert not steps.goes_on(qtbot)
+    assert steps.are_held(qtbot)
     steps.paced.start()
     paced.release(first)
-    assert not steps.goes_on(qtbot)
+    assert steps.are_held(qtbot)
     paced.release(second)
-    assert steps.goes_on(qtbot)
+    steps.go_on(qtbot)
     steps.paced.stop()
 
 
@@ -49,10 +57,10 @@ def test_what_was_called_off_meanwhile_does_not_go_on(qtbot) -> None:
     owner, measuring = QObject(), QObject()
     steps = Counted(owner)
     paced.hold(measuring)
-    assert not steps.goes_on(qtbot)
+    assert steps.are_held(qtbot)
     steps.paced.stop()
     paced.release(measuring)
-    assert not steps.goes_on(qtbot)
+    assert steps.none_comes(qtbot)
 
 
 def test_a_job_rests_between_its_steps(qtbot) -> None:
@@ -68,14 +76,14 @@ def test_a_job_rests_between_its_steps(qtbot) -> None:
     qtbot.wait(300)
     assert steps == []
     paced.release(measuring)
-    qtbot.waitUntil(lambda: bool(ended), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(ended))
     assert steps == [False] * 3
     steps.clear()
     paced.hold(measuring)
     job = run_task(work, on_result=ended.append)
     qtbot.wait(100)
     job.cancel()
-    with qtbot.waitSignal(job.finished, timeout=20_000):
+    with qtbot.waitSignal(job.finished):
         pass
     paced.release(measuring)
     assert steps == [True]
@@ -86,7 +94,7 @@ def test_one_that_is_gone_holds_nobody(qtbot) -> None:
     paced.hold(measuring)
     shiboken6.delete(measuring)
     steps = Counted(owner)
-    assert steps.goes_on(qtbot)
+    steps.go_on(qtbot)
     steps.paced.stop()
 
 
@@ -95,10 +103,10 @@ def test_a_probe_is_not_disturbed_and_planning_goes_on_after_it(here: AppState, 
     owner = QObject()
     steps = Counted(owner)
     for page in probing(here, qtbot, budget=2):
-        with qtbot.waitSignal(page.controller.started, timeout=20_000):
+        with qtbot.waitSignal(page.controller.started):
             page.start()
-        assert not steps.goes_on(qtbot)
-        with qtbot.waitSignal(page.controller.finished, timeout=20_000):
+        assert steps.are_held(qtbot)
+        with qtbot.waitSignal(page.controller.finished):
             page.controller.stop()
-        assert steps.goes_on(qtbot)
+        steps.go_on(qtbot)
     steps.paced.stop()

@@ -82,7 +82,7 @@ def test_only_who_stays_away_has_all_collected(collector: Collector) -> None:
 
 def test_jobs_are_not_held_up(collector: Collector, qtbot) -> None:
     go_on, done = threading.Event(), []
-    run_task(lambda _job: go_on.wait(30), on_result=done.append)
+    run_task(lambda _job: go_on.wait(300), on_result=done.append)
     knot = knots()
     collector.look()
     assert knot() is not None

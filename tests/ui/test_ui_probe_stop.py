@@ -38,7 +38,7 @@ def test_stop_in_each_phase(stoppable: ProbePage, qtbot, phase: str, words: str)
             said.append(head.state.accessibleName())
 
     page.controller.happened.connect(press)
-    with qtbot.waitSignal(page.controller.finished, timeout=60_000) as ended:
+    with qtbot.waitSignal(page.controller.finished) as ended:
         page.start()
     (result,) = ended.args
     assert result.ending.state == "stopped"
@@ -53,7 +53,7 @@ def test_stop_in_each_phase(stoppable: ProbePage, qtbot, phase: str, words: str)
 
     page.controller.happened.disconnect(press)
     head.budget.setCurrentIndex(0)
-    with qtbot.waitSignal(page.controller.finished, timeout=60_000) as ended:
+    with qtbot.waitSignal(page.controller.finished) as ended:
         qtbot.mouseClick(head.run_button, Qt.MouseButton.LeftButton)
     assert ended.args[0].ending.state == "done"
     assert head.state.accessibleName() == "The probe ran to its end."

@@ -1,10 +1,9 @@
 """Small windows and enlarged desktops: what is said stays readable, the rest can be scrolled to."""
 
-import functools
-
 import pytest
 from PySide6.QtCore import QPoint, QSize
 from PySide6.QtWidgets import QScrollArea, QWidget
+from rest import come_to_rest
 
 from advisor.hardware.compose import parse_rig
 from advisor.ui import design
@@ -38,22 +37,29 @@ def reaches_out(area: QScrollArea) -> list[QWidget]:
     ]
 
 
+def has_room(area: QScrollArea) -> bool:
+    """Whether the least width that a scrolled content asks for is there; what lies beyond the edge
+    now may be laid out otherwise in the next turn.
+    """
+    return area.widget().minimumSizeHint().width() <= area.viewport().width()
+
+
 def test_a_narrow_fit_page_shows_every_context_with_its_speed(asked: AppState, qtbot) -> None:
     page = FitPage(asked)
     qtbot.addWidget(page)
     page.resize(SMALL)
     page.show()
-    qtbot.waitUntil(
-        lambda: bool(page.matrix.map.cells.rows) and asked.plan is not None, timeout=30_000
-    )
+    qtbot.waitUntil(lambda: bool(page.matrix.map.cells.rows) and asked.plan is not None)
     asked.change_settings(ctx=100_000)  # one more column
-    qtbot.waitUntil(lambda: page.matrix.map.cells.columnCount() > 6, timeout=30_000)
-    qtbot.waitUntil(page.plan.isVisible, timeout=30_000)
+    come_to_rest(qtbot, page, asked)
+    assert page.matrix.map.cells.columnCount() > 6
+    assert page.plan.isVisible()
     assert page.matrix.map.horizontalScrollBar().maximum() == 0
     assert page.matrix.map.rowHeight(0) >= 34
     assert page._legend.isVisible()
     # The sentence does not share its line with what the cells' figures are.
     assert page._reason.width() > page.matrix.map.width() // 2
+    assert has_room(page._side)
     assert not reaches_out(page._side)
     page.resize(1132, 700)
     assert page._legend.parentWidget() is page._card
@@ -67,16 +73,16 @@ def test_a_narrow_advice_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
     page.resize(LEAST_PAGE)
     page.show()
     page.shown()
-    qtbot.waitUntil(lambda: page.advice is not None, timeout=120_000)
-    page.catch_up()
+    come_to_rest(qtbot, page, asked)
+    assert page.advice is not None
     area = page.verdict.parentWidget().parentWidget().parentWidget()
     assert isinstance(area, QScrollArea)
-    qtbot.waitUntil(area.verticalScrollBar().isVisible, timeout=10_000)
-    assert area.widget().minimumSizeHint().width() <= area.viewport().width()
-    qtbot.waitUntil(lambda: not reaches_out(area), timeout=10_000)
+    assert area.verticalScrollBar().isVisible()
+    assert has_room(area)
+    assert not reaches_out(area)
     # The form's scroll bar stands within its card, off the fields.
     form = next(a for a in page._usage.findChildren(QScrollArea))
-    qtbot.waitUntil(form.verticalScrollBar().isVisible)
+    assert form.verticalScrollBar().isVisible()
     assert not reaches_out(form)
     fields_end = page.form.mapTo(page._usage, page.form.rect().topRight()).x()
     bar_begins = form.verticalScrollBar().mapTo(page._usage, QPoint(0, 0)).x()
@@ -111,7 +117,9 @@ def names_are_whole(cards: list[DeviceCard]) -> bool:
     return all(card.accessibleName().startswith(card._name.shown) for card in cards)
 
 
-def test_the_smallest_machine_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
+def test_the_smallest_machine_page_cuts_nothing_off(
+    asked: AppState, few_models: None, qtbot
+) -> None:
     page = MachinePage(asked)
     qtbot.addWidget(page)
     design.dress(page)
@@ -120,16 +128,16 @@ def test_the_smallest_machine_page_cuts_nothing_off(asked: AppState, qtbot) -> N
     area = next(a for a in page.findChildren(QScrollArea) if a.isAncestorOf(page.what_if))
     for rig in RIGS:
         asked.set_rig(parse_rig(rig))
-        qtbot.waitUntil(lambda: page.parts.complete, timeout=10_000)
         for size in (LEAST_PAGE, QSize(1132, 716)):
             page.resize(size)
-            qtbot.wait(30)
-            # Findings, lines and the room of a card come in turns of their own.
-            qtbot.waitUntil(lambda: not cut_off(page, area), timeout=10_000)
+            come_to_rest(qtbot, page, asked)
+            assert page.parts.complete
+            assert has_room(area)
+            assert not cut_off(page, area)
         cards = [card for card in page.parts.devices if card.isVisible()]
         if len(cards) < 8:
             # The chip beside it gives way before the name does.
-            qtbot.waitUntil(functools.partial(names_are_whole, cards))
+            assert names_are_whole(cards)
     page.closing()
 
 

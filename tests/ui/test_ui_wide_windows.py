@@ -23,7 +23,7 @@ def test_a_wide_fit_page_shows_plan_and_command_beside_each_other(state: AppStat
     qtbot.addWidget(page)
     page.resize(1772, 980)
     page.show()
-    qtbot.waitUntil(lambda: page.run.isVisible() and page.why.isVisible(), timeout=30_000)
+    qtbot.waitUntil(lambda: page.run.isVisible() and page.why.isVisible())
 
     def left(part) -> int:
         return part.mapTo(page, QPoint(0, 0)).x()

@@ -81,7 +81,7 @@ class DeviceCard(Card):
         self._facts = button(self.tr("Facts…"), role="link")
         self._remove = button(self.tr("Without it"), role="link")
         self._swap = button(self.tr("Swap…"), role="link")
-        self.body.addLayout(row(self._facts, None, self._swap, self._remove))
+        self.body.addLayout(row(self._facts, None, self._swap, self._remove, spacing=4))
 
     def connect_edits(
         self, facts: Callable[[], None], swap: Callable[[], None], remove: Callable[[], None]

@@ -285,7 +285,9 @@ def _power(device: Device) -> Iterator[Finding]:
             subject=device.name,
             title=f"Its power is limited to {limit:.0f} W of {usual:.0f} W",
             text="Prompts are read more slowly; decoding is bound by memory and hardly suffers.",
-            advice=f"nvidia-smi -pl {usual:.0f} sets the default again.",
+            advice=f"nvidia-smi -pl {usual:.0f} sets the default again."
+            if device.vendor == "NVIDIA"
+            else "Whoever set it with the driver's tools can set the default again.",
         )
     if device.throttle:
         yield Finding(

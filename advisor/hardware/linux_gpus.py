@@ -15,6 +15,9 @@ AMD, INTEL, NVIDIA = 0x1002, 0x8086, 0x10DE
 SOURCE = "kernel (sysfs)"
 _APU_METRICS = 2
 """gpu_metrics files of this format revision and later are an APU's (kgd_pp_interface.h)."""
+_PCI_FOLDER = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f]")
+_PORTS = 2
+"""Of a switch, between a GPU and its slot."""
 # Transfer rates that sysfs prints, by PCIe generation (PCI Express base specification).
 _GENERATION = {"2.5": 1, "5.0": 2, "8.0": 3, "16.0": 4, "32.0": 5, "64.0": 6}
 
@@ -100,19 +103,42 @@ def _whose() -> str:
 
 
 def _link(folder: Path) -> PcieLink:
-    def generation(name: str) -> int | None:
-        return _GENERATION.get(_text(folder / name).split(" ")[0])
-
-    def width(name: str) -> int | None:
-        lanes = _number(folder / name)
-        return lanes if lanes and lanes < 64 else None
-
+    """What joins the card to its slot, now and at best: as far as both ends of it go."""
+    card = _own_port(folder.resolve())
+    ends = (card, card.parent) if _PCI_FOLDER.fullmatch(card.parent.name) else (card,)
     return PcieLink(
-        generation=generation("current_link_speed"),
-        width=width("current_link_width"),
-        max_generation=generation("max_link_speed"),
-        max_width=width("max_link_width"),
+        generation=_generation(card, "current"),
+        width=_width(card, "current"),
+        max_generation=min(filter(None, (_generation(end, "max") for end in ends)), default=None),
+        max_width=min(filter(None, (_width(end, "max") for end in ends)), default=None),
     )
+
+
+def _own_port(device: Path) -> Path:
+    """Where a card meets its slot.
+
+    AMD's cards since Vega and Intel's have a switch of their own, an upstream and a downstream
+    port. What the GPU says is the link within: always the best (nokyan/resources#512), with
+    Intel's Alchemist PCIe 1.0 x1 (Syllo/nvtop#344).
+    """
+    vendor, port = _text(device / "vendor"), device
+    for _ in range(_PORTS):
+        above = port.parent
+        # The uppermost of all is the root port, which may be of the same maker.
+        root = not _PCI_FOLDER.fullmatch(above.parent.name)
+        if root or not _PCI_FOLDER.fullmatch(above.name) or _text(above / "vendor") != vendor:
+            break
+        port = above
+    return port
+
+
+def _generation(port: Path, which: str) -> int | None:
+    return _GENERATION.get(_text(port / f"{which}_link_speed").split(" ")[0])
+
+
+def _width(port: Path, which: str) -> int | None:
+    lanes = _number(port / f"{which}_link_width")
+    return lanes if lanes and lanes < 64 else None
 
 
 def _hwmon(folder: Path, *names: str) -> float | None:

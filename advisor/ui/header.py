@@ -201,7 +201,9 @@ class Header(QWidget):
         if state.choice is None:
             self.model.show_choice(self.tr("choose"))
             return
-        self.model.show_choice(state.model_name, state.choice.file_type or "")
+        # A file has its own, and a catalogue model its usual one where none was chosen.
+        own = state.model.file_type if state.model is not None else ""
+        self.model.show_choice(state.model_name, state.choice.file_type or own)
 
     def _show_context(self) -> None:
         if self._state is not None:

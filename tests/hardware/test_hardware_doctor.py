@@ -31,6 +31,16 @@ def test_a_healthy_rig_needs_no_doctor(machine: Machine):
     assert examine(parse_rig("2x RTX 4090 + 128 GB DDR5-6000")) == ()
 
 
+@pytest.mark.parametrize(("card", "own"), [("RTX 4090", True), ("RX 7900 XTX", False)])
+def test_a_power_limit_is_taken_back_by_the_cards_own_tool(card: str, own: bool):
+    rig = parse_rig(f"{card} + 64 GB DDR5-6000")
+    limited = rig.devices[0].model_copy(update={"power_limit_w": 200.0, "power_default_w": 355.0})
+    rig = rig.model_copy(update={"devices": (limited,), "imagined": False})
+    (found,) = (f for f in examine(rig) if f.code == "power-limit")
+    assert ("nvidia-smi -pl 355" in found.advice) == own
+    assert "default" in found.advice
+
+
 @pytest.mark.parametrize(
     ("scenario", "code", "says"),
     [

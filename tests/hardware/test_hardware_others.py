@@ -48,6 +48,91 @@ def test_radeon_card(system):
     assert (device.pcie.generation, device.pcie.width) == (4, 16)
 
 
+Port = tuple[str, str, str, str]
+"""Address and vendor, then the link above it, now and at best: ``"16.0 x8"``."""
+
+
+def pci_tree(root: Path, *ports: Port) -> Path:
+    """A machine whose card is the last of these, each behind the one before it."""
+    folder = root / "sys/devices/pci0000:00"
+    for address, vendor, now, best in ports:
+        folder /= address
+        folder.mkdir(parents=True)
+        (folder / "vendor").write_text(f"{vendor}\n")
+        for which, link in (("current", now), ("max", best)):
+            speed, _, width = link.partition(" x")
+            (folder / f"{which}_link_speed").write_text(f"{speed} GT/s PCIe\n")
+            (folder / f"{which}_link_width").write_text(f"{width}\n")
+    (folder / "device").write_text("0x744c\n")
+    (folder / "uevent").write_text(f"DRIVER=amdgpu\nPCI_SLOT_NAME={ports[-1][0]}\n")
+    card = root / "sys/class/drm/card1"
+    card.mkdir(parents=True)
+    (card / "device").symlink_to(folder)
+    return root
+
+
+AMD_ROOT = ("0000:00:01.1", "0x1022")
+INTEL_ROOT = ("0000:00:01.0", "0x8086")
+
+
+@pytest.mark.parametrize(
+    ("ports", "now", "best"),
+    [
+        # What the GPU itself says is the link within the card's switch.
+        (
+            (
+                (*AMD_ROOT, "16.0 x8", "16.0 x8"),
+                ("0000:01:00.0", "0x1002", "16.0 x8", "32.0 x16"),
+                ("0000:02:00.0", "0x1002", "32.0 x16", "32.0 x16"),
+                ("0000:03:00.0", "0x1002", "32.0 x16", "32.0 x16"),
+            ),
+            (4, 8),
+            (4, 8),
+        ),
+        # Alchemist: its GPU and the port above it say PCIe 1.0 x1; root ports are Intel's, too.
+        (
+            (
+                (*INTEL_ROOT, "16.0 x16", "32.0 x16"),
+                ("0000:01:00.0", "0x8086", "16.0 x16", "16.0 x16"),
+                ("0000:02:01.0", "0x8086", "2.5 x1", "2.5 x1"),
+                ("0000:03:00.0", "0x8086", "2.5 x1", "2.5 x1"),
+            ),
+            (4, 16),
+            (4, 16),
+        ),
+        # No switch of its own: an older card, in a slot behind the chipset's switch.
+        (
+            (
+                (*AMD_ROOT, "16.0 x4", "16.0 x4"),
+                ("0000:01:00.0", "0x1022", "16.0 x4", "16.0 x4"),
+                ("0000:02:04.0", "0x1022", "8.0 x4", "16.0 x4"),
+                ("0000:03:00.0", "0x1002", "8.0 x4", "8.0 x16"),
+            ),
+            (3, 4),
+            (3, 4),
+        ),
+        # Idle: its link is low now.
+        (
+            (
+                (*AMD_ROOT, "2.5 x16", "16.0 x16"),
+                ("0000:01:00.0", "0x1002", "2.5 x16", "16.0 x16"),
+                ("0000:02:00.0", "0x1002", "16.0 x16", "16.0 x16"),
+                ("0000:03:00.0", "0x1002", "16.0 x16", "16.0 x16"),
+            ),
+            (1, 16),
+            (4, 16),
+        ),
+    ],
+)
+def test_a_cards_link_is_the_one_to_its_slot(
+    tmp_path: Path, ports: tuple[Port, ...], now: tuple[int, int], best: tuple[int, int]
+):
+    (device,) = linux_gpus.read_devices(POOL, root=pci_tree(tmp_path, *ports))
+    link = device.pcie
+    assert (link.generation, link.width) == now
+    assert (link.max_generation, link.max_width) == best
+
+
 def test_integrated_graphics_are_not_taken_for_a_gpu(system):
     devices = linux_gpus.read_devices(POOL, root=system("desktop-with-igpu"))
     counted, ignored = set_aside(devices)

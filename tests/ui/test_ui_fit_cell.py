@@ -467,3 +467,12 @@ def test_another_model_has_its_name_before_its_plan(fit, state, qtbot, monkeypat
         assert fit._answer.text().startswith(name)
     finally:
         go_on.set()
+
+
+def test_the_header_tells_the_type_that_nobody_chose(state, qtbot) -> None:
+    header = Header()
+    qtbot.addWidget(header)
+    header.bind(state)
+    state.choose_model("openai/gpt-oss-20b")
+    wanted = "Model: gpt-oss 20B, MXFP4_MOE"
+    qtbot.waitUntil(lambda: header.model.accessibleName() == wanted, timeout=30_000)

@@ -21,10 +21,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from advisor.ui import design, jobs, pauses, recolour
+from advisor.ui import design, jobs, pauses, qt_classes, recolour
 from advisor.ui.ahead import Ahead
 from advisor.ui.curtain import Curtain
 from advisor.ui.header import Header
+from advisor.ui.pieces import Pieces
 from advisor.ui.rail import Rail
 from advisor.ui.session_menu import SessionMenu
 from advisor.ui.status import StatusLine
@@ -163,11 +164,16 @@ class MainWindow(QWidget):
                 importlib.import_module(name)
             then()
 
+        classes = Pieces(qt_classes.made())
+
         def begin() -> None:
+            if classes.some():
+                QTimer.singleShot(0, self, begin)
+                return
             job = jobs.run_task(load, on_result=lambda _none: self._loaded(), owner=self)
             job.finished.connect(self._load_ended)
 
-        QTimer.singleShot(0, begin)
+        QTimer.singleShot(0, self, begin)
 
     def _load_ended(self) -> None:
         if self.state is None:

@@ -35,6 +35,25 @@ def test_first_paint_needs_no_heavy_library() -> None:
     assert not HEAVY & {name.partition(".")[0] for name in run.stdout.split()}
 
 
+def test_no_other_thread_makes_a_class_of_qt(app_home: Path) -> None:
+    """PySide makes them when they are asked for, and two threads at once ended the process."""
+    code = """
+import os
+from PySide6 import QtCore, QtGui, QtWidgets
+from advisor.ui import app, window
+
+def run_task(*_arguments, **_more):
+    left = [n for m in (QtCore, QtGui, QtWidgets) for n in set(dir(m)) - set(vars(m))]
+    print("left to other threads:", left, flush=True)
+    os._exit(0)
+
+window.jobs.run_task = run_task
+app.run([])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "left to other threads: []" in run.stdout
+
+
 @pytest.fixture
 def window(qtbot) -> MainWindow:
     window = MainWindow(preferences())

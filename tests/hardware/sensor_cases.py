@@ -45,8 +45,8 @@ def compiled(name: str, folder: Path) -> ctypes.CDLL:
 
 
 def until(wanted: Callable[[], bool]) -> None:
-    """Wait for it, ten seconds at most."""
-    deadline = time.monotonic() + 10
+    """Wait for it, a minute at most."""
+    deadline = time.monotonic() + 60
     while not wanted():
         assert time.monotonic() < deadline
         time.sleep(0.01)

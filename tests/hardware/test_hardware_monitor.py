@@ -18,7 +18,7 @@ from advisor.hardware.compose import parse_rig
 from advisor.hardware.monitor import Monitor, Sample
 from advisor.units import GIB
 
-PATIENCE_S = 10
+PATIENCE_S = 60
 
 
 def until(monitor: Monitor, wanted: Callable[[Sample], bool]) -> Sample:

@@ -42,11 +42,11 @@ def test_a_slow_source_holds_nobody_up():
 
     def ask() -> int:
         asked.set()
-        going.wait(10)
+        going.wait(120)
         return 7
 
     source = Background(ask, 0.0, name="slow")
-    assert asked.wait(10)
+    assert asked.wait(60)
     assert source.newest is None
     source.close()  # returns while the question is open
     going.set()

@@ -80,7 +80,8 @@ def test_eight_cards_and_what_happens_to_them(cards, tmp_path):
     assert isinstance(heard[-1], Ended)
     assert len(result.power) == 8
     assert all(power.mean_w > 100 for power in result.power)
-    assert result.speeds[0].decode_tps == pytest.approx(40, rel=0.1)
+    # It sleeps for a fortieth of a second a token; a busy machine wakes it late.
+    assert 10 < result.speeds[0].decode_tps < 44
 
 
 def test_a_card_that_falls_off_the_bus(cards, tmp_path):

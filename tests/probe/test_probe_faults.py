@@ -25,7 +25,8 @@ from advisor.sizing.settings import RunSettings
 from tests import tiny
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
-QUICK = Limits(idle_s=0.8, silent_s=1.6)
+QUICK = Limits(idle_s=2.0, silent_s=4.0)
+"""Longer than a busy machine keeps a child waiting that has something to do."""
 HANGING = {"hangs-loading", "floods", "silent", "hangs-decoding"}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in speaks Unix sockets")
@@ -103,14 +104,14 @@ def test_the_engines_last_words_are_kept():
 def test_stop_ends_a_child_that_does_not_listen(mode):
     probe = Probe(question(), command=[sys.executable, str(STAND_IN), mode])
     probe.start()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     wanted = "decode" if mode == "hangs-decoding" else "loading"
     while time.monotonic() < until and wanted not in {p.name for p in probe.phases}:
         time.sleep(0.01)
     family = psutil.Process().children(recursive=True)
     assert family
     probe.stop()
-    assert probe.join(20.0)  # three seconds on an idle machine
+    assert probe.join(60.0)  # three seconds on an idle machine
     assert probe.result.ending.state == "stopped"
     assert not [child for child in family if alive(child)]
 

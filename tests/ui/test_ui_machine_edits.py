@@ -228,7 +228,7 @@ def test_dialogs_are_closed_by_the_keyboard(qtbot, page) -> None:
 
 def test_the_window_answers_while_a_driver_call_hangs(qtbot, library, tmp_path) -> None:
     """Slow calls are waited for in another thread: pages change, and then the rig is there."""
-    slow = {"delay.nvmlDeviceGetMemoryInfo_v2": 2500}
+    slow = {"delay.nvmlDeviceGetMemoryInfo_v2": 6000}
     with fake_nvml.installed(library, tmp_path / "scenario.txt") as machine:
         machine.become(fake_nvml.SCENARIOS["rtx-4090"] | slow)
         window = MainWindow(preferences())

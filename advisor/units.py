@@ -14,6 +14,7 @@ GIB = 1 << 30
 GB = 10**9
 
 UNKNOWN = "unknown"
+_MOST_DECIMALS = 6
 
 _decimal: ContextVar[bool] = ContextVar("decimal", default=False)
 
@@ -80,23 +81,38 @@ def cores(count: int) -> str:
     return f"{count} core" if count == 1 else f"{count} cores"
 
 
-def speed(value: float) -> str:
+def speed(value: float, limit: float | None = None) -> str:
     """The figure of a speed or wait: a whole one from ten, one decimal from one, two digits below.
 
     Each end of a range is written so, too: what stands alone ("8.7 tok/s at worst") and in a range
-    ("8.7–15") is one figure then, on screen and on paper.
+    ("8.7–15") is one figure then, on screen and on paper. ``limit``: what it is held against, for
+    which it gets as many decimals as it takes to stand on its own side: 24.6 below 25 is no 25.
     """
     if value >= 9.95:
-        return f"{value:,.0f}"
-    if value >= 0.95 or value <= 0:
-        return f"{value:.1f}"
-    decimals = 1 - math.floor(math.log10(value))
-    return f"{value:.2f}" if decimals <= 2 else f"{value:.{decimals}f}".rstrip("0")
+        decimals = 0
+    elif value >= 0.95 or value <= 0:
+        decimals = 1
+    else:
+        decimals = max(2, 1 - math.floor(math.log10(value)))
+    written = f"{value:,.{decimals}f}"
+    if limit is not None and value != limit:
+        while decimals < _MOST_DECIMALS and not _apart(written, limit, below=value < limit):
+            decimals += 1
+            written = f"{value:,.{decimals}f}"
+    return written.rstrip("0") if decimals > 2 else written
 
 
-def rate(value: float | None, unit: str = "tok/s") -> str:
-    """A speed with about two significant digits below ten: ``"0.04 tok/s"``, ``"118 tok/s"``."""
-    return UNKNOWN if value is None else f"{speed(value)} {unit}".strip()
+def _apart(written: str, limit: float, *, below: bool) -> bool:
+    read = float(written.replace(",", ""))
+    return read < limit if below else read > limit
+
+
+def rate(value: float | None, unit: str = "tok/s", *, limit: float | None = None) -> str:
+    """A speed with about two significant digits below ten: ``"0.04 tok/s"``, ``"118 tok/s"``.
+
+    ``limit``: see ``speed``.
+    """
+    return UNKNOWN if value is None else f"{speed(value, limit)} {unit}".strip()
 
 
 def rates(low: float, high: float, unit: str = "tok/s") -> str:
@@ -134,6 +150,7 @@ def waits(low: float, high: float) -> str:
     return rates(low / each, high / each, unit)
 
 
-def wait(seconds: float) -> str:
-    """One wait: ``"12 s"``, ``"5.8 min"``."""
-    return waits(seconds, seconds)
+def wait(seconds: float, *, limit: float | None = None) -> str:
+    """One wait: ``"12 s"``, ``"5.8 min"``. ``limit``: see ``speed``."""
+    each, unit = waiting(seconds)
+    return f"{speed(seconds / each, None if limit is None else limit / each)} {unit}"

@@ -250,14 +250,14 @@ def _speed(run: LocalRun, ttft: Range | None, usage: Usage) -> tuple[list[Lack],
     if speed.mid < usage.min_decode_tps:
         failures.append(_too_slow(speed, usage))
     elif speed.low < usage.min_decode_tps:
-        doubts.append(f"may be as slow as {rate(speed.low)}")
+        doubts.append(f"may be as slow as {rate(speed.low, limit=usage.min_decode_tps)}")
     if usage.max_ttft_s is not None and ttft is not None:
         if ttft.mid > usage.max_ttft_s:
             late = f"later than the {wait(usage.max_ttft_s)} asked"
-            words = f"first token after {wait(ttft.mid)}, {late}"
+            words = f"first token after {wait(ttft.mid, limit=usage.max_ttft_s)}, {late}"
             failures.append(Lack(words, _doublings(ttft.mid, usage.max_ttft_s)))
         elif ttft.high > usage.max_ttft_s:
-            doubts.append(f"first token may take {wait(ttft.high)}")
+            doubts.append(f"first token may take {wait(ttft.high, limit=usage.max_ttft_s)}")
     return failures, doubts
 
 
@@ -274,7 +274,8 @@ def _answers(speed: Range, usage: Usage) -> list[Lack]:
 
 
 def _too_slow(speed: Range, usage: Usage) -> Lack:
-    words = f"{rate(speed.mid)}, below the {usage.min_decode_tps:g} asked for"
+    pace = rate(speed.mid, limit=usage.min_decode_tps)
+    words = f"{pace}, below the {usage.min_decode_tps:g} asked for"
     return Lack(words, _doublings(usage.min_decode_tps, speed.mid))
 
 

@@ -9,6 +9,7 @@ from advisor.advice.money import Span, cents
 from advisor.advice.prices import ApiPrice
 from advisor.advice.serving import LocalRun
 from advisor.advice.usage import Usage
+from advisor.units import rate
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def influences(base: Comparison) -> tuple[Influence, ...]:
         ),
         _influence(
             "Speed",
-            [f"{run.decode_tps.low:.1f} tok/s", f"{run.decode_tps.high:.1f} tok/s"],
+            [rate(run.decode_tps.low), rate(run.decode_tps.high)],
             [replace(base, run=run.at("low")), replace(base, run=run.at("high"))],
         ),
         _influence(

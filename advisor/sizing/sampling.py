@@ -91,12 +91,15 @@ def in_use(decode: Range, more: float) -> str:
     )
 
 
-def pace(speed: Speed) -> str:
-    """``"decode 9.8 tok/s"`` or, where that is less, ``"write 96 tok/s in llama-server"``."""
+def pace(speed: Speed, *, limit: float | None = None) -> str:
+    """``"decode 9.8 tok/s"`` or, where that is less, ``"write 96 tok/s in llama-server"``.
+
+    ``limit``: what it is held against.
+    """
     known = served_tps(speed)
     if known is None or not matters(speed.decode_tps, speed.sampling_s):
-        return f"decode {rate(known and known.mid)}"
-    return f"write {rate(known.mid)} in llama-server"
+        return f"decode {rate(known and known.mid, limit=limit)}"
+    return f"write {rate(known.mid, limit=limit)} in llama-server"
 
 
 def on_a_bench(written: Range, more: float) -> str:

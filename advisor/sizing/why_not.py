@@ -69,7 +69,7 @@ def _slow(case: Case, now: Plan) -> str:
     known = now.speed.decode_tps
     if case.least_tps is None or known is None or now.verdict == "no" or case.fast(now):
         return ""
-    return f"It would {pace(now.speed)}; you want {rate(case.least_tps)}."
+    return f"It would {pace(now.speed, limit=case.least_tps)}; you want {rate(case.least_tps)}."
 
 
 def _in_all(now: Plan, rig: Rig) -> str:
@@ -95,7 +95,8 @@ def _nearest(case: Case) -> str:
         where = f" with the layers split by hand (-ts {shares({'tensor_split': split})})"
     return (
         f"The fastest that fits here: {best.file_type}{where} at {tokens(best.settings.ctx)} "
-        f"of context, {rate(_speed(best))} of the {rate(case.least_tps)} you want."
+        f"of context, {rate(_speed(best), limit=case.least_tps)} of the {rate(case.least_tps)} you "
+        "want."
     )
 
 

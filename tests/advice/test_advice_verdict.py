@@ -342,6 +342,10 @@ class TestSentences:
         found = assess(slow, Usage(min_decode_tps=10))
         assert not found.unknown
         assert found.failures == ("3.0 tok/s, below the 10 asked for",)
+        nearly = replace(slow, answer_tps=Range(low=8.0, mid=9.96, high=12.0))
+        assert assess(nearly, Usage(min_decode_tps=10)).failures == (
+            "9.96 tok/s, below the 10 asked for",
+        )
         patient = Usage(min_decode_tps=1, max_ttft_s=None, requests_per_month=20_000)
         assert "for the answers alone" in assess(slow, patient).failures[0]
         few = patient.model_copy(update={"requests_per_month": 20})

@@ -24,7 +24,7 @@ from advisor.ui.widgets.range_curve import RangeCurve
 from advisor.ui.widgets.reading_row import ReadingRow
 from advisor.ui.widgets.sparkline import Sparkline
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
-from advisor.units import GIB, between, rate, rates, speed
+from advisor.units import GIB, between, rate, rates, speed, wait
 
 EXPLAINED = Explanation(
     title="Weights",
@@ -55,6 +55,29 @@ def test_the_ends_of_a_range_are_written_as_they_are_alone(low: float, factor: f
     assert between(low, high) == range_text(Range(low=low, mid=low, high=high)) == "–".join(alone)
     assert rates(low, high) == " to ".join(alone) + " tok/s"
     assert rate(low) == f"{speed(low)} tok/s"
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "shown"),
+    [
+        (24.6, 25, "24.6"),
+        (24.96, 25, "24.96"),
+        (24.4, 25, "24"),
+        (9.97, 10, "9.97"),
+        (25.3, 25, "25.3"),
+        (25.0, 25, "25"),
+        (1999.7, 2000, "1,999.7"),
+        (0.0996, 0.1, "0.0996"),
+        (3.02, 10, "3.0"),
+    ],
+)
+def test_a_speed_stands_on_its_side_of_what_was_asked_for(
+    value: float, limit: float, shown: str
+) -> None:
+    """“25 tok/s, below the 25 asked for”."""
+    assert speed(value, limit) == shown
+    assert rate(value, limit=limit) == f"{shown} tok/s"
+    assert wait(value, limit=limit) == f"{shown} s" or value > 300
 
 
 @pytest.mark.parametrize(

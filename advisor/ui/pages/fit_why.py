@@ -121,7 +121,7 @@ class WhyCard(Card):
         missing = found.missing or self.tr("A part lies in RAM, which makes it slower.")
         if plan.verdict == "no" and known is not None and slow_too:
             slow = self.tr("It would also {pace}; you want {least}.")
-            rates = slow.format(pace=pace(plan.speed), least=units.rate(wanted))
+            rates = slow.format(pace=pace(plan.speed, limit=wanted), least=units.rate(wanted))
             return f"{missing} {rates}"
         return missing
 

@@ -2,8 +2,8 @@
 
 Called by build.py once the app is frozen: the figures follow from the very sources that were
 packed, and are found by everything else that they follow from (``advisor.sizing.compute.recall``).
-They are those of catalogue models with default settings that lie wholly on one card or in RAM; what
-else a rig asks for is worked out there.
+They are those of catalogue models with default settings that lie wholly on one card or in RAM, run
+by the app's own llama.cpp, as the window asks; what else a rig asks for is worked out there.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from advisor import answers
+from advisor.engine.told import embedded_version
 from advisor.errors import RigAdvisorError
 from advisor.kept_buffers import write_shipped
 from advisor.llm.catalogue import catalogue
@@ -44,6 +45,7 @@ def collect(which: slice = slice(None)) -> dict[bytes, Sizes]:
     place = _Collected()
     recall.keep_in(place)
     try:
+        engine = embedded_version()
         for entry in catalogue().entries[which]:
             model = entry.model(entry.suggested_file_type)
             # Models that compute alike have names of their own.
@@ -53,7 +55,7 @@ def collect(which: slice = slice(None)) -> dict[bytes, Sizes]:
                     # What llama.cpp refuses by default takes no buffers.
                     with contextlib.suppress(RigAdvisorError):
                         space = (ROOM,) * len(backends)
-                        allocate(model, RunSettings(ctx=ctx), backends, space)
+                        allocate(model, RunSettings(ctx=ctx, built=engine), backends, space)
     finally:
         recall.keep_in(None)
     return place.figures

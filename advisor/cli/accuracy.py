@@ -12,6 +12,8 @@ from advisor.engine.accuracy import (
     one_per_architecture,
     reference_cases,
 )
+from advisor.engine.told import embedded_version
+from advisor.sizing.build_rules import version_of
 from advisor.sizing.speed_data import Errors as SpeedErrors
 from advisor.sizing.speed_data import speed_data
 
@@ -104,8 +106,9 @@ def run(arguments: argparse.Namespace) -> int:
         say()
         _print([_HEAD, *(_row(found) for found in engine.errors)], markdown=arguments.markdown)
         if engine.apart:
+            rules = version_of(embedded_version())
             say()
-            say(f"Rules here follow llama.cpp {shipped.llama_cpp}; a later engine may differ:")
+            say(f"Rules here are those of llama.cpp {rules}; a later engine may differ:")
             say()
         for sentence in engine.apart:
             say(f"* {sentence}")

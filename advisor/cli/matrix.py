@@ -15,8 +15,8 @@ from advisor.hardware.rig import Rig
 from advisor.llm import load
 from advisor.llm.model import Model
 from advisor.session import ModelChoice
+from advisor.sizing.build_rules import version_of
 from advisor.sizing.matrix import Cell, Matrix, lacking, matrix
-from advisor.sizing.plan import LLAMA_CPP
 from advisor.sizing.settings import RunSettings
 from advisor.units import size as people
 from advisor.units import tokens
@@ -88,8 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
             for name, cells in zip(found.file_types, found.rows, strict=True)
         ]
         by = {} if calibration is None else {"calibrated_by": calibration.source}
-        answer = {"model": first.id, "rig": rig.name, "rows": rows, **by, "llama_cpp": LLAMA_CPP}
-        say_json(answer)
+        rules = {"llama_cpp": version_of(settings.built)}
+        say_json({"model": first.id, "rig": rig.name, "rows": rows, **by, **rules})
     else:
         say(f"{first.name} on {rig.name}")
         show(found, models, rig)

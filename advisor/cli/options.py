@@ -147,7 +147,8 @@ def add_settings(
     )
     add(
         "--built", dest="built", metavar="WHEN",
-        help="which llama.cpp: a month (2026-08) or build (b10549); older ones read prompts slower",
+        help="which llama.cpp: a month (2026-08) or build (b10549); older ones read prompts slower,"
+        " those from b11481 on reserve some buffers otherwise",
     )  # fmt: skip
     add(
         "-sm",

@@ -76,7 +76,8 @@ def _engine(chain: _Chain) -> str:
     build = embedded()
     if build.problem:
         raise EngineError(build.problem)
-    model, settings = chain.chosen(), RunSettings(ctx=_CTX, n_gpu_layers=0)
+    settings = RunSettings(ctx=_CTX, n_gpu_layers=0, built=build.version)
+    model = chain.chosen()
     run = dry_run(model, settings)
     cpu = chain.rig.model_copy(update={"devices": ()})
     host = size(model, cpu, settings).host

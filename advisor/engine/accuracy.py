@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from advisor import resources
 from advisor.engine.dry_run import dry_run
+from advisor.engine.told import embedded_version
 from advisor.errors import RigAdvisorError
 from advisor.llm.catalogue import CatalogueEntry, catalogue
 from advisor.sizing.allocation import Allocation, allocate
@@ -173,7 +174,7 @@ def against_engine(
     entries: Sequence[CatalogueEntry], *, ctx: int = 8192, cancel: threading.Event | None = None
 ) -> EngineComparison:
     """Ask the embedded engine for the same runs on the CPU, through header-only ghosts."""
-    settings = RunSettings(ctx=ctx, n_gpu_layers=0)
+    settings = RunSettings(ctx=ctx, n_gpu_layers=0, built=embedded_version())
     pairs: dict[str, list[Pair]] = {"weights": [], "context": [], "compute": []}
     engine, refused, known, apart = "", list[str](), list[str](), list[str]()
     for entry in entries:

@@ -50,12 +50,28 @@ class DatedVersion(_Frozen):
         return _parts(self.version)
 
 
+class Change(_Frozen):
+    """Something that llama.cpp reserves otherwise since a build."""
+
+    rule: str
+    """A field of ``build_rules.BuildRules``."""
+    build: int
+    """The oldest that is proven to have it."""
+    date: dt.date
+    """The day from which on what is current has it."""
+    version: str
+    """What the build still calls itself; only later versions are sure to have it."""
+    what: str
+    source: str
+
+
 class DatedBuilds(_Frozen):
-    """resources/llama_cpp_builds.json, both lists from old to new."""
+    """resources/llama_cpp_builds.json, all lists from old to new."""
 
     about: str
     builds: tuple[DatedBuild, ...] = Field(min_length=2)
     versions: tuple[DatedVersion, ...] = Field(min_length=1)
+    changes: tuple[Change, ...]
 
 
 @functools.cache
@@ -93,6 +109,19 @@ def month(told: str) -> str:
         return _month_of_build(int(match["build"]))
     known = [v for v in dated_builds().versions if v.order <= _parts(match["version"])]
     return known[-1].month if known else ""
+
+
+def has(told: str, change: Change) -> bool:
+    """Whether a build is proven to have a change. Of a month or year its first day counts."""
+    match = _TOLD.fullmatch(told)
+    if match is None:
+        return False
+    if match["build"]:
+        return int(match["build"]) >= change.build
+    if match["version"]:
+        return _parts(match["version"]) > _parts(change.version)
+    year, month, day = (int(part) for part in f"{match['month']}-01-01".split("-")[:3])
+    return dt.date(year, month, day) >= change.date
 
 
 def _parts(version: str) -> tuple[int, ...]:

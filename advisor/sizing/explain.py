@@ -6,7 +6,7 @@ from advisor.basis import Explanation, Range, Term
 from advisor.hardware.rig import Device
 from advisor.llm.model import Model
 from advisor.llm.tensor import TYPES
-from advisor.sizing import build_dates, memory, sampling
+from advisor.sizing import build_dates, build_rules, memory, sampling
 from advisor.sizing.allocation import Allocation, backend_of, flash_attention, is_cut
 from advisor.sizing.compute import ROUGH_BACKENDS
 from advisor.sizing.driver import driver_context
@@ -195,8 +195,12 @@ def _place(
     extra: list[tuple[str, str, int, str, str]],
     *,
     backend: str = "cpu",
+    rules: str,
 ) -> dict[str, Explanation]:
-    """Explanations of one device or of the host. ``extra``: key, title, bytes, formula, source."""
+    """Explanations of one device or of the host.
+
+    ``extra``: key, title, bytes, formula, source. ``rules``: which a compute buffer follows.
+    """
     found = {
         f"{name}.weights": _sum(f"Weights on {name}", weights),
         f"{name}.context": _sum(f"Context on {name}", context),
@@ -217,6 +221,7 @@ def _place(
                     source="llama-context.cpp:sched_reserve, ggml-alloc.c",
                 ),
             ),
+            notes=(rules,),
         )
         total.append(("compute", compute, f"{name}.compute"))
     for key, title, size, formula, source in extra:
@@ -396,7 +401,7 @@ def explain(
     """
     backends = [backend_of(device) for device in devices]
     found = _caches(model, settings, allocation)
-    compute = allocation.compute
+    compute, rules = allocation.compute, build_rules.sentence(settings.built)
     for index, (device, name) in enumerate(zip(devices, names, strict=True)):
         estimate, driver = driver_context(device), drivers[index]
         parts = context_parts(allocation, index)
@@ -415,6 +420,7 @@ def explain(
             None if compute is None else compute.devices[index],
             extra,
             backend=device.backend,
+            rules=rules,
         )
     output: list[tuple[str, str, int, str, str]] = []
     if allocation.output is not None and model.hp is not None:
@@ -433,4 +439,5 @@ def explain(
         context_parts(allocation, HOST),
         None if compute is None else compute.host,
         output,
+        rules=rules,
     )

@@ -23,6 +23,8 @@ _SCANNING: Final = frozenset({
     "nemotron_h_moe",
 })  # fmt: skip
 """Architectures whose ``ssm_a`` goes into a selective scan, not a product."""
+_LAZY: Final = frozenset({"gemma4", "qwen4exp"})
+_LAZY_BYTES: Final = 4 << 30
 _SCANNED_STATES: Final = (96, 128, 256)
 _CONV_CHANNELS: Final = 128
 
@@ -46,6 +48,15 @@ def scannable(d_state: int, head: int, heads: int, *, scalar: bool) -> bool:
 def may_be_left(name: str) -> bool:
     """Whether a weight of this name may be left for more than its type."""
     return ".ssm_" in name or name == "d2t"
+
+
+def read_lazily(hp: Hyperparameters | None, name: str, nbytes: int) -> bool:
+    """Whether a table is read from its file row by row, whatever ``-ot`` says of it.
+
+    llama-model-loader.cpp:lazy_read, TENSOR_READ_LAZY; that is so by default (``--lazy-mode``).
+    """
+    lazy = hp is not None and hp.arch in _LAZY and name == "per_layer_token_embd.weight"
+    return lazy and nbytes > _LAZY_BYTES
 
 
 def left_in_ram(

@@ -6,10 +6,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from advisor.basis import Basis, Explanation, Range
+from advisor.sizing import build_rules
 from advisor.sizing.settings import RunSettings
 
-LLAMA_CPP = "b11434"
-"""The llama.cpp version whose rules the sizing engine follows."""
+LLAMA_CPP = build_rules.OLDEST
+"""The llama.cpp version whose rules the sizing engine follows where no newer one is told."""
 
 
 class _Frozen(BaseModel):
@@ -153,6 +154,7 @@ class Plan(_Frozen):
     command: tuple[str, ...]
     basis: Basis = Basis.COMPUTED
     llama_cpp: str = LLAMA_CPP
+    """The build whose rules gave the bytes (``build_rules.version_of``)."""
     notes: tuple[str, ...] = ()
     explanations: dict[str, Explanation] = {}
     """Keyed "CUDA0.weights", "host.compute", "kv.attn", "speed.decode" …"""

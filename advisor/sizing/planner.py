@@ -7,6 +7,7 @@ from advisor.llm.model import Model
 from advisor.sizing import memory, overrides, refusals, speculative
 from advisor.sizing.allocation import Allocation, Room, allocate, backend_of, room
 from advisor.sizing.arguments import program_of, server_arguments
+from advisor.sizing.build_rules import version_of
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.expert_parts import in_parts
 from advisor.sizing.explain import explain, explain_speed
@@ -191,6 +192,7 @@ def size(
         headroom=judgement.headroom,
         max_ctx=max_context(model, settings, space, allocation) if longest else None,
         speed=speed,
+        llama_cpp=version_of(settings.built),
         command=(
             program,
             *server_arguments(

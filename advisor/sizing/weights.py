@@ -14,7 +14,7 @@ from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model, Projector
 from advisor.llm.tensor import Tensor, TensorType
 from advisor.sizing import overrides
-from advisor.sizing.left_in_ram import LEAVES, NO_PRODUCT, left_in_ram, may_be_left
+from advisor.sizing.left_in_ram import LEAVES, NO_PRODUCT, left_in_ram, may_be_left, read_lazily
 from advisor.sizing.placement import HOST, Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.tables import PerModel
@@ -279,6 +279,13 @@ def weight_table(
 
 def _matching(model: Model, targets: overrides.Targets) -> overrides.Targets:
     names = [tensor.name for tensor in model.tensors]
+    stays = [
+        (f"^{re.escape(tensor.name)}$", HOST)
+        for tensor in model.tensors
+        if read_lazily(model.hp, tensor.name, tensor.nbytes)
+        and overrides.target(tensor.name, targets) is not None
+    ]
+    targets = (*stays, *targets)
     return tuple(
         found
         for at, found in enumerate(targets)

@@ -11,11 +11,13 @@ from advisor import paths
 from advisor.engine.builds import Build
 from advisor.engine.dry_run import dry_run
 from advisor.engine.log import BreakdownRow
+from advisor.engine.told import embedded_version, told
 from advisor.errors import EngineError, SettingsError
 from advisor.hardware.rig import Host, Rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.ghost import write_ghost
 from advisor.sizing import size
+from advisor.sizing.build_rules import version_of
 from advisor.sizing.settings import RunSettings
 from tests import tiny
 
@@ -50,6 +52,30 @@ def test_what_makes_vectors_is_asked_for_vectors(name):
     assert run.compute["CPU"] == pytest.approx(plan.host.compute, abs=16_384)
     vocabulary, vector = model.hp.n_vocab, model.hp.n_embd
     assert run.output["CPU"] == pytest.approx(2 * 4 * (vocabulary + vector), abs=16_384)
+
+
+@pytest.mark.parametrize(
+    ("name", "file_settings", "moves"),
+    [
+        ("Qwen/Qwen3-VL-2B-Instruct", {}, True),
+        ("google/gemma-4-E2B-it", {"flash_attn": "off"}, True),
+        ("Qwen/Qwen3.8-Flash-Next", {}, True),
+        ("zai-org/GLM-5.3-Flash", {"ubatch_size": 8, "ctx": 16384}, True),
+        # With NextN layers; on the processor alone nothing moves.
+        ("XiaomiMiMo/MiMo-V2-Flash", {"flash_attn": "off"}, False),
+    ],
+)
+def test_a_plan_follows_the_build_that_will_run_it(name, file_settings, moves):
+    """As the window asks: with the embedded engine's build told, whose dry run this is."""
+    model = catalogue().find(name).model("Q4_K_M")
+    settings = told(RunSettings(**{"ctx": 4096, **file_settings}), RIG)
+    assert settings.built == embedded_version()
+    run = dry_run(model, settings)
+    plan = size(model, RIG, settings)
+    assert plan.llama_cpp == version_of(embedded_version())
+    assert run.compute["CPU"] == pytest.approx(plan.host.compute, abs=16_384)
+    before = size(model, RIG, settings.model_copy(update={"built": ""}))
+    assert (abs(before.host.compute - run.compute["CPU"]) > 16_384) == moves
 
 
 def test_nothing_is_left_behind():

@@ -14,6 +14,7 @@ from typing import Any
 from advisor.engine.accuracy import one_per_architecture
 from advisor.engine.builds import Build, ask
 from advisor.engine.dry_run import dry_run
+from advisor.engine.told import told
 from advisor.errors import RigAdvisorError
 from advisor.hardware import detect
 from advisor.hardware.rig import Rig
@@ -60,7 +61,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1000)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    rig, found = detect(), ask(asked.programs / "llama-server")
+    found = ask(asked.programs / "llama-server")
+    rig = detect().model_copy(update={"llama_cpp": found.version})
     ends = time.monotonic() + asked.seconds
     rows: list[dict[str, Any]] = []
     for entry in one_per_architecture(asked.limit):
@@ -70,7 +72,7 @@ def main() -> None:
                 break
             row: dict[str, Any] = {"arch": entry.arch, "model": entry.name, "ctx": settings.ctx}
             try:
-                row |= compared(model, rig, settings, found)
+                row |= compared(model, rig, told(settings, rig), found)
             except RigAdvisorError as error:
                 row["refused"] = str(error)
             rows.append(row)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from advisor import kept_buffers
+from advisor.engine.told import told
 from advisor.hardware.compose import parse_rig
 from advisor.kept_buffers import KeptBuffers, keeping, rules, write_shipped
 from advisor.llm.catalogue import catalogue
@@ -269,10 +270,12 @@ def test_a_first_start_finds_what_the_build_worked_out(monkeypatch: pytest.Monke
     found = collect(slice(place, place + 1))
     noted = Noted()
     noted.kept.update(found)
-    model, space = catalogue().find(NAMES[0]).model("Q8_0"), room(parse_rig(RIGS[0]))
+    rig = parse_rig(RIGS[0])
+    model, space = catalogue().find(NAMES[0]).model("Q8_0"), room(rig)
 
     traces.measure.cache_clear()
     recall.keep_in(noted)
-    allocate(model, RunSettings(), space.backends, space.free)
+    # As the window asks: of the llama.cpp that would run it.
+    allocate(model, told(RunSettings(), rig), space.backends, space.free)
 
     assert noted.found == 1

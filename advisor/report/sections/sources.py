@@ -123,8 +123,9 @@ def _assumptions(session: Session, plan: Plan | None, *, advised: bool) -> list[
 
 def _data(rig: Rig | None, plan: Plan | None, *, advised: bool) -> list[str]:
     prices = importlib.metadata.version("genai-prices")
+    rules = LLAMA_CPP if plan is None else plan.llama_cpp
     fact = (
-        f"Memory rules of llama.cpp {LLAMA_CPP}; embedded engine xllamacpp "
+        f"Memory rules of llama.cpp {rules}; embedded engine xllamacpp "
         f"{importlib.metadata.version('xllamacpp')}."
     )
     facts = [f"{fact} API prices: genai-prices {prices}, read offline." if advised else fact]

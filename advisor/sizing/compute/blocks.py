@@ -113,6 +113,8 @@ class Rows:
 
     ids: Node
     last: int
+    early: bool
+    """Whether they are picked in the last block also where a draft head reads its result."""
 
     def pick(self, il: int, *nodes: Node) -> tuple[Node, ...]:
         """Keep only the output rows if this is the last block."""
@@ -120,16 +122,23 @@ class Rows:
             return nodes
         return tuple(ops.get_rows(node, self.ids) for node in nodes)
 
+    def pick_drafted(self, il: int, *nodes: Node) -> tuple[Node, ...]:
+        """The same where a draft head reads the result (crop_before_nextn)."""
+        return self.pick(il, *nodes) if self.early else nodes
+
+    def drafted(self, cur: Node) -> Node:
+        """Keep only the output rows of what a draft head reads (crop_after_nextn)."""
+        cur.is_output = True
+        return cur if self.early else ops.get_rows(cur, self.ids)
+
 
 def output_rows(b: Builder) -> Rows:
     """Input that says which rows become logits."""
-    return Rows(b.output_ids(), b.hp.n_layer - 1)
+    return Rows(b.output_ids(), b.hp.n_layer - 1, b.shape.rules.rows_early)
 
 
 def late_head(b: Builder, cur: Node, rows: Rows) -> None:
     """Final norm over all rows, kept for a draft head, then logits of the output rows."""
-    cur = b.norm(cur, "output_norm")
-    cur.is_output = True
-    cur = ops.get_rows(cur, rows.ids)
+    cur = rows.drafted(b.norm(cur, "output_norm"))
     cur.is_output = True
     b.logits(cur)

@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import Tensor, TensorType
+from advisor.sizing.build_rules import UNCHANGED, BuildRules
 from advisor.sizing.compute import ops
 from advisor.sizing.compute.layout import Selection
 from advisor.sizing.compute.nodes import F16, F32, I32, I64, Node, new
@@ -39,6 +40,7 @@ class Shape:
     n_rs_seq: int = 0
     pooling: str = ""
     """How a text's vectors become one where vectors are asked for (``memory.pooling``)."""
+    rules: BuildRules = UNCHANGED
     unfused: frozenset[str] = frozenset()
     """Fused ops of hyper-connections that are built step by step."""
 
@@ -284,20 +286,23 @@ class Builder(GraphOrder):
         extra = n_embd * streams(self.hp)
         tokens = self.input(I32, self.n_tokens)
 
-        def rows(ids: Node) -> Node:
-            chosen = ops.get_rows(table, ids)
-            return ops.pad(chosen, extra) if extra else chosen
+        def looked_up(ids: Node) -> Node:
+            rows = ops.get_rows(table, ids)
+            return self.expand(rows, compute=False) if self.shape.rules.lookups_first else rows
 
-        chosen = rows(tokens)
+        def padded(rows: Node) -> Node:
+            return ops.pad(rows, extra) if extra else rows
+
+        rows = looked_up(tokens)
+        # ubatch_reserve has no slots; every token is one row.
+        mixed_rows = looked_up(self.input(I32, self.n_tokens)) if mixed else None
+        chosen = self.expand(padded(rows))
         vectors = self.input(F32, n_embd + extra, self.n_tokens)
-        self.expand(chosen)
         self.expand(vectors, compute=False)
-        if mixed:
-            # ubatch_reserve has no slots; every token is one row.
-            ids = self.input(I32, self.n_tokens)
+        if mixed_rows is not None:
             slots = self.input(I64, self.n_tokens)
             base = ops.like("DUP", self.input(F32, n_embd + extra, self.n_tokens))
-            self.expand(ops.set_rows(base, rows(ids), slots), compute=False)
+            self.expand(ops.set_rows(base, padded(mixed_rows), slots), compute=False)
         if extra:
             chosen = ops.view(chosen, (n_embd, self.n_tokens, 1, 1), chosen.nb[1:2])
         self.embedded = chosen

@@ -125,6 +125,7 @@ def _mimo2(b: Builder) -> None:
             sinks=True,
             scale_attention=scaled,
             routing=lambda hp: replace(routing_of(hp, gating="sigmoid"), normalise=True),
+            output="before_norm" if b.shape.rules.rows_early else "early",
         )
     )(b)
 

@@ -64,7 +64,9 @@ def _pools(b: Builder, cache: AttentionInput) -> _Pools:
         slots=b.input(F32, chosen, 1, 1, tokens),
         new_members=b.input(I32, size, max(pools, 1)),
         new_cells=b.input(I64, max(pools, 1)),
-        gather=b.shape.n_ubatch <= _GATHER_UBATCH and b.shape.n_ctx > hp.indexer_top_k + size - 1,
+        gather=not b.shape.rules.masks_always
+        and b.shape.n_ubatch <= _GATHER_UBATCH
+        and b.shape.n_ctx > hp.indexer_top_k + size - 1,
     )
     for node in (made.cells, made.members, made.mask, made.tail, made.slots):
         b.expand(node)

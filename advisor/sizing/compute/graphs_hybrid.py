@@ -80,6 +80,7 @@ def nemotron_h(b: Builder) -> None:
             cur = _nemotron_experts(b, cur, il, routing)
         else:
             cur = ffn(b, cur, il, activation="relu_sqr")
+        cur, residual = rows.pick_drafted(il, cur, residual)
         cur = ops.add(cur, residual)
     late_head(b, cur, rows)
 

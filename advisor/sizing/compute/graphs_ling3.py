@@ -71,6 +71,7 @@ def ling3(b: Builder) -> None:
             cur = kimi_delta_attention(b, states, cur, il)
         else:
             cur = gated_latent_attention(b, cur, cache, positions, il)
+        cur, residual = rows.pick_drafted(il, cur, residual)
         cur = feed_forward(b, ops.add(cur, residual), il, routing)
     late_head(b, cur, rows)
 

@@ -162,6 +162,7 @@ def _qwen(b: Builder) -> None:
             cur = delta_layer(b, states, cur, il)
         else:
             cur = gated_attention(b, cur, cache, positions, il)
+        cur, residual = rows.pick_drafted(il, cur, residual)
         residual = ops.add(cur, residual)
         cur = feed(b, b.norm(residual, "post_attention_norm", il), il)
         cur = ops.add(cur, residual)

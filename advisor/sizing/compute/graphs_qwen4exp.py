@@ -241,13 +241,16 @@ def _pick(rows: Rows, il: int, streams: Node, *others: Node) -> tuple[Node, ...]
 def qwen4exp(b: Builder) -> None:
     """Qwen3.8-Flash-Next."""
     hp, tokens = b.hp, b.n_tokens
+    has_table, first = int(hp.extra["ple_layer"]) >= 0, b.shape.rules.lookups_first
+    table = _Table(b) if has_table and first else None
     cur = b.embeddings()
     attending = [il for il in range(hp.n_layer) if not hp.is_recurrent(il)]
     states, cache = state_input(b), attention_input(b, "attn", attending)
     blocks = _blocks(b, cache)
     positions = b.positions(4)
     rows = output_rows(b)
-    table = _Table(b) if int(hp.extra["ple_layer"]) >= 0 else None
+    if has_table and not first:
+        table = _Table(b)
     wide = (hp.n_embd, hp.n_hyper_connections, tokens, 1)
     streams = b.expand(ops.repeat(ops.reshape(cur, hp.n_embd, 1, tokens), wide))
     for il in b.blocks():
@@ -264,6 +267,10 @@ def qwen4exp(b: Builder) -> None:
         cur, inject = _half(b, streams, "ffn", il)
         streams = _combine(b, streams, feed(b, cur, il), inject, il)
         b.pinned.append((streams, il))
+    if b.shape.rules.rows_early:
+        read = ops.reshape(streams, hp.n_embd * hp.n_hyper_connections, streams.ne[2])
+        read.is_output = True
+        b.expand(read)
     cur, _ = _mix(b, streams, "output_hc_", None)
     cur.is_output = True
     b.logits(cur)

@@ -43,7 +43,7 @@ def gemma2(b: Builder) -> None:
 
 
 def gpt_oss(b: Builder) -> None:
-    """gpt-oss: attention sinks, biased experts, output rows picked after the last block."""
+    """gpt-oss: attention sinks, biased experts."""
     cur = b.embeddings()
     positions = b.positions()
     caches = Windows(b)
@@ -55,20 +55,28 @@ def gpt_oss(b: Builder) -> None:
         q, k = ops.rope(q, positions), ops.rope(k, positions)
         sinks = b.weight("attn_sinks", il)
         cur = attention(b, caches.of(il), q, k, v, il, k_first=True, sinks=sinks)
+        cur, residual = rows.pick_drafted(il, cur, residual)
         residual = ops.add(cur, residual)
         cur = moe(b, b.norm(residual, "post_attention_norm", il), il, routing)
         cur = ops.add(cur, residual)
-    # The last hidden state is kept for a draft head.
-    cur.is_output = True
-    b.head(ops.get_rows(cur, rows.ids))
+    b.head(rows.drafted(cur))
 
 
-def layer_inputs(b: Builder, batch: Node) -> Node:
-    """Per-layer embeddings, gathered and projected for all blocks at once."""
+def layer_rows(b: Builder) -> Node:
+    """Per-layer embeddings as they are looked up."""
+    return ops.get_rows(b.weight("per_layer_token_embd"), b.input(I32, b.n_tokens))
+
+
+def layer_inputs(b: Builder, batch: Node, looked_up: Node | None = None) -> Node:
+    """Per-layer embeddings, gathered and projected for all blocks at once.
+
+    ``looked_up``: their rows where they came first; else rows are scaled where they lie.
+    """
     hp, tokens = b.hp, b.n_tokens
     width, layers = hp.n_embd_per_layer, hp.n_layer
-    rows = ops.get_rows(b.weight("per_layer_token_embd"), b.input(I32, tokens))
-    rows = b.expand(ops.scale(ops.reshape(rows, width, layers, tokens)))
+    rows = ops.scale(ops.reshape(looked_up or layer_rows(b), width, layers, tokens))
+    if looked_up is None:
+        b.expand(rows)
     projected = ops.scale(ops.mul_mat(b.weight("per_layer_model_proj"), batch))
     projected = b.norm(ops.reshape(projected, width, layers, tokens), "per_layer_proj_norm")
     both = ops.scale(ops.add(projected, rows))
@@ -110,15 +118,18 @@ def _gemma4_feed(b: Builder, cur: Node, il: int) -> Node:
 def gemma4(b: Builder) -> None:
     """Gemma 4: head sizes by kind of layer, shared caches, per-layer embeddings."""
     hp = b.hp
+    layered = b.has("per_layer_token_embd")
+    looked_up = b.expand(layer_rows(b)) if layered and b.shape.rules.lookups_first else None
     cur = b.embeddings(scaled=True)
     positions = b.positions()
     caches = Windows(b)
     rows = output_rows(b)
-    own_inputs = layer_inputs(b, cur) if b.has("per_layer_token_embd") else None
+    own_inputs = layer_inputs(b, cur, looked_up) if layered else None
     for il in b.blocks():
         residual = cur
         q, k, v = _gemma4_heads(b, b.norm(cur, "attn_norm", il), positions, il)
         cur = attention(b, caches.of(il), q, k, v, il, k_first=True)
+        cur, residual = rows.pick_drafted(il, cur, residual)
         residual = ops.add(b.norm(cur, "post_attention_norm", il), residual)
         cur = b.norm(_gemma4_feed(b, residual, il), "post_ffw_norm", il)
         cur = ops.add(cur, residual)
@@ -129,13 +140,12 @@ def gemma4(b: Builder) -> None:
             mine = ops.view(
                 own_inputs, (width, tokens, 1, 1), (width * 4,), il * width * tokens * 4
             )
+            (mine,) = rows.pick_drafted(il, mine)
             cur = ops.mul_mat(b.weight("proj", il), ops.mul(cur, mine))
             cur = ops.add(before, b.norm(cur, "post_norm", il))
         if b.has("layer_output_scale", il):
             cur = ops.mul(cur, b.weight("layer_output_scale", il))
-    cur = b.norm(cur, "output_norm")
-    cur.is_output = True
-    cur = ops.get_rows(cur, rows.ids)
+    cur = rows.drafted(b.norm(cur, "output_norm"))
     cur.is_output = True
     b.logits(cur, soft_cap=bool(number(hp, "final_logit_softcapping")))
 

@@ -7,6 +7,7 @@ from advisor.llm.caches import MemoryRule
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.tensor import TYPES
 from advisor.sizing import memory
+from advisor.sizing.build_rules import BuildRules, rules_of
 from advisor.sizing.compute.backends import Rules
 from advisor.sizing.compute.blocks import Graph
 from advisor.sizing.compute.builder import Backends, Shape
@@ -41,6 +42,7 @@ class Question:
     copied: bool
     """Weights are copied to a device, so that their types count."""
     pooling: str
+    built: BuildRules
 
 
 class Recipe:
@@ -119,6 +121,7 @@ def question_of(
         simple=not moved,
         copied=copied,
         pooling=pooling,
+        built=rules_of(settings.built),
     )
     return question, tuple(length // memory.PADDING for length in lengths)
 
@@ -140,4 +143,5 @@ def shape_of(question: Question, lengths: Sequence[int], *, flash: bool) -> Shap
         n_ctx=lengths[-1],
         n_rs_seq=question.n_rs_seq,
         pooling=question.pooling,
+        rules=question.built,
     )

@@ -67,8 +67,8 @@ class Style:
     residual_first: bool = False
     """The last sum of a block has the residual as first operand (Phi 3)."""
     output: Literal["early", "before_norm", "after_norm", "never"] = "early"
-    """Where output rows are picked: in the last block, or after it, before or after the norm, or
-    not at all (CogVLM)."""
+    """Where output rows are picked: in the last block, or not at all (CogVLM). Where a draft head
+    reads what is before or after the last norm, builds before ``rows_early`` pick them there."""
     scale_logits: bool = False
     soft_cap: bool = False
     embeddings: Literal[
@@ -228,19 +228,23 @@ class _Transformer:
             self.cur = ops.add(self.cur, b.stream(il + 1))
 
     def _pick(self, il: int, *nodes: Node) -> tuple[Node, ...]:
-        return self.rows.pick(il, *nodes) if self.s.output == "early" else nodes
+        match self.s.output:
+            case "early":
+                return self.rows.pick(il, *nodes)
+            case "before_norm" | "after_norm":
+                return self.rows.pick_drafted(il, *nodes)
+            case "never":
+                return nodes
 
     def finish(self) -> None:
         """Final norm and logits."""
         b, s, cur = self.b, self.s, self.cur
         if s.output == "before_norm":
-            # The last hidden state is kept for a draft head.
-            cur.is_output = True
-            cur = ops.get_rows(cur, self.rows.ids)
+            cur = self.rows.drafted(cur)
         cur = b.norm(cur, "output_norm", op=s.norm)
         cur.is_output = True
         if s.output == "after_norm":
-            cur = ops.get_rows(cur, self.rows.ids)
+            cur = self.rows.drafted(cur)
             cur.is_output = True
         b.logits(
             cur,

@@ -317,8 +317,8 @@ class SettingsForm(QWidget):
         self._add(name, "--built", box)
         self._widest = box  # a build's words are long
         tip = self.tr(
-            "Prompts are read at a speed that changes with llama.cpp's builds: a month (2026-08), "
-            "a build (b10549) or any (--built)"
+            "Prompts are read at a speed that changes with llama.cpp's builds, and some buffers "
+            "with its newest: a month (2026-08), a build (b10549) or any (--built)"
         )
         box.setToolTip(tip)
 

@@ -62,6 +62,12 @@ def money(amount: Decimal, currency: str) -> str:
     return f"{amount:,.{digits}f} {currency}"
 
 
+def amounts(span: Span, currency: str) -> str:
+    """Both ends as ``money`` writes them: ``"7.37–30.03 EUR"``; one where they read alike."""
+    low, high = money(span.low, currency), money(span.high, currency)
+    return low if low == high else f"{low.removesuffix(f' {currency}')}–{high}"
+
+
 def price(amount: Decimal, currency: str) -> str:
     """What something costs to buy: ``"280 USD"``; cents only of small change."""
     digits = 2 if abs(amount) < 100 and amount != amount.to_integral_value() else 0

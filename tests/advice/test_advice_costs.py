@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from advisor.advice import prices
 from advisor.advice.costs import ApiCost, api_cost, break_even, hybrid_cost, local_cost
 from advisor.advice.influences import Comparison, influences
-from advisor.advice.money import ZERO, Span, cents, energy_cost, price
+from advisor.advice.money import ZERO, Span, amounts, cents, energy_cost, price
 from advisor.advice.power import Power, estimate, measured
 from advisor.advice.serving import LocalRun
 from advisor.advice.usage import Usage
@@ -50,6 +50,17 @@ def api(name):
 
 
 class TestByHand:
+    @pytest.mark.parametrize(
+        ("low", "high", "said"),
+        [
+            ("7.367", "30.03", "7.37–30.03 EUR"),
+            ("0.101", "0.104", "0.10 EUR"),
+            ("812.4", "1234.56", "812.40–1,235 EUR"),
+        ],
+    )
+    def test_a_range_of_money_has_its_currency_once(self, low, high, said):
+        assert amounts(Span(Decimal(low), Decimal(low), Decimal(high)), "EUR") == said
+
     def test_what_is_bought_is_priced_without_cents(self):
         said = [price(Decimal(amount), "USD") for amount in ("280", "211.40", "3449", "99.5")]
         assert said == ["280 USD", "211 USD", "3,449 USD", "99.50 USD"]
@@ -232,13 +243,13 @@ class TestPower:
         assert estimate(parse_rig("CPU only 64 GB DDR5-5600")).busy.mid > 100
 
 
-amounts = st.decimals(min_value=0, max_value=20_000, places=2)
+sums = st.decimals(min_value=0, max_value=20_000, places=2)
 speeds = st.floats(min_value=0.5, max_value=500)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    hardware=amounts,
+    hardware=sums,
     decode=speeds,
     spread=st.floats(min_value=1, max_value=3),
     volumes=st.tuples(st.integers(1, 1_000_000), st.integers(1, 1_000_000)),
@@ -255,7 +266,7 @@ def test_more_volume_never_makes_a_request_dearer(hardware, decode, spread, volu
 
 
 @settings(max_examples=200, deadline=None)
-@given(hardware=amounts, decode=speeds, price=st.decimals("0.0001", "5", places=4))
+@given(hardware=sums, decode=speeds, price=st.decimals("0.0001", "5", places=4))
 def test_the_lines_meet_at_the_break_even(hardware, decode, price):
     cost = local_cost(need(), run(decode=decode), Span.exactly(hardware))
     bill = flat(price)
@@ -273,3 +284,36 @@ def test_a_hybrid_of_everything_local_costs_what_local_costs(share):
     mixed = hybrid_cost(usage, run(), api("claude-haiku-5-5"), holds_long=True)
     assert mixed.local_share == 1
     assert mixed.monthly(1000) == local_cost(usage, run()).monthly(1000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hardware=st.sampled_from([0, 1, 900, 50_000]),
+    price=st.sampled_from(["0", "0.000001", "0.0004", "0.02", "3"]),
+    decode=st.sampled_from([0.05, 3.0, 80.0]),
+    spread=st.sampled_from([1.0, 3.0]),
+    idle=st.sampled_from(["counts", "off", "on anyway"]),
+    tariff=st.sampled_from(["0", "0.3"]),
+    batch=st.booleans(),
+)
+def test_a_break_even_is_where_local_begins_to_cost_no_more(
+    *, hardware, price, decode, spread, idle, tariff, batch
+):
+    """Whatever is free: the electricity, the hardware, the API. A hair below it the API is
+    cheaper, and from it on local is; none means that no volume is enough."""
+    usage = need(idle=idle, electricity_price=Decimal(tariff), batch_ok=batch)
+    local = local_cost(usage, run(decode=decode, spread=spread), Span.exactly(hardware))
+    even = break_even(local, flat(price))
+    ends = [(even.low, 0), (even.mid, 1), (even.high, 2)]
+    for crossing, end in ends:
+
+        def gap(volume, end=end):
+            cost = local.monthly(volume)
+            return (cost.low, cost.mid, cost.high)[end] - Decimal(price) * volume
+
+        if crossing is None:
+            assert all(gap(Decimal(10) ** power) > 0 for power in range(13))
+            continue
+        slack = Decimal("1e-9") * max(Decimal(1), crossing)
+        assert gap(crossing + slack) <= Decimal("1e-6")
+        assert crossing == 0 or gap(crossing * Decimal("0.999")) >= -Decimal("1e-9")

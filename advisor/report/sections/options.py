@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from advisor.advice.assessment import Assessment
 from advisor.advice.commands import commands
-from advisor.advice.money import Span, money, price, two_digits
+from advisor.advice.money import Span, amounts, money, price, two_digits
 from advisor.advice.verdict import Advice
 from advisor.advice.wording import inside, sentence
 from advisor.basis import Range
@@ -239,8 +239,7 @@ def _span(span: Span | None, currency: str) -> str:
         return UNKNOWN
     if not span.high:
         return f"0 {currency}"
-    low, high = money(span.low, currency), money(span.high, currency)
-    return low if low == high else f"{low.rpartition(' ')[0]}–{high}"
+    return amounts(span, currency)
 
 
 def _pace(speed: Range | None) -> str:

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QHeaderView, QWidget
 
 from advisor.advice.assessment import Assessment
 from advisor.advice.commands import commands, way_of
-from advisor.advice.money import money
+from advisor.advice.money import amounts, money
 from advisor.advice.options import old_prices
 from advisor.advice.verdict import Advice
 from advisor.advice.wording import a_day
@@ -375,13 +375,7 @@ class OptionsCard(Card):
         if a.decode_tps is not None:
             found.append(self._pace(a, a.decode_tps))
         if a.monthly is not None:
-            found.append(
-                tr("A month: {low} to {high} {currency}").format(
-                    low=f"{a.monthly.low:,.2f}",
-                    high=f"{a.monthly.high:,.2f}",
-                    currency=usage.currency,
-                )
-            )
+            found.append(tr("A month: {cost}").format(cost=amounts(a.monthly, usage.currency)))
         each = a.per_thousand(usage)
         if each is not None:
             found.append(

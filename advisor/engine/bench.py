@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from advisor.engine.builds import Build
+from advisor.errors import EngineError
 from advisor.llm.model import Model
+from advisor.sizing.arguments import shares
 from advisor.sizing.settings import RunSettings
 
 N_PROMPT: Final = 512
@@ -54,6 +56,7 @@ def bench_program(build: Build) -> Path:
 def planned_settings(settings: RunSettings) -> RunSettings:
     """The run as llama-bench makes it, for a plan: one slot, its own context, logits for a batch.
 
+    It neither drafts nor loads a projector, and knows no full window caches.
     llama-bench.cpp:cmd_params_instance::to_llama_cparams (n_ctx = prompt + generation + depth).
     """
     return settings.model_copy(
@@ -64,6 +67,12 @@ def planned_settings(settings: RunSettings) -> RunSettings:
             "kv_unified": False,
             "n_outputs": settings.batch_size,
             "depth": 0,
+            "swa_full": False,
+            "load_mtp": False,
+            "n_rs_seq": 0,
+            "spec_type": "none",
+            "model_draft": "",
+            "mmproj": "",
         }
     )
 
@@ -74,25 +83,38 @@ def bench_arguments(
     path: str,
     *,
     n_devices: int,
+    devices: Sequence[str] = (),
     options: Sequence[str] = (),
     repetitions: int = REPETITIONS,
 ) -> list[str]:
     """Arguments behind ``llama-bench``. ``settings`` are resolved; ``options`` are those it lists.
 
     Its own names and value forms differ from llama-server's (llama-bench.cpp:print_usage, b11434).
+    ``devices``: as in ``server_arguments``. Raises EngineError where it is too old for ``-ot``.
     """
     words = ["-m", path, "-p", str(N_PROMPT), "-n", str(N_GEN), "-r", str(repetitions)]
     if n_devices:
+        if devices:
+            words += ["-dev", "/".join(devices)]
         layers = settings.n_gpu_layers
         words += ["-ngl", str(_EVERY_LAYER if layers == "all" else layers)]
         if settings.n_cpu_moe:
             blocks = model.hp.n_layer_all if model.hp is not None else _EVERY_LAYER
             count = blocks if settings.n_cpu_moe == "all" else settings.n_cpu_moe
             words += ["-ncmoe", str(count)]
+        if settings.override_tensor:
+            if not _may("--override-tensor", options):
+                message = (
+                    "This llama-bench has no -ot, so it cannot keep single tensors in RAM. Probe "
+                    "with its llama-server, or install a newer one."
+                )
+                raise EngineError(message)
+            # A comma would begin another test.
+            words += ["-ot", ";".join(settings.override_tensor)]
         if n_devices > 1:
             words += ["-sm", settings.split_mode, "-mg", str(settings.main_gpu)]
             if settings.tensor_split:
-                words += ["-ts", "/".join(f"{share:g}" for share in settings.tensor_split)]
+                words += ["-ts", "/".join(shares(settings))]
         if not settings.kv_offload:
             words += ["-nkvo", "1"]
     if settings.flash_attn != "auto":  # else its default: older versions have no "auto"

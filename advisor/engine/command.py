@@ -5,7 +5,10 @@ from typing import Final
 
 from advisor.engine.builds import Build
 from advisor.errors import EngineError
+from advisor.hardware.rig import Rig
+from advisor.sizing.arguments import shares
 from advisor.sizing.plan import Plan
+from advisor.sizing.planner import named_devices
 from advisor.sizing.settings import RunSettings
 
 _OLLAMA_KV_TYPES: Final = ("f16", "q8_0", "q4_0")
@@ -67,7 +70,7 @@ def _beside_ollama(settings: RunSettings) -> list[str]:
     elif settings.n_cpu_moe:
         rows.append(f"# LLAMA_ARG_N_CPU_MOE={settings.n_cpu_moe}")
     if settings.tensor_split:
-        rows.append(f"# LLAMA_ARG_TENSOR_SPLIT={','.join(f'{s:g}' for s in settings.tensor_split)}")
+        rows.append(f"# LLAMA_ARG_TENSOR_SPLIT={','.join(shares(settings))}")
     if settings.ubatch_size > _OLLAMA_UBATCH:
         rows.append(f"# LLAMA_ARG_UBATCH={settings.ubatch_size}")
     if not settings.mmap:
@@ -104,6 +107,12 @@ def lm_studio_text(plan: Plan) -> str:
         ("Try mmap()", "on" if settings.mmap else "off"),
     ]
     return "".join(f"{name}: {value}\n" for name, value in rows)
+
+
+def devices_for(rig: Rig, build: Build) -> tuple[str, ...]:
+    """What ``-dev`` has to say; empty where it need not, or where the build sees none so named."""
+    names = named_devices(rig)
+    return names if {device.name for device in build.devices}.issuperset(names) else ()
 
 
 def for_build(arguments: Sequence[str], build: Build) -> list[str]:

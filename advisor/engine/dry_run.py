@@ -8,7 +8,7 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -149,13 +149,15 @@ def dry_run(
     *,
     build: Build | None = None,
     n_devices: int = 0,
+    devices: Sequence[str] = (),
     cancel: threading.Event | None = None,
     timeout: float = TIMEOUT_S,
 ) -> DryRun:
     """What a llama.cpp would allocate for this run.
 
     build: None is the embedded one; for another, ``model`` must be a Model and ``n_devices`` the
-    number of accelerators that it will use. cancel: set it from another thread to give up early.
+    number of accelerators that it will use, ``devices`` their names where ``-dev`` has to tell them
+    (``command.devices_for``). cancel: set it from another thread to give up early.
     Raises SettingsError for settings that are not resolved or that llama.cpp refuses,
     EngineCrashed when it ends by itself, EngineError for anything else, cancellation included,
     and ModelError when no ghost can be written.
@@ -170,6 +172,7 @@ def dry_run(
             settings,
             build=build,
             n_devices=n_devices,
+            devices=devices,
             cancel=cancel or threading.Event(),
             timeout=timeout,
         )
@@ -199,6 +202,7 @@ def dry_run_files(
     *,
     build: Build | None,
     n_devices: int,
+    devices: Sequence[str] = (),
     cancel: threading.Event,
     timeout: float = TIMEOUT_S,
 ) -> DryRun:
@@ -207,7 +211,7 @@ def dry_run_files(
     def ask(files: Files, settings: RunSettings) -> DryRun:
         once = functools.partial(
             _once, files, model, settings,
-            build=build, n_devices=n_devices, cancel=cancel, timeout=timeout,
+            build=build, n_devices=n_devices, devices=devices, cancel=cancel, timeout=timeout,
         )  # fmt: skip
         for _ in range(_TRIES - 1):
             with contextlib.suppress(_LogLost):
@@ -246,6 +250,7 @@ def _once(
     *,
     build: Build | None,
     n_devices: int,
+    devices: Sequence[str],
     cancel: threading.Event,
     timeout: float,
 ) -> DryRun:
@@ -262,7 +267,8 @@ def _once(
         job = embedded_job(files, plain, address, dry_run=True, pooling=pooling)
     else:
         collected.wanted = 1 + (settings.spec_type != "none")
-        words = placed(server_arguments(model, settings, n_devices=n_devices), files)
+        given = server_arguments(model, settings, n_devices=n_devices, devices=devices)
+        words = placed(given, files)
         if model.pooling:
             words += program_of(model)[1:]
         job = _program(words, build, address)

@@ -100,11 +100,13 @@ def embedded_job(
     ghost: bool = False,
     threads: int | None = None,
     pooling: str = "",
+    spec_type: str = "",
 ) -> dict[str, Any]:
     """What the worker needs to load a model into the embedded engine. ``settings`` are resolved.
 
     ghost: the model's file is one, cheap to read again. pooling: the model is asked for vectors, or
-    for scores ("rank"), as ``Model.pooling`` says; empty: it writes.
+    for scores ("rank"), as ``Model.pooling`` says; empty: it writes. spec_type: how it drafts, as a
+    draft model's own architecture says (``speculative.kind``); empty: as the settings say.
     """
     return {
         "task": "serve",
@@ -118,6 +120,7 @@ def embedded_job(
         "release_pages": not dry_run and settings.mmap,
         "threads": threads,
         "pooling": pooling,
+        "spec_type": spec_type or settings.spec_type,
         # 4 has the memory breakdown; 5 also has every buffer of a dry run, to 0.01 MiB.
         "verbosity": 5 if dry_run else 4,
     }

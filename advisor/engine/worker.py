@@ -211,7 +211,7 @@ def _fill_companions(parameters: Any, job: Mapping[str, Any], engine: Any) -> No
     if settings["mmproj"]:
         parameters.mmproj.path = settings["mmproj"]
         parameters.mmproj_use_gpu = settings["mmproj_offload"]
-    kind = settings["spec_type"].upper().replace("-", "_")
+    kind = str(job["spec_type"]).upper().replace("-", "_")
     if kind == "NONE":
         return
     parameters.speculative.types = [

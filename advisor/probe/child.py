@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.engine.bench import bench_arguments, bench_program
-from advisor.engine.command import for_build
+from advisor.engine.command import devices_for, for_build
 from advisor.engine.launch import Address, Files, embedded_job, placed, program_job
 from advisor.probe.question import Question
+from advisor.sizing import speculative
 from advisor.sizing.arguments import server_arguments
 
 Job = tuple[dict[str, Any], Mapping[str, str]]
@@ -18,16 +19,26 @@ def job_of(question: Question, files: Files, address: Address) -> Job:
     if question.method == "llama-bench":
         return _bench(question, str(files.model)), {}
     if question.build.kind == "embedded":
-        ghost, threads = question.ghost, question.threads
-        job = embedded_job(files, question.settings, address, ghost=ghost, threads=threads)
+        job = embedded_job(
+            files,
+            question.settings,
+            address,
+            ghost=question.ghost,
+            threads=question.threads,
+            spec_type=speculative.kind(question.model, question.settings),
+        )
         return job, {}
     return _server(question, files, address), {"LLAMA_API_KEY": address.api_key}
 
 
 def _server(question: Question, files: Files, address: Address) -> dict[str, Any]:
     """llama-server on our socket; no cache of prompts, which would be measured with the model."""
-    devices = len(question.rig.devices)
-    given = server_arguments(question.model, question.settings, n_devices=devices)
+    given = server_arguments(
+        question.model,
+        question.settings,
+        n_devices=len(question.rig.devices),
+        devices=devices_for(question.rig, question.build),
+    )
     plain = placed(given, files)
     if question.threads:
         plain += ["-t", str(question.threads)]
@@ -42,6 +53,7 @@ def _bench(question: Question, path: str) -> dict[str, Any]:
         question.settings,
         path,
         n_devices=len(question.rig.devices),
+        devices=devices_for(question.rig, build),
         options=build.bench_options,
     )
     if question.threads:

@@ -1,7 +1,7 @@
 """From a model, this machine and settings to a question that can be probed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from advisor import paths
 from advisor.engine import bench, folders
@@ -105,6 +105,7 @@ def prepare(
     if method == "llama-bench":
         # It makes contexts of its own; where layers and experts lie stays as planned.
         planned = bench.planned_settings(plan.settings)
+        model = replace(model, draft=None, projector=None)
         plan = size(model, used, planned, calibration=calibration, ghost=stands_in)
     question = Question(
         model=model,

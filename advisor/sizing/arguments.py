@@ -38,6 +38,11 @@ def _plain(model_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", model_id.rsplit("/", 1)[-1])
 
 
+def shares(settings: RunSettings) -> list[str]:
+    """``-ts`` as it is written: llama.cpp keeps 32 bits of each share, which nine digits tell."""
+    return [f"{share:.9g}" for share in settings.tensor_split]
+
+
 def _placement(settings: RunSettings, *, n_devices: int) -> list[str]:
     if not n_devices:
         return []
@@ -53,7 +58,7 @@ def _placement(settings: RunSettings, *, n_devices: int) -> list[str]:
         if settings.split_mode != "layer":
             words += ["-sm", settings.split_mode]
         if settings.tensor_split:
-            words += ["-ts", ",".join(f"{share:g}" for share in settings.tensor_split)]
+            words += ["-ts", ",".join(shares(settings))]
         if settings.main_gpu:
             words += ["-mg", str(settings.main_gpu)]
     if not settings.kv_offload:

@@ -26,6 +26,11 @@ def device_names(devices: Sequence[Device]) -> tuple[str, ...]:
     return overrides.device_names([backend_of(device) for device in devices])
 
 
+def named_devices(rig: Rig) -> tuple[str, ...]:
+    """What ``-dev`` has to say; empty where llama.cpp takes these devices in this order anyway."""
+    return device_names(rig.devices) if to_be_named(rig) else ()
+
+
 def max_context(
     model: Model, settings: RunSettings, space: Room, allocation: Allocation
 ) -> int | None:
@@ -200,7 +205,7 @@ def size(
                 settings,
                 n_devices=len(devices),
                 n_remote_hosts=len(rig.hosts) - 1,
-                devices=names if to_be_named(rig) else (),
+                devices=named_devices(rig),
             ),
             *mode,
         ),

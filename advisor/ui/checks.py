@@ -11,6 +11,7 @@ from advisor.advice.instead import api_sentence, instead, priced
 from advisor.advice.usage import Usage
 from advisor.engine import builds, folders
 from advisor.engine.builds import Build
+from advisor.engine.command import devices_for
 from advisor.engine.dry_run import DryRun, Part, cannot, dry_run
 from advisor.errors import EngineError
 from advisor.hardware.rig import Rig
@@ -156,7 +157,14 @@ def check(model: Model, plan: Plan, rig: Rig, cancel: threading.Event) -> Checke
     """
     build = engine_for(rig, len(plan.devices))
     model = answers.accompanied(model, plan.settings)
-    run = dry_run(model, plan.settings, build=build, n_devices=len(plan.devices), cancel=cancel)
+    run = dry_run(
+        model,
+        plan.settings,
+        build=build,
+        n_devices=len(plan.devices),
+        devices=devices_for(rig, build),
+        cancel=cancel,
+    )
     return Checked(f"llama.cpp {build.version}", figures(plan, run), run.untold)
 
 

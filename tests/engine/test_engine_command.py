@@ -1,16 +1,22 @@
 """The whole command, word by word."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from advisor.engine.bench import bench_arguments
-from advisor.engine.builds import Build
-from advisor.engine.command import for_build, lm_studio_text, ollama_text
+from advisor.engine.builds import Build, BuildDevice
+from advisor.engine.command import devices_for, for_build, lm_studio_text, ollama_text
+from advisor.engine.launch import Address, Files, embedded_job
+from advisor.engine.worker import fill_parameters
 from advisor.errors import EngineError
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.sizing import size
 from advisor.sizing.arguments import server_arguments
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speculative import kind
 
 QWEN = catalogue().find("Qwen/Qwen3-30B-A3B").model("Q4_K_M")
 
@@ -161,6 +167,38 @@ def test_what_an_older_build_cannot_do_is_said() -> None:
         for_build(arguments(), program("--no-mmap"))
 
 
+def test_devices_are_named_where_llama_cpp_would_take_others() -> None:
+    """It leaves integrated graphics out beside a card, and the plan counts both."""
+    rig = parse_rig("RTX 4060 + 32 GB DDR5-5600")
+    card = rig.devices[0]
+    shared = card.model_copy(update={"backend": "vulkan", "integrated": True})
+    both = rig.model_copy(update={"devices": (shared, card)})
+    seen = [BuildDevice(name=n, title=n, total=1, free=1) for n in ("CUDA0", "Vulkan0", "Vulkan1")]
+    build = program().model_copy(update={"devices": tuple(seen)})
+    assert devices_for(both, build) == ("Vulkan0", "CUDA0")
+    assert not devices_for(rig, build)
+    # It would refuse to start over a name that it does not know.
+    assert not devices_for(both, build.model_copy(update={"devices": tuple(seen[:1])}))
+
+
+def test_the_embedded_engine_drafts_as_the_draft_models_file_says() -> None:
+    import xllamacpp  # noqa: PLC0415 - 106 MB, only here
+
+    draft = catalogue().find("Qwen/Qwen3-0.6B").model("Q8_0")
+    head = replace(draft, hp=replace(draft.hp, arch="eagle3"))
+    settings = RunSettings(ctx=4096, spec_type="draft-simple", model_draft="head.gguf")
+    address = Address()
+    files = Files(Path("model.gguf"), Path("head.gguf"))
+    spec_type = kind(replace(QWEN, draft=head), settings)
+    job = embedded_job(files, settings, address, spec_type=spec_type)
+    address.close()
+    parameters = xllamacpp.CommonParams()
+    fill_parameters(parameters, job, xllamacpp)
+    eagle = xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_EAGLE3
+    assert list(parameters.speculative.types) == [eagle]
+    assert parameters.speculative.draft.mparams.path == "head.gguf"
+
+
 # --- llama-bench --------------------------------------------------------------------------------
 
 
@@ -181,6 +219,17 @@ def test_llama_bench_has_words_of_its_own() -> None:
         "-fa", "1", "-ctk", "q8_0", "-ctv", "q8_0", "-b", "2048", "-ub", "512", "--repack", "0",
         "-lm", "none", "-o", "jsonl", "-v", "--progress",
     ]  # fmt: skip
+    parts = RunSettings(
+        ctx=4096, n_gpu_layers=20, n_cpu_moe=2, tensor_split=(1 / 3, 2 / 3),
+        override_tensor=("ffn_up=CPU", "attn_k=CUDA1"),
+    )  # fmt: skip
+    devices = ("CUDA0", "CUDA1")
+    assert bench_arguments(QWEN, parts, "x.gguf", n_devices=2, devices=devices)[8:22] == [
+        "-dev", "CUDA0/CUDA1", "-ngl", "20", "-ncmoe", "2", "-ot", "ffn_up=CPU;attn_k=CUDA1",
+        "-sm", "layer", "-mg", "0", "-ts", "0.333333333/0.666666667",
+    ]  # fmt: skip
+    with pytest.raises(EngineError, match="no -ot"):
+        bench_arguments(QWEN, parts, "x.gguf", n_devices=1, options=("--mmap",))
     old = bench_arguments(QWEN, settings, "x.gguf", n_devices=0, options=("--mmap",))
     assert old[8:] == [
         "-fa", "1", "-ctk", "q8_0", "-ctv", "q8_0", "-b", "2048", "-ub", "512", "-mmp", "0",

@@ -100,6 +100,8 @@ def test_the_settings_that_llama_bench_makes():
 
     planned = bench.planned_settings(RunSettings(ctx=32768, parallel=4, batch_size=1024))
     assert (planned.ctx, planned.parallel, planned.n_outputs) == (512, 1, 1024)
+    drafting = RunSettings(spec_type="draft-mtp", load_mtp=True, n_rs_seq=3, swa_full=True)
+    assert bench.planned_settings(drafting) == bench.planned_settings(RunSettings())
 
 
 def test_a_run_with_a_draft_model_and_a_projector():

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from advisor import paths
 from advisor.errors import RigError
+from advisor.hardware.cgroups import memory_limit
 from advisor.units import MIB
 
 _FILE = "ram_bandwidth.json"
@@ -52,8 +53,9 @@ def measure_ram_bandwidth(cpu: str = "", seconds: float = 1.0) -> RamBandwidth:
     import numpy as np  # noqa: PLC0415 - 100 ms that starting the app must not pay
 
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    memory = psutil.virtual_memory()
-    threads = max(1, min(cores, 64, memory.available // 4 // _CHUNK or 1))
+    memory, limit = psutil.virtual_memory(), memory_limit()
+    available = memory.available if limit is None else min(memory.available, limit.left())
+    threads = max(1, min(cores, 64, available // 4 // _CHUNK or 1))
     buffers = [np.ones(_CHUNK // 8, dtype=np.int64) for _ in range(threads)]
 
     def read(buffer: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> None:
@@ -87,7 +89,8 @@ def measure_ram_bandwidth(cpu: str = "", seconds: float = 1.0) -> RamBandwidth:
 
 
 def cached_ram_bandwidth(cpu: str, ram_total: int | None) -> RamBandwidth | None:
-    """The remembered measurement, if it was made on this CPU with this much RAM."""
+    """The remembered measurement, if it was made on this CPU with this much RAM in the machine,
+    whatever a container may have of it."""
     try:
         known = RamBandwidth.model_validate_json((paths.data() / _FILE).read_bytes())
     except (OSError, ValidationError):

@@ -381,6 +381,16 @@ def _host(host: Host, *, imagined: bool) -> Iterator[Finding]:
 
 
 def _host_state(host: Host) -> Iterator[Finding]:
+    if host.limited_to:
+        yield Finding(
+            code="processors",
+            severity="warning",
+            subject="Host",
+            title=f"{units.cores(host.limited_to)} may be used here, fewer than the machine has",
+            text="A container or what started this program allows no more. llama.cpp begins a "
+            "thread for every core of the machine all the same, and they hold each other up.",
+            advice=f"Give llama.cpp -t {host.limited_to}; a probe here does.",
+        )
     if host.swap_used and host.swap_used > _SWAP:
         yield Finding(
             code="swap",

@@ -88,15 +88,16 @@ def _processors(
         return {"cores": cores, "threads": threads}
     lent = not wsl and _lent_threads(root, cores, threads)
     limited, allowed = _allowed(root, cores, threads or cores)
-    if limited < cores:
-        sources["cores"] = f"those of {cores} that this program may use"
+    usable = limited if limited < cores else None
+    if usable is not None:
+        sources["cores"] = sources["limited_to"] = f"those of {cores} that this program may use"
     if lent:
         limited = max(1, limited // 2)
         sources["cores"] = (
             "half of the virtual machine's processors, each of which is one thread of a core as a "
             "rule"
         ) + (f"; {allowed} of {threads} may be used" if allowed < (threads or 0) else "")
-    return {"cores": limited, "threads": allowed}
+    return {"cores": limited, "threads": allowed, "limited_to": usable}
 
 
 def _allowed(root: Path, cores: int, threads: int) -> tuple[int, int]:
@@ -190,7 +191,7 @@ def _memory_type(
     root: Path, values: Mapping[str, Any], sources: dict[str, str], unknown: dict[str, str]
 ) -> dict[str, Any]:
     kind, bandwidth, source = smbios.summary(smbios.parse(_firmware_table(root)))
-    measured = cached_ram_bandwidth(values["cpu"], values["ram_total"])
+    measured = cached_ram_bandwidth(values["cpu"], psutil.virtual_memory().total)
     if kind:
         sources["ram_type"] = "SMBIOS"
     else:

@@ -126,6 +126,9 @@ class Host(_Frozen):
     cores: int | None = None
     """Physical cores."""
     threads: int | None = None
+    limited_to: int | None = None
+    """Cores that this program may use, where that is fewer than the system shows; llama.cpp starts
+    a thread for each of those (common.cpp: common_cpu_get_num_physical_cores)."""
     ram_total: int | None = None
     ram_available: int | None = None
     swap_total: int | None = None

@@ -116,6 +116,7 @@ def prepare(
         method=method,
         seconds=seconds,
         anyway=anyway,
+        threads=used.host.limited_to,
         calibration=calibration,
     )
     objections = list(preflight(model, used, plan, available=available))

@@ -18,7 +18,9 @@ from advisor.hardware.bandwidth import (
     cached_ram_bandwidth,
     measure_ram_bandwidth,
 )
+from advisor.hardware.doctor import examine
 from advisor.hardware.host import private_path, read_host
+from advisor.hardware.rig import Rig
 from advisor.units import GIB
 
 
@@ -118,7 +120,8 @@ def test_this_machine():
     memory = psutil.virtual_memory()
     assert host.ram_total is not None
     assert host.ram_total <= memory.total
-    assert host.threads == psutil.cpu_count()
+    assert host.threads is not None
+    assert 0 < host.threads <= (psutil.cpu_count() or 0)
     assert host.disk_free
     assert host.name == ""
     for field in ("ram_type", "ram_bandwidth_gbs", "laptop"):
@@ -308,6 +311,12 @@ def test_only_processors_that_may_be_used_count(
     host = read_host(root=root_with(tmp_path, {**pairs, V2 + "cpu.max": quota}))
     assert (host.cores, host.threads) == told
     assert ("may use" in host.sources["cores"]) == (told[0] < 8)
+    assert host.limited_to == (told[0] if told[0] < 8 else None)
+    findings = {found.code: found for found in examine(Rig(name="here", hosts=(host,)))}
+    # llama.cpp would begin eight threads.
+    assert ("processors" in findings) == (told[0] < 8)
+    if told[0] < 8:
+        assert f"-t {told[0]};" in findings["processors"].advice
 
 
 @pytest.mark.parametrize(("kind", "found"), [(3, 3), (0x80 | 10, 10), (None, None)])
@@ -358,11 +367,24 @@ def test_measuring_is_remembered_for_this_machine_only(monkeypatch):
     assert cached_ram_bandwidth("cpu", None) is None
 
 
+def test_what_was_measured_in_a_container_is_found_again(tmp_path: Path, monkeypatch):
+    """It was kept under the machine's RAM and looked for under the container's share of it."""
+    monkeypatch.setattr(bandwidth, "_LEAST_GBS", 0.0)  # whatever else runs here
+    measured = measure_ram_bandwidth("EPYC", seconds=0.01)
+    root = root_with(
+        tmp_path,
+        {V2 + "memory.max": str(GIB), "proc/cpuinfo": "model name\t: EPYC\n"},
+    )
+    host = read_host(root=root)
+    assert host.ram_total == GIB
+    assert host.ram_bandwidth_gbs == measured.gbs
+
+
 def test_host_uses_what_was_measured():
     before = read_host()
     known = RamBandwidth(
         gbs=77.5, threads=2, date="2026-11-23T10:00:00+00:00", cpu=before.cpu,
-        ram_total=before.ram_total or 0,
+        ram_total=psutil.virtual_memory().total,
     )  # fmt: skip
     (paths.data() / "ram_bandwidth.json").write_text(known.model_dump_json())
     host = read_host()

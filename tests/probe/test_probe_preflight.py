@@ -65,6 +65,13 @@ def test_a_probe_predicts_what_the_fit_page_says(imagined: bool):
     assert ready.question.settings.built == (embedded_version() if imagined else "b9870")
 
 
+@pytest.mark.parametrize("allowed", [None, 3])
+def test_a_probe_begins_no_more_threads_than_it_may_use(allowed: int | None):
+    host = Host(ram_available=8 << 30, limited_to=allowed)
+    ready = prepare(tiny.moe(), Rig(name="r", hosts=(host,)), RunSettings(ctx=512))
+    assert ready.question.threads == allowed
+
+
 def test_what_writes_nothing_is_not_started():
     entry = catalogue().find("BAAI/bge-small-en-v1.5")
     ready = prepare(entry.model("F16"), Rig(name="r", hosts=(Host(),)), RunSettings(ctx=512))

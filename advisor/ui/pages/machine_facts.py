@@ -79,6 +79,7 @@ def fact_name(name: str) -> str:
         "host_index": tr("Machine of the rig"),
         "os": tr("Operating system"),
         "cpu": tr("Processor"),
+        "limited_to": tr("Cores that may be used"),
         "ram_total": tr("RAM"),
         "ram_available": tr("RAM available"),
         "ram_type": tr("Type of RAM"),

@@ -11,7 +11,7 @@ from typing import Final
 
 import psutil
 
-from advisor.engine.outside import NO_WINDOW, clean_environment, without_our_libraries
+from advisor.engine.outside import NO_WINDOW, by_slot, clean_environment, without_our_libraries
 
 ASK_S: Final = 20.0
 """How long a program may take to list its devices; drivers start slowly after boot."""
@@ -34,7 +34,7 @@ def ask_program(program: Path, argument: str) -> tuple[str, str, int | None]:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=clean_environment(os.environ),
+                env=by_slot(clean_environment(os.environ)),
                 creationflags=NO_WINDOW,
             )
     except OSError as error:

@@ -37,6 +37,17 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return cleaned
 
 
+def by_slot(environment: Mapping[str, str]) -> dict[str, str]:
+    """With CUDA counting cards by their slots, as NVML does, and with it this app.
+
+    CUDA's own order is the fastest first. Where the user names cards by their numbers, these keep
+    their meaning.
+    """
+    if "CUDA_VISIBLE_DEVICES" in environment:
+        return dict(environment)
+    return {**environment, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
 @contextlib.contextmanager
 def without_our_libraries() -> Generator[None]:
     """Windows: a program that is started in here does not look for libraries in our folder.

@@ -18,7 +18,7 @@ import psutil
 from advisor.engine import windows_job
 from advisor.engine.launch import worker_command
 from advisor.engine.log import Adjusted, Event, Failure, plain, read_line
-from advisor.engine.outside import NO_WINDOW
+from advisor.engine.outside import NO_WINDOW, by_slot
 from advisor.errors import EngineError
 
 TAIL_LINES: Final = 200
@@ -84,7 +84,8 @@ class EngineProcess:
         self._job = dict(job)
         self._command = list(command if command is not None else worker_command())
         # ggml would start a debugger on every failed assertion, and wait for it.
-        self._environment = {**os.environ, "GGML_NO_BACKTRACE": "1", **(environment or {})}
+        own = {**os.environ, "GGML_NO_BACKTRACE": "1", **(environment or {})}
+        self._environment = by_slot(own)
         self._on_event = on_event
         self._on_line = on_line
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)

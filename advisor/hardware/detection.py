@@ -1,5 +1,6 @@
 """Puts what every source saw together into one rig."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from advisor.hardware import corrections, nvml, others
 from advisor.hardware.host import read_host, without_gpu_memory
 from advisor.hardware.rig import Device, Host, Rig
 from advisor.hardware.shared_memory import reads_the_ram, with_ram_bandwidth
+from advisor.hardware.visible import visible
 
 NAME = "This machine"
 _GRACE = re.compile(r"\b(GH|GB)[23]00\b")
@@ -37,6 +39,7 @@ def detect(
     devices = others.with_engine(devices, engine_devices, pool)
     devices = corrections.applied(devices)
     counted, ignored = set_aside(devices)
+    counted, hidden = visible(counted, os.environ)
     places = {id(device): place for place, device in enumerate(counted)}
     moved = {i: places.get(id(devices[i])) for i in range(len(nvidia.devices))}
     peers = tuple(
@@ -50,7 +53,7 @@ def detect(
         hosts=(_shared(host, counted),),
         peers=peers,
         problems=tuple(problems),
-        ignored=(*nvidia.ignored, *ignored),
+        ignored=(*nvidia.ignored, *ignored, *hidden),
         detected_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return with_ram_bandwidth(rig)

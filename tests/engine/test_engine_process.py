@@ -41,6 +41,25 @@ def test_settings_of_the_environment_do_not_reach_a_program(monkeypatch):
 
 
 @posix
+@pytest.mark.parametrize(("named", "order"), [(None, "PCI_BUS_ID"), ("1,0", None)])
+def test_cards_are_counted_by_slot_as_plans_count_them(
+    monkeypatch, named: str | None, order: str | None
+):
+    """CUDA's own order is the fastest first: a plan's first card was another one's weights."""
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    lines: list[str] = []
+    child = EngineProcess({"task": "run", "program": ["/usr/bin/env"]}, on_line=lines.append)
+    child.start()
+    assert child.wait(60)
+    told = dict(line.split("=", 1) for line in lines if line.startswith("CUDA_"))
+    assert told.get("CUDA_DEVICE_ORDER") == order
+    assert told.get("CUDA_VISIBLE_DEVICES") == named
+
+
+@posix
 def test_what_a_program_leaves_behind_is_ended():
     """It keeps the log open, and nobody is its parent any more."""
     lines: list[str] = []

@@ -360,3 +360,43 @@ def test_the_fake_is_gone_afterwards(nvml_library: Path, tmp_path: Path):
         fake.become("rtx-4090")
         assert len(detect().devices) == 1
     assert "FAKE_NVML" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("scenario", "named", "order", "seen"),
+    [
+        ("rtx-4090-pair", None, None, [0, 1]),
+        ("rtx-4090-pair", "1", None, [1]),
+        ("rtx-4090-pair", "1,0", None, [1, 0]),
+        ("rtx-4090-pair", "0,7,1", None, [0]),  # what is no card ends the list
+        ("rtx-4090-pair", "", None, []),
+        ("rtx-4090-pair", "-1", None, []),
+        ("mixed", "1", None, [0, 1]),  # the fastest first: nobody can tell which that is
+        ("mixed", "1", "PCI_BUS_ID", [1]),
+    ],
+)
+def test_cards_that_cuda_does_not_show_are_not_counted(
+    machine: Machine, monkeypatch, *, scenario, named, order, seen
+):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    machine.become(scenario)
+    every = detect().devices
+    for name, value in (("CUDA_VISIBLE_DEVICES", named), ("CUDA_DEVICE_ORDER", order)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    rig = detect()
+    assert [d.uuid for d in rig.devices] == [every[place].uuid for place in seen]
+    left_out = [d for d in rig.ignored if "CUDA_VISIBLE_DEVICES" in d.unknown.get("use", "")]
+    assert len(left_out) == len(every) - len(seen)
+    assert all({p.first, p.second} <= set(range(len(seen))) for p in rig.peers)
+
+
+def test_a_card_is_shown_by_the_beginning_of_its_name(machine: Machine, monkeypatch):
+    machine.become("mixed")
+    first, second = detect().devices
+    assert second.uuid is not None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", second.uuid)
+    assert [d.uuid for d in detect().devices] == [second.uuid]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-")  # not one alone
+    assert detect().devices == ()
+    assert first.uuid != second.uuid

@@ -13,6 +13,7 @@ import psutil
 
 from advisor.hardware.cgroups import MemoryLimit, memory_limit
 from advisor.hardware.nvml import POWER_LIMITED
+from advisor.probe.family import Family
 from advisor.probe.processor import Processor
 from advisor.probe.spill import SharedMemory
 from advisor.probe.trace import Fresh, Quantity, Recorder, Trace
@@ -84,8 +85,11 @@ class ChildMemory:
     """The part of it that are pages of mapped files; None where the system does not say."""
 
 
-def child_memory(pid: int) -> ChildMemory | None:
-    """Resident memory of a process, None when it is gone or not ours to see."""
+def child_memory(pid: int, family: Family | None = None) -> ChildMemory | None:
+    """Resident memory of a child, None when it is gone or not ours to see.
+
+    ``family``: keeps what it started between readings, where that counts.
+    """
     if sys.platform == "linux":
         try:
             with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
@@ -96,9 +100,8 @@ def child_memory(pid: int) -> ChildMemory | None:
         size = mmap.PAGESIZE
         resident, shared = int(pages[1]) * size, int(pages[2]) * size
         return ChildMemory(resident, shared) if resident else None  # a zombie has none
-    with contextlib.suppress(psutil.Error):
-        return ChildMemory(psutil.Process(pid).memory_info().rss, None)
-    return None
+    resident = (family or Family()).resident(pid)
+    return None if resident is None else ChildMemory(resident, None)
 
 
 def child_swap(pid: int) -> int | None:
@@ -162,6 +165,7 @@ class Sampler:
         self._swapped: int | None = None
         self._processor = Processor()
         self._limit = memory_limit()
+        self._family = Family()
         self._shares: tuple[float, float] | None = None
         self._spill = SharedMemory() if sys.platform == "win32" else None
         self._shared: int | None = None
@@ -221,7 +225,7 @@ class Sampler:
         """Read everything once."""
         values: Sample = {(HOST, "available"): _kib(available_memory(self._limit))}
         pid = self.pid
-        child = child_memory(pid) if pid is not None else None
+        child = child_memory(pid, self._family) if pid is not None else None
         if child is not None and pid is not None:
             values[HOST, "used"] = _kib(child.resident)
             values[HOST, "file"] = _kib(child.file)

@@ -1,15 +1,13 @@
 """Notice that a child no longer moves: no word, no progress, no work."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import psutil
-
 from advisor.engine.process import EngineProcess
+from advisor.probe.family import Family
 
 _STEP_S: Final = 0.1
 ASLEEP_S: Final = 5.0
@@ -39,7 +37,7 @@ class Watchdog:
         self._touched = 0.0
         self._worked = 0.0
         self._cpu = 0.0
-        self._watched: psutil.Process | None = None
+        self._family = Family()
         self._resident = 0
         self._next = 0.0
         self._looked = 0.0
@@ -90,11 +88,4 @@ class Watchdog:
         self._give_up()
 
     def _cpu_seconds(self, pid: int | None) -> float | None:
-        if pid is None:
-            return None
-        with contextlib.suppress(psutil.Error):
-            if self._watched is None or self._watched.pid != pid:
-                self._watched = psutil.Process(pid)
-            times = self._watched.cpu_times()
-            return times.user + times.system
-        return None
+        return None if pid is None else self._family.seconds(pid)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from advisor.errors import ModelError
+from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import BY_FTYPE, FILE_TYPES, assign, file_type
 from advisor.llm.gguf import GgufHeader, read_header
 from advisor.llm.hyperparameters import Hyperparameters
@@ -227,3 +228,30 @@ def test_a_type_without_a_fallback_is_refused_as_llama_quantize_refuses_it() -> 
     assert fallback("MXFP4", 1000) == "F16"
     with pytest.raises(ModelError, match="cannot make Q1_0"):
         fallback("Q1_0", 1856)
+
+
+WIDE = {"token_embd|indexer|compressor|hc_|ffn_gate_inp": "F16"}
+"""What antirez's files of DeepSeek V4 Flash have in 16 bits (huggingface.co/antirez)."""
+
+
+@pytest.mark.parametrize(
+    ("model", "chosen", "published"),
+    [
+        ("deepseek-ai/DeepSeek-V4-Flash", {}, 282),  # teamblobfish's Q8_0
+        (
+            "deepseek-ai/DeepSeek-V4-Flash",
+            {"ffn_(gate|up)_exps": "IQ2_XXS", "ffn_down_exps": "Q2_K", **WIDE},
+            80.8,
+        ),
+        ("deepseek-ai/DeepSeek-V4-Flash", {"_exps": "Q4_K", **WIDE}, 153.3),
+        # teamblobfish says "~1.46 TiB" at 8.5 bits of its Q8_0, which 1.573T weights do not make:
+        # that is one byte for each of 1.6T. Theirs are the release's 1,598.8B less a draft layer.
+        ("deepseek-ai/DeepSeek-V4-Pro", {}, 1557),
+    ],
+)
+def test_files_of_deepseek_v4_have_the_sizes_that_were_published(
+    model: str, chosen: dict[str, str], published: float
+) -> None:
+    entry = catalogue().find(model)
+    made = assign(entry.hp, entry.shapes, "Q8_0", chosen=chosen)
+    assert sum(tensor.nbytes for tensor in made) / 2**30 == pytest.approx(published, rel=0.002)

@@ -1,6 +1,7 @@
 """NVIDIA GPUs as NVML sees them. Every field stands alone: one that cannot be read says why."""
 
 import contextlib
+import os
 import re
 from dataclasses import dataclass
 
@@ -106,6 +107,9 @@ def _read_all(nvml: NvmlLibrary, pool: tuple[int, int] | None) -> NvmlReading:
     ignored: list[Device] = []
     if slices:
         # CUDA uses one MIG slice per process, and no other GPU beside it (MIG user guide).
+        named = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()
+        chosen = [s for s in slices if named and (s.uuid or "").startswith(named)] or slices
+        slices = [chosen[0], *(s for s in slices if s is not chosen[0])]
         reason = "llama.cpp can use one MIG slice at a time; choose it with CUDA_VISIBLE_DEVICES"
         ignored = [
             device.model_copy(update={"unknown": device.unknown | {"use": reason}})

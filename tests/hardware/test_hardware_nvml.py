@@ -400,3 +400,16 @@ def test_a_card_is_shown_by_the_beginning_of_its_name(machine: Machine, monkeypa
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-")  # not one alone
     assert detect().devices == ()
     assert first.uuid != second.uuid
+
+
+def test_the_slice_that_was_chosen_is_the_one_that_counts(machine: Machine, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    machine.become("mig")
+    rig = detect()
+    (first,) = rig.devices
+    other = next(d for d in rig.ignored if d.mig and d.uuid != first.uuid)
+    assert other.uuid is not None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", other.uuid)
+    chosen = detect()
+    assert [d.uuid for d in chosen.devices] == [other.uuid]
+    assert first.uuid in {d.uuid for d in chosen.ignored}

@@ -106,7 +106,7 @@ def _names(rig: Rig) -> list[str]:
     if rates != sorted(rates, reverse=True):
         found.append(
             "CUDA counts the fastest card as the first, whatever its slot: set "
-            "CUDA_DEVICE_ORDER=PCI_BUS_ID for the order of the slots, and compare the order here "
+            "CUDA_DEVICE_ORDER=PCI_BUS_ID for the order of the slots, as probes do, and compare it "
             "with llama-server --list-devices."
         )
     return found

@@ -1,12 +1,11 @@
 """The probe page with the real embedded engine."""
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
-from probe_page import GIB, probing
+from probe_page import finished, probing, with_devices
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QWidget
 
@@ -19,16 +18,13 @@ from advisor.probe import memory, program, store
 from advisor.probe.buffers import Buffers
 from advisor.probe.preflight import Objection
 from advisor.probe.result import (
-    Component,
     Ending,
-    EngineFacts,
     Observation,
     Phase,
-    PlaceResult,
     ProbeResult,
     SpeedPoint,
 )
-from advisor.probe.trace import Fresh, Series, Trace
+from advisor.probe.trace import Fresh, Trace
 from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from advisor.ui.earlier_probes import EarlierProbes
@@ -158,41 +154,6 @@ def test_every_control_has_a_name(page):
     for widget in page.findChildren(QWidget):
         if widget.focusPolicy() != Qt.FocusPolicy.NoFocus and widget.isVisible():
             assert widget.accessibleName(), widget
-
-
-def finished(identity: str, **changes) -> ProbeResult:
-    """A small result with one place."""
-    place = PlaceResult(
-        name="host", title="RAM", capacity=8 * GIB, before=None, peak=3 * GIB, planned=2 * GIB,
-        lowest_free=5 * GIB,
-        components=(
-            Component(name="weights", planned=GIB, engine=GIB),
-            Component(name="context", planned=GIB, engine=GIB),
-            Component(name="program", planned=70 << 20, engine=90 << 20),
-        ),
-    )  # fmt: skip
-    fields = {
-        "id": identity,
-        "created": datetime(2026, 11, 23, 12, tzinfo=UTC),
-        "rig": Rig(name="This machine", hosts=(Host(cpu="a CPU"),)),
-        "model_id": "tiny", "model_name": "Tiny", "file_type": "Q8_0", "file_bytes": GIB,
-        "ghost": True,
-        "settings": RunSettings(ctx=2048),
-        "engine": EngineFacts(name="embedded", version="b11549", backends=("cpu",)),
-        "ending": Ending(state="done", sentence="The probe ran to its end."),
-        "phases": (Phase(name="decode", start_ms=0, end_ms=1000),),
-        "places": (place,),
-        "speeds": (
-            SpeedPoint(
-                depth=0, n_prompt=1, prefill_tps=None, ttft_s=None, n_decode=9, decode_tps=20
-            ),
-        ),
-        "trace": Trace(
-            times_ms=(0, 500, 1000),
-            series=(Series(place="host", quantity="used", values=(0, 3 << 20, 3 << 20)),),
-        ),
-    }  # fmt: skip
-    return ProbeResult(**{**fields, **changes})
 
 
 def test_the_prediction_stays_where_it_was_drawn(page, qtbot):
@@ -409,23 +370,6 @@ def test_a_ghosts_prompts_with_experts_in_ram_are_called_so(page, here, qtbot, g
     *_, row = (r for r in page.speeds.findChildren(FigureRow) if r._name.text() == "Prefill")
     assert (row._note.text() == "of a ghost") is ghost
     assert any("choose their experts by chance" in n for n in row._explanation.notes) is ghost
-
-
-def with_devices(count: int) -> ProbeResult:
-    places = tuple(
-        finished("x")
-        .places[0]
-        .model_copy(update={"name": f"CUDA{i}", "title": "RTX 4090", "lowest_free": (9 - i) << 30})
-        for i in range(count)
-    )
-    series = tuple(
-        Series(place=p.name, quantity="used", values=(0, 1 << 20, 2 << 20)) for p in places
-    )
-    return finished(
-        "20261123T120000-abc",
-        places=places,
-        trace=Trace(times_ms=(0, 500, 1000), series=series),
-    )
 
 
 def test_eight_devices_are_small_plots_with_one_legend(page, qtbot):

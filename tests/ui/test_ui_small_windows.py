@@ -1,6 +1,9 @@
 """Small windows and enlarged desktops: what is said stays readable, the rest can be scrolled to."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
+from probe_page import with_devices
 from PySide6.QtCore import QPoint, QSize
 from PySide6.QtWidgets import QScrollArea, QWidget
 from rest import come_to_rest
@@ -8,10 +11,13 @@ from rest import come_to_rest
 from advisor.hardware.compose import parse_rig
 from advisor.ui import design
 from advisor.ui.app import preferences
+from advisor.ui.page import Page
 from advisor.ui.pages.advice import AdvicePage
 from advisor.ui.pages.fit import FitPage
 from advisor.ui.pages.machine import MachinePage
 from advisor.ui.pages.machine_cards import DeviceCard
+from advisor.ui.pages.probe import ProbePage
+from advisor.ui.pages.report import ReportPage
 from advisor.ui.state import AppState
 from advisor.ui.window import LEAST_PAGE, MainWindow
 
@@ -88,6 +94,83 @@ def test_a_narrow_advice_page_cuts_nothing_off(asked: AppState, qtbot) -> None:
     bar_begins = form.verticalScrollBar().mapTo(page._usage, QPoint(0, 0)).x()
     assert fields_end < bar_begins < page._usage.width() - form.verticalScrollBar().width()
     page.closing()
+
+
+LONG_RIG = "2x RTX PRO 6000 Blackwell Max-Q + 64 GB over 10GbE with M2 Ultra 192GB"
+LONG_MODEL = "nvidia/Llama-3_3-Nemotron-Super-49B-v1_5"
+
+
+def without_room(page: Page) -> list[str]:
+    """What asks for more width than the page or a scrolled part of it has."""
+    areas = [area for area in page.findChildren(QScrollArea) if area.isVisible()]
+    narrow = [area.widget().metaObject().className() for area in areas if not has_room(area)]
+    return [*narrow, "page"] if page.minimumSizeHint().width() > page.width() else narrow
+
+
+@pytest.fixture
+def narrow(qtbot, state: AppState, few_models: None) -> Iterator[Callable[[type[Page]], Page]]:
+    """Makes a page in the smallest room that a window gives it, about long names."""
+    state.set_rig(parse_rig(LONG_RIG))
+    state.choose_model(LONG_MODEL, "Q4_K_M")
+    made: list[tuple[QWidget, Page]] = []
+
+    def make(kind: type[Page]) -> Page:
+        room = QWidget()  # as in the window: a page does not widen it
+        qtbot.addWidget(room)
+        page = kind(state)
+        page.setParent(room)
+        made.append((room, page))
+        design.dress(room)
+        room.resize(LEAST_PAGE)
+        page.setGeometry(room.rect())
+        room.show()
+        page.shown()
+        come_to_rest(qtbot, page, state)
+        return page
+
+    yield make
+    for _room, page in made:
+        page.closing()
+
+
+def test_long_names_have_room_on_the_smallest_fit_page(narrow, state, qtbot) -> None:
+    page = narrow(FitPage)
+    assert page.plan.isVisible()
+    assert without_room(page) == []
+    page._change.setChecked(True)
+    come_to_rest(qtbot, page, state)
+    assert page._form.isVisible()
+    assert without_room(page) == []
+    page._all.setChecked(True)
+    come_to_rest(qtbot, page, state)
+    assert page.best.isVisible()
+    assert without_room(page) == []
+
+
+@pytest.mark.parametrize("kind", [AdvicePage, ReportPage])
+def test_long_names_have_room_on_the_smallest(narrow, kind) -> None:
+    page = narrow(kind)
+    assert not page._stale
+    assert without_room(page) == []
+
+
+def test_many_plots_are_scrolled_to_and_shrink_again(narrow, state, qtbot) -> None:
+    page = narrow(ProbePage)
+    assert without_room(page) == []
+    page.show_result(with_devices(8))
+    come_to_rest(qtbot, page, state)
+    assert without_room(page) == []
+    plots = [place.plot for place in page.plots._places]
+    assert len(plots) == 8
+    assert all(plot.height() >= plot.minimumHeight() for plot in plots)
+    area = next(a for a in page.findChildren(QScrollArea) if a.isAncestorOf(page.plots))
+    assert area.widget().height() > area.viewport().height()
+    # A larger window has them side by side, and nothing to scroll.
+    page.parentWidget().resize(1132, 716)
+    page.setGeometry(page.parentWidget().rect())
+    come_to_rest(qtbot, page, state)
+    assert page.plots._columns == 3
+    assert area.widget().height() == area.viewport().height()
 
 
 def test_a_screen_enlarged_by_half_scrolls_no_page_sideways(qtbot) -> None:

@@ -34,7 +34,7 @@ WAIT_MS: Final = 0
 """Entries that follow each other within one turn of the event loop are one question."""
 SLOW_MS: Final = 100
 """What takes longer shows that it is being worked out."""
-FORM_WIDTH: Final = 310
+FORM_WIDTH: Final = 311
 BESIDE_BAR: Final = 12
 """Px between the form and its scroll bar."""
 MOVERS_WIDTH: Final = 262

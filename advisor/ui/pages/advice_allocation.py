@@ -7,10 +7,12 @@ from PySide6.QtWidgets import QComboBox, QWidget
 from advisor import units
 from advisor.advice.scenarios import Row
 from advisor.ui.texts import VERDICT_TONES, verdict_word
-from advisor.ui.widgets.basics import column, row, text
+from advisor.ui.widgets.basics import Elided, column, row
 from advisor.ui.widgets.heat_map import HeatCell, HeatMap, HeatRow
 
 LINE_HEIGHT: Final = 27
+LEAST_BOX: Final = 110
+"""Px of a box whose longest name has no room."""
 
 
 class AllocationTable(QWidget):
@@ -24,9 +26,10 @@ class AllocationTable(QWidget):
         self.models.setAccessibleName(self.tr("Model of the table"))
         for box in (self.rigs, self.models):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+            box.setMinimumWidth(LEAST_BOX)
             box.activated.connect(self._draw)
         self.map = HeatMap(self.tr("What fits, file type by context"))
-        legend = text(self.tr("GiB left on the tightest card, or in RAM"), "small")
+        legend = Elided(self.tr("GiB left on the tightest card, or in RAM"), "small")
         self.setLayout(column(row(self.rigs, self.models, legend, None), self.map))
 
     def show_rows(self, rows: tuple[Row, ...]) -> None:

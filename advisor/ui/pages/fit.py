@@ -46,6 +46,8 @@ from advisor.ui.widgets.stacked_bar import ToneSwatch
 SIDE_WIDTH, NARROW_SIDE_WIDTH = 398, 356
 NARROW = 1000
 """Below this width the matrix does without the column of quality, and its legend moves down."""
+TIGHT = 875
+"""Below this width settings have no room side by side."""
 WIDE = 1600
 """From this width on the chosen cell's cards stand in two columns: 1920 × 1080 shows all."""
 SETTINGS_SHARE = 0.45
@@ -207,7 +209,8 @@ class FitPage(Page):
 
     def _fit_form(self, form: QScrollArea) -> None:
         form.setMaximumHeight(int(self.height() * SETTINGS_SHARE))
-        self._settings.lay_out(2 if self.width() < NARROW else 3)
+        wide = self.width()
+        self._settings.lay_out(1 if wide < TIGHT else 2 if wide < NARROW else 3)
 
     def _foot(self) -> QHBoxLayout:
         """Settings in short, the form that changes them, and other file types of a file."""
@@ -239,7 +242,7 @@ class FitPage(Page):
             card.head.insertWidget(number, segment)
         self._this.setChecked(True)
         self._all.toggled.connect(self._show_view)
-        legend = row(spacing=5)
+        legend = row(spacing=4)
         for verdict in ("fits", "tight", "offload", "no"):
             for part in (ToneSwatch(VERDICT_TONES[verdict]), text(verdict_word(verdict), "small")):
                 legend.addWidget(part)

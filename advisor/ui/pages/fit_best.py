@@ -29,6 +29,7 @@ from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
 from advisor.ui.texts import VERDICT_TONES, pace, tr, verdict_word
 from advisor.ui.widgets.basics import column, row, text
+from advisor.ui.widgets.flow import Flow
 from advisor.ui.widgets.row_table import Index, RowsModel, row_table
 
 ROW_HEIGHT: Final = 30
@@ -156,10 +157,12 @@ class BestList(QWidget):
         self.table = self._made_table()
         self.table.activated.connect(self._take)
         self.table.clicked.connect(self._take)
-        self._search.setMinimumWidth(180)
+        self._search.setMinimumWidth(120)
         first = row(self._search, self._least)
         first.setStretch(0, 1)
-        filters = row(self._ability, self._licence, self._size, None)
+        filters = Flow(spacing=design.SPACE)
+        for box in (self._ability, self._licence, self._size):
+            filters.addWidget(box)
         layout = column(first, filters, self._said, self.table)
         layout.setStretch(3, 1)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -60,6 +60,9 @@ class SpeedCard(Card):
 
     def show_plan(self, plan: Plan, model: Model, rig: Rig, probes: services.Probes) -> None:
         """Another plan; the curve follows from the thread pool."""
+        if self._job is not None:
+            # Its figures would come on to a card that has no speed.
+            self._job.cancel()
         speed = plan.speed
         known = speed.decode_tps is not None
         for figure in (self._decode, self._prefill, self._first):
@@ -104,8 +107,6 @@ class SpeedCard(Card):
                 count=f"{plan.settings.n_prompt:,}"
             ),
         )
-        if self._job is not None:
-            self._job.cancel()
         settings = plan.settings
         self._job = run_task(
             lambda _job: (

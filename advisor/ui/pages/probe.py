@@ -132,6 +132,8 @@ class ProbePage(Page):
         card.body.addWidget(self.plots, 1)
         card.body.addWidget(self._legend)
         card.body.addWidget(self.engine)
+        run = QWidget()
+        run.setLayout(column(card))
         self.headroom = BigNumber(self.tr("Headroom"))
         number = Card()
         number.body.addWidget(self.headroom)
@@ -154,7 +156,8 @@ class ProbePage(Page):
         side.setLayout(stacked)
         area = scrolling(side)
         area.setFixedWidth(SIDE_WIDTH)
-        columns = row(card, area, spacing=design.GAP)
+        # Many devices, or a banner of many words, leave a small window too little for all of it.
+        columns = row(scrolling(run), area, spacing=design.GAP)
         columns.setStretch(0, 1)
         return column(columns)
 

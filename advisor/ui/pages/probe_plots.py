@@ -12,11 +12,12 @@ from advisor.probe.sampler import HOST
 from advisor.probe.trace import Fresh
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan
 from advisor.ui.design import Series
+from advisor.ui.turns import Turn
 from advisor.ui.widgets.basics import clear, column, row, text
 from advisor.ui.widgets.flow import Flow
 from advisor.ui.widgets.headroom_ground import Band
 from advisor.ui.widgets.headroom_marks import Event, Span
-from advisor.ui.widgets.headroom_plot import HeadroomPlot
+from advisor.ui.widgets.headroom_plot import COMPACT, HeadroomPlot
 from advisor.ui.widgets.stacked_bar import Swatch
 
 FEW = 2
@@ -90,6 +91,8 @@ class Plots(QWidget):
         }
         self._small = False
         self._columns = 0
+        self._other_height = Turn(self)
+        self._other_height.due.connect(self.updateGeometry)
         self._named: tuple[tuple[Series, str], ...] = ()
         """Series in the legend, with their names."""
 
@@ -238,12 +241,18 @@ class Plots(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Small plots take as many columns as there is room for."""
         super().resizeEvent(event)
+        before = self._columns
         self._arrange()
+        if self._columns != before:
+            # What is around it is being laid out now and hears of no other height.
+            self._other_height.start()
 
     def _arrange(self) -> None:
         columns = 1 if not self._small else 2
         if self._small and (self.width() >= WIDE or len(self._places) > MANY):
             columns = 3
+        # As many as have room: the rest is scrolled to.
+        columns = max(1, min(columns, self.width() // COMPACT.width()))
         if columns == self._columns:
             return
         self._columns = columns

@@ -28,6 +28,10 @@ from advisor.ui.widgets.headroom_ground import COMPACT_TOP, Axes, Band, Ground, 
 from advisor.ui.widgets.headroom_marks import Event, Span, paint_events, paint_phases
 from advisor.ui.widgets.paint_turns import turns
 
+LEAST: Final = QSize(280, 170)
+"""Px of a plot with its labels beside it."""
+COMPACT: Final = QSize(200, 92)
+"""Px of one among many."""
 END: Final = 6.0
 """Px around the line's last point that its mark may cover."""
 
@@ -64,7 +68,7 @@ class HeadroomPlot(QWidget):
         """The two no longer show what they should."""
         # Nothing shines through: what is behind need not be painted with every new sample.
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
-        self.setMinimumSize(*((200, 92) if compact else (310, 170)))
+        self.setMinimumSize(COMPACT if compact else LEAST)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName(title)
 
@@ -183,8 +187,8 @@ class HeadroomPlot(QWidget):
         )
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Wide and not high, so that several stand above each other."""
-        return QSize(640, 300)
+        """No more than it must have: it takes all the room that is left, and none by scrolling."""
+        return self.minimumSize()
 
     # --- Painting -------------------------------------------------------------------------------
 

@@ -43,6 +43,8 @@ class Chooser:
     depth: Array
     several: Array
     """Whether a row has more than one card."""
+    scarce: Array
+    """Whether a row is of a kind that few pages tell of: ranges are not chosen by it."""
     machines: Sequence[tuple[str, str]]
     """Card and backend of each row."""
     inside: float
@@ -62,13 +64,14 @@ class Chooser:
         untold = error + gain + self.joint.formula.untold(fit.vector, ubatch=True)[train]
         untold -= start.how.untold * added
         errors, spreads = np.concatenate([error, untold]), np.concatenate([spread, wider])
-        centre = _centre(errors, spreads)
+        known = np.tile(~self.scarce[train], 2)
+        centre = _centre(errors[known], spreads[known])
         found: dict[str, float] = {"centre": centre}
         off = np.abs(errors / spreads - centre)
         far, experts = (np.tile(of[train], 2) for of in (deepness(self.depth), self.experts))
         for name, has in (("z", ~experts), ("z_experts", experts)):
-            near = float(np.quantile(off[has & (far == 0)], self.inside))
-            deep = has & (far > 0)
+            near = float(np.quantile(off[known & has & (far == 0)], self.inside))
+            deep = known & has & (far > 0)
             needed = (off[deep] - near * (1 - far[deep])) / far[deep]
             found[name] = round(near, 3)
             found[f"{name}_deep"] = round(
@@ -76,7 +79,8 @@ class Chooser:
             )
         wide = start.how.model_copy(update=found)
         over = off / np.tile(self.multiples(wide, train), 2)
-        needed = float(np.quantile(over[np.tile(self.several[train], 2)], self.inside_several))
+        several = known & np.tile(self.several[train], 2)
+        needed = float(np.quantile(over[several], self.inside_several))
         wide = wide.model_copy(update={"several": round(needed, 3)})
         far = self._unmeasured(fit, start, wide, covariance)
         return replace(start, how=wide.model_copy(update={"unmeasured": far}))
@@ -89,9 +93,11 @@ class Chooser:
         error, _ = self.joint.left_out(fit, start.how, covariance, self.machines)
         spread = self.joint.spread_left_out(fit, start.how, self.machines)
         needed = np.abs(error / spread - wide.centre) / self.multiples(wide, fit.train)
-        count = Counter(self.machines[i] for i in fit.train)
+        judged = fit.train[~self.scarce[fit.train]]
+        needed = needed[~self.scarce[fit.train]]
+        count = Counter(self.machines[i] for i in judged)
         order = np.argsort(needed)
-        machines = [self.machines[int(fit.train[i])] for i in order]
+        machines = [self.machines[int(judged[i])] for i in order]
         share = np.cumsum([1 / count[machine] for machine in machines]) / len(count)
         return round(max(1.0, float(needed[order][np.searchsorted(share, self.inside)])), 3)
 

@@ -9,15 +9,13 @@ from typing import ClassVar
 import numpy as np
 from fit_given import CAMPING, KERNELS, QUANTIZED_CACHE, SLOW_MEMORY, UNPACKING, WITHOUT_BF16
 from fit_joint import Array, Parameters
-from fit_rows import Row, relative_watts
+from fit_rows import BACKENDS, Row, relative_watts
 
 from advisor.sizing import speed_terms as terms
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_load import attention_along
 from advisor.sizing.speed_prefill import type_group
 from advisor.sizing.speed_sums import GROUPS, KERNEL_KINDS
-
-BACKENDS = ("cuda", "rocm", "vulkan", "metal")
 
 
 @dataclass

@@ -6,17 +6,21 @@ BORROWED = (
     ("vulkan", "rdna2", "vulkan-rdna", 1.6),
     ("rocm", "cdna", "rocm-rdna", 2.5),
     ("vulkan", "cdna", "vulkan-rdna", 2.5),
-    ("vulkan", "arc", "vulkan-rdna", 2.5),
-    ("sycl", "arc", "vulkan-rdna", 2.5),
-    ("vulkan", "alchemist", "vulkan-rdna", 2.5),
-    ("sycl", "alchemist", "vulkan-rdna", 2.5),
-    ("vulkan", "rdna-shared", "vulkan-rdna", 2.0),
-    ("rocm", "rdna-shared", "rocm-rdna", 2.0),
-    ("vulkan", "rdna2-shared", "vulkan-rdna", 2.0),
-    ("rocm", "rdna2-shared", "rocm-rdna2", 2.0),
+    ("vulkan", "rdna2-shared", "vulkan-rdna-shared", 1.6),
+    ("rocm", "rdna2-shared", "rocm-rdna-shared", 1.6),
+    ("vulkan", "vega", "vulkan-polaris", 2.0),
     ("vulkan", "gb10", "vulkan-nvidia", 1.6),
     ("vulkan", "hbm", "vulkan-nvidia", 2.0),
 )
+SCARCE = frozenset(
+    {
+        "cuda-jetson-orin", "cuda-jetson-orin-nano", "cuda-jetson-thor", "cuda-pascal-gp100",
+        "rocm-rdna-shared", "sycl-alchemist", "sycl-arc", "vulkan-alchemist", "vulkan-arc",
+        "vulkan-cdna", "vulkan-polaris", "vulkan-rdna-shared", "vulkan-rdna1",
+    }
+)  # fmt: skip
+"""Kinds that one to five pages tell of, mostly of different cards: without a page next to nothing
+is left to predict its rows by, so that their errors are counted apart."""
 CAMPING = frozenset({"vulkan-strix-halo"})
 """Kinds whose attention gets slower where a KV head lies on few memory channels; on an R9700 and
 under ROCm the same models tell no such thing."""
@@ -151,9 +155,25 @@ SPILL = {
     "RAM (GTT) when a card is full, where CUDA on Linux refuses. 1 GiB is what llama.cpp leaves "
     "(--fit-target)",
 }
+POWER_MODES = {
+    "architectures": ["jetson-orin", "jetson-orin-nano", "jetson-thor"],
+    "seen": "an AGX Orin at 30 W is three to four times slower",
+    "source": "github.com/jbecirovski/jetson-llm-maxperf, in both modes",
+}
 MATRIX_RATES = (
     ("Tesla P40", 47.0, "int8 rate of NVIDIA's data sheet: llama.cpp multiplies with dp4a there"),
-    ("GeForce GTX 1080 Ti", 45.4, "four times its FP32 rate by dp4a, as on the P40"),
+    *(
+        (card, 4 * fp32, "four times its FP32 rate by dp4a, as on the P40")
+        for card, fp32 in (
+            ("GeForce GTX 1080 Ti", 11.34), ("TITAN Xp", 12.15), ("TITAN X Pascal", 10.97),
+            ("GeForce GTX 1080", 8.873), ("GeForce GTX 1070 Ti", 8.186),
+            ("GeForce GTX 1070", 6.463), ("GeForce GTX 1060 6GB", 4.375),
+            ("GeForce GTX 1060 3GB", 3.935), ("GeForce GTX 1050 Ti", 2.138),
+            ("Quadro P6000", 12.63), ("Quadro P5000", 8.873), ("Quadro P4000", 5.304),
+            ("Quadro P2200", 3.81), ("Quadro P2000", 3.031), ("Quadro P1000", 1.894),
+            ("Tesla P4", 5.704),
+        )
+    ),
     *(
         (f"Apple {name}", cores * 1.3, "back-solved from one row of an M5 Max, per GPU core")
         for name, cores in (
@@ -173,6 +193,22 @@ MATRIX_SHARES = (
             "github.com/waynehacking8/blackwell-tensorcore-kernels; the paper itself was not "
             "read); rows of an H100 over those of an A100 say 0.55 to 0.57"
         ),
+    ),
+    *(
+        (
+            architecture,
+            None,
+            0.25,
+            (
+                "the data sheet's rate takes tcgen05 instructions, llama.cpp multiplies with "
+                "mma.sync: a Thor reads prompts at 0.65 of a DGX Spark's pace "
+                "(multimodalflow.net/en/blog/gemma4-12b-benchmark-thor-vs-3090), or at 0.45 "
+                "(github.com/antirez/ds4/pull/716 and 788, another engine), which per "
+                "multiprocessor and clock is about an A100's rate, a quarter of tcgen05's; of "
+                "B200 and B300 nobody published prompts of llama.cpp"
+            ),
+        )
+        for architecture in ("jetson-thor", "blackwell-datacenter")
     ),
     (
         "alchemist",

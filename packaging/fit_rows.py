@@ -22,7 +22,7 @@ from advisor.llm.model import Model
 from advisor.sizing import size
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_class import class_key
+from advisor.sizing.speed_class import class_key, spill_room
 from advisor.sizing.speed_sums import Floats, ModelSums
 from advisor.units import GIB
 
@@ -52,6 +52,9 @@ knows -fitt already, still has ``flash_attn { false }``, that with -ngl -1 has A
 DELTA_KERNELS = "2026-02"
 """Month from which builds are taken to compute the gated delta rule well (llama.cpp pull request
 20334 and those before it): those of December 2025 reach half of what newer ones do."""
+
+
+BACKENDS = ("cuda", "rocm", "vulkan", "metal", "sycl")
 
 
 @dataclass
@@ -124,7 +127,8 @@ class Row:
         ctx = self.depth + (self.n_prompt or 512)
         settings = RunSettings(ctx=ctx, ubatch_size=self.ubatch, flash_attn="on")
         rig = with_backend(parse_rig(f"{self.raw['gpu_count']}x {self.gpu}"), self.backend)
-        return size(self.model, rig, settings).speed.decode_tps is None
+        left, room = size(self.model, rig, settings).headroom, spill_room(rig)
+        return left is not None and room > 0 and left < room
 
     @property
     def columns(self) -> Floats:
@@ -213,7 +217,13 @@ def read(path: Path) -> Iterator[Row | str]:
         raw = json.loads(line)
         backend = {"rocm/vulkan": "vulkan"}.get(raw["backend"].lower(), raw["backend"].lower())
         kind = file_type(raw["quant"])
-        if raw["engine"] != "llama.cpp" or backend not in {"cuda", "rocm", "vulkan", "metal"}:
+        if raw["engine"] != "llama.cpp" or backend not in {
+            "cuda",
+            "rocm",
+            "vulkan",
+            "metal",
+            "sycl",
+        }:
             yield f"{raw['id']}: another engine"
             continue
         if raw["offload"]:
@@ -230,13 +240,14 @@ def read(path: Path) -> Iterator[Row | str]:
         if model is None or found is None or entry is None:
             yield f"{raw['id']}: {raw['model']} {raw['quant']} on {raw['gpu']} is not known"
             continue
-        bandwidth, rate = entry.bandwidth_gbs, entry.fp16_tflops or RATES.get(entry.name)
+        bandwidth = raw.get("ram_gbs") or entry.bandwidth_gbs
+        rate = entry.fp16_tflops or RATES.get(entry.name)
         share = SHARES.get((entry.architecture, backend), SHARES.get((entry.architecture, None), 1))
         if bandwidth is None:
             yield f"{raw['id']}: bandwidth of {raw['gpu']} is not known"
             continue
         flags = raw["flags"] or ""
-        quantized_kv = re.search(r"(-ctk|cache-type-k) q8_0", flags)
+        kv_type = re.search(r"(?:-ctk|cache-type-k) (q8_0|q4_0)", flags)
         yield Row(
             raw=raw,
             model=model,
@@ -246,11 +257,11 @@ def read(path: Path) -> Iterator[Row | str]:
             cores=entry.multiprocessors or np.inf,
             rate=rate * share * 1e12 if rate else None,
             watts=None if entry.unified else entry.tdp_w,
-            speed_class=class_key(backend, entry.architecture, bandwidth),
+            speed_class=class_key(backend, entry.architecture, bandwidth, shared=entry.unified),
             architecture=entry.architecture,
             backend=backend,
             scale=raw["file_gib"] * GIB / model.nbytes if raw["file_gib"] else 1.0,
-            kv_width=34 / 32 if quantized_kv else 2.0,
+            kv_width={"q8_0": 34 / 32, "q4_0": 18 / 32}[kv_type[1]] if kv_type else 2.0,
             n_prompt=_number(r"^pp(\d+)", raw["pp_test"]),
             ubatch=_number(r"-ub (\d+)", flags) or _unstated(raw, backend),
         )

@@ -28,7 +28,7 @@ import numpy as np
 from fit_assumed import BUILT, DECODE, DEPTH, PREFILL
 from fit_choose import BLOCKS, Assumed, Chooser
 from fit_formulas import Decode, Prefill, Problem
-from fit_given import BORROWED
+from fit_given import BORROWED, SCARCE
 from fit_joint import Array, Fitted, Joint
 from fit_rows import DOUBTED, Row, read
 
@@ -36,7 +36,7 @@ from advisor.sizing.bench_rows import SOUGHT, year
 from advisor.sizing.speed_similar import Case
 
 FOLDS = 10
-FEW = 5
+FEW = 3
 """Rows below which a kind of GPU borrows the constants of another."""
 SPLITS = ("", "a", "b", "c", "d")
 """Ways to deal the rows to folds: one alone tells too little (p90 of prefill 44 to 50 %)."""
@@ -59,6 +59,7 @@ def chooser(problem: Problem) -> Chooser:
         experts=np.array([bool(r.sums.n_expert) for r in rows]),
         depth=np.array([r.depth for r in rows]),
         several=problem.n > 1,
+        scarce=scarce(rows),
         machines=[(case.gpu, case.backend) for case in cases],
         inside=problem.inside,
         inside_several=problem.inside_several,
@@ -147,6 +148,11 @@ def shown(rows: Sequence[Row]) -> Array:
     return np.array([not r.left_out for r in rows])
 
 
+def scarce(rows: Sequence[Row]) -> Array:
+    """Rows of kinds that few pages tell of."""
+    return np.array([r.speed_class in SCARCE for r in rows])
+
+
 NEVER = ("never fitted", "never fitted, build not told")
 UNTOLD = ("all, build not told", "all, nor the micro-batch")
 GROUPINGS: dict[str, Callable[[Row], bool]] = {
@@ -156,6 +162,8 @@ GROUPINGS: dict[str, Callable[[Row], bool]] = {
     "depth over 512": lambda r: r.depth > 512,
     "several GPUs": lambda r: r.raw["gpu_count"] > 1,
 }
+FEW_PAGES = "kinds of few pages"
+"""Apart from all others."""
 
 
 def table(rows: Sequence[Row], errors: Array, relative: Array, which: Array) -> dict[str, Any]:
@@ -164,8 +172,13 @@ def table(rows: Sequence[Row], errors: Array, relative: Array, which: Array) -> 
     ``errors`` and ``relative``: one line for every split.
     """
     found: dict[str, Any] = {}
-    for name, test in GROUPINGS.items():
-        mask = which & np.array([test(r) for r in rows])
+    few = scarce(rows)
+    groups = {
+        name: which & ~few & np.array([test(r) for r in rows]) for name, test in GROUPINGS.items()
+    }
+    if (which & few).any():
+        groups[FEW_PAGES] = which & few
+    for name, mask in groups.items():
         off = np.abs(np.exp(errors[:, mask]) - 1) * 100
         found[name] = {
             "rows": int(mask.sum()),
@@ -174,6 +187,15 @@ def table(rows: Sequence[Row], errors: Array, relative: Array, which: Array) -> 
             "coverage": round(float((relative[:, mask] <= 1).mean() * 100), 1),
         }
     return found
+
+
+def widen_few_pages(problem: Problem, relative: Array) -> float:
+    """How much wider ranges of scarce kinds have to be to hold as many rows as others do; makes
+    them so. ``relative``: error over the range of all rows, one line for every split."""
+    few = shown(problem.rows) & scarce(problem.rows)
+    wider = max(1.0, float(np.quantile(relative[..., few], problem.inside)))
+    relative[..., few] /= wider
+    return round(wider, 3)
 
 
 def show(title: str, errors: dict[str, Any]) -> None:
@@ -223,9 +245,12 @@ def main() -> None:
     decode = Decode([r for r in rows if decoded(r)], classes)
     prefill = Prefill([r for r in rows if prefilled(r)], classes)
     fits: list[Fitted] = []
+    wider = 1.0
     errors: dict[str, dict[str, Any]] = {}
     for name, problem, start in (("decode", decode, DECODE), ("prefill", prefill, PREFILL)):
         every = np.array([cross_validated(problem, start, salt) for salt in SPLITS])
+        if name == "decode":
+            wider = widen_few_pages(problem, every[:, :, 1])
         error, relative = every[:, 0, 0], every[:, 0, 1]
         errors[name] = table(problem.rows, error, relative, shown(problem.rows))
         for i, untold in enumerate(UNTOLD if name == "prefill" else UNTOLD[:1], 1):
@@ -249,7 +274,7 @@ def main() -> None:
     if not options.check:
         from fit_write import write  # noqa: PLC0415 - only where something is written
 
-        write(rows, *fits, errors=errors, splits=len(SPLITS), today=options.date)
+        write(rows, *fits, errors=errors, splits=len(SPLITS), wider=wider, today=options.date)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fit_formulas import BACKENDS, TYPE_NAMES
+from fit_formulas import TYPE_NAMES
 from fit_given import (
     BORROWED,
     CALIBRATED,
@@ -16,7 +16,9 @@ from fit_given import (
     MATRIX_RATES,
     MATRIX_SHARES,
     PCIE,
+    POWER_MODES,
     QUANTIZED_CACHE,
+    SCARCE,
     SPILL,
     TENSOR_SPLIT,
     UNFUSED_SCORE,
@@ -25,7 +27,7 @@ from fit_given import (
     WITHOUT_BF16,
 )
 from fit_joint import Fitted
-from fit_rows import DOUBTED, Row, per_joule
+from fit_rows import BACKENDS, DOUBTED, Row, per_joule
 
 from advisor.sizing.speed_sums import GROUPS, KERNEL_KINDS
 from advisor.units import GIB
@@ -45,9 +47,13 @@ def write(
     *,
     errors: dict[str, Any],
     splits: int,
+    wider: float,
     today: str,
 ) -> None:
-    """Both files, from fits on everything that is trusted; ``rows``: all that are shown."""
+    """Both files, from fits on everything that is trusted; ``rows``: all that are shown.
+
+    ``wider``: ranges of scarce kinds while decoding.
+    """
     d_rows, p_rows = decode.problem.rows, prefill.problem.rows
     d = lambda name: decode.problem.parameters.get(decode.fit.vector, name)  # noqa: E731
     p = lambda name: prefill.problem.parameters.get(prefill.fit.vector, name)  # noqa: E731
@@ -64,6 +70,7 @@ def write(
             "prefill_sharing": _r(p("sharing")[i]),
             "prefill_camping": _r(p("camping")[0]) if name in CAMPING else 0.0,
             "watts_per_tflops": _r(1e12 / joules[name]) if name in joules else None,
+            "widen": wider if name in SCARCE else 1.0,
             "rows_decode": sum(r.speed_class == name for r in d_rows),
             "rows_prefill": sum(r.speed_class == name for r in p_rows),
         }  # fmt: skip
@@ -84,7 +91,6 @@ def write(
             "prefill_score": _r(p("score")[i]), "prefill_tile": _r(p("tile")[i]),
             "pipeline": _r(p("pipeline")[i]),
         }  # fmt: skip
-    backends["sycl"] = backends["vulkan"]
     document = {
         "date": today,
         "method": "packaging/fit_speed.py: constants with priors and a Gaussian process over the "
@@ -123,6 +129,7 @@ def write(
         "unfused_score": {"nbytes": _r(p("unfused")[0]), **UNFUSED_SCORE},
         "without_bf16": WITHOUT_BF16,
         "spill": SPILL,
+        "power_modes": POWER_MODES,
         "matrix_rates": [
             {"card": card, "tflops": round(rate, 1), "source": source}
             for card, rate, source in MATRIX_RATES

@@ -83,7 +83,10 @@ def architecture_of(capability: tuple[int, int] | None) -> str | None:
     """The class of the speed model by CUDA compute capability (CUDA programming guide)."""
     if capability is None:
         return None
-    exact = {(7, 5): "turing", (8, 9): "ada", (12, 1): "gb10"}
+    exact = {(7, 5): "turing", (8, 9): "ada", (12, 1): "gb10", (8, 7): "jetson-orin"}
+    exact |= {(6, 0): "pascal-gp100"}
+    exact |= dict.fromkeys(((10, 0), (10, 3)), "blackwell-datacenter")
+    exact |= dict.fromkeys(((10, 1), (11, 0)), "jetson-thor")  # CUDA 13 renamed it
     by_major = {5: "maxwell", 6: "pascal", 7: "volta", 8: "ampere", 9: "hopper", 10: "blackwell"}
     by_major |= {11: "blackwell", 12: "blackwell"}
     return exact.get(capability) or by_major.get(capability[0])

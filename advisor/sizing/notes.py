@@ -224,6 +224,14 @@ def too_full(rig: Rig, left: Sequence[int | None]) -> str:
     )
 
 
+def _power_modes(rig: Rig) -> list[str]:
+    modes = speed_data().power_modes
+    names = dict.fromkeys(d.name for d in rig.devices if d.architecture in modes.architectures)
+    if not names:
+        return []
+    return [f"Speeds of {' and '.join(names)} are those of its highest power mode: {modes.seen}."]
+
+
 def _encoder(model: Model, settings: RunSettings) -> list[str]:
     """An encoder takes a text whole (llama-context.cpp:encode wants n_ubatch ≥ n_tokens)."""
     if model.writes and not model.served:
@@ -283,6 +291,7 @@ def notes(
             "long contexts this eats a part of the saving. It is in the compute buffer."
         )
     found += _names(rig)
+    found += _power_modes(rig)
     found += _encoder(model, settings)
     found += _backends(rig, settings)
     found += _weights(model, settings, allocation)

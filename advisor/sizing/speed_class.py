@@ -63,7 +63,7 @@ def architecture_key(architecture: str, bandwidth_gbs: float | None) -> str:
     gbs = bandwidth_gbs or 0.0
     if architecture in {"hopper", "volta"} or (architecture == "ampere" and gbs > HBM_GBS):
         return "hbm"
-    if architecture == "blackwell" and gbs > 2 * HBM_GBS:
+    if architecture == "blackwell-datacenter":
         return "hbm"  # nobody measured a B200, whose memory outruns its cores too
     if architecture in {"rdna3", "rdna4"}:
         return "rdna"
@@ -72,29 +72,45 @@ def architecture_key(architecture: str, bandwidth_gbs: float | None) -> str:
     return architecture
 
 
-NVIDIA: Final = frozenset({"pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell"})
+NVIDIA: Final = frozenset(
+    {
+        "pascal",
+        "pascal-gp100",
+        "volta",
+        "turing",
+        "ampere",
+        "ada",
+        "hopper",
+        "blackwell",
+        "blackwell-datacenter",
+    }
+)
 
 
-def class_key(backend: str, architecture: str, bandwidth_gbs: float | None) -> str:
-    """Key of ``SpeedData.classes``."""
+SHARING: Final = frozenset({"rdna", "rdna2"})
+"""Of cards that a processor's own graphics of the same design stand apart from: its memory is the
+computer's, and its few cores share the processor's watts."""
+
+
+def class_key(
+    backend: str, architecture: str, bandwidth_gbs: float | None, *, shared: bool = False
+) -> str:
+    """Key of ``SpeedData.classes``. ``shared``: its memory is the computer's."""
     if backend == "vulkan" and architecture in NVIDIA:
         return "vulkan-nvidia"
-    return f"{backend}-{architecture_key(architecture, bandwidth_gbs)}"
+    name = architecture_key(architecture, bandwidth_gbs)
+    return f"{backend}-{name}-shared" if shared and name in SHARING else f"{backend}-{name}"
 
 
 @functools.cache
 def _find(
     backend: Backend, architecture: str, bandwidth: float | None, *, shared: bool
 ) -> tuple[str, SpeedClass, float] | None:
-    data = speed_data()
-    name = architecture_key(architecture, bandwidth)
-    if shared and (found := _borrowed(backend, f"{name}-shared")) is not None:
-        return found
-    key = class_key(backend, architecture, bandwidth)
-    own = data.classes.get(key)
+    key = class_key(backend, architecture, bandwidth, shared=shared)
+    own = speed_data().classes.get(key)
     if own is not None:
         return key, own, 1.0
-    return _borrowed(backend, name)
+    return _borrowed(backend, key.removeprefix(f"{backend}-"))
 
 
 def _borrowed(backend: Backend, name: str) -> tuple[str, SpeedClass, float] | None:

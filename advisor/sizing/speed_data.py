@@ -43,6 +43,9 @@ class SpeedClass(_Frozen):
     """Power of the missing memory channels (``CacheSums.camping``) by which it gets slower."""
     watts_per_tflops: float | None
     """Of the measured cards, in the middle; None where memory and processor share the power."""
+    widen: float
+    """Multiple of the range while decoding: more than 1 for kinds that few pages tell of, mostly of
+    other cards."""
     rows_decode: int
     rows_prefill: int
 
@@ -288,6 +291,14 @@ class Spill(_Frozen):
     source: str
 
 
+class PowerModes(_Frozen):
+    """Computers whose owner chooses how much power they draw; their rows are of the highest."""
+
+    architectures: tuple[str, ...]
+    seen: str
+    source: str
+
+
 class MatrixRate(_Frozen):
     """Rate that stands in for a card's FP16 matrix rate where its data sheet has none."""
 
@@ -390,6 +401,7 @@ class SpeedData(_Frozen):
     unfused_score: UnfusedScore
     without_bf16: WithoutBf16
     spill: Spill
+    power_modes: PowerModes
     matrix_rates: tuple[MatrixRate, ...]
     matrix_shares: tuple[MatrixShare, ...]
     similar_decode: Similar

@@ -123,7 +123,7 @@ def device_correction(
         built=built_year(settings.built) if plain else None,
         flash=settings.flash_attn != "off",
     )
-    found = correction("decode", case, alike).on(device.widen)
+    found = correction("decode", case, alike).on(device.widen * device.fitted.widen)
     if plain:
         return found
     return Correction(found.error, box.calibration.decode_spread(found.spread))

@@ -5,11 +5,13 @@ import re
 import pytest
 
 from advisor.hardware import table
+from advisor.hardware.nvml_fields import architecture_of
 from advisor.hardware.table import candidates, find, gpu_table, suggest
 from advisor.units import GIB, MIB
 
 CLASSES = {
     *("maxwell", "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "gb10"),
+    *("pascal-gp100", "blackwell-datacenter", "jetson-orin", "jetson-orin-nano", "jetson-thor"),
     *("polaris", "vega", "rdna1", "rdna2", "rdna3", "rdna4", "cdna", "strix-halo"),
     *("arc", "alchemist", "ponte-vecchio"),
     *(f"apple-m{n}" for n in range(1, 6)),
@@ -38,6 +40,14 @@ def test_every_entry_is_sound():
         if entry.launch_msrp_usd is not None:
             doubted = "launch_msrp_usd" in entry.unverified
             assert doubted != bool(entry.launch_msrp_source), entry.name
+
+
+def test_a_driver_tells_the_same_class_as_the_table():
+    for entry in gpu_table().gpus:
+        if entry.compute_capability is not None:
+            told = architecture_of(entry.compute_capability)
+            # Orin's two chips have one capability; the table knows the smaller by its name.
+            assert told in {entry.architecture, entry.architecture.removesuffix("-nano")}, entry.name
 
 
 def test_every_entry_is_found_by_its_own_names():

@@ -341,7 +341,7 @@ def architecture(key: str) -> str:
     return " ".join(w.upper() if w[:4] in _INITIALS else w.capitalize() for w in words.split())
 
 
-_INITIALS: Final = frozenset({"rdna", "cdna", "gb10"})
+_INITIALS: Final = frozenset({"rdna", "cdna", "gb10", "gp10"})
 
 
 def _tr(source: str) -> str:

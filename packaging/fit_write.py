@@ -170,11 +170,12 @@ def _row(
     raw = row.raw
     d_error, d_weight = decode.get(raw["id"], (None, 1.0))
     p_error, p_weight = prefill.get(raw["id"], (None, 1.0))
+    shared = {"ram_gbs": raw["ram_gbs"]} if "ram_gbs" in raw else {}
     return {
         "id": raw["id"], "model": row.model.id, "shape": row.model.shape,
         "file_type": row.model.file_type, "quant": raw["quant"],
         "file_bytes": round(raw["file_gib"] * GIB) if raw["file_gib"] else None,
-        "gpu": row.gpu, "n_gpu": raw["gpu_count"], "backend": row.backend,
+        "gpu": row.gpu, "n_gpu": raw["gpu_count"], **shared, "backend": row.backend,
         "speed_class": row.speed_class, "experts": bool(row.sums.n_expert), "depth": row.depth,
         "decode_tps": raw["tg_tps"], "prefill_tps": raw["pp_tps"], "n_prompt": row.n_prompt,
         "ubatch": row.ubatch, "flash": row.flash, "date": raw["date"], "url": raw["url"],

@@ -40,6 +40,8 @@ class BenchRow(_Frozen):
     gpu: str
     """Name in resources/gpus.json."""
     n_gpu: int
+    ram_gbs: float | None = None
+    """Bandwidth of the computer's memory where that is the device's."""
     backend: Backend
     speed_class: str
     experts: bool

@@ -240,7 +240,7 @@ def test_no_bits_are_given_up_for_a_speed_that_nobody_knows() -> None:
 def test_where_no_speed_is_known_what_fits_comes_before_what_lies_in_ram() -> None:
     """A 27B half in RAM led the list of a card whose speed nobody measured."""
     names = ("Qwen/Qwen3.6-27B", "Qwen/Qwen3.5-9B")
-    rig = parse_rig("Tesla M40 12GB + 16 GB DDR4-3200")
+    rig = parse_rig("GTX 980 Ti + 16 GB DDR4-3200")
     some = picks([catalogue().find(name) for name in names], rig, Wish(ctx=8192), RunSettings())
     first, second = sorted(some, key=lambda pick: pick.order)
     assert first.cell.decode is None

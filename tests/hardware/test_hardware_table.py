@@ -47,7 +47,9 @@ def test_a_driver_tells_the_same_class_as_the_table():
         if entry.compute_capability is not None:
             told = architecture_of(entry.compute_capability)
             # Orin's two chips have one capability; the table knows the smaller by its name.
-            assert told in {entry.architecture, entry.architecture.removesuffix("-nano")}, entry.name
+            assert told in {entry.architecture, entry.architecture.removesuffix("-nano")}, (
+                entry.name
+            )
 
 
 def test_every_entry_is_found_by_its_own_names():

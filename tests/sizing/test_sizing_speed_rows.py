@@ -25,7 +25,11 @@ def request(row: BenchRow) -> dict[str, object]:
         "model": row.model,
         "file_type": row.quant,
         "file_bytes": row.file_bytes,
-        "rig": {"gpus": [{"name": row.gpu, "count": row.n_gpu}], "ram_gib": 64},
+        "rig": {
+            "gpus": [{"name": row.gpu, "count": row.n_gpu}],
+            "ram_gib": 64,
+            **({"ram_bandwidth_gbs": row.ram_gbs} if row.ram_gbs else {}),
+        },
         "backend": row.backend.upper(),
         "ctx": row.depth + 4096,
         "depth": row.depth,

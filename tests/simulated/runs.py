@@ -19,6 +19,7 @@ table of nodes has no room for copies (one of some thousand runs).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -26,6 +27,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ LIBRARIES = {
 }
 """Part of ``cuda.c``, the library's name, and the functions that are asked of it."""
 CACHES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+DRAFT = "Qwen/Qwen3-0.6B"
 BY_HAND = (
     "ffn_down=CPU",
     r"blk\.[02468]\.ffn_.*=CPU",
@@ -153,7 +156,7 @@ def ours(found: Allocation) -> Sizes:
 
 
 def compared(
-    asked: Asked, model: Model, settings: RunSettings, free: list[int], path: Path
+    asked: Asked, model: Model, settings: RunSettings, free: list[int], files: Files
 ) -> dict[str, Any]:
     """What differs; empty: nothing. ``free``: MiB per card."""
     n = len(free)
@@ -161,6 +164,9 @@ def compared(
     try:
         refusals.check(model, settings)
         resolved = speculative.resolved(settings)
+        if model.draft is not None:
+            drafting = speculative.draft_settings(resolved, model.draft)
+            refusals.check(model.draft, drafting, drafts=True)
         found = allocate(model, resolved, ["cuda"] * n, [mib * MIB for mib in free])
     except SettingsError as error:
         refused = str(error)
@@ -168,7 +174,7 @@ def compared(
     words = [f"SIMULATED_DEVICES={n}", f"SIMULATED_FREE_MIB={','.join(map(str, free))}"]
     if program == "llama-diffusion-cli":
         words.append("SIMULATED_EVERY_ROW=1")
-    words += placed(server_arguments(model, settings, n_devices=n), Files(path))
+    words += placed(server_arguments(model, settings, n_devices=n), files)
     told = asked.ask(words + (mode if program == "llama-server" else []))
     parts = [told, *(told.get(part, {}) for part in ("main", "draft"))]
     error = next((part["error"] for part in parts if "error" in part), "")
@@ -180,7 +186,7 @@ def compared(
     different: dict[str, Any] = {}
     for name, (allocation, said) in pairs.items():
         rows = theirs(said, n)
-        if name == "draft":  # it runs on the main model's weights
+        if name == "draft" and model.draft is None:  # it runs on the main model's weights
             rows = [[0, *row[1:]] for row in rows]
         for place, (mine, other) in enumerate(zip(ours(allocation), rows, strict=True)):
             for part, a, b in zip(("weights", "context", "compute"), mine, other, strict=True):
@@ -224,6 +230,10 @@ def drawn(chance: random.Random, model: Model, built: str) -> tuple[RunSettings,
     if model.hp is not None and model.hp.n_layer_nextn and chance.random() < 0.3:
         asked |= {"spec_type": "draft-mtp", "spec_draft_n_max": pick((1, 3, 8))}
         asked |= {"ctkd": pick(CACHES), "ctvd": pick(CACHES)}
+    elif len(free) < 2 and chance.random() < 0.1:
+        # On several cards it is split by what is left free, and here nothing is ever taken.
+        asked |= {"spec_type": "draft-simple", "model_draft": DRAFT, "ctkd": pick(CACHES)}
+        asked |= {"spec_draft_n_max": pick((1, 3, 8)), "n_gpu_layers_draft": pick(("all", 0, 5))}
     return RunSettings.model_validate(asked), free
 
 
@@ -251,16 +261,22 @@ def main() -> None:
     libraries = [out, given.build.resolve() / "bin"]
     asked = Asked(program, libraries, out / "errors.log")
     chance, runs, lines = random.Random(given.seed), 0, list[str]()
+    stack = contextlib.ExitStack()
+    draft = catalogue().find(DRAFT).model("Q8_0")
+    draft_ghost = stack.enter_context(ghost_of(draft, out, header_only=True))
     for arch, entry in smallest().items():
         if given.architectures and arch not in given.architectures:
             continue
         try:
             model = entry.model(entry.suggested_file_type)
             with ghost_of(model, out, header_only=True) as ghost:
+                files = Files(ghost.path, draft_ghost.path)
                 for _ in range(given.runs):
                     settings, free = drawn(chance, model, given.built)
                     runs += 1
-                    different = compared(asked, model, settings, free, ghost.path)
+                    drafts = settings.spec_type == "draft-simple"
+                    run = replace(model, draft=draft) if drafts else model
+                    different = compared(asked, run, settings, free, files)
                     if different:
                         line = {"arch": arch, "model": entry.id, "free_mib": free}
                         line |= {"settings": settings.model_dump(exclude_defaults=True)}
@@ -269,6 +285,7 @@ def main() -> None:
         except RigAdvisorError as error:
             print(arch, error)
     asked.close()
+    stack.close()
     (out / "differences.jsonl").write_text("".join(f"{line}\n" for line in lines))
     print(f"{runs} runs, {runs - len(lines)} equal to the byte")
     sys.exit(bool(lines))

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QDialog, QListWidget, QPlainTextEdit, QWidget
 
 from advisor import __version__, paths, third_party
 from advisor.session import DataVersions
+from advisor.sizing.build_dates import dated_builds
 from advisor.sizing.plan import LLAMA_CPP
 from advisor.ui import design
 from advisor.ui.jobs import run_task
@@ -21,11 +22,12 @@ SIZE = (900, 640)
 def versions() -> list[tuple[str, str]]:
     """What a bug report needs, and what figures rest on."""
     data = DataVersions.current()
+    newest = f"b{dated_builds().changes[-1].build}"
     return [
         ("Rig Advisor", __version__),
         ("System", platform.platform()),
         ("Python, Qt", f"{platform.python_version()}, {qVersion()}"),
-        ("llama.cpp", f"rules of {LLAMA_CPP}; embedded: xllamacpp {data.engine}"),
+        ("llama.cpp", f"rules of {LLAMA_CPP} up to {newest}; embedded: xllamacpp {data.engine}"),
         ("GPU table", data.gpus),
         ("Hardware prices", f"reviewed {data.hardware_prices}"),
         ("API prices", f"genai-prices {data.api_prices}"),

@@ -64,6 +64,11 @@ class BenchRow(_Frozen):
     left_out: str = ""
     """Why the row is not used."""
 
+    @property
+    def source(self) -> str:
+        """Who measured it where no address tells, when, and where it stands."""
+        return ", ".join(filter(None, (self.date, self.url or self.by)))
+
 
 class BenchData(_Frozen):
     """resources/bench.json."""

@@ -259,5 +259,5 @@ def _measured(rows: tuple[BenchRow, ...]) -> str:
     more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
     return (
         f"Decode follows a measured row of this card and model: {row.decode_tps:,.1f} tok/s at "
-        f"depth {row.depth:,} in {row.quant} ({row.by}, {row.date}, {row.url}){more}."
+        f"depth {row.depth:,} in {row.quant} ({row.source}){more}."
     )

@@ -128,7 +128,7 @@ def prefill(
             row = change.rows[0]
             notes.append(
                 f"Prefill follows a measured row: {row.prefill_tps:,.0f} tok/s on {row.gpu} "
-                f"({row.by}, {row.date}, {row.url})."
+                f"({row.source})."
             )
     if cut:
         each = [max(each, key=lambda found: found[0])]

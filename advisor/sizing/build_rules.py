@@ -4,9 +4,8 @@ A change holds for a run that tells a build which is proven to have it (``RunSet
 Where none is told, or only the month in which it came, b11434's rules hold.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from advisor.sizing.build_dates import dated_builds, has, words
 
@@ -14,9 +13,11 @@ OLDEST: Final = "b11434"
 """The build whose rules hold but for the changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class BuildRules:
-    """Which of the changes in resources/llama_cpp_builds.json hold, by their names."""
+class BuildRules(NamedTuple):
+    """Which of the changes in resources/llama_cpp_builds.json hold, by their names.
+
+    A tuple, since it is compared with every question about a graph.
+    """
 
     rows_early: bool = False
     """Rows of the output are picked in the last block also where a draft head reads them."""

@@ -1,7 +1,6 @@
 """What newer builds of llama.cpp reserve otherwise holds for runs that tell one, and only there."""
 
 import json
-from dataclasses import asdict, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def test_bytes_are_those_of_the_build_that_is_told(case: dict[str, Any]) -> None
 
 def test_every_change_moves_a_figure_and_none_where_no_build_is_told() -> None:
     changes = {change.rule: change for change in dated_builds().changes}
-    assert set(changes) == {field.name for field in fields(BuildRules)}
+    assert set(changes) == set(BuildRules._fields)
     moved = dict.fromkeys(changes, 0)
     for case in FACTS["cases"]:
         untold = sized(case, "")
@@ -84,7 +83,7 @@ def test_a_change_holds_for_builds_that_are_proven_to_have_it(
     told: str, held: tuple[str, ...]
 ) -> None:
     rules = rules_of(told)
-    assert tuple(name for name, holds in asdict(rules).items() if holds) == held
+    assert tuple(name for name, holds in rules._asdict().items() if holds) == held
     assert (rules == UNCHANGED) == (not held)
     last = max((c.build for c in dated_builds().changes if c.rule in held), default=11434)
     assert version_of(told) == f"b{last}"

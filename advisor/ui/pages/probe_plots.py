@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from PySide6.QtCore import QEvent
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QGridLayout, QWidget
+from PySide6.QtWidgets import QApplication, QGridLayout, QScrollArea, QWidget
 
 from advisor import units
 from advisor.probe.result import Observation, Phase, PlaceResult, ProbeResult
@@ -92,7 +93,7 @@ class Plots(QWidget):
         self._small = False
         self._columns = 0
         self._other_height = Turn(self)
-        self._other_height.due.connect(self.updateGeometry)
+        self._other_height.due.connect(self._tell_around)
         self._named: tuple[tuple[Series, str], ...] = ()
         """Series in the legend, with their names."""
 
@@ -246,6 +247,18 @@ class Plots(QWidget):
         if self._columns != before:
             # What is around it is being laid out now and hears of no other height.
             self._other_height.start()
+
+    def _tell_around(self) -> None:
+        """What scrolls it has its new height; Qt's own requests stop below that at times."""
+        part: QWidget | None = self
+        while part is not None and not isinstance(part, QScrollArea):
+            layout = part.layout()
+            if layout is not None:
+                layout.invalidate()
+                layout.activate()
+            part = part.parentWidget()
+        if part is not None:
+            QApplication.sendEvent(part, QEvent(QEvent.Type.LayoutRequest))
 
     def _arrange(self) -> None:
         columns = 1 if not self._small else 2

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from advisor.cli.request import Sizer
+from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import nearest
 from advisor.sizing.bench_rows import BenchRow, bench_data
+from tests.sizing.speed_cases import model, speed
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 
@@ -93,3 +95,27 @@ def test_a_mix_is_said_and_nonsense_is_refused(sizer: Sizer) -> None:
     plain = sizer.answer(asked | {"file_type": "Q4_K_M"})
     assert not any("publisher's own mix" in note for note in plain["notes"])
     assert "not a file type" in sizer.answer(asked | {"file_type": "Q99_Z"})["error"]
+
+
+KINDS = (
+    # Model and file type, prompt, measured tok/s of decoding and prompts (bench_added.jsonl).
+    ("Jetson AGX Thor", "google/gemma-4-12B-it Q4_K_M", 512, (18.65, 792.0)),
+    ("Jetson AGX Orin 64GB", "meta-llama/Llama-3.1-8B-Instruct Q4_K_M", 512, (27.1, 1001.7)),
+    ("2x Tesla P100 16GB PCIe", "mistralai/Devstral-Small-2-24B-Instruct-2512 Q8_0", 512, (12.88,)),
+    ("Arc A770 16GB", "meta-llama/Llama-3.1-8B-Instruct Q4_K_M", 512, (53.0, 556.6)),
+    ("RX 5700 XT", "meta-llama/Llama-2-7b-chat-hf Q4_0", 512, (65.2, 468.1)),
+    ("RX 580 8GB", "Qwen/Qwen3.5-4B Q4_K_M", 2130, (47.2, 340.0)),
+    ("M1 Max 64GB", "Qwen/Qwen3-30B-A3B Q4_K_M", 512, (51.0, 618.6)),
+)
+
+
+@pytest.mark.parametrize(("rig", "name", "prompt", "measured"), KINDS)
+def test_kinds_that_few_have_measured_are_about_as_fast_as_they_were(
+    rig: str, name: str, prompt: int, measured: tuple[float, ...]
+) -> None:
+    """A Thor was said to read prompts six times as fast as it does, an A770 to decode at 1.7
+    times its pace; of Polaris and RDNA 1 nothing was known."""
+    found = speed(model(*name.split(" ")), parse_rig(rig), n_prompt=prompt)
+    for told, range_ in zip(measured, (found.decode_tps, found.prefill_tps), strict=False):
+        assert range_ is not None
+        assert range_.low / 1.05 <= told <= range_.high * 1.05

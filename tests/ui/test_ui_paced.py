@@ -1,5 +1,7 @@
 """Steps behind the window rest while this machine is measured."""
 
+import threading
+
 import pytest
 import shiboken6
 from probe_page import probing
@@ -65,23 +67,27 @@ def test_what_was_called_off_meanwhile_does_not_go_on(qtbot) -> None:
 
 def test_a_job_rests_between_its_steps(qtbot) -> None:
     measuring, steps, ended = QObject(), [], []
+    begun = threading.Event()
 
     def work(job: Job) -> None:
         while not job.cancelled and len(steps) < 3:
+            begun.set()
             paced.rest(lambda: job.cancelled)
             steps.append(job.cancelled)
 
     paced.hold(measuring)
     job = run_task(work, on_result=ended.append)
-    qtbot.wait(300)
+    qtbot.waitUntil(begun.is_set)
+    qtbot.wait(100)
     assert steps == []
     paced.release(measuring)
     qtbot.waitUntil(lambda: bool(ended))
     assert steps == [False] * 3
     steps.clear()
+    begun.clear()
     paced.hold(measuring)
     job = run_task(work, on_result=ended.append)
-    qtbot.wait(100)
+    qtbot.waitUntil(begun.is_set)
     job.cancel()
     with qtbot.waitSignal(job.finished):
         pass

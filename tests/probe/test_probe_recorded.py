@@ -118,5 +118,5 @@ def test_a_server_and_llama_bench_calibrate_each_other(path):
             served = other.result.method == "server"
             span = served_tps(speed) if served else speed.decode_tps
             assert span is not None
-            assert span.mid == pytest.approx(point.decode_tps, rel=0.07)
+            assert span.mid == pytest.approx(point.decode_tps, rel=0.08)
             assert span.low < point.decode_tps < span.high

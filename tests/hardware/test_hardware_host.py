@@ -226,8 +226,8 @@ V2 = "sys/fs/cgroup/"
         # A service: the group that limits it is above its own.
         (
             {
-                "proc/self/cgroup": "0::/system.slice/advisor.service/work\n",
-                V2 + "system.slice/advisor.service/work/memory.max": "max",
+                "proc/self/cgroup": "0::/system.slice/advisor.service/runs\n",
+                V2 + "system.slice/advisor.service/runs/memory.max": "max",
                 V2 + "system.slice/advisor.service/memory.max": "4294967296",
                 V2 + "system.slice/advisor.service/memory.current": "5368709120",
             },

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import psutil
 import pytest
@@ -15,6 +16,20 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 # How long an example takes says something of the machine's load, not of the program.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+LIVE: Final = ("ui", "probe", "engine")
+"""Folders whose tests start windows, threads and processes, which a busy machine may upset."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A live test that fails is run again, twice at most, and named as such at the end of the log:
+    what fails for good still fails, what fails now and then is seen there and to be mended.
+    """
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in LIVE:
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 def pytest_collection_finish() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from PySide6.QtCore import Qt
 
-from advisor.ui import pauses
+from advisor.ui import jobs, pauses
 from advisor.ui.jobs import run_task
 from advisor.ui.pauses import Collector, keep_caches
 
@@ -21,11 +21,18 @@ class Knot:
         self.me = self
 
 
+ALWAYS = -1
+"""A threshold that any number of new objects exceeds: the interpreter's count falls with whatever
+is let go of, what other tests made too."""
+
+
 @pytest.fixture
 def collector(qapp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    gc.collect()
-    monkeypatch.setattr(pauses, "YOUNG", 50)
-    monkeypatch.setattr(pauses, "CACHES", 50)
+    """One that waits for no job of another test and for no number of objects."""
+    monkeypatch.setattr(jobs, "_running", set())
+    monkeypatch.setattr(pauses, "YOUNG", ALWAYS)
+    monkeypatch.setattr(pauses, "HEAP", sys.maxsize)
+    monkeypatch.setattr(pauses, "CACHES", ALWAYS)
     collector = Collector(qapp)
     yield collector
     collector.stop()
@@ -33,10 +40,8 @@ def collector(qapp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     gc.unfreeze()
 
 
-def knots() -> weakref.ref[Knot]:
-    # Many: what others let go of in the meantime is counted against them.
-    made = [Knot() for _ in range(5000)]
-    return weakref.ref(made[0])
+def dropped() -> weakref.ref[Knot]:
+    return weakref.ref(Knot())
 
 
 def test_the_interpreter_is_left_as_it_was(qapp) -> None:
@@ -51,7 +56,7 @@ def test_the_interpreter_is_left_as_it_was(qapp) -> None:
 
 
 def test_young_garbage_goes_when_nothing_is_at_work(collector: Collector) -> None:
-    knot = knots()
+    knot = dropped()
     assert knot() is not None
     collector.look()
     assert knot() is None
@@ -60,8 +65,8 @@ def test_young_garbage_goes_when_nothing_is_at_work(collector: Collector) -> Non
 def test_a_heap_is_set_aside_and_looked_at_in_the_background(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pauses, "HEAP", 1000)
-    knot = knots()
+    monkeypatch.setattr(pauses, "HEAP", ALWAYS)
+    knot = dropped()
     collector.look()
     assert knot() is not None
     assert gc.get_freeze_count() > 1000
@@ -83,7 +88,7 @@ def test_only_who_stays_away_has_all_collected(collector: Collector) -> None:
 def test_jobs_are_not_held_up(collector: Collector, qtbot) -> None:
     go_on, done = threading.Event(), []
     run_task(lambda _job: go_on.wait(300), on_result=done.append)
-    knot = knots()
+    knot = dropped()
     collector.look()
     assert knot() is not None
     go_on.set()
@@ -101,7 +106,7 @@ def test_caches_are_not_looked_through_again(collector: Collector) -> None:
 def test_without_a_collector_nothing_is_kept_from_collection(
     qapp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pauses, "CACHES", 50)
+    monkeypatch.setattr(pauses, "CACHES", ALWAYS)
     gc.enable()
     before = gc.get_freeze_count()
     cache = [Knot() for _ in range(200)]

@@ -1,7 +1,7 @@
 """Ghosts against the same files with random weights, and how evenly they use their experts.
 
 Run with ``make bench``; ``-s`` shows what they print. On a GPU ``tests/gpu/rows.py`` compares the
-two: on an H200 (2026-11-26) decode 0.999 and 1.017, prefill 1.001 and 1.025 (README).
+two: on an H200 (2026-11-26) decode 0.999 and 1.017, prefill 1.001 and 1.025 (docs/accuracy.md).
 """
 
 import shutil

@@ -189,7 +189,7 @@ def _machine(text: str) -> Rig:
     devices: list[Device] = []
     pool: int | None = None
     graphics = _within(text, words, host)
-    named = [*words.gpus, *([(1, graphics.graphics)] if graphics else [])]
+    named = [*words.gpus, *([(1, _with_own_memory(graphics))] if graphics else [])]
     for place, (count, written) in enumerate(named):
         name = written
         if host.ram_total is not None and _shares_memory(name):
@@ -241,9 +241,16 @@ def _within(text: str, words: MachineWords, host: _HostParts) -> Processors | No
 
     Nothing where the text wants the processor alone, or its memory is not told.
     """
-    if words.gpus or host.ram_total is None or _CPU_ONLY.search(text):
+    if words.gpus or _CPU_ONLY.search(text):
         return None
-    return table.within(words.cpu)
+    known = table.within(words.cpu)
+    told = host.ram_total is not None or (known is not None and known.memory_gib is not None)
+    return known if told else None
+
+
+def _with_own_memory(known: Processors) -> str:
+    """The graphics' name, with the memory that is part of the processor."""
+    return known.graphics if known.memory_gib is None else f"{known.graphics} {known.memory_gib}GB"
 
 
 def _in_slot(device: Device, slot: Slot | None) -> Device:

@@ -217,6 +217,13 @@ def _pool_limit(device: Device, allowed: int, ram: int) -> Iterator[Finding]:
                 "8 GB to the system."
             ),
         ),
+        "Intel": (
+            f"The driver lets the GPU use {units.gib(allowed)} of {units.gib(ram)}",
+            (
+                "Windows: Intel Graphics Software, Shared GPU Memory Override. Linux: the "
+                "environment variable ANV_SYS_MEM_LIMIT, in percent. Leave 8 GB to the system."
+            ),
+        ),
     }
     known = raise_it.get(device.vendor or "")
     if known is None or allowed > 0.95 * ram:

@@ -7,7 +7,7 @@ files: its Documentation/ABI/testing/sysfs-driver-intel-xe-*, and i915's lmem_to
 import ctypes
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +17,14 @@ _IOCTL_XE_QUERY: Final = 0xC0286440
 """DRM_IOWR(DRM_COMMAND_BASE + DRM_XE_DEVICE_QUERY, struct drm_xe_device_query)."""
 _I915_MEMORY_REGIONS: Final = 4
 _XE_MEMORY_REGIONS: Final = 1
+_RAM: Final = 0
 _OWN: Final = 1
-"""I915_MEMORY_CLASS_DEVICE and DRM_XE_MEM_REGION_CLASS_VRAM; 0 is the machine's RAM."""
+"""I915_MEMORY_CLASS_DEVICE and DRM_XE_MEM_REGION_CLASS_VRAM."""
 _MOST: Final = 1 << 20
 """Bytes of an answer that are believed."""
+_HALVED: Final = 6
+"""Tenths of the RAM: anv takes a driver that reports no more for one that has halved it."""
+_LITTLE: Final = 4 << 30
 Ioctl = Callable[[int, int, Any], object]
 
 
@@ -32,6 +36,15 @@ class OwnMemory:
     used: int | None
     """None where the driver tells administrators only."""
     source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """Where a GPU keeps what it works with: its kind, and bytes."""
+
+    kind: int
+    total: int
+    used: int
 
 
 class _I915Item(ctypes.Structure):
@@ -94,14 +107,44 @@ def own_memory(
     everybody may read. None where neither tells: other drivers, and graphics without memory of
     their own. ``ioctl``: fcntl's, for tests.
     """
-    return _asked(folder, driver, root, ioctl) or _written(folder)
+    regions = [r for r in _asked(folder, driver, root, ioctl) if r.kind == _OWN]
+    if not regions:
+        return _written(folder)
+    # Without rights nothing is said to be used. A card with several tiles has all of theirs.
+    used = sum(region.used for region in regions)
+    told = f"kernel ({driver}): memory regions"
+    return OwnMemory(sum(region.total for region in regions), used or None, told)
 
 
-def _asked(folder: Path, driver: str | None, root: Path, ioctl: Ioctl | None) -> OwnMemory | None:
+def lent_memory(
+    folder: Path,
+    driver: str | None,
+    ram: int,
+    *,
+    root: Path = Path("/"),
+    ioctl: Ioctl | None = None,
+) -> tuple[int, str]:
+    """Bytes of ``ram`` that Vulkan lets graphics within a processor use, and who says so.
+
+    Mesa's anv (anv_restrict_sys_heap_size): three quarters of what the kernel's driver reports, a
+    half up to 4 GiB. i915 reports all of the RAM; xe does since a newer kernel, and half of it
+    before, which stays as it is. Half is taken where xe cannot be asked.
+    """
+    mesa = "Mesa (anv_restrict_sys_heap_size)"
+    told = [r.total for r in _asked(folder, driver, root, ioctl) if r.kind == _RAM]
+    if driver == "xe" and (not told or told[0] * 10 // ram <= _HALVED):
+        return (told[0] if told else ram // 2), f"{mesa}: half of the RAM, as its driver xe says"
+    reported = told[0] if told else ram
+    few = reported <= _LITTLE
+    share = "half" if few else "three quarters"
+    return (reported // 2 if few else reported * 3 // 4), f"{mesa}: {share} of the RAM"
+
+
+def _asked(folder: Path, driver: str | None, root: Path, ioctl: Ioctl | None) -> list[_Region]:
     ask = {"i915": _ask_i915, "xe": _ask_xe}.get(driver or "")
     node = next(iter(sorted((folder / "drm").glob("renderD*"))), None)
     if ask is None or node is None:
-        return None
+        return []
     try:
         if ioctl is None:
             import fcntl  # noqa: PLC0415 - not on Windows
@@ -109,14 +152,13 @@ def _asked(folder: Path, driver: str | None, root: Path, ioctl: Ioctl | None) ->
             ioctl = fcntl.ioctl
         handle = os.open(root / "dev/dri" / node.name, os.O_RDWR | os.O_CLOEXEC)
     except (ImportError, OSError):
-        return None
+        return []
     try:
-        told = ask(handle, ioctl)
+        return ask(handle, ioctl)
     except OSError:
-        return None
+        return []
     finally:
         os.close(handle)
-    return None if told is None else replace(told, source=f"kernel ({driver}): memory regions")
 
 
 def _written(folder: Path) -> OwnMemory | None:
@@ -130,43 +172,31 @@ def _written(folder: Path) -> OwnMemory | None:
     return OwnMemory(total, None, f"kernel (sysfs): {files[0].name}") if total else None
 
 
-def _summed(parts: list[tuple[int, int]], *, told: bool) -> OwnMemory | None:
-    """Of a card with several tiles, all together. ``told``: what is used can be believed."""
-    if not parts:
-        return None
-    total, used = (sum(part[at] for part in parts) for at in (0, 1))
-    return OwnMemory(total, used if told else None)
-
-
-def _ask_i915(handle: int, ioctl: Ioctl) -> OwnMemory | None:
+def _ask_i915(handle: int, ioctl: Ioctl) -> list[_Region]:
     item = _I915Item(query=_I915_MEMORY_REGIONS)
     query = _I915Query(count=1, items=ctypes.addressof(item))
     ioctl(handle, _IOCTL_I915_QUERY, query)
     if not 16 <= item.length <= _MOST:
-        return None  # negative: an older kernel, or no such question
+        return []  # negative: an older kernel, or no such question
     answer = ctypes.create_string_buffer(item.length)
     item.data = ctypes.addressof(answer)
     ioctl(handle, _IOCTL_I915_QUERY, query)
     count = min(int.from_bytes(answer.raw[:4], "little"), (item.length - 16) // _SIZE_I915)
     regions = (_I915Region * count).from_buffer(answer, 16)
-    own = [(r.total, r.total - min(r.left, r.total)) for r in regions if r.kind == _OWN]
-    # Without rights all of it is said to be left.
-    return _summed(own, told=any(used for _, used in own))
+    return [_Region(r.kind, r.total, r.total - min(r.left, r.total)) for r in regions]
 
 
-def _ask_xe(handle: int, ioctl: Ioctl) -> OwnMemory | None:
+def _ask_xe(handle: int, ioctl: Ioctl) -> list[_Region]:
     query = _XeQuery(query=_XE_MEMORY_REGIONS)
     ioctl(handle, _IOCTL_XE_QUERY, query)
     if not 8 <= query.size <= _MOST:
-        return None
+        return []
     answer = ctypes.create_string_buffer(query.size)
     query.data = ctypes.addressof(answer)
     ioctl(handle, _IOCTL_XE_QUERY, query)
     count = min(int.from_bytes(answer.raw[:4], "little"), (query.size - 8) // _SIZE_XE)
     regions = (_XeRegion * count).from_buffer(answer, 8)
-    own = [(r.total, r.used) for r in regions if r.kind == _OWN]
-    # Without rights nothing is said to be used.
-    return _summed(own, told=any(used for _, used in own))
+    return [_Region(r.kind, r.total, r.used) for r in regions]
 
 
 _SIZE_I915: Final = ctypes.sizeof(_I915Region)

@@ -8,7 +8,7 @@ from pathlib import Path
 from advisor.hardware import table
 from advisor.hardware.completed import with_reason, with_table
 from advisor.hardware.drm_clients import DrmClients
-from advisor.hardware.drm_memory import own_memory
+from advisor.hardware.drm_memory import lent_memory, own_memory
 from advisor.hardware.rig import OWN_PROGRAMS, Device, PcieLink, Reading
 
 AMD, INTEL, NVIDIA = 0x1002, 0x8086, 0x10DE
@@ -234,14 +234,19 @@ def _intel(card: Card, pool: tuple[int, int] | None, clients: DrmClients, root: 
     )
     # Integrated graphics sit in the processor: bus 0, device 2 on every generation.
     within = entry is None and bool(re.fullmatch(r"(0000:)?00:02\.0", card.address))
-    integrated = own is None and within
-    total = pool[0] if integrated and pool is not None else None
+    integrated = own is None and (within or (entry is not None and entry.unified))
+    total, source = None, ""
     unknown: dict[str, str] = {}
     if own is not None:
-        total = own.total
-    elif total is None:
-        unknown["memory_total"] = "its driver tells it to the group “render” only"
-    source = own.source if own else "the machine's RAM, which it shares"
+        total, source = own.total, own.source
+    elif integrated and pool is not None:
+        total, source = lent_memory(card.folder, card.driver, pool[0], root=root)
+    else:
+        unknown["memory_total"] = (
+            "it has what is lent of the RAM, whose size is not known"
+            if integrated
+            else "its driver tells it to the group “render” only"
+        )
     sources = {"name": SOURCE, "processes": _whose()}
     if total is not None:
         sources["memory_total"] = source
@@ -281,7 +286,7 @@ def _intel(card: Card, pool: tuple[int, int] | None, clients: DrmClients, root: 
         )
         others = device.alternatives | {"memory_total": (reading,)}
         return device.model_copy(update={"alternatives": others})
-    if entry is not None and device.memory_total is None:
+    if entry is not None and not integrated and device.memory_total is None:
         nominal = table.gpu_table().usable_memory(entry)
         sources = device.sources | {"memory_total": f"nominal, {entry.origin('memory_gib')}"}
         left = {k: v for k, v in device.unknown.items() if k != "memory_total"}

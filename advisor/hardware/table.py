@@ -110,6 +110,8 @@ class Processors(BaseModel):
     names: tuple[str, ...]
     desktop: bool = False
     """Sold for boards, where others come in laptops and small computers."""
+    memory_gib: int | None = None
+    """Of the memory on its package, all that its machine has; None where that is the machine's."""
     source: str
     date: str
 
@@ -173,8 +175,8 @@ def within(cpu: str) -> Processors | None:
             wanted = name.lower().split()
             if any(words[at : at + len(wanted)] == wanted for at in range(len(words))):
                 return known
-            # “Ryzen 7840U”: such a number is one processor's alone.
-            if re.fullmatch(r"\d{4}[a-z]+", wanted[-1]) and wanted[-1] in words:
+            # “Ryzen 7840U”, “Ultra 155H”: such a number is one processor's alone.
+            if re.fullmatch(r"\d{3,4}[a-z]+", wanted[-1]) and wanted[-1] in words:
                 return known
     return None
 
@@ -219,6 +221,8 @@ class Key:
 def key(name: str) -> Key:
     """Reduce a name: order, case, vendor prefixes and punctuation do not count, memory is apart."""
     text = re.sub(r"\((?:r|tm|c)\)|[®™©]", " ", name.lower())
+    # “Arc 140V GPU (16GB)”: what Intel's driver lends it.
+    text = re.sub(r"\bgpu\s*\(\d+\s*gb\)", " ", text)
     text = re.sub(r"[_/,()\[\]+-]|\bl?p?g?ddr\dx?\b", " ", text)
     # As people run them together: “rtxa4000”, “4070tisuper”, “4080s”, “4090laptop”, “m3max”.
     text = re.sub(r"\b(rtx|gtx|rx|arc)(?=[ab]?\d)", r"\1 ", text)

@@ -146,6 +146,9 @@ def _gpu(
     lent = adapter.shared if adapter is not None else None
     if integrated and lent is not None:
         total, source = (total or 0) + lent, f"{_DXGI}: its own memory and the RAM it may use"
+    elif entry is not None and shared and pool is not None and (total or 0) <= _CARVE_OUT:
+        total = table.gpu_table().usable_memory(entry, pool[0])
+        source = "the share of the RAM that its driver lends, by the GPU table"
     elif integrated and not shared and pool is not None:
         # Windows lets a GPU use half of the RAM as shared memory (WDDM's default).
         total, source = (total or 0) + pool[0] // 2, "its carve-out plus half of the RAM (WDDM)"

@@ -27,8 +27,11 @@ _RAM_IDLE = re.compile(
 _DISK = frozenset(["ssd", "nvme", "hdd", "disk", "storage", "m.2"])
 _CPU = re.compile(
     r"ryzen|epyc|threadripper|xeon|opteron|athlon|celeron|pentium|altra|graviton\d?|snapdragon"
-    r"|n50|n95|n97|n100|n150|n200|n305|n355|raspberry|core|i[3579](?:-\w+)?|e[357]-\w+|\d{4,5}(?:x3d|xt|kf|ks|k|x|f|g|ge|gt|hx|hs|h|u|t|wx|p)"
+    r"|n50|n95|n97|n100|n150|n200|n305|n355|raspberry|core|ultra|i[3579](?:-\w+)?|e[357]-\w+"
+    r"|\d{4,5}(?:x3d|xt|kf|ks|k|x|f|g|ge|gt|hx|hs|h|u|t|wx|p)|[123]\d{2}(?:kf|k|hx|h|u|t|v)"
 )
+_GOES_ON = {"core": re.compile(r"ultra|i[3579]|\d"), "ultra": re.compile(r"x?[3579]$|\d{3}[a-z]")}
+"""What stands behind these words where they begin a processor's name."""
 # Makers of boards and their series: the chip on them is the same.
 _MAKERS = re.compile(
     r"acer|aero|amd|amp|aorus|apple|asrock|asus|ati|battlemage|challenger|colorful|dell|eagle"
@@ -319,7 +322,7 @@ class _Reader:
         self._gpus.append((count, name if own else f"{name} {word}"))
 
     def _processor(self, word: str) -> bool:
-        if not _CPU.fullmatch(word) or (word == "core" and not self._more_of_core()):
+        if not _CPU.fullmatch(word) or not self._goes_on(word):
             return False
         self._cpu.append(word)
         self._at += 1
@@ -327,7 +330,7 @@ class _Reader:
             following = self._words[self._at]
             if (
                 _of_memory(following)
-                or re.fullmatch(r"\d{1,3}x|x\d{1,3}", following)
+                or self._counts(following)
                 or self._name_at(self._at)
                 or _GPU_WORDS.fullmatch(following)
                 or not re.search(r"\d|^(ai|max\+?|pro|gold|silver|platinum|bronze|ultra|hx|wx|plus"
@@ -338,9 +341,15 @@ class _Reader:
             self._at += 1
         return True
 
-    def _more_of_core(self) -> bool:
-        return self._at + 1 < len(self._words) and bool(
-            re.match(r"ultra|i[3579]|\d", self._words[self._at + 1])
+    def _counts(self, word: str) -> bool:
+        """Whether a word within a processor's name counts something; “Core Ultra X7” does not."""
+        series = self._cpu[-1] == "ultra" and word in {"x7", "x9"}
+        return not series and bool(re.fullmatch(r"\d{1,3}x|x\d{1,3}", word))
+
+    def _goes_on(self, word: str) -> bool:
+        more = _GOES_ON.get(word)
+        return more is None or bool(
+            self._at + 1 < len(self._words) and more.match(self._words[self._at + 1])
         )
 
     def _other(self, word: str) -> None:

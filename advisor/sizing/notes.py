@@ -11,6 +11,7 @@ from advisor.sizing.allocation import Allocation, Room
 from advisor.sizing.compute import ROUGH_BACKENDS, picture_side
 from advisor.sizing.placement import HOST
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_class import class_of
 from advisor.sizing.speed_data import speed_data
 from advisor.sizing.verdict import headrooms
 from advisor.sizing.weights import weight_table
@@ -115,10 +116,10 @@ def _names(rig: Rig) -> list[str]:
 def _backends(rig: Rig, settings: RunSettings) -> list[str]:
     """How far the rules of other backends than CUDA are followed."""
     found = [
-        f"No speeds of {device.name} are among the measured rows: it has the constants of graphics "
-        "cards of its family, at the RAM's bandwidth. A probe narrows them."
+        f"Few have measured graphics within a processor: {device.name} has the constants of its "
+        "family, at the RAM's bandwidth. A probe narrows them."
         for device in rig.devices
-        if reads_the_ram(device) and device.bandwidth_gbs is not None
+        if reads_the_ram(device) and device.bandwidth_gbs is not None and class_of(device)
     ]
     backends = {device.backend for device in rig.devices}
     names = [name for key, name in ROUGH_BACKENDS.items() if key in backends]

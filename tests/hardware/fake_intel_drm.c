@@ -2,7 +2,7 @@
  *
  * fake_ioctl stands in for ioctl(2). The environment says what the card has:
  * FAKE_VRAM, FAKE_VRAM_USED (bytes of each tile; used is told to administrators only: 0),
- * FAKE_TILES. Returns 0, or -1 for what these drivers would refuse.
+ * FAKE_TILES, and FAKE_RAM, the bytes of the machine's that it is lent. Returns 0, or -1 for what these drivers would refuse.
  *
  * Layouts and numbers are those of include/uapi/drm/i915_drm.h and xe_drm.h, as C lays them out
  * and _IOWR makes them; the headers themselves are not on every machine. */
@@ -97,7 +97,7 @@ static int i915(struct drm_i915_query *query)
     memset(told, 0, size);
     told->num_regions = 1 + tiles;
     told->regions[0].region.memory_class = SYSTEM_MEMORY;
-    told->regions[0].probed_size = told->regions[0].unallocated_size = 64ull << 30;
+    told->regions[0].probed_size = told->regions[0].unallocated_size = number("FAKE_RAM");
     for (uint64_t i = 1; i <= tiles; i++) {
         told->regions[i].region.memory_class = OWN_MEMORY;
         told->regions[i].region.memory_instance = i - 1;
@@ -124,7 +124,7 @@ static int xe(struct drm_xe_device_query *query)
     memset(told, 0, size);
     told->num_mem_regions = 1 + tiles;
     told->mem_regions[0].mem_class = SYSTEM_MEMORY;
-    told->mem_regions[0].total_size = 64ull << 30;
+    told->mem_regions[0].total_size = number("FAKE_RAM");
     for (uint64_t i = 1; i <= tiles; i++) {
         told->mem_regions[i].mem_class = OWN_MEMORY;
         told->mem_regions[i].instance = i;

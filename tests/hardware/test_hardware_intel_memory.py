@@ -12,7 +12,7 @@ from sensor_cases import POOL, RECORDED, Kernel, cases, compiled
 from advisor.hardware import linux_gpus
 from advisor.hardware.detection import set_aside
 from advisor.hardware.doctor import examine
-from advisor.hardware.drm_memory import OwnMemory, own_memory
+from advisor.hardware.drm_memory import OwnMemory, lent_memory, own_memory
 from advisor.hardware.rig import Host, Rig
 from advisor.units import GIB
 
@@ -35,6 +35,7 @@ def ioctl(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
     monkeypatch.setattr("fcntl.ioctl", ask)
     monkeypatch.setenv("FAKE_TILES", "1")
+    monkeypatch.setenv("FAKE_RAM", str(POOL[0]))
     monkeypatch.setenv("FAKE_VRAM", str(A750["size"]))
     return ask
 
@@ -96,7 +97,45 @@ def test_graphics_within_a_processor_have_none(linux: Kernel, driver: str, monke
     (folder / "device").write_text("0x46a6\n")
     (within,) = linux_gpus.read_devices(POOL, root=linux.root)
     assert set_aside([within])[0] == ()
-    assert within.memory_total == POOL[0]
+    assert within.memory_total == POOL[0] * 3 // 4
+
+
+@pytest.mark.parametrize(
+    ("driver", "device", "sizes"),
+    [
+        # Its name, then what the kernel reports and what is lent of it, in GiB.
+        ("i915", "0x7d55", ("Arc (Meteor Lake)", 64, 48)),
+        ("i915", "0x7d51", ("Arc 140T", 4, 2)),
+        ("xe", "0x64a0", ("Arc 140V", 32, 32)),  # an older kernel's xe has halved it already
+        ("xe", "0xb080", ("Arc B390", 64, 48)),
+    ],
+)
+@pytest.mark.usefixtures("ioctl")
+def test_those_of_the_table_have_what_mesa_lends_of_the_ram(
+    linux: Kernel, monkeypatch, driver: str, device: str, sizes: tuple[str, int, int]
+):
+    name, reports, gib = sizes
+    monkeypatch.setenv("FAKE_TILES", "0")
+    monkeypatch.setenv("FAKE_RAM", str(reports * GIB))
+    folder = arc(linux, driver)
+    (folder / "uevent").write_text(f"DRIVER={driver}\nPCI_SLOT_NAME=0000:00:02.0\n")
+    (folder / "device").write_text(f"{device}\n")
+    (within,) = linux_gpus.read_devices(POOL, root=linux.root)
+    assert within.name == name
+    assert within.unified
+    assert within.memory_total == gib * GIB
+    assert "anv_restrict_sys_heap_size" in within.sources["memory_total"]
+    assert set_aside([within])[0] == (within,)
+    rig = Rig(name="", devices=(within,), hosts=(Host(ram_total=POOL[0]),))
+    limits = [found for found in examine(rig) if found.code == "memory-limit"]
+    assert "ANV_SYS_MEM_LIMIT" in limits[0].advice
+
+
+@pytest.mark.parametrize(("driver", "gib"), [("i915", 48), ("xe", 32)])
+def test_without_an_answer_a_kernel_is_taken_for_an_older_one(linux: Kernel, driver: str, gib: int):
+    """The node here is no GPU: the real ioctl refuses."""
+    folder = arc(linux, driver)
+    assert lent_memory(folder, driver, POOL[0], root=linux.root)[0] == gib * GIB
 
 
 def answers(size: int) -> Callable[[int, int, Any], object]:

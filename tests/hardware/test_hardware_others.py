@@ -262,6 +262,23 @@ def test_windows_32_bit_size_is_not_believed_at_its_limit():
     assert not device.integrated  # a size at its limit is a card's
 
 
+ARC_140V = {
+    "DriverDesc": "Intel(R) Arc(TM) 140V GPU (16GB)",
+    "MatchingDeviceId": "PCI\\VEN_8086&DEV_64A0",
+    "HardwareInformation.qwMemorySize": 128 * MIB,
+}
+
+
+def test_windows_lends_ram_to_what_is_within_a_processor():
+    """By DXGI, or where that is silent as drivers do unless somebody changes it."""
+    (device,) = windows.parse([ARC_140V], (32 * GIB, 20 * GIB))
+    assert device.name == "Arc 140V"
+    assert device.unified
+    assert device.memory_total == pytest.approx(0.57 * 32 * GIB, rel=1e-4)
+    (card,) = windows.parse([RADEON | {"HardwareInformation.qwMemorySize": 16 * GIB}], POOL)
+    assert card.memory_total == 16 * GIB
+
+
 def test_engine_alone_finds_cards():
     seen = [
         {

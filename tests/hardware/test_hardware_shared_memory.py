@@ -123,16 +123,51 @@ def test_beside_a_named_card_a_processors_graphics_do_not_count() -> None:
 
 
 def test_every_processor_of_the_table_has_graphics_of_the_table() -> None:
-    shared = {entry.name for entry in gpu_table().gpus if entry.bandwidth_gbs is None}
+    within_one = {entry.name for entry in gpu_table().gpus if entry.integrated and entry.laptop}
     names = [name for known in gpu_table().integrated.processors for name in known.names]
     assert len(names) == len(set(names))
     for known in gpu_table().integrated.processors:
-        assert known.graphics in shared
+        assert known.graphics in within_one
         assert known.source.startswith("https://")
         for name in known.names:
             assert within(f"AMD {name} processor") is known
-            (device,) = parse_rig(f"{name} + 32 GB").devices
+            (device,) = parse_rig(f"{name} + {known.memory_gib or 32} GB").devices
             assert device.table_id == known.graphics
+
+
+@pytest.mark.parametrize(
+    ("words", "graphics", "ram", "gbs"),
+    [
+        ("Core Ultra 7 155H + 32 GB DDR5-5600", "Arc (Meteor Lake)", 32, 89.6),
+        ("Intel(R) Core(TM) Ultra 7 155H, 64 GB LPDDR5X-7467", "Arc (Meteor Lake)", 64, 119.472),
+        ("Ultra 5 125H 16GB DDR5-5600", "Arc 7-core (Meteor Lake)", 16, 89.6),
+        ("Core Ultra 7 255H 32GB DDR5-6400", "Arc 140T", 32, 102.4),
+        ("Core Ultra X7 358H 64GB LPDDR5X-9600", "Arc B390", 64, 153.6),
+        # Lunar Lake carries its memory, which its name tells.
+        ("Core Ultra 7 258V", "Arc 140V", 32, 136.5),
+        ("Core Ultra 5 226V 16GB", "Arc 130V", 16, 136.5),
+    ],
+)
+def test_intels_processors_bring_theirs(words: str, graphics: str, ram: int, gbs: float) -> None:
+    rig = parse_rig(words)
+    (device,) = rig.devices
+    assert device.name == graphics
+    assert device.backend == "vulkan"
+    assert rig.host.ram_total == ram * GIB
+    assert device.memory_total == int(0.57 * ram * GIB) >> 20 << 20
+    assert device.bandwidth_gbs == rig.host.ram_bandwidth_gbs == pytest.approx(gbs)
+    assert rig.host.laptop
+    model = catalogue().find("meta-llama/Llama-3.1-8B-Instruct").model("Q4_K_M")
+    plan = size(model, rig, RunSettings(ctx=4096))
+    assert plan.verdict == "fits"
+    assert plan.speed.decode_tps is None, "nobody's measurements are among the rows"
+    assert any("no measurements of cards like" in note for note in plan.speed.notes)
+    assert not any("constants of its family" in note for note in plan.notes)
+
+
+def test_memory_on_a_processors_package_has_one_size() -> None:
+    with pytest.raises(RigError, match="gives two sizes"):
+        parse_rig("Core Ultra 7 258V 64GB")
 
 
 def test_without_the_rams_speed_its_own_is_unknown() -> None:
@@ -190,4 +225,4 @@ def test_its_plan_takes_from_one_memory_and_says_whose_constants_it_has() -> Non
     assert plan.verdict == "fits"
     assert plan.speed.decode_tps is not None
     assert plan.speed.decode_tps.mid < 120e9 / 4.6e9
-    assert any("constants of graphics cards" in note for note in plan.notes)
+    assert any("constants of its family" in note for note in plan.notes)

@@ -13,7 +13,7 @@ CLASSES = {
     *("maxwell", "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "gb10"),
     *("pascal-gp100", "blackwell-datacenter", "jetson-orin", "jetson-orin-nano", "jetson-thor"),
     *("polaris", "vega", "rdna1", "rdna2", "rdna3", "rdna4", "cdna", "strix-halo"),
-    *("arc", "alchemist", "ponte-vecchio"),
+    *("arc", "alchemist", "ponte-vecchio", "xe-lpg", "xe-lpg-plus", "xe2-lpg", "xe3-lpg"),
     *(f"apple-m{n}" for n in range(1, 6)),
 }
 
@@ -127,6 +127,11 @@ def test_every_entry_is_found_by_its_own_names():
         ("RTX 4091", None),
         ("RTX 4095", None),
         ("Intel UHD Graphics 770", None),
+        ("Intel(R) Arc(TM) 140V GPU (16GB)", "Arc 140V"),
+        ("Intel(R) Arc(TM) 140V GPU (8GB)", "Arc 140V"),  # what is lent, not what is sold
+        ("Intel(R) Arc(tm) Graphics (MTL)", "Arc Graphics (Meteor Lake)"),
+        ("Intel(R) Arc(tm) B390", "Arc B390"),
+        ("Intel(R) Arc(TM) Graphics", None),  # the PCI id tells
         ("", None),
     ],
 )
@@ -160,6 +165,8 @@ def test_names(name: str, expected: str | None):
         ("AMD Radeon Graphics", 24560 * MIB, "1002:744c:c8", "Radeon RX 7900 XTX"),
         ("AMD Radeon Graphics", 20464 * MIB, "1002:744c:cc", "Radeon RX 7900 XT"),
         ("NVIDIA GB10", None, "10de:2e12", "DGX Spark / GB10"),
+        ("Intel(R) Arc(TM) Graphics", None, "8086:7d55", "Arc Graphics (Meteor Lake)"),
+        ("Intel(R) Graphics", None, "8086:b081", "Arc B370"),
         ("NVIDIA B300 SXM6 AC", 275040 * MIB, "10de:3182", "B300"),
         ("NVIDIA T400", 2048 * MIB, "10de:1fb2", "T400 2GB"),
         ("NVIDIA T400 4GB", 4096 * MIB, "10de:1ff2", "T400 4GB"),

@@ -238,8 +238,11 @@ def _fit(option: Option, usage: Usage) -> list[Lack]:
         )
         return [Lack(f"does not fit{f': {short} short' if short else ''}", _NOTHING_RUNS)]
     if option.ctx < usage.context:
-        words = f"holds {tokens(option.ctx)} at once, not the {tokens(usage.context)} asked for"
-        return [Lack(words, _doublings(usage.context, option.ctx))]
+        # It was placed for a shorter context; the same placement may hold a longer one.
+        held = max(option.ctx, (option.plan.max_ctx if option.plan else None) or 0)
+        held = held if held < usage.context else option.ctx
+        words = f"holds {tokens(held)} at once, not the {tokens(usage.context)} asked for"
+        return [Lack(words, _doublings(usage.context, held))]
     return []
 
 

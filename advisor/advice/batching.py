@@ -97,6 +97,16 @@ def gains(kind: str, *, experts: bool) -> tuple[Gain, ...]:
     return tuple(gain for gain in found if gain is not None)
 
 
+@functools.cache
+def measured_on(kind: str) -> tuple[str, ...]:
+    """The devices whose rows tell what such devices gain: their own, else all without HBM."""
+    short = [row for row in rows() if row.prompt <= _SHORT]
+    own = kind if any(row.kind == kind for row in short) else kind.removesuffix(_HBM)
+    mine = [row for row in short if row.kind == own]
+    told = mine if len(mine) >= _ENOUGH_ROWS else [r for r in short if not r.kind.endswith(_HBM)]
+    return tuple(dict.fromkeys(row.device for row in told))
+
+
 def _gain(kind: str, place: int, experts: bool) -> Gain | None:
     by_kind: dict[str, list[float]] = {}
     kinds: set[str] = set()

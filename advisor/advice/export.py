@@ -166,6 +166,8 @@ def _crossing(found: Crossing) -> dict[str, Any]:
         "model": found.model,
         "api": found.api,
         "api_per_request": float(found.api_per_request),
+        "api_lacks": found.api_lacks,
+        "rig_lacks": found.rig_lacks,
         "hardware": money(found.local.hardware),
         "fixed_per_month": money(found.local.fixed),
         "electricity_per_request": float(found.local.per_request.mid),

@@ -49,11 +49,11 @@ def cents(amount: Decimal) -> Decimal:
     return amount.quantize(CENT)
 
 
-def two_digits(value: Decimal | int) -> int:
+def two_digits(value: Decimal | int, rounding: str = ROUND_HALF_EVEN) -> int:
     """Rounded to two significant digits: volumes at which something changes are no better known."""
     number = Decimal(value)
     exponent = max(0, number.adjusted() - 1)
-    return int(number.scaleb(-exponent).quantize(Decimal(1), ROUND_HALF_EVEN).scaleb(exponent))
+    return int(number.scaleb(-exponent).quantize(Decimal(1), rounding).scaleb(exponent))
 
 
 def money(amount: Decimal, currency: str) -> str:

@@ -6,14 +6,17 @@ it was asked by least says what would have to be accepted.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import ROUND_FLOOR
 from typing import Final, NamedTuple
 
 from advisor.advice.assessment import Assessment, assess
+from advisor.advice.costs import LocalCost
 from advisor.advice.money import money, price, two_digits
 from advisor.advice.options import Answers, Option
 from advisor.advice.usage import LossWord, Usage
 from advisor.advice.verdict import demerit
 from advisor.advice.whatif import Change, different, name
+from advisor.sizing.memory import PADDING
 from advisor.units import rate, tokens, wait
 
 _HEAVIEST: Final[LossWord] = "heavy"
@@ -68,7 +71,7 @@ def nearest(
             if best is None or any(not different(best.option, t.option) for t in told):
                 continue
             told.append(best)
-            found.append(Change(relaxed.when(best), _priced(best, usage)))
+            found.append(Change(relaxed.when(best), _priced(best, usage, relaxed.usage)))
         # What is kept already may be exact.
         for option in (*(a.option for a in told), *(a.option for _, a in near[:_SHOWN])):
             kept.setdefault(option.id, (option, answers))
@@ -135,10 +138,13 @@ def _exact(able: Sequence[_Near], usage: Usage, answers: Answers) -> Assessment 
     return None
 
 
-def _priced(a: Assessment, usage: Usage) -> str:
-    words = name(a)
-    if a.monthly is not None:
-        words += f", {money(a.monthly.mid, usage.currency)} a month"
+def _priced(a: Assessment, usage: Usage, relaxed: Usage) -> str:
+    """With what it costs a month; where fewer requests are told, with so many."""
+    words, monthly = name(a), a.monthly
+    if a.local is not None and relaxed.requests_per_month != usage.requests_per_month:
+        monthly = a.local.monthly(_most(a.local))
+    if monthly is not None:
+        words += f", {money(monthly.mid, usage.currency)} a month"
     if a.hardware.mid:
         words += f", {price(a.hardware.mid, usage.currency)} to buy"
     return words
@@ -235,8 +241,11 @@ def _everything(usage: Usage) -> Usage:
 
 
 def _shortest(usage: Usage) -> int:
-    """The shortest usual context that a request fits into."""
-    return 1 << max(8, (usage.prompt_tokens + usage.output_tokens - 1).bit_length())
+    """The shortest context that a request fits into, as llama.cpp pads it.
+
+    No usual length: a model may be trained for less than the next one, and a request still fit.
+    """
+    return -(-(usage.prompt_tokens + usage.output_tokens) // PADDING) * PADDING
 
 
 def _speed(a: Assessment) -> str:
@@ -265,4 +274,9 @@ def _context(a: Assessment) -> str:
 def _volume(a: Assessment) -> str:
     if a.local is None:
         return "for fewer requests"
-    return f"for {two_digits(a.local.capacity.mid):,} requests a month at most"
+    return f"for {_most(a.local):,} requests a month at most"
+
+
+def _most(local: LocalCost) -> int:
+    """Requests a month that it serves, rounded down: as many have to be served."""
+    return two_digits(local.capacity.mid, ROUND_FLOOR)

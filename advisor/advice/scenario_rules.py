@@ -32,10 +32,15 @@ _SHORT_CONTEXT: Final = 131_072
 def rules_of_cost(
     crossings: Sequence[Crossing], choices: Sequence[Option], usage: Usage
 ) -> Iterable[str]:
-    """When to use an API, when to build."""
-    cheapest = min(crossings, key=lambda c: c.api_per_request, default=None)
+    """When to use an API, when to build, among those that do what is asked for."""
+    if not usage.api_allowed:
+        # The verdict says what to do where no prompt may leave.
+        return
+    able = [c for c in crossings if not c.api_lacks]
+    cheapest = min(able, key=lambda c: c.api_per_request, default=None)
     if cheapest is not None:
-        reached = [c for c in crossings if c.api == cheapest.api and c.break_even.reachable]
+        against = [c for c in able if c.api == cheapest.api and not c.rig_lacks]
+        reached = [c for c in against if c.break_even.reachable]
         cost = f"{cheapest.api_per_request:.4f} {usage.currency}"
         if reached:
             first = min(reached, key=lambda c: c.break_even.mid or Decimal(0))
@@ -82,19 +87,23 @@ def rule_of_mixing(choices: Sequence[Option], usage: Usage) -> str:
     """What to do when most requests are short and few are as long as the case's."""
     share = 100 * (1 - usage.long_share)
     return (
-        f"If {share:.0f}% of the requests have only {usage.prompt_tokens:,} tokens, half of them "
-        f"repeated, and the others {usage.long_prompt_tokens:,}: {said(choices, usage)}"
+        f"If {share:.0f}% of the requests have only {usage.prompt_tokens:,} tokens and the others "
+        f"{usage.long_prompt_tokens:,}, and {100 * usage.cached_share:.0f}% of every prompt "
+        f"repeats an earlier one: {said(choices, usage)}"
     )
 
 
 def mixed_need(usage: Usage) -> Usage | None:
-    """The usage with nine short requests for every long one; None where it is short itself."""
+    """The usage with nine short requests for every long one; None where it is short itself.
+
+    Where no API may take the long ones, a rig has to hold them as well.
+    """
     if usage.prompt_tokens <= _SHORT:
         return None
     return usage.model_copy(
         update={
             "prompt_tokens": _SHORT,
-            "context": _SHORT_CONTEXT,
+            "context": _SHORT_CONTEXT if usage.api_allowed else usage.context,
             "cached_share": Decimal("0.5"),
             "long_share": 1 - _HYBRID_SHARE,
             "long_prompt_tokens": usage.prompt_tokens,
@@ -103,13 +112,20 @@ def mixed_need(usage: Usage) -> Usage | None:
 
 
 def outlook(
-    entries: Sequence[CatalogueEntry], usage: Usage, workings: Workings, today: dt.date
+    entries: Sequence[CatalogueEntry],
+    usage: Usage,
+    workings: Workings,
+    today: dt.date,
+    llama_cpp: str,
 ) -> Iterable[str]:
-    """For each model what it takes to keep its released precision in fast memory alone."""
+    """For each model what it takes to keep its released precision in fast memory alone.
+
+    ``llama_cpp``: which one runs it, as in ``RunSettings.built``.
+    """
     any_card = usage.limits.model_copy(update={"server_cards": True})
     asked = usage.model_copy(update={"limits": any_card})
     shelf = workings.shelf(parse_rig(_BARE), asked, book_of(usage), today)
-    engine = workings.engine(RunSettings())
+    engine = workings.engine(RunSettings(built=llama_cpp))
     for entry in entries:
         model = entry.model(entry.native_file_type)
         variant = Variant(model, "f16", loss_of(model, "f16"), tier_of(entry.id, entry.n_params))

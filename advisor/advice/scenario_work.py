@@ -74,10 +74,12 @@ def specification(case: Scenario, entry: CatalogueEntry) -> Specification:
     )
 
 
-def allocation(case: Scenario, entry: CatalogueEntry, title: str, rig: Rig) -> tuple[Row, ...]:
-    """Every file type × context of one model on one rig."""
+def allocation(
+    case: Scenario, entry: CatalogueEntry, title: str, rig: Rig, llama_cpp: str = ""
+) -> tuple[Row, ...]:
+    """Every file type × context of one model on one rig, as that llama.cpp runs it."""
     models = {name: entry.model(name) for name in (*case.file_types_too, *entry.file_types)}
-    settings = RunSettings(ctk=case.kv, ctv=case.kv)
+    settings = RunSettings(ctk=case.kv, ctv=case.kv, built=llama_cpp)
     cells = matrix(models, rig, settings, case.contexts)
     return tuple(
         Row(
@@ -125,7 +127,7 @@ class _Pair:
         """Its part of the allocation table, worked out once."""
         return self.workings.once(
             self._allocation,
-            lambda: allocation(self.case, self.entry, self.rig.title, self.built),
+            lambda: allocation(self.case, self.entry, self.rig.title, self.built, self.llama_cpp),
         )
 
     @property
@@ -135,7 +137,7 @@ class _Pair:
 
     @property
     def _allocation(self) -> tuple[object, ...]:
-        return "allocation", self.rig.title, self.case.contexts, *self.key
+        return "allocation", self.rig.title, self.case.contexts, self.llama_cpp, *self.key
 
     def variants(self) -> list[Variant]:
         """Every file, best quality first, of equal quality the smallest."""
@@ -295,7 +297,7 @@ def work_out(
             *rules_of_cost(crossings, choices, need),
             *_mixed(case, need, apis, kept, llama_cpp),
             *rules_of_length(speeds, need),
-            *outlook([catalogue().find(m) for m in case.models], need, kept, at.date()),
+            *outlook([catalogue().find(m) for m in case.models], need, kept, at.date(), llama_cpp),
         ),
         depth=depth,
     )
@@ -317,6 +319,10 @@ def _crossings(pair: _Pair, best: Option, apis: Sequence[ApiPrice]) -> Iterable[
     if best.run is None:
         return
     line = local_cost(pair.usage, best.run, best.hardware(pair.usage))
+    # Where prompts may go and how many there are is for the verdict and the volumes to say.
+    each = pair.usage.model_copy(
+        update={"requests_per_month": 1, "data_may_leave": True, "must_work_offline": False}
+    )
     for price in apis:
         cost = api_cost(pair.usage, price)
         yield Crossing(
@@ -324,9 +330,15 @@ def _crossings(pair: _Pair, best: Option, apis: Sequence[ApiPrice]) -> Iterable[
             model=f"{pair.entry.name} {best.file_type}",
             api=price.api.title,
             api_per_request=cost.mean.mid,
+            api_lacks=_lacks(api_option(price, "like class"), each),
+            rig_lacks=_lacks(best, each),
             break_even=break_even(line, cost),
             local=line,
         )
+
+
+def _lacks(option: Option, need: Usage) -> str:
+    return next(iter(assess(option, need).failures), "")
 
 
 def _settle(

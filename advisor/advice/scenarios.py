@@ -150,6 +150,10 @@ class Crossing:
     model: str
     api: str
     api_per_request: Decimal
+    api_lacks: str
+    """Why it could not answer a request of the case, in words; empty where it could."""
+    rig_lacks: str
+    """Likewise."""
     break_even: BreakEven
     local: LocalCost
 
@@ -185,6 +189,13 @@ class Answer:
     rules: tuple[str, ...]
     """When to rent, build or mix, what a length costs, and what to buy next, as sentences."""
     depth: "Depth"
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """Which rigs and APIs of ``crossings`` would not do, whatever they cost, and why."""
+        rigs = {f"{c.rig} with {c.model}": c.rig_lacks for c in self.crossings if c.rig_lacks}
+        apis = {c.api: c.api_lacks for c in self.crossings if c.api_lacks}
+        return tuple(f"{name}: {lacks}" for name, lacks in (rigs | apis).items())
 
 
 @functools.cache

@@ -20,6 +20,7 @@ import numpy as np
 from advisor.advice import wording
 from advisor.advice.assessment import Assessment, assess, holds_long
 from advisor.advice.costs import BreakEven, break_even
+from advisor.advice.grounds import leans_on
 from advisor.advice.influences import Comparison, Influence, influences
 from advisor.advice.options import Option
 from advisor.advice.usage import LOSS_WORDS, Usage
@@ -259,7 +260,7 @@ def conclude_from(
         compared=compared,
         influences=moved,
         unknowns=tuple(dict.fromkeys((*unknowns, *wording.doubts(best)))),
-        assumptions=(*assumptions, *wording.leans_on(best, runner_up, at.date())),
+        assumptions=(*assumptions, *leans_on(best, runner_up, at.date())),
         usage=usage,
         rig_name=rig_name,
         made=at,

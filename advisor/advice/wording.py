@@ -1,6 +1,5 @@
 """Advice in sentences."""
 
-import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
@@ -9,12 +8,11 @@ from advisor.advice.assessment import Assessment
 from advisor.advice.commands import FIRST_PORT, way_of
 from advisor.advice.costs import BreakEven
 from advisor.advice.money import CENT, money, price, two_digits
-from advisor.advice.options import EFFORT, Option, Purchase, old_prices
+from advisor.advice.options import EFFORT, Option
 from advisor.advice.serving import Way
 from advisor.advice.usage import READING_TPS, Usage
 from advisor.advice.whatif import THIS_RIG, name
-from advisor.basis import Basis, Range
-from advisor.sizing.sampling import on_a_bench
+from advisor.basis import Range
 from advisor.units import rate, rates, tokens
 
 _NEAR: Final = 3
@@ -75,7 +73,7 @@ def _as_good(best: Assessment, runner_up: Assessment, usage: Usage) -> str:
     against = _weaknesses(cheaper, dearer, usage)
     if cheaper.changes and not dearer.changes:
         against.append("the trouble of a change")
-    given = f" given {_listed(against)}" if against else ""
+    given = f" given {listed(against)}" if against else ""
     return f", {_more(gap, usage.currency)} than {other}, yet too close to call{given}"
 
 
@@ -116,10 +114,10 @@ def _against(a: Assessment, best: Assessment, saved: Decimal, usage: Usage) -> s
     if a.changes and not best.changes and saved <= usage.worth_changing:
         found.append(f"the {money(usage.worth_changing, usage.currency)} that a change has to earn")
     found += _weaknesses(a, best, usage)
-    return _listed(found) or "the trouble of a change"
+    return listed(found) or "the trouble of a change"
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
     """``"one, two and three"``."""
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
@@ -199,7 +197,7 @@ def reasons(
     if best is None:
         near = _unlike(ranked)
         first = _of_the_nearest(near[0], usage) if near else ()
-        return (*first, *(_misses(a, usage) for a in near[1:]))
+        return (*first, *(_misses(a, usage) for a in near[1:]), *_trained_for_less(ranked, usage))
     found: list[str] = []
     if best.decode_tps is not None:
         found.append(_does(best, best.decode_tps, usage))
@@ -233,7 +231,7 @@ def _next_best(a: Assessment, best: Assessment, gap: Decimal, usage: Usage) -> s
         return f"{text}, which does not make up for {_against(a, best, -gap, usage)}."
     if CENT <= gap < usage.worth_changing:
         text += f": a difference counts from {money(usage.worth_changing, usage.currency)} on"
-        weak = _listed(_weaknesses(a, best, usage))
+        weak = listed(_weaknesses(a, best, usage))
         return f"{text}; against it: {weak}." if weak else f"{text}."
     return f"{text}."
 
@@ -246,6 +244,20 @@ def _unlike(ranked: Sequence[Assessment]) -> list[Assessment]:
     first = list(found.values())[:_NEAR]
     keep = found.get("keep")
     return [*first, keep] if keep is not None and keep not in first else first
+
+
+def _trained_for_less(ranked: Sequence[Assessment], usage: Usage) -> tuple[str, ...]:
+    """That another model may do, where none of those asked about was trained for the context."""
+    local = [a.option for a in ranked if a.option.rig is not None]
+    if not local or any(not o.trained_ctx or o.trained_ctx >= usage.context for o in local):
+        return ()
+    alone = len({o.model_id for o in local}) == 1
+    who = f"{local[0].model_name} was not" if alone else "None of these models was"
+    told = (
+        f"{who} trained for {tokens(usage.context)} tokens at once: under More (--also) name "
+        "others that would do as well, and they compete."
+    )
+    return (told,)
 
 
 def _misses(a: Assessment, usage: Usage) -> str:
@@ -358,58 +370,3 @@ def doubts(best: Assessment | None) -> tuple[str, ...]:
     if best.option.plan is not None:
         found += best.option.plan.notes
     return tuple(found)
-
-
-def _counted(purchase: Purchase) -> str:
-    """``"2x RTX 3090: 1,800 USD, 900 USD each"``: what a price list gives is for one, or one GB."""
-    name, one = purchase.name, price(purchase.price.mid, "USD")
-    if purchase.count == 1:
-        return f"{name}: {one}"
-    per_gb = purchase.price.name.endswith(" per GB")
-    counted = name if per_gb else f"{purchase.count:f}x {name}"
-    return f"{counted}: {price(purchase.usd.mid, 'USD')}, {one} {'a GB' if per_gb else 'each'}"
-
-
-def leans_on(
-    best: Assessment | None, runner_up: Assessment | None, today: dt.date
-) -> tuple[str, ...]:
-    """Basis, source and date of what decided."""
-    found: list[str] = []
-    told = [a for a in (best, runner_up) if a is not None]
-    for a in told:
-        option = a.option
-        if option.run is not None:
-            speed = "measured" if option.run.basis is Basis.MEASURED else "predicted"
-            power = "measured" if option.run.power.basis is Basis.MEASURED else "estimated"
-            found.append(f"{name(a)}: speed {speed}, power {power}.")
-            if apart := on_a_bench(option.run.decode_tps, option.run.sampling_s):
-                found.append(f"{name(a)}: {apart}.")
-        if option.api is not None:
-            found.append(f"{option.api.api.title}: price from {option.api.source}.")
-            found += option.api.notes
-        old = set(old_prices(option, today))
-        for purchase in option.purchases:
-            offer = purchase.price
-            mark = ", more than half a year old" if purchase.name in old else ""
-            found.append(
-                f"{_counted(purchase)} ({offer.condition}, {offer.date or 'today'}{mark}), "
-                f"{offer.source.replace(' ; ', '; ')}."
-            )
-    if any(a.option.run is not None for a in told):
-        found.append(
-            "Requests come one after the other where that does in the hours given; more than that "
-            "keep the rig busy all those hours. Then, and where nobody waits, a server "
-            "runs on each card that holds the model alone, and llama-server answers up to 16 at "
-            "once, as far as their caches fit in fast memory and each answer stays as fast as "
-            "asked. What that gains is taken from llama.cpp's "
-            "published batch runs (DGX Spark, M2 Ultra and three cards); that a prompt makes other "
-            "answers wait is left out. With a part of the model in RAM nothing is gained, for want "
-            "of figures."
-        )
-    if any(a.option.rig is not None and len(a.option.rig.devices) > 1 for a in told):
-        found.append(
-            "A model on several cards is split by layers, llama.cpp's default; what its "
-            "experimental -sm tensor would gain is not counted."
-        )
-    found.append("Left out: cooling of the room, repairs, and the time to set things up.")
-    return tuple(dict.fromkeys(found))

@@ -77,6 +77,8 @@ def show_case(answer: Answer) -> None:
         start = "never" if even.mid is None else f"{even.mid:,.0f}"
         rows.append([f"{found.rig}, {found.model}", found.api, start, f"{even.capacity:,.0f}"])
     table(rows)
+    for short in answer.shortfalls:
+        say(f"would not do: {short}")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -35,7 +35,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="GGUF file, or name of a catalogue model")
     parser.add_argument("--file-type", metavar="TYPE", help="Q4_K_M, MXFP4_MOE … (catalogue)")
     known = ", ".join(p.id for p in presets())
-    parser.add_argument("--usage", default="chat", help=f"how it is used (chat): {known}")
+    parser.add_argument(
+        "--usage", help=f"how it is used (chat, the case's, the session's): {known}"
+    )
     parser.add_argument(
         "--need",
         action="append",
@@ -64,16 +66,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def session_of(arguments: argparse.Namespace) -> Session:
     """The session asked for. Raises SessionError, or SettingsError when nothing was named."""
-    if arguments.session:
-        return sessions.load(Path(arguments.session))
-    if arguments.scenario:
-        case = scenario(arguments.scenario)
-        return Session(scenario=case.id, usage=case.usage)
-    if not arguments.model:
+    named = {"a session": arguments.session, "--scenario": arguments.scenario}
+    named["--model"] = arguments.model
+    given = [name for name, value in named.items() if value]
+    if not given:
         raise SettingsError("Name a session's file, a --scenario, or a model with --model.")
+    if len(given) > 1:
+        raise SettingsError(f"Name one of {' and '.join(given)}, not both.")
+    if not arguments.model:
+        return _kept(arguments)
     model = load(arguments.model, arguments.file_type)
-    also = tuple(dict.fromkeys(catalogue().find(name).id for name in arguments.also))
-    usage = _with_prices(_usage(arguments.usage, also, arguments.need), arguments.price)
+    usage = _asked(arguments, preset("chat").apply(Usage()))
     # The run that is told of is the one that the need asks for, as far as the model goes.
     trained = model.hp.n_ctx_train if model.hp is not None else 0
     ctx = min(usage.context, trained or usage.context)
@@ -95,20 +98,49 @@ def session_of(arguments: argparse.Namespace) -> Session:
     )
 
 
-def _usage(name: str, also: tuple[str, ...], needs: list[str]) -> Usage:
-    """A preset, with what is said otherwise ("budget=2000"). Raises SettingsError."""
-    try:
-        usage = preset(name).apply(Usage(also=also))
-    except KeyError as error:
-        known = ", ".join(p.id for p in presets())
-        raise SettingsError(f"No usage “{name}”; there are {known}.") from error
+def _kept(arguments: argparse.Namespace) -> Session:
+    """A file's session or a built-in case, which have a rig, a model and settings of their own."""
+    elsewhere = arguments.rig.strip().lower() != "this" or arguments.backend
+    if elsewhere or arguments.file_type or settings_of(arguments):
+        raise SettingsError(
+            "--rig, --backend, --file-type and run settings go with --model; a session and a "
+            "built-in case have their own."
+        )
+    if arguments.scenario:
+        case = scenario(arguments.scenario)
+        return Session(scenario=case.id, usage=_asked(arguments, case.usage))
+    session = sessions.load(Path(arguments.session))
+    usage = _asked(arguments, session.usage)
+    # What followed from another need says nothing about what changed since.
+    kept = session.outcome if usage == session.usage else None
+    return session.model_copy(update={"usage": usage, "outcome": kept})
+
+
+def _asked(arguments: argparse.Namespace, usage: Usage) -> Usage:
+    """A usage, or a preset in its place, with what is said otherwise. Raises SettingsError."""
+    if arguments.also:
+        also = tuple(dict.fromkeys(catalogue().find(name).id for name in arguments.also))
+        usage = usage.model_copy(update={"also": also})
+    if arguments.usage:
+        try:
+            usage = preset(arguments.usage).apply(usage)
+        except KeyError as error:
+            known = ", ".join(p.id for p in presets())
+            raise SettingsError(f"No usage “{arguments.usage}”; there are {known}.") from error
+    return _with_prices(_with_needs(usage, arguments.need), arguments.price)
+
+
+def _with_needs(usage: Usage, needs: list[str]) -> Usage:
+    """With what is said otherwise ("budget=2000"). Raises SettingsError."""
     given: dict[str, str] = {}
     for need in needs:
         field, equals, value = need.partition("=")
         if not equals or field not in _NEEDS:
             raise SettingsError(f"--need {need}: say NAME=VALUE; names are {', '.join(_NEEDS)}.")
         given[field] = value
-    if given.get("currency", "USD") != "USD" and "usd_rate" not in given:
+    if given.get("currency", usage.currency) not in {"USD", usage.currency} and (
+        "usd_rate" not in given
+    ):
         currency = given["currency"]
         raise SettingsError(
             f"--need currency={currency}: prices are kept in US dollars, so say what one costs in "

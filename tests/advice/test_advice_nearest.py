@@ -3,16 +3,20 @@
 import datetime as dt
 import functools
 from decimal import Decimal
+from math import log2
 
 import pytest
 
 from advisor.advice.advise import advise
 from advisor.advice.assessment import assess
+from advisor.advice.money import money
 from advisor.advice.nearest import relaxations
 from advisor.advice.usage import Limits, Usage, preset
+from advisor.advice.whatif import name
 from advisor.advice.workings import Workings
 from advisor.hardware.compose import parse_rig
 from advisor.llm.catalogue import catalogue
+from advisor.units import tokens
 
 NOW = dt.datetime(2026, 11, 23, 14, tzinfo=dt.UTC)
 SMALL = parse_rig("RTX 3060 12GB + 16 GB DDR4-3200")
@@ -102,6 +106,48 @@ def test_where_two_things_are_in_the_way_the_nearest_lacks_both():
     keep = next(a for a in advice.assessments if a.option.kind == "keep")
     assert nearest.miss < keep.miss
     assert advice.assessments[-1].option.api is not None
+
+
+def test_a_request_that_the_model_was_trained_for_is_not_rounded_away():
+    """40,400 tokens fit into the 40k that Qwen3 32B was trained for, not only into 64k."""
+    usage = need(context=131072, prompt_tokens=40000, output_tokens=400, max_ttft_s=None)
+    advice = asked(usage)
+    assert advice.best is None
+    (opened,) = (c for c in advice.changes if c.when.endswith("at once do"))
+    assert opened.when == "if 40k at once do"
+    assert "USD to buy" in opened.then
+    assert advice.assessments[0].option.purchases
+
+
+def test_fewer_requests_are_priced_at_as_many_as_are_told():
+    """What one request a month costs was told beside 120,000."""
+    usage = need(requests_per_month=900_000, budget=1000)
+    advice = asked(usage)
+    assert advice.best is None
+    told = [c for c in advice.changes if c.when.endswith("requests a month at most")]
+    assert told
+    for change in told:
+        most = int(change.when.split()[1].replace(",", ""))
+        fewer = usage.model_copy(update={"requests_per_month": most})
+        what = change.then.rsplit(", ", 2)[0]
+        there = next(assess(a.option, fewer) for a in advice.assessments if name(a) == what)
+        assert there.local.serves(most)
+        assert there.monthly is not None
+        assert f", {money(there.monthly.mid, 'USD')} a month" in change.then
+
+
+def test_what_was_placed_for_a_shorter_context_tells_what_it_holds():
+    """Sized for one request's 2,560 tokens, it holds 21,248: the need misses by little."""
+    entry = catalogue().find(QWEN)
+    card = parse_rig("RTX 4090 + 64 GB DDR5-6000")
+    short = need(context=4096)
+    advice = advise(short, card, [entry], at=NOW, current=entry.model("Q4_K_M"), workings=WORKINGS)
+    kept = next(a.option for a in advice.assessments if a.option.kind == "keep")
+    most = kept.plan.max_ctx
+    assert 4096 < most < 32768
+    found = assess(kept, need(context=32768))
+    assert found.failures == (f"holds {tokens(most)} at once, not the 32k asked for",)
+    assert found.miss == pytest.approx(log2(32768 / most))
 
 
 @pytest.mark.parametrize(

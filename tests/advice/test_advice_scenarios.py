@@ -118,6 +118,30 @@ def test_rules_and_verdicts_are_sentences(answer):
         assert sentence.endswith(".")
 
 
+def test_what_would_not_do_at_any_volume_is_told(answer):
+    """Claude takes a million tokens, the case's context is 1,048,576."""
+    told = "; ".join(answer.shortfalls)
+    assert "Claude Sonnet 5.5: takes at most 1,000,000 tokens" in told
+    assert "DeepSeek API" not in told
+
+
+def test_rules_are_about_what_does_what_is_asked(answer):
+    """An API was advised where no prompt may leave; rigs too slow for the need were cheaper."""
+    case = answer.scenario
+    slow = case.usage.model_copy(update={"min_decode_tps": 500.0})
+    found = work_out(case, at=NOW, usage=slow, depth="first")
+    assert all("below the 500 asked for" in c.rig_lacks for c in found.crossings)
+    assert found.rules[0].startswith("Use DeepSeek API")
+    assert "no rig of this case" in found.rules[0]
+    private = case.usage.model_copy(update={"data_may_leave": False})
+    found = work_out(case, at=NOW, usage=private, depth="first")
+    assert not any(rule.startswith(("Use ", "If no prompt may leave")) for rule in found.rules)
+    (mixed,) = (rule for rule in found.rules if "50% of every prompt repeats" in rule)
+    # Long requests have to be answered here as well, by a rig that holds them.
+    assert "Nothing known" not in mixed
+    assert ": Buy " in mixed
+
+
 def test_the_guides_arithmetic_done_right():
     check = scenarios.check_guide(CASE.guide)
     assert check.electricity_month == Decimal("69.12")

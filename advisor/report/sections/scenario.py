@@ -127,7 +127,7 @@ def _speeds(answer: Answer) -> Table:
         ),
         rows=rows,
         caption=(
-            f"The file of least loss at {tokens(max(answer.scenario.contexts))} tokens of context. "
+            f"The file of least loss at {tokens(answer.advice.usage.context)} tokens of context. "
             "Predicted, not measured: four of five measurements are expected inside a range."
         ),
     )
@@ -155,6 +155,8 @@ def _crossings(answer: Answer) -> Table:
                 *(_crossing(found.get(api)) for api in apis),
             )
         )
+    short = "; ".join(answer.shortfalls)
+    short = f" What would not do at any volume: {short}." if short else ""
     return Table(
         columns=(
             Column(title="Rig", weight=1.6),
@@ -168,7 +170,7 @@ def _crossings(answer: Answer) -> Table:
         rows=tuple(rows),
         caption=(
             "Requests a month from which the rig costs less than the API, hardware included. In "
-            "brackets: more than the rig can serve, so that it never gets there."
+            f"brackets: more than the rig can serve, so that it never gets there.{short}"
         ),
     )
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from advisor.hardware import corrections, nvml, others
+from advisor.hardware import corrections, kfd, nvml, others
 from advisor.hardware.host import read_host, without_gpu_memory
-from advisor.hardware.rig import Device, Host, Rig
+from advisor.hardware.nvml import NvmlReading
+from advisor.hardware.rig import Device, Host, Peer, Rig
 from advisor.hardware.shared_memory import reads_the_ram, with_ram_bandwidth
 from advisor.hardware.visible import visible
 
@@ -38,25 +39,35 @@ def detect(
     devices = (*nvidia.devices, *rest.devices)
     devices = others.with_engine(devices, engine_devices, pool)
     devices = corrections.applied(devices)
-    counted, ignored = set_aside(devices)
-    counted, hidden = visible(counted, os.environ)
-    places = {id(device): place for place, device in enumerate(counted)}
-    moved = {i: places.get(id(devices[i])) for i in range(len(nvidia.devices))}
-    peers = tuple(
-        peer
-        for peer in nvidia.peers
-        if moved.get(peer.first) is not None and moved.get(peer.second) is not None
-    )
+    shown, hidden = visible(devices, os.environ, kfd.nodes(root))
+    counted, ignored = set_aside(shown)
     rig = Rig(
         name=NAME,
         devices=counted,
         hosts=(_shared(host, counted),),
-        peers=peers,
+        peers=_between(nvidia, counted),
         problems=tuple(problems),
         ignored=(*nvidia.ignored, *ignored, *hidden),
         detected_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return with_ram_bandwidth(rig)
+
+
+def _between(nvidia: NvmlReading, counted: Sequence[Device]) -> tuple[Peer, ...]:
+    """What lies between NVIDIA's cards that count, by their places among all that do."""
+    places = {_identity(device): place for place, device in enumerate(counted)}
+    now = dict(enumerate(places.get(_identity(device)) for device in nvidia.devices))
+    found: list[Peer] = []
+    for peer in nvidia.peers:
+        first, second = now.get(peer.first), now.get(peer.second)
+        if first is not None and second is not None:
+            ends = {"first": min(first, second), "second": max(first, second)}
+            found.append(peer.model_copy(update=ends))
+    return tuple(found)
+
+
+def _identity(device: Device) -> tuple[str | None, str | None]:
+    return device.uuid, device.pci_address
 
 
 def set_aside(devices: Sequence[Device]) -> tuple[tuple[Device, ...], tuple[Device, ...]]:

@@ -2,57 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
 
 from advisor import units
 from advisor.hardware import table
 from advisor.hardware.corrections import STATED
+from advisor.hardware.doctor_driver import driver_findings
+from advisor.hardware.finding import Finding, Severity
 from advisor.hardware.rig import OWN_PROGRAMS, Device, Host, Rig
 from advisor.hardware.table import GpuEntry
+from advisor.hardware.visible import BUILDS, SEEN
 from advisor.units import GIB
 
-Severity = Literal["problem", "warning", "info"]
-
-# The oldest CUDA that llama.cpp's published Windows builds are made with (cudart-llama-bin-win-
-# cuda-12.4 on its releases page); a driver that runs less cannot start them.
-_OLDEST_CUDA = (12, 4)
-# CUDA 13 dropped GPUs below this compute capability and needs driver 580 (CUDA 13.0 release
-# notes, table of driver versions).
-_CUDA_13_CAPABILITY = (7, 5)
 _HELD = 3 * GIB // 2
 """Memory that other programs hold before it is worth a word: a desktop takes about 1 GiB."""
 _UNLISTED = GIB // 2
 _HOT_C = 85.0
 _LITTLE_DISK = 20 * GIB
 _SWAP = 256 << 20
-
-
-class Finding(BaseModel):
-    """One thing to know. Sentences for the screen."""
-
-    model_config = ConfigDict(frozen=True)
-
-    code: str
-    """Stable name: ``"pcie-width"``."""
-    severity: Severity
-    subject: str
-    """The device's name, ``"Host"``, or ``"Rig"``."""
-    device_index: int | None = None
-    """Its place in ``Rig.devices``."""
-    title: str
-    text: str
-    advice: str = ""
-    """What to do; empty where nothing needs doing."""
-
-    @property
-    def sentence(self) -> str:
-        """Subject, title and text in one line."""
-        named = self.subject in {"Rig", "Host"} or self.subject in self.title
-        return (
-            f"{self.title}. {self.text}" if named else f"{self.subject}: {self.title}. {self.text}"
-        )
 
 
 def examine(rig: Rig) -> tuple[Finding, ...]:
@@ -182,9 +148,25 @@ def _conflicts(
 
 def _state(device: Device, host: Host) -> Iterator[Finding]:
     """How a device that is here is doing."""
+    if SEEN in device.unknown:
+        yield Finding(
+            code="seen",
+            severity="warning",
+            subject=device.name,
+            title="It may be hidden from llama.cpp",
+            text=_sentence(device.unknown[SEEN]),
+        )
+    if BUILDS in device.unknown:
+        yield Finding(
+            code="builds",
+            severity="info",
+            subject=device.name,
+            title="Not every build of llama.cpp sees it",
+            text=_sentence(device.unknown[BUILDS]),
+        )
     yield from _link(device)
     yield from _power(device)
-    yield from _driver(device)
+    yield from driver_findings(device)
     held = device.memory_used or 0
     if device.memory_total and held > _HELD and not device.unified:
         yield Finding(
@@ -313,51 +295,6 @@ def _power(device: Device) -> Iterator[Finding]:
             title=f"It is at {device.temperature_c:.0f} °C",
             text="Near its limit a GPU lowers its clock.",
             advice="Improve the airflow, or let it cool before a probe.",
-        )
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
-
-
-def _driver(device: Device) -> Iterator[Finding]:
-    if device.cuda and _version(device.cuda) < _OLDEST_CUDA:
-        yield Finding(
-            code="driver-old",
-            severity="warning",
-            subject=device.name,
-            title=f"Its driver ({device.driver}) is too old for current llama.cpp builds",
-            text=f"It runs CUDA {device.cuda}; llama.cpp's builds need CUDA 12.4 or newer.",
-            advice="Update the NVIDIA driver, or use a Vulkan build.",
-        )
-    capability = device.compute_capability
-    if capability and capability < _CUDA_13_CAPABILITY:
-        yield Finding(
-            code="cuda-13",
-            severity="info",
-            subject=device.name,
-            title="CUDA 13 builds do not run on this card",
-            text=f"Its compute capability is {capability[0]}.{capability[1]}; CUDA 13 needs 7.5.",
-            advice="Choose a CUDA 12 or a Vulkan build of llama.cpp.",
-        )
-    elif device.cuda and _OLDEST_CUDA <= _version(device.cuda) < (13,):
-        yield Finding(
-            code="cuda-13",
-            severity="info",
-            subject=device.name,
-            title=f"CUDA 13 builds do not start with its driver ({device.driver})",
-            text=f"It runs CUDA {device.cuda}; llama.cpp is published for CUDA 12 and CUDA 13.",
-            advice="Choose a CUDA 12 build, or update the NVIDIA driver to 580 or newer.",
-        )
-    if device.driver_model == "WDDM":
-        yield Finding(
-            code="spill",
-            severity="info",
-            subject=device.name,
-            title="Windows may spill its memory into RAM without a word",
-            text="When it is full the driver moves data to RAM, and tokens come ten times slower.",
-            advice="NVIDIA Control Panel, Manage 3D settings, CUDA – Sysmem Fallback Policy: "
-            "Prefer No Sysmem Fallback.",
         )
 
 

@@ -20,6 +20,7 @@ from advisor.errors import SettingsError, UnknownModel
 from advisor.hardware import corrections, doctor, edits, network, report, saved
 from advisor.hardware.bandwidth import RamBandwidth, measure_ram_bandwidth
 from advisor.hardware.compose import parse_rig
+from advisor.hardware.finding import Finding
 from advisor.hardware.rig import Device, Rig
 from advisor.hardware.shared_memory import with_ram_bandwidth
 from advisor.hardware.table import gpu_table
@@ -396,7 +397,7 @@ def prices_date() -> str:
     return hardware_prices.data_date()
 
 
-def examine(rig: Rig) -> tuple[doctor.Finding, ...]:
+def examine(rig: Rig) -> tuple[Finding, ...]:
     """The doctor's findings, the gravest first."""
     return doctor.examine(rig)
 

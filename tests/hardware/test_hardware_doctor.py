@@ -160,20 +160,44 @@ def test_what_a_shared_pool_allows(words: str, says: str):
 
 
 @pytest.mark.parametrize(
-    ("cuda", "found"),
+    ("capability", "cuda", "windows", "found"),
     [
-        (13000, set()),
-        (13010, set()),
-        (12080, {"cuda-13"}),
-        (12040, {"cuda-13"}),
-        (12030, {"driver-old"}),
-        (11040, {"driver-old"}),
+        # Finished code for RTX 30 and 40: any driver of a CUDA's major version starts it.
+        (89, 13000, False, set()),
+        (89, 13040, True, set()),
+        (89, 12080, False, {"cuda-13"}),
+        (89, 12030, True, {"cuda-13"}),
+        (86, 12000, False, {"cuda-13"}),
+        (86, 11080, False, {"driver-old"}),
+        # PTX for the others, which a driver of a later minor version alone translates.
+        (75, 12020, True, {"driver-old"}),
+        (75, 12040, True, {"cuda-13"}),
+        (75, 12040, False, {"driver-old"}),  # published for Linux with CUDA 12.8
+        (90, 12080, False, {"cuda-13"}),
+        (90, 13000, False, {"cuda-13"}),  # published with CUDA 13.4
+        (90, 13040, False, set()),
+        (61, 13000, False, {"cuda-13"}),
+        (61, 12020, False, {"cuda-13", "driver-old"}),
+        (120, 12080, False, {"cuda-13"}),
+        (120, 12070, False, {"cuda-13"}),  # newer than its first driver: CUDA 12.8 starts on it
+        (120, 12080, True, {"cuda-13"}),  # by translating what CUDA 12.4 wrote
     ],
 )
-def test_which_builds_a_driver_can_start(machine: Machine, cuda: int, found: set[str]):
-    machine.become({**SCENARIOS["rtx-4090"], "cuda": cuda})
+def test_which_builds_a_driver_can_start(
+    machine: Machine, *, capability: int, cuda: int, windows: bool, found: set[str]
+):
+    facts = {"cuda": cuda, "0.capability": capability}
+    machine.become({**SCENARIOS["rtx-4090"], **facts})
     rig = detect()
-    assert codes(rig) & {"cuda-13", "driver-old"} == found
+    (device,) = rig.devices
+    if windows:
+        device = device.model_copy(update={"driver_model": "WDDM"})
+    said = examine(rig.model_copy(update={"devices": (device,)}))
+    assert {finding.code for finding in said} & {"cuda-13", "driver-old"} == found
+    for finding in said:
+        if finding.code == "driver-old" and cuda >= 12000:
+            assert "starts, but" in finding.text
+            assert f"{capability // 10}.{capability % 10}" in finding.text
 
 
 def test_pascal_is_told_about_cuda_13():

@@ -7,7 +7,8 @@ from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from rest import come_to_rest
 
 from advisor.hardware.compose import parse_rig
-from advisor.hardware.doctor import Finding, examine
+from advisor.hardware.doctor import examine
+from advisor.hardware.finding import Finding
 from advisor.hardware.monitor import DeviceSample
 from advisor.hardware.rig import Device
 from advisor.ui import design

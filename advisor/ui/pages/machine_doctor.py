@@ -7,7 +7,7 @@ from typing import Final
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
-from advisor.hardware.doctor import Finding, Severity
+from advisor.hardware.finding import Finding, Severity
 from advisor.hardware.rig import Rig
 from advisor.ui import design, services
 from advisor.ui.jobs import Job, run_task

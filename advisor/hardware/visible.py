@@ -165,12 +165,12 @@ def _rocm(
     value = inner if inner is not None else outer or ""
     cards = _places(devices, lambda d: d.vendor == "AMD" or d.backend == "rocm")
     places = {devices[place].pci_address: place for place in cards}
-    order: list[int | None] = [places.get(node.pci_address) for node in nodes]
+    order: Sequence[int | None] = [places.get(node.pci_address) for node in nodes]
     uuids = [node.uuid for node in nodes]
     if not nodes:
         if not _alike(devices, cards):
             return _Filter("rocm", decides, value, cards, None)
-        order, uuids = [*cards], [""] * len(cards)
+        order, uuids = cards, [""] * len(cards)
 
     def called(name: str) -> list[int]:
         if len(name) <= len("GPU-"):

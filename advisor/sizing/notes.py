@@ -1,13 +1,15 @@
 """What a person should know beside a plan's figures."""
 
-from collections.abc import Sequence
+import functools
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from advisor.hardware.rig import Rig
-from advisor.hardware.shared_memory import reads_the_ram
+from advisor.hardware.rig import Device, Rig
 from advisor.llm.model import Model, Projector
 from advisor.sizing import memory
 from advisor.sizing.allocation import Allocation, Room
+from advisor.sizing.bench_rows import BenchRow, bench_data
 from advisor.sizing.compute import ROUGH_BACKENDS, picture_side
 from advisor.sizing.placement import HOST
 from advisor.sizing.settings import RunSettings
@@ -22,6 +24,8 @@ _LISTED: Final = ("cuda", "rocm", "metal", "sycl", "vulkan", "cpu")
 """Backends in the order in which llama.cpp registers them."""
 _NAMES: Final = {**ROUGH_BACKENDS, "cuda": "CUDA", "rocm": "ROCm"}
 """For people."""
+_TOLD: Final = 2
+"""Measured cards that are named where a kind of device has the constants of theirs."""
 
 
 def _unknowns(model: Model, rig: Rig, allocation: Allocation, space: Room) -> list[str]:
@@ -115,12 +119,7 @@ def _names(rig: Rig) -> list[str]:
 
 def _backends(rig: Rig, settings: RunSettings) -> list[str]:
     """How far the rules of other backends than CUDA are followed."""
-    found = [
-        f"Few have measured graphics within a processor: {device.name} has the constants of its "
-        "family, at the RAM's bandwidth. A probe narrows them."
-        for device in rig.devices
-        if reads_the_ram(device) and device.bandwidth_gbs is not None and class_of(device)
-    ]
+    found: list[str] = []
     backends = {device.backend for device in rig.devices}
     names = [name for key, name in ROUGH_BACKENDS.items() if key in backends]
     if names:
@@ -223,6 +222,51 @@ def too_full(rig: Rig, left: Sequence[int | None]) -> str:
         "driver may move a part to RAM without a word, and decoding slows down several times "
         f"({spill.seen}). Leave 1 GiB, as llama.cpp does (--fit-target), or let a probe measure it."
     )
+
+
+def of_few_rows(devices: Iterable[Device]) -> tuple[str, ...]:
+    """Whose speeds have a wider range because few, or none, of devices like them were found."""
+    return tuple(dict.fromkeys(filter(None, map(_of_few_rows, devices))))
+
+
+def _of_few_rows(device: Device) -> str:
+    found = class_of(device)
+    if found is None:
+        return ""
+    key, fitted, borrowed = found
+    if borrowed * fitted.widen == 1:
+        return ""
+    rows = _fitted_to(key)
+    backend = _NAMES.get(device.backend, device.backend)
+    if borrowed > 1:
+        measured = Counter(row.gpu for row in rows).most_common(_TOLD)
+        like = " and ".join(gpu for gpu, _count in measured)
+        return (
+            f"No published speeds of llama.cpp with {backend} on devices like {device.name} were "
+            f"found: it has the constants of others ({like}), so that its range while decoding is "
+            f"{borrowed * fitted.widen:.1f} times as wide. A probe narrows it."
+        )
+    pages = _counted(len({row.url or row.by for row in rows}), "page")
+    return (
+        f"Few published speeds of llama.cpp with {backend} on devices like {device.name} were "
+        f"found: its constants rest on {_counted(fitted.rows_decode, 'figure')} of decoding and "
+        f"{fitted.rows_prefill or 'none'} of prompts, from {pages}, so that its range while "
+        f"decoding is {fitted.widen:.1f} times as wide. A probe narrows it."
+    )
+
+
+@functools.cache
+def _fitted_to(speed_class: str) -> tuple[BenchRow, ...]:
+    return tuple(
+        row
+        for row in bench_data().rows
+        if row.speed_class == speed_class
+        and not (row.decode_error is None and row.prefill_error is None)
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _power_modes(rig: Rig) -> list[str]:

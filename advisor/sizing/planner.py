@@ -11,7 +11,7 @@ from advisor.sizing.build_rules import version_of
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.expert_parts import in_parts
 from advisor.sizing.explain import explain, explain_speed
-from advisor.sizing.notes import notes, to_be_named, too_full
+from advisor.sizing.notes import notes, of_few_rows, to_be_named, too_full
 from advisor.sizing.placement import HOST
 from advisor.sizing.plan import DevicePlan, HostPlan, Plan, Speed
 from advisor.sizing.settings import FIT, RunSettings
@@ -144,6 +144,10 @@ def size(
             file_bytes=file_bytes,
             ghost=ghost,
         )
+        if speed.decode_tps is not None and not (calibration and calibration.of_devices):
+            used = {term.where for term in speed.decode_terms}
+            told = of_few_rows(d for at, d in enumerate(rig.devices) if at in used)
+            speed = speed.model_copy(update={"notes": (*speed.notes, *told)})
     judgement = judged(allocation, space, settings.margin)
     names = device_names(rig.devices)
     context, compute, weights = allocation.context, allocation.compute, allocation.weights

@@ -206,11 +206,12 @@ def _machine(text: str) -> Rig:
         if device.memory_total == 0:
             raise RigError(f"“{written}” has no memory to put a model into: write how much it has.")
         pool = _pool_of(name, device) or pool
-        if not 0 < count <= MAX_DEVICES - len(devices):
+        each = table.dies(name)
+        if not 0 < count <= (MAX_DEVICES - len(devices)) // each:
             raise RigError(
                 f"A rig has between 1 and {MAX_DEVICES} GPUs; “{text}” asks for {count}."
             )
-        devices += [_in_slot(device, words.slots.get(place))] * count
+        devices += [_in_slot(device, words.slots.get(place))] * (count * each)
     if not devices and host.ram_total is None and not host.cpu:
         raise RigError(
             f"“{text}” names neither a GPU nor memory. Write for example “M4 Max 64GB” or "
@@ -324,8 +325,8 @@ class _RigSpec(BaseModel):
     ram_type: str | None = None
 
 
-def _spec_device(spec: _GpuSpec) -> Device:
-    memory = None if spec.memory_gib is None else int(spec.memory_gib * GIB)
+def _spec_device(spec: _GpuSpec, dies: int) -> Device:
+    memory = None if spec.memory_gib is None else int(spec.memory_gib * GIB / dies)
     try:
         device = imagined_device(spec.name, memory)
     except RigError:
@@ -361,10 +362,12 @@ def rig_from_spec(spec: Mapping[str, Any] | str) -> Rig:
     devices: list[Device] = []
     pool: int | None = None
     for gpu in parsed.gpus:
-        device = _spec_device(gpu)
+        memory = None if gpu.memory_gib is None else int(gpu.memory_gib * GIB)
+        each = table.dies(gpu.name, memory)
+        device = _spec_device(gpu, each)
         named = gpu.name if gpu.memory_gib is None else f"{gpu.memory_gib:g}GB"
         pool = _pool_of(named, device) or pool
-        devices += [device] * gpu.count
+        devices += [device] * (gpu.count * each)
     parts = _HostParts(cpu=parsed.cpu, ram_type=parsed.ram_type)
     if parsed.ram_gib is not None:
         parts.ram_total = int(parsed.ram_gib * GIB)

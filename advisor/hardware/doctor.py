@@ -8,6 +8,7 @@ from advisor.hardware import table
 from advisor.hardware.corrections import STATED
 from advisor.hardware.doctor_driver import driver_findings
 from advisor.hardware.finding import Finding, Severity
+from advisor.hardware.imagined import of_a_module
 from advisor.hardware.rig import OWN_PROGRAMS, Device, Host, Rig
 from advisor.hardware.table import GpuEntry
 from advisor.hardware.visible import BUILDS, SEEN
@@ -51,6 +52,15 @@ def _problems(rig: Rig) -> Iterator[Finding]:
             subject="Rig",
             title="No GPU that counts was found" if rig.ignored else "No GPU was found",
             text="Models run on the CPU, at the speed of the RAM.",
+        )
+    modules = {e.name: e for device in rig.devices if (e := _entry(device)) and e.dies > 1}
+    for entry in modules.values():
+        yield Finding(
+            code="dies",
+            severity="info",
+            subject=entry.short_name,
+            title=f"{entry.short_name} is {of_a_module(entry)}",
+            text="A model that is larger than one die's memory is split between them.",
         )
     slots = [device for device in rig.devices if not device.unified]
     if len({device.bandwidth_gbs for device in slots if device.bandwidth_gbs}) > 1:

@@ -28,7 +28,7 @@ def device_from_entry(
     For unified memory that size is the whole pool; the device gets what the driver allows of it.
     """
     usable = table.gpu_table().usable_memory(entry, memory)
-    sources = {"name": "imagined"}
+    sources = {"name": "imagined" if entry.dies == 1 else f"imagined; {of_a_module(entry)}"}
     if entry.memory_limit is not None:
         limit = table.gpu_table().memory_limits[entry.memory_limit]
         sources["memory_total"] = f"the share of one pool that the driver allows: {limit.source}"
@@ -75,6 +75,14 @@ def device_from_entry(
         sources=sources | {"architecture": entry.origin("architecture")},
         unknown=unknown,
         **facts,
+    )
+
+
+def of_a_module(entry: GpuEntry) -> str:
+    """What one die of a module is to llama.cpp."""
+    return (
+        f"one of a module's {entry.dies} dies, each a device with {entry.memory_gib:g} GB of its "
+        "own to drivers and llama.cpp"
     )
 
 

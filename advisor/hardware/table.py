@@ -68,6 +68,8 @@ class GpuEntry(BaseModel):
     """Key of the table's ``memory_limits`` for unified memory."""
     memory_gib: float
     """Nominal; the largest option of a unified-memory machine."""
+    dies: int = 1
+    """Devices that a module is to drivers and llama.cpp, of which this entry is one."""
     memory_reported_mib: int | None = None
     """The driver's total where it is well below the nominal size."""
     memory_type: str | None = None
@@ -340,7 +342,19 @@ def find(name: str, *, memory: int | None = None, pci_id: str | None = None) -> 
     return named[0] if len(named) == 1 else None
 
 
-_MODULES = ("B200", "B300", "GH200", "MI250X", "MI300X", "MI325X", "MI355X")
+def dies(name: str, memory: int | None = None) -> int:
+    """How many devices a name means: a module of several dies, unless it has one die's memory.
+
+    ``memory``: bytes that are said apart from the name.
+    """
+    found = candidates(name)
+    if len(found) != 1 or found[0].dies == 1:
+        return 1
+    said = key(name).memory_gib if memory is None else memory / GIB
+    return 1 if said == found[0].memory_gib else found[0].dies
+
+
+_MODULES = ("B200", "B300", "GH200", "MI250", "MI300X", "MI325X", "MI355X")
 """Beside those called SXM: OAM and Grace Hopper boards."""
 
 

@@ -8,6 +8,7 @@ import pytest
 from advisor.errors import RigError
 from advisor.hardware import edits
 from advisor.hardware.compose import describe_rig, parse_rig, rig_from_spec
+from advisor.hardware.doctor import examine
 from advisor.hardware.external_links import external_links
 from advisor.hardware.rig import Rig
 from advisor.hardware.saved import load_rig, rig_to_json, save_rig
@@ -80,7 +81,7 @@ def test_every_name_of_the_table_is_read_beside_ram():
             except RigError as error:
                 assert "more than one card" in str(error)  # noqa: PT017 - few names are shared
                 continue
-            assert [device.table_id for device in rig.devices] == [entry.name]
+            assert {device.table_id for device in rig.devices} == {entry.name}
             assert not rig.host.cpu
 
 
@@ -97,6 +98,39 @@ def test_machines_that_are_counted(text: str):
     assert parse_rig(text) == parse_rig("DGX Spark over 200GbE with DGX Spark").model_copy(
         update={"name": parse_rig(text).name}
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "dies", "name"),
+    [
+        ("MI250X", 2, "MI250X 64GB"),
+        ("2x MI250X 128GB + 512 GB DDR4-3200", 4, "MI250X 64GB"),
+        ("Instinct MI250", 2, "MI250 64GB"),
+        ("MI250X 64GB", 1, "MI250X 64GB"),  # one die, as it is shown
+    ],
+)
+def test_a_module_of_two_dies_is_two_devices(text: str, dies: int, name: str):
+    """As drivers and llama.cpp see it."""
+    rig = parse_rig(text)
+    assert [device.name for device in rig.devices] == [name] * dies
+    assert {device.memory_total for device in rig.devices} == {64 * GIB}
+    assert all("dies" in device.sources["name"] for device in rig.devices)
+    assert sum(finding.code == "dies" for finding in examine(rig)) == 1
+    assert parse_rig(describe_rig(rig)).devices == rig.devices
+
+
+@pytest.mark.parametrize(
+    ("spec", "dies"),
+    [
+        ({"name": "MI250X"}, 2),
+        ({"name": "MI250X", "memory_gib": 128, "count": 2}, 4),
+        ({"name": "MI250X", "memory_gib": 64, "count": 2}, 2),
+    ],
+)
+def test_so_it_is_in_a_batch_row(spec: dict[str, object], dies: int):
+    rig = rig_from_spec({"gpus": [spec]})
+    assert [device.memory_total for device in rig.devices] == [64 * GIB] * dies
+    assert rig.devices[0].bandwidth_gbs == 1638
 
 
 def test_what_is_not_said_is_unknown_with_a_reason():

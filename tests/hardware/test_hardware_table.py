@@ -112,7 +112,7 @@ def test_every_entry_is_found_by_its_own_names():
         ("B300", "B300"),
         ("T400", "T400 2GB"),
         ("RX 480", "Radeon RX 480"),
-        ("MI250X", "Instinct MI250X"),
+        ("MI250X", "Instinct MI250X 64GB"),
         ("an RTX 5090", "GeForce RTX 5090"),
         ("NVIDIA GeForce GTX 1660 Ti", "GeForce GTX 1660 Ti"),
         ("NVIDIA GeForce RTX 2070 Super with Max-Q Design", "GeForce RTX 2070 SUPER Max-Q"),

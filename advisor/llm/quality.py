@@ -331,7 +331,8 @@ def _sentence(cell: Cell, title: str) -> str:
             if cell.low == cell.high
             else f"{_percent(cell.low)} to {_percent(cell.high)}%"
         )
-        few = " in the one row there is" if cell.rows == 1 else ""
+        # Beside one row of the type itself a note may tell of others, which a range holds.
+        few = ", the only measurement" if cell.rows == 1 and cell.low == cell.high else ""
         text = (
             f"Typical loss at this size: {word} ({span} higher perplexity{few}). "
             "Measured on other models, not on this file."

@@ -2,6 +2,7 @@
 
 import pytest
 
+from advisor.llm.catalogue import catalogue
 from advisor.llm.filetypes import FILE_TYPES
 from advisor.llm.hyperparameters import Hyperparameters
 from advisor.llm.model import Model
@@ -123,3 +124,12 @@ def test_a_model_and_its_active_parameters() -> None:
     assert model_loss(dense).word == "small"
     assert active_params(dense) == dense.n_params
     assert weight_loss("mid", "UD-Q4_K_XL").word == "not measured"
+
+
+def test_one_measurement_is_no_range() -> None:
+    """“8 to 69% higher perplexity in the one row there is” was said of Q2_K."""
+    many = catalogue().find("deepseek-ai/DeepSeek-V4-Pro").model("Q2_K")
+    sentence = model_loss(many).sentence
+    assert "8 to 69% higher perplexity)" in sentence
+    one = catalogue().find("meta-llama/Llama-3.3-70B-Instruct").model("Q4_K_M")
+    assert "1.2% higher perplexity, the only measurement)" in model_loss(one).sentence

@@ -17,6 +17,7 @@ from advisor.hardware.rig import Rig
 from advisor.llm.catalogue import Catalogue, catalogue
 from advisor.ui import design, jobs, services
 from advisor.ui.pages.advice import AdvicePage
+from advisor.ui.pages.fit import FitPage
 from advisor.ui.state import AppState
 
 PATIENCE_MS: Final = 120_000
@@ -108,3 +109,14 @@ def answered(qtbot, page: AdvicePage, state: AppState) -> AdvicePage:
     state.choose_model(MODEL, "Q4_K_M")
     settled(qtbot, page)
     return page
+
+
+@pytest.fixture
+def fit(qtbot, state: AppState) -> Iterator[FitPage]:
+    page = FitPage(state)
+    page.catch_up()
+    qtbot.addWidget(page)
+    page.resize(1132, 716)
+    page.show()
+    yield page
+    page.closing()

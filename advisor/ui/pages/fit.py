@@ -65,8 +65,10 @@ class FitPage(Page):
         """Whether there is a model, as far as the page shows it."""
         self._about = "", ""
         """Model and rig of the plan that is shown."""
-        self._answered = ""
-        """Model that the headline is about: another's must not stand under its name."""
+        self._answered = "", ""
+        """Model and rig that the headline is about: another's must not stand under their names."""
+        self._asked = "", ""
+        """Model and rig that were asked about last."""
         self._wait = QTimer(self, singleShot=True, interval=20)
         self._wait.timeout.connect(self._compute)
         self._probe = button(self.tr("Probe this"), self._go_probe, "primary")
@@ -301,7 +303,7 @@ class FitPage(Page):
             return
         if self._job is not None:
             self._job.cancel()
-        self._say_working()
+        self._say_working(choice.model, rig.name)
         settings, probes = state.settings, state.session.probes
         self._job = run_task(
             lambda _job: fit_matrix(choice, rig, settings, probes),
@@ -310,8 +312,17 @@ class FitPage(Page):
             owner=self,
         )
 
-    def _say_working(self) -> None:
-        """Until there is an answer, say what is being worked out."""
+    def _say_working(self, model: str, rig: str) -> None:
+        """Until there is an answer, say what is being worked out.
+
+        What stands there of another model or rig goes: it would pass for this one's.
+        """
+        before, self._asked = self._asked, (model, rig)
+        if before != self._asked:
+            self.matrix.forget()
+            if self.state.present_plan is None:
+                self._hide_plan()
+                self.why.show_plan(None)
         self._say_sizing()
         self.matrix.say_working()
 
@@ -319,7 +330,8 @@ class FitPage(Page):
         state = self.state
         if state.choice is None or state.problem:
             return
-        if state.plan is None or state.choice.model != self._answered:
+        rig = state.rig.name if state.rig is not None else ""
+        if state.plan is None or (state.choice.model, rig) != self._answered:
             self._answer.setText(self.tr("Sizing {name}…").format(name=state.model_name))
             self._reason.setText("")
 
@@ -352,8 +364,7 @@ class FitPage(Page):
             self._probe.setEnabled(False)
         known = plan is not None and rig is not None and model is not None
         if not known:
-            for part in (self.plan, self.speed, self.places, self.run, self.notes):
-                part.hide()
+            self._hide_plan()
         self.why.show_plan(plan)
         self._bigger.setEnabled(self.matrix.next_too_big() is not None)
         if plan is None or rig is None or model is None:
@@ -365,7 +376,8 @@ class FitPage(Page):
             self._side.verticalScrollBar().setValue(0)
         headline, reason = answer(plan, self.state.model_name, rig)
         self._answer.setText(headline)
-        self._answered = self.state.choice.model if self.state.choice is not None else ""
+        if self.state.choice is not None:
+            self._answered = self.state.choice.model, rig.name
         self._reason.setText(reason)
         self._show_way_out()
         self._every.setVisible(model.source == "gguf" and model.hp is not None)
@@ -375,6 +387,12 @@ class FitPage(Page):
         self.in_turns(
             self._show_memory, self._show_speed, self._show_places, self._show_run, self._show_notes
         )
+
+    def _hide_plan(self) -> None:
+        for part in (self.plan, self.places, self.run, self.notes):
+            part.hide()
+        if self.has("speed"):
+            self.speed.hide()
 
     # By the time of a part's turn another rig may be asked about, whose plan comes later.
 

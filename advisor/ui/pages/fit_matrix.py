@@ -6,7 +6,7 @@ from typing import Final
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 from advisor import units
 from advisor.ui import fit_cells
@@ -33,6 +33,8 @@ class MatrixView(QWidget):
         """Of the present question, or of the one before it while that is sized."""
         self._checked: dict[Key, CheckedCell] = {}
         """Cells with llama.cpp's own figures."""
+        self._stand_in: QWidget | None = None
+        """What has the keyboard in the place of cells that are gone for a while."""
         self.plans = CellPlans(self)
         self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MS)
         self._redraw.timeout.connect(self._draw_again)
@@ -57,6 +59,12 @@ class MatrixView(QWidget):
         self.map.setVisible(bool(self.map.cells.rows))
         self._filler.setVisible(not self.map.cells.rows)
         self._filler.setText(self.tr("Sizing every file type at every context…"))
+
+    def forget(self) -> None:
+        """Show no cells until there are others; the keyboard comes back with them."""
+        held = self.map.hasFocus()
+        self.say_nothing()
+        self._stand_in = QApplication.focusWidget() if held else None
 
     def say_nothing(self) -> None:
         """What cannot be worked out leaves no cells of another question."""
@@ -88,6 +96,9 @@ class MatrixView(QWidget):
         self._take_plan()
         self._draw_cells(self.found)
         self.mark()
+        if self._stand_in is not None and self._stand_in is QApplication.focusWidget():
+            self.map.setFocus()
+        self._stand_in = None
         self._plan_cells()
 
     def plan_made(self) -> None:

@@ -1,5 +1,6 @@
 """Imagined rigs: from text ("2x RTX 4090 + 128 GB DDR5-6000"), from JSON, and by editing a rig."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from advisor.errors import RigError
 from advisor.hardware import table
+from advisor.hardware.channels import channels_of
+from advisor.hardware.external_links import as_pcie
 from advisor.hardware.imagined import (
     described_device,
     imagined_device,
@@ -17,8 +20,8 @@ from advisor.hardware.imagined import (
     unlisted_device,
     with_field,
 )
-from advisor.hardware.network import join, same_machines, split_machines
-from advisor.hardware.rig import Device, Host, Rig
+from advisor.hardware.network import STATED, join, same_machines, split_machines
+from advisor.hardware.rig import Device, Host, NetworkLink, Rig
 from advisor.hardware.saved import rig_from_json
 from advisor.hardware.shared_memory import reads_the_ram, with_ram_bandwidth
 from advisor.hardware.table import Processors
@@ -32,6 +35,8 @@ _CPU_ONLY = re.compile(r"\b(cpu[\s-]*only|no gpu|without (?:a )?gpu)\b", re.IGNO
 _PARTS = re.compile(r"[+;\n&]|,(?!\d{3}\b)(?![^()]*\))")
 MAX_DEVICES = 128
 MAX_MACHINES = 16
+_MOST_RAM = 64 << 40
+"""Bytes: what eight sockets of a server take."""
 _SYSTEM = 4 * GIB
 """RAM that is left to the system of a machine that nobody reads: Windows 11 asks for as much
 (learn.microsoft.com/windows/whats-new/windows-11-requirements). A quarter where there is little."""
@@ -47,11 +52,6 @@ class _HostParts:
     sources: dict[str, str] = field(default_factory=dict[str, str])
 
 
-_ONE_CHANNEL = re.compile(r"\bN(?:50|95|97|100|150|200|305|355)\b", re.IGNORECASE)
-"""Intel's Alder and Twin Lake-N have one memory channel (ark.intel.com, N100: “Max # of Memory
-Channels 1”)."""
-
-
 def _read_ram(words: list[str], host: _HostParts, *, server: bool) -> None:
     """Words of the RAM, see `MachineWords.ram`; of a server's board where they don't say."""
     modules, channels, speed, kind = 1, None, None, ""
@@ -60,6 +60,10 @@ def _read_ram(words: list[str], host: _HostParts, *, server: bool) -> None:
         ddr = re.fullmatch(r"(lp)?(ddr[345])(x)?(?:-(\d+))?", word)
         if size is not None:
             host.ram_total = size * modules
+            if host.ram_total > _MOST_RAM:
+                raise RigError(
+                    f"{host.ram_total / GIB:,.0f} GB of RAM are more than any machine has."
+                )
             host.sources["ram_total"] = _WRITTEN
         elif ddr:
             kind = f"{(ddr[1] or '')}{ddr[2]}{ddr[3] or ''}".upper()
@@ -75,12 +79,14 @@ def _read_ram(words: list[str], host: _HostParts, *, server: bool) -> None:
     if kind:
         host.ram_type = f"{kind}-{speed}" if speed else kind
         host.sources["ram_type"] = _WRITTEN
-    if channels is None and _ONE_CHANNEL.search(host.cpu):
-        channels = 1
+    known = channels_of(host.cpu) if channels is None else None
     if speed and host.bandwidth is None:
         host.bandwidth, host.bandwidth_source = theoretical_bandwidth(
-            speed, channels, host.ram_total, server=server
+            speed, channels or known, host.ram_total, server=server
         )
+        if known is not None and known > 1:
+            one = re.sub(r"^\d+x ", "", host.cpu)
+            host.bandwidth_source += f": all channels that one {one} has"
 
 
 def _host(parts: _HostParts, devices: list[Device], pool: int | None) -> Host:
@@ -126,7 +132,7 @@ def _pool_of(name: str, device: Device) -> int | None:
 def _parts(text: str) -> list[str]:
     separated = re.sub(r"\s+(?:and|with(?!\s+max-q)|plus)\s+", "+", text, flags=re.IGNORECASE)
     separated = _CPU_ONLY.sub("+", separated)
-    separated = re.sub(r"\bmax\+", "max", separated, flags=re.IGNORECASE)  # "Ryzen AI Max+ 395"
+    separated = re.sub(r"\b(max)\+", r"\1", separated, flags=re.IGNORECASE)  # "Ryzen AI Max+ 395"
     separated = re.sub(r"(\d[gt]b)((?:lp)?ddr\d)", r"\1 \2", separated, flags=re.IGNORECASE)
     return [part.strip(" .") for part in _PARTS.split(separated)]
 
@@ -162,6 +168,8 @@ def _alike(text: str) -> str:
     count, machine, link = alike
     if link is not None and count == 1:
         count, machine = _counted_pools(machine)
+    if link is not None and count == 1 and as_pcie(link.lower()) != link.lower():
+        return text  # “RTX 4090 over Thunderbolt 4”: a card outside its machine
     if link is None or not 1 < count <= MAX_MACHINES:
         by = link or "10GbE"
         raise RigError(
@@ -389,21 +397,34 @@ def describe_rig(rig: Rig) -> str:
         inside = [d for d in rig.devices if d.host_index == index and d.backend != "cpu"]
         shared = any(d.unified for d in inside)
         link = rig.link_to(index)
-        joint = f" over {link.name} with " if link else " with " if index else ""
+        joint = f" over {_link_words(link)} with " if link else " with " if index else ""
         ram = None if shared else host.ram_total
         named = [d.model_copy(update={"name": device_words(d, host)}) for d in inside]
         parts = describe(named, ram)
-        kind = f" {host.ram_type}" if host.ram_type and ram is not None else ""
-        words += joint + parts + kind
+        kind = f" {_ram_words(host)}" if ram is not None else ""
+        words += joint + parts + kind.rstrip()
     return words
 
 
+def _link_words(link: NetworkLink) -> str:
+    """A network as `read_link` reads it, with its latency where somebody stated that."""
+    return f"{link.name} at {link.latency_us:g} µs" if link.source == STATED else link.name
+
+
+def _ram_words(host: Host) -> str:
+    """The RAM's kind, and its channels or bandwidth where somebody or its processor told them."""
+    kind, source = host.ram_type or "", host.ram_bandwidth_source or ""
+    if source == _WRITTEN:
+        return f"{kind} {host.ram_bandwidth_gbs:g} GB/s".strip()
+    channels = re.match(r"(\d+) channels? ×", source)
+    return f"{channels[1]}-channel {kind}" if channels and "assumed" not in source else kind
+
+
 def describe(devices: list[Device] | tuple[Device, ...], ram_total: int | None) -> str:
-    """``"2x RTX 4090 + RTX 3090 + 128 GB"``."""
-    counts: dict[str, int] = {}
-    for device in devices:
-        counts[device.name] = counts.get(device.name, 0) + 1
-    parts = [name if count == 1 else f"{count}x {name}" for name, count in counts.items()]
+    """``"2x RTX 4090 + RTX 3090 + 128 GB"``, in the devices' order."""
+    runs = itertools.groupby(device.name for device in devices)
+    counted = [(name, sum(1 for _ in run)) for name, run in runs]
+    parts = [name if count == 1 else f"{count}x {name}" for name, count in counted]
     if ram_total is not None:
         parts.append(
             f"{ram_total / GIB:g} GB" if ram_total % GIB == 0 else f"{ram_total / GIB:.0f} GB"

@@ -9,7 +9,7 @@ from advisor.hardware.rig import Device, PcieLink
 from advisor.hardware.table import GpuEntry
 from advisor.units import GIB
 
-SIZE = r"(\d+(?:\.\d+)?)\s*(gib|gb|g|tib|tb)\b"
+SIZE = r"(?<![a-zA-Z\d.])(\d+(?:\.\d+)?)\s*(gib|gb|g|tib|tb)\b"
 """A memory size in text: number and unit."""
 _BANDWIDTH = re.compile(r"\b(\d+(?:\.\d+)?)\s*gb/s", re.IGNORECASE)
 _OF_RAM = re.compile(r"\b(?:ram|memory|(?:lp)?ddr[345]x?)\b", re.IGNORECASE)

@@ -9,11 +9,13 @@ from advisor import resources
 from advisor.errors import RigError
 from advisor.hardware.rig import Device, NetworkLink, Rig
 
-_JOINT = re.compile(r"\s+(?:over|via)\s+([^+;\n]+?)\s+(?:with|to|and)\s+", re.IGNORECASE)
-_OVER = re.compile(
-    r"^(.+?)\s+(?:over|via|(?:joined|connected|linked)\s+(?:by|with|over|through))\s+([^+;\n]+?)(?:\s+(?:with|to|and))?$",
-    re.IGNORECASE,
+_BY = (
+    r"\s+(?:over|via|(?:joined|connected|linked)\s+(?:by|with|over|through|via))\s+"
+    r"(?!(?:a\s+)?(?:pcie|oculink|e-?gpu|m\.2|riser)\b)"
 )
+"""What stands before a network; a card's own cable or slot is none."""
+_JOINT = re.compile(rf"{_BY}([^+;\n]+?)\s+(?:with|to|and)\s+", re.IGNORECASE)
+_OVER = re.compile(rf"^(.+?){_BY}([^+;\n]+?)(?:\s+(?:with|to|and))?$", re.IGNORECASE)
 NUMBERS = {"single": 1, "one": 1, "dual": 2, "two": 2, "triple": 3, "three": 3, "quad": 4}
 NUMBERS.update({"four": 4, "six": 6, "eight": 8, "octa": 8, "twelve": 12})
 """Counts as words."""
@@ -25,9 +27,12 @@ _MACHINES = re.compile(
 )
 _RATE = re.compile(
     r"^(?P<number>\d+(?:\.\d+)?)\s*"
-    r"(?P<unit>GB/s|(?i:gbe|gb[ei]?|gbit(?:/s)?|gbps|gb/s|mbe|mbit(?:/s)?|mbps|mb/s))"
+    r"(?P<unit>[GM]B(?:/s|ps)|(?i:gbe|gb[ei]?|gbit(?:/s)?|gbps|gb/s|g|mbe|mbit(?:/s)?|mbps|mb/s))"
     r"(?:\s+(?i:ethernet|network|link))?$"
 )
+"""A capital B before “/s” or “ps” is a byte; Ethernet's “GBE” is not."""
+STATED = "as you wrote"
+"""Source of what a rig's words say of a network."""
 _LATENCY = re.compile(r"[\s(]*(?:at\s+)?(\d+(?:\.\d+)?)\s*(µs|μs|us|ms)\)?\s*$", re.IGNORECASE)
 
 
@@ -102,7 +107,7 @@ def read_link(words: str) -> Network:
     if found is None:
         found = _by_rate(bare)
     if latency is not None:
-        stated_now = {"latency_us": latency, "latency_range_us": None, "source": "as you wrote"}
+        stated_now = {"latency_us": latency, "latency_range_us": None, "source": STATED}
         found = found.model_copy(update=stated_now)
     return found
 
@@ -120,8 +125,9 @@ def _by_rate(words: str) -> Network:
         known = ", ".join(network.name for network in networks())
         raise RigError(f"The network “{words}” is not known. Write a rate, or one of: {known}.")
     unit = rate["unit"]
-    scale = 8.0 if unit == "GB/s" else 0.001 if unit.lower().startswith("m") else 1.0
-    gbit = float(rate["number"]) * scale
+    scale = 0.001 if unit.lower().startswith("m") else 1.0
+    in_bytes = re.fullmatch(r"[GM]B(?:/s|ps)", unit) is not None
+    gbit = float(rate["number"]) * scale * (8 if in_bytes else 1)
     wired = [n for n in networks() if n.name.endswith(("GbE", "Ethernet"))]
     slower = [n for n in wired if n.gbit <= gbit] or wired[:1]
     nearest = max(slower, key=lambda network: network.gbit)

@@ -256,12 +256,12 @@ def _by_words() -> dict[frozenset[str], list[tuple[GpuEntry, float | None]]]:
 def _by_short_words() -> dict[frozenset[str], list[tuple[GpuEntry, float | None]]]:
     """Names as people shorten them, “3090” or “7900 XTX”, where no other product is called so.
 
-    A bare number of AMD's is also one of its processors, and is left out.
+    A bare number of AMD's is also one of its processors, and is left out, as bare thousands are.
     """
     index: dict[frozenset[str], list[tuple[GpuEntry, float | None]]] = {}
     for words, hits in _by_words().items():
         short = words - {"rtx", "rx", "gtx"}
-        processor = "rx" in words and len(short) == 1
+        processor = len(short) == 1 and ("rx" in words or next(iter(short)).endswith("000"))
         if short != words and not processor and short not in _by_words():
             index.setdefault(short, []).extend(hits)
     return index
@@ -314,7 +314,9 @@ def candidates(name: str, memory: int | None = None) -> list[GpuEntry]:
 
 def same_product(name: str) -> list[GpuEntry]:
     """Entries of that name in any memory size."""
-    return _unique([entry for entry, _ in _by_words().get(key(name).words, [])])
+    words = key(name).words
+    hits = _by_words().get(words) or _by_short_words().get(words, [])
+    return _unique([entry for entry, _ in hits])
 
 
 def find(name: str, *, memory: int | None = None, pci_id: str | None = None) -> GpuEntry | None:

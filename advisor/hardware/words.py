@@ -10,47 +10,25 @@ from typing import NamedTuple
 
 from advisor.errors import RigError
 from advisor.hardware import table
-from advisor.hardware.external_links import as_pcie
 from advisor.hardware.imagined import SIZE, described_device, gigabytes, named_memory
 from advisor.hardware.network import NUMBERS
+from advisor.hardware.spelling import plain
 from advisor.hardware.table import GpuEntry
+from advisor.hardware.vocabulary import (
+    CPU,
+    DDR,
+    DISK,
+    GOES_ON,
+    GPU_WORDS,
+    IDLE,
+    LINK,
+    MAKERS,
+    MAX_WORDS,
+    RAM_IDLE,
+    RAM_SIZES,
+    RAM_WORDS,
+)
 from advisor.units import GIB
-
-_MAX_WORDS = 9
-"""The longest name of the table has eight."""
-_DDR = re.compile(r"(?:lp)?ddr[345]x?(?:-\d{3,5})?")
-_RAM_SIZES = {base * 2**step for base in (2, 3) for step in range(12)}
-_RAM_WORDS = frozenset(["ram", "memory", "dram", "sodimm", "dimm"])
-_RAM_IDLE = re.compile(
-    r"ecc|reg|registered|[ru]dimm|dimms|of|at|@|cl\d+|cas\d+|sticks?|modules?|kit|system|mhz|mt/s"
-)
-_DISK = frozenset(["ssd", "nvme", "hdd", "disk", "storage", "m.2"])
-_CPU = re.compile(
-    r"ryzen|epyc|threadripper|xeon|opteron|athlon|celeron|pentium|altra|graviton\d?|snapdragon"
-    r"|n50|n95|n97|n100|n150|n200|n305|n355|raspberry|core|ultra|i[3579](?:-\w+)?|e[357]-\w+"
-    r"|\d{4,5}(?:x3d|xt|kf|ks|k|x|f|g|ge|gt|hx|hs|h|u|t|wx|p)|[123]\d{2}(?:kf|k|hx|h|u|t|v)"
-)
-_GOES_ON = {"core": re.compile(r"ultra|i[3579]|\d"), "ultra": re.compile(r"x?[3579]$|\d{3}[a-z]")}
-"""What stands behind these words where they begin a processor's name."""
-# Makers of boards and their series: the chip on them is the same.
-_MAKERS = re.compile(
-    r"acer|aero|amd|amp|aorus|apple|asrock|asus|ati|battlemage|challenger|colorful|dell|eagle"
-    r"|evga|fe|founders|ftw|ftw3|gainward|galax|gamerock|gaming|gigabyte|hellhound|hp|hybrid"
-    r"|ichill|igame|inno3d|intel|kfa2|lenovo|maxsun|merc|msi|nitro|nitro\+|nvidia|oc|palit"
-    r"|phantom|pny|powercolor|prime|proart|pulse|reference|rog|sapphire|sparkle|speedster|strix"
-    r"|suprim|taichi|trinity|trio|tuf|turbo|twin|vanguard|ventus|verto|windforce|xc3|xfx|xlr8"
-    r"|zotac"
-)
-_IDLE = re.compile(
-    r"a|air|all|an|box|bridge|build|card|cards|computer|computers|cpu|cuda|desktop|each|edge"
-    r"|gddr5|gddr6|gddr6x|gddr7|gpu|gpus|graphics|have|hbm2|hbm2e|hbm3|hbm3e|home|i|in|machine"
-    r"|mini|my|node|nvlink|nvlinked|of|on|pc|pcs|processor|rig|rocm|server|setup|sli|system|the"
-    r"|total|tower|vram|workstation|x"
-)
-_GPU_WORDS = re.compile(r"rtx|gtx|rx|arc|radeon|geforce|tesla|quadro|titan|instinct")
-_LINK = re.compile(r"x\d+|gen\d|\d(\.\d)?")
-_SLOT = re.compile(r"\bx(1|2|4|8|16)[\s-]+slots?\b")
-_MACS = re.compile(r"\b(?:macbook(?:\s+(?:pro|air))?|mac\s+(?:studio|mini|pro)|imac(?:\s+pro)?)\b")
 
 
 class Slot(NamedTuple):
@@ -107,32 +85,6 @@ def _split_count(part: str) -> tuple[int, str]:
     return (int(found[1]), part[found.end() :]) if found else (1, part)
 
 
-def _plain(part: str) -> str:
-    """One spelling for each number with its unit, each count and each memory's speed."""
-    text = re.sub(r"[()\[\]“”\"'|]|(?<=\d),(?=\d{3}\b)", _blank_or_nothing, part.lower())
-    text = _MACS.sub(" ", text)
-    text = _SLOT.sub(r" pcie x\1 ", as_pcie(text))
-    text = re.sub(r"\bw/\s*|/(?!s\b|sec\b)", " ", text).replace("×", "x").replace("*", "x")
-    text = re.sub(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(gib|gb|tib|tb)\b", r"\1\2", text)
-    text = re.sub(r"\b(\d+)\s+g\b", r"\1g", text)
-    text = re.sub(r"(?<![\w.])(\d{1,3})\s*x\s*(?=\w)", r"\1x ", text)
-    text = re.sub(r"(?<=[\da-z])x(\d{1,2})$|(?<=\s)x\s*(\d{1,3})(?=\s|$)", r" x\1\2", text)
-    words = "|".join(NUMBERS)
-    text = re.sub(rf"\b(\d{{1,2}}|{words})[\s-]*(?:channels?|ch)\b", _channels, text)
-    text = re.sub(r"\b((?:lp)?ddr[345]x?)[\s@-]*(\d{4,5})(?:\s*(?:mhz|mt/s|mts))?", r"\1-\2", text)
-    return re.sub(
-        r"(?:@\s*)?\b(\d{4,5})\s*(?:mhz|mt/s|mts)\b|(?:@|\bat)\s*(\d{4,5})\b", r"@\1\2", text
-    )
-
-
-def _blank_or_nothing(found: re.Match[str]) -> str:
-    return "" if found[0] == "," else " "
-
-
-def _channels(found: re.Match[str]) -> str:
-    return f"{NUMBERS.get(found[1], found[1])}-channel"
-
-
 def memory_size(word: str) -> int | None:
     """Bytes of ``"24gb"`` or ``"64g"``; a processor's “8700g” is none."""
     found = re.fullmatch(SIZE, word)
@@ -143,7 +95,7 @@ def memory_size(word: str) -> int | None:
 
 def _of_memory(word: str) -> bool:
     said = re.fullmatch(r"@\d{4,5}|\d{1,2}-channel|\d+(?:\.\d+)?gb/s", word)
-    return bool(memory_size(word) or said or word in _RAM_WORDS or _DDR.fullmatch(word))
+    return bool(memory_size(word) or said or word in RAM_WORDS or DDR.fullmatch(word))
 
 
 def _sold(name: str, size: str) -> bool:
@@ -163,7 +115,7 @@ class _Reader:
 
     def __init__(self, part: str, out: MachineWords) -> None:
         self._part = part
-        self._words = _plain(part).split()
+        self._words = plain(part).split()
         self._out = out
         self._at = 0
         self._ram: list[str] = []
@@ -171,6 +123,8 @@ class _Reader:
         self._gpus: list[tuple[int, str]] = []
         self._unread: list[str] = []
         self._count: int | None = None
+        self._vram = ""
+        """A card's memory that stands before its name: “24GB VRAM RTX 4090”."""
         self._laptop = False
         self._slots: dict[int, Slot] = {}
 
@@ -178,17 +132,19 @@ class _Reader:
         """Whether the part calls the machine a laptop."""
         while self._at < len(self._words):
             self._step()
-        if self._unread and self._cpu and not any(map(_GPU_WORDS.fullmatch, self._unread)):
+        if self._unread and self._cpu and not any(map(GPU_WORDS.fullmatch, self._unread)):
             self._cpu += self._unread
             self._unread = []
         if self._unread:
             self._refuse()
+        if self._vram:
+            raise self._no_card(self._vram)
         if self._count is not None and self._cpu:
             self._cpu.insert(0, f"{self._count}x")
         before = len(self._out.gpus)
         self._out.slots |= {before + place: slot for place, slot in self._slots.items()}
         self._out.gpus += self._gpus
-        self._out.ram += [word for word in self._ram if word not in _RAM_WORDS]
+        self._out.ram += [word for word in self._ram if word not in RAM_WORDS]
         if self._cpu:
             self._out.cpu = self._as_written(self._cpu)
         return self._laptop
@@ -217,8 +173,12 @@ class _Reader:
         """The longest name of a GPU from a word on: where it ends, the name, what it can be."""
         if start >= len(self._words) or memory_size(self._words[start]):
             return None
-        for end in range(min(len(self._words), start + _MAX_WORDS), start, -1):
+        last = min(len(self._words), start + MAX_WORDS)
+        ram = (at for at in range(start, last) if DDR.fullmatch(self._words[at]))
+        for end in range(next(ram, last), start, -1):
             name = " ".join(self._words[start:end])
+            if self._words[start:end][-2:] == ["pcie", "pcie"]:
+                continue  # “A100 40GB PCIe PCIe 3.0 x4”: the second begins the card's link
             for spelt in (name, re.sub(r"s$", "", name)):
                 entries = table.candidates(spelt) or table.same_product(spelt)
                 if entries and self._own_memory(spelt, end, entries):
@@ -231,11 +191,11 @@ class _Reader:
         if size is None or any(entry.unified for entry in entries):
             return True
         following = self._words[end] if end < len(self._words) else ""
-        if following in _RAM_WORDS or _DDR.fullmatch(following):
+        if following in RAM_WORDS or DDR.fullmatch(following):
             return False
         # Cards are rebuilt with twice their memory; other sizes that RAM comes in are the RAM's.
-        rebuilt = any(size == 2 * entry.memory_gib * GIB for entry in entries)
-        return bool(table.candidates(name)) or rebuilt or size / GIB not in _RAM_SIZES
+        rebuilt = size == 2 * min(entry.memory_gib for entry in entries) * GIB
+        return bool(table.candidates(name)) or rebuilt or size / GIB not in RAM_SIZES
 
     def _gpu(self) -> bool:
         found = self._name_at(self._at)
@@ -245,15 +205,35 @@ class _Reader:
         self._plural(self._words[end - 1], name, entries)
         self._at = end
         if named_memory(name) is None:
-            name += self._bare_pool(entries) or self._size_before(name, entries)
-        following = self._words[self._at] if self._at < len(self._words) else ""
-        behind = re.fullmatch(r"x(\d{1,3})", following)
-        if behind:
-            self._count = int(behind[1])
-            self._at += 1
-        self._gpus.append((1 if self._count is None else self._count, name))
+            name += self._vram or self._bare_pool(entries) or self._size_before(name, entries)
+        self._vram = ""
+        self._counted_behind()
+        self._add(1 if self._count is None else self._count, name)
         self._count = None
         return True
+
+    def _counted_behind(self) -> bool:
+        """“RTX 3090 x2”."""
+        following = self._words[self._at] if self._at < len(self._words) else ""
+        behind = re.fullmatch(r"x(\d{1,3})", following)
+        if behind is None:
+            return False
+        self._count = int(behind[1])
+        self._at += 1
+        return True
+
+    def _add(self, count: int, name: str) -> None:
+        """A GPU; of several with a size that none has alone it is all of theirs together."""
+        size, bare = named_memory(name), re.sub(rf"\s*{SIZE}", "", name)
+        following = self._words[self._at] if self._at < len(self._words) else ""
+        said = following in {"total", "combined", "altogether"}
+        if size and count > 1 and (said or not table.candidates(name)):
+            each = f"{size / count / GIB:g}gb"
+            if _sold(bare, each) or any(
+                entry.memory_gib * GIB * count == size for entry in table.candidates(bare)
+            ):
+                name = f"{bare} {each}"
+        self._gpus.append((count, name))
 
     def _plural(self, last: str, name: str, entries: list[GpuEntry]) -> None:
         """“2x 4080s” is two RTX 4080 to some and two SUPER to others."""
@@ -290,14 +270,16 @@ class _Reader:
     def _memory(self, word: str) -> bool:
         size = memory_size(word)
         following = self._words[self._at + 1] if self._at + 1 < len(self._words) else ""
-        if size is not None and following in _DISK:
+        if size is not None and following in DISK:
             self._at += 1
-            while self._at < len(self._words) and self._words[self._at] in _DISK:
+            while self._at < len(self._words) and self._words[self._at] in DISK:
                 self._at += 1
             return True
         if size is not None and following == "vram":
             self._of_the_card(word, size)
             self._at += 2
+            return True
+        if size is not None and self._own_again(word, size, following):
             return True
         if not _of_memory(word):
             return False
@@ -308,13 +290,46 @@ class _Reader:
         self._at += 1
         return True
 
+    def _own_again(self, word: str, size: int, following: str) -> bool:
+        """“RTX 4090 Gaming OC 24GB” says a card's own memory, “B60 Dual 48GB” that of two."""
+        if not self._gpus or self._ram or following in RAM_WORDS or DDR.fullmatch(following):
+            return False
+        count, name = self._gpus[-1]
+        entries = table.candidates(name)
+        if named_memory(name) or any(entry.unified for entry in entries):
+            return False
+        dual = self._words[self._at - 1] == "dual" and self._count == 2
+        if dual and any(entry.memory_gib * GIB * 2 == size for entry in entries):
+            self._gpus[-1] = (count * 2, name)
+        elif _sold(name, word) and (self._count is None or self._dual()):
+            self._gpus[-1] = (count, f"{name} {word}")
+        else:
+            return False
+        self._at += 1
+        self._count = None
+        if self._counted_behind() and count == 1:
+            self._gpus[-1] = (self._count or 1, self._gpus[-1][1])
+        self._count = None
+        return True
+
+    def _dual(self) -> bool:
+        """Whether what counts is “Dual” behind a card's name: its board has two fans."""
+        words = self._words[: self._at]
+        return self._count == 2 and "dual" in words[-3:]
+
+    def _no_card(self, word: str) -> RigError:
+        return RigError(
+            f"“{self._part}” says how much memory a card has, not which card it is. Write its "
+            f"name too, or for a card that is not in the table: “My card {word.strip().upper()} "
+            "500 GB/s”."
+        )
+
     def _of_the_card(self, word: str, size: int) -> None:
         if not self._gpus:
-            raise RigError(
-                f"“{self._part}” says how much memory a card has, not which card it is. Write its "
-                f"name too, or for a card that is not in the table: “My card {word.upper()} 500 "
-                "GB/s”."
-            )
+            if self._vram:
+                raise self._no_card(word)
+            self._vram = f" {word}"
+            return
         count, name = self._gpus.pop()
         own = named_memory(name)
         if own not in {None, size}:
@@ -322,8 +337,11 @@ class _Reader:
         self._gpus.append((count, name if own else f"{name} {word}"))
 
     def _processor(self, word: str) -> bool:
-        if not _CPU.fullmatch(word) or not self._goes_on(word):
+        if not CPU.fullmatch(word) or not self._goes_on(word):
             return False
+        if self._count is not None:  # “dual EPYC 7742 512GB”: not two times that memory
+            self._cpu.append(f"{self._count}x")
+            self._count = None
         self._cpu.append(word)
         self._at += 1
         while self._at < len(self._words):
@@ -332,7 +350,7 @@ class _Reader:
                 _of_memory(following)
                 or self._counts(following)
                 or self._name_at(self._at)
-                or _GPU_WORDS.fullmatch(following)
+                or GPU_WORDS.fullmatch(following)
                 or not re.search(r"\d|^(ai|max\+?|pro|gold|silver|platinum|bronze|ultra|hx|wx|plus"
                                  r"|pi|core|x|elite|gen|threadripper|i[3579])$", following)
             ):  # fmt: skip
@@ -347,7 +365,7 @@ class _Reader:
         return not series and bool(re.fullmatch(r"\d{1,3}x|x\d{1,3}", word))
 
     def _goes_on(self, word: str) -> bool:
-        more = _GOES_ON.get(word)
+        more = GOES_ON.get(word)
         return more is None or bool(
             self._at + 1 < len(self._words) and more.match(self._words[self._at + 1])
         )
@@ -358,14 +376,14 @@ class _Reader:
             self._laptop = True
         elif self._is_link(word) and not self._unread:
             said = [word.removeprefix("pcie").lstrip("-@")]
-            while self._at < len(self._words) and _LINK.fullmatch(self._words[self._at]):
+            while self._at < len(self._words) and LINK.fullmatch(self._words[self._at]):
                 said.append(self._words[self._at])
                 self._at += 1
             self._slot(" ".join(said))
         elif not (
-            _IDLE.fullmatch(word)
-            or _MAKERS.fullmatch(word)
-            or (self._ram and _RAM_IDLE.fullmatch(word))
+            IDLE.fullmatch(word)
+            or MAKERS.fullmatch(word)
+            or (self._ram and RAM_IDLE.fullmatch(word))
         ):
             self._unread.append(word)
 

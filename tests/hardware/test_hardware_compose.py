@@ -180,8 +180,8 @@ def test_what_is_not_understood_is_said(text: str, says: str):
 
 
 def test_another_memory_size_leaves_the_bandwidth_unknown():
-    device = parse_rig("RTX 3080 20GB").devices[0]
-    assert device.memory_total == 20 * GIB
+    device = parse_rig("RTX 3070 16GB").devices[0]
+    assert device.memory_total == 16 * GIB
     assert device.bandwidth_gbs is None
     assert device.table_id is None
     assert "another size" in device.unknown["bandwidth_gbs"]

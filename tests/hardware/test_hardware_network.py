@@ -41,6 +41,25 @@ def test_every_machine_is_joined_to_the_first():
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "RTX 4090 + 64 GB over 10GbE at 200 µs with RTX 3090",
+        "RTX 4090 over 25 Gbit/s at 30 µs with RTX 3090 + 32 GB 90 GB/s",
+        "RTX 3090 + RTX 4090 + RTX 3090 + 768 GB 12-channel DDR5-4800 over 1GbE with P40",
+    ],
+)
+def test_what_was_stated_is_still_in_a_rigs_words(words: str):
+    rig = parse_rig(words)
+    assert describe_rig(rig) == words
+    assert parse_rig(describe_rig(rig)) == rig
+
+
+def test_a_network_may_stand_before_its_machine_in_other_words():
+    joined = parse_rig("RTX 4090 connected by 10GbE to RTX 3090")
+    assert joined.links == parse_rig("RTX 4090 over 10GbE with RTX 3090").links
+
+
+@pytest.mark.parametrize(
     ("words", "gbs", "latency"),
     [
         ("10GbE", 1.25, 50),
@@ -50,6 +69,13 @@ def test_every_machine_is_joined_to_the_first():
         ("50 Gbps", 6.25, 25),
         ("1.25 GB/s", 1.25, 50),
         ("500 Mbit/s", 0.0625, 150),
+        # A capital B is a byte, but in “GBE”.
+        ("1GBps", 1, 70),
+        ("500 MB/s", 0.5, 90),
+        ("1000 mb/s", 0.125, 100),
+        ("10GBE", 1.25, 50),
+        ("10G", 1.25, 50),
+        ("2.5G", 0.3125, 90),
         ("Thunderbolt 4", 2.5, 150),
         ("usb4", 2.5, 150),
         ("Thunderbolt 5 RDMA", 5, 30),

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from advisor import llm
 from advisor.advice.advise import Progress, advise
+from advisor.advice.engine import MeasuredRun
 from advisor.advice.options import Option
 from advisor.advice.scenario_work import work_out
 from advisor.advice.scenarios import Answer, Depth, scenario
-from advisor.advice.timing import MeasuredRun
 from advisor.advice.verdict import Advice
 from advisor.advice.workings import Workings
 from advisor.engine.told import embedded_version, told

@@ -10,12 +10,13 @@ from typing import Final
 from advisor.advice.assessment import Assessment, assess
 from advisor.advice.builds import Build
 from advisor.advice.cards import cards
+from advisor.advice.engine import Engine, MeasuredRun, lengths
 from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
 from advisor.advice.hybrids import cheapest, hybrid
 from advisor.advice.nearest import Nearest, nearest
 from advisor.advice.options import Answers, Option, api_option
 from advisor.advice.prices import Candidate, candidates, tier_of
-from advisor.advice.timing import Engine, MeasuredRun, lengths, roughly, timed
+from advisor.advice.timing import roughly, timed
 from advisor.advice.upgrades import Found, both, option, search, with_plans
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of

@@ -10,6 +10,7 @@ from typing import Final
 from advisor.advice.assessment import assess
 from advisor.advice.builds import Build
 from advisor.advice.costs import api_cost, break_even, local_cost
+from advisor.advice.engine import lengths
 from advisor.advice.hardware_prices import PriceBook, book_of, reviewed
 from advisor.advice.hybrids import hybrids
 from advisor.advice.options import Kind, Option, Purchase, api_option
@@ -33,7 +34,7 @@ from advisor.advice.scenarios import (
     Speeds,
     check_guide,
 )
-from advisor.advice.timing import Timed, context_bytes, lengths, roughly, timed
+from advisor.advice.timing import Timed, context_bytes, roughly, timed
 from advisor.advice.upgrades import option
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant, loss_of, preference

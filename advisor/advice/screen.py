@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.advice import batching
+from advisor.advice.engine import Engine
 from advisor.advice.shelf import Flags, Floats, Shelf
 from advisor.advice.skyline import Ints
-from advisor.advice.timing import Engine, context_bytes
+from advisor.advice.timing import context_bytes
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
 from advisor.sizing.calibration import IDENTITY

@@ -15,22 +15,13 @@ from typing import Final
 import numpy as np
 
 from advisor.advice.builds import Build
+from advisor.advice.engine import Engine, lengths
 from advisor.advice.load import Load
 from advisor.advice.options import Kind, Option
 from advisor.advice.screen import Space, reference, space
 from advisor.advice.shelf import Floats, Shelf
 from advisor.advice.skyline import Front, Ints, front
-from advisor.advice.timing import (
-    Engine,
-    Placed,
-    Timed,
-    lengths,
-    placed,
-    planned,
-    planned_apart,
-    roughly,
-    timed,
-)
+from advisor.advice.timing import Placed, Timed, placed, planned, planned_apart, roughly, timed
 from advisor.advice.usage import Usage
 from advisor.advice.variants import Variant
 from advisor.sizing.placement import HOST

@@ -8,9 +8,9 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar, cast
 
+from advisor.advice.engine import Engine, MeasuredRun
 from advisor.advice.hardware_prices import PriceBook
 from advisor.advice.shelf import Shelf, shelf_for
-from advisor.advice.timing import Engine, MeasuredRun
 from advisor.advice.usage import Limits, Usage
 from advisor.advice.variants import Variant, variants
 from advisor.hardware.rig import Rig

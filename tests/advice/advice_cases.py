@@ -3,9 +3,9 @@
 import datetime as dt
 
 from advisor.advice import screen
+from advisor.advice.engine import Engine
 from advisor.advice.hardware_prices import PriceBook
 from advisor.advice.shelf import shelf_for, shelve
-from advisor.advice.timing import Engine
 from advisor.advice.upgrades import search
 from advisor.advice.usage import Usage, preset
 from advisor.advice.variants import variants

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from advisor.advice.batching import LEVELS, faster, gains, kind, most, rows
 from advisor.advice.costs import local_cost
+from advisor.advice.engine import Engine
 from advisor.advice.money import cents
 from advisor.advice.power import Power
 from advisor.advice.serving import LocalRun, Way
-from advisor.advice.timing import Engine, roughly, timed
+from advisor.advice.timing import roughly, timed
 from advisor.advice.usage import Usage, preset
 from advisor.advice.variants import Variant, loss_of
 from advisor.basis import Basis, Range

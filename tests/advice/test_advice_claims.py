@@ -10,10 +10,11 @@ import pytest
 
 from advisor.advice import prices
 from advisor.advice.costs import api_cost, break_even, local_cost
+from advisor.advice.engine import Engine
 from advisor.advice.hardware_prices import PriceBook
 from advisor.advice.options import Purchase
 from advisor.advice.scenarios import check_guide, scenario
-from advisor.advice.timing import Engine, timed
+from advisor.advice.timing import timed
 from advisor.advice.usage import Usage, preset
 from advisor.advice.variants import Variant, loss_of
 from advisor.hardware import table

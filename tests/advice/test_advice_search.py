@@ -13,11 +13,12 @@ from advisor.advice import upgrades
 from advisor.advice.advise import advise
 from advisor.advice.builds import Build, builds
 from advisor.advice.cards import cards
+from advisor.advice.engine import Engine, lengths
 from advisor.advice.hardware_prices import book_of
 from advisor.advice.money import cents
 from advisor.advice.shelf import shelve
 from advisor.advice.skyline import front
-from advisor.advice.timing import Engine, lengths, timed
+from advisor.advice.timing import timed
 from advisor.advice.usage import Limits, Usage
 from advisor.advice.variants import variants
 from advisor.advice.workings import Workings

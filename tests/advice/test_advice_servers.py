@@ -12,11 +12,12 @@ from advisor.advice.batching import gains
 from advisor.advice.builds import Build
 from advisor.advice.commands import commands
 from advisor.advice.costs import local_cost
+from advisor.advice.engine import Engine, MeasuredRun
 from advisor.advice.influences import Comparison, influences
 from advisor.advice.money import ZERO, cents
 from advisor.advice.power import Power, estimate
 from advisor.advice.serving import Apart, LocalRun, Server
-from advisor.advice.timing import Engine, MeasuredRun, roughly, timed
+from advisor.advice.timing import roughly, timed
 from advisor.advice.upgrades import option, with_plans
 from advisor.advice.usage import Usage, preset
 from advisor.advice.variants import Variant, loss_of

@@ -3,7 +3,8 @@
 import pytest
 from advice_cases import CHAT, model
 
-from advisor.advice.timing import Engine, MeasuredRun, roughly, timed
+from advisor.advice.engine import Engine, MeasuredRun
+from advisor.advice.timing import roughly, timed
 from advisor.advice.usage import Usage, preset
 from advisor.advice.variants import variants
 from advisor.basis import Basis

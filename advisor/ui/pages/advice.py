@@ -10,9 +10,9 @@ from PySide6.QtWidgets import QBoxLayout, QWidget
 
 from advisor import answers
 from advisor.advice import scenarios
+from advisor.advice.engine import lengths
 from advisor.advice.options import Option
 from advisor.advice.scenarios import Answer, Depth
-from advisor.advice.timing import lengths
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import Advice
 from advisor.errors import RigAdvisorError

@@ -73,6 +73,8 @@ def _read_ram(words: list[str], host: _HostParts, *, server: bool) -> None:
         elif word.endswith("-channel"):
             channels = int(word.removesuffix("-channel"))
         elif word.endswith("gb/s"):
+            if not float(word[:-4]):
+                raise RigError("RAM without bandwidth is none: write how fast it is, or nothing.")
             host.bandwidth, host.bandwidth_source = float(word[:-4]), _WRITTEN
         else:
             speed = int(word[1:])

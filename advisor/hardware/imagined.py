@@ -12,6 +12,8 @@ from advisor.units import GIB
 SIZE = r"(?<![a-zA-Z\d.])(\d+(?:\.\d+)?)\s*(gib|gb|g|tib|tb)\b"
 """A memory size in text: number and unit."""
 _BANDWIDTH = re.compile(r"\b(\d+(?:\.\d+)?)\s*gb/s", re.IGNORECASE)
+_ENDS = re.compile(r"^(?:and|with|plus|over|via)\s+|\s+(?:and|with|plus|over|via)$", re.IGNORECASE)
+"""Of a described card's name, what would part it from another."""
 _OF_RAM = re.compile(r"\b(?:ram|memory|(?:lp)?ddr[345]x?)\b", re.IGNORECASE)
 
 
@@ -211,6 +213,9 @@ def described_device(text: str) -> Device | None:
     if bandwidth is None or memory is None or _OF_RAM.search(bare):
         return None
     name = " ".join(re.sub(SIZE, " ", bare, flags=re.IGNORECASE).split())
+    name = _ENDS.sub("", name)
+    if not float(bandwidth[1]):
+        raise RigError(f"“{text}” is a card without bandwidth: write what its maker says.")
     if not name or table.candidates(" ".join(bare.split())):
         return None
     return unlisted_device(name, memory, bandwidth_gbs=float(bandwidth[1]))

@@ -96,6 +96,8 @@ def test_a_cards_own_cable_is_no_network(text: str, lanes: int):
         ("CMP 170HX", "not in the GPU table"),
         ("24 GB VRAM 64 GB RAM", "not which card it is"),
         ("1000000 GB", "more than any machine has"),
+        ("My card 24GB 0 GB/s", "without bandwidth"),
+        ("64 GB RAM 0 GB/s", "without bandwidth"),
         ("Core Ultra 7 258V 64GB", "gives two sizes"),
         ("Iris Xe 16GB", "graphics within a processor"),
     ],

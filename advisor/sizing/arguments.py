@@ -69,8 +69,6 @@ def _placement(settings: RunSettings, *, n_devices: int) -> list[str]:
 def _companions(model: Model, settings: RunSettings) -> list[str]:
     words: list[str] = []
     spec_type = speculative.kind(model, settings)
-    if spec_type == "none" and settings.load_mtp:
-        spec_type = "draft-mtp"
     if spec_type != "none":
         words += ["--spec-type", spec_type]
         if settings.spec_draft_n_max != _DEFAULTS.spec_draft_n_max:

@@ -16,7 +16,7 @@ from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_class import class_of
 from advisor.sizing.speed_data import speed_data
 from advisor.sizing.verdict import headrooms
-from advisor.sizing.weights import weight_table
+from advisor.sizing.weights import WeightTable, weight_table
 from advisor.units import GIB, MIB, tokens
 from advisor.units import size as people
 
@@ -71,12 +71,18 @@ def _weights(model: Model, settings: RunSettings, allocation: Allocation) -> lis
             "twice: in RAM and on the device."
         )
     everything = weight_table(model, "cpu", load_mtp=True)
-    skipped = sum(everything.dense) + sum(everything.experts) - sum(table.dense)
-    skipped -= sum(table.experts)
+    skipped = _in_layers(everything) - _in_layers(table)
     if skipped:
         found.append(
             f"{people(skipped)} of multi-token-prediction layers stay in the file; they load only "
             "with --spec-type draft-mtp."
+        )
+    loaded = _in_layers(table) - _in_layers(weight_table(model, "cpu", load_mtp=False))
+    if loaded and settings.spec_type == "none":
+        found.append(
+            f"llama-server loads {people(loaded)} of multi-token-prediction layers only where it "
+            "drafts with them (--spec-type draft-mtp), which takes more memory than this; with "
+            "this command they stay in the file."
         )
     if any(table.stays) or any(weight_table(model, "cuda", load_mtp=True).stays):
         found.append("CUDA cannot multiply TQ1_0 and TQ2_0, so llama.cpp keeps those in RAM.")
@@ -86,6 +92,11 @@ def _weights(model: Model, settings: RunSettings, allocation: Allocation) -> lis
             "its own “Host” figure leaves out."
         )
     return found
+
+
+def _in_layers(table: WeightTable) -> int:
+    """Bytes in a model's layers."""
+    return sum(table.dense) + sum(table.experts)
 
 
 def to_be_named(rig: Rig) -> bool:

@@ -46,7 +46,7 @@ def test_everything_that_differs_is_written() -> None:
         n_cpu_moe=12,
         kv_offload=False,
         swa_full=True,
-        load_mtp=True,
+        spec_type="draft-mtp",
         repack=False,
         mmap=False,
     )
@@ -60,6 +60,16 @@ def test_everything_that_differs_is_written() -> None:
         "--kv-unified", "--swa-full", "--no-repack", "--spec-type", "draft-mtp",
         "--load-mode", "none",
     )  # fmt: skip
+
+
+def test_layers_that_would_draft_do_not_make_a_command_draft() -> None:
+    """llama-server loads them only where it drafts with them, which takes more memory."""
+    model = catalogue().find("zai-org/GLM-4.7").model("Q4_K_M")
+    plan = size(model, parse_rig("8x H100 + 1 TB DDR5-4800"), RunSettings(ctx=4096, load_mtp=True))
+    assert "--spec-type" not in plan.command
+    assert any("they stay in the file" in note for note in plan.notes)
+    drafting = plan.settings.model_copy(update={"spec_type": "draft-mtp"})
+    assert "draft-mtp" in server_arguments(model, drafting, n_devices=8)
 
 
 def test_without_devices_nothing_is_said_about_them() -> None:

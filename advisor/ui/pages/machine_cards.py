@@ -337,11 +337,19 @@ def _class(device: Device) -> str:
 
 def architecture(key: str) -> str:
     """``"RDNA 3"``, ``"Ada"``: the table's key as its maker writes it."""
+    if key in _WHOLE:
+        return _WHOLE[key]
     words = re.sub(r"(?<=rdna)(?=\d)", " ", key.replace("-", " "))
     return " ".join(w.upper() if w[:4] in _INITIALS else w.capitalize() for w in words.split())
 
 
 _INITIALS: Final = frozenset({"rdna", "cdna", "gb10", "gp10"})
+_WHOLE: Final = {
+    "xe-lpg": "Xe-LPG",
+    "xe-lpg-plus": "Xe-LPG+",
+    "xe2-lpg": "Xe2-LPG",
+    "xe3-lpg": "Xe3-LPG",
+}
 
 
 def _tr(source: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from advisor.advice.costs import api_cost, local_cost
-from advisor.advice.money import Span, cents
+from advisor.advice.money import Span, price
 from advisor.advice.prices import ApiPrice
 from advisor.advice.serving import LocalRun
 from advisor.advice.usage import Usage
@@ -99,7 +99,7 @@ def influences(base: Comparison) -> tuple[Influence, ...]:
         ),
         _influence(
             "Hardware price",
-            [f"{cents(end):,} {usage.currency}" for end in (hardware.low, hardware.high)],
+            [price(end, usage.currency) for end in (hardware.low, hardware.high)],
             [
                 replace(base, hardware=Span.exactly(hardware.low)),
                 replace(base, hardware=Span.exactly(hardware.high)),

@@ -9,6 +9,8 @@ from advice_menus import NOW, local, rented
 from advisor.advice.assessment import assess
 from advisor.advice.batching import gains
 from advisor.advice.grounds import leans_on
+from advisor.advice.influences import Comparison, influences
+from advisor.advice.money import Span
 from advisor.advice.options import Option, Purchase
 from advisor.advice.usage import Usage
 from advisor.advice.verdict import choose, conclude
@@ -237,3 +239,11 @@ def test_a_model_that_was_trained_for_less_is_not_the_end():
     enough = [*menu, replace(local(ident="b", speed=1.0), model_id="n", trained_ctx=131072)]
     reasons = conclude(enough, usage, rig_name="This machine", at=NOW).reasons
     assert not any("trained for 128k" in reason for reason in reasons)
+
+
+def test_what_hardware_costs_is_told_without_cents():
+    """“289,990.40 … 378,240.00 USD” stood beside “324,192 USD to buy”."""
+    spread = Span(Decimal("289990.40"), Decimal(324192), Decimal(378240))
+    moved = influences(Comparison(USAGE, local().run, spread, None))
+    (found,) = (i for i in moved if i.name == "Hardware price")
+    assert found.inputs == "289,990 … 378,240 USD"

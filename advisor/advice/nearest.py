@@ -249,7 +249,8 @@ def _shortest(usage: Usage) -> int:
 
 
 def _speed(a: Assessment) -> str:
-    return "if any speed does" if a.decode_tps is None else f"if {rate(a.decode_tps.mid)} do"
+    speed = a.decode_tps
+    return "if any speed is enough" if speed is None else f"if {rate(speed.mid)} is enough"
 
 
 def _spending(a: Assessment, currency: str) -> str:
@@ -268,7 +269,7 @@ def _wait(a: Assessment) -> str:
 
 def _context(a: Assessment) -> str:
     plan = a.option.plan
-    return f"if {tokens((plan.max_ctx if plan else None) or a.option.ctx)} at once do"
+    return f"if {tokens((plan.max_ctx if plan else None) or a.option.ctx)} at once is enough"
 
 
 def _volume(a: Assessment) -> str:

@@ -159,7 +159,7 @@ class _Asked:
             return
         outcome = self.verdict(min_decode_tps=fastest * _RATHER)
         if outcome is not None and not outcome.changes:
-            yield Change(f"if {rate(fastest)} do", name(outcome))
+            yield Change(f"if {rate(fastest)} is enough", name(outcome))
 
     def faster(self) -> Iterator[Change]:
         """How fast an API is is not known."""

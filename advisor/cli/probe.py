@@ -92,8 +92,8 @@ def _taught(result: ProbeResult) -> str:
         return "Too few tokens were generated for it to calibrate other figures."
     if disturbed(result):
         return (
-            "This probe calibrates other figures only while no undisturbed one is there, and their "
-            "ranges stay wide."
+            "It was disturbed: it calibrates other figures only until there is an undisturbed "
+            "probe, and their ranges stay wide."
         )
     return "Speeds on this machine are calibrated by this probe from now on."
 

@@ -38,6 +38,8 @@ class EarlierProbes(QObject):
             return
         self._wanted = False
         state.inherit(results)
-        words = self.tr("Speeds are calibrated by the probe of {title}, {date}; Fit can do without")
+        words = self.tr(
+            "Speeds are calibrated by the probe of {title}, {date}; Fit can show them without it"
+        )
         newest = results[0]
         state.noticed.emit(words.format(title=newest.title, date=f"{newest.created:%Y-%m-%d}"))

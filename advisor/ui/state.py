@@ -129,7 +129,7 @@ class AppState(Asked):
             return
         self.change_settings(mmproj=path)
         self.show_page("fit")
-        words = self.tr("{name} runs beside {model} now; Settings on Fit take it away")
+        words = self.tr("{name} is loaded with {model} now; Settings on Fit remove it")
         model = self.model.name if self.model is not None else Path(self.choice.model).name
         self.noticed.emit(words.format(name=name, model=model))
 

@@ -62,7 +62,9 @@ class TestTooFast:
     def test_what_would_open_what_is_told_with_its_price(self):
         whens = [change.when for change in self.advice().changes]
         assert whens[0] == "if prompts may leave the machine"
-        speeds = [change for change in self.advice().changes if change.when.endswith("tok/s do")]
+        speeds = [
+            change for change in self.advice().changes if change.when.endswith("tok/s is enough")
+        ]
         assert len(speeds) == 2
         assert all("USD to buy" in change.then for change in speeds)
 
@@ -113,8 +115,8 @@ def test_a_request_that_the_model_was_trained_for_is_not_rounded_away():
     usage = need(context=131072, prompt_tokens=40000, output_tokens=400, max_ttft_s=None)
     advice = asked(usage)
     assert advice.best is None
-    (opened,) = (c for c in advice.changes if c.when.endswith("at once do"))
-    assert opened.when == "if 40k at once do"
+    (opened,) = (c for c in advice.changes if c.when.endswith("at once is enough"))
+    assert opened.when == "if 40k at once is enough"
     assert "USD to buy" in opened.then
     assert advice.assessments[0].option.purchases
 

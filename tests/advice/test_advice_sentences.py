@@ -112,9 +112,9 @@ def test_what_is_here_and_nearly_fast_enough_is_said():
     advice = conclude(menu, usage, rig_name="This machine", at=NOW)
     assert advice.best is not None
     assert advice.best.option.kind == "add GPU"
-    assert "if 9.7 tok/s do: keep x, Model Q4_K_M" in map(str, advice.changes)
+    assert "if 9.7 tok/s is enough: keep x, Model Q4_K_M" in map(str, advice.changes)
     far = conclude([local(speed=5.0), menu[1]], usage, rig_name="This machine", at=NOW)
-    assert not any(c.when.endswith(" do") for c in far.changes)
+    assert not any(c.when.endswith(" is enough") for c in far.changes)
 
 
 def test_what_the_model_was_not_trained_for_is_no_answer():

@@ -101,8 +101,8 @@ class AdvicePage(Page):
         choose = EmptyState(
             self.tr("Which model should it be?"),
             self.tr(
-                "Choose a model: keeping this rig, changing it, building another one and paying "
-                "for an API are then held against how you use it."
+                "Choose a model to compare keeping this rig, changing it, building another "
+                "one and paying for an API, for the way you use it."
             ),
             self.tr("Choose a model"),
             self.state.model_wanted.emit,

@@ -190,7 +190,7 @@ class CostPlot(QWidget):
         words = text.format(mid=_volume(mid), low=_volume(low or 0), high=_volume(high or 0))
         if shown.capacity is not None:
             most = self.tr(
-                "In the hours given the machine can serve {capacity}; its line is thin beyond."
+                "In the hours given the machine can serve {capacity}; beyond that its line is thin."
             )
             words += " " + most.format(capacity=_volume(shown.capacity))
         return words

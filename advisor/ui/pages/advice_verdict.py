@@ -150,16 +150,19 @@ class MoversCard(Card):
         if not found or base is None:
             self._caption.setText(
                 self.tr(
-                    "Nothing to compare: it takes a rig that holds every request and whose speed "
-                    "and price are known."
+                    "Nothing to compare: that needs a rig that holds every request, with a "
+                    "known speed and price."
                 )
             )
             return
         words = (
-            self.tr("What the verdict costs, {currency} a month, with one input low and high")
+            self.tr(
+                "What the verdict costs, {currency} a month, with one input at a time low and high"
+            )
             if advice.compared is None
             else self.tr(
-                "How much more the rig costs, {currency} a month, with one input low and high"
+                "How much more the rig costs, {currency} a month, with one input at a time "
+                "low and high"
             )
         )
         self._caption.setText(words.format(currency=advice.usage.currency))

@@ -148,7 +148,10 @@ class BestList(QWidget):
         self._least.setSuffix(self.tr(" tok/s or more"))
         self._least.setAccessibleName(self.tr("Wanted decode speed"))
         self._least.setToolTip(
-            self.tr("As llama-server writes, which also chooses each token: see a line's tooltip")
+            self.tr(
+                "As fast as llama-server writes, which also chooses each token; a line's "
+                "tooltip tells more"
+            )
         )
         self._least.setKeyboardTracking(False)
         self._least.lineEdit().setTextMargins(6, 0, 0, 0)
@@ -277,14 +280,14 @@ class BestList(QWidget):
             words = self.tr("Sizing the catalogue… {count} so far")
         elif found:
             words = self.tr(
-                "{count} models run at {ctx}, {good} of them fast enough. In the order of the "
-                "{index} ({date}), less what the file type loses; ~ is estimated."
+                "{count} models run at {ctx}, {good} of them fast enough. Ordered by the "
+                "{index} ({date}), less what the file type loses; ~ is an estimate."
             )
             if all(pick.cell.decode is None for pick in found):
                 words = self.tr(
-                    "{count} models run at {ctx}; how fast is unknown until the RAM is measured "
-                    "(on Machine) or told. In the order of the {index} ({date}), less what the "
-                    "file type loses; ~ is estimated."
+                    "{count} models run at {ctx}; how fast is unknown until the RAM is "
+                    "measured (on Machine) or told. Ordered by the {index} ({date}), less "
+                    "what the file type loses; ~ is an estimate."
                 )
             least = self._least.value()
             if any(p.cell.decode and not p.fast and p.cell.decode.mid >= least for p in found):
@@ -292,7 +295,7 @@ class BestList(QWidget):
             if self._calibrated_by:
                 words += " " + self.tr("Speeds are calibrated by the {source}.")
         else:
-            words = self.tr("Nothing in the catalogue is like this and runs here.")
+            words = self.tr("Nothing in the catalogue matches this and runs here.")
         self._said.setText(
             words.format(
                 count=len(found),

@@ -317,8 +317,8 @@ class SettingsForm(QWidget):
         self._add(name, "--built", box)
         self._widest = box  # a build's words are long
         tip = self.tr(
-            "Prompts are read at a speed that changes with llama.cpp's builds, and some buffers "
-            "with its newest: a month (2026-08), a build (b10549) or any (--built)"
+            "Which llama.cpp runs it: a month (2026-08), a build (b10549) or any (--built). "
+            "Builds differ in how fast they read prompts, the newest in some buffers, too."
         )
         box.setToolTip(tip)
 
@@ -340,11 +340,13 @@ class SettingsForm(QWidget):
             box.setEnabled(bool(known))
             box.setToolTip(
                 self.tr(
-                    "Count the projector that is published beside this model, in F16 (--mmproj): "
-                    "the model sees pictures"
+                    "Add the projector that is published with this model, in F16 (--mmproj), "
+                    "so that it can see pictures"
                 )
                 if known
-                else self.tr("The catalogue knows no projector of this model: name its mmproj file")
+                else self.tr(
+                    "The catalogue knows no projector for this model: name its mmproj file"
+                )
             )
 
         box.toggled.connect(lambda on: self._state.change_settings(mmproj=own() if on else ""))

@@ -145,7 +145,10 @@ class SpeedCard(Card):
         if state.rig is None:
             return
         state.forget_results(*(probe.id for probe in usable(state.rig, state.session.probes)))
-        words = self.tr("No probe calibrates the speeds now; Past probes on Probe brings it back")
+        words = self.tr(
+            "No probe calibrates the speeds any more; Past probes on the Probe "
+            "page can bring it back"
+        )
         state.noticed.emit(words)
 
     def _show_curve(self, points: list[tuple[int, Range]]) -> None:

@@ -37,7 +37,7 @@ class AnswerCard(Card):
         self._reading = self.tr("Reading this machine…")
         self.headline = text(self._reading, "headline", wrap=True)
         self.measure_ram = MeasureRam(
-            state, self.tr("How fast follows from it, and no source here tells it.")
+            state, self.tr("Speeds depend on it, and no source here tells it.")
         )
         self._look = text(self.tr("Look at"), "muted")
         self._suggested: list[QPushButton] = []

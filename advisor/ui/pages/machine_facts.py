@@ -117,7 +117,8 @@ class FactsDialog(QDialog):
         self.table = FactsTable(rows)
         about = text(
             tr(
-                "Where a fact has several sources, the first is used. What no source tells is said."
+                "Where a fact has several sources, the first one is used. What no source "
+                "tells is shown as unknown."
             ),
             "muted",
             wrap=True,

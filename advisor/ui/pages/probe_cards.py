@@ -178,8 +178,8 @@ class WatchCard(Card):
             self.add(words)
         elif disturbed(result):
             words = self.tr(
-                "This probe calibrates other figures only while no undisturbed one is there, and "
-                "their ranges stay wide."
+                "It was disturbed: it calibrates other figures only until there is an "
+                "undisturbed probe, and their ranges stay wide."
             )
             self.add(words)
 

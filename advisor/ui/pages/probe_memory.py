@@ -113,7 +113,7 @@ class MemoryCard(Card):
             for name, size in parts
             if size != 0
         ]
-        sentence = self.tr("Not in a probe; in use RAM may also hold at most: {parts}.")
+        sentence = self.tr("Not part of a probe: in use, RAM may also hold at most: {parts}.")
         self._later.setText(sentence.format(parts=", ".join(words)) if words else "")
         self._later.setVisible(bool(words))
         self._follows.hide()

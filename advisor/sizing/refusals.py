@@ -59,6 +59,15 @@ def check(model: Model, settings: RunSettings, *, drafts: bool = False) -> None:
 
 
 def _check_drafting(model: Model, hp: Hyperparameters, settings: RunSettings) -> None:
+    if model.pooling and (settings.model_draft or settings.spec_type != "none"):
+        # llama-server loads the draft model and drops it: "speculative decoding not supported by
+        # this context", and no token of an answer is drafted where none is written.
+        makes = "scores texts" if model.pooling == "rank" else "turns texts into vectors"
+        message = (
+            f"{model.name} {makes} and writes no answer, so nothing can be drafted for it; leave "
+            "out the draft model (--model-draft) and --spec-type."
+        )
+        raise SettingsError(message)
     if "mtp" not in {settings.ctx_type, settings.spec_type.removeprefix("draft-")}:
         return
     if hp.arch in _NO_NEXTN_GRAPH and hp.n_layer_nextn:

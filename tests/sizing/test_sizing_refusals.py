@@ -36,6 +36,19 @@ def test_slots_that_end_llama_cpp_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("model", "makes"),
+    [("BAAI/bge-small-en-v1.5", "vectors"), ("Qwen/Qwen3-Embedding-0.6B", "vectors")],
+)
+def test_nothing_is_drafted_for_what_writes_nothing(model: str, makes: str) -> None:
+    """llama-server b11549 was seen to load the draft model and to drop it."""
+    found = catalogue().find(model).model("Q8_0")
+    for drafts in ({"spec_type": "draft-simple"}, {"model_draft": "Qwen/Qwen3-0.6B"}):
+        with pytest.raises(SettingsError, match=makes):
+            check(found, RunSettings.model_validate({"ctx": 512, **drafts}))
+    check(found, RunSettings(ctx=512))
+
+
+@pytest.mark.parametrize(
     ("model", "ends", "runs"),
     [
         ("Qwen/Qwen3-0.6B", {"batch_size": 4, "parallel": 8}, {"batch_size": 8, "parallel": 8}),

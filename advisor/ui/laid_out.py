@@ -5,16 +5,25 @@ card with ten lines that come and go was laid out ten times in one turn of the e
 """
 
 import contextlib
+import time
 from collections.abc import Generator
+from typing import Final
+from weakref import WeakKeyDictionary
 
 import shiboken6
 from PySide6.QtWidgets import QLayout, QWidget
+
+KNOWN_S: Final = 0.5
+"""So long the layouts of a part are known: a page is drawn in several turns, and to look through
+all that it holds takes as long as all the rest. One that is made meanwhile is laid out by itself,
+as far as the next that is known."""
+_known: Final[WeakKeyDictionary[QWidget, tuple[float, list[QLayout]]]] = WeakKeyDictionary()
 
 
 @contextlib.contextmanager
 def once(part: QWidget) -> Generator[None]:
     """Lay out ``part`` and all around it after what is done inside, before it is painted."""
-    held = [layout for layout in _layouts(part) if layout.isEnabled()]
+    held = [each for each in _layouts(part) if shiboken6.isValid(each) and each.isEnabled()]
     for layout in held:
         layout.setEnabled(False)
     try:
@@ -26,20 +35,24 @@ def once(part: QWidget) -> Generator[None]:
                 _catch_up(layout)
 
 
-def _layouts(part: QWidget) -> Generator[QLayout]:
-    yield from part.findChildren(QLayout)
-    around = part.parentWidget()
-    while around is not None:
-        layout = around.layout()
-        if layout is not None:
-            yield layout
-        around = around.parentWidget()
-
-
 def _catch_up(layout: QLayout) -> None:
     """One whose widget got another size meanwhile has not heard of it."""
     widget = layout.parentWidget()
-    if widget is None or layout.parent() is not widget or not widget.isVisible():
-        return
-    if layout.geometry() != widget.contentsRect():
+    if widget is not None and widget.isVisible() and layout.geometry() != widget.contentsRect():
         layout.update()
+
+
+def _layouts(part: QWidget) -> list[QLayout]:
+    """Those of whole widgets: a layout within a layout is laid out by that."""
+    now = time.monotonic()
+    found = _known.get(part)
+    if found is None or now - found[0] > KNOWN_S:
+        layouts = [*part.findChildren(QLayout)]
+        around = part.parentWidget()
+        while around is not None:
+            if (layout := around.layout()) is not None:
+                layouts.append(layout)
+            around = around.parentWidget()
+        found = now, [layout for layout in layouts if isinstance(layout.parent(), QWidget)]
+        _known[part] = found
+    return found[1]

@@ -24,7 +24,7 @@ from typing import Final
 
 import shiboken6
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QShowEvent
+from PySide6.QtGui import QFocusEvent, QPalette, QShowEvent
 from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QWidget
 
 from advisor.ui import curtain, laid_out
@@ -42,7 +42,6 @@ class Page(QWidget):
         super().__init__()
         self.state = state
         self.title = ""
-        self.setProperty("role", "page")
         self._unseen: dict[Callable[[], None], None] = {}
         """What is to be drawn when somebody looks, in its order."""
         self._unmade: list[str | Callable[[], bool]] = []
@@ -137,6 +136,14 @@ class Page(QWidget):
         super().showEvent(event)
         self._catching_up.start()
 
+    def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802 - Qt's name
+        """Nothing shows that the page itself has the keyboard; Qt's own paints all of it anew."""
+        del event
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802 - Qt's name
+        """As before."""
+        del event
+
     def shown(self) -> None:
         """The page is on screen now."""
 
@@ -172,15 +179,21 @@ class _Followed(QScrollArea):
             self.ensureWidgetVisible(now)
 
 
-def scrolling(content: QWidget) -> QScrollArea:
-    """``content`` in a frameless area that scrolls vertically when it has to."""
+def scrolling(
+    content: QWidget, ground: QPalette.ColorRole = QPalette.ColorRole.Window
+) -> QScrollArea:
+    """``content`` in a frameless area that scrolls vertically when it has to.
+
+    It paints its ``ground`` itself: what covers all that is below it is moved on screen as it is,
+    and only what comes into sight is painted.
+    """
     area = _Followed()
     area.setWidgetResizable(True)
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the focus walks its content and scrolls it
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(content)
-    content.setProperty("role", "page")
-    content.setAutoFillBackground(False)
+    content.setBackgroundRole(ground)
+    content.setAutoFillBackground(True)
     area.viewport().setAutoFillBackground(False)
     return area

@@ -12,8 +12,8 @@ from advisor.ui import design
 from advisor.ui.curtain import Curtain
 from advisor.ui.turns import PUT_OFF, line
 
-BUDGET_S: Final = 0.008
-"""Processor time of one turn, half a frame: as much work also while other threads compute."""
+BUDGET_S: Final = 0.005
+"""Processor time of one turn, a third of a frame: as much work also while other threads compute."""
 
 
 def change(app: QApplication, scheme: design.Scheme) -> None:
@@ -65,8 +65,8 @@ class _Recolour(QObject):
 
     def _next(self) -> None:
         """A few widgets, or the painting of all that was seen: each in a turn of its own."""
-        if not self._frozen and line.busy and self._put_off < PUT_OFF:
-            self._put_off += 1  # something is painted: what nobody sees has time
+        if line.busy and self._put_off < PUT_OFF:
+            self._put_off += 1  # something is painted or was worked on
             return
         self._put_off = 0
         if not self._seen and self._frozen:

@@ -136,7 +136,7 @@ QHeaderView::section {
 }
 QHeaderView[role="heat"]::section { padding: 5px 7px 5px 0; }
 QTableCornerButton::section { background: @surface; border: none; }
-QScrollArea, QScrollArea > QWidget > QWidget[role="page"] { background: transparent; border: none; }
+QScrollArea { background: transparent; border: none; }
 QScrollArea[role="preview"] { border: 1px solid transparent; }
 QScrollArea[role="preview"]:focus { border: 1px solid @accent; }
 QScrollBar:vertical { background: transparent; width: 10px; margin: 0; }

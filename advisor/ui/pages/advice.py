@@ -5,7 +5,7 @@ import functools
 from typing import Final
 
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QPalette, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QWidget
 
 from advisor import answers
@@ -125,7 +125,7 @@ class AdvicePage(Page):
         self._inputs.setContentsMargins(0, 0, BESIDE_BAR, 0)
         self._usage.body.setContentsMargins(0, 0, -BESIDE_BAR, 0)
         inner.setLayout(self._inputs)
-        self._usage.body.addWidget(scrolling(inner))
+        self._usage.body.addWidget(scrolling(inner, QPalette.ColorRole.Base))
         return self._usage
 
     def _fill(self, right: QWidget) -> None:

@@ -3,7 +3,7 @@
 import functools
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QPalette, QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
     QButtonGroup,
@@ -200,7 +200,7 @@ class FitPage(Page):
         """Settings under the matrix."""
         content = QWidget()
         content.setLayout(column(self._settings))
-        made = scrolling(content)
+        made = scrolling(content, QPalette.ColorRole.Base)
         made.hide()
         self._fit_form(made)
         self._body.addWidget(made)

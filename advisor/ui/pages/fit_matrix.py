@@ -231,23 +231,26 @@ class MatrixView(QWidget):
         else:
             short = _gib(left)
             main = f"+{short}"
-        words = [
-            f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
-            self._memory_words(cell),
-            self._speed_words(cell, guessed=guessed),
-            "" if checked is None else self._said_words(checked, differs=differs),
-        ]
-        story = ", ".join(word for word in words if word)
         tone, mark = (
             VERDICT_TONES[cell.verdict],
             "" if checked is None else "d≠" if differs else "d",
         )
+        by = self.found.calibrated_by if self.found is not None else ""
+
+        def story() -> str:
+            words = [
+                f"{file_type}, {units.tokens(ctx)}: {verdict_word(cell.verdict)}",
+                self._memory_words(cell),
+                self._speed_words(cell, by, guessed=guessed),
+                "" if checked is None else self._said_words(checked, differs=differs),
+            ]
+            return ", ".join(word for word in words if word)
+
         return HeatCell(main, speed, tone, story, short, mark)
 
-    def _speed_words(self, cell: fit_cells.FitCell, *, guessed: bool) -> str:
+    def _speed_words(self, cell: fit_cells.FitCell, by: str, *, guessed: bool) -> str:
         if cell.decode_tps is None:
             return ""
-        by = self.found.calibrated_by if self.found is not None else ""
         words = self.tr("{speed}, calibrated") if by else "{speed}"
         if guessed:
             words = self.tr("about {speed} until it is planned").format(speed=words)

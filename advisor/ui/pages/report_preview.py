@@ -41,7 +41,6 @@ class Preview(QScrollArea):
         self._message.setLayout(column(self._sentence, row(self._action, None)))
         self._pages = column(spacing=GAP)
         content = QWidget()
-        content.setProperty("role", "page")
         outer = column(self._message, self._pages, None)
         outer.setContentsMargins(0, 0, GAP, GAP)
         content.setLayout(outer)

@@ -1,9 +1,9 @@
 """Text, cards, chips, banners: the parts that pages are laid out with."""
 
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
-from PySide6.QtCore import QCoreApplication, QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleEvent,
@@ -43,6 +43,7 @@ TextRole = Literal[
     "tight",
     "bad",
 ]
+_HEIGHTS_KEPT: Final = 8
 L = TypeVar("L", QHBoxLayout, QVBoxLayout)
 ButtonRole = Literal["plain", "primary", "danger", "link", "segment"]
 
@@ -64,6 +65,24 @@ class _Wrapped(QLabel):
         policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
+        self._heights: dict[tuple[str, int], int] = {}
+        """By text and width, in the present font."""
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802 - Qt's name
+        """Kept: every layout around it asks again, and Qt breaks the lines anew each time."""
+        asked = self.text(), width
+        found = self._heights.get(asked)
+        if found is None:
+            if len(self._heights) >= _HEIGHTS_KEPT:
+                self._heights.clear()
+            found = self._heights[asked] = super().heightForWidth(width)
+        return found
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+        """In another font or style its lines are others."""
+        if event.type() in {QEvent.Type.FontChange, QEvent.Type.StyleChange}:
+            self._heights.clear()
+        super().changeEvent(event)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """One line; the layout asks ``heightForWidth`` for the rest."""

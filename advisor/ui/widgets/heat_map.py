@@ -3,7 +3,8 @@
 A QTableView underneath, so arrow keys, selection and screen readers work as in any table.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from PySide6.QtCore import (
@@ -63,7 +64,8 @@ class HeatCell:
     main: str
     sub: str
     tone: design.Tone
-    story: str
+    story: str | Callable[[], str] = field(compare=False)
+    """What is called when it is wanted: nobody points at most of them."""
     short: str = ""
     """What to draw where ``main`` is too wide, here or in a cell of the same tone; the pattern
     still says what it is."""
@@ -133,7 +135,7 @@ class HeatModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return f"{cell.main} {cell.sub}".strip()
         if role in {Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.ToolTipRole}:
-            return cell.story
+            return cell.story if isinstance(cell.story, str) else cell.story()
         return None
 
     def headerData(  # noqa: D102, N802 - Qt's name
@@ -163,11 +165,24 @@ class _CellPainter(QStyledItemDelegate):
         self._view = view
         self._cells = cells
         self._drawn: dict[tuple[object, ...], QPixmap] = {}
+        self._placed: dict[tuple[int, int], tuple[HeatCell, tuple[object, ...], QPixmap]] = {}
+        """The last picture of a place, with its cell, size, ratio and scheme."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        cell = self._cells.cells[index.row()][index.column()]
+        place = index.row(), index.column()
+        cell = self._cells.cells[place[0]][place[1]]
         rect: QRect = option.rect  # pyright: ignore[reportAttributeAccessIssue] - missing from the stubs
-        painter.drawPixmap(rect.topLeft(), self._picture(cell, rect.size(), painter))
+        how = rect.width(), rect.height(), self._view.devicePixelRatioF(), design.colours().dark
+        kept = self._placed.get(place)
+        if kept is not None and kept[0] is cell and kept[1] == how:
+            picture = kept[2]
+        else:
+            picture = self._picture(cell, rect.size(), how)
+            if picture is None:
+                picture = patterns.cell_ground(cell.tone, rect.size(), how[2])
+            else:
+                self._placed[place] = cell, how, picture
+        painter.drawPixmap(rect.x(), rect.y(), picture)
         # As a number: an operation on flags takes as long as drawing a picture.
         state: int = option.state.value  # pyright: ignore[reportAttributeAccessIssue] - as above
         if state & _SELECTED:
@@ -183,19 +198,17 @@ class _CellPainter(QStyledItemDelegate):
         painter.drawRoundedRect(_inset(rect), 5, 5)
         painter.restore()
 
-    def _picture(self, cell: HeatCell, size: QSize, painter: QPainter) -> QPixmap:
-        ratio = painter.device().devicePixelRatioF()
+    def _picture(self, cell: HeatCell, size: QSize, how: tuple[object, ...]) -> QPixmap | None:
+        """None where this turn has no time for it."""
         brief = self._cells.says_less(cell, _words(size).width())
-        key = (cell, brief, size.toTuple(), ratio, design.colours().dark)
+        key = (cell, brief, how)
         found = self._drawn.get(key)
-        if found is None:
-            ground = patterns.cell_ground(cell.tone, size, ratio)
-            if not turns.allows(self._view.viewport()):
-                return ground
+        if found is None and turns.allows(self._view.viewport()):
             if len(self._drawn) >= _KEPT:
                 self._drawn.clear()
             with turns.painting():
-                found = self._drawn[key] = QPixmap(ground)
+                ratio = self._view.devicePixelRatioF()
+                found = self._drawn[key] = QPixmap(patterns.cell_ground(cell.tone, size, ratio))
                 with QPainter(found) as inside:
                     _write(inside, cell, size, brief=brief)
         return found
@@ -249,39 +262,53 @@ class _RowHead(QHeaderView):
         self._model = model
         self.notes = True
         """Whether there is room for the rows' notes."""
+        self._measured: tuple[tuple[HeatRow, ...], int, int] = (), 40, 0
+        """Rows, and how wide their words and notes are."""
+        self._drawn: dict[tuple[object, ...], QPixmap] = {}
         self.setSectionsClickable(False)
         self.setHighlightSections(True)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Wide enough for the widest title and note."""
-        title = design.font(12, QFont.Weight.DemiBold)
-        small = design.font(design.SMALL)
-        from_title = max((_width(title, r.title) for r in self._model.rows), default=40)
-        from_sub = max((_width(small, r.sub) for r in self._model.rows), default=0)
-        from_note = max((_width(small, r.note) for r in self._model.rows), default=0) * self.notes
-        return QSize(max(from_title, from_sub) + (from_note + 14 if from_note else 0) + 20, 0)
+        if self._measured[0] is not self._model.rows:
+            rows = self._model.rows
+            title, small = _main_font(), design.font(design.SMALL)
+            words = [_width(title, r.title) for r in rows] + [_width(small, r.sub) for r in rows]
+            note = max((_width(small, r.note) for r in rows), default=0)
+            self._measured = rows, max(words, default=40), note
+        _rows, words, note = self._measured
+        return QSize(words + (note + 14 if note and self.notes else 0) + 20, 0)
 
     def paintSection(self, painter: QPainter, rect: QRect, logical_index: int) -> None:  # noqa: N802 - Qt's name
-        """Words only; the card is the ground."""
-        head = self._model.rows[logical_index]
+        """Words only, in a picture that is kept; the card is the ground."""
+        head, ratio = self._model.rows[logical_index], self.devicePixelRatioF()
+        key = (head, rect.width(), rect.height(), self.notes, ratio, design.colours().dark)
+        found = self._drawn.get(key)
+        if found is None:
+            if len(self._drawn) >= _KEPT:
+                self._drawn.clear()
+            found = self._drawn[key] = QPixmap(rect.size() * ratio)
+            found.setDevicePixelRatio(ratio)
+            found.fill(QColor(design.colours().surface))
+            with QPainter(found) as inside:
+                self._write(inside, head, QRect(QPoint(0, 0), rect.size()))
+        painter.drawPixmap(rect.x(), rect.y(), found)
+
+    def _write(self, painter: QPainter, head: HeatRow, rect: QRect) -> None:
         c = design.colours()
         area = rect.adjusted(8, 0, -9, 0)
         two = area.height() >= TWO_LINES and bool(head.sub)
         upper = QRect(area.left(), area.center().y() - 16, area.width(), 17) if two else area
         left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-        painter.save()
-        painter.fillRect(rect, QColor(c.surface))
         painter.setPen(QColor(c.text))
-        painter.setFont(design.font(12, QFont.Weight.DemiBold))
+        painter.setFont(_main_font())
         painter.drawText(upper, left, head.title)
         painter.setPen(QColor(c.muted))
         painter.setFont(design.font(design.SMALL))
         if two:
             painter.drawText(upper.translated(0, 16), left, head.sub)
         if self.notes:
-            right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(area, right, head.note)
-        painter.restore()
+            painter.drawText(area, _RIGHT, head.note)
 
 
 def _width(font: QFont, words: str) -> int:

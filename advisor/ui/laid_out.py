@@ -11,6 +11,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 import shiboken6
+from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QLayout, QWidget
 
 KNOWN_S: Final = 0.5
@@ -40,6 +41,8 @@ def _catch_up(layout: QLayout) -> None:
     widget = layout.parentWidget()
     if widget is not None and widget.isVisible() and layout.geometry() != widget.contentsRect():
         layout.update()
+        # One that nobody has laid out yet takes itself to be asked already, and asks for nothing.
+        QCoreApplication.postEvent(widget, QEvent(QEvent.Type.LayoutRequest))
 
 
 def _layouts(part: QWidget) -> list[QLayout]:

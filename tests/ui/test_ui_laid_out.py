@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from PySide6.QtCore import QRect
-from PySide6.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
+from PySide6.QtCore import QCoreApplication, QRect
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from advisor.ui import laid_out, pieces
 from advisor.ui.pieces import Pieces
@@ -114,3 +114,21 @@ def test_steps_are_made_until_their_time_is_up(monkeypatch: pytest.MonkeyPatch) 
     assert made == [0, 1, 2, 3]
     assert parts.complete
     assert not parts.some()
+
+
+def test_what_was_never_laid_out_before_is_so_afterwards(qtbot) -> None:
+    """The head of Fit's column of quality losses was missing: nobody asked its layout again."""
+    holder, inner = QWidget(), QWidget()
+    qtbot.addWidget(holder)
+    inner.setParent(holder)
+    line, label = QHBoxLayout(), QLabel("quality loss")
+    line.addWidget(label)
+    inner.setLayout(line)
+    inner.hide()
+    QCoreApplication.processEvents()  # its layout is asked while nobody sees it
+    with qtbot.waitExposed(holder):
+        holder.show()
+    with laid_out.once(holder):
+        inner.setGeometry(0, 0, 152, 24)
+        inner.show()
+    qtbot.waitUntil(lambda: inner.rect().contains(label.geometry()))

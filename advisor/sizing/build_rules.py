@@ -25,6 +25,8 @@ class BuildRules(NamedTuple):
     """Embeddings are looked up before all else, so that what is done to them stays on a device."""
     masks_always: bool = False
     """GLM-5.3-Flash masks the cells that its indexer leaves out in the smallest batches too."""
+    streams_kept: bool = False
+    """DeepSeek V4's last hidden streams stay to the end of its graph, for a draft head."""
 
 
 UNCHANGED: Final = BuildRules()

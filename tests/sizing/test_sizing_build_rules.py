@@ -43,16 +43,26 @@ def test_bytes_are_those_of_the_build_that_is_told(case: dict[str, Any]) -> None
 def test_every_change_moves_a_figure_and_none_where_no_build_is_told() -> None:
     changes = {change.rule: change for change in dated_builds().changes}
     assert set(changes) == set(BuildRules._fields)
-    moved = dict.fromkeys(changes, 0)
+    moved = dict.fromkeys((change.build for change in changes.values()), 0)
     for case in FACTS["cases"]:
         untold = sized(case, "")
         assert untold == sized(case, "b11434") == sized(case, "any")
         before = untold
-        for rule, change in changes.items():
-            after = sized(case, f"b{change.build}")
-            moved[rule] += after != before
+        for build in moved:
+            after = sized(case, f"b{build}")
+            moved[build] += after != before
             before = after
     assert all(moved.values()), moved
+
+
+@pytest.mark.parametrize(
+    ("rule", "model"),
+    [("masks_always", "GLM-5.3-Flash"), ("streams_kept", "DeepSeek-V4-Flash")],
+)
+def test_changes_of_one_build_move_a_figure_each(rule: str, model: str) -> None:
+    change = next(change for change in dated_builds().changes if change.rule == rule)
+    cases = [case for case in FACTS["cases"] if model in case["model"]]
+    assert any(sized(c, f"b{change.build}") != sized(c, f"b{change.build - 1}") for c in cases)
 
 
 @pytest.mark.parametrize(
@@ -65,18 +75,18 @@ def test_every_change_moves_a_figure_and_none_where_no_build_is_told() -> None:
         ("b11480", ()),
         ("b11481", ("rows_early",)),
         ("b11537", ("rows_early", "lookups_first")),
-        ("b11549", ("rows_early", "lookups_first", "masks_always")),
-        ("b20000", ("rows_early", "lookups_first", "masks_always")),
+        ("b11549", ("rows_early", "lookups_first", "masks_always", "streams_kept")),
+        ("b20000", ("rows_early", "lookups_first", "masks_always", "streams_kept")),
         # Of the month in which a change came, and of the version, any build may be meant.
         ("2026-10", ()),
         ("2026", ()),
         ("v0.6.0", ()),
         ("v0.6.0-dev", ()),
         ("2026-10-08", ("rows_early",)),
-        ("2026-11", ("rows_early", "lookups_first", "masks_always")),
-        ("2027", ("rows_early", "lookups_first", "masks_always")),
-        ("v0.6.1", ("rows_early", "lookups_first", "masks_always")),
-        ("v1.0.0-dev", ("rows_early", "lookups_first", "masks_always")),
+        ("2026-11", ("rows_early", "lookups_first", "masks_always", "streams_kept")),
+        ("2027", ("rows_early", "lookups_first", "masks_always", "streams_kept")),
+        ("v0.6.1", ("rows_early", "lookups_first", "masks_always", "streams_kept")),
+        ("v1.0.0-dev", ("rows_early", "lookups_first", "masks_always", "streams_kept")),
     ],
 )
 def test_a_change_holds_for_builds_that_are_proven_to_have_it(

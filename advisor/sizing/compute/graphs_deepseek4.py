@@ -292,6 +292,8 @@ def deepseek4(b: Builder) -> None:
         cur = shared_and_routed(b, cur, il, routing, chosen=chosen)
         streams = hc_post(b, cur, streams, post, comb, il)
         b.pinned.append((streams, il))
+    # A draft head would read them (t_h_nextn), whether there is one or not.
+    streams.is_output = b.shape.rules.streams_kept
     flat = ops.get_rows(ops.reshape(streams, n_embd * hc, tokens), rows)
     n_out = b.shape.n_outputs
     streams = ops.reshape(flat, n_embd, hc, n_out)

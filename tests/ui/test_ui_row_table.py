@@ -2,7 +2,7 @@
 
 import pytest
 from PySide6.QtCore import QModelIndex, Qt
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QColor, QFont, QFontMetrics
 from PySide6.QtWidgets import QApplication, QStyledItemDelegate, QWidget
 
 from advisor.ui import design
@@ -36,8 +36,12 @@ class Lines(RowsModel):
         }.get(role)
 
 
+@pytest.mark.parametrize("higher", [0, 1, 2])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_cells_look_as_the_style_sheet_has_them(qtbot, qapp: QApplication, scheme: str) -> None:
+def test_cells_look_as_the_style_sheet_has_them(
+    qtbot, qapp: QApplication, scheme: str, higher: int
+) -> None:
+    """Long words are wrapped where a row has the height; in Advice's options they were cut off."""
     design.apply(qapp, scheme)
     window = QWidget()
     qtbot.addWidget(window)
@@ -49,6 +53,9 @@ def test_cells_look_as_the_style_sheet_has_them(qtbot, qapp: QApplication, schem
     window.resize(480, 180)
     window.show()
     table.selectRow(1)
+    line = QFontMetrics(design.font(design.BODY)).lineSpacing()
+    table.setRowHeight(1, 28 + higher * line)
+    table.setColumnWidth(0, 230 if higher else 100)
     ours = table.viewport().grab().toImage()
     table.setItemDelegate(QStyledItemDelegate(table))
     assert table.viewport().grab().toImage() == ours

@@ -44,7 +44,7 @@ LINES: Final = 3
 PADDING: Final = 23
 """Px beside a cell's words."""
 _NAME: Final = design.font(design.BODY, QFont.Weight.DemiBold)
-_WRAPPED: Final = (0, MEETS)
+_WRAPPED: Final = (0, 1, MEETS)
 """Columns of words that may take several lines."""
 
 

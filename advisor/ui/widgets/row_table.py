@@ -16,7 +16,15 @@ from PySide6.QtCore import (
     QSize,
     Qt,
 )
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QStaticText, QTransform
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetrics,
+    QPainter,
+    QStaticText,
+    QTextLayout,
+    QTransform,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QMenu,
@@ -116,19 +124,19 @@ class _RowPainter(QStyledItemDelegate):
         if not words:
             return
         bold = cells.data(index, Qt.ItemDataRole.FontRole) is not None
-        font = _BOLD if bold else _BODY
-        shown, wide, high = _laid_out(words, bold)
+        lines = [_laid_out(words, bold)]
         room = rect.width() - 2 * BESIDE
-        if wide > room:
-            words = QFontMetrics(font).elidedText(words, Qt.TextElideMode.ElideRight, room)
-            shown, wide, high = _laid_out(words, bold)
-        right = index.column() in cells.figures
-        x = rect.right() + 1 - BESIDE - wide if right else rect.left() + BESIDE
-        y = rect.top() + (rect.height() - high) / 2
-        painter.setFont(font)
+        if lines[0][1] > room:
+            lines = [_laid_out(line, bold) for line in _wrapped(words, bold, room, rect.height())]
+        painter.setFont(_BOLD if bold else _BODY)
         ink = None if chosen else cells.data(index, Qt.ItemDataRole.ForegroundRole)
         painter.setPen(QColor(design.colours().text) if ink is None else ink)
-        painter.drawStaticText(QPointF(x, y), shown)
+        y = rect.top() + (rect.height() - sum(high for _shown, _wide, high in lines)) / 2
+        for shown, wide, high in lines:
+            right = index.column() in cells.figures
+            x = rect.right() + 1 - BESIDE - wide if right else rect.left() + BESIDE
+            painter.drawStaticText(QPointF(x, y), shown)
+            y += high
 
 
 BESIDE: Final = 11
@@ -147,6 +155,25 @@ def _laid_out(words: str, bold: bool) -> tuple[QStaticText, float, float]:
     made.prepare(QTransform(), _BOLD if bold else _BODY)
     size = made.size()
     return made, size.width(), size.height()
+
+
+@functools.lru_cache(maxsize=4000)
+def _wrapped(words: str, bold: bool, room: int, height: int) -> tuple[str, ...]:
+    """As many lines of ``room`` px as a row has height for; the last one is elided."""
+    font = _BOLD if bold else _BODY
+    metrics, found = QFontMetrics(font), list[str]()
+    most = max(1, height // metrics.lineSpacing())
+    layout = QTextLayout(words, font)
+    layout.beginLayout()
+    while len(found) < most and (line := layout.createLine()).isValid():
+        line.setLineWidth(room)
+        rest = words[line.textStart() :]
+        if len(found) == most - 1:
+            found.append(metrics.elidedText(rest, Qt.TextElideMode.ElideRight, room))
+        else:
+            found.append(rest[: line.textLength()].rstrip())
+    layout.endLayout()
+    return tuple(found)
 
 
 def row_table(model: RowsModel, name: str, row_height: int) -> QTableView:

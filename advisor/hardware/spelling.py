@@ -30,6 +30,7 @@ def plain(part: str) -> str:
     text = part.lower()
     text = re.sub(r"(?<=\d)\s*(?:gigs?|gigabytes?)\b", "gb", text)
     text = re.sub(r"(?<=\d)\s*(?:terabytes?)\b", "tb", text)
+    text = re.sub(r"\b\d{1,3}[\s-]cores?\s+(?:cpu|processor)\b,?", " ", text)
     text = _modules(text)
     text = re.sub(r"[()\[\]“”\"'|]|(?<=\d),(?=\d{3}\b)", _blank_or_nothing, text)
     text = _WIDTH.sub(" ", _LINE.sub(r"\1", _FRAMEWORK.sub(" laptop ", _MACHINES.sub(" ", text))))

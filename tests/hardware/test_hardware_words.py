@@ -56,6 +56,8 @@ def seen(rig: Rig) -> tuple[list[str], float]:
         ("RTX 3090 pcie 4 x8 + 32GB", ["RTX 3090"], 32),
         ("Framework 16 RX 7700S 64GB", ["RX 7700S"], 64),
         ("M4 Max 128GB MacBook Pro 16", ["M4 Max (40-core)"], 128),
+        ("M4 Max (16-core CPU, 40-core GPU) 128GB", ["M4 Max (40-core)"], 128),
+        ("M4 Max 14-core CPU 32-core GPU 36GB", ["M4 Max (32-core)"], 36),
         ("16-inch MacBook Pro M3 Max 64GB", ["M3 Max (40-core)"], 64),
         ("MacBook Pro 16GB M1 Pro", ["M1 Pro"], 16),
         ("apple silicon m2 pro 32", ["M2 Pro"], 32),

@@ -301,6 +301,7 @@ def work_out(
             *outlook([catalogue().find(m) for m in case.models], need, kept, at.date(), llama_cpp),
         ),
         depth=depth,
+        llama_cpp=llama_cpp,
     )
 
 

@@ -189,6 +189,8 @@ class Answer:
     rules: tuple[str, ...]
     """When to rent, build or mix, what a length costs, and what to buy next, as sentences."""
     depth: "Depth"
+    llama_cpp: str = ""
+    """Which one its rigs run: ``RunSettings.built``."""
 
     @property
     def shortfalls(self) -> tuple[str, ...]:

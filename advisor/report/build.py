@@ -27,6 +27,7 @@ from advisor.report.sections.probe import probe_blocks
 from advisor.report.sections.scenario import scenario_blocks
 from advisor.report.sections.sources import source_blocks
 from advisor.session import Session
+from advisor.sizing.build_rules import version_of
 from advisor.sizing.matrix import Matrix
 from advisor.sizing.plan import Plan
 from advisor.sizing.waits import Wait
@@ -164,12 +165,15 @@ def _probe(findings: Findings) -> list[Block]:
 
 def _sources(session: Session, findings: Findings) -> list[Block]:
     rig = None if _only_a_case(session, findings) else findings.rig
+    plan, case = findings.plan, findings.scenario
+    rules = version_of("" if case is None else case.llama_cpp)
     return source_blocks(
         session,
         rig,
-        findings.plan,
-        changes(session, findings.plan, findings.advice),
-        advised=findings.advice is not None or findings.scenario is not None,
+        plan,
+        changes(session, plan, findings.advice),
+        advised=findings.advice is not None or case is not None,
+        rules=rules if plan is None else plan.llama_cpp,
     )
 
 

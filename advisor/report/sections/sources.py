@@ -34,11 +34,13 @@ def source_blocks(
     changes: Sequence[str] = (),
     *,
     advised: bool = True,
+    rules: str = LLAMA_CPP,
 ) -> list[Block]:
     """Terms explained once, then assumptions, data and their dates.
 
     ``rig`` is None where the report is not about one; ``changes`` say what is not as it was when
-    the session was saved; ``advised``: whether the usage and prices were needed.
+    the session was saved; ``advised``: whether the usage and prices were needed; ``rules``: by
+    which build's rules memory is sized.
     """
     again: list[str] = []
     if not session.report.archival:
@@ -68,7 +70,7 @@ def source_blocks(
         Bullets(
             items=(
                 *_assumptions(session, plan, advised=advised),
-                *_data(rig, plan, advised=advised),
+                *_data(rig, plan, rules, advised=advised),
                 *changes,
                 *again,
             ),
@@ -121,9 +123,8 @@ def _assumptions(session: Session, plan: Plan | None, *, advised: bool) -> list[
     return facts
 
 
-def _data(rig: Rig | None, plan: Plan | None, *, advised: bool) -> list[str]:
+def _data(rig: Rig | None, plan: Plan | None, rules: str, *, advised: bool) -> list[str]:
     prices = importlib.metadata.version("genai-prices")
-    rules = LLAMA_CPP if plan is None else plan.llama_cpp
     fact = (
         f"Memory rules of llama.cpp {rules}; embedded engine xllamacpp "
         f"{importlib.metadata.version('xllamacpp')}."

@@ -94,8 +94,9 @@ def first_problem(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"])
     said = first["msg"].removeprefix("Value error, ").removesuffix(".")
-    said = said.replace("Input should be", "it must be")
-    return f"{where}: {said}."
+    said = said.replace("Input should be", "it must be").replace("a valid decimal", "a number")
+    # What several fields say together has no place of its own.
+    return f"{where}: {said}." if where else f"{said[:1].upper()}{said[1:]}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def _with_needs(usage: Usage, needs: list[str]) -> Usage:
     try:
         return Usage.model_validate(usage.model_dump() | given | asked)
     except ValidationError as error:
-        raise SettingsError(f"--need {first_problem(error)}") from error
+        raise SettingsError(f"--need: {first_problem(error)}") from error
 
 
 def _with_prices(usage: Usage, prices: list[str]) -> Usage:

@@ -66,9 +66,11 @@ def test_a_need_counts_in_a_case() -> None:
         (["--model", "Qwen3 8B"], "Name one of a session and --model"),
         (["--scenario", CASE], "Name one of a session and --scenario"),
         (["--usage", "nonsense"], "there are chat, documents"),
+        (["--need", "budget=much"], "--need: budget: it must be a number."),
+        (["--need", "prompt_tokens=9000000"], "--need: A request of 9,000,000 + 400 tokens is"),
     ],
 )
-def test_what_would_be_ignored_is_refused(
+def test_what_would_be_ignored_or_makes_no_sense_is_refused(
     words: list[str], told: str, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["advise", str(saved), *words]) in {1, 2}

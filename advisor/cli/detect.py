@@ -7,6 +7,7 @@ from advisor.engine.machine import read_machine, with_engine
 from advisor.hardware.bandwidth import measure_ram_bandwidth
 from advisor.hardware.doctor import examine
 from advisor.hardware.rig import Device, Rig
+from advisor.hardware.visible import BUILDS, SEEN
 from advisor.units import UNKNOWN
 from advisor.units import size as people
 
@@ -48,7 +49,8 @@ def show(rig: Rig) -> None:
         say(f"unknown: {field}: {why}")
     for device in rig.devices:
         for field, why in device.unknown.items():
-            say(f"unknown: {device.name}: {field}: {why}")
+            if field not in {BUILDS, SEEN}:  # the findings have told them
+                say(f"unknown: {device.name}: {field}: {why}")
 
 
 def run(arguments: argparse.Namespace) -> int:

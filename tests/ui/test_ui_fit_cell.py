@@ -247,6 +247,7 @@ def test_nothing_of_another_model_or_rig_stands_under_a_new_name(
             assert not fit.matrix.map.isVisible()
             assert not any(card.isVisible() for card in cards)
             assert fit._answer.text().startswith("Sizing ")
+            assert not fit._reason.text()
         finally:
             go_on.set()
         qtbot.waitUntil(answered)

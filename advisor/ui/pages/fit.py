@@ -426,7 +426,7 @@ class FitPage(Page):
 
     def _show_way_out(self) -> None:
         """For a cell that does not fit: the nearest that does."""
-        plan, matrix, rig = self.state.plan, self.matrix.found, self.state.rig
+        plan, matrix, rig = self.state.present_plan, self.matrix.found, self.state.rig
         if plan is None or matrix is None or rig is None or plan.verdict not in {"no", "offload"}:
             return
         self._reason.setText(way_out(matrix, plan, rig))

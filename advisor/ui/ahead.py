@@ -49,6 +49,9 @@ class Ahead(QObject):
                 # The window says what is missing once someone asks for that page.
                 if not job.cancelled and importlib.util.find_spec(name) is not None:
                     importlib.import_module(name)
+            from advisor.session import DataVersions  # noqa: PLC0415 - pydantic is loaded by now
+
+            DataVersions.current()  # read from files, and kept: each session is saved with them
 
         def loaded(_none: None) -> None:
             pauses.keep_caches()

@@ -44,6 +44,7 @@ HEAVY: Final = (
     "advisor.ui.state",
     "advisor.ui.earlier_probes",
     "advisor.ui.texts",
+    "advisor.ui.widgets.model_picker",
     "advisor.ui.pages.machine",
 )
 """Imported on a worker thread after the first paint; none of them creates Qt objects."""
@@ -162,6 +163,9 @@ class MainWindow(QWidget):
         def load(_job: jobs.Job) -> None:
             for name in HEAVY:
                 importlib.import_module(name)
+            from advisor.engine.told import embedded_version  # noqa: PLC0415 - loaded now
+
+            embedded_version()  # kept: the window's thread would read the package's files for it
             then()
 
         classes = Pieces(qt_classes.made())

@@ -15,6 +15,7 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
+    QPixmap,
     QPolygonF,
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
@@ -133,6 +134,8 @@ class CostPlot(QWidget):
         self._picture: CostPicture | None = None
         self._volume = 0
         self._dragged = False
+        self._drawn: tuple[tuple[object, ...], QPixmap] | None = None
+        """The last picture, and all that it depends on."""
         self._x_max = 1.0
         self._y_max = 1.0
         self.setMouseTracking(True)
@@ -252,32 +255,46 @@ class CostPlot(QWidget):
         return Grid(QRectF(self.rect()).adjusted(48, 20, -10, -38), self._x_max, self._y_max)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
-        """Axes, ranges, lines, their names, the crossing, the volume."""
+        """A picture that is kept: a page is painted in bands, and each would draw all of it."""
         del event
-        shown = self._picture
+        ratio, dark = self.devicePixelRatioF(), design.colours().dark
+        shown = self._picture, self._volume, self._x_max, self._y_max
+        how = (*shown, self.width(), self.height(), ratio, dark, self.hasFocus())
+        if self._drawn is None or self._drawn[0] != how:
+            made = QPixmap(self.size() * ratio)
+            made.setDevicePixelRatio(ratio)
+            made.fill(QColor(design.colours().surface))
+            with QPainter(made) as painter:
+                self._draw(painter)
+            self._drawn = how, made
         with QPainter(self) as painter:
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            if self.hasFocus():
-                painter.setPen(QPen(QColor(design.colours().accent), 1))
-                painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
-            if shown is None:
-                return
-            grid = self._grid()
-            grid.paint(
-                painter,
-                across=self.tr("requests a month"),
-                up=self.tr("{currency} a month").format(currency=shown.currency),
-            )
-            painter.save()
-            painter.setClipRect(grid.area)
-            for line, style in zip(shown.lines, STYLES, strict=False):
-                self._paint_range(painter, grid, line, _colour(style[0]))
-            for line, style in zip(shown.lines, STYLES, strict=False):
-                self._paint_line(painter, grid, line, style)
-            painter.restore()
-            self._paint_volume(painter, grid)
-            self._paint_names(painter, grid, shown)
-            self._paint_cross(painter, grid, shown)
+            painter.drawPixmap(0, 0, self._drawn[1])
+
+    def _draw(self, painter: QPainter) -> None:
+        """Axes, ranges, lines, their names, the crossing, the volume."""
+        shown = self._picture
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(design.colours().accent), 1))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
+        if shown is None:
+            return
+        grid = self._grid()
+        grid.paint(
+            painter,
+            across=self.tr("requests a month"),
+            up=self.tr("{currency} a month").format(currency=shown.currency),
+        )
+        painter.save()
+        painter.setClipRect(grid.area)
+        for line, style in zip(shown.lines, STYLES, strict=False):
+            self._paint_range(painter, grid, line, _colour(style[0]))
+        for line, style in zip(shown.lines, STYLES, strict=False):
+            self._paint_line(painter, grid, line, style)
+        painter.restore()
+        self._paint_volume(painter, grid)
+        self._paint_names(painter, grid, shown)
+        self._paint_cross(painter, grid, shown)
 
     def _paint_range(self, painter: QPainter, grid: Grid, line: CostLine, colour: QColor) -> None:
         colour.setAlphaF(0.13)

@@ -10,7 +10,7 @@ from advisor.sizing.plan import Plan
 from advisor.sizing.sampling import pace, reaches
 from advisor.sizing.ways_out import BOUGHT, OTHER_MODEL, Change
 from advisor.sizing.why_not import WhyNot
-from advisor.ui import checks
+from advisor.ui import checks, laid_out
 from advisor.ui.jobs import Job, run_task
 from advisor.ui.state import AppState
 from advisor.ui.widgets.basics import Card, button, clear, column, row, text
@@ -78,6 +78,10 @@ class WhyCard(Card):
 
     def _show(self, found: WhyNot, plan: Plan, *, looking: bool = False) -> None:
         """``looking``: more may follow, and what is there may give way to what is smaller."""
+        with laid_out.once(self):
+            self._fill(found, plan, looking=looking)
+
+    def _fill(self, found: WhyNot, plan: Plan, *, looking: bool) -> None:
         clear(self._ways)
         self._missing.setText(self._sentence(found, plan))
         for change in found.changes:

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from advisor.ui.turns import Turn, line
 
-BANDS: Final = 4
+BANDS: Final = 6
 """Turns in which what is below is painted."""
 LONGEST_MS: Final = 120
 """As long pieces of a page are waited for, so that it appears whole; nobody notices more delay."""

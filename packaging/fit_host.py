@@ -21,8 +21,10 @@ import numpy as np
 from fit_given import HOST
 from fit_host_rows import ALONE, BESIDE, HostRow, read
 
+from advisor.hardware.rig import Simd
 from advisor.sizing.speed_data import Errors, HostCosts, speed_data
 from advisor.sizing.speed_similar import NORMAL_80
+from advisor.sizing.speed_sums import HARD
 
 ROWS = Path(__file__).parent / "bench_host.jsonl"
 SPEED = Path(__file__).parents[1] / "resources" / "speed.json"
@@ -34,6 +36,7 @@ OF_PAGE = 0.2
 COPIES = {
     "copy_share": 0.76,
     "chosen_power": 0.5,
+    "mapped_share": 0.27,
     "copy_source": "Share: 24 GB/s from page-locked memory over PCIe 4.0 x16 to an RTX 3060 "
     "(github.com/turboderp-org/exllamav3/pull/392, Sep 2026). Power: of 128 experts 72 to 95 are "
     "used by 512 tokens of code, block by block (github.com/ggml-org/llama.cpp/pull/15346, Aug "
@@ -43,8 +46,13 @@ COPIES = {
     "(gpt-oss 20B, github.com/ggml-org/llama.cpp/pull/20978, March 2026), 2.2 times at 1,024 "
     "(ikawrakow/ik_llama.cpp/issues/1695, Apr 2026), 2.0 to 2.3 beside two RTX 3090 "
     "(ggml-org/llama.cpp/pull/28223, Sep 2026), 1.2 times at 2,048 beside an RTX 3060 "
-    "(ggml-org/llama.cpp/issues/25859, July 2026)",
+    "(ggml-org/llama.cpp/issues/25859, July 2026). Share of mapped copies: prompts of Qwen3.6 "
+    "35B-A3B beside an RTX 3090 went up by 29 % when DDR4 of one desktop went from 2133 to 3000 "
+    "(github.com/msb-msb/insiderllm-bench-results, Oct 2026), 8.4 and 11.6 GB/s of 31.5 and 42.4 "
+    "that it measured",
 }
+X86: tuple[Simd, Simd] = ("avx512_vnni", "avx2")
+ARM: Simd = "arm"
 STAGED = 14.0
 """GB/s at which one core copies to page-locked memory: 11 to 18 on a desktop with an RTX 4090
 (github.com/turboderp-org/exllamav3/pull/341, Sep 2026). It counts as one page."""
@@ -52,22 +60,36 @@ MAPPED_DIFFER = 0.35
 """Least spread of copies: mapped weights were copied at 8 GB/s in a virtual machine, 13 to 16 on
 the pages here, 15 on the one of ik_llama.cpp above and at about 21 on that of pull 20978."""
 PRIORS = {
-    "eta": (0.7, 0.3),
+    "eta": (0.75, 0.3),
     "power": (0.2, 0.15),
-    "low": (1.4, 0.25),
-    "experts": (1.2, 0.3),
+    "read": (0.95, 0.15),
+    "cores": (1.0, 0.3),
+    "fp4": (1.0, 0.3),
+    "looked_up": (1.0, 0.3),
+    "state_gbs": (0.6, 0.6),
+    "experts": (1.1, 0.3),
+    "tau_us": (20.0, 0.5),
     "beside_us": (60.0, 0.7),
-    "fp4": (1.2, 0.25),
 }
 """Constant: what it is near, and how far the rows may take it (``power``: as it is; of the others
-the logarithm). Bandwidth falls short of the data sheet by a third as a rule (STREAM on desktops);
-a hand-over to a device and back costs tens of µs (its launch and a copy of a few KB)."""
+the logarithm). Bandwidth falls short of the data sheet by a quarter as a rule (STREAM on desktops),
+what reads with every core reaches nearly all of it. ``cores``: factor on all rates of
+``fit_given.HOST`` by which a core unpacks, ``fp4`` of that type's beside it, ``looked_up`` of I-quants'. A hand-over to a
+device and back costs tens of µs (its launch and a copy of a few KB)."""
+
+
+CLOSE = 2e-3
+"""Change of every constant's logarithm at which a fit is done."""
 
 
 def _costs(given: HostCosts, values: Sequence[float]) -> HostCosts:
     told = dict(zip(PRIORS, values, strict=True))
-    types = {**given.types, "fp4": told.pop("fp4")}
-    return given.model_copy(update={**told, "types": types})
+    cores, fp4, looked_up = (told.pop(name) for name in ("cores", "fp4", "looked_up"))
+    rates = {name: rate * cores for name, rate in HOST["core_gbs"].items()}
+    rates["fp4"] *= fp4
+    for name in HARD:
+        rates[name] *= looked_up
+    return given.model_copy(update={**told, "core_gbs": rates})
 
 
 def _start() -> np.ndarray[Any, Any]:
@@ -81,14 +103,21 @@ def _values(vector: np.ndarray[Any, Any]) -> list[float]:
     ]
 
 
-def fit(rows: Sequence[HostRow], given: HostCosts) -> HostCosts:
-    """Constants by least squares on the logarithm of the time, rows of a page going together."""
+Vector = np.ndarray[Any, Any]
+
+
+def fit(rows: Sequence[HostRow], given: HostCosts, near: Vector | None = None) -> Vector:
+    """Constants by least squares on the logarithm of the time, rows of a page going together.
+
+    ``near``: where to begin, the solution of almost the same rows.
+    """
     measured = np.log([1 / row.raw["tg_tps"] for row in rows])
     pages = np.array([row.page for row in rows])
     covariance = NOISE**2 * np.eye(len(rows)) + OF_PAGE**2 * (pages[:, None] == pages[None, :])
     whiten = np.linalg.inv(np.linalg.cholesky(covariance))
     doubts = np.array([doubt for _, doubt in PRIORS.values()])
-    start = vector = _start()
+    start = _start()
+    vector = start if near is None else near
     rest = [row.rest(prefill=False)[0] for row in rows]
 
     def left(at: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -104,8 +133,11 @@ def fit(rows: Sequence[HostRow], given: HostCosts) -> HostCosts:
         # Rows that the others contradict count less (as Student's t of 4 degrees would have it).
         weight = np.sqrt(5 / (4 + now**2))
         weight[len(rows) :] = 1.0
-        vector = vector - np.linalg.lstsq(slopes * weight[:, None], now * weight, rcond=None)[0]
-    return _costs(given, _values(vector))
+        change = np.linalg.lstsq(slopes * weight[:, None], now * weight, rcond=None)[0]
+        vector = vector - change
+        if np.abs(change).max() < CLOSE:
+            break
+    return vector
 
 
 @dataclass(frozen=True)
@@ -192,28 +224,61 @@ def _middle(values: Sequence[tuple[str, float]]) -> float:
 
 def _copies(rows: Sequence[HostRow]) -> Callable[[HostRow], float]:
     """Page-locked at the share of the link that is given, mapped as other pages' rows say."""
-    mapped = _pageable(rows) * 1e9
-    return lambda row: row.copied / (min(row.locked, mapped) if row.settings.mmap else row.locked)
+    mapped = _pageable(rows)
+
+    def seconds(row: HostRow) -> float:
+        if not row.settings.mmap:
+            return row.copied / row.locked
+        limit = min(mapped, COPIES["mapped_share"] * row.ram) * 1e9
+        return row.copied / min(row.locked, limit)
+
+    return seconds
 
 
 def _pageable(rows: Sequence[HostRow]) -> float:
-    """10**9 bytes per second of what is mapped."""
+    """10**9 bytes per second of what is mapped, where RAM is not the limit."""
     told = [
         (row.page, 1e-9 * row.copied / max(1 / row.raw["pp_tps"] - row.rest(prefill=True)[0], 1e-9))
         for row in rows
-        if row.settings.mmap
+        if row.settings.mmap and COPIES["mapped_share"] * row.ram > STAGED
     ]
     return _middle([*told, ("", STAGED)])
 
 
 def _reads(rows: Sequence[HostRow]) -> Callable[[HostRow], float]:
-    scale = _core_scale(rows)
-    return lambda row: row.arithmetic / scale
+    scales = _scales(rows)
+    return lambda row: row.arithmetic / _scale_of(row, scales)
 
 
-def _core_scale(rows: Sequence[HostRow]) -> float:
-    """By how much a core is faster than the rates that the types are compared by."""
-    return _middle([(row.page, row.arithmetic * row.raw["pp_tps"]) for row in rows])
+Scales = dict[tuple[Simd | None, bool], float]
+"""By vector instructions (None: any) and tiles: how much faster a core is than the rates that types
+are compared by."""
+
+
+def _scale_of(row: HostRow, scales: Scales) -> float:
+    return scales.get((row.simd, row.tiled), scales[None, row.tiled])
+
+
+def _scales(rows: Sequence[HostRow]) -> Scales:
+    """Medians over pages: laptops that throttle and boards of small cores are among them."""
+    found: Scales = {}
+    for tiled in (False, True):
+        alike = [row for row in rows if row.tiled == tiled]
+        kinds = {row.simd for row in alike} - {None}
+        for kind in kinds:
+            found[kind, tiled] = _median([row for row in alike if row.simd == kind])
+        x86 = [math.log(found[kind, tiled]) for kind in X86 if (kind, tiled) in found]
+        found[None, tiled] = math.exp(float(np.mean(x86)))
+    return found
+
+
+def _median(rows: Sequence[HostRow]) -> float:
+    pages = dict.fromkeys(row.page for row in rows)
+    own = [
+        np.mean([math.log(r.arithmetic * r.raw["pp_tps"]) for r in rows if r.page == page])
+        for page in pages
+    ]
+    return math.exp(float(np.median(own)))
 
 
 def _print(title: str, held: Sequence[Held]) -> None:
@@ -241,13 +306,15 @@ def main() -> None:
                 print(found)
             else:
                 rows.append(found)
-    given = HostCosts.model_validate(speed_data().host.model_dump() | HOST)
+    given = speed_data().host
     decoded = [row for row in rows if row.raw["tg_tps"] and row.tells]
     copied = [row for row in rows if row.raw["pp_tps"] and row.group == BESIDE]
     computed = [row for row in rows if row.raw["pp_tps"] and row.group == ALONE]
 
+    whole = fit(decoded, given)
+
     def seconds(others: Sequence[HostRow]) -> Callable[[HostRow], float]:
-        costs = fit(others, given)
+        costs = _costs(given, _values(fit(others, given, whole)))
         return lambda row: row.host(costs)
 
     held = _held(decoded, seconds, prefill=False)
@@ -255,8 +322,9 @@ def main() -> None:
     alone = [one for one in held if one.row.group == ALONE]
     copies = _held(copied, _copies, prefill=True)
     reads = _held(computed, _reads, prefill=True)
-    costs = fit(decoded, given)
-    scale = _core_scale(computed)
+    costs = _costs(given, _values(whole))
+    scales = _scales(computed)
+    plain, tiled = scales[None, False], scales[None, True]
     for title, part in (
         (f"decode, {BESIDE}", beside),
         (f"decode, {ALONE}", alone),
@@ -273,17 +341,24 @@ def main() -> None:
         f"{len({row.page for row in rows})} pages (packaging/bench_host.jsonl"
         + "".join(f", {path.name}" for path in asked.rows)
         + ")",
-        **{name: _r(getattr(costs, name)) for name in PRIORS if name != "fp4"},
         **HOST,
-        "types": {**HOST["types"], "fp4": _r(costs.types["fp4"])},
+        **{name: _r(getattr(costs, name)) for name in PRIORS if hasattr(costs, name)},
+        "core_gbs": {name: _r(rate) for name, rate in costs.core_gbs.items()},
         "spread": _r(_spread(alone)),
         "spread_beside": _r(_spread(beside)),
         **COPIES,
         "pageable_gbs": _r(_pageable(copied)),
         "copy_spread": _r(_spread(copies, MAPPED_DIFFER)),
-        "prefill_gflops": {k: _r(v * scale) for k, v in HOST["prefill_gflops"].items()},
+        "prefill_gflops": {k: _r(v * plain) for k, v in HOST["prefill_gflops"].items()},
         "tiled": HOST["tiled"]
-        | {"gflops": {k: _r(v * scale) for k, v in HOST["tiled"]["gflops"].items()}},
+        | {"gflops": {k: _r(v * tiled) for k, v in HOST["tiled"]["gflops"].items()}},
+        "vectors": {
+            kind: {
+                "plain": _r(scales[kind, False] / plain),
+                "tiled": _r(scales.get((kind, True), tiled) / tiled),
+            }
+            for kind in (*X86, ARM)
+        },
         "prefill_spread": _r(_spread(reads)),
         "errors": {
             "decode": {g: _errors(p).model_dump() for g, p in ((BESIDE, beside), (ALONE, alone))},

@@ -14,7 +14,8 @@ from fit_rows import GPUS, file_type, load
 
 from advisor.errors import RigAdvisorError
 from advisor.hardware.compose import parse_rig
-from advisor.hardware.rig import Rig
+from advisor.hardware.processors import simd_of_name
+from advisor.hardware.rig import Rig, Simd
 from advisor.llm.model import Model
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.build_dates import built_year
@@ -25,9 +26,16 @@ from advisor.sizing.plan import Speed, SpeedTerm
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed import predict
 from advisor.sizing.speed_data import HostCosts
-from advisor.sizing.speed_host import arithmetic, in_tiles
+from advisor.sizing.speed_host import arithmetic, in_tiles, simd_of
 from advisor.sizing.speed_load import Load, loads
-from advisor.sizing.speed_machine import Machine, host_seconds, machine
+from advisor.sizing.speed_machine import (
+    Machine,
+    byte_times,
+    host_seconds,
+    machine,
+    ram_gbs,
+    ram_rate,
+)
 from advisor.sizing.speed_prefill import COPIED
 from advisor.sizing.speed_similar import NORMAL_80
 from advisor.units import GIB
@@ -60,23 +68,19 @@ class HostRow:
     @property
     def tells(self) -> bool:
         """Whether its decoding says something of RAM: half of its time or more is the host's."""
-        if self.rig.host.ram_bandwidth_gbs is None or self.found.decode_tps is None:
+        if self.raw["ram_gbs"] is None or self.found.decode_tps is None:
             return False
         return self.rest(prefill=False)[0] * self.found.decode_tps.mid <= 0.5
 
     def host(self, costs: HostCosts) -> float:
         """Seconds per token of what lies in RAM."""
-        gbs = costs.effective(self.rig.host.ram_bandwidth_gbs or math.nan)
-        box = replace(self.box, host=costs, host_gbs=gbs)
-        load = self.load
-        return float(
-            sum(
-                np.asarray(part)
-                for part in host_seconds(
-                    box, load.columns, load.cache_bytes, load.attention_flops, load.beside
-                )
-            )
-        )
+        host, load = self.rig.host, self.load
+        times = byte_times(costs, ram_gbs(costs, host), host.cores)
+        times, hard = times[: len(sums.GROUPS)], times[len(sums.GROUPS) :]
+        gbs = ram_rate(host, costs)
+        box = replace(self.box, host=costs, host_gbs=gbs, host_times=times, hard_times=hard)
+        parts = host_seconds(box, load.columns, load.cache_bytes, load.attention_flops, load.beside)
+        return float(sum(float(part) for part in parts))
 
     def rest(self, prefill: bool) -> tuple[float, float]:
         """Seconds per token of everything else, and what of them is in doubt."""
@@ -95,15 +99,37 @@ class HostRow:
         return 1 / speed.mid - taken, max(doubt, 0.0)
 
     @property
+    def ram(self) -> float:
+        """What its RAM delivers, GB/s; infinite where it is not told."""
+        known = self.raw["ram_gbs"] is not None
+        return (ram_gbs(self.box.host, self.rig.host) or math.inf) if known else math.inf
+
+    @property
     def copied(self) -> float:
         """Bytes per token of a prompt that are copied."""
         terms = [term for term in self.found.prefill_terms if term.name == COPIED]
         return _seconds(terms) * (self.box.copy_rate or math.nan)
 
     @property
+    def simd(self) -> Simd | None:
+        """The vector instructions of its processor."""
+        return simd_of(self.rig)
+
+    @property
+    def tiled(self) -> bool:
+        """Whether its build multiplies its types in tiles."""
+        built = built_year(self.settings.built) or 0.0
+        if not in_tiles(self.box.host, self.simd, built):
+            return False
+        sizes = self.load.columns[sums.DENSE] + self.load.columns[sums.EXPERTS]
+        most = sums.GROUPS[int(np.argmax(sizes))]
+        return most in HOST["tiled"]["gflops"]
+
+    @property
     def arithmetic(self) -> float:
         """Seconds per token of a prompt by ``fit_given.HOST``'s rates."""
-        costs = HostCosts.model_validate(self.box.host.model_dump() | HOST)
+        alike = {kind: {"plain": 1.0, "tiled": 1.0} for kind in ("avx512_vnni", "avx2", "arm")}
+        costs = HostCosts.model_validate(self.box.host.model_dump() | HOST | {"vectors": alike})
         asked, known = self.settings, self.model.hp
         ubatch = min(asked.ubatch_size, asked.batch_size, asked.n_prompt)
         return arithmetic(
@@ -112,7 +138,8 @@ class HostRow:
             self.rig.host.cores or costs.cores,
             ubatch,
             used=known.n_expert_used / known.n_expert if known and known.n_expert else 1.0,
-            tiled=in_tiles(costs, self.rig, built_year(asked.built) or 0.0),
+            tiled=in_tiles(costs, self.simd, built_year(asked.built) or 0.0),
+            kind=self.simd,
         )
 
 
@@ -136,8 +163,8 @@ def _settings(raw: dict[str, Any]) -> RunSettings:
         n_cpu_moe=raw["n_cpu_moe"] or 0,
         ubatch_size=int(told(r"-ub (\d+)", "512")),
         batch_size=int(told(r"-b (\d+)", "2048")),
-        ctk=told(r"-ctk (\S+)", "f16"),
-        ctv=told(r"-ctv (\S+)", "f16"),
+        ctk=told(r"-ctk ([a-z0-9_]+)", "f16"),
+        ctv=told(r"-ctv ([a-z0-9_]+)", "f16"),
         mmap=not raw.get("pinned", False),
         built=re.sub(r"^(\d{4}-\d\d).*", r"\1", raw["date"]) if "-" in raw["date"] else "",
     )
@@ -148,7 +175,8 @@ def _rig(raw: dict[str, Any]) -> Rig:
     rig = parse_rig(f"{raw['gpu_count']}x {card} + 1024 GB" if card else "CPU only 1024 GB")
     told = {
         "cpu": raw["cpu"] or "",
-        "ram_bandwidth_gbs": raw["ram_gbs"],
+        "simd": raw.get("simd") or simd_of_name(raw["cpu"] or ""),
+        "ram_read_gbs" if raw.get("measured") else "ram_bandwidth_gbs": raw["ram_gbs"],
         "cores": raw["threads"] or raw["cores"],
     }
     if raw["threads"] and raw["cores"]:

@@ -86,7 +86,9 @@ class Build:
             )
             for d in self.rig.devices
         )
-        hosts = tuple((h.ram_available, h.ram_bandwidth_gbs) for h in self.rig.hosts)
+        hosts = tuple(
+            (h.ram_available, h.ram_bandwidth_gbs, h.ram_read_gbs) for h in self.rig.hosts
+        )
         return self.here, devices, hosts
 
 

@@ -112,7 +112,7 @@ def space(
     kinds = [(device, calibration if here else IDENTITY) for device, here in shelf.kinds]
     fast = least(kinds, [v.ideal for v in known], ubatch)
     pairs = _bytes(shelf, known, settings.margin)
-    ram_gbs = speed_data().host.effective(shelf.ram_bandwidth)
+    ram_gbs = shelf.ram_gbs
     if calibration.host_bandwidth_gbs is not None:
         ram_gbs = np.where(shelf.here, calibration.host_bandwidth_gbs, ram_gbs)
     decode = _decode(shelf, pairs, fast, ram_gbs)

@@ -16,6 +16,7 @@ from advisor.advice.options import EFFORT, Kind
 from advisor.advice.usage import Usage
 from advisor.hardware.rig import Device, Rig
 from advisor.sizing.driver import driver_context
+from advisor.sizing.speed_machine import ram_rate
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -39,7 +40,8 @@ class Shelf:
     cards: Floats
     ram: Floats
     """Bytes beside the cards; of memory that they share, what their drivers leave."""
-    ram_bandwidth: Floats
+    ram_gbs: Floats
+    """What the processor reads of RAM at 4 bits, GB/s (speed_machine.ram_rate); 0: not known."""
     changes: Flags
     here: Flags
     """The rig that is there, for which measurements hold."""
@@ -104,7 +106,7 @@ def shelve(found: Sequence[Build]) -> Shelf:
             sum(room for _, room in mine),
             len(devices),
             _beside(build.rig),
-            host.ram_bandwidth_gbs or 0.0,
+            ram_rate(host) or 0.0,
         )
         changes[i] = EFFORT[build.kind] >= CHANGES_SOMETHING
         possible[i] = not build.impossible and not build.unpriced

@@ -233,7 +233,7 @@ def _alone(asked: tuple[Variant, Rig, Usage, Engine], place: int, how: How) -> L
     if dense + experts > (device.memory_free or 0):
         return None
     card = (device.table_id or device.name, device.memory_total, device.memory_used, device.pcie)
-    host = rig.host.ram_total, rig.host.ram_bandwidth_gbs
+    host = rig.host.ram_total, rig.host.ram_bandwidth_gbs, rig.host.ram_read_gbs
     key = ("alone", how.__name__, card, host, variant.key, lengths(usage))
 
     def work() -> LocalRun | None:

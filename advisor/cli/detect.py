@@ -38,7 +38,7 @@ def show(rig: Rig) -> None:
                 "cpu",
                 people(host.ram_total),
                 f"{people(host.ram_available)} free",
-                _bandwidth(host.ram_bandwidth_gbs),
+                _bandwidth(host.ram_shown[0]),
             ],
         ],
         right=2,

@@ -21,6 +21,7 @@ from advisor.hardware.imagined import (
     with_field,
 )
 from advisor.hardware.network import STATED, join, same_machines, split_machines
+from advisor.hardware.processors import simd_of_name
 from advisor.hardware.rig import Device, Host, NetworkLink, Rig
 from advisor.hardware.saved import rig_from_json
 from advisor.hardware.shared_memory import reads_the_ram, with_ram_bandwidth
@@ -112,6 +113,7 @@ def _host(parts: _HostParts, devices: list[Device], pool: int | None) -> Host:
         parts.sources["ram_available"] = "RAM less what its system is assumed to take"
     return Host(
         cpu=parts.cpu,
+        simd=simd_of_name(parts.cpu),
         ram_total=total,
         ram_available=available,
         ram_type=parts.ram_type,

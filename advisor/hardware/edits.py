@@ -100,6 +100,7 @@ def set_memory(rig: Rig, text: str) -> Rig:
 
 def _with_memory(rig: Rig, read: Host) -> Rig:
     fields = ("ram_total", "ram_available", "ram_type", "ram_bandwidth_gbs", "ram_bandwidth_source")
+    fields += ("ram_read_gbs", "ram_read_source")
     kept = {k: v for k, v in rig.host.unknown.items() if k not in fields}
     unknown = kept | {k: v for k, v in read.unknown.items() if k in fields}
     host = rig.host.model_copy(

@@ -15,6 +15,7 @@ from advisor import paths
 from advisor.files import is_missing
 from advisor.hardware import cgroups, macos, smbios
 from advisor.hardware.bandwidth import cached_ram_bandwidth
+from advisor.hardware.processors import simd_of_flags, simd_of_name
 from advisor.hardware.rig import Host
 
 # SMBIOS 7.4.1, chassis types that are carried about.
@@ -38,6 +39,7 @@ def read_host(models: Path | None = None, *, root: Path = Path("/")) -> Host:
     values["cpu"] = _cpu(root)
     if not values["cpu"]:
         unknown["cpu"] = "the system does not name its processor"
+    values["simd"] = simd_of_flags(_flags(root)) or simd_of_name(values["cpu"])
     values |= _processors(root, sources, unknown, wsl=wsl)
     values |= _memory(root, sources)
     values |= _memory_type(root, values, sources, unknown)
@@ -45,8 +47,9 @@ def read_host(models: Path | None = None, *, root: Path = Path("/")) -> Host:
     values |= _disk(models or paths.data(), unknown)
     told = {name: "operating system" for name, value in values.items() if value is not None}
     del told["wsl"]
-    for name in ("ram_type", "ram_bandwidth_gbs", "ram_bandwidth_source"):
-        told.pop(name, None)
+    for name in list(told):
+        if name.startswith(("ram_type", "ram_bandwidth", "ram_read")):
+            del told[name]
     return Host(**values, sources=told | sources, unknown=unknown)
 
 
@@ -123,8 +126,13 @@ def _lent_threads(root: Path, cores: int, threads: int | None) -> bool:
     Clouds lend threads: 16 "cores" of a Xeon unpacked weights as fast as eight do
     (packaging/bench_host.jsonl). One that shows which threads share a core is believed.
     """
-    flags = re.search(r"^flags\s*:(.*)$", _text(root / "proc/cpuinfo"), re.MULTILINE)
-    return 1 < cores == threads and bool(flags and "hypervisor" in flags[1].split())
+    return 1 < cores == threads and "hypervisor" in _flags(root).split()
+
+
+def _flags(root: Path) -> str:
+    """What Linux says that an x86 processor can do."""
+    found = re.search(r"^flags\s*:(.*)$", _text(root / "proc/cpuinfo"), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _windows_cpu() -> str:
@@ -196,13 +204,18 @@ def _memory_type(
         sources["ram_type"] = "SMBIOS"
     else:
         unknown["ram_type"] = _why_no_type(root)
+    read: dict[str, Any] = {}
     if measured is not None:
-        bandwidth, source = measured.gbs, measured.source
+        read = {"ram_read_gbs": measured.gbs, "ram_read_source": measured.source}
+        sources["ram_read_gbs"] = measured.source
+        if bandwidth is None:
+            bandwidth, source = measured.gbs, measured.source
     if bandwidth is None:
         unknown["ram_bandwidth_gbs"] = "not readable here; measuring it takes a second"
     elif source:
         sources["ram_bandwidth_gbs"] = source
-    return {"ram_type": kind, "ram_bandwidth_gbs": bandwidth, "ram_bandwidth_source": source}
+    told = {"ram_type": kind, "ram_bandwidth_gbs": bandwidth, "ram_bandwidth_source": source}
+    return told | read
 
 
 def _why_no_type(root: Path) -> str:

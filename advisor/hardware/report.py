@@ -17,7 +17,7 @@ _BYTES = {
     *("swap_total", "swap_used", "disk_free"),
 }
 _UNITS = {
-    **dict.fromkeys(("bandwidth_gbs", "ram_bandwidth_gbs", "nvlink_gbs"), "GB/s"),
+    **dict.fromkeys(("bandwidth_gbs", "ram_bandwidth_gbs", "ram_read_gbs", "nvlink_gbs"), "GB/s"),
     **dict.fromkeys(("power_w", "power_limit_w", "power_default_w", "power_idle_w"), "W"),
     **dict.fromkeys(("clock_mhz", "clock_max_mhz", "memory_clock_mhz"), "MHz"),
     "temperature_c": "°C",
@@ -45,7 +45,7 @@ _COMMON = {"root", "user", "admin", "host", "localhost"}
 _SHORT = 4
 _INTERNAL = {
     *("sources", "alternatives", "unknown", "unified", "integrated", "mig", "wsl"),
-    "ram_bandwidth_source",
+    *("ram_bandwidth_source", "ram_read_source", "simd"),
 }
 
 

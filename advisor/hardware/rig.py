@@ -1,10 +1,12 @@
 """A rig: devices and a host, installed or imagined. Unknown facts are None, never zero."""
 
-from typing import Literal
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 Backend = Literal["cuda", "rocm", "vulkan", "metal", "sycl", "cpu"]
+Simd = Literal["avx512_vnni", "avx2", "arm"]
+"""Vector instructions that llama.cpp's kernels for prompts tell apart (processors.py)."""
 OWN_PROGRAMS = "this user's programs"
 """In the source of a list of programs that leaves out other users'."""
 
@@ -126,6 +128,7 @@ class Host(_Frozen):
     cores: int | None = None
     """Physical cores."""
     threads: int | None = None
+    simd: Simd | None = None
     limited_to: int | None = None
     """Cores that this program may use, where that is fewer than the system shows; llama.cpp starts
     a thread for each of those (common.cpp: common_cpu_get_num_physical_cores)."""
@@ -136,13 +139,49 @@ class Host(_Frozen):
     ram_type: str | None = None
     """``"DDR5-6000"``."""
     ram_bandwidth_gbs: float | None = None
+    """That its modules may reach; where nobody tells them, what was measured (``ram_read_gbs``)."""
     ram_bandwidth_source: str | None = None
+    ram_read_gbs: float | None = None
+    """What reading with every core reached (bandwidth.py): two thirds of the modules' on many
+    desktops, nine tenths on others."""
+    ram_read_source: str | None = None
     laptop: bool | None = None
     on_battery: bool | None = None
     disk_free: int | None = None
     disk_path: str | None = None
     sources: dict[str, str] = {}
     unknown: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measured_once(cls, values: object) -> object:
+        """Rigs that were saved when what was measured took the modules' place."""
+        if not isinstance(values, dict):
+            return values
+        said = cast("dict[str, Any]", values)
+        source = said.get("ram_bandwidth_source") or ""
+        if said.get("ram_read_gbs") is None and str(source).startswith("measured"):
+            return said | {
+                "ram_read_gbs": said.get("ram_bandwidth_gbs"),
+                "ram_read_source": source,
+            }
+        return said
+
+    @property
+    def ram_shown(self) -> tuple[float | None, str]:
+        """Bandwidth of the RAM for people, GB/s, and where it is from: measured where it was."""
+        if self.ram_read_gbs is not None:
+            return self.ram_read_gbs, self.ram_read_source or ""
+        return self.ram_bandwidth_gbs, self.ram_bandwidth_source or ""
+
+    def with_read(self, gbs: float, source: str) -> "Host":
+        """The same with what reading its RAM reached, GB/s."""
+        update: dict[str, Any] = {"ram_read_gbs": gbs, "ram_read_source": source}
+        if self.ram_bandwidth_gbs is None or self.ram_bandwidth_gbs == self.ram_read_gbs:
+            update |= {"ram_bandwidth_gbs": gbs, "ram_bandwidth_source": source}
+            unknown = {k: v for k, v in self.unknown.items() if k != "ram_bandwidth_gbs"}
+            update |= {"unknown": unknown}
+        return self.model_copy(update=update)
 
 
 class NetworkLink(_Frozen):

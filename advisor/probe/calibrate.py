@@ -22,7 +22,7 @@ from advisor.sizing.calibration import Calibration
 from advisor.sizing.plan import Speed
 from advisor.sizing.speed_class import class_of
 from advisor.sizing.speed_data import CalibratedClass, speed_data
-from advisor.sizing.speed_machine import few_bits
+from advisor.sizing.speed_machine import few_bits, ram_rate
 from advisor.sizing.speed_prefill import COPIED
 from advisor.sizing.speed_similar import NORMAL_80
 from advisor.sizing.speed_sums import model_sums
@@ -329,9 +329,8 @@ def _as_far_as_told(found: Calibration, rows: Floats) -> Calibration:
 
 
 def _nominal_ram(probes: Sequence[Measured]) -> float | None:
-    rates = {probe.result.rig.host.ram_bandwidth_gbs for probe in probes} - {None}
-    known = max((rate for rate in rates if rate), default=0.0)
-    return speed_data().host.effective(known) if known else None
+    rates = (ram_rate(probe.result.rig.host) for probe in probes)
+    return max(filter(None, rates), default=None)
 
 
 def _linear(

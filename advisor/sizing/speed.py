@@ -76,8 +76,9 @@ def depends_on(rig: Rig, settings: RunSettings, calibration: Calibration) -> Has
         settings.mmap,
         calibration,
         rig.host.ram_bandwidth_gbs,
+        rig.host.ram_read_gbs,
         rig.host.cores,
-        rig.host.cpu,
+        rig.host.simd,
         rig.links,
         *(
             (

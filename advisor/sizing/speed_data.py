@@ -100,7 +100,7 @@ class Tiles(_Frozen):
     """10**9 operations per second and core with as many rows as there may be; keys are those of
     ``HostCosts.prefill_gflops``, types that are not here are computed as before."""
     unpacking_rows: float
-    """Rows whose multiplying takes as long as unpacking an I-quant."""
+    """Rows whose multiplying takes as long as unpacking a matrix."""
     least_rows: int
     """Tokens from which tiles are used, of experts those that chose the same one."""
     source: str
@@ -111,6 +111,14 @@ class Tiles(_Frozen):
         return int(self.since[:4]) + (int(self.since[5:7]) - 1) / 12
 
 
+class Vectors(_Frozen):
+    """Prompts on processors of one kind of vector instructions, over ``HostCosts``' rates."""
+
+    plain: float
+    tiled: float
+    """In tiles (``Tiles``)."""
+
+
 class HostCosts(_Frozen):
     """The host's memory and processor: packaging/fit_host.py."""
 
@@ -118,12 +126,11 @@ class HostCosts(_Frozen):
     method: str
     data: str
     eta: float
-    """Share of the RAM's bandwidth that the CPU backend reaches at 4 bits, where that is
-    ``USUAL_RAM``."""
+    """Share of the modules' bandwidth that the RAM delivers, where that is ``USUAL_RAM``."""
     power: float
     """By which power of the bandwidth that share falls, below 1: more memory is never slower."""
-    low: float
-    """Time of a byte of less than 4 bits over that of one of 4: the processor may be the limit."""
+    read: float
+    """The same of what reading with every core reached (``Host.ram_read_gbs``), of any RAM."""
     experts: float
     """Time of a byte of experts beside a device over that of one without."""
     beside_us: float
@@ -134,11 +141,10 @@ class HostCosts(_Frozen):
     """Attention while decoding, 10**9 operations per second and core."""
     cores: int
     """Cores of a processor that is not known."""
-    types: dict[str, float]
-    """Time of a byte over that of one of 4 bits; keys are speed_sums.GROUPS. Of those that are not
-    here it is as on devices."""
     core_gbs: dict[str, float]
-    """What one core unpacks, 10**9 bytes per second: of "q4" and of the types speed_sums.HARD."""
+    """What one core unpacks, 10**9 bytes per second; keys are speed_sums.GROUPS and HARD."""
+    state_gbs: float
+    """Recurrent state that one core updates, 10**9 bytes read and written per second."""
     spread: float
     """Of what lies in RAM without a device: standard deviation of the logarithm that held 80 %."""
     spread_beside: float
@@ -153,22 +159,30 @@ class HostCosts(_Frozen):
     """Power of a micro-batch's tokens that would choose as many of the experts if they chose
     independently: texts have their favourites, and only what is chosen is copied
     (ggml-backend.cpp:ggml_backend_sched_compute_splits, ``used_ids``)."""
+    mapped_share: float
+    """What copies of mapped weights reach at most of what the RAM delivers: a byte is read, written
+    to page-locked memory and read there again."""
     copy_source: str
-    """Where ``copy_share`` and ``chosen_power`` are from."""
+    """Where ``copy_share``, ``chosen_power`` and ``mapped_share`` are from."""
     copy_spread: float
     prefill_gflops: dict[str, float]
     """Prompts on the processor, 10**9 operations per second and core; keys are
     speed_sums.GROUPS and HARD."""
     tiled: Tiles
+    vectors: dict[str, Vectors]
+    """By ``Host.simd``."""
     prefill_spread: float
+    """Where the kind of vector instructions is known."""
+    prefill_state_gbs: float
+    """As ``state_gbs``, of a prompt, whose tokens are taken together."""
     source: str
     block_source: str
     """Where ``tau_us`` and ``attention_gflops`` are from."""
     errors: dict[str, dict[str, "Errors"]]
     """By kind (decode, prefill) and group, of rows predicted without their page's rows."""
 
-    def effective(self, nominal_gbs: Rates) -> Rates:
-        """What RAM of so many GB/s delivers to the CPU backend at 4 bits, GB/s."""
+    def delivered(self, nominal_gbs: Rates) -> Rates:
+        """What RAM of so many GB/s by its modules delivers, GB/s."""
         # A float to the power of a float may be complex as far as types tell.
         fallen = (nominal_gbs / USUAL_RAM) ** (1 - self.power)
         return self.eta * USUAL_RAM * fallen  # pyright: ignore[reportReturnType]

@@ -216,15 +216,19 @@ def _host_terms(result: Sum, parts: list[Load], box: Machine) -> None:
     spread = box.host.spread_beside if box.devices else box.host.spread
     if box.calibration.host_bandwidth_gbs is not None:
         spread = _apart(part, box, box.calibration.on_host(spread))
-    weights, experts, cache, latency = map(
+    weights, experts, cache, latency, state = map(
         float, host_seconds(box, part.columns, part.cache_bytes, part.attention_flops, part.beside)
     )
     rate = f"at {box.host_gbs:,.0f} GB/s effective"
-    dense = float(part.columns[sums.DENSE].sum() + part.columns[sums.STATE])
+    dense = float(part.columns[sums.DENSE].sum())
     used = float(part.columns[sums.EXPERTS].sum())
     hard, hard_used = _unpacked(part, sums.HARD_DENSE, box), _unpacked(part, sums.HARD_EXPERTS, box)
     result.add("RAM: read weights", weights, spread, f"{dense / 1e9:.2f} GB {rate}{hard}", HOST)
     result.add("RAM: read experts", experts, spread, f"{used / 1e9:.2f} GB {rate}{hard_used}", HOST)
+    if state:
+        cores = box.rig.host.cores or box.host.cores
+        words = f"{part.columns[sums.STATE] / 1e9:.2f} GB on {cores} cores"
+        result.add("CPU: recurrent state", state, spread, words, HOST)
     computed = part.attention_flops / box.host_attention
     if computed >= cache:
         words = f"{part.attention_flops / 1e9:.2f} GFLOP at {box.host_attention / 1e9:,.0f} GFLOP/s"

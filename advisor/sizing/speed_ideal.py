@@ -24,7 +24,7 @@ from advisor.sizing.placement import Placement
 from advisor.sizing.settings import RunSettings
 from advisor.sizing.speed_data import speed_data
 from advisor.sizing.speed_load import layer_caches
-from advisor.sizing.speed_machine import DeviceSpeed, host_times, machine
+from advisor.sizing.speed_machine import DeviceSpeed, least_times, machine
 from advisor.sizing.speed_similar import Case, correction
 from advisor.sizing.speed_sums import Floats
 from advisor.sizing.speed_terms import ENTRIES, Work, decode_parts, prefill_parts, touched
@@ -122,7 +122,7 @@ def _few_bits(experts: Floats) -> float:
     held = experts[experts.sum(axis=1) > 0]
     if not len(held):
         return 1.0
-    return float((held @ host_times() / held.sum(axis=1)).min())
+    return float((held @ least_times() / held.sum(axis=1)).min())
 
 
 def least(

@@ -1,11 +1,12 @@
 """Who computes: the constants of every device of a rig and of its host."""
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.hardware.rig import Backend, Device, Rig
+from advisor.hardware.rig import Backend, Device, Host, Rig
 from advisor.sizing import speed_sums as sums
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.interconnect import pcie_gbs
@@ -17,7 +18,7 @@ from advisor.sizing.speed_sums import GROUPS, Floats
 from advisor.sizing.speed_terms import Constants, Number, unpacked
 
 LOW_GROUPS = [GROUPS.index("q3"), GROUPS.index("q2")]
-"""Types of less than 4 bits, which the CPU unpacks more slowly than RAM delivers them."""
+"""Types of less than 4 bits, of which the processor may be the limit."""
 _PICO = 1e-9
 
 
@@ -52,9 +53,11 @@ class Machine:
     """By index, those that the placement uses."""
     host: HostCosts
     host_gbs: float | None
-    """Effective bandwidth of RAM at 4 bits, GB/s (``host_times``)."""
+    """What the processor reads of RAM at 4 bits, GB/s (``ram_rate``)."""
+    host_times: Floats
+    """How long a byte takes by group of types, over one of a 4-bit type (``byte_times``)."""
     hard_times: Floats
-    """Of the types ``speed_sums.HARD``, over one of a 4-bit type (``hard_times``)."""
+    """How much longer one of ``speed_sums.HARD`` takes than its group's, in the same unit."""
     host_rate: float | None
     """Operations per second of the CPU in prefill."""
     host_attention: float
@@ -86,8 +89,8 @@ class Machine:
         return {(d.gpu, d.backend) for d in self.devices.values()}
 
 
-def _copy_rate(device: Device, *, mmap: bool) -> float | None:
-    """``mmap``: whether what lies in RAM is mapped from its file.
+def _copy_rate(device: Device, ram: float | None, *, mmap: bool) -> float | None:
+    """``mmap``: whether what lies in RAM is mapped from its file; ``ram``: see ``ram_gbs``.
 
     llama.cpp then takes no page-locked buffer for it, be it named by -ot and --n-cpu-moe or not
     (llama-model-loader.cpp, "avoid using a host buffer when using mmap"), and the driver copies it
@@ -102,7 +105,13 @@ def _copy_rate(device: Device, *, mmap: bool) -> float | None:
         return None
     costs = speed_data().host
     locked = rate * costs.copy_share
-    return 1e9 * (min(locked, costs.pageable_gbs) if mmap else locked)
+    return 1e9 * (min(locked, _mapped(costs, ram)) if mmap else locked)
+
+
+def _mapped(costs: HostCosts, ram: float | None) -> float:
+    """GB/s at which the processor hands over what is mapped from a file."""
+    limit = math.inf if ram is None else costs.mapped_share * ram
+    return min(costs.pageable_gbs, limit)
 
 
 @functools.lru_cache(maxsize=256)
@@ -156,7 +165,9 @@ def _costs(backend: Backend, architecture: str | None) -> BackendCosts:
     return costs.model_copy(update={"bf16_prefill": 1.0})
 
 
-def _device(device: Device, calibration: Calibration, *, mmap: bool) -> DeviceSpeed | str:
+def _device(
+    device: Device, calibration: Calibration, ram: float | None, *, mmap: bool
+) -> DeviceSpeed | str:
     if device.bandwidth_gbs is None:
         return (
             f"Speed is unknown: the memory bandwidth of {device.name} is not known. A probe "
@@ -190,7 +201,7 @@ def _device(device: Device, calibration: Calibration, *, mmap: bool) -> DeviceSp
         ),
         matrix_rate=None if rate is None else rate * 1e12 * clock,
         clocked=clock,
-        copy_rate=_copy_rate(device, mmap=mmap),
+        copy_rate=_copy_rate(device, ram, mmap=mmap),
         host_index=device.host_index,
     )
 
@@ -202,15 +213,15 @@ def machine(
 
     ``first``: the device that llama.cpp counts first. ``mmap``: see ``_copy_rate``.
     """
+    host = speed_data().host
+    ram = ram_gbs(host, rig.host)
     devices: dict[int, DeviceSpeed] = {}
     for index in sorted(placement.places - {HOST}):
-        found = _device(rig.devices[index], calibration, mmap=mmap)
+        found = _device(rig.devices[index], calibration, ram, mmap=mmap)
         if isinstance(found, str):
             return found
         devices[index] = found
-    host = speed_data().host
-    nominal = rig.host.ram_bandwidth_gbs
-    unprobed = None if nominal is None else host.effective(nominal)
+    times = _times(ram, rig.host.cores)
     high = calibration.host_bandwidth_gbs
     rate = calibration.host_prefill_tflops
     index = next(
@@ -221,67 +232,89 @@ def machine(
     # Metal has no buffers of the host (make_cpu_buft_list): where it holds no layer their weights
     # may be repacked for the processor, which no device reads.
     if target is not None and (index in devices or target.backend != "metal"):
-        computes = devices.get(index) or _device(target, calibration, mmap=mmap)
+        computes = devices.get(index) or _device(target, calibration, ram, mmap=mmap)
     return Machine(
         devices=devices,
         host=host,
-        host_gbs=unprobed if high is None else high,
-        hard_times=hard_times(unprobed, rig.host.cores),
+        host_gbs=ram_rate(rig.host) if high is None else high,
+        host_times=times[: len(GROUPS)],
+        hard_times=times[len(GROUPS) :],
         host_rate=None if rate is None else rate * 1e12,
         host_attention=(rig.host.cores or host.cores) * host.attention_gflops * 1e9,
         copies_to=target,
-        copy_rate=None if target is None else _copy_rate(target, mmap=mmap),
+        copy_rate=None if target is None else _copy_rate(target, ram, mmap=mmap),
         cache_rate=None
         if target is None
-        else _copy_rate(target, mmap=True) or host.pageable_gbs * 1e9,
+        else _copy_rate(target, ram, mmap=True) or _mapped(host, ram) * 1e9,
         batches=(index, computes) if isinstance(computes, DeviceSpeed) else None,
         calibration=calibration,
         rig=rig,
     )
 
 
-@functools.cache
-def host_times() -> Floats:
-    """How long RAM takes for a byte by type group, over one of a 4-bit type.
+def ram_gbs(costs: HostCosts, host: Host) -> float | None:
+    """What a host's RAM delivers to any number of cores, GB/s; None where nothing is known of it.
 
-    Below 4 bits the processor is the limit. Of other types it unpacks some faster than others, much
-    as devices do: on one thread a byte of Q8_0 took 0.92 of the time of one of Q4_K, on devices
-    0.93 too (``SpeedData.groups``); ``HostCosts.types`` are those that differ.
+    By what reading it with every core reached where that was measured: on many desktops the
+    processor's fabric, not its modules, is the limit.
     """
-    return type_times(speed_data().host)
+    if host.ram_read_gbs is not None:
+        return costs.read * host.ram_read_gbs
+    nominal = host.ram_bandwidth_gbs
+    return None if nominal is None else costs.delivered(nominal)
 
 
-def type_times(host: HostCosts) -> Floats:
-    """``host_times`` by other constants than the shipped ones."""
-    groups = speed_data().groups
-    times = np.array([host.types.get(g, groups["q4"] / groups[g]) for g in GROUPS])
-    times[LOW_GROUPS] = host.low
-    return times
+def ram_rate(host: Host, costs: HostCosts | None = None) -> float | None:
+    """What its cores read of a host's RAM at 4 bits, GB/s; None where nothing is known of it."""
+    known = costs or speed_data().host
+    ram = ram_gbs(known, host)
+    return None if ram is None else 1 / float(_seconds(known, ram, host.cores)[_FOUR_BITS])
+
+
+_KINDS = (*GROUPS, *sums.HARD)
+_FOUR_BITS = GROUPS.index("q4")
+
+
+def _seconds(costs: HostCosts, ram: float | None, cores: int | None) -> Floats:
+    """Nanoseconds of a byte of each of ``_KINDS``.
+
+    Reading and unpacking overlap in part: together they take the root of both times' squares (on
+    eight cores of a Xeon Q4_K came at 68 GB/s, IQ4_XS at 54, IQ3_XXS at 36 and IQ2_XXS at 25).
+    Where RAM is not known the processor is the limit.
+    """
+    unpacked = np.array([costs.core_gbs[kind] for kind in _KINDS]) * (cores or costs.cores)
+    return np.hypot(0.0 if ram is None else 1 / ram, 1 / unpacked)
+
+
+def byte_times(costs: HostCosts, ram: float | None, cores: int | None) -> Floats:
+    """How long a byte of each of ``speed_sums.GROUPS`` takes, over one of a 4-bit type, and after
+    them how much longer one of ``speed_sums.HARD`` takes than its group's.
+
+    ``ram``: see ``ram_gbs``. A probe scales all types alike.
+    """
+    times = _seconds(costs, ram, cores)
+    times = times / times[_FOUR_BITS]
+    of_groups = [GROUPS.index(sums.HARD_GROUPS[kind]) for kind in sums.HARD]
+    return np.concatenate([times[: len(GROUPS)], times[len(GROUPS) :] - times[of_groups]])
 
 
 @functools.lru_cache(maxsize=256)
-def hard_times(ram_gbs: float | None, cores: int | None) -> Floats:
-    """How much longer than a byte of its group one of ``speed_sums.HARD`` takes, in the unit of
-    ``host_times``.
+def _times(ram: float | None, cores: int | None) -> Floats:
+    return byte_times(speed_data().host, ram, cores)
 
-    ``ram_gbs``: what RAM delivers at 4 bits before any probe; a core gets no more of them than it
-    can unpack. Reading and looking up overlap in part: together they take the root of both times'
-    squares (on eight cores of a Xeon Q4_K came at 68 GB/s, IQ4_XS at 54, IQ3_XXS at 36 and IQ2_XXS
-    at 25). Where RAM is not known the processor is the limit. A probe scales all
-    types alike.
-    """
-    host = speed_data().host
-    unpacks = host.core_gbs["q4"]
-    fed = unpacks if ram_gbs is None else min(ram_gbs / (cores or host.cores), unpacks)
-    groups = host_times()[[GROUPS.index(sums.HARD_GROUPS[name]) for name in sums.HARD]]
-    unpacked = fed / np.array([host.core_gbs[name] for name in sums.HARD])
-    return np.hypot(groups, unpacked) - groups
+
+@functools.cache
+def least_times() -> Floats:
+    """The least that a byte by type group takes on any host, over one of a 4-bit type: one where
+    RAM is the limit, what a core's rates say where they are."""
+    rates = speed_data().host.core_gbs
+    return np.minimum(1.0, [rates["q4"] / rates[group] for group in GROUPS])
 
 
 def few_bits(columns: Floats) -> float:
-    """Share of the time of reading weights in RAM that types of less than 4 bits have, 0 to 1."""
-    times = (columns[sums.DENSE] + columns[sums.EXPERTS]) * host_times()
-    return float(times[LOW_GROUPS].sum() / max(times.sum(), _PICO))
+    """Share of the bytes of weights that a token reads which types of less than 4 bits have."""
+    sizes = columns[sums.DENSE] + columns[sums.EXPERTS]
+    return float(sizes[LOW_GROUPS].sum() / max(sizes.sum(), _PICO))
 
 
 def host_seconds(
@@ -290,22 +323,24 @@ def host_seconds(
     cache_bytes: Number,
     attention_flops: Number,
     beside: Number = 0.0,
-) -> tuple[Number, Number, Number, Number]:
-    """Seconds per token that the host takes: weights, experts, caches, latency.
+) -> tuple[Number, Number, Number, Number, Number]:
+    """Seconds per token that the host takes: weights, experts, caches, latency, recurrent state.
 
     ``columns``: of one load, or of every layer (last axis). ``beside``: experts layers of blocks
     that lie on a device, for each of which the two wait for each other. A processor computes
     attention more slowly than RAM delivers the caches, unless it has many cores.
     """
     host, high = box.host, (box.host_gbs or _PICO) * 1e9
-    times = type_times(host)
-    weights = columns[..., sums.DENSE] @ times + columns[..., sums.HARD_DENSE] @ box.hard_times
-    weights = (weights + columns[..., sums.STATE]) / high
-    experts = columns[..., sums.EXPERTS] @ times + columns[..., sums.HARD_EXPERTS] @ box.hard_times
+    times, hard = box.host_times, box.hard_times
+    cores = box.rig.host.cores or host.cores
+    weights = columns[..., sums.DENSE] @ times + columns[..., sums.HARD_DENSE] @ hard
+    state = columns[..., sums.STATE] / (cores * host.state_gbs * 1e9)
+    experts = columns[..., sums.EXPERTS] @ times + columns[..., sums.HARD_EXPERTS] @ hard
     if box.devices:
         experts = experts * host.experts
     blocks = columns[..., sums.BLOCKS] + columns[..., sums.MOE]
     latency = blocks * host.tau_us * box.calibration.host_latency_factor
     latency = latency + np.asarray(beside) * host.beside_us
     attention = np.asarray(attention_flops) / box.host_attention
-    return weights, experts / high, np.maximum(cache_bytes / high, attention), latency * 1e-6
+    caches = np.maximum(cache_bytes / high, attention)
+    return weights / high, experts / high, caches, latency * 1e-6, state

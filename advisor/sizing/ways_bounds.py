@@ -7,6 +7,8 @@ from advisor.hardware.rig import Device, Host
 from advisor.llm.model import Model
 from advisor.sizing.driver import driver_context
 from advisor.sizing.settings import RunSettings
+from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_machine import ram_gbs
 from advisor.sizing.speed_sums import DENSE, EXPERTS, model_sums
 from advisor.sizing.tables import PerModel
 from advisor.sizing.weights import weight_table
@@ -73,7 +75,8 @@ def no_ram(model: Model, host: Host, least_tps: float | None) -> bool:
     if ram is not None and least_loaded(model) > ram:
         return True
     known = model_sums(model)
-    if least_tps is None or known is None or host.ram_bandwidth_gbs is None:
+    ram = ram_gbs(speed_data().host, host)
+    if least_tps is None or known is None or ram is None:
         return False
     read = float(known.layers[:, DENSE].sum() + known.layers[:, EXPERTS].sum())
-    return read * least_tps > host.ram_bandwidth_gbs * 1e9
+    return read * least_tps > max(ram, host.ram_bandwidth_gbs or 0.0) * 1e9

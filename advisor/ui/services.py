@@ -381,9 +381,7 @@ def open_rig(path: Path) -> Rig:
 
 def with_bandwidth(rig: Rig, measured: RamBandwidth) -> Rig:
     """The rig with its host's measured memory bandwidth."""
-    host = rig.host.model_copy(
-        update={"ram_bandwidth_gbs": measured.gbs, "ram_bandwidth_source": measured.source}
-    )
+    host = rig.host.with_read(measured.gbs, measured.source)
     return with_ram_bandwidth(rig.model_copy(update={"hosts": (host, *rig.hosts[1:])}))
 
 

@@ -10,7 +10,7 @@ from advisor.hardware import edits
 from advisor.hardware.compose import describe_rig, parse_rig, rig_from_spec
 from advisor.hardware.doctor import examine
 from advisor.hardware.external_links import external_links
-from advisor.hardware.rig import Rig
+from advisor.hardware.rig import Host, Rig
 from advisor.hardware.saved import load_rig, rig_to_json, save_rig
 from advisor.hardware.shared_memory import reads_the_ram
 from advisor.hardware.table import gpu_table
@@ -370,3 +370,23 @@ def test_a_small_processor_is_one() -> None:
 def test_a_card_that_is_not_known_is_told_how_to_be_written() -> None:
     with pytest.raises(RigError, match="memory and bandwidth: “My card 24GB 900 GB/s”"):
         parse_rig("GTX 460 + 16 GB")
+
+
+def test_measuring_ram_leaves_what_its_modules_may_reach() -> None:
+    """Graphics within a processor read RAM faster than its cores do."""
+    host = parse_rig("64 GB DDR5-6000").host.with_read(62.0, "measured today")
+    assert host.ram_bandwidth_gbs == 96.0
+    assert host.ram_shown == (62.0, "measured today")
+    untold = parse_rig("64 GB").host
+    assert "ram_bandwidth_gbs" in untold.unknown
+    read = untold.with_read(62.0, "measured today").with_read(64.0, "measured again")
+    assert (read.ram_bandwidth_gbs, read.ram_bandwidth_source) == (64.0, "measured again")
+    assert "ram_bandwidth_gbs" not in read.unknown
+
+
+def test_a_rig_that_was_saved_with_measured_ram_in_the_modules_place() -> None:
+    saved = {"ram_bandwidth_gbs": 62.0, "ram_bandwidth_source": "measured 2026-11-23: 8 threads"}
+    host = Host.model_validate(saved)
+    assert host.ram_read_gbs == 62.0
+    assert Host.model_validate_json(host.model_dump_json()) == host
+    assert Host(ram_bandwidth_gbs=96.0, ram_bandwidth_source="SMBIOS").ram_read_gbs is None

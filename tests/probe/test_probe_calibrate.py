@@ -25,7 +25,7 @@ from advisor.probe.result import (
 from advisor.sizing.calibration import Calibration
 from advisor.sizing.sampling import served_tps
 from advisor.sizing.settings import RunSettings
-from advisor.sizing.speed_data import speed_data
+from advisor.sizing.speed_machine import ram_rate
 from tests import tiny
 from tests.sizing.speed_cases import model as named_model
 
@@ -130,7 +130,8 @@ def test_experts_in_ram_teach_about_ram_and_not_about_the_card():
     fields = {"settings": settings}
     slow_ram = Calibration(host_bandwidth_gbs=12.0, source="machine")
     found = calibrate([truth(probe(CARD, model, **fields), slow_ram, **fields)])
-    nominal = speed_data().host.effective(CARD.host.ram_bandwidth_gbs)
+    nominal = ram_rate(CARD.host)
+    assert nominal is not None
     assert found.host_bandwidth_gbs < 0.5 * nominal
     # The card did its small part as always: a run without RAM is hardly touched.
     assert found.bandwidth_factor == pytest.approx(1, abs=0.1)

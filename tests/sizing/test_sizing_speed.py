@@ -145,7 +145,7 @@ def test_i_quants_in_ram_are_as_fast_as_the_cores_unpack_them(few: str, more: st
     ]
     slow, plain = by_cores
     assert slow[0] < slow[1] < slow[2]
-    assert plain[0] == pytest.approx(plain[2], rel=0.02)
+    assert slow[2] / slow[0] > 1.1 * plain[2] / plain[0]
     assert slow[0] < plain[0]
     card = parse_rig("RTX 4090 + 64 GB DDR5-5600")
     on_card = [mid(speed(model("qwen3-8b", few), with_cores(card, cores))) for cores in (4, 32)]

@@ -105,7 +105,8 @@ def _host_row(rig: Rig, index: int) -> tuple[Cell, ...]:
     taken = Cell(text=gib(used), basis=sensed if used is not None else None)
     if rig.imagined:
         taken = Cell(text=gib(used), second="left to the system") if used else Cell(text="–")
-    known = host.ram_bandwidth_gbs is not None
+    gbs, _ = host.ram_shown
+    read = Basis.MEASURED if host.ram_read_gbs is not None else None
     number = cores(host.cores) if host.cores else ""
     which = f"computer {index + 1} of {len(rig.hosts)}" if len(rig.hosts) > 1 else ""
     about = ", ".join(text for text in (which, number, host.ram_type or "", host.os) if text)
@@ -114,7 +115,7 @@ def _host_row(rig: Rig, index: int) -> tuple[Cell, ...]:
         Cell(text=host.cpu or "Computer", second=about, strong=True),
         Cell(text=f"{gib(host.ram_total)} RAM", basis=sensed if host.ram_total else None),
         taken,
-        Cell(text=f"{host.ram_bandwidth_gbs:,.0f} GB/s" if known else UNKNOWN),
+        Cell(text=UNKNOWN if gbs is None else f"{gbs:,.0f} GB/s", basis=read),
         Cell(text=over),
         Cell(text="–"),
     )

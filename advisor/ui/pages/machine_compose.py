@@ -151,8 +151,9 @@ class MachineForm(Card):
         self.ram.setValue(round(host.ram_total / units.GIB))
         self.kind.setCurrentText(host.ram_type or "")
         speed = (host.ram_type or "").rpartition("-")[2]
-        if host.ram_bandwidth_gbs and speed.isdigit():
-            lanes = round(host.ram_bandwidth_gbs * 1000 / 8 / int(speed))
+        told = host.ram_bandwidth_gbs if host.ram_bandwidth_gbs != host.ram_read_gbs else None
+        if told and speed.isdigit():
+            lanes = round(told * 1000 / 8 / int(speed))
             self.channels.setCurrentIndex(max(0, self.channels.findData(lanes)))
 
     @property

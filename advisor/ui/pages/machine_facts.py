@@ -84,6 +84,7 @@ def fact_name(name: str) -> str:
         "ram_available": tr("RAM available"),
         "ram_type": tr("Type of RAM"),
         "ram_bandwidth_gbs": tr("RAM bandwidth"),
+        "ram_read_gbs": tr("RAM bandwidth read"),
         "on_battery": tr("On battery"),
         "disk_free": tr("Free disk"),
         "disk_path": tr("Folder of models"),

@@ -123,9 +123,8 @@ class HostCard(Card):
             )
             if imagined and available in {None, total}:
                 self._used.show_value(units.gib(total), name=self.tr("RAM"))
-        value = host.ram_bandwidth_gbs
-        note = host.ram_bandwidth_source or ""
-        measured = note.startswith("measured")
+        value, note = host.ram_shown
+        measured = host.ram_read_gbs is not None
         self._bandwidth.show_value(
             units.UNKNOWN if value is None else f"{value:,.0f} GB/s",
             basis=Basis.MEASURED if measured else None,

@@ -36,7 +36,7 @@ OF_PAGE = 0.2
 COPIES = {
     "copy_share": 0.76,
     "chosen_power": 0.5,
-    "mapped_share": 0.27,
+    "mapped_share": 0.36,
     "copy_source": "Share: 24 GB/s from page-locked memory over PCIe 4.0 x16 to an RTX 3060 "
     "(github.com/turboderp-org/exllamav3/pull/392, Sep 2026). Power: of 128 experts 72 to 95 are "
     "used by 512 tokens of code, block by block (github.com/ggml-org/llama.cpp/pull/15346, Aug "
@@ -46,10 +46,10 @@ COPIES = {
     "(gpt-oss 20B, github.com/ggml-org/llama.cpp/pull/20978, March 2026), 2.2 times at 1,024 "
     "(ikawrakow/ik_llama.cpp/issues/1695, Apr 2026), 2.0 to 2.3 beside two RTX 3090 "
     "(ggml-org/llama.cpp/pull/28223, Sep 2026), 1.2 times at 2,048 beside an RTX 3060 "
-    "(ggml-org/llama.cpp/issues/25859, July 2026). Share of mapped copies: prompts of Qwen3.6 "
-    "35B-A3B beside an RTX 3090 went up by 29 % when DDR4 of one desktop went from 2133 to 3000 "
-    "(github.com/msb-msb/insiderllm-bench-results, Oct 2026), 8.4 and 11.6 GB/s of 31.5 and 42.4 "
-    "that it measured",
+    "(ggml-org/llama.cpp/issues/25859, July 2026). Share of mapped copies: prompts of "
+    "Qwen3.6 35B-A3B beside an RTX 3090 went up by 29 % when DDR4 of one desktop went from 2133 to "
+    "3000, beside an RTX 3060 and DDR4-2133 likewise: 0.33 to 0.39 of what is taken for their RAM "
+    "(github.com/msb-msb/insiderllm-bench-results, Sep and Oct 2026)",
 }
 X86: tuple[Simd, Simd] = ("avx512_vnni", "avx2")
 ARM: Simd = "arm"
@@ -74,8 +74,8 @@ PRIORS = {
 """Constant: what it is near, and how far the rows may take it (``power``: as it is; of the others
 the logarithm). Bandwidth falls short of the data sheet by a quarter as a rule (STREAM on desktops),
 what reads with every core reaches nearly all of it. ``cores``: factor on all rates of
-``fit_given.HOST`` by which a core unpacks, ``fp4`` of that type's beside it, ``looked_up`` of I-quants'. A hand-over to a
-device and back costs tens of µs (its launch and a copy of a few KB)."""
+``fit_given.HOST`` by which a core unpacks, ``fp4`` of that type's beside it, ``looked_up`` of
+I-quants'. A hand-over to a device and back costs tens of µs (its launch and a copy of a few KB)."""
 
 
 CLOSE = 2e-3
@@ -125,7 +125,7 @@ def fit(rows: Sequence[HostRow], given: HostCosts, near: Vector | None = None) -
         times = np.log([row.host(costs) + more for row, more in zip(rows, rest, strict=True)])
         return np.concatenate([whiten @ (measured - times), (start - at) / doubts])
 
-    for _ in range(30):
+    for _ in range(30 if near is None else 6):
         now, step = left(vector), 1e-4
         slopes = np.stack(
             [(left(vector + step * unit) - now) / step for unit in np.eye(len(vector))], axis=1

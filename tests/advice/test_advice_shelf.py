@@ -9,6 +9,7 @@ from advisor.advice.hardware_prices import PriceBook
 from advisor.advice.shelf import shelve
 from advisor.advice.usage import Usage, preset
 from advisor.hardware.compose import parse_rig
+from advisor.sizing.speed_machine import ram_rate
 from advisor.units import GIB
 
 CHAT = preset("chat").apply(Usage())
@@ -28,4 +29,4 @@ def test_what_drivers_leave_of_the_ram_holds_parts_of_models(words: str, gib: in
     shelf = shelve([keep])
     assert keep.kind == "keep"
     assert shelf.ram[0] == gib * GIB
-    assert shelf.ram_bandwidth[0] == keep.rig.host.ram_bandwidth_gbs
+    assert shelf.ram_gbs[0] == ram_rate(keep.rig.host)

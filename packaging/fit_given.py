@@ -107,8 +107,9 @@ HOST = {
     "2.2, IQ2_XXS 2.1, IQ1_S 1.5), two cores of the 7950X there (22, 18, 7 and 6.5), which stand "
     "to each other alike, and eight cores of a Xeon of the fifth generation, 16 threads of a "
     "virtual machine (b11549, ghosts of Llama 3.1 8B: Q4_K_M 7.0 on one; a core's part of IQ4_XS "
-    "6.8, IQ3_XXS 4.5, IQ2_XXS 3.2, IQ1_S 3.1 on all): geometric means; of other types by the times above and by what is left of "
-    "that Xeon's times when its RAM's is taken off (Q8_0 10.8, Q6_K 10.4, Q3_K 8.1, Q2_K 8.0)",
+    "6.8, IQ3_XXS 4.5, IQ2_XXS 3.2, IQ1_S 3.1 on all): geometric means; of other types by the "
+    "times above and by what is left of that Xeon's times when its RAM's is taken off (Q8_0 10.8, "
+    "Q6_K 10.4, Q3_K 8.1, Q2_K 8.0)",
     "tiled": {
         "since": "2026-09",
         "gflops": {

@@ -248,7 +248,7 @@ LINKS_ON_BOARD = {
         "H20 SXM",
         "B200",
         "B300",
-        "Instinct MI250X",
+        "Instinct MI250 64GB",
         "Instinct MI250X 64GB",
         "Instinct MI300X",
         "Instinct MI325X",

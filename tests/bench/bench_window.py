@@ -31,7 +31,7 @@ from advisor.sizing.compute import recall
 from advisor.ui import design, jobs, recolour
 from advisor.ui.app import preferences
 from advisor.ui.pauses import Collector
-from advisor.ui.widgets.basics import RowButton
+from advisor.ui.widgets.row_button import RowButton
 from advisor.ui.window import MainWindow
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from advisor.hardware.compose import parse_rig
 from advisor.hardware.rig import Backend, Device, NetworkLink, PcieLink, Rig
+from advisor.hardware.table import gpu_table
 from advisor.llm.catalogue import CatalogueEntry
 from advisor.sizing import size, speed_decode
 from advisor.sizing import speed_sums as sums
@@ -349,3 +350,8 @@ def test_blocks_that_run_several_times_are_read_as_often(label: str, runs: list[
         once = sum(t.nbytes for t in of.tensors if t.name.startswith(f"blk.{il}."))
         assert known.layers[il, sums.DENSE].sum() == times * once
     assert not known.layers[len(runs) : -1, sums.DENSE].any()
+
+
+def test_cards_whose_board_links_them_are_in_the_table() -> None:
+    named = set(speed_data().links_on_board.cards)
+    assert named <= {entry.name for entry in gpu_table().gpus}

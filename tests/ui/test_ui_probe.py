@@ -29,8 +29,8 @@ from advisor.sizing import size
 from advisor.sizing.settings import RunSettings
 from advisor.ui.earlier_probes import EarlierProbes
 from advisor.ui.pages.probe_cards import SpeedsCard
-from advisor.ui.widgets.basics import RowButton
 from advisor.ui.widgets.figures import FigureRow
+from advisor.ui.widgets.row_button import RowButton
 
 
 @pytest.fixture

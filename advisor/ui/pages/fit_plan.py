@@ -18,9 +18,10 @@ from advisor.ui.checks import Checked, Pair
 from advisor.ui.pages.fit_check import CheckLine
 from advisor.ui.texts import VERDICT_TONES, verdict_text
 from advisor.ui.turns import Turn
-from advisor.ui.widgets.basics import Card, Chip, Elided, RowButton, column, row, text
+from advisor.ui.widgets.basics import Card, Chip, Elided, column, row, text
 from advisor.ui.widgets.figure_list import FigureList, Line
 from advisor.ui.widgets.paint_turns import BUDGET_S
+from advisor.ui.widgets.row_button import RowButton
 from advisor.ui.widgets.stacked_bar import Part, StackedBar
 
 Figure = tuple[str, str, design.Series, int | None]

@@ -11,8 +11,9 @@ from advisor.probe.compare import Difference, differences
 from advisor.probe.result import EngineFacts, ProbeResult
 from advisor.probe.store import Entry
 from advisor.ui.texts import moment
-from advisor.ui.widgets.basics import Card, Elided, RowButton, button, clear, column, row, text
+from advisor.ui.widgets.basics import Card, Elided, button, clear, column, row, text
 from advisor.ui.widgets.figures import FigureRow
+from advisor.ui.widgets.row_button import RowButton
 
 PAST_SHOWN = 6
 

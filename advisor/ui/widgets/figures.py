@@ -8,8 +8,9 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
 from advisor import units
 from advisor.ui import design, laid_out
-from advisor.ui.widgets.basics import Elided, RowButton, column, row, text
+from advisor.ui.widgets.basics import Elided, column, row, text
 from advisor.ui.widgets.marks import BasisMark
+from advisor.ui.widgets.row_button import RowButton
 from advisor.ui.widgets.stacked_bar import Swatch
 
 if TYPE_CHECKING:

@@ -221,7 +221,7 @@ def machine(
         if isinstance(found, str):
             return found
         devices[index] = found
-    times = _times(ram, rig.host.cores)
+    unprobed, times = _shipped(ram, rig.host.cores)
     high = calibration.host_bandwidth_gbs
     rate = calibration.host_prefill_tflops
     index = next(
@@ -236,7 +236,7 @@ def machine(
     return Machine(
         devices=devices,
         host=host,
-        host_gbs=ram_rate(rig.host) if high is None else high,
+        host_gbs=unprobed if high is None else high,
         host_times=times[: len(GROUPS)],
         hard_times=times[len(GROUPS) :],
         host_rate=None if rate is None else rate * 1e12,
@@ -266,9 +266,13 @@ def ram_gbs(costs: HostCosts, host: Host) -> float | None:
 
 def ram_rate(host: Host, costs: HostCosts | None = None) -> float | None:
     """What its cores read of a host's RAM at 4 bits, GB/s; None where nothing is known of it."""
-    known = costs or speed_data().host
-    ram = ram_gbs(known, host)
-    return None if ram is None else 1 / float(_seconds(known, ram, host.cores)[_FOUR_BITS])
+    if costs is None:
+        return _shipped(ram_gbs(speed_data().host, host), host.cores)[0]
+    return _rate(costs, ram_gbs(costs, host), host.cores)
+
+
+def _rate(costs: HostCosts, ram: float | None, cores: int | None) -> float | None:
+    return None if ram is None else 1 / float(_seconds(costs, ram, cores)[_FOUR_BITS])
 
 
 _KINDS = (*GROUPS, *sums.HARD)
@@ -299,8 +303,10 @@ def byte_times(costs: HostCosts, ram: float | None, cores: int | None) -> Floats
 
 
 @functools.lru_cache(maxsize=256)
-def _times(ram: float | None, cores: int | None) -> Floats:
-    return byte_times(speed_data().host, ram, cores)
+def _shipped(ram: float | None, cores: int | None) -> tuple[float | None, Floats]:
+    """``ram_rate`` and ``byte_times`` by the shipped constants."""
+    costs = speed_data().host
+    return _rate(costs, ram, cores), byte_times(costs, ram, cores)
 
 
 @functools.cache

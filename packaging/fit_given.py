@@ -97,7 +97,8 @@ HOST = {
     "source": "rows with their pages in packaging/bench_host.jsonl. Rates of prompts by type: "
     "llama.cpp of December 2024 on 16 cores of a Ryzen 9 7950X (AVX-512), Llama 3.1 8B "
     "(github.com/ikawrakow/ik_llama.cpp/discussions/164), scaled to all pages; F16 is taken for "
-    "BF16, F32 for half of it, IQ1 for IQ2",
+    "BF16, F32 for half of it, IQ1 for IQ2. "
+    "State in prompts: Qwen3.6 35B-A3B beside other models of three pages, 1.3 to 4.1 GB/s a core",
     "block_source": "ghosts on one thread of an EPYC of 2021 (AVX2), tests/bench: 28 and 56 blocks "
     "of 256 wide differ by 72 µs per block, 49 of which their weights take; 176 more positions "
     "take 0.12 ms per 10**6 operations of attention, over six models. Cores: a usual desktop. "

@@ -42,6 +42,8 @@ def test_processors_with_avx512_vnni(name: str) -> None:
         "Intel(R) Core(TM) i7-8086K CPU @ 4.00GHz",
         "Intel(R) Core(TM) i9-10900F CPU @ 2.80GHz",
         "12th Gen Intel(R) Core(TM) i5-12600K",
+        "12th Gen Intel(R) Core(TM) i5-1235U",
+        "13th Gen Intel(R) Core(TM) i3-1315U",
         "Intel(R) Core(TM) i9-14900K",
         "Intel(R) Core(TM) Ultra 9 285K",
         "Intel(R) N100",
@@ -59,7 +61,7 @@ def test_processors_of_arm(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "AMD EPYC", "Intel(R) Xeon(R) Processor", "Family 25 Model 33"]
+    "name", ["", "AMD EPYC", "Intel(R) Xeon(R) Processor", "AMD Ryzen Z1 Extreme"]
 )
 def test_a_name_that_does_not_tell(name: str) -> None:
     assert simd_of_name(name) is None
